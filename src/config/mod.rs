@@ -1,0 +1,103 @@
+//! The configuration: YAML as a person wrote it becomes a [`Config`] that is checked whole.
+//!
+//! A `Config` that exists is valid: every name, size and duration in it has been looked at, and every
+//! mistake of the file has been reported at its place, all of them in one run. Nothing here touches the
+//! network, reads a secret or writes state, so `journal-ship check` works in a build sandbox.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A checked configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Which journal is read, and from where on.
+    pub journal: Journal,
+    /// How an entry becomes a stream.
+    pub labels: Labels,
+    /// Structured metadata of each entry: name and the journal fields it comes from.
+    pub structured_metadata: Vec<FieldRule>,
+    /// What becomes the log line.
+    pub line: Line,
+    /// Where entries go; empty only for a dry run.
+    pub loki: Vec<Destination>,
+    /// The agent's own log: most verbose level written.
+    pub log_level: log::LevelFilter,
+    /// Where checkpoints are kept.
+    pub state_directory: PathBuf,
+}
+
+/// `journal:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Journal {
+    /// Directories or files; empty: this machine's persistent and runtime journal.
+    pub paths: Vec<PathBuf>,
+    /// On the first start: how far back from now reading begins; zero begins at the end.
+    pub backfill: Duration,
+}
+
+/// `labels:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labels {
+    /// Labels with a fixed value, sorted by name.
+    pub fixed: Vec<(String, String)>,
+    /// Labels taken from journal fields, sorted by name.
+    pub fields: Vec<FieldRule>,
+}
+
+/// One label or metadata name and the journal fields it may come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldRule {
+    /// Name in Loki.
+    pub name: String,
+    /// Journal fields, the first one present in the entry with a value that is not empty wins.
+    /// `PRIORITY` gives the keyword (`err` is spelled `error`), not the digit.
+    pub sources: Vec<String>,
+}
+
+/// `line:`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// The field `MESSAGE`.
+    Message,
+    /// All fields of the entry as one JSON object.
+    Json,
+}
+
+/// One item of `loki:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Destination {
+    /// Unique among the destinations; names the checkpoint file.
+    pub name: String,
+    /// The full push URL.
+    pub url: String,
+    /// `X-Scope-OrgID`.
+    pub tenant: Option<String>,
+    /// Further request headers, in the order written.
+    pub headers: Vec<(String, String)>,
+    /// Labels added for this destination only, sorted by name; they win over `labels`.
+    pub labels: Vec<(String, String)>,
+    /// When a batch is sealed.
+    pub batch: Batch,
+    /// Longest time one request may take, connecting included.
+    pub timeout: Duration,
+    /// Pauses between attempts.
+    pub backoff: Backoff,
+}
+
+/// `loki[].batch`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// Bytes of a batch before compression.
+    pub max_bytes: usize,
+    /// Longest time an entry waits for company.
+    pub max_wait: Duration,
+}
+
+/// `loki[].backoff`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// First pause; it doubles.
+    pub min: Duration,
+    /// Longest pause.
+    pub max: Duration,
+}

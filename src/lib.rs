@@ -1,0 +1,2 @@
+//! journal-ship: journald's entries to Grafana Loki.
+pub mod config;
