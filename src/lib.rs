@@ -1,2 +1,4 @@
 //! journal-ship: journald's entries to Grafana Loki.
 pub mod config;
+pub mod entry;
+pub mod journal;
