@@ -1,0 +1,6 @@
+//! Grafana Loki's push API: the body, the client, and how far Loki has acknowledged.
+
+pub mod checkpoint;
+pub mod encode;
+pub mod proto;
+pub mod push;
