@@ -87,6 +87,8 @@ fn store(folder: &Path, entries: u64) -> Result<(u64, u64), Error> {
         .arg("-o")
         .arg(folder.join("system.journal"))
         .arg("-")
+        // Without it, each rotation is told.
+        .env("SYSTEMD_LOG_LEVEL", "err")
         .stdin(Stdio::piped())
         .spawn()
         .map_err(|error| format!("{program}: {error}"))?;

@@ -3,7 +3,9 @@
 
 pub(crate) mod generate;
 mod messages;
+pub(crate) mod process;
 mod random;
+pub(crate) mod sink;
 mod units;
 
 /// Errors end a benchmark; what matters is the text.
