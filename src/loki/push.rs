@@ -83,6 +83,8 @@ impl Client {
             let value = value.parse().map_err(|e| fail(format!("header `{name}`: {e}")))?;
             headers.insert(name, value);
         }
+        // Another provider may be there already when this is used as a library: that one serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .user_agent(concat!("journal-ship/", env!("CARGO_PKG_VERSION")))
             .timeout(destination.timeout)
