@@ -59,6 +59,20 @@ struct DryRunArgs {
     /// How to show an entry
     #[arg(short, long, value_name = "FORM", requires = "dry_run", default_value = "short")]
     output: Form,
+
+    /// Compare order, cursors and times with libsystemd's
+    #[cfg(feature = "sd-journal")]
+    #[arg(long, value_name = "READER", requires = "dry_run", default_value = "native")]
+    reader: ReaderName,
+}
+
+#[cfg(feature = "sd-journal")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReaderName {
+    /// Only this program's own reader
+    Native,
+    /// Also libsystemd's, which must agree entry by entry on order, cursors and times
+    SdJournal,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -174,6 +188,8 @@ fn dry_run(cli: &Cli) -> ExitCode {
             Form::Short => dry_run::Output::Short,
             Form::Json => dry_run::Output::Json,
         },
+        #[cfg(feature = "sd-journal")]
+        compare: cli.dry.reader == ReaderName::SdJournal,
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let result = dry_run::run(&config, &options, &mut out).and_then(|shown| Ok((shown, out.flush()?)));
@@ -183,7 +199,8 @@ fn dry_run(cli: &Cli) -> ExitCode {
                 0 => String::new(),
                 n => format!("; {n} damaged ones were skipped"),
             };
-            say(&format!("{} entries would be pushed; nothing was{damaged}", shown.entries));
+            let entries = if shown.entries == 1 { "entry" } else { "entries" };
+            say(&format!("{} {entries} would be pushed; nothing was{damaged}", shown.entries));
             ExitCode::SUCCESS
         }
         Err(dry_run::DryRunError::Io(error)) => quiet_pipe(Err(error)),

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use prost::Message;
+use serde::Serialize;
 
 use crate::batch::Batch;
 use crate::config::Config;
@@ -40,6 +41,9 @@ pub struct Options {
     pub follow: bool,
     /// In which form.
     pub output: Output,
+    /// Compare order, cursors and times with libsystemd's, entry by entry.
+    #[cfg(feature = "sd-journal")]
+    pub compare: bool,
 }
 
 /// Why a dry run stopped.
@@ -51,6 +55,10 @@ pub enum DryRunError {
     /// Output cannot be written, or the journal not be watched.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// libsystemd reads something else.
+    #[cfg(feature = "sd-journal")]
+    #[error("{0}")]
+    Second(#[from] crate::journal::SecondError),
     /// The bytes of a batch do not decode.
     #[error("a batch does not decode: {0}; this is a bug")]
     Body(String),
@@ -82,6 +90,10 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
             start = Start::Realtime(time.max(options.since.unwrap_or(0)));
         }
     }
+    #[cfg(feature = "sd-journal")]
+    let second = options.compare.then(|| crate::journal::SecondReader::open(paths)).transpose()?;
+    #[cfg(feature = "sd-journal")]
+    let (mut agreed, since) = (0, if let Start::Realtime(since) = start { Some(since) } else { None });
     let mut tail = Tail::open(paths, keys, start, waker)?;
     if tail.is_empty() {
         return Err(OpenError::Unreadable(Vec::new()).into());
@@ -98,6 +110,11 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
     loop {
         match tail.next() {
             Some(entry) if options.until.is_none_or(|until| entry.cursor().realtime <= until) => {
+                #[cfg(feature = "sd-journal")]
+                if let Some(second) = &second {
+                    second.agree(entry.cursor(), agreed, since)?;
+                    agreed += 1;
+                }
                 pipeline.append(&entry, &mut batch);
                 if batch.size() >= max_bytes {
                     printer.show(&mut batch, out)?;
@@ -197,16 +214,26 @@ impl Printer {
     fn write_json(&self, labels: &str, entry: &PushedEntry, out: &mut Vec<u8>) -> io::Result<()> {
         let metadata: BTreeMap<_, _> =
             entry.structured_metadata.iter().map(|pair| (&pair.name, &pair.value)).collect();
-        let record = serde_json::json!({
-            "timestamp": timestamp(entry).strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
-            "labels": crate::labels::parse_pushed(labels),
-            "metadata": metadata,
-            "line": entry.line,
-            "tenant": self.tenant,
-        });
+        let record = Record {
+            timestamp: timestamp(entry).strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
+            labels: crate::labels::parse_pushed(labels),
+            metadata,
+            line: &entry.line,
+            tenant: self.tenant.as_deref(),
+        };
         serde_json::to_writer(&mut *out, &record)?;
         writeln!(out)
     }
+}
+
+/// One line of `-o json`; the order of the fields is part of the form.
+#[derive(Serialize)]
+struct Record<'a> {
+    timestamp: String,
+    labels: BTreeMap<String, String>,
+    metadata: BTreeMap<&'a String, &'a String>,
+    line: &'a str,
+    tenant: Option<&'a str>,
 }
 
 fn timestamp(entry: &PushedEntry) -> jiff::Timestamp {

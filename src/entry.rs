@@ -39,9 +39,9 @@ impl<'a> Entry<'a> {
     }
 
     /// A number that stands for that field's value: within one [`Entry::generation`], equal numbers are
-    /// equal values; zero when the entry has no such field. `None` when nothing stands for the value.
+    /// equal values; zero when the entry has no such field.
     #[inline]
-    pub fn identity(&self, key: Key) -> Option<u64> {
+    pub fn identity(&self, key: Key) -> u64 {
         self.fields.identity(key)
     }
 

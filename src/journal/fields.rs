@@ -259,16 +259,6 @@ impl Fields {
         }
     }
 
-    /// Adds a field that comes from elsewhere than a journal file.
-    pub(crate) fn add_foreign(&mut self, name: &[u8], value: &[u8]) {
-        let Some(key) = self.wanted(name) else { return };
-        let start = self.arena.len();
-        self.arena.extend_from_slice(name);
-        self.arena.push(b'=');
-        self.arena.extend_from_slice(value);
-        self.add_from_arena(0, start, name.len(), key, false);
-    }
-
     /// Takes the least recently used slot of the set and gives it to `identity`.
     fn victim(&mut self, identity: u64) -> Option<usize> {
         let set = set_of(identity);
@@ -314,14 +304,10 @@ impl Fields {
     }
 
     /// A number that stands for the first field with this name: equal numbers, equal values. Zero when
-    /// the entry has no such field; `None` when the field has a value but no identity.
+    /// the entry has no such field.
     #[inline]
-    pub fn identity(&self, key: Key) -> Option<u64> {
-        match self.field(key) {
-            None => Some(0),
-            Some(field) if field.identity == 0 => None,
-            Some(field) => Some(field.identity),
-        }
+    pub fn identity(&self, key: Key) -> u64 {
+        self.field(key).map_or(0, |field| field.identity)
     }
 
     /// All fields that were asked for, as the entry has them: name and value, names may repeat.
@@ -373,7 +359,7 @@ mod tests {
         add(&mut fields, 24, "UNIT=b", false);
         assert_eq!(fields.value(keys[0]), Some(&b"a"[..]));
         assert_eq!(fields.value(keys[1]), None);
-        assert_eq!((fields.identity(keys[0]), fields.identity(keys[1])), (Some(8), Some(0)));
+        assert_eq!((fields.identity(keys[0]), fields.identity(keys[1])), (8, 0));
         let all: Vec<_> = fields.iter().collect();
         assert_eq!(all, [(&b"UNIT"[..], &b"a"[..]), (b"UNIT", b"b")]);
 

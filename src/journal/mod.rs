@@ -15,6 +15,8 @@ mod file;
 mod object;
 mod resume;
 mod scan;
+#[cfg(feature = "sd-journal")]
+mod second;
 mod tail;
 mod watch;
 mod window;
@@ -23,5 +25,7 @@ pub use cursor::{Cursor, CursorError, Id128};
 pub use error::{OpenError, Problem};
 pub use fields::{Fields, Key, Keys};
 pub use resume::{Resume, Start};
+#[cfg(feature = "sd-journal")]
+pub use second::{SecondError, SecondReader};
 pub use tail::{Counts, Tail};
 pub use watch::Waker;

@@ -137,12 +137,7 @@ impl Labeler {
             self.by_identity.clear();
         }
         self.scratch.clear();
-        for key in &self.keys {
-            match entry.identity(*key) {
-                Some(identity) => self.scratch.push(identity),
-                None => return self.make(entry),
-            }
-        }
+        self.scratch.extend(self.keys.iter().map(|key| entry.identity(*key)));
         if let Some(index) = self.by_identity.get(self.scratch.as_slice()) {
             return *index;
         }
