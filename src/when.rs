@@ -108,10 +108,11 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     if separated && !text.contains('[') { text.parse().ok() } else { None }
 }
 
-/// Takes a zone off the end. A last word that begins with a letter is one, unless it is all there is.
+/// Takes a zone off the end: a word that begins with a letter, behind a date, a time or a day by name.
 fn split_zone<'t>(text: &'t str, zone: &TimeZone) -> Result<(&'t str, TimeZone), WhenError> {
     let Some((rest, last)) = text.rsplit_once(' ') else { return Ok((text, zone.clone())) };
-    if !last.starts_with(|c: char| c.is_ascii_alphabetic()) || day_name(last).is_some() {
+    let is_time = rest.contains([':', '-']) || day_name(rest).is_some();
+    if !is_time || !last.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return Ok((text, zone.clone()));
     }
     let zone = match last {
@@ -251,7 +252,8 @@ fn distance(text: &str, whole: &str) -> Result<u64, WhenError> {
             Some(after) => split_digits(after),
             None => ("", after),
         };
-        if integer.is_empty() && fraction.is_empty() {
+        let pointed = integer.len() + fraction.len() < rest.len() - after.len();
+        if (fraction.is_empty() && (pointed || integer.is_empty())) || after.starts_with('.') {
             return Err(unknown());
         }
         let after = after.trim_start();
@@ -290,4 +292,253 @@ fn factor(unit: &str) -> Result<u64, WhenError> {
 
 fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Monday, in winter time.
+    const NOW: &str = "2026-11-23T13:53:39.745791Z";
+    const ZONE: &str = "Europe/Berlin";
+
+    fn now() -> Timestamp {
+        NOW.parse().unwrap()
+    }
+
+    fn read(text: &str) -> Result<u64, WhenError> {
+        parse(text, now(), &TimeZone::get(ZONE).unwrap())
+    }
+
+    /// Times that do not depend on now, and the moment they are in UTC.
+    const ABSOLUTE: &[(&str, &str)] = &[
+        ("2026-11-01 10:00", "2026-11-01T09:00:00Z"),
+        ("2026-11-01  10:00", "2026-11-01T09:00:00Z"),
+        ("2026-07-01 10:00", "2026-07-01T08:00:00Z"),
+        ("2026-11-01 10:00:30", "2026-11-01T09:00:30Z"),
+        ("2026-11-01 10:00:30.5", "2026-11-01T09:00:30.5Z"),
+        ("2026-11-01 10:00:30.123456", "2026-11-01T09:00:30.123456Z"),
+        ("2026-11-01 10:00:30.1234567", "2026-11-01T09:00:30.123457Z"),
+        ("2026-11-01 10:00 UTC", "2026-11-01T10:00:00Z"),
+        ("2026-11-01 10:00:30.25 UTC", "2026-11-01T10:00:30.25Z"),
+        ("2026-11-01 UTC", "2026-11-01T00:00:00Z"),
+        ("2026-11-01", "2026-10-31T23:00:00Z"),
+        ("2026-3-1 9:5", "2026-03-01T08:05:00Z"),
+        ("12-11-23", "2012-11-22T23:00:00Z"),
+        ("70-01-02", "1970-01-01T23:00:00Z"),
+        ("2024-02-29", "2024-02-28T23:00:00Z"),
+        ("Fri 2012-11-23 11:12:13", "2012-11-23T10:12:13Z"),
+        ("Fri 2012-11-23", "2012-11-22T23:00:00Z"),
+        ("Friday 2012-11-23 11:12", "2012-11-23T10:12:00Z"),
+        ("fri 2012-11-23 11:12:13 UTC", "2012-11-23T11:12:13Z"),
+        // An hour that is skipped in spring is read as the hour after.
+        ("2023-03-26 02:30", "2023-03-26T01:30:00Z"),
+        ("@0", "1970-01-01T00:00:00Z"),
+        ("@1395716396", "2014-03-25T02:59:56Z"),
+        ("@1395716396.5", "2014-03-25T02:59:56.5Z"),
+        ("@.5", "1970-01-01T00:00:00.5Z"),
+        ("@1.1234567", "1970-01-01T00:00:01.123456Z"),
+    ];
+
+    /// Times that systemd takes only in later versions, only with its zone database at hand, or otherwise.
+    const OURS: &[(&str, &str)] = &[
+        ("2026-11-01 10:00 America/New_York", "2026-11-01T15:00:00Z"),
+        ("2026-11-01 Asia/Kolkata", "2026-10-31T18:30:00Z"),
+        ("10:00 Europe/London", "2026-11-23T10:00:00Z"),
+        ("today Asia/Tokyo", "2026-11-22T15:00:00Z"),
+        ("2012-11-23T11:12:13Z", "2012-11-23T11:12:13Z"),
+        ("2012-11-23T11:12:13.5+01:00", "2012-11-23T10:12:13.5Z"),
+        // An hour that comes twice in autumn is the first of the two.
+        ("2023-10-29 02:30", "2023-10-29T00:30:00Z"),
+        (" 2026-11-01 ", "2026-10-31T23:00:00Z"),
+        ("@1 ", "1970-01-01T00:00:01Z"),
+    ];
+
+    /// Times that count from now, in a zone.
+    const TODAY: &[(&str, &str)] = &[
+        ("10:00", "2026-11-23T09:00:00Z"),
+        ("23:59:59", "2026-11-23T22:59:59Z"),
+        ("10:00:01.5 UTC", "2026-11-23T10:00:01.5Z"),
+        ("today", "2026-11-22T23:00:00Z"),
+        ("today UTC", "2026-11-23T00:00:00Z"),
+        ("yesterday", "2026-11-21T23:00:00Z"),
+        ("tomorrow", "2026-11-23T23:00:00Z"),
+    ];
+
+    const HOUR: i64 = 3_600_000_000;
+    const DAY: i64 = 24 * HOUR;
+
+    /// Distances from now, in microseconds.
+    const RELATIVE: &[(&str, i64)] = &[
+        ("now", 0),
+        ("-2h", -2 * HOUR),
+        ("- 2h", -2 * HOUR),
+        ("-1h30min", -HOUR * 3 / 2),
+        ("+3m", HOUR / 20),
+        ("+1M", 2_629_800_000_000),
+        ("+1month", 2_629_800_000_000),
+        ("-1y", -31_557_600_000_000),
+        ("1h ago", -HOUR),
+        ("1.5h ago", -HOUR * 3 / 2),
+        (".5h ago", -HOUR / 2),
+        ("1h.5m ago", -HOUR - 30_000_000),
+        ("5min30 ago", -330_000_000),
+        ("90 ago", -90_000_000),
+        ("1h 30min ago", -HOUR * 3 / 2),
+        ("30min 1h ago", -HOUR * 3 / 2),
+        ("2 hours 3 minutes 4 seconds ago", -2 * HOUR - HOUR / 20 - 4_000_000),
+        ("3 days ago", -3 * DAY),
+        ("1 week left", 7 * DAY),
+        ("2w 1d left", 15 * DAY),
+        ("5 msec ago", -5_000),
+        ("500ms ago", -500_000),
+        ("7 µs ago", -7),
+        ("7us ago", -7),
+        ("1usec ago", -1),
+        ("1 hr 1 sec 1 min ago", -HOUR - 61_000_000),
+        ("1 second ago", -1_000_000),
+        ("2 years left", 2 * 31_557_600_000_000),
+    ];
+
+    fn micros(moment: &str) -> u64 {
+        u64::try_from(moment.parse::<Timestamp>().unwrap().as_microsecond()).unwrap()
+    }
+
+    #[test]
+    fn times_are_read() {
+        for (text, moment) in ABSOLUTE.iter().chain(OURS).chain(TODAY) {
+            assert_eq!(read(text), Ok(micros(moment)), "{text}");
+        }
+        for (text, distance) in RELATIVE {
+            assert_eq!(read(text), Ok(micros(NOW).checked_add_signed(*distance).unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_a_reason() {
+        let unknown = |text: &str| WhenError::Unknown(text.to_owned());
+        for text in [
+            "",
+            " ",
+            "ago",
+            " ago",
+            "left",
+            "+",
+            "-",
+            "@",
+            "@x",
+            "@-1",
+            "@1 s",
+            "@1..2",
+            "@1.",
+            "@.",
+            "1.h ago",
+            "1.5.5h ago",
+            "1h,30m ago",
+            "2h-1m ago",
+            "infinity ago",
+            "2 hours",
+            "hour ago",
+            "-2h ago",
+            "+1h -2m",
+            "1,5h ago",
+            "2026-11",
+            "2026-11-01 10",
+            "2026-11-01 10:00:00:00",
+            "2026-11-01 10:00.5",
+            "2026-11-01 10:00:00.",
+            "2026-11-01 10:00 11:00",
+            "20260-11-01",
+            "2026-011-01",
+            "Fri today",
+            "Fri",
+            "10:00 2026-11-01",
+            "TODAY",
+            "2026-11-01T10:00",
+            "+1é",
+            "+1h UTC",
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(matches!(error, WhenError::Unknown(_) | WhenError::Unit(_)), "{text}: {error:?}");
+        }
+        let no_such = |text: &str| WhenError::NoSuchTime(text.to_owned());
+        for (text, error) in [
+            ("5 minits ago", WhenError::Unit("minits".into())),
+            ("-1H", WhenError::Unit("H".into())),
+            ("2023-02-30", no_such("2023-02-30")),
+            ("2023-13-01", no_such("2023-13-01")),
+            ("24:00", no_such("24:00")),
+            ("10:60", no_such("10:60")),
+            ("2026-11-01 10:00 Foo/Bar", WhenError::Zone("Foo/Bar".into())),
+            ("1960-01-01", WhenError::OutOfRange("1960-01-01".into())),
+            ("100 years ago", WhenError::OutOfRange("100 years ago".into())),
+            ("@99999999999999999999", WhenError::OutOfRange("@99999999999999999999".into())),
+            ("+999999999999y", WhenError::OutOfRange("+999999999999y".into())),
+            ("nonsense", unknown("nonsense")),
+        ] {
+            assert_eq!(read(text), Err(error), "{text}");
+        }
+        let error = read("Thu 2012-11-23").unwrap_err().to_string();
+        assert_eq!(error, "2012-11-23 is a Friday, not a Thu");
+        assert!(unknown("x").to_string().contains("`1h ago`"));
+    }
+
+    /// What `systemd-analyze timestamp` makes of a text, in microseconds; `None` where it refuses.
+    fn systemd(text: &str) -> std::io::Result<Option<u64>> {
+        let mut command = Command::new("systemd-analyze");
+        let output = command.args(["timestamp", "--", text]).env("TZ", ZONE).env("LC_ALL", "C").output()?;
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(output.lines().find_map(|line| line.trim().strip_prefix("UNIX seconds: @")).map(|seconds| {
+            let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+            seconds.parse::<u64>().unwrap() * MICROS_PER_SECOND
+                + format!("{fraction:0<6}").parse::<u64>().unwrap()
+        }))
+    }
+
+    #[test]
+    fn systemd_reads_the_same() {
+        if let Err(error) = systemd("now") {
+            println!("not compared with systemd: systemd-analyze cannot be run: {error}");
+            return;
+        }
+        for (text, moment) in ABSOLUTE {
+            assert_eq!(systemd(text).unwrap(), Some(micros(moment)), "{text}");
+        }
+        // What counts from now is compared with what we read just before and just after.
+        let zone = TimeZone::get(ZONE).unwrap();
+        for text in TODAY.iter().map(|(text, _)| text).chain(RELATIVE.iter().map(|(text, _)| text)) {
+            let before = parse(text, Timestamp::now(), &zone).unwrap();
+            let theirs = systemd(text).unwrap().unwrap_or_else(|| panic!("systemd refuses {text}"));
+            let after = parse(text, Timestamp::now(), &zone).unwrap();
+            assert!((before..=after).contains(&theirs), "{text}: {theirs} is not in {before}..={after}");
+        }
+        for text in
+            ["", "ago", "+", "2 hours", "hour ago", "24:00", "Thu 2012-11-23", "Fri today", "TODAY", "@-1"]
+        {
+            assert_eq!(systemd(text).unwrap(), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_jiff_prints_is_read_back(micros in 0_i64..4_000_000_000_000_000) {
+            let moment = Timestamp::from_microsecond(micros).unwrap();
+            let zone = TimeZone::get(ZONE).unwrap();
+            let expected = Ok(u64::try_from(micros).unwrap());
+            prop_assert_eq!(parse(&moment.to_string(), now(), &zone), expected.clone());
+            let utc = moment.strftime("%a %Y-%m-%d %H:%M:%S%.6f UTC").to_string();
+            prop_assert_eq!(parse(&utc, now(), &zone), expected.clone());
+            let seconds = format!("@{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+            prop_assert_eq!(parse(&seconds, now(), &zone), expected);
+        }
+
+        #[test]
+        fn any_text_gets_an_answer(text in "\\PC{0,30}|[-+@:. 0-9a-zTZ]{0,30}|[-+]?[0-9.]{1,40}[a-z]{0,3}( ago| left)?") {
+            let _ = read(&text);
+        }
+    }
 }

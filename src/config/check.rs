@@ -6,12 +6,13 @@
 //! counts only if [`Checker::finish`] finds that nothing was noted.
 
 use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::diagnostic::{Diagnostics, Finding, Span, quoted};
-use super::expand::{Environment, expand};
-use super::keys::{enumerate, names_in, nearest, sections_with};
+use super::diagnostic::{Diagnostics, Finding, Span, quoted, short};
+use super::expand::{BadReference, Environment, expand};
+use super::keys::{enumerate, has_default, names_in, nearest, sections_with};
 use super::names::Refusal;
 use super::node::{Kind, Node};
 use super::units;
@@ -21,6 +22,7 @@ pub(super) struct Checker<'a> {
     source: &'a str,
     env: &'a Environment<'a>,
     findings: RefCell<Vec<Finding>>,
+    noted: RefCell<HashSet<(Option<Span>, String)>>,
     secrets: RefCell<Vec<Span>>,
 }
 
@@ -39,6 +41,11 @@ impl Value<'_> {
     pub(super) fn place(&self) -> Span {
         if self.node.kind == Kind::Null { self.key.clone() } else { self.node.span.clone() }
     }
+
+    /// What it is called in a message.
+    fn name(&self) -> String {
+        if self.path.is_empty() { "the configuration".to_owned() } else { format!("`{}`", self.path) }
+    }
 }
 
 /// An entry of a map whose keys are chosen by the user.
@@ -49,12 +56,20 @@ pub(super) struct Entry<'t> {
 
 impl<'a> Checker<'a> {
     pub(super) fn new(source: &'a str, env: &'a Environment<'a>) -> Self {
-        Self { source, env, findings: RefCell::default(), secrets: RefCell::default() }
+        Self {
+            source,
+            env,
+            findings: RefCell::default(),
+            noted: RefCell::default(),
+            secrets: RefCell::default(),
+        }
     }
 
-    /// Notes a mistake.
+    /// Notes a mistake; once, though aliases may lead to the same place again.
     pub(super) fn note(&self, finding: Finding) {
-        self.findings.borrow_mut().push(finding);
+        if self.noted.borrow_mut().insert((finding.place.clone(), finding.label.clone())) {
+            self.findings.borrow_mut().push(finding);
+        }
     }
 
     /// Keeps a place out of every message: it may hold a credential.
@@ -73,12 +88,12 @@ impl<'a> Checker<'a> {
 
     fn wrong_kind(&self, value: &Value<'_>, expected: &str) {
         let title = match value.node.kind {
-            Kind::Null => format!("`{}` has no value", value.path),
-            _ => format!("`{}` cannot be {}", value.path, value.node.kind.name()),
+            Kind::Null => format!("{} has no value", value.name()),
+            _ => format!("{} cannot be {}", value.name(), value.node.kind.name()),
         };
         let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
         self.note(match &value.node.kind {
-            Kind::Null => finding.help("remove the key to take the default"),
+            Kind::Null if has_default(&value.path) => finding.help("remove the key to take the default"),
             _ => finding,
         });
     }
@@ -98,22 +113,10 @@ impl<'a> Checker<'a> {
             Kind::Str(text) => match expand(text, self.env) {
                 Ok(text) => Some(text.into_owned()),
                 Err(errors) => {
-                    for error in errors {
-                        let reference = text.get(error.at.clone()).unwrap_or_default();
-                        let title = format!("`{}`: {}", value.path, error.why);
-                        let place = self.place_within(&value.node.span, reference);
-                        self.note(Finding::at(place, title).help(error.why.help()));
-                    }
+                    self.note_references(value, text, errors);
                     None
                 }
             },
-            Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => {
-                let written = self.source.get(value.node.span.clone()).unwrap_or_default();
-                let title = format!("`{}` cannot be {}", value.path, value.node.kind.name());
-                let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
-                self.note(finding.help(format!("in quotes it is a string: '{written}'")));
-                None
-            }
             _ => {
                 self.wrong_kind(value, expected);
                 None
@@ -121,13 +124,21 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Where `part` of a scalar stands in the source; the whole scalar where it is spelled otherwise there
-    /// (escapes, folded lines, aliases).
-    fn place_within(&self, scalar: &Span, part: &str) -> Span {
-        let written = self.source.get(scalar.clone()).unwrap_or_default();
-        match written.find(part) {
-            Some(at) if !part.is_empty() => scalar.start + at..scalar.start + at + part.len(),
-            _ => scalar.clone(),
+    /// Notes each bad reference where it stands in the scalar's source; from the first that is spelled
+    /// otherwise there (escapes, folded lines), at the whole scalar.
+    fn note_references(&self, value: &Value<'_>, text: &str, errors: Vec<BadReference>) {
+        let scalar = value.node.span.clone();
+        let mut from = Some(scalar.start);
+        for error in errors {
+            let reference = text.get(error.at).unwrap_or_default();
+            let found = from.and_then(|from| {
+                let start = from + self.source.get(from..scalar.end)?.find(reference)?;
+                Some(start..start + reference.len())
+            });
+            from = found.as_ref().map(|found| found.end);
+            let title = format!("{}: {}", value.name(), error.why);
+            let finding = Finding::at(found.unwrap_or(scalar.clone()), title);
+            self.note(finding.label(error.why.expected()).help(error.why.help()));
         }
     }
 
@@ -138,6 +149,15 @@ impl<'a> Checker<'a> {
         expected: &str,
         rule: impl Fn(&str) -> Result<(), Refusal>,
     ) -> Option<String> {
+        if matches!(value.node.kind, Kind::Bool(_) | Kind::Int(_) | Kind::Float(_)) {
+            let written = self.source.get(value.node.span.clone()).unwrap_or_default();
+            if rule(written).is_ok() {
+                let title = format!("{} cannot be {}", value.name(), value.node.kind.name());
+                let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
+                self.note(finding.help(format!("in quotes it is a string: '{written}'")));
+                return None;
+            }
+        }
         let text = self.text(value, expected)?;
         match rule(&text) {
             Ok(()) => Some(text),
@@ -152,31 +172,28 @@ impl<'a> Checker<'a> {
     fn measure<T: PartialOrd>(
         &self,
         value: &Value<'_>,
-        expected: &str,
+        (kind, examples): (&str, &str),
         range: &RangeInclusive<T>,
         parse: impl Fn(&str) -> Result<T, units::UnitError>,
         format: impl Fn(&T) -> String,
     ) -> Option<T> {
+        let expected = format!("{kind} such as {examples}");
         let text = match &value.node.kind {
             Kind::Int(text) | Kind::Float(text) => text.clone(),
-            Kind::Str(_) => self.text(value, expected)?,
-            _ => {
-                self.wrong_kind(value, expected);
-                return None;
-            }
+            _ => self.text(value, &expected)?,
         };
-        let title = |what: &str| format!("`{}`: {} is {what}", value.path, quoted(&text));
+        let title = |what: &str| format!("{}: {} is {what}", value.name(), quoted(&text));
         match parse(&text) {
             Ok(measure) if range.contains(&measure) => Some(measure),
             Ok(measure) => {
-                let (what, least, most) = (&measure, range.start(), range.end());
-                let side = if what < least { "too small" } else { "too large" };
+                let (least, most) = (range.start(), range.end());
+                let side = if measure < *least { "too small" } else { "too large" };
                 let bounds = format!("expected {} to {}", format(least), format(most));
                 self.note(Finding::at(value.place(), title(side)).label(bounds));
                 None
             }
             Err(error) => {
-                let finding = Finding::at(value.place(), title(&format!("not {expected}")));
+                let finding = Finding::at(value.place(), title(&format!("not {kind}")));
                 self.note(finding.label(format!("expected {expected}")).note(error.to_string()));
                 None
             }
@@ -185,14 +202,14 @@ impl<'a> Checker<'a> {
 
     /// A duration within bounds.
     pub(super) fn duration(&self, value: &Value<'_>, range: &RangeInclusive<Duration>) -> Option<Duration> {
-        let expected = "a duration such as `500ms`, `10s` or `1h30m`";
-        self.measure(value, expected, range, units::parse_duration, |d| units::format_duration(*d))
+        let kind = ("a duration", "`500ms`, `10s` or `1h30m`");
+        self.measure(value, kind, range, units::parse_duration, |duration| units::format_duration(*duration))
     }
 
     /// A size in bytes within bounds.
     pub(super) fn size(&self, value: &Value<'_>, range: &RangeInclusive<u64>) -> Option<u64> {
-        let expected = "a size such as `64KiB`, `1MiB` or `1MB`";
-        self.measure(value, expected, range, units::parse_size, |size| units::format_size(*size))
+        let kind = ("a size", "`64KiB`, `1MiB` or `1MB`");
+        self.measure(value, kind, range, units::parse_size, |size| units::format_size(*size))
     }
 
     /// One of a few words.
@@ -203,7 +220,7 @@ impl<'a> Checker<'a> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*choice);
         }
-        let title = format!("`{}` cannot be {}", value.path, quoted(&text));
+        let title = format!("{} cannot be {}", value.name(), quoted(&text));
         let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
         self.note(match nearest(&text, words()) {
             Some(word) => finding.help(format!("did you mean `{word}`?")),
@@ -212,7 +229,7 @@ impl<'a> Checker<'a> {
         None
     }
 
-    /// The items of a list; a list left empty (`paths:`) has none.
+    /// The items of a list.
     pub(super) fn list<'t>(&self, value: &Value<'t>, expected: &str) -> Option<Vec<Value<'t>>> {
         match &value.node.kind {
             Kind::Seq(items) => Some(
@@ -222,7 +239,7 @@ impl<'a> Checker<'a> {
                     .map(|(index, node)| Value {
                         path: format!("{}[{index}]", value.path),
                         node,
-                        key: node.span.clone(),
+                        key: node.used.clone(),
                     })
                     .collect(),
             ),
@@ -233,6 +250,21 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// What every item of a list is read to; a mistake in one does not hide those in the others. A list left
+    /// empty (`paths:`) is as if it were not written.
+    pub(super) fn each<'t, T>(
+        &self,
+        value: &Value<'t>,
+        expected: &str,
+        read: impl FnMut(&Value<'t>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        if value.node.kind == Kind::Null {
+            return None;
+        }
+        let read: Vec<Option<T>> = self.list(value, expected)?.iter().map(read).collect();
+        read.into_iter().collect()
+    }
+
     /// The entries of a map; duplicate keys are noted and left out.
     pub(super) fn entries<'t>(&self, value: &Value<'t>, expected: &str) -> Option<Vec<Entry<'t>>> {
         let Kind::Map(written) = &value.node.kind else {
@@ -240,7 +272,7 @@ impl<'a> Checker<'a> {
             return None;
         };
         let mut entries: Vec<Entry<'t>> = Vec::with_capacity(written.len());
-        let mut seen = std::collections::HashMap::new();
+        let mut seen = HashMap::new();
         for (key, node) in written {
             let Kind::Str(name) = &key.kind else {
                 let title = format!("a key cannot be {}", key.kind.name());
@@ -261,7 +293,7 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let dot = if value.path.is_empty() { "" } else { "." };
-            let path = format!("{}{dot}{}", value.path, name.escape_debug());
+            let path = format!("{}{dot}{}", value.path, short(name));
             entries.push(Entry { name, value: Value { path, node, key: key.span.clone() } });
         }
         Some(entries)
@@ -310,15 +342,12 @@ fn unknown_key(entry: &Entry<'_>, schema: &str) -> Finding {
         return finding.label(format!("did you mean `{name}`?"));
     }
     let elsewhere: Vec<String> = sections_with(entry.name)
-        .map(|section| match section {
-            "" => "at the top of the file".to_owned(),
-            _ => format!("in `{section}`"),
-        })
+        .map(|section| if section.is_empty() { "the top".to_owned() } else { format!("`{section}`") })
         .collect();
     let finding = finding.label(format!("expected one of {}", enumerate(names_in(schema))));
-    match elsewhere.as_slice() {
-        [] => finding,
-        _ => finding
-            .help(format!("a key of this name stands {}: is the indentation right?", elsewhere.join(", "))),
+    if elsewhere.is_empty() {
+        return finding;
     }
+    let elsewhere = elsewhere.join(" or ");
+    finding.help(format!("`{}` belongs to {elsewhere}: is the indentation right?", entry.name))
 }

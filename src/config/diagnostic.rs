@@ -16,6 +16,9 @@ pub(super) type Span = Range<usize>;
 /// Findings of one file that are shown; the others are counted. One wrong anchor can make thousands.
 const MAX_SHOWN: usize = 100;
 
+/// Source shown for one finding, in bytes: the renderer goes through all of it.
+const MAX_SNIPPET_BYTES: usize = 16 << 10;
+
 /// Columns that a rendered source line may take before it is cut around the place.
 const RENDER_WIDTH: usize = 140;
 
@@ -38,8 +41,8 @@ struct FileFindings {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Finding {
     title: String,
-    place: Option<Span>,
-    label: String,
+    pub(super) place: Option<Span>,
+    pub(super) label: String,
     related: Vec<(Span, String)>,
     notes: Vec<String>,
     helps: Vec<String>,
@@ -141,38 +144,72 @@ impl std::error::Error for Diagnostics {}
 impl Finding {
     fn group<'a>(&'a self, file: &'a FileFindings) -> Group<'a> {
         let title = Level::ERROR.primary_title(&self.title);
+        let source = file.source.as_str();
         let group = match &self.place {
-            Some(place) => title.element(self.snippet(place, file)),
             None => title.element(Origin::path(&file.origin)),
+            Some(place) => match self.snippet(place, &self.related, file) {
+                Some(snippet) => title.element(snippet),
+                // Too far apart for one picture: the other places in words.
+                None => {
+                    let elsewhere = self.related.iter().map(|(span, text)| {
+                        Level::NOTE.message(format!("{text}: line {}", line_number(source, span.start)))
+                    });
+                    match self.snippet(place, &[], file) {
+                        Some(snippet) => title.element(snippet),
+                        None => title.element(origin(file, place)).element(Level::NOTE.message(&self.label)),
+                    }
+                    .elements(elsewhere)
+                }
+            },
         };
         let notes = self.notes.iter().map(|note| Level::NOTE.message(note));
         let helps = self.helps.iter().map(|help| Level::HELP.message(help));
         group.elements(notes).elements(helps)
     }
 
-    /// The lines from the first place to the last one, never the whole file: the renderer's work is then
-    /// bounded by the distance, and its line numbers start where the lines do.
-    fn snippet<'a>(&'a self, place: &Span, file: &'a FileFindings) -> Snippet<'a, Annotation<'a>> {
+    /// The lines from the first place to the last one, unless there are more than [`MAX_SNIPPET_BYTES`]:
+    /// the renderer's work is then bounded, and its line numbers start where the lines do.
+    fn snippet<'a>(
+        &'a self,
+        place: &Span,
+        related: &'a [(Span, String)],
+        file: &'a FileFindings,
+    ) -> Option<Snippet<'a, Annotation<'a>>> {
         let source = file.source.as_str();
         let place = first_line(source, place);
         let related: Vec<(Span, &str)> =
-            self.related.iter().map(|(span, text)| (first_line(source, span), text.as_str())).collect();
+            related.iter().map(|(span, text)| (first_line(source, span), text.as_str())).collect();
         let starts = related.iter().map(|(span, _)| span.start);
         let ends = related.iter().map(|(span, _)| span.end);
         let start = line_start(source, starts.fold(place.start, usize::min));
         let end = line_end(source, ends.fold(place.end, usize::max));
+        if end - start > MAX_SNIPPET_BYTES {
+            return None;
+        }
         let shift = |span: &Span| span.start.saturating_sub(start)..span.end.saturating_sub(start);
 
-        let lines_before = source.get(..start).unwrap_or_default().matches('\n').count();
         let primary = AnnotationKind::Primary.span(shift(&place)).label(&self.label);
-        Snippet::source(source.get(start..end).unwrap_or_default())
-            .line_start(lines_before + 1)
+        let snippet = Snippet::source(source.get(start..end).unwrap_or_default())
+            .line_start(line_number(source, start))
             .path(&file.origin)
             .annotation(primary)
             .annotations(
                 related.iter().map(|(span, text)| AnnotationKind::Context.span(shift(span)).label(*text)),
-            )
+            );
+        Some(snippet)
     }
+}
+
+/// The place in numbers only.
+fn origin<'a>(file: &'a FileFindings, place: &Span) -> Origin<'a> {
+    let at = first_line(&file.source, place).start;
+    let before = file.source.get(line_start(&file.source, at)..at).unwrap_or_default();
+    Origin::path(&file.origin).line(line_number(&file.source, at)).char_column(before.chars().count() + 1)
+}
+
+/// Lines are counted from 1.
+fn line_number(source: &str, at: usize) -> usize {
+    source.get(..at).unwrap_or_default().matches('\n').count() + 1
 }
 
 /// The part of `span` on its first line, moved into the source and onto character boundaries: carets
@@ -216,12 +253,17 @@ fn blank(source: &str, secrets: &[Span]) -> String {
 
 /// `text` in backticks for a message: cut when long, control characters escaped.
 pub(super) fn quoted(text: &str) -> String {
+    if text.is_empty() { "an empty string".to_owned() } else { format!("`{}`", short(text)) }
+}
+
+/// `text` cut when long, control characters escaped.
+pub(super) fn short(text: &str) -> String {
     const MAX_CHARS: usize = 60;
     let mut short: String = text.chars().take(MAX_CHARS).collect();
     if short.len() < text.len() {
         short.push('…');
     }
-    format!("`{}`", escape_controls(&short))
+    escape_controls(&short)
 }
 
 fn escape_controls(text: &str) -> String {
@@ -246,7 +288,8 @@ mod tests {
 
     #[test]
     fn places_outside_the_source_or_inside_a_character_are_survived() {
-        for span in [0..0, 0..99, 99..100, 1..2, 2..1, 3..4] {
+        for (start, end) in [(0, 0), (0, 99), (99, 100), (1, 2), (2, 1), (3, 4)] {
+            let span = start..end;
             assert!(rendered("é\n\u{1F600}x", vec![Finding::at(span, "t").label("l")]).contains("f.yaml"));
         }
         assert!(rendered("", vec![Finding::at(5..9, "t")]).contains("f.yaml:1:1"));
@@ -263,9 +306,25 @@ mod tests {
     }
 
     #[test]
+    fn far_places_and_long_lines_are_given_in_numbers() {
+        let filler = "# filler\n".repeat(3000);
+        let source = format!("first: 1\n{filler}first: 2\n");
+        let second = source.len() - 9..source.len() - 4;
+        let text =
+            rendered(&source, vec![Finding::at(second, "twice").label("l").related(0..5, "first here")]);
+        assert!(text.contains("f.yaml:3002:1") && text.contains("first here: line 1"), "{text}");
+        let long = format!("a\n{} b", "é".repeat(20_000));
+        let text = rendered(&long, vec![Finding::at(40_003..40_004, "t").label("the label")]);
+        assert!(text.contains("f.yaml:2:20002") && text.contains("the label"), "{text}");
+        assert!(text.len() < 500, "{text}");
+    }
+
+    #[test]
     fn secrets_are_blanked_wherever_their_line_is_shown() {
         let source = "key: hunter2 # x\n";
-        let text = Diagnostics::new("f", source, &[5..12], vec![Finding::at(0..3, "t")]).render(true);
+        let secret = 5..12;
+        let finding = Finding::at(0..3, "t");
+        let text = Diagnostics::new("f", source, std::slice::from_ref(&secret), vec![finding]).render(true);
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("key: ******* # x"), "{text}");
     }

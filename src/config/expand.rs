@@ -30,6 +30,14 @@ pub(super) enum Why {
 }
 
 impl Why {
+    pub(super) fn expected(&self) -> &'static str {
+        match self {
+            Self::Unset(_) => "expected a variable that is set",
+            Self::Unclosed => "expected `}`",
+            Self::BadName(_) => "expected letters, digits and `_`",
+        }
+    }
+
     pub(super) fn help(&self) -> String {
         match self {
             Self::Unset(name) => {
@@ -143,7 +151,7 @@ mod tests {
             ("${UNSET}", vec![(0..8, unset("UNSET"))]),
             ("é ${A} ${HOST} ${B}", vec![(3..7, unset("A")), (16..20, unset("B"))]),
             ("a${HOST", vec![(1..7, Why::Unclosed)]),
-            ("${}", vec![(0..3, Why::BadName("``".into()))]),
+            ("${}", vec![(0..3, Why::BadName("an empty string".into()))]),
             ("${1A}", vec![(0..5, Why::BadName("`1A`".into()))]),
             ("${HOST:x}", vec![(0..9, Why::BadName("`HOST:x`".into()))]),
             ("${ HOST }", vec![(0..9, Why::BadName("` HOST `".into()))]),

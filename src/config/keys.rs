@@ -66,21 +66,35 @@ pub(super) fn sections_with(name: &str) -> impl Iterator<Item = &'static str> {
         .filter_map(move |(parent, last)| (last == name).then_some(parent))
 }
 
+/// Whether a value left out has a default to fall back on; `path` as in messages: `loki[0].timeout`.
+pub(super) fn has_default(path: &str) -> bool {
+    let schema: String = path.chars().filter(|c| !c.is_ascii_digit()).collect();
+    KEYS.iter().any(|key| key.path == schema && key.default != "required")
+}
+
 /// The nearest of `known` to what was written, if it is near enough to be what was meant: letter case,
-/// `-` for `_`, and one typing error for each three letters.
+/// `-` for `_`, an ending left out or added, and one typing error for each three letters.
 pub(super) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     /// The time that a comparison takes grows with the square of this.
     const MAX_COMPARED_BYTES: usize = 64;
+    /// A shorter stem is shared by chance.
+    const MIN_STEM_BYTES: usize = 3;
     if written.len() > MAX_COMPARED_BYTES {
         return None;
     }
     let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
     let written = plain(written);
     let allowed = (written.chars().count() / 3).max(1);
+    let ending = |name: &str| {
+        name.len().min(written.len()) >= MIN_STEM_BYTES
+            && (name.starts_with(&written) || written.starts_with(name))
+    };
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(&written, &plain(name)), name))
-        .filter(|(distance, name)| *distance <= allowed && *distance < name.chars().count())
+        .filter(|(distance, name)| {
+            (*distance <= allowed && *distance < name.chars().count()) || ending(&plain(name))
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -115,7 +129,8 @@ mod tests {
             ("lables", Some("labels")),
             ("LOKI", Some("loki")),
             ("structured-metadata", Some("structured_metadata")),
-            ("state_dir", None),
+            ("state_dir", Some("state_directory")),
+            ("st", None),
             ("loglevel", Some("log_level")),
             ("x", None),
             ("", None),

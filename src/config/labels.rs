@@ -1,10 +1,10 @@
 //! Reading `labels` and `structured_metadata`: which journal fields become what in Loki, and that every
 //! entry ends with labels that Loki takes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::check::{Checker, Section, Value};
-use super::diagnostic::{Finding, Span};
+use super::diagnostic::{Finding, Span, quoted};
 use super::names::{self, Refusal};
 use super::node::Kind;
 use super::{Destination, FieldRule, Labels};
@@ -43,9 +43,10 @@ pub(super) fn fixed(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(Str
         return None;
     }
     for entry in checker.entries(value, "a map: label to text")? {
-        let name = named(checker, &entry.value, entry.name, names::label_name);
+        named(checker, &entry.value, entry.name, names::label_name);
         let text = checker.checked(&entry.value, "a string", names::label_value);
-        labels.extend(name.zip(text));
+        // Kept with a mistake in it too: it counts for the checks of whole label sets.
+        labels.push((entry.name.to_owned(), text.unwrap_or_default()));
     }
     labels.sort();
     Some(labels)
@@ -62,26 +63,17 @@ fn field_rules(
         return None;
     }
     for entry in checker.entries(value, "a map: name to journal field")? {
-        let name = named(checker, &entry.value, entry.name, rule);
-        let sources = sources(checker, &entry.value);
-        rules.extend(name.zip(sources).map(|(name, sources)| FieldRule { name, sources }));
+        named(checker, &entry.value, entry.name, rule);
+        let sources = sources(checker, &entry.value).unwrap_or_default();
+        rules.push(FieldRule { name: entry.name.to_owned(), sources });
     }
     rules.sort_by(|a, b| a.name.cmp(&b.name));
     Some(rules)
 }
 
-fn named(
-    checker: &Checker<'_>,
-    value: &Value<'_>,
-    name: &str,
-    rule: fn(&str) -> Result<(), Refusal>,
-) -> Option<String> {
-    match rule(name) {
-        Ok(()) => Some(name.to_owned()),
-        Err(refusal) => {
-            checker.refuse(value.key.clone(), "", refusal);
-            None
-        }
+fn named(checker: &Checker<'_>, value: &Value<'_>, name: &str, rule: fn(&str) -> Result<(), Refusal>) {
+    if let Err(refusal) = rule(name) {
+        checker.refuse(value.key.clone(), "", refusal);
     }
 }
 
@@ -91,8 +83,9 @@ fn sources(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
     if !matches!(value.node.kind, Kind::Seq(_)) {
         return checker.checked(value, EXPECTED, names::field_name).map(|field| vec![field]);
     }
-    let items = checker.list(value, EXPECTED)?;
-    if items.is_empty() {
+    let fields =
+        checker.each(value, EXPECTED, |item| checker.checked(item, "a journal field", names::field_name))?;
+    if fields.is_empty() {
         checker.note(
             Finding::at(value.place(), format!("`{}` is an empty list", value.path))
                 .label("expected at least one journal field")
@@ -100,32 +93,34 @@ fn sources(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
         );
         return None;
     }
-    items.iter().map(|item| checker.checked(item, "a journal field", names::field_name)).collect()
+    Some(fields)
 }
 
 /// No label is both fixed and from a field.
 fn one_origin(checker: &Checker<'_>, fixed: &Value<'_>, fields: &Value<'_>) {
-    let keys = |value: &Value<'_>| -> Vec<(String, Span)> {
-        let Kind::Map(entries) = &value.node.kind else { return Vec::new() };
-        entries
-            .iter()
-            .filter_map(|(key, _)| match &key.kind {
-                Kind::Str(name) => Some((name.clone(), key.span.clone())),
-                _ => None,
-            })
-            .collect()
-    };
-    let fixed = keys(fixed);
+    let fixed: HashMap<&str, &Span> = keys(fixed).collect();
     for (name, place) in keys(fields) {
-        if let Some((_, first)) = fixed.iter().find(|(other, _)| *other == name) {
+        if let Some(first) = fixed.get(name) {
             checker.note(
-                Finding::at(place, format!("the label `{}` has two origins", name.escape_debug()))
+                Finding::at(place.clone(), format!("the label {} has two origins", quoted(name)))
                     .label("taken from a journal field here")
-                    .related(first.clone(), "fixed here")
+                    .related((*first).clone(), "fixed here")
                     .help("remove one of them, or give it another name"),
             );
         }
     }
+}
+
+/// The names of a map and where they stand.
+fn keys<'t>(value: &Value<'t>) -> impl Iterator<Item = (&'t str, &'t Span)> {
+    let entries = match &value.node.kind {
+        Kind::Map(entries) => entries.as_slice(),
+        _ => &[],
+    };
+    entries.iter().filter_map(|(key, _)| match &key.kind {
+        Kind::Str(name) => Some((name.as_str(), &key.span)),
+        _ => None,
+    })
 }
 
 /// Reads `structured_metadata`.

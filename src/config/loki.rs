@@ -1,5 +1,6 @@
 //! Reading `loki`: the destinations.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ const PUSH_PATH: &str = "/loki/api/v1/push";
 /// The push path that Loki had before version 1, still found behind gateways.
 const OLD_PUSH_PATH: &str = "/api/prom/push";
 
-/// A batch below this costs more in requests than it holds; above it, four of them no longer fit beside
-/// Loki's limit of 100 MiB for a request, escaped and not yet compressed.
+/// Below, a batch costs more in its request than it holds; above, the three batches that a destination has
+/// in memory at a time (one being filled, two sealed) are no longer small.
 const MAX_BYTES: RangeInclusive<u64> = 4 << 10..=16 << 20;
 /// Below, batches hold single entries; above, logs are no longer live.
 const MAX_WAIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
@@ -38,17 +39,16 @@ pub(super) fn destinations(checker: &Checker<'_>, value: &Value<'_>) -> Option<V
     }
     let items = checker.list(value, EXPECTED)?;
     let mut destinations = Vec::with_capacity(items.len());
-    let mut names: Vec<(String, Span)> = Vec::with_capacity(items.len());
+    let mut names: HashMap<String, Span> = HashMap::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let Some(section) = Section::open(checker, item, "loki[]") else { continue };
-        let name = name(checker, item, &section, index);
-        if let Some(name) = &name {
-            unique(checker, name, &names);
-        }
         let mut destination = destination(checker, item, &section);
-        if let Some((name, place)) = name {
-            destination.name.clone_from(&name);
-            names.push((name, place));
+        if let Some((name, place)) = name(checker, item, &section, index) {
+            match names.get(&name) {
+                Some(first) => checker.note(same_name(&name, place, first)),
+                None => drop(names.insert(name.clone(), place)),
+            }
+            destination.name = name;
         }
         let place = section.get("labels").map_or(item.place(), |labels| labels.key.clone());
         destinations.push((destination, place));
@@ -65,9 +65,10 @@ fn name(
 ) -> Option<(String, Span)> {
     match section.get("name") {
         Some(value) => {
-            checker.checked(value, "a name", names::destination_name).map(|name| (name, value.place()))
+            let name = checker.checked(value, "a name", names::destination_name)?;
+            Some((name, value.node.used.clone()))
         }
-        None if index == 0 => Some((DEFAULT_NAME.to_owned(), item.place())),
+        None if index == 0 => Some((DEFAULT_NAME.to_owned(), item.key.clone())),
         None => {
             checker.note(
                 Finding::at(item.place(), format!("`{}` has no name", item.path))
@@ -83,15 +84,11 @@ fn name(
     }
 }
 
-fn unique(checker: &Checker<'_>, (name, place): &(String, Span), before: &[(String, Span)]) {
-    if let Some((_, first)) = before.iter().find(|(other, _)| other == name) {
-        checker.note(
-            Finding::at(place.clone(), format!("two destinations have the name `{name}`"))
-                .label("expected another name")
-                .related(first.clone(), "the first one")
-                .note("each destination keeps its place in the journal in a file of that name"),
-        );
-    }
+fn same_name(name: &str, place: Span, first: &Span) -> Finding {
+    Finding::at(place, format!("two destinations have the name `{name}`"))
+        .label("expected another name")
+        .related(first.clone(), "the first one")
+        .note("each destination keeps its place in the journal in a file of that name")
 }
 
 /// The destination but for its name. A mistake in the URL does not hide those in the rest.
@@ -125,8 +122,8 @@ fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, Stri
     if value.node.kind == Kind::Null {
         return None;
     }
-    let mut headers: Vec<(String, String)> = Vec::new();
-    let mut places: Vec<Span> = Vec::new();
+    let mut headers = Vec::new();
+    let mut places: HashMap<String, Span> = HashMap::new();
     for entry in checker.entries(value, "a map: header to text")? {
         if names::is_credential_header(entry.name) {
             checker.hide(&entry.value.node.span);
@@ -135,8 +132,7 @@ fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, Stri
             checker.refuse(entry.value.key, "", refusal);
             continue;
         }
-        let same = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case(entry.name));
-        if let Some(first) = same.and_then(|index| places.get(index)) {
+        if let Some(first) = places.get(&entry.name.to_ascii_lowercase()) {
             let title = format!("the header `{}` stands twice", entry.name);
             checker.note(
                 Finding::at(entry.value.key.clone(), title)
@@ -146,7 +142,7 @@ fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, Stri
             continue;
         }
         let text = checker.checked(&entry.value, "a string", names::header_value);
-        places.push(entry.value.key);
+        places.insert(entry.name.to_ascii_lowercase(), entry.value.key);
         headers.push((entry.name.to_owned(), text.unwrap_or_default()));
     }
     Some(headers)

@@ -15,15 +15,17 @@ use super::diagnostic::{Finding, Span};
 /// Collections inside collections. The schema needs six; the limit keeps recursion off the stack's end.
 const MAX_DEPTH: usize = 32;
 /// Nodes of a document: more than any real configuration has, small enough to be held in memory.
-const MAX_NODES: usize = 100_000;
+const MAX_NODES: usize = 20_000;
 /// Nodes that aliases (`*name`) may add: anchors save typing, they are no way to write a large file.
-const MAX_ALIASED_NODES: usize = 10_000;
+const MAX_ALIASED_NODES: usize = 5_000;
 
 /// One node of the document.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
-    /// Where it stands; for a node that came through an alias, where the alias stands.
+    /// Where it is written.
     pub(super) span: Span,
+    /// Where it is used: at the alias for a node that comes through one, else where it is written.
+    pub(super) used: Span,
     pub(super) kind: Kind,
 }
 
@@ -86,8 +88,9 @@ pub(super) fn document(source: &str) -> Result<Node, Box<Finding>> {
 }
 
 fn node(raw: Spanned<Raw>, source: &str) -> Node {
-    let span = byte_span(&raw.referenced, source);
-    let written = || source.get(byte_span(&raw.defined, source)).unwrap_or_default().to_owned();
+    let span = byte_span(&raw.defined, source);
+    let used = byte_span(&raw.referenced, source);
+    let written = || source.get(span.clone()).unwrap_or_default().to_owned();
     let kind = match raw.value {
         Raw::Null => Kind::Null,
         Raw::Bool(value) => Kind::Bool(value),
@@ -104,8 +107,13 @@ fn node(raw: Spanned<Raw>, source: &str) -> Node {
         Kind::Map(entries) => entries.last().map(|(_, value)| value),
         _ => None,
     };
-    let end = last.map_or(span.end, |last| last.span.end.max(span.end));
-    Node { span: span.start..closing_bracket(source, &span, end), kind }
+    // Through an alias or a merge, an item stands elsewhere.
+    let end =
+        last.map_or(span.end, |last| if last.used == last.span { last.span.end } else { last.used.end });
+    let end = end.max(span.end);
+    let whole = span.start..closing_bracket(source, &span, end);
+    let used = if used == span { whole.clone() } else { used };
+    Node { span: whole, used, kind }
 }
 
 /// The parser gives a collection only its first character: it reaches to the end of its last item, and over
@@ -147,13 +155,13 @@ fn syntax_finding(error: &Error, source: &str) -> Finding {
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayCounterOverflow { .. } => {
-            at("the document is nested too deeply or is too large".to_owned()).note(format!(
-                "limits: {MAX_DEPTH} levels, {MAX_NODES} values, {MAX_ALIASED_NODES} of them through aliases"
-            ))
-        }
+        | Error::AliasReplayCounterOverflow { .. } => too_large(place),
         _ => {
             let message = message_of(error);
+            // The scanner looks ahead and meets its own limit before the parser meets ours.
+            if message == "recursion limit exceeded" {
+                return too_large(place);
+            }
             let finding = at(format!("YAML syntax: {message}"));
             match syntax_help(&message, source, &place) {
                 Some(help) => finding.help(help),
@@ -161,6 +169,12 @@ fn syntax_finding(error: &Error, source: &str) -> Finding {
             }
         }
     }
+}
+
+fn too_large(place: Span) -> Finding {
+    Finding::at(place, "the document is nested too deeply or has too many values").note(format!(
+        "limits: {MAX_DEPTH} levels, {MAX_NODES} values, {MAX_ALIASED_NODES} of them through aliases"
+    ))
 }
 
 /// The message without the place that the library puts at its end.

@@ -175,8 +175,9 @@ fn journal(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journal> {
     let section = Section::open(checker, value, "journal")?;
     let mut journal = Journal::default();
     section.read("paths", &mut journal.paths, |value| {
-        let paths = checker.list(value, "a list of absolute paths")?;
-        paths.iter().map(|path| checker.checked(path, PATH, absolute).map(PathBuf::from)).collect()
+        checker.each(value, "a list of absolute paths", |path| {
+            checker.checked(path, PATH, absolute).map(PathBuf::from)
+        })
     });
     section.read("backfill", &mut journal.backfill, |value| {
         checker.duration(value, &(Duration::ZERO..=MAX_BACKFILL))
