@@ -55,13 +55,13 @@ pub(super) struct Entry<'t> {
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(source: &'a str, env: &'a Environment<'a>) -> Self {
+    pub(super) fn new(source: &'a str, secrets: Vec<Span>, env: &'a Environment<'a>) -> Self {
         Self {
             source,
             env,
             findings: RefCell::default(),
             noted: RefCell::default(),
-            secrets: RefCell::default(),
+            secrets: RefCell::new(secrets),
         }
     }
 
@@ -73,8 +73,8 @@ impl<'a> Checker<'a> {
     }
 
     /// Keeps a place out of every message: it may hold a credential.
-    pub(super) fn hide(&self, place: &Span) {
-        self.secrets.borrow_mut().push(place.clone());
+    pub(super) fn hide(&self, place: Span) {
+        self.secrets.borrow_mut().push(place);
     }
 
     /// `built`, if nothing was noted on the way.
@@ -83,7 +83,7 @@ impl<'a> Checker<'a> {
         if findings.is_empty() {
             return Ok(built);
         }
-        Err(Diagnostics::new(origin, self.source, &self.secrets.into_inner(), findings))
+        Err(Diagnostics::new(origin, self.source, self.secrets.into_inner(), findings))
     }
 
     fn wrong_kind(&self, value: &Value<'_>, expected: &str) {

@@ -93,7 +93,7 @@ impl Finding {
 
 impl Diagnostics {
     /// The findings of one file, in the order of their places; `secrets` are blanked.
-    pub(super) fn new(origin: &str, source: &str, secrets: &[Span], mut findings: Vec<Finding>) -> Self {
+    pub(super) fn new(origin: &str, source: &str, secrets: Vec<Span>, mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| finding.place.as_ref().map_or(0, |place| place.start));
         let source = blank(source, secrets);
         Self { files: vec![FileFindings { origin: escape_controls(origin), source, findings }] }
@@ -237,12 +237,20 @@ fn line_end(source: &str, at: usize) -> usize {
     at + line.strip_suffix('\r').unwrap_or(line).len()
 }
 
-/// `source` with the bytes of `secrets` replaced by stars, all offsets kept.
-fn blank(source: &str, secrets: &[Span]) -> String {
-    let hidden = |at: usize| secrets.iter().any(|secret| secret.contains(&at));
+/// `source` with the bytes of `secrets` replaced by stars, all offsets and line breaks kept.
+fn blank(source: &str, mut secrets: Vec<Span>) -> String {
+    secrets.sort_by_key(|secret| secret.start);
     let mut text = String::with_capacity(source.len());
+    let mut secrets = secrets.into_iter();
+    // Up to here everything is hidden; ranges may overlap.
+    let mut hidden_to = 0;
+    let mut next = secrets.next();
     for (at, character) in source.char_indices() {
-        if !secrets.is_empty() && character != '\n' && hidden(at) {
+        while let Some(secret) = next.take_if(|secret| secret.start <= at) {
+            hidden_to = secret.end.max(hidden_to);
+            next = secrets.next();
+        }
+        if at < hidden_to && !matches!(character, '\n' | '\r') {
             text.extend(std::iter::repeat_n('*', character.len_utf8()));
         } else {
             text.push(character);
@@ -283,7 +291,7 @@ mod tests {
     use super::*;
 
     fn rendered(source: &str, findings: Vec<Finding>) -> String {
-        Diagnostics::new("f.yaml", source, &[], findings).render(false)
+        Diagnostics::new("f.yaml", source, Vec::new(), findings).render(false)
     }
 
     #[test]
@@ -322,24 +330,24 @@ mod tests {
     #[test]
     fn secrets_are_blanked_wherever_their_line_is_shown() {
         let source = "key: hunter2 # x\n";
-        let secret = 5..12;
+        let secrets = vec![5..12, 6..8];
         let finding = Finding::at(0..3, "t");
-        let text = Diagnostics::new("f", source, std::slice::from_ref(&secret), vec![finding]).render(true);
+        let text = Diagnostics::new("f", source, secrets, vec![finding]).render(true);
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("key: ******* # x"), "{text}");
     }
 
     #[test]
     fn several_files_are_reported_together() {
-        let mut all = Diagnostics::new("a.yaml", "x", &[], vec![Finding::at(0..1, "one")]);
-        all.append(Diagnostics::new("b.yaml", "y", &[], vec![Finding::nowhere("two")]));
+        let mut all = Diagnostics::new("a.yaml", "x", Vec::new(), vec![Finding::at(0..1, "one")]);
+        all.append(Diagnostics::new("b.yaml", "y", Vec::new(), vec![Finding::nowhere("two")]));
         assert_eq!(all.count(), 2);
         assert!(all.to_string().ends_with("2 errors in a.yaml, b.yaml\n"), "{all}");
     }
 
     #[test]
     fn colour_is_only_on_request() {
-        let all = Diagnostics::new("a.yaml", "x", &[], vec![Finding::at(0..1, "one")]);
+        let all = Diagnostics::new("a.yaml", "x", Vec::new(), vec![Finding::at(0..1, "one")]);
         assert!(!all.render(false).contains('\u{1b}'));
         assert!(all.render(true).contains('\u{1b}'));
     }
@@ -347,7 +355,8 @@ mod tests {
     #[test]
     fn control_characters_reach_no_terminal() {
         assert_eq!(quoted("a\u{1b}[31m\n"), "`a\\u{1b}[31m\\n`");
-        let all = Diagnostics::new("a\u{1b}.yaml", "\u{7}x", &[], vec![Finding::at(0..1, "one\u{1b}")]);
+        let all =
+            Diagnostics::new("a\u{1b}.yaml", "\u{7}x", Vec::new(), vec![Finding::at(0..1, "one\u{1b}")]);
         assert!(!all.render(false).contains(['\u{1b}', '\u{7}']));
     }
 }

@@ -125,9 +125,6 @@ fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, Stri
     let mut headers = Vec::new();
     let mut places: HashMap<String, Span> = HashMap::new();
     for entry in checker.entries(value, "a map: header to text")? {
-        if names::is_credential_header(entry.name) {
-            checker.hide(&entry.value.node.span);
-        }
         if let Err(refusal) = names::header_name(entry.name) {
             checker.refuse(entry.value.key, "", refusal);
             continue;
@@ -186,8 +183,9 @@ fn backoff(checker: &Checker<'_>, value: &Value<'_>) -> Option<Backoff> {
 /// The full push URL.
 fn url(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     let text = checker.text(value, "a URL such as `http://loki:3100`")?;
+    // Also where no scheme stands before the user.
     if text.contains('@') {
-        checker.hide(&value.node.span);
+        checker.hide(value.node.span.clone());
     }
     match push_url(&text) {
         Ok(url) => Some(url),

@@ -10,7 +10,7 @@ use log::LevelFilter;
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::Environment;
-use super::{Config, Journal, Labels, Line, labels, loki, node};
+use super::{Config, Journal, Labels, Line, labels, loki, node, secrets};
 use super::{FieldRule, names::Refusal};
 
 /// Where the configuration is unless `--config` names another file.
@@ -45,7 +45,7 @@ impl Config {
     /// does not hold: all of it, each at its place.
     pub fn load(path: &Path, env: &Environment<'_>) -> Result<Self, Diagnostics> {
         let origin = path.display().to_string();
-        let unreadable = |finding: Finding| Diagnostics::new(&origin, "", &[], vec![finding]);
+        let unreadable = |finding: Finding| Diagnostics::new(&origin, "", Vec::new(), vec![finding]);
         let bytes = read_file(path).map_err(|error| unreadable(read_finding(path, &error)))?;
         if bytes.len() > MAX_FILE_BYTES {
             let size = super::units::format_size(MAX_FILE_BYTES as u64);
@@ -60,7 +60,7 @@ impl Config {
                 let finding = Finding::at(good..good + 1, "the configuration is not UTF-8")
                     .label("this byte is part of no character")
                     .help("save the file as UTF-8");
-                Err(Diagnostics::new(&origin, &source, &[], vec![finding]))
+                Err(Diagnostics::new(&origin, &source, secrets::in_text(&source), vec![finding]))
             }
         }
     }
@@ -73,12 +73,12 @@ impl Config {
     pub fn parse(source: &str, origin: &str, env: &Environment<'_>) -> Result<Self, Diagnostics> {
         match node::document(source) {
             Ok(root) => {
-                let checker = Checker::new(source, env);
+                let checker = Checker::new(source, secrets::in_document(&root), env);
                 let value = Value { path: String::new(), key: root.span.clone(), node: &root };
                 let config = config(&checker, &value, env);
                 checker.finish(origin, config)
             }
-            Err(finding) => Err(Diagnostics::new(origin, source, &[], vec![*finding])),
+            Err(finding) => Err(Diagnostics::new(origin, source, secrets::in_text(source), vec![*finding])),
         }
     }
 
@@ -108,7 +108,7 @@ impl Config {
         let finding = Finding::nowhere("there is no destination to ship to")
             .help("write where Loki is:\nloki:\n  - url: http://loki:3100")
             .help("to see what would be shipped, without a Loki: journal-ship --dry-run");
-        Err(Diagnostics::new(origin, "", &[], vec![finding]))
+        Err(Diagnostics::new(origin, "", Vec::new(), vec![finding]))
     }
 }
 
