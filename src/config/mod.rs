@@ -13,6 +13,7 @@ mod loki;
 mod names;
 mod node;
 mod read;
+mod secrets;
 pub mod units;
 
 use std::path::PathBuf;
