@@ -1,2 +1,3 @@
 //! journal-ship: journald's entries to Grafana Loki.
 pub mod config;
+pub mod loki;
