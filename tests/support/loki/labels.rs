@@ -12,7 +12,8 @@ pub type Labels = Vec<(String, String)>;
 /// Parses a label set; an error is the parser's first, with line and column.
 pub fn parse(text: &[u8]) -> Result<Labels, String> {
     let mut parser = Parser { text, at: 0, start: 0, in_braces: false };
-    let mut labels = parser.metric().map_err(|error| format!("{}: parse error: {error}", parser.position()))?;
+    let mut labels =
+        parser.metric().map_err(|error| format!("{}: parse error: {error}", parser.position()))?;
     labels.retain(|(_, value)| !value.is_empty());
     labels.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(labels)
@@ -67,14 +68,19 @@ fn push_quoted(out: &mut String, c: char, quote: char) {
         (_, code @ 0..0x80) => write!(out, "\\x{code:02x}"),
         // Behind another character Rust escapes just what is not printable, as Go does.
         (_, code) if format!("a{c}").escape_debug().nth(1) == Some('\\') => {
-            if code < 0x1_0000 { write!(out, "\\u{code:04x}") } else { write!(out, "\\U{code:08x}") }
+            if code < 0x1_0000 {
+                write!(out, "\\u{code:04x}")
+            } else {
+                write!(out, "\\U{code:08x}")
+            }
         }
         _ => write!(out, "{c}"),
     };
 }
 
 fn is_name(name: &str) -> bool {
-    name.chars().enumerate().all(|(index, c)| is_alpha(c) || index > 0 && c.is_ascii_digit()) && !name.is_empty()
+    name.chars().enumerate().all(|(index, c)| is_alpha(c) || index > 0 && c.is_ascii_digit())
+        && !name.is_empty()
 }
 
 fn is_alpha(c: char) -> bool {
@@ -202,7 +208,10 @@ impl Parser<'_> {
                 Some('=') => self.operator("!="),
                 other => {
                     let place = if self.in_braces { " inside braces" } else { "" };
-                    Err(format!("unexpected character after '!'{place}: {}", quote_char(other.unwrap_or('\u{fffd}'))))
+                    Err(format!(
+                        "unexpected character after '!'{place}: {}",
+                        quote_char(other.unwrap_or('\u{fffd}'))
+                    ))
                 }
             },
             c if is_alpha(c) => {
@@ -281,9 +290,9 @@ impl Parser<'_> {
         let mut code = if base == 8 { c.to_digit(8).unwrap_or(0) } else { 0 };
         for _ in usize::from(base == 8)..digits {
             let c = self.next().ok_or(UNFINISHED)?;
-            let digit = c
-                .to_digit(base)
-                .ok_or_else(|| format!("illegal character U+{:04X} '{c}' in escape sequence", u32::from(c)))?;
+            let digit = c.to_digit(base).ok_or_else(|| {
+                format!("illegal character U+{:04X} '{c}' in escape sequence", u32::from(c))
+            })?;
             code = code.wrapping_mul(base).wrapping_add(digit);
         }
         let invalid = "escape sequence is an invalid Unicode code point";

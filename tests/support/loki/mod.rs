@@ -228,7 +228,8 @@ impl Loki {
         if !timeout.timed_out() {
             return Ok(());
         }
-        let answers: Vec<_> = state.requests.iter().rev().take(3).map(|r| (r.status, r.text.as_str())).collect();
+        let answers: Vec<_> =
+            state.requests.iter().rev().take(3).map(|r| (r.status, r.text.as_str())).collect();
         Err(format!(
             "condition unmet after {within:?}: {} requests, {} entries received, {} stored, {} folded; newest \
              answers: {answers:?}",

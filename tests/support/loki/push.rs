@@ -27,8 +27,19 @@ impl Refusal {
 
 /// Labels that `service_name` is taken from, the first present wins (`discover_service_name`).
 const SERVICE_NAME_SOURCES: [&str; 13] = [
-    "service", "app", "application", "app_name", "name", "app_kubernetes_io_name", "container", "container_name",
-    "k8s_container_name", "component", "workload", "job", "k8s_job_name",
+    "service",
+    "app",
+    "application",
+    "app_name",
+    "name",
+    "app_kubernetes_io_name",
+    "container",
+    "container_name",
+    "k8s_container_name",
+    "component",
+    "workload",
+    "job",
+    "k8s_job_name",
 ];
 
 const SERVICE_NAME: &str = "service_name";
@@ -47,7 +58,10 @@ pub fn push(state: &mut State, tenant: &str, headers: &HeaderMap, body: &[u8]) -
     let mut streams = Vec::new();
     for stream in wire::decode(&body).map_err(bad_request)? {
         if stream.labels.len() > limits::MAX_LABEL_TEXT {
-            return Err(Refusal::new(413, "request body too large: stream labels size exceeds limit of 17 MB"));
+            return Err(Refusal::new(
+                413,
+                "request body too large: stream labels size exceeds limit of 17 MB",
+            ));
         }
         let (labels, text) = complete_labels(stream.labels)
             .map_err(|error| bad_request(format!("couldn't parse labels: {error}")))?;
@@ -61,8 +75,7 @@ pub fn push(state: &mut State, tenant: &str, headers: &HeaderMap, body: &[u8]) -
     let (accepted, invalid) = validate(streams, state.options.ignore_age)?;
     let limit_rate = !state.options.ignore_age;
     let now = Instant::now();
-    let tenant =
-        state.tenants.entry(tenant.to_owned()).or_insert_with_key(|name| Tenant::new(name, now));
+    let tenant = state.tenants.entry(tenant.to_owned()).or_insert_with_key(|name| Tenant::new(name, now));
     if limit_rate {
         let lines: usize = accepted.iter().map(|(.., entries)| entries.len()).sum();
         let size: usize = accepted.iter().flat_map(|(.., entries)| entries).map(|entry| entry.size).sum();
@@ -261,7 +274,8 @@ fn pair_size(name: &[u8], value: &[u8]) -> usize {
 /// digits and single underscores, broken characters of values made spaces, empty values removed. The result
 /// is sorted by name; a name sent twice stays twice unless it was rewritten.
 fn sanitize_metadata(sent: &[(&[u8], &[u8])]) -> Result<Vec<(String, String)>, String> {
-    let mut base: Vec<_> = sent.iter().map(|(name, value)| (labels::lossy(name), labels::lossy(value))).collect();
+    let mut base: Vec<_> =
+        sent.iter().map(|(name, value)| (labels::lossy(name), labels::lossy(value))).collect();
     let mut removed: Vec<String> = Vec::new();
     let mut set: Vec<(String, String)> = Vec::new();
     for (name, value) in &base {
@@ -320,8 +334,10 @@ fn grouped(errors: Vec<String>) -> Option<String> {
             None => groups.push((error, 1)),
         }
     }
-    let texts = groups.into_iter().map(|(text, count)| {
-        if several { format!("{count} errors like: {text}") } else { text }
-    });
+    let texts = groups.into_iter().map(
+        |(text, count)| {
+            if several { format!("{count} errors like: {text}") } else { text }
+        },
+    );
     texts.reduce(|all, text| format!("{all}; {text}"))
 }

@@ -128,7 +128,8 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
         let reset = reset.clone();
         hyper::service::service_fn(move |request| respond(request, shared.clone(), reset.clone()))
     };
-    let mut connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let _ = Pin::new(&mut connection).await;
     if reset.load(Ordering::Relaxed) {
         let stream = connection.into_parts().io.into_inner();

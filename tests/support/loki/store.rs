@@ -13,14 +13,28 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::labels::Labels;
-use super::limits::{self, MAX_LISTED_ENTRIES, OUT_OF_ORDER_WINDOW_NS, STREAM_RATE, TENANT_RATE, TokenBucket};
+use super::limits::{
+    self, MAX_LISTED_ENTRIES, OUT_OF_ORDER_WINDOW_NS, STREAM_RATE, TENANT_RATE, TokenBucket,
+};
 use super::push::Refusal;
 
 /// Stream labels whose value becomes `detected_level`, and metadata names likewise
 /// (`DefaultAllowedLevelFields` in `pkg/validation/limits.go`), the first present wins.
 const LEVEL_FIELDS: [&str; 14] = [
-    "level", "LEVEL", "Level", "log.level", "severity", "SEVERITY", "Severity", "SeverityText", "lvl", "LVL", "Lvl",
-    "severity_text", "Severity_Text", "SEVERITY_TEXT",
+    "level",
+    "LEVEL",
+    "Level",
+    "log.level",
+    "severity",
+    "SEVERITY",
+    "Severity",
+    "SeverityText",
+    "lvl",
+    "LVL",
+    "Lvl",
+    "severity_text",
+    "Severity_Text",
+    "SEVERITY_TEXT",
 ];
 
 /// An entry as Loki holds it.
@@ -45,11 +59,13 @@ impl Stored {
     pub fn queried_labels(&self) -> BTreeMap<String, String> {
         let mut all = (*self.labels).clone();
         for (name, value) in &self.metadata {
-            let name = if self.labels.contains_key(name) { format!("{name}_extracted") } else { name.clone() };
+            let name =
+                if self.labels.contains_key(name) { format!("{name}_extracted") } else { name.clone() };
             all.insert(name, value.clone());
         }
         let level = LEVEL_FIELDS.iter().find_map(|&field| {
-            let from_metadata = || self.metadata.iter().find(|(name, _)| name == field).map(|(_, value)| value);
+            let from_metadata =
+                || self.metadata.iter().find(|(name, _)| name == field).map(|(_, value)| value);
             self.labels.get(field).or_else(from_metadata)
         });
         let level = level.map_or("unknown", |level| normal_level(level)).to_owned();
@@ -91,7 +107,9 @@ pub struct Entry {
 
 impl Entry {
     fn equals(&self, stored: &Stored) -> bool {
-        self.timestamp_ns == stored.timestamp_ns && self.line == stored.line && self.metadata == stored.metadata
+        self.timestamp_ns == stored.timestamp_ns
+            && self.line == stored.line
+            && self.metadata == stored.metadata
     }
 
     fn hash(&self) -> u64 {
@@ -207,8 +225,10 @@ impl Stream {
 
         let size = accepted.iter().map(|entry| entry.size).sum();
         if limit_rate && !self.bucket.take(size, Instant::now()) {
-            let refused: Vec<_> =
-                accepted.iter().map(|entry| (entry.timestamp_ns, over_stream_rate(text, entry.size))).collect();
+            let refused: Vec<_> = accepted
+                .iter()
+                .map(|entry| (entry.timestamp_ns, over_stream_rate(text, entry.size)))
+                .collect();
             return Err(Refusal::new(429, refused_entries(&refused, total, tenant, text)));
         }
         self.newest_ns = newest_ns;
