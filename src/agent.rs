@@ -36,8 +36,10 @@ pub enum AgentError {
     #[error("{0}")]
     Journal(#[from] OpenError),
     /// State cannot be kept.
-    #[error("cannot keep state in {folder}: {reason}; the folder must exist and be writable for this user \
-             (a unit gets one with StateDirectory=journal-ship)")]
+    #[error(
+        "cannot keep state in {folder}: {reason}; the folder must exist and be writable for this user \
+             (a unit gets one with StateDirectory=journal-ship)"
+    )]
     State {
         /// `state_directory`
         folder: PathBuf,
@@ -116,8 +118,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         let resume = starting_point(&checkpoint, config.journal.backfill)?;
         let waker = Waker::new()?;
         let (pipeline, keys) = Pipeline::new(config, Some(destination));
-        let tail =
-            Tail::open(&config.journal.paths, keys, Start::Resume(resume.clone()), waker.clone())?;
+        let tail = Tail::open(&config.journal.paths, keys, Start::Resume(resume.clone()), waker.clone())?;
         stop.wakers.push(waker);
         starting.push((destination.clone(), tail, pipeline, checkpoint, resume, Client::new(destination)?));
     }
@@ -232,7 +233,7 @@ fn read(
             sender.blocking_send(message).is_ok()
         };
         while !stop.load(Relaxed) {
-            if let Some(entry) = tail.next() {
+            if let Some(entry) = tail.next_entry() {
                 pipeline.append(&entry, &mut batch);
                 if batch.size() < max_bytes {
                     continue;

@@ -169,7 +169,9 @@ fn dry_run(cli: &Cli) -> ExitCode {
     init(Reader::Person, config.log_level.min(::log::LevelFilter::Warn));
     let (now, zone) = (Timestamp::now(), TimeZone::system());
     let time = |name: &str, text: &Option<String>| {
-        text.as_deref().map(|text| when::parse(text, now, &zone).map_err(|e| format!("{name}: {e}"))).transpose()
+        text.as_deref()
+            .map(|text| when::parse(text, now, &zone).map_err(|e| format!("{name}: {e}")))
+            .transpose()
     };
     let (since, until) = match (time("--since", &cli.dry.since), time("--until", &cli.dry.until)) {
         (Ok(since), Ok(until)) => (since, until),

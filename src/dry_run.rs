@@ -108,7 +108,7 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
     };
     let mut batch = Batch::default();
     loop {
-        match tail.next() {
+        match tail.next_entry() {
             Some(entry) if options.until.is_none_or(|until| entry.cursor().realtime <= until) => {
                 #[cfg(feature = "sd-journal")]
                 if let Some(second) = &second {
@@ -237,6 +237,6 @@ struct Record<'a> {
 }
 
 fn timestamp(entry: &PushedEntry) -> jiff::Timestamp {
-    let time = entry.timestamp.clone().unwrap_or_default();
+    let time = entry.timestamp.unwrap_or_default();
     jiff::Timestamp::new(time.seconds, time.nanos).unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::config;
 use crate::entry::Entry;
 use crate::journal::{Key, Keys};
-use crate::labels::cut;
+use crate::labels::{cut, lossy};
 
 /// Longest line that Loki takes by default (bytes; grafana/loki, `pkg/validation/limits.go`,
 /// `max_line_size`). A longer one is cut, because Loki would drop it whole.
@@ -37,12 +37,12 @@ impl Liner {
     pub fn line<'a>(&'a mut self, entry: &Entry<'a>) -> Cow<'a, str> {
         match self.format {
             config::Line::Message => {
-                let line = String::from_utf8_lossy(entry.value(self.message).unwrap_or_default());
+                let line = lossy(entry.value(self.message).unwrap_or_default());
                 if line.len() <= LINE_MAX { line } else { Cow::Owned(shorten(line)) }
             }
             config::Line::Json => {
                 self.write_json(entry);
-                String::from_utf8_lossy(&self.buffer)
+                lossy(&self.buffer)
             }
         }
     }
@@ -97,7 +97,7 @@ fn shorten(line: Cow<'_, str>) -> String {
 /// Appends a JSON string of at most about `room` bytes: a value is cut before it is escaped, and escapes
 /// make it at most six times as long.
 fn write_json_string(out: &mut Vec<u8>, bytes: &[u8], room: usize) {
-    let text = String::from_utf8_lossy(bytes);
+    let text = lossy(bytes);
     let start = out.len();
     let mut keep = text.len();
     loop {

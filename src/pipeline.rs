@@ -6,7 +6,7 @@ use crate::batch::Batch;
 use crate::config::{Config, Destination};
 use crate::entry::Entry;
 use crate::journal::Keys;
-use crate::labels::{FieldLookup, Labeler, cut};
+use crate::labels::{FieldLookup, Labeler, cut, lossy};
 use crate::line::Liner;
 use crate::loki::encode::Metadata;
 
@@ -44,11 +44,11 @@ impl Pipeline {
         let mut room = METADATA_MAX.saturating_sub(self.names);
         for lookup in &self.metadata {
             if let Some(value) = lookup.value(entry) {
-                let value: Cow<'_, str> = cut(String::from_utf8_lossy(value), room);
+                let value: Cow<'_, str> = cut(lossy(value), room);
                 room -= value.len();
                 self.encoded.add(&lookup.name, &value);
             }
         }
-        batch.push(&stream, entry.timestamp_ns(), &self.liner.line(entry), &self.encoded);
+        batch.push(stream, entry.timestamp_ns(), &self.liner.line(entry), &self.encoded);
     }
 }

@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn a_prefix_is_all_that_is_unpacked() {
         let text: Vec<u8> = (0..700_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
-        for (flags, packed) in [(object::COMPRESSED_LZ4, lz4(&text)), (object::COMPRESSED_ZSTD, zstd(&text))] {
+        for (flags, packed) in [(object::COMPRESSED_LZ4, lz4(&text)), (object::COMPRESSED_ZSTD, zstd(&text))]
+        {
             for limit in [0, 1, 64, 4096, 131_072, 300_000, text.len(), text.len() + 1] {
                 let got = unpack(flags, &packed, limit).unwrap();
                 assert!(got == text[..limit.min(text.len())], "flags {flags}, limit {limit}");

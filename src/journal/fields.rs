@@ -36,7 +36,8 @@ pub(super) const NO_KEY: Key = Key(u16::MAX);
 #[derive(Debug, Clone)]
 pub struct Keys {
     names: Vec<Box<[u8]>>,
-    index: HashMap<Box<[u8]>, Key>,
+    /// Only names of the configuration go in, so nobody can crowd it.
+    index: HashMap<Box<[u8]>, Key, foldhash::fast::RandomState>,
     all: bool,
     value_max: usize,
 }
@@ -47,7 +48,7 @@ const VALUE_MAX_DEFAULT: usize = 64 << 20;
 
 impl Default for Keys {
     fn default() -> Keys {
-        Keys { names: Vec::new(), index: HashMap::new(), all: false, value_max: VALUE_MAX_DEFAULT }
+        Keys { names: Vec::new(), index: HashMap::default(), all: false, value_max: VALUE_MAX_DEFAULT }
     }
 }
 

@@ -174,7 +174,10 @@ impl JournalFile {
             let read = read_at_most(&self.file, &mut bytes, self.items_at)?;
             bytes.truncate(read / item_size * item_size);
             if bytes.is_empty() {
-                return Err(Fault::Damaged { what: "an entry array behind the file's end", offset: self.items_at });
+                return Err(Fault::Damaged {
+                    what: "an entry array behind the file's end",
+                    offset: self.items_at,
+                });
             }
             let offsets: Vec<u64> = match item_size {
                 4 => bytes.chunks_exact(4).map(|b| u64::from(u32_at(b, 0))).collect(),
@@ -208,7 +211,8 @@ impl JournalFile {
     /// How many items the array at this offset has room for.
     fn array_items(&self, offset: u64) -> Result<u64, Fault> {
         let bytes = self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(offset)?;
-        let size = self.check_object(&bytes, offset, object::TYPE_ENTRY_ARRAY, object::ENTRY_ARRAY_SIZE_MIN)?;
+        let size =
+            self.check_object(&bytes, offset, object::TYPE_ENTRY_ARRAY, object::ENTRY_ARRAY_SIZE_MIN)?;
         Ok((size - object::ENTRY_ARRAY_SIZE_MIN as u64) / self.header.array_item_size() as u64)
     }
 
@@ -301,7 +305,12 @@ impl JournalFile {
     }
 
     /// Adds the fields of the entry last visited. `tag` names this file among the reader's.
-    pub(super) fn load(&mut self, tag: u16, fields: &mut Fields, unpack: &mut Decompressor) -> Result<(), Fault> {
+    pub(super) fn load(
+        &mut self,
+        tag: u16,
+        fields: &mut Fields,
+        unpack: &mut Decompressor,
+    ) -> Result<(), Fault> {
         for index in 0..self.items.len() {
             let Some(offset) = self.items.get(index).copied() else { break };
             let identity = fields::identity(tag, offset);
@@ -433,7 +442,8 @@ impl JournalFile {
         }
         let mut readable = (0..target).rev().map_while(|index| self.cursor_at(&arrays, index).ok());
         let Some(last) = readable.next() else { return Ok(None) };
-        let same = readable.take(usize::from(ordinal_max)).take_while(|c| c.realtime == last.realtime).count();
+        let same =
+            readable.take(usize::from(ordinal_max)).take_while(|c| c.realtime == last.realtime).count();
         Ok(Some((last, same as u16)))
     }
 

@@ -158,8 +158,11 @@ mod tests {
             .map(|f| f.path.strip_prefix(dir.path()).unwrap().display().to_string())
             .collect();
         names.sort();
-        let expected =
-            [format!("{machine}/system@x.journal"), format!("{machine}/user-1000.journal~"), "system.journal".into()];
+        let expected = [
+            format!("{machine}/system@x.journal"),
+            format!("{machine}/user-1000.journal~"),
+            "system.journal".into(),
+        ];
         assert_eq!(names, expected);
         assert_eq!(scan.folders.len(), 2);
         assert!(scan.files.iter().all(|f| f.id == FileId::of(&fs::metadata(&f.path).unwrap())));
@@ -180,7 +183,11 @@ mod tests {
             ("system@0005f.journal~", true),
             ("x.journal~", true),
         ] {
-            assert_eq!(is_archived_name(Path::new("/var/log/journal").join(name).as_path()), archived, "{name}");
+            assert_eq!(
+                is_archived_name(Path::new("/var/log/journal").join(name).as_path()),
+                archived,
+                "{name}"
+            );
         }
     }
 }

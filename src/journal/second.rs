@@ -58,7 +58,7 @@ impl SecondReader {
     ///
     /// # Errors
     /// When libsystemd cannot read on.
-    pub fn next(&self) -> Result<Option<Cursor>, SecondError> {
+    pub fn next_cursor(&self) -> Result<Option<Cursor>, SecondError> {
         match self.journal.next().map_err(library)? {
             CursorMovement::EoF => Ok(None),
             _ => {
@@ -74,7 +74,7 @@ impl SecondReader {
     /// When it is another one.
     pub fn agree(&self, own: &Cursor, after: u64, since: Option<u64>) -> Result<(), SecondError> {
         loop {
-            match self.next()? {
+            match self.next_cursor()? {
                 Some(theirs) if theirs == *own => return Ok(()),
                 Some(theirs) if since.is_some_and(|since| theirs.realtime < since) => {}
                 theirs => {

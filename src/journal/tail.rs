@@ -15,12 +15,12 @@ use std::time::Instant;
 
 use super::cursor::{Cursor, Id128};
 use super::decompress::Decompressor;
+use super::error::{OpenError, Problem};
 use super::fields::{Fields, Keys};
 use super::file::{Fault, JournalFile};
 use super::resume::{Resume, Start};
 use super::scan::{FileId, Found, Roots, is_archived_name};
 use super::watch::{Event, Waker, Watch};
-use super::error::{OpenError, Problem};
 use crate::entry::Entry;
 
 /// Ordinals below the microsecond that an entry can be given: Loki's timestamps are nanoseconds.
@@ -122,7 +122,7 @@ impl Tail {
     }
 
     /// The next entry, or `None` when there is none for now: [`Tail::wait`] says when to ask again.
-    pub fn next(&mut self) -> Option<Entry<'_>> {
+    pub fn next_entry(&mut self) -> Option<Entry<'_>> {
         loop {
             if std::mem::take(&mut self.taken) {
                 self.advance();
@@ -205,7 +205,8 @@ impl Tail {
             }
         }
         let present = |id: &Id128| {
-            self.sources.iter().any(|s| s.seqnum_id == *id) || self.finished.values().any(|f| f.seqnum_id == *id)
+            self.sources.iter().any(|s| s.seqnum_id == *id)
+                || self.finished.values().any(|f| f.seqnum_id == *id)
         };
         resume.counters =
             self.state.counters.iter().filter(|(id, _)| present(id)).map(|(id, c)| (*id, *c)).collect();
@@ -374,8 +375,7 @@ impl Tail {
                 let source = self.sources.swap_remove(index);
                 // What the header promises and the arrays do not hold is lost.
                 self.counts.damaged += source.file.map_or(0, |f| f.damaged + f.remaining());
-                self.finished
-                    .insert(source.id, Finished { path: source.path, seqnum_id: source.seqnum_id });
+                self.finished.insert(source.id, Finished { path: source.path, seqnum_id: source.seqnum_id });
             } else {
                 index += 1;
             }

@@ -69,7 +69,8 @@ impl Watch {
     pub(super) fn set_folders(&mut self, folders: &[PathBuf], parents: &[PathBuf]) -> bool {
         use inotify::WatchFlags as W;
         const APPEARS: W = W::CREATE.union(W::MOVED_TO).union(W::ONLYDIR);
-        const CHANGES: W = APPEARS.union(W::MOVED_FROM).union(W::DELETE).union(W::DELETE_SELF).union(W::MODIFY);
+        const CHANGES: W =
+            APPEARS.union(W::MOVED_FROM).union(W::DELETE).union(W::DELETE_SELF).union(W::MODIFY);
         let mut added = false;
         for (list, flags) in [(parents, APPEARS), (folders, CHANGES)] {
             for folder in list {

@@ -13,7 +13,7 @@ use crate::config::{FieldRule, Labels};
 use crate::entry::Entry;
 use crate::journal::{Key, Keys};
 
-pub use set::{LABEL_VALUE_MAX, LabelSet, cut};
+pub use set::{LABEL_VALUE_MAX, LabelSet, cut, lossy};
 
 /// Combinations of values that are remembered (count). More are met only when a field that changes with
 /// every entry is made a label; then the memory starts anew.

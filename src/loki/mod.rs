@@ -2,5 +2,6 @@
 
 pub mod checkpoint;
 pub mod encode;
+#[allow(missing_docs)] // generated
 pub mod proto;
 pub mod push;
