@@ -402,6 +402,23 @@ fn age_and_rates_can_be_ignored_but_not_order() {
 }
 
 #[test]
+fn a_later_push_is_folded_only_where_all_is_equal() {
+    let loki = Loki::start();
+    let now = now_ns();
+    let send = |ns: i64, metadata: &[u8]| push(&loki, &[with_metadata("x", ns, &[(b"p", metadata)])]).0;
+    assert_eq!((send(now, b"1"), loki.folded()), (204, 0));
+    assert_eq!((send(now, b"1"), loki.folded()), (204, 1));
+    assert_eq!((send(now, b"2"), loki.folded()), (204, 1));
+    assert_eq!((send(now, b"1"), loki.folded()), (204, 2));
+    // Only a repetition of the very last entry is recognized before its age is looked at: what is stored
+    // already may be refused when it is sent again.
+    assert_eq!((send(now - HOUR_NS, b"1"), loki.folded()), (204, 2));
+    assert_eq!((send(now + 1, b"1"), loki.folded()), (204, 2));
+    assert_eq!((send(now - HOUR_NS, b"1"), loki.folded()), (400, 2));
+    assert_eq!(loki.stored().len(), 4);
+}
+
+#[test]
 fn tenants_are_kept_apart_and_their_names_checked() {
     let loki = Loki::builder().require_tenant(true).start();
     let now = now_ns();
