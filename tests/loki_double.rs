@@ -1,106 +1,21 @@
 //! The double answers as a real Loki did: `tests/data/push.json` holds what Loki (main of August 2026, default
-//! limits but 400 streams) answered to 61 pushes and what a query then found. Then its misbehaviour.
+//! limits but 400 streams) answered to 61 pushes and what a query then found. Then what its source says beyond.
+
+#![allow(clippy::expect_used, clippy::panic)]
 
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
-use support::loki::{Answer, Loki, Stored};
+use support::loki::by_hand::{
+    PROTOBUF, at, entry, entry_with, field, gzip, now_ns, plain, post, push, request, snappy, stream,
+    timestamp, varint, with_metadata,
+};
+use support::loki::{Loki, Rate, Stored};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const HOUR_NS: i64 = 3600 * SECOND_NS;
-/// Far beyond what anything here takes, so that only a failure waits that long.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-// A push request by hand: bytes where the real types have strings, so that it can be wrong.
-
-/// One length-delimited field.
-fn field(number: u8, value: &[u8]) -> Vec<u8> {
-    [vec![number << 3 | 2], varint(value.len() as u64), value.to_vec()].concat()
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
-fn timestamp(seconds: u64, nanos: u64) -> Vec<u8> {
-    [vec![1 << 3], varint(seconds), vec![2 << 3], varint(nanos)].concat()
-}
-
-fn entry_with(timestamp: Vec<u8>, line: &[u8], metadata: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let pairs = metadata.iter().map(|(name, value)| field(3, &[field(1, name), field(2, value)].concat()));
-    [field(1, &timestamp), field(2, line), pairs.collect::<Vec<_>>().concat()].concat()
-}
-
-fn at(ns: i64) -> Vec<u8> {
-    timestamp((ns / SECOND_NS) as u64, (ns % SECOND_NS) as u64)
-}
-
-fn entry(ns: i64, line: impl AsRef<[u8]>) -> Vec<u8> {
-    entry_with(at(ns), line.as_ref(), &[])
-}
-
-fn stream(labels: impl AsRef<[u8]>, entries: &[Vec<u8>]) -> Vec<u8> {
-    let entries = entries.iter().flat_map(|entry| field(2, entry));
-    [field(1, labels.as_ref()), entries.collect()].concat()
-}
-
-fn request(streams: &[Vec<u8>]) -> Vec<u8> {
-    streams.iter().flat_map(|stream| field(1, stream)).collect()
-}
-
-fn snappy(bytes: &[u8]) -> Vec<u8> {
-    snap::raw::Encoder::new().compress_vec(bytes).expect("snappy takes any bytes")
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).expect("a vector takes any bytes");
-    encoder.finish().expect("a vector takes any bytes")
-}
-
-// An HTTP client that sends what it is told and nothing else.
-
-const PROTOBUF: &[(&str, &str)] = &[("Content-Type", "application/x-protobuf")];
-
-/// Posts `body` on a connection of its own; an answer cut off or missing is an error.
-fn post(loki: &Loki, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<(u16, String)> {
-    let url = loki.url();
-    let host = url.strip_prefix("http://").expect("the double speaks plain HTTP");
-    let address: SocketAddr = host.parse().expect("the double's host is an address");
-    let mut connection = TcpStream::connect_timeout(&address, DEADLINE)?;
-    connection.set_read_timeout(Some(DEADLINE))?;
-    let length = body.len();
-    let mut head =
-        format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n");
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    connection.write_all(&[head.as_bytes(), b"\r\n", body].concat())?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    let (head, text) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, text.trim_end_matches('\n').to_owned()))
-}
-
-fn push(loki: &Loki, streams: &[Vec<u8>]) -> (u16, String) {
-    post(loki, "/loki/api/v1/push", PROTOBUF, &snappy(&request(streams))).expect("an answer")
-}
-
-fn now_ns() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_nanos() as i64
-}
 
 // The recorded rows.
 
@@ -131,16 +46,6 @@ struct FoundEntry {
 fn many_labels(t: &str, count: usize, extra: &str) -> String {
     let labels: String = (0..count).map(|i| format!(", l{i}=\"x\"")).collect();
     format!("{{t=\"{t}\"{labels}{extra}}}")
-}
-
-/// One stream `{t="…"}` with one line.
-fn plain(t: &str, ns: i64) -> Vec<u8> {
-    stream(format!("{{t=\"{t}\"}}"), &[entry(ns, "x")])
-}
-
-/// One stream `{t="…"}` with one line and structured metadata.
-fn with_metadata(t: &str, ns: i64, metadata: &[(&[u8], &[u8])]) -> Vec<u8> {
-    stream(format!("{{t=\"{t}\"}}"), &[entry_with(at(ns), b"x", metadata)])
 }
 
 /// Sends what was sent in `case` when the clock showed `now`. Gives the answer and the value of the label
@@ -466,13 +371,51 @@ fn a_500_for_metadata_stores_nothing_of_the_request() {
 }
 
 #[test]
-fn a_stream_over_its_rate_is_refused_whole() {
-    // The tenant's bucket is the smaller one, so the stream's is emptied over several seconds of it: only with
-    // rates off can it be filled at once, and then nothing is refused.
+fn a_stream_over_its_rate_is_refused_whole_and_the_others_are_stored() {
+    let loki = Loki::builder().stream_rate(Rate { per_second: 1 << 10, burst: 4 << 10 }).start();
+    let now = now_ns();
+    let of = |t: &str, lines: i64| {
+        let entries: Vec<_> = (0..lines).map(|i| entry(now + i, vec![b'x'; 2 << 10])).collect();
+        stream(format!(r#"{{t="{t}"}}"#), &entries)
+    };
+    let (status, text) = push(&loki, &[of("within", 2), of("over", 12)]);
+    let text = text.split('\n').collect::<Vec<_>>();
+    let expected_first = "Per stream rate limit exceeded (limit: 1KB/sec) while attempting to ingest for stream \
+                          '{service_name=\"unknown_service\", t=\"over\"}' totaling 2KB, consider splitting";
+    assert!(status == 429 && text[0].contains(expected_first), "{status} {text:?}");
+    let expected_last = "user 'fake', total ignored: 12 out of 12 for stream: \
+                         {service_name=\"unknown_service\", t=\"over\"}";
+    assert_eq!((text.len(), text[10]), (11, expected_last), "at most ten entries are listed");
+    assert_eq!((query(&loki, "within", now).len(), query(&loki, "over", now).len()), (2, 0));
+}
+
+#[test]
+fn age_and_rates_can_be_ignored_but_not_order() {
     let loki = Loki::builder().ignore_age(true).start();
-    let entries: Vec<_> = (0..80).map(|i| entry(i, vec![b'x'; 256 << 10])).collect();
-    assert_eq!(push(&loki, &[stream(r#"{a="1"}"#, &entries)]), (204, String::new()));
-    assert_eq!(loki.stored().len(), 80);
+    let large: Vec<_> = (0..80).map(|i| entry(i, vec![b'x'; 256 << 10])).collect();
+    assert_eq!(push(&loki, &[stream(r#"{t="1970"}"#, &large)]), (204, String::new()));
+    let future = now_ns() + 30 * 24 * HOUR_NS;
+    assert_eq!(push(&loki, &[plain("1970", future)]), (204, String::new()));
+    assert_eq!(push(&loki, &[plain("1970", future - HOUR_NS)]), (204, String::new()));
+    assert_eq!(push(&loki, &[plain("1970", future - HOUR_NS - 1)]).0, 400);
+    assert_eq!(loki.stored().len(), 82);
+}
+
+#[test]
+fn a_later_push_is_folded_only_where_all_is_equal() {
+    let loki = Loki::start();
+    let now = now_ns();
+    let send = |ns: i64, metadata: &[u8]| push(&loki, &[with_metadata("x", ns, &[(b"p", metadata)])]).0;
+    assert_eq!((send(now, b"1"), loki.folded()), (204, 0));
+    assert_eq!((send(now, b"1"), loki.folded()), (204, 1));
+    assert_eq!((send(now, b"2"), loki.folded()), (204, 1));
+    assert_eq!((send(now, b"1"), loki.folded()), (204, 2));
+    // Only a repetition of the very last entry is recognized before its age is looked at: what is stored
+    // already may be refused when it is sent again.
+    assert_eq!((send(now - HOUR_NS, b"1"), loki.folded()), (204, 2));
+    assert_eq!((send(now + 1, b"1"), loki.folded()), (204, 2));
+    assert_eq!((send(now - HOUR_NS, b"1"), loki.folded()), (400, 2));
+    assert_eq!(loki.stored().len(), 4);
 }
 
 #[test]
@@ -491,92 +434,4 @@ fn tenants_are_kept_apart_and_their_names_checked() {
     assert_eq!(answer("b").0, 204);
     let tenants: Vec<_> = loki.stored().iter().map(|entry| entry.tenant.to_string()).collect();
     assert_eq!((tenants, loki.folded()), (vec!["a".to_owned(), "b".to_owned()], 1));
-}
-
-// Misbehaviour.
-
-#[test]
-fn prepared_answers_are_given_in_turn() {
-    let loki = Loki::start();
-    let now = now_ns();
-    loki.answer_next(2, Answer::Status(503, "away".to_owned()));
-    loki.answer_next(1, Answer::StoreThenStatus(504, "too late".to_owned()));
-    let answers: Vec<_> = (0..4).map(|i| push(&loki, &[plain("x", now + i)])).collect();
-    let expected = [(503, "away"), (503, "away"), (504, "too late"), (204, "")];
-    assert_eq!(answers, expected.map(|(status, text)| (status, text.to_owned())));
-    let offsets: Vec<_> = loki.stored().iter().map(|entry| entry.timestamp_ns - now).collect();
-    assert_eq!(offsets, [2, 3]);
-    assert_eq!((loki.received_requests().len(), loki.received_entries()), (4, 2));
-    let statuses: Vec<_> = loki.received_requests().iter().map(|request| request.status).collect();
-    assert_eq!(statuses, [Some(503), Some(503), Some(504), Some(204)]);
-}
-
-#[test]
-fn a_connection_closed_before_the_answer_has_stored_and_a_reset_one_has_not() {
-    let loki = Loki::start();
-    let now = now_ns();
-    let body = snappy(&request(&[plain("x", now)]));
-    loki.answer_next(1, Answer::Reset);
-    loki.answer_next(1, Answer::CloseBeforeAnswer);
-    let send = || post(&loki, "/loki/api/v1/push", PROTOBUF, &body);
-    assert_eq!(send().map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
-    assert!(loki.stored().is_empty());
-    assert_eq!(send().map_err(|error| error.kind()), Err(std::io::ErrorKind::UnexpectedEof));
-    assert_eq!(loki.stored().len(), 1);
-    // Sent again it is folded.
-    assert_eq!(send().expect("an answer").0, 204);
-    assert_eq!((loki.stored().len(), loki.folded(), loki.received_entries()), (1, 1, 2));
-    let statuses: Vec<_> = loki.received_requests().iter().map(|request| request.status).collect();
-    assert_eq!(statuses, [None, None, Some(204)]);
-}
-
-#[test]
-fn a_stalled_answer_comes_late_and_others_pass_it() {
-    let loki = Loki::start();
-    let now = now_ns();
-    let stall = Duration::from_millis(300);
-    loki.answer_next(1, Answer::Stall(stall));
-    std::thread::scope(|scope| {
-        let start = Instant::now();
-        let stalled = scope.spawn(|| push(&loki, &[plain("slow", now)]));
-        loki.wait_for(|state| state.requests().len() == 1, DEADLINE).expect("the stalled request arrives");
-        assert_eq!(push(&loki, &[plain("fast", now)]).0, 204);
-        assert_eq!(stalled.join().expect("no panic").0, 204);
-        assert!(start.elapsed() >= stall);
-    });
-    let order: Vec<_> = loki.stored().iter().map(|entry| entry.labels["t"].clone()).collect();
-    assert_eq!(order, ["fast", "slow"]);
-}
-
-#[test]
-fn refused_connections_come_back_on_the_same_port() {
-    let loki = Loki::start();
-    let now = now_ns();
-    let body = snappy(&request(&[plain("x", now)]));
-    let send = || post(&loki, "/loki/api/v1/push", PROTOBUF, &body).map(|answer| answer.0);
-    for _ in 0..3 {
-        assert_eq!(send().expect("an answer"), 204);
-        loki.refuse_connections(true);
-        assert_eq!(send().map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionRefused));
-        loki.refuse_connections(false);
-    }
-    assert_eq!(send().expect("an answer"), 204);
-}
-
-#[test]
-fn waiting_in_vain_says_what_there_was() {
-    let loki = Loki::start();
-    let error = loki.wait_for(|state| !state.stored().is_empty(), Duration::from_millis(10));
-    assert!(error.expect_err("nothing was pushed").contains("0 requests, 0 entries received, 0 stored"));
-}
-
-#[test]
-fn several_hundred_thousand_entries_are_no_burden() {
-    let loki = Loki::builder().ignore_age(true).start();
-    for batch in 0..30 {
-        let entries: Vec<_> =
-            (0..10_000).map(|i| entry(batch * 10_000 + i, format!("line {i} of a batch"))).collect();
-        assert_eq!(push(&loki, &[stream(r#"{a="1"}"#, &entries)]), (204, String::new()));
-    }
-    assert_eq!((loki.stored().len(), loki.folded()), (300_000, 0));
 }

@@ -40,10 +40,12 @@ pub const TENANT_RATE: Rate = Rate { per_second: 4 << 20, burst: 6 << 20 };
 /// Bytes per second and burst in bytes of a stream: 3 MB/s, 15 MB.
 pub const STREAM_RATE: Rate = Rate { per_second: 3 << 20, burst: 15 << 20 };
 
-/// A rate limit in bytes.
-#[derive(Clone, Copy)]
+/// A rate limit.
+#[derive(Debug, Clone, Copy)]
 pub struct Rate {
+    /// Bytes a second.
     pub per_second: usize,
+    /// Bytes at once.
     pub burst: usize,
 }
 
@@ -55,13 +57,14 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    pub fn new(rate: Rate, now: Instant) -> Self {
-        TokenBucket { rate, tokens: rate.burst as f64, filled: now }
+    pub fn new(rate: Rate) -> Self {
+        TokenBucket { rate, tokens: rate.burst as f64, filled: Instant::now() }
     }
 
     /// Takes `bytes` tokens, or none if there are fewer.
-    pub fn take(&mut self, bytes: usize, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.rate.per_second as f64;
+    pub fn take(&mut self, bytes: usize) -> bool {
+        let now = Instant::now();
+        let gained = (now - self.filled).as_secs_f64() * self.rate.per_second as f64;
         self.tokens = (self.tokens + gained).min(self.rate.burst as f64);
         self.filled = now;
         let enough = bytes as f64 <= self.tokens;

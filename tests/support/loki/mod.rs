@@ -12,6 +12,7 @@
 //! loki.wait_for(|state| state.stored().len() == 3, Duration::from_secs(10)).unwrap();
 //! ```
 
+pub mod by_hand;
 mod labels;
 mod limits;
 mod push;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::body::Bytes;
 
-pub use limits::MAX_STREAMS;
+pub use limits::{MAX_STREAMS, Rate};
 pub use store::Stored;
 
 /// The push API's path and its older one.
@@ -34,6 +35,7 @@ const PUSH_PATHS: [&str; 2] = ["/loki/api/v1/push", "/api/prom/push"];
 
 /// What to answer instead of what is due.
 #[derive(Debug, Clone)]
+#[allow(clippy::enum_variant_names)]
 pub enum Answer {
     /// This status and text; nothing is stored.
     Status(u16, String),
@@ -70,9 +72,10 @@ impl Received {
     }
 }
 
-#[derive(Clone)]
 struct Options {
     streams_limit: usize,
+    tenant_rate: Rate,
+    stream_rate: Rate,
     ignore_age: bool,
     require_tenant: bool,
 }
@@ -141,6 +144,18 @@ impl Builder {
         self
     }
 
+    /// What a tenant may send; 4 MB/s with a burst of 6 MB by default.
+    pub fn tenant_rate(mut self, rate: Rate) -> Self {
+        self.0.tenant_rate = rate;
+        self
+    }
+
+    /// What a stream may take; 3 MB/s with a burst of 15 MB by default.
+    pub fn stream_rate(mut self, rate: Rate) -> Self {
+        self.0.stream_rate = rate;
+        self
+    }
+
     /// Switches off what depends on the clock: too old, too new, and the rates of tenants and streams. All else
     /// stays strict, entries too far behind their stream's newest included.
     pub fn ignore_age(mut self, ignore: bool) -> Self {
@@ -182,7 +197,13 @@ impl Loki {
     }
 
     pub fn builder() -> Builder {
-        Builder(Options { streams_limit: MAX_STREAMS, ignore_age: false, require_tenant: false })
+        Builder(Options {
+            streams_limit: MAX_STREAMS,
+            tenant_rate: limits::TENANT_RATE,
+            stream_rate: limits::STREAM_RATE,
+            ignore_age: false,
+            require_tenant: false,
+        })
     }
 
     /// Base URL, without a slash at the end.

@@ -3,12 +3,12 @@
 //! what is stored of a request that is refused.
 
 use std::io::Read as _;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::HeaderMap;
 
 use super::labels::{self, Labels};
-use super::limits::{self, MAX_AGE, MAX_LEAD, TENANT_RATE};
+use super::limits::{self, MAX_AGE, MAX_LEAD};
 use super::store::{Entry, Tenant};
 use super::{State, wire};
 
@@ -45,10 +45,11 @@ const SERVICE_NAME_SOURCES: [&str; 13] = [
 const SERVICE_NAME: &str = "service_name";
 
 /// A stream of a request, its labels parsed and complete.
-struct Stream<'a> {
+struct Stream<Entry> {
     labels: Labels,
+    /// The labels as Loki writes them.
     text: String,
-    entries: Vec<wire::Entry<'a>>,
+    entries: Vec<Entry>,
 }
 
 /// Takes one push. A refusal of some entries or streams leaves the others stored.
@@ -73,31 +74,28 @@ pub fn push(state: &mut State, tenant: &str, headers: &HeaderMap, body: &[u8]) -
     state.received_entries += streams.iter().map(|stream| stream.entries.len() as u64).sum::<u64>();
 
     let (accepted, invalid) = validate(streams, state.options.ignore_age)?;
-    let limit_rate = !state.options.ignore_age;
-    let now = Instant::now();
-    let tenant = state.tenants.entry(tenant.to_owned()).or_insert_with_key(|name| Tenant::new(name, now));
-    if limit_rate {
-        let lines: usize = accepted.iter().map(|(.., entries)| entries.len()).sum();
-        let size: usize = accepted.iter().flat_map(|(.., entries)| entries).map(|entry| entry.size).sum();
-        if !tenant.bucket.take(size, now) {
-            let (name, limit) = (&tenant.name, TENANT_RATE.per_second);
-            return Err(Refusal::new(
-                429,
-                format!(
-                    "ingestion rate limit exceeded for user {name} (limit: {limit} bytes/sec) while attempting to \
-                     ingest '{lines}' lines totaling '{size}' bytes, reduce log volume or contact your Loki \
-                     administrator to see if the limit can be increased"
-                ),
-            ));
-        }
+    let State { options, tenants, log, .. } = state;
+    let tenant =
+        tenants.entry(tenant.to_owned()).or_insert_with_key(|name| Tenant::new(name, options.tenant_rate));
+    let lines: usize = accepted.iter().map(|stream| stream.entries.len()).sum();
+    let size: usize = accepted.iter().flat_map(|stream| &stream.entries).map(|entry| entry.size).sum();
+    if !options.ignore_age && !tenant.bucket.take(size) {
+        let (name, limit) = (&tenant.name, options.tenant_rate.per_second);
+        return Err(Refusal::new(
+            429,
+            format!(
+                "ingestion rate limit exceeded for user {name} (limit: {limit} bytes/sec) while attempting to \
+                 ingest '{lines}' lines totaling '{size}' bytes, reduce log volume or contact your Loki \
+                 administrator to see if the limit can be increased"
+            ),
+        ));
     }
 
     // The ingester answers for the last stream alone: a later success hides an earlier refusal. Its refusal
     // in turn hides the validation's.
     let mut ingested = Ok(());
-    for (labels, text, entries) in accepted {
-        ingested =
-            tenant.push(labels, &text, entries, state.options.streams_limit, limit_rate, &mut state.log);
+    for stream in accepted {
+        ingested = tenant.push(stream.labels, &stream.text, stream.entries, options, log);
     }
     ingested?;
     invalid.map_or(Ok(()), |text| Err(Refusal::new(400, text)))
@@ -161,11 +159,10 @@ fn complete_labels(text: &[u8]) -> Result<(Labels, String), String> {
 }
 
 /// The distributor's checks: what may go on, by stream, and the text of all that may not.
-#[allow(clippy::type_complexity)]
 fn validate(
-    streams: Vec<Stream<'_>>,
+    streams: Vec<Stream<wire::Entry<'_>>>,
     ignore_age: bool,
-) -> Result<(Vec<(Labels, String, Vec<Entry>)>, Option<String>), Refusal> {
+) -> Result<(Vec<Stream<Entry>>, Option<String>), Refusal> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let oldest_ns = now.saturating_sub(MAX_AGE).as_nanos() as i64;
     let newest_ns = (now + MAX_LEAD).as_nanos() as i64;
@@ -192,14 +189,14 @@ fn validate(
             entries.push(Entry { timestamp_ns: entry.timestamp_ns, line, metadata, size });
         }
         if !entries.is_empty() {
-            accepted.push((stream.labels, stream.text, entries));
+            accepted.push(Stream { labels: stream.labels, text: stream.text, entries });
         }
     }
     Ok((accepted, grouped(invalid)))
 }
 
 /// `ValidateLabels` in `pkg/distributor/validator.go`.
-fn check_labels(stream: &Stream<'_>) -> Result<(), String> {
+fn check_labels<Entry>(stream: &Stream<Entry>) -> Result<(), String> {
     // `service_name` is always there and does not count.
     let names = stream.labels.len() - 1;
     let text = &stream.text;

@@ -10,12 +10,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Instant;
 
+use super::Options;
 use super::labels::Labels;
-use super::limits::{
-    self, MAX_LISTED_ENTRIES, OUT_OF_ORDER_WINDOW_NS, STREAM_RATE, TENANT_RATE, TokenBucket,
-};
+use super::limits::{self, MAX_LISTED_ENTRIES, OUT_OF_ORDER_WINDOW_NS, Rate, TokenBucket};
 use super::push::Refusal;
 
 /// Stream labels whose value becomes `detected_level`, and metadata names likewise
@@ -134,22 +132,21 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    pub fn new(name: &str, now: Instant) -> Self {
-        Tenant { name: name.into(), bucket: TokenBucket::new(TENANT_RATE, now), streams: HashMap::new() }
+    pub fn new(name: &str, rate: Rate) -> Self {
+        Tenant { name: name.into(), bucket: TokenBucket::new(rate), streams: HashMap::new() }
     }
 
-    /// Stores one stream of a request. With `limit` streams active a new one is refused.
+    /// Stores one stream of a request, unless it would be one too many.
     pub fn push(
         &mut self,
         labels: Labels,
         text: &str,
         entries: Vec<Entry>,
-        limit: usize,
-        limit_rate: bool,
+        options: &Options,
         log: &mut Log,
     ) -> Result<(), Refusal> {
         if !self.streams.contains_key(text) {
-            if self.streams.len() >= limit {
+            if self.streams.len() >= options.streams_limit {
                 return Err(Refusal::new(
                     429,
                     format!(
@@ -160,10 +157,10 @@ impl Tenant {
                     ),
                 ));
             }
-            self.streams.insert(text.to_owned(), Stream::new(labels));
+            self.streams.insert(text.to_owned(), Stream::new(labels, options.stream_rate));
         }
         match self.streams.get_mut(text) {
-            Some(stream) => stream.push(&self.name, text, entries, limit_rate, log),
+            Some(stream) => stream.push(&self.name, text, entries, options, log),
             None => Ok(()),
         }
     }
@@ -180,10 +177,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(labels: Labels) -> Self {
+    fn new(labels: Labels, rate: Rate) -> Self {
         Stream {
             labels: Arc::new(labels.into_iter().collect()),
-            bucket: TokenBucket::new(STREAM_RATE, Instant::now()),
+            bucket: TokenBucket::new(rate),
             newest_ns: None,
             last: None,
             seen: HashMap::new(),
@@ -197,7 +194,7 @@ impl Stream {
         tenant: &Arc<str>,
         text: &str,
         entries: Vec<Entry>,
-        limit_rate: bool,
+        options: &Options,
         log: &mut Log,
     ) -> Result<(), Refusal> {
         let total = entries.len();
@@ -224,10 +221,10 @@ impl Stream {
         }
 
         let size = accepted.iter().map(|entry| entry.size).sum();
-        if limit_rate && !self.bucket.take(size, Instant::now()) {
+        if !options.ignore_age && !self.bucket.take(size) {
             let refused: Vec<_> = accepted
                 .iter()
-                .map(|entry| (entry.timestamp_ns, over_stream_rate(text, entry.size)))
+                .map(|entry| (entry.timestamp_ns, over_stream_rate(text, entry.size, options.stream_rate)))
                 .collect();
             return Err(Refusal::new(429, refused_entries(&refused, total, tenant, text)));
         }
@@ -273,12 +270,12 @@ fn too_far_behind(ns: i64, oldest_ns: i64) -> String {
     )
 }
 
-fn over_stream_rate(stream: &str, size: usize) -> String {
+fn over_stream_rate(stream: &str, size: usize, rate: Rate) -> String {
     format!(
         "Per stream rate limit exceeded (limit: {}/sec) while attempting to ingest for stream '{stream}' totaling {}, \
          consider splitting a stream via additional labels or contact your Loki administrator to see if the limit \
          can be increased",
-        limits::byte_size(STREAM_RATE.per_second),
+        limits::byte_size(rate.per_second),
         limits::byte_size(size)
     )
 }
