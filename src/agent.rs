@@ -119,6 +119,9 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         let waker = Waker::new()?;
         let (pipeline, keys) = Pipeline::new(config, Some(destination));
         let tail = Tail::open(&config.journal.paths, keys, Start::Resume(resume.clone()), waker.clone())?;
+        if tail.is_empty() {
+            log::warn!("there is no journal file yet in any of journal.paths; waiting for one");
+        }
         stop.wakers.push(waker);
         starting.push((destination.clone(), tail, pipeline, checkpoint, resume, Client::new(destination)?));
     }

@@ -45,6 +45,9 @@ pub(super) enum Fault {
     /// The file is no journal file, or one of a kind not known here.
     #[error("{0}")]
     Foreign(String),
+    /// The file has been created, and its header is yet to be written.
+    #[error("it has no header yet")]
+    Unborn,
 }
 
 /// An open journal file and the place that has been reached in it.
@@ -507,6 +510,9 @@ impl JournalFile {
 fn read_header(file: &File) -> Result<Header, Fault> {
     let mut bytes = [0; HEADER_READ];
     let read = read_at_most(file, &mut bytes, 0)?;
+    if bytes.iter().take(object::SIGNATURE.len()).all(|byte| *byte == 0) {
+        return Err(Fault::Unborn);
+    }
     Header::parse(bytes.get(..read).unwrap_or_default()).map_err(Fault::Foreign)
 }
 

@@ -83,6 +83,8 @@ pub struct Tail {
     counts: Counts,
     cursor: Cursor,
     ordinal: u16,
+    /// A file was seen before its header was written: the next write may complete it.
+    unborn: bool,
     /// Problems reported once.
     reported: HashMap<PathBuf, io::ErrorKind>,
 }
@@ -111,10 +113,13 @@ impl Tail {
             counts: Counts::default(),
             cursor: Cursor::default(),
             ordinal: 0,
+            unborn: false,
             reported: HashMap::new(),
         };
         let problems = tail.rescan(true);
-        if tail.sources.is_empty() && tail.finished.is_empty() {
+        // A folder that was named and can be read may be empty for now; this machine's journal may not.
+        let may_wait = tail.unborn || (problems.is_empty() && !paths.is_empty());
+        if tail.is_empty() && !may_wait {
             return Err(OpenError::Unreadable(problems));
         }
         tail.report(problems);
@@ -181,7 +186,7 @@ impl Tail {
     fn look(&mut self, event: Event) {
         // New names first: a file that is being rotated away then shows its last entries before the
         // next file shows its first.
-        if event.files {
+        if event.files || (event.writes && self.unborn) {
             let problems = self.rescan(false);
             self.report(problems);
         }
@@ -331,18 +336,14 @@ impl Tail {
     /// Whether this entry has been handed on from another file.
     #[inline]
     fn is_copy(&self, head: &Cursor, index: usize) -> bool {
-        if self.limit.is_some() || self.state.runtime.is_some() {
-            let runtime = self.sources.get(index).is_some_and(|s| s.runtime);
-            if let Some(read) = &self.state.runtime
-                && !runtime
-                && read.boot_id == head.boot_id
-                && (head.monotonic < read.monotonic || head.same_entry(read))
-            {
-                return true;
-            }
-            return self.recent.iter().any(|r| r.same_entry(head));
+        if let Some(read) = &self.state.runtime
+            && read.boot_id == head.boot_id
+            && head.monotonic < read.monotonic
+            && !self.sources.get(index).is_some_and(|s| s.runtime)
+        {
+            return true;
         }
-        false
+        self.recent.iter().any(|r| r.same_entry(head))
     }
 
     #[inline]
@@ -409,6 +410,7 @@ impl Tail {
 
     /// Looks for files that came, went or changed their names.
     fn rescan(&mut self, first: bool) -> Vec<Problem> {
+        self.unborn = false;
         let mut scan = self.roots.scan();
         if self.watch.set_folders(&scan.folders, &scan.parents) {
             scan = self.roots.scan();
@@ -430,6 +432,7 @@ impl Tail {
             match self.add(found, first) {
                 Ok(()) => {}
                 Err(Fault::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(Fault::Unborn) => self.unborn = true,
                 Err(Fault::Io(error)) => problems.push(Problem::new(found.path.clone(), &error)),
                 Err(fault) => problems.push(Problem::damaged(found.path.clone(), fault.to_string())),
             }
