@@ -1,5 +1,7 @@
 //! The reader against journalctl: the same entries, in the same order, with the same cursors and fields.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -110,8 +112,12 @@ fn several_files_are_merged_in_journalctls_order() {
     let dir = tempfile::tempdir().unwrap();
     // Interleaved by the microsecond, over three boots, from four writers with counters of their own.
     for (index, format) in Format::ALL.into_iter().enumerate() {
-        let entries: Vec<_> =
-            shapes(1000, 3, 1000).into_iter().enumerate().filter(|(n, _)| n % 4 == index).map(|(_, e)| e).collect();
+        let entries: Vec<_> = shapes(1000, 3, 1000)
+            .into_iter()
+            .enumerate()
+            .filter(|(n, _)| n % 4 == index)
+            .map(|(_, e)| e)
+            .collect();
         or_skip!(build_journal(&dir.path().join(format!("{index}.journal")), &entries, format));
     }
     let want = journalctl_export(&[dir.path()]).unwrap();
@@ -140,8 +146,7 @@ fn entries_of_one_microsecond_get_the_same_ordinals_from_wherever_one_starts() {
     let paths = [path];
     let all = read(&paths, Start::Oldest);
     let times: Vec<u64> = all.iter().map(|(_, time)| *time).collect();
-    let want: Vec<u64> =
-        (0..60).map(|n| (1_700_000_000_000_000 + n / 20) * 1000 + n % 20).collect();
+    let want: Vec<u64> = (0..60).map(|n| (1_700_000_000_000_000 + n / 20) * 1000 + n % 20).collect();
     assert_eq!(times, want);
     for (index, (entry, _)) in all.iter().enumerate() {
         let cursor: Cursor = entry.cursor.parse().unwrap();
@@ -196,7 +201,8 @@ fn times_are_found_as_journalctl_finds_them() {
     let all = read(std::slice::from_ref(&path), Start::Oldest);
     for second in [-5i64, 0, 1, 150, 299, 300] {
         let since = 1_700_000_000 + second;
-        let want = journalctl(&[&path], &["--all", "--output=export", "--since", &format!("@{since}")]).unwrap();
+        let want =
+            journalctl(&[&path], &["--all", "--output=export", "--since", &format!("@{since}")]).unwrap();
         let got = read(std::slice::from_ref(&path), Start::Realtime(since as u64 * 1_000_000));
         assert_same(&got, &parse_export(&want));
     }

@@ -1,6 +1,8 @@
 //! The main job, end to end: what was written to a real journald is in Loki, once each and in order, whatever
 //! happens to the agent on the way. journalctl says what has to arrive.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -19,9 +21,7 @@ fn send(journald: &Journald, entries: u64, seed: u64) {
         (Transport::Stream, "worker@1.service"),
         (Transport::Syslog, "mail.service"),
     ]
-    .map(|(transport, unit)| {
-        journald.spawn_bulk(&Bulk::new(transport, entries / 3, seed).unit(unit))
-    });
+    .map(|(transport, unit)| journald.spawn_bulk(&Bulk::new(transport, entries / 3, seed).unit(unit)));
     for sender in &mut senders {
         assert!(sender.wait().success());
     }
@@ -209,8 +209,21 @@ fn entries_that_journald_moves_from_the_runtime_to_the_persistent_journal_are_se
     let mine = |message: &str| !message.contains("shipping to loki");
     let entries: Vec<_> = journald.entries().into_iter().filter(|e| mine(&e.text("MESSAGE"))).collect();
     let cursor = entries.last().unwrap().realtime;
-    let arrived = loki.wait_for(|s| s.stored().iter().any(|e| e.timestamp_ns as u64 / 1000 == cursor), PATIENCE);
-    arrived.unwrap_or_else(|why| panic!("{why}\n{}", String::from_utf8_lossy(&journald.journalctl(&["-o", "short-monotonic", "-t", "journal-ship", "-t", "systemd-journald"]))));
+    let arrived =
+        loki.wait_for(|s| s.stored().iter().any(|e| e.timestamp_ns as u64 / 1000 == cursor), PATIENCE);
+    arrived.unwrap_or_else(|why| {
+        panic!(
+            "{why}\n{}",
+            String::from_utf8_lossy(&journald.journalctl(&[
+                "-o",
+                "short-monotonic",
+                "-t",
+                "journal-ship",
+                "-t",
+                "systemd-journald"
+            ]))
+        )
+    });
     inside.signal(Signal::TERM);
     assert!(inside.wait().success());
     let stored: Vec<_> = loki.stored().into_iter().filter(|s| mine(&s.line)).collect();
