@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use support::fixtures::{
     ExportEntry, ExportedEntry, Format, build_journal, journalctl, journalctl_export, parse_export,
 };
-use support::journald::{Bulk, Journald, Transport};
+use support::journald::{Bulk, Journald, Transport, wait_until};
 use support::or_skip;
 
 /// An entry in the form of journalctl's export, and its time in nanoseconds.
@@ -184,6 +184,12 @@ fn several_boots_and_a_crash_of_journald_are_read_in_order() {
         journald.send(&Bulk::new(Transport::Native, 50, seed).unit("a.service"));
         journald.reboot();
         journald.send(&Bulk::new(Transport::Syslog, 50, seed).unit("b.service"));
+        // A sync leaves the file marked clean; one more entry marks it as being written.
+        journald.send_native(&[("MESSAGE", b"last words")]);
+        let file = journald.files_dir().join("system.journal");
+        wait_until("the file is online", || {
+            std::fs::read(&file).is_ok_and(|bytes| bytes.get(16) == Some(&1))
+        });
         journald.kill();
         journald.start_again();
     }
