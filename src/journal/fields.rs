@@ -27,8 +27,10 @@ const ARENA_KEPT_MAX: usize = 512 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(u16);
 
-/// A field that was not asked for by name.
+/// A field that was not asked for by name, but with all others.
 pub(super) const NO_KEY: Key = Key(u16::MAX);
+/// A field that nobody asked for: only that is remembered of it.
+const UNWANTED: Key = Key(u16::MAX - 1);
 
 /// The field names that a consumer wants, and whether it wants all others too.
 ///
@@ -59,7 +61,7 @@ impl Keys {
             return *key;
         }
         // Configuration limits the number of names to far below this.
-        let key = Key(u16::try_from(self.names.len()).unwrap_or(u16::MAX - 1));
+        let key = Key(u16::try_from(self.names.len()).map_or(UNWANTED.0 - 1, |n| n.min(UNWANTED.0 - 1)));
         self.names.push(name.as_bytes().into());
         self.index.insert(name.as_bytes().into(), key);
         key
@@ -101,19 +103,28 @@ pub(super) fn identity(file: u16, offset: u64) -> u64 {
     u64::from(file) << 48 | offset
 }
 
-#[derive(Default, Clone)]
-struct Slot {
-    stamp: u32,
-    key: Option<Key>,
-    name_len: u16,
-    bytes: Vec<u8>,
+/// One set of the cache, as long as a cache line: a look-up touches no other memory, except for the value
+/// of a field that somebody wants.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Set {
+    identities: [u64; WAYS],
+    stamps: [u32; WAYS],
+    keys: [Key; WAYS],
+    name_lens: [u16; WAYS],
 }
+
+const _: () = assert!(size_of::<Set>() == 64);
+
+const EMPTY: Set =
+    Set { identities: [0; WAYS], stamps: [0; WAYS], keys: [UNWANTED; WAYS], name_lens: [0; WAYS] };
 
 /// The fields of the current entry.
 pub struct Fields {
     keys: Keys,
-    tags: Box<[[u64; WAYS]]>,
-    slots: Box<[Slot]>,
+    sets: Box<[Set]>,
+    /// `NAME=value` of each slot, set by set.
+    values: Box<[Vec<u8>]>,
     clock: u32,
     generation: u32,
     cached_bytes: usize,
@@ -127,8 +138,8 @@ impl Fields {
     /// An empty store for what `keys` asks for.
     pub fn new(keys: Keys) -> Fields {
         Fields {
-            tags: vec![[0; WAYS]; SETS].into_boxed_slice(),
-            slots: vec![Slot::default(); SETS * WAYS].into_boxed_slice(),
+            sets: vec![EMPTY; SETS].into_boxed_slice(),
+            values: vec![Vec::new(); SETS * WAYS].into_boxed_slice(),
             clock: 0,
             generation: 0,
             cached_bytes: 0,
@@ -155,10 +166,7 @@ impl Fields {
 
     /// Empties the cache: the file numbers or the clock start anew.
     pub(super) fn forget_all(&mut self) {
-        self.tags.fill([0; WAYS]);
-        for slot in &mut self.slots {
-            slot.stamp = 0;
-        }
+        self.sets.fill(EMPTY);
         self.clock = 1;
         self.generation = self.generation.wrapping_add(1);
     }
@@ -171,15 +179,13 @@ impl Fields {
     /// Adds the field with this identity from the cache; false when it is not there.
     #[inline]
     pub(super) fn add_cached(&mut self, identity: u64) -> bool {
-        let set = set_of(identity);
-        let Some(tags) = self.tags.get(set) else { return false };
-        let Some(way) = tags.iter().position(|t| *t == identity) else { return false };
-        let index = set * WAYS + way;
-        let Some(slot) = self.slots.get_mut(index) else { return false };
-        slot.stamp = self.clock;
-        if let Some(key) = slot.key {
-            let name_len = slot.name_len;
-            self.push(FieldRef { identity, place: Place::Slot(index as u32), name_len, key });
+        let number = set_of(identity);
+        let Some(set) = self.sets.get_mut(number) else { return false };
+        let Some(way) = set.identities.iter().position(|i| *i == identity) else { return false };
+        set.stamps[way] = self.clock;
+        let (key, name_len) = (set.keys[way], set.name_lens[way]);
+        if key != UNWANTED {
+            self.push(FieldRef { identity, place: Place::Slot((number * WAYS + way) as u32), name_len, key });
         }
         true
     }
@@ -230,20 +236,20 @@ impl Fields {
         let cacheable = recurs
             && (len <= CACHED_ALWAYS_MAX
                 || (len <= CACHED_VALUE_MAX && self.cached_bytes + len <= CACHED_BYTES_MAX));
-        let place = match cacheable.then(|| self.victim(identity)).flatten() {
-            Some(index) => {
-                if let (Some(slot), Some(bytes)) = (self.slots.get_mut(index), self.arena.get(start..)) {
-                    self.cached_bytes -= slot.bytes.capacity();
-                    if slot.bytes.capacity() > CACHED_ALWAYS_MAX && len <= CACHED_ALWAYS_MAX {
-                        slot.bytes = Vec::new();
+        let slot = if cacheable { self.take_slot(identity, key, name_len) } else { None };
+        let place = match slot {
+            Some(slot) => {
+                if let (Some(value), Some(bytes)) = (self.values.get_mut(slot), self.arena.get(start..)) {
+                    self.cached_bytes -= value.capacity();
+                    if value.capacity() > CACHED_ALWAYS_MAX && len <= CACHED_ALWAYS_MAX {
+                        *value = Vec::new();
                     }
-                    slot.bytes.clear();
-                    slot.bytes.extend_from_slice(bytes);
-                    self.cached_bytes += slot.bytes.capacity();
-                    (slot.stamp, slot.key, slot.name_len) = (self.clock, Some(key), name_len);
+                    value.clear();
+                    value.extend_from_slice(bytes);
+                    self.cached_bytes += value.capacity();
                 }
                 self.arena.truncate(start);
-                Place::Slot(index as u32)
+                Place::Slot(slot as u32)
             }
             None => Place::Arena { start: start as u32, len: len as u32 },
         };
@@ -252,24 +258,24 @@ impl Fields {
 
     /// Remembers that nobody wants the field with this identity, if other entries refer to it.
     pub(super) fn remember_unwanted(&mut self, identity: u64, recurs: bool) {
-        if !recurs {
-            return;
-        }
-        if let Some(slot) = self.victim(identity).and_then(|index| self.slots.get_mut(index)) {
-            (slot.stamp, slot.key) = (self.clock, None);
+        if recurs {
+            self.take_slot(identity, UNWANTED, 0);
         }
     }
 
-    /// Takes the least recently used slot of the set and gives it to `identity`.
-    fn victim(&mut self, identity: u64) -> Option<usize> {
-        let set = set_of(identity);
-        let slots = self.slots.get(set * WAYS..(set + 1) * WAYS)?;
-        let way = (0..WAYS).min_by_key(|way| slots[*way].stamp)?;
-        if slots[way].stamp == self.clock {
+    /// Gives the least recently used slot of the set to a field; none if the current entry uses them all.
+    fn take_slot(&mut self, identity: u64, key: Key, name_len: u16) -> Option<usize> {
+        let number = set_of(identity);
+        let set = self.sets.get_mut(number)?;
+        let way = (0..WAYS).min_by_key(|way| set.stamps[*way])?;
+        if set.stamps[way] == self.clock {
             return None;
         }
-        *self.tags.get_mut(set)?.get_mut(way)? = identity;
-        Some(set * WAYS + way)
+        set.identities[way] = identity;
+        set.stamps[way] = self.clock;
+        set.keys[way] = key;
+        set.name_lens[way] = name_len;
+        Some(number * WAYS + way)
     }
 
     #[inline]
@@ -284,7 +290,7 @@ impl Fields {
 
     fn bytes(&self, field: &FieldRef) -> &[u8] {
         match field.place {
-            Place::Slot(index) => self.slots.get(index as usize).map_or(&[], |slot| &slot.bytes),
+            Place::Slot(slot) => self.values.get(slot as usize).map_or(&[], Vec::as_slice),
             Place::Arena { start, len } => {
                 self.arena.get(start as usize..(start + len) as usize).unwrap_or_default()
             }
