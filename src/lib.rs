@@ -1,2 +1,35 @@
 //! journal-ship: journald's entries to Grafana Loki.
+//!
+//! ```text
+//!     journald's files                                     Loki
+//!         |                                                  ^
+//!         v                                                  | POST, snappy protobuf
+//!     journal::Tail -> entry::Entry -> pipeline -> batch -> loki::push
+//!         |              labels, line, metadata              |
+//!         +---- resumes here <---- loki::checkpoint <---- acknowledged
+//! ```
+//!
+//! The modules below stand in the order of that way. Each destination has a tail, a pipeline, a batch and
+//! a pusher of its own; [`agent`] starts and stops them, [`dry_run`] takes the same way and shows what
+//! comes out of it.
+
+pub mod cli;
 pub mod config;
+pub mod when;
+
+pub mod journal;
+
+pub mod entry;
+
+pub mod labels;
+pub mod line;
+
+pub mod pipeline;
+
+pub mod batch;
+
+pub mod loki;
+
+pub mod agent;
+pub mod dry_run;
+pub mod log;

@@ -4,8 +4,25 @@
 //! mistake of the file has been reported at its place, all of them in one run. Nothing here touches the
 //! network, reads a secret or writes state, so `journal-ship check` works in a build sandbox.
 
+mod check;
+mod diagnostic;
+mod expand;
+mod keys;
+mod labels;
+mod loki;
+mod names;
+mod node;
+mod read;
+mod secrets;
+pub mod units;
+
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use diagnostic::Diagnostics;
+pub use expand::Environment;
+pub use keys::{KEYS, Key};
+pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +52,13 @@ pub struct Journal {
     pub backfill: Duration,
 }
 
+impl Default for Journal {
+    fn default() -> Self {
+        // Loki refuses what is older than a week unless told otherwise (`reject_old_samples_max_age`).
+        Self { paths: Vec::new(), backfill: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
 /// `labels:`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labels {
@@ -42,6 +66,21 @@ pub struct Labels {
     pub fixed: Vec<(String, String)>,
     /// Labels taken from journal fields, sorted by name.
     pub fields: Vec<FieldRule>,
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        const UNIT: [&str; 2] = ["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT"];
+        Self {
+            fixed: vec![("job".to_owned(), "systemd-journal".to_owned())],
+            fields: vec![
+                FieldRule::new("host", &["_HOSTNAME"]),
+                FieldRule::new("level", &["PRIORITY"]),
+                FieldRule::new("service_name", &[UNIT[0], UNIT[1], "SYSLOG_IDENTIFIER", "_TRANSPORT"]),
+                FieldRule::new("unit", &UNIT),
+            ],
+        }
+    }
 }
 
 /// One label or metadata name and the journal fields it may come from.
@@ -52,6 +91,13 @@ pub struct FieldRule {
     /// Journal fields, the first one present in the entry with a value that is not empty wins.
     /// `PRIORITY` gives the keyword (`err` is spelled `error`), not the digit.
     pub sources: Vec<String>,
+}
+
+impl FieldRule {
+    /// A rule by its parts; they are not checked.
+    pub fn new(name: &str, sources: &[&str]) -> Self {
+        Self { name: name.to_owned(), sources: sources.iter().map(|&source| source.to_owned()).collect() }
+    }
 }
 
 /// `line:`
@@ -84,6 +130,22 @@ pub struct Destination {
     pub backoff: Backoff,
 }
 
+impl Destination {
+    /// A destination with defaults for all but its name and its full push URL; they are not checked.
+    pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            url: url.into(),
+            tenant: None,
+            headers: Vec::new(),
+            labels: Vec::new(),
+            batch: Batch::default(),
+            timeout: Duration::from_secs(10),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
 /// `loki[].batch`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch {
@@ -93,6 +155,12 @@ pub struct Batch {
     pub max_wait: Duration,
 }
 
+impl Default for Batch {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 20, max_wait: Duration::from_secs(1) }
+    }
+}
+
 /// `loki[].backoff`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
@@ -100,4 +168,10 @@ pub struct Backoff {
     pub min: Duration,
     /// Longest pause.
     pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { min: Duration::from_millis(500), max: Duration::from_secs(60) }
+    }
 }

@@ -2,8 +2,10 @@
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+pub mod agent;
 pub mod fixtures;
 pub mod journald;
+pub mod loki;
 
 use std::io::Write;
 

@@ -1,0 +1,224 @@
+//! The main job, whole: the built program ships a journal of a million entries to a Loki that answers
+//! 204. Shown are entries per second of processor time (user and system, all threads, from start to
+//! exit) and peak resident memory. The best of several runs counts: neighbours on a shared machine can
+//! only add to processor time.
+//!
+//! `cargo bench --bench backfill`, steered by environment variables:
+//!
+//! | variable | meaning | default |
+//! | --- | --- | --- |
+//! | `JOURNAL_SHIP_BENCH_ENTRIES` | entries in the journal | 1000000 |
+//! | `JOURNAL_SHIP_BENCH_RUNS` | runs; the best counts | 5 |
+//! | `JOURNAL_SHIP_BENCH_CHECK` | `1`: fail below 300,000 entries per CPU second or above 32 MB | unset |
+//! | `JOURNAL_SHIP_BENCH_COMPARE` | `1`: journalctl on the same files too | unset |
+//! | `JOURNAL_SHIP_BENCH_BINARY` | another build of the program | the one just built |
+
+mod support;
+
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use support::Error;
+use support::generate::{self, BenchJournal};
+use support::process::{Process, Usage};
+use support::sink::{Counts, Sink};
+
+/// What the program promises at least, in entries per second of processor time.
+const MIN_RATE: f64 = 300_000.0;
+/// What the program promises at most, in bytes of peak resident memory.
+const MAX_PEAK: u64 = 32_000_000;
+/// Longest time without a new entry before the run is given up.
+const STALL: Duration = Duration::from_secs(30);
+/// Time without a request after which what has arrived is counted, and the program looked at.
+const QUIET: Duration = Duration::from_millis(100);
+/// Longest time for the program to end after it was asked to.
+const SHUTDOWN: Duration = Duration::from_secs(30);
+/// Longest time for a program that is compared with; `journalctl -o json` takes a minute or two.
+const COMPARISON: Duration = Duration::from_secs(900);
+
+/// One line of the table.
+struct Row {
+    name: String,
+    entries: u64,
+    usage: Usage,
+    sent: Option<Counts>,
+}
+
+impl Row {
+    /// Entries per second of processor time.
+    fn rate(&self) -> f64 {
+        self.entries as f64 / self.usage.cpu.as_secs_f64().max(0.01)
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing is left to be done when standard error is closed too.
+            let _ = writeln!(io::stderr(), "backfill: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode, Error> {
+    // `cargo test --all-targets` runs benchmarks too, unoptimised and without this argument.
+    if env::args().all(|argument| argument != "--bench") {
+        writeln!(io::stderr(), "nothing measured: run this with `cargo bench --bench backfill`")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let entries = number("JOURNAL_SHIP_BENCH_ENTRIES", 1_000_000)?;
+    let runs = number("JOURNAL_SHIP_BENCH_RUNS", 5)?.max(1);
+    let binary = env::var_os("JOURNAL_SHIP_BENCH_BINARY")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_journal-ship")), PathBuf::from);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("the target folder has no path")?;
+    let journal = generate::prepare(&target.join("bench-journal"), entries)?;
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "{}: {entries} entries, {:.1} fields each, messages of {} bytes on average",
+        journal.folder.display(),
+        journal.fields as f64 / entries.max(1) as f64,
+        journal.message_bytes / entries.max(1),
+    )?;
+
+    // First of all, for it brings the files into the page cache: all others find them there.
+    let mut others = vec![plain_read(&journal)?];
+    let mut ships = (0..runs).map(|run| ship(&binary, &journal, run)).collect::<Result<Vec<_>, _>>()?;
+    if flag("JOURNAL_SHIP_BENCH_COMPARE") {
+        others.push(journalctl(&journal, "export")?);
+        others.push(journalctl(&journal, "json")?);
+    }
+    ships.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
+    let best = ships.first().map_or(0.0, Row::rate);
+    let median = ships.get(ships.len() / 2).map_or(0.0, Row::rate);
+    let peak = ships.iter().map(|row| row.usage.peak_bytes).max().unwrap_or(0);
+    table(&mut out, ships.iter().chain(&others), best)?;
+    let kept = best >= MIN_RATE && peak <= MAX_PEAK;
+    writeln!(
+        out,
+        "\nentries per CPU second: best {best:.0}, median {median:.0}, at least {MIN_RATE:.0} wanted; \
+         highest peak {:.1} MB, at most {:.1} wanted: {}",
+        megabytes(peak),
+        megabytes(MAX_PEAK),
+        if kept { "kept" } else { "missed" },
+    )?;
+    Ok(if kept || !flag("JOURNAL_SHIP_BENCH_CHECK") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the program until every entry has arrived, ends it, and makes sure that all came once and whole.
+fn ship(binary: &Path, journal: &BenchJournal, run: u64) -> Result<Row, Error> {
+    let sink = Sink::start()?;
+    let home = tempfile::tempdir()?;
+    let config = home.path().join("config.yaml");
+    fs::write(
+        &config,
+        format!(
+            "journal: {{paths: [{:?}], backfill: 10y}}\nloki: [{{name: sink, url: {:?}}}]\nstate_directory: {:?}\n",
+            journal.folder,
+            sink.url(),
+            home.path().join("state"),
+        ),
+    )?;
+    let started = Instant::now();
+    let mut process = Process::start(Command::new(binary).arg("--config").arg(&config).stdin(Stdio::null()))?;
+    let mut last = started;
+    loop {
+        let arrived = sink.wait(QUIET);
+        if !process.sample()? {
+            return Err(format!("{} ended by itself, after {:?}", binary.display(), sink.counts()).into());
+        }
+        if arrived {
+            last = Instant::now();
+        } else if sink.counts().entries >= journal.entries {
+            break;
+        } else if last.elapsed() > STALL {
+            return Err(format!("nothing arrived for {STALL:?}, after {:?}", sink.counts()).into());
+        }
+    }
+    process.terminate()?;
+    let (mut usage, status) = process.finish(SHUTDOWN)?;
+    usage.wall = last - started;
+    let sent = sink.counts();
+    if !status.success() {
+        return Err(format!("{} ended with {status}", binary.display()).into());
+    }
+    if (sent.entries, sent.line_bytes, sent.bad_requests) != (journal.entries, journal.message_bytes, 0) {
+        return Err(format!("{journal:?} was to be sent, but this arrived: {sent:?}").into());
+    }
+    let name = format!("journal-ship, run {}", run + 1);
+    Ok(Row { name, entries: journal.entries, usage, sent: Some(sent) })
+}
+
+/// What it costs to read the files and do nothing with them.
+fn plain_read(journal: &BenchJournal) -> Result<Row, Error> {
+    let files = fs::read_dir(&journal.folder)?;
+    let files = files.map(|file| file.map(|file| file.path())).collect::<Result<Vec<_>, _>>()?;
+    compare("cat", Command::new("cat").args(files), journal)
+}
+
+fn journalctl(journal: &BenchJournal, output: &str) -> Result<Row, Error> {
+    let mut command = Command::new("journalctl");
+    command.arg("-D").arg(&journal.folder).args(["-q", "--no-pager", "-o", output]);
+    compare(&format!("journalctl -o {output}"), &mut command, journal)
+}
+
+/// Runs another program on the journal, with its output thrown away.
+fn compare(name: &str, command: &mut Command, journal: &BenchJournal) -> Result<Row, Error> {
+    let process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()))?;
+    let (usage, status) = process.finish(COMPARISON)?;
+    if !status.success() {
+        return Err(format!("{name} ended with {status}").into());
+    }
+    Ok(Row { name: name.to_owned(), entries: journal.entries, usage, sent: None })
+}
+
+/// Prints the rows; the last column is how many times slower than `best` each one is.
+fn table<'a>(out: &mut impl Write, rows: impl Iterator<Item = &'a Row>, best: f64) -> io::Result<()> {
+    writeln!(
+        out,
+        "\n{:<24} {:>9} {:>8} {:>8} {:>14} {:>8} {:>8} {:>9} {:>8}",
+        "", "entries", "wall s", "CPU s", "entries/CPU s", "peak MB", "sent MB", "requests", "ratio"
+    )?;
+    for row in rows {
+        let (sent, requests) = row.sent.map_or_else(Default::default, |sent| {
+            (format!("{:.1}", megabytes(sent.body_bytes)), sent.requests.to_string())
+        });
+        writeln!(
+            out,
+            "{:<24} {:>9} {:>8.2} {:>8.2} {:>14.0} {:>8.1} {:>8} {:>9} {:>8.2}",
+            row.name,
+            row.entries,
+            row.usage.wall.as_secs_f64(),
+            row.usage.cpu.as_secs_f64(),
+            row.rate(),
+            megabytes(row.usage.peak_bytes),
+            sent,
+            requests,
+            best / row.rate(),
+        )?;
+    }
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+fn flag(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| value == "1")
+}
+
+fn number(name: &str, default: u64) -> Result<u64, Error> {
+    match env::var(name) {
+        Ok(text) => {
+            text.parse().map_err(|error| format!("{name}={text}: {error}; write a whole number").into())
+        }
+        Err(_) => Ok(default),
+    }
+}

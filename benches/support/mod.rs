@@ -1,0 +1,12 @@
+//! What a benchmark of the whole program stands on: a large journal that is the same everywhere, a Loki
+//! that only counts, and the cost of a process as the kernel accounts it.
+
+pub(crate) mod generate;
+mod messages;
+pub(crate) mod process;
+mod random;
+pub(crate) mod sink;
+mod units;
+
+/// Errors end a benchmark; what matters is the text.
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;

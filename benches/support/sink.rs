@@ -1,0 +1,184 @@
+//! A Loki that takes everything: it answers 204 to every push, and counts what was in it.
+//!
+//! It is in no way strict, and does next to nothing while requests come: bodies are kept as they are, and
+//! decoded when someone asks for the counts. Work on another core is no part of the program under
+//! measurement, but where two virtual cores are one real one, it would slow that program down.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use prost::Message as _;
+use prost::bytes::Bytes;
+
+/// Room for the line and the headers of a request, in bytes; a client sends a few hundred.
+const MAX_HEAD: u64 = 64 * 1024;
+/// Largest body taken, in bytes; far past any batch, and short of what would hurt.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// A sink that listens on a port of its own on the loopback interface, until the program ends.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What has arrived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) requests: u64,
+    /// Bodies as they came, compressed.
+    pub(crate) body_bytes: u64,
+    pub(crate) entries: u64,
+    /// Lines of all entries.
+    pub(crate) line_bytes: u64,
+    /// Requests that are no push: another path or method, a body that does not decode.
+    pub(crate) bad_requests: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    arrived: Mutex<Arrived>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Arrived {
+    counts: Counts,
+    /// Bodies that are counted as requests, but not decoded yet.
+    bodies: Vec<Vec<u8>>,
+}
+
+/// The push request of Loki, without all that is not counted here.
+#[derive(Clone, PartialEq, prost::Message)]
+struct PushRequest {
+    #[prost(message, repeated, tag = "1")]
+    streams: Vec<Stream>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Stream {
+    #[prost(message, repeated, tag = "2")]
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Entry {
+    #[prost(bytes = "bytes", tag = "2")]
+    line: Bytes,
+}
+
+impl Sink {
+    /// Starts listening.
+    pub(crate) fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::<Shared>::default();
+        let for_all = Arc::clone(&shared);
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let for_one = Arc::clone(&for_all);
+                // A connection that breaks is its client's affair: what was not counted is missed at the end.
+                thread::spawn(move || serve(connection, &for_one));
+            }
+        });
+        Ok(Self { address, shared })
+    }
+
+    /// Base URL for a client.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What has arrived so far; decodes what is new.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut arrived = self.shared.lock();
+        for body in std::mem::take(&mut arrived.bodies) {
+            match decode(&body) {
+                Ok(push) => {
+                    let lines =
+                        push.streams.iter().flat_map(|stream| &stream.entries).map(|entry| &entry.line);
+                    for line in lines {
+                        arrived.counts.entries += 1;
+                        arrived.counts.line_bytes += line.len() as u64;
+                    }
+                }
+                Err(_) => arrived.counts.bad_requests += 1,
+            }
+        }
+        arrived.counts
+    }
+
+    /// Waits for a request, at most `patience`; false when none came.
+    pub(crate) fn wait(&self, patience: Duration) -> bool {
+        let waited = self.shared.changed.wait_timeout(self.shared.lock(), patience);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Arrived> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, body: Vec<u8>) {
+        let mut arrived = self.lock();
+        arrived.counts.requests += 1;
+        arrived.counts.body_bytes += body.len() as u64;
+        arrived.bodies.push(body);
+        drop(arrived);
+        self.changed.notify_all();
+    }
+}
+
+fn decode(body: &[u8]) -> Result<PushRequest, super::Error> {
+    let plain = snap::raw::Decoder::new().decompress_vec(body)?;
+    Ok(PushRequest::decode(Bytes::from(plain))?)
+}
+
+/// Answers the requests of one connection until its client closes it.
+fn serve(connection: TcpStream, shared: &Shared) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(256 * 1024, &connection);
+    while let Some((push, length)) = read_head(&mut reader)? {
+        let Some(length) = length.filter(|length| *length <= MAX_BODY) else {
+            return (&connection).write_all(b"HTTP/1.1 411 Length Required\r\nConnection: close\r\n\r\n");
+        };
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        if push {
+            (&connection).write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+            shared.take(body);
+        } else {
+            (&connection).write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
+            shared.lock().counts.bad_requests += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the next request is a push, and the length of its body; none when the client has closed.
+fn read_head(reader: &mut impl BufRead) -> io::Result<Option<(bool, Option<usize>)>> {
+    let mut head = reader.take(MAX_HEAD);
+    let mut line = String::new();
+    if head.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let push = line.starts_with("POST /loki/api/v1/push ");
+    // A request without a body needs no length (RFC 9112, section 6.3).
+    let mut length = (!line.starts_with("POST ")).then_some(0);
+    loop {
+        line.clear();
+        if head.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match line.trim_end().split_once(':') {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse().ok();
+            }
+            None if line.trim_end().is_empty() => return Ok(Some((push, length))),
+            _ => {}
+        }
+    }
+}

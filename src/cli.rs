@@ -1,0 +1,241 @@
+//! The command line: arguments become one call, and its result an exit status.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics};
+use crate::log::{Reader, init};
+use crate::{agent, dry_run, when};
+
+/// Exit status when the configuration is invalid (sysexits.h, `EX_CONFIG`): a unit does not restart on it.
+const EXIT_CONFIG: u8 = 78;
+
+/// Ships the systemd journal to Grafana Loki.
+#[derive(Debug, Parser)]
+#[command(name = "journal-ship", version, args_conflicts_with_subcommands = false)]
+struct Cli {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+
+    /// Show what would be pushed; push nothing, write no state
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    dry: DryRunArgs,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of --dry-run")]
+struct DryRunArgs {
+    /// Begin at this time: "2026-11-01 10:00", "1h ago", -2h, yesterday
+    #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
+    since: Option<String>,
+
+    /// End at this time
+    #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
+    until: Option<String>,
+
+    /// Only the last N entries
+    #[arg(short = 'n', long, value_name = "N", requires = "dry_run")]
+    lines: Option<u64>,
+
+    /// Go on with new entries
+    #[arg(short, long, requires = "dry_run")]
+    follow: bool,
+
+    /// Read these folders or files instead of this machine's journal
+    #[arg(long, value_name = "DIR_OR_FILE", requires = "dry_run", num_args = 1..)]
+    path: Vec<PathBuf>,
+
+    /// How to show an entry
+    #[arg(short, long, value_name = "FORM", requires = "dry_run", default_value = "short")]
+    output: Form,
+
+    /// Compare order, cursors and times with libsystemd's
+    #[cfg(feature = "sd-journal")]
+    #[arg(long, value_name = "READER", requires = "dry_run", default_value = "native")]
+    reader: ReaderName,
+}
+
+#[cfg(feature = "sd-journal")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReaderName {
+    /// Only this program's own reader
+    Native,
+    /// Also libsystemd's, which must agree entry by entry on order, cursors and times
+    SdJournal,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    /// Time, {labels}, line
+    Short,
+    /// One JSON object a line: timestamp, labels, metadata, line, tenant
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Validate the configuration; no network, no state
+    Check,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output with status 0, mistakes to standard error with 2. When nobody
+            // listens there is nothing left to say.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match cli.command {
+        Some(Command::Check) if cli.dry_run => usage("--dry-run does not go with `check`"),
+        Some(Command::Check) => check(&cli),
+        None if cli.dry_run => dry_run(&cli),
+        None => run(&cli),
+    }
+}
+
+/// The configuration, or all that is wrong with it.
+fn load(cli: &Cli) -> Result<Config, Diagnostics> {
+    Config::load(file(cli), &environment)
+}
+
+fn file(cli: &Cli) -> &Path {
+    cli.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG_FILE))
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn run(cli: &Cli) -> ExitCode {
+    let config = load(cli).and_then(|config| {
+        config.require_destinations(&file(cli).display().to_string())?;
+        Ok(config)
+    });
+    let config = match config {
+        Ok(config) => config,
+        Err(diagnostics) => return invalid(&diagnostics),
+    };
+    init(Reader::Journal, config.log_level);
+    match agent::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ::log::error!("{error}");
+            fail(&error)
+        }
+    }
+}
+
+fn check(cli: &Cli) -> ExitCode {
+    match load(cli) {
+        Ok(config) => {
+            let count = config.loki.len();
+            let where_to = match count {
+                0 => "no destination (enough for a dry run)".into(),
+                1 => "1 destination".into(),
+                n => format!("{n} destinations"),
+            };
+            let mut out = io::stdout().lock();
+            quiet_pipe(writeln!(out, "{}: valid; {where_to}", file(cli).display()))
+        }
+        Err(diagnostics) => invalid(&diagnostics),
+    }
+}
+
+fn dry_run(cli: &Cli) -> ExitCode {
+    // Without a file that was asked for or installed, the built-in defaults are what one gets.
+    let config = if cli.config.is_none() && !Path::new(DEFAULT_CONFIG_FILE).exists() {
+        Config::builtin(&environment)
+    } else {
+        match load(cli) {
+            Ok(config) => config,
+            Err(diagnostics) => return invalid(&diagnostics),
+        }
+    };
+    init(Reader::Person, config.log_level.min(::log::LevelFilter::Warn));
+    let (now, zone) = (Timestamp::now(), TimeZone::system());
+    let time = |name: &str, text: &Option<String>| {
+        text.as_deref()
+            .map(|text| when::parse(text, now, &zone).map_err(|e| format!("{name}: {e}")))
+            .transpose()
+    };
+    let (since, until) = match (time("--since", &cli.dry.since), time("--until", &cli.dry.until)) {
+        (Ok(since), Ok(until)) => (since, until),
+        (Err(error), _) | (_, Err(error)) => return usage(&error),
+    };
+    if until.is_some_and(|until| since.is_some_and(|since| since > until)) {
+        return usage("--since is after --until: no entry can be between them");
+    }
+    let options = dry_run::Options {
+        paths: cli.dry.path.clone(),
+        since,
+        until,
+        lines: cli.dry.lines,
+        follow: cli.dry.follow,
+        output: match cli.dry.output {
+            Form::Short => dry_run::Output::Short,
+            Form::Json => dry_run::Output::Json,
+        },
+        #[cfg(feature = "sd-journal")]
+        compare: cli.dry.reader == ReaderName::SdJournal,
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let result = dry_run::run(&config, &options, &mut out).and_then(|shown| Ok((shown, out.flush()?)));
+    match result {
+        Ok((shown, ())) => {
+            let damaged = match shown.damaged {
+                0 => String::new(),
+                n => format!("; {n} damaged ones were skipped"),
+            };
+            let entries = if shown.entries == 1 { "entry" } else { "entries" };
+            say(&format!("{} {entries} would be pushed; nothing was{damaged}", shown.entries));
+            ExitCode::SUCCESS
+        }
+        Err(dry_run::DryRunError::Io(error)) => quiet_pipe(Err(error)),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Nobody reading any more is not a failure.
+fn quiet_pipe(result: io::Result<()>) -> ExitCode {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn invalid(diagnostics: &Diagnostics) -> ExitCode {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    // A closed standard error changes nothing about the status.
+    let _ = io::stderr().write_all(diagnostics.render(colour).as_bytes());
+    ExitCode::from(EXIT_CONFIG)
+}
+
+fn usage(message: &str) -> ExitCode {
+    say(&format!("error: {message}"));
+    ExitCode::from(2)
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    say(&format!("error: {error}"));
+    ExitCode::FAILURE
+}
+
+/// A word to the person who called.
+fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "journal-ship: {message}");
+}

@@ -1,0 +1,353 @@
+//! The checker: from nodes as written to typed values, every mistake noted and none of them final.
+//!
+//! A reader of a section opens it ([`Section::open`] reports unknown and duplicate keys), starts from the
+//! section's default, and overlays what is written with [`Section::read`]. A value that cannot be read is
+//! noted and leaves the default standing, so reading goes on and finds the next mistake; the result
+//! counts only if [`Checker::finish`] finds that nothing was noted.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::diagnostic::{Diagnostics, Finding, Span, quoted, short};
+use super::expand::{BadReference, Environment, expand};
+use super::keys::{enumerate, has_default, names_in, nearest, sections_with};
+use super::names::Refusal;
+use super::node::{Kind, Node};
+use super::units;
+
+/// What one run of checks has noted about one source.
+pub(super) struct Checker<'a> {
+    source: &'a str,
+    env: &'a Environment<'a>,
+    findings: RefCell<Vec<Finding>>,
+    noted: RefCell<HashSet<(Option<Span>, String)>>,
+    secrets: RefCell<Vec<Span>>,
+}
+
+/// A value together with the name it is known by in messages.
+#[derive(Clone)]
+pub(super) struct Value<'t> {
+    /// As in `loki[0].batch.max_bytes`.
+    pub(super) path: String,
+    pub(super) node: &'t Node,
+    /// Where its key stands; for an item of a list, the item itself.
+    pub(super) key: Span,
+}
+
+impl Value<'_> {
+    /// Where to point: at the value, or at the key of a value left out.
+    pub(super) fn place(&self) -> Span {
+        if self.node.kind == Kind::Null { self.key.clone() } else { self.node.span.clone() }
+    }
+
+    /// What it is called in a message.
+    fn name(&self) -> String {
+        if self.path.is_empty() { "the configuration".to_owned() } else { format!("`{}`", self.path) }
+    }
+}
+
+/// An entry of a map whose keys are chosen by the user.
+pub(super) struct Entry<'t> {
+    pub(super) name: &'t str,
+    pub(super) value: Value<'t>,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(source: &'a str, secrets: Vec<Span>, env: &'a Environment<'a>) -> Self {
+        Self {
+            source,
+            env,
+            findings: RefCell::default(),
+            noted: RefCell::default(),
+            secrets: RefCell::new(secrets),
+        }
+    }
+
+    /// Notes a mistake; once, though aliases may lead to the same place again.
+    pub(super) fn note(&self, finding: Finding) {
+        if self.noted.borrow_mut().insert((finding.place.clone(), finding.label.clone())) {
+            self.findings.borrow_mut().push(finding);
+        }
+    }
+
+    /// Keeps a place out of every message: it may hold a credential.
+    pub(super) fn hide(&self, place: Span) {
+        self.secrets.borrow_mut().push(place);
+    }
+
+    /// `built`, if nothing was noted on the way.
+    pub(super) fn finish<T>(self, origin: &str, built: T) -> Result<T, Diagnostics> {
+        let findings = self.findings.into_inner();
+        if findings.is_empty() {
+            return Ok(built);
+        }
+        Err(Diagnostics::new(origin, self.source, self.secrets.into_inner(), findings))
+    }
+
+    fn wrong_kind(&self, value: &Value<'_>, expected: &str) {
+        let title = match value.node.kind {
+            Kind::Null => format!("{} has no value", value.name()),
+            _ => format!("{} cannot be {}", value.name(), value.node.kind.name()),
+        };
+        let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
+        self.note(match &value.node.kind {
+            Kind::Null if has_default(&value.path) => finding.help("remove the key to take the default"),
+            _ => finding,
+        });
+    }
+
+    pub(super) fn refuse(&self, place: Span, path: &str, refusal: Refusal) {
+        let title = if path.is_empty() { refusal.what } else { format!("`{path}`: {}", refusal.what) };
+        let finding = Finding::at(place, title).label(refusal.expected);
+        self.note(match refusal.help {
+            Some(help) => finding.help(help),
+            None => finding,
+        });
+    }
+
+    /// The text of a string, environment variables expanded.
+    pub(super) fn text(&self, value: &Value<'_>, expected: &str) -> Option<String> {
+        match &value.node.kind {
+            Kind::Str(text) => match expand(text, self.env) {
+                Ok(text) => Some(text.into_owned()),
+                Err(errors) => {
+                    self.note_references(value, text, errors);
+                    None
+                }
+            },
+            _ => {
+                self.wrong_kind(value, expected);
+                None
+            }
+        }
+    }
+
+    /// Notes each bad reference where it stands in the scalar's source; from the first that is spelled
+    /// otherwise there (escapes, folded lines), at the whole scalar.
+    fn note_references(&self, value: &Value<'_>, text: &str, errors: Vec<BadReference>) {
+        let scalar = value.node.span.clone();
+        let mut from = Some(scalar.start);
+        for error in errors {
+            let reference = text.get(error.at).unwrap_or_default();
+            let found = from.and_then(|from| {
+                let start = from + self.source.get(from..scalar.end)?.find(reference)?;
+                Some(start..start + reference.len())
+            });
+            from = found.as_ref().map(|found| found.end);
+            let title = format!("{}: {}", value.name(), error.why);
+            let finding = Finding::at(found.unwrap_or(scalar.clone()), title);
+            self.note(finding.label(error.why.expected()).help(error.why.help()));
+        }
+    }
+
+    /// A string that `rule` accepts.
+    pub(super) fn checked(
+        &self,
+        value: &Value<'_>,
+        expected: &str,
+        rule: impl Fn(&str) -> Result<(), Refusal>,
+    ) -> Option<String> {
+        if matches!(value.node.kind, Kind::Bool(_) | Kind::Int(_) | Kind::Float(_)) {
+            let written = self.source.get(value.node.span.clone()).unwrap_or_default();
+            if rule(written).is_ok() {
+                let title = format!("{} cannot be {}", value.name(), value.node.kind.name());
+                let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
+                self.note(finding.help(format!("in quotes it is a string: '{written}'")));
+                return None;
+            }
+        }
+        let text = self.text(value, expected)?;
+        match rule(&text) {
+            Ok(()) => Some(text),
+            Err(refusal) => {
+                self.refuse(value.place(), &value.path, refusal);
+                None
+            }
+        }
+    }
+
+    /// A scalar with a unit, which may look like a number to YAML (`0`, `4096`).
+    fn measure<T: PartialOrd>(
+        &self,
+        value: &Value<'_>,
+        (kind, examples): (&str, &str),
+        range: &RangeInclusive<T>,
+        parse: impl Fn(&str) -> Result<T, units::UnitError>,
+        format: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        let expected = format!("{kind} such as {examples}");
+        let text = match &value.node.kind {
+            Kind::Int(text) | Kind::Float(text) => text.clone(),
+            _ => self.text(value, &expected)?,
+        };
+        let title = |what: &str| format!("{}: {} is {what}", value.name(), quoted(&text));
+        match parse(&text) {
+            Ok(measure) if range.contains(&measure) => Some(measure),
+            Ok(measure) => {
+                let (least, most) = (range.start(), range.end());
+                let side = if measure < *least { "too small" } else { "too large" };
+                let bounds = format!("expected {} to {}", format(least), format(most));
+                self.note(Finding::at(value.place(), title(side)).label(bounds));
+                None
+            }
+            Err(error) => {
+                let finding = Finding::at(value.place(), title(&format!("not {kind}")));
+                self.note(finding.label(format!("expected {expected}")).note(error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// A duration within bounds.
+    pub(super) fn duration(&self, value: &Value<'_>, range: &RangeInclusive<Duration>) -> Option<Duration> {
+        let kind = ("a duration", "`500ms`, `10s` or `1h30m`");
+        self.measure(value, kind, range, units::parse_duration, |duration| units::format_duration(*duration))
+    }
+
+    /// A size in bytes within bounds.
+    pub(super) fn size(&self, value: &Value<'_>, range: &RangeInclusive<u64>) -> Option<u64> {
+        let kind = ("a size", "`64KiB`, `1MiB` or `1MB`");
+        self.measure(value, kind, range, units::parse_size, |size| units::format_size(*size))
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, value: &Value<'_>, choices: &[(&str, T)]) -> Option<T> {
+        let words = || choices.iter().map(|(word, _)| *word);
+        let expected = format!("one of {}", enumerate(words()));
+        let text = self.text(value, &expected)?;
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(*choice);
+        }
+        let title = format!("{} cannot be {}", value.name(), quoted(&text));
+        let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
+        self.note(match nearest(&text, words()) {
+            Some(word) => finding.help(format!("did you mean `{word}`?")),
+            None => finding,
+        });
+        None
+    }
+
+    /// The items of a list.
+    pub(super) fn list<'t>(&self, value: &Value<'t>, expected: &str) -> Option<Vec<Value<'t>>> {
+        match &value.node.kind {
+            Kind::Seq(items) => Some(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, node)| Value {
+                        path: format!("{}[{index}]", value.path),
+                        node,
+                        key: node.used.clone(),
+                    })
+                    .collect(),
+            ),
+            _ => {
+                self.wrong_kind(value, expected);
+                None
+            }
+        }
+    }
+
+    /// What every item of a list is read to; a mistake in one does not hide those in the others. A list left
+    /// empty (`paths:`) is as if it were not written.
+    pub(super) fn each<'t, T>(
+        &self,
+        value: &Value<'t>,
+        expected: &str,
+        read: impl FnMut(&Value<'t>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        if value.node.kind == Kind::Null {
+            return None;
+        }
+        let read: Vec<Option<T>> = self.list(value, expected)?.iter().map(read).collect();
+        read.into_iter().collect()
+    }
+
+    /// The entries of a map; duplicate keys are noted and left out.
+    pub(super) fn entries<'t>(&self, value: &Value<'t>, expected: &str) -> Option<Vec<Entry<'t>>> {
+        let Kind::Map(written) = &value.node.kind else {
+            self.wrong_kind(value, expected);
+            return None;
+        };
+        let mut entries: Vec<Entry<'t>> = Vec::with_capacity(written.len());
+        let mut seen = HashMap::new();
+        for (key, node) in written {
+            let Kind::Str(name) = &key.kind else {
+                let title = format!("a key cannot be {}", key.kind.name());
+                let finding = Finding::at(key.span.clone(), title).label("expected a name");
+                self.note(match key.kind {
+                    Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => finding.help("put it in quotes"),
+                    _ => finding,
+                });
+                continue;
+            };
+            if let Some(first) = seen.insert(name.as_str(), key.span.clone()) {
+                self.note(
+                    Finding::at(key.span.clone(), format!("the key {} stands twice", quoted(name)))
+                        .label("remove one of them")
+                        .related(first.clone(), "first here"),
+                );
+                seen.insert(name, first);
+                continue;
+            }
+            let dot = if value.path.is_empty() { "" } else { "." };
+            let path = format!("{}{dot}{}", value.path, short(name));
+            entries.push(Entry { name, value: Value { path, node, key: key.span.clone() } });
+        }
+        Some(entries)
+    }
+}
+
+/// A section: a map whose keys the table of keys knows.
+pub(super) struct Section<'t> {
+    entries: Vec<Entry<'t>>,
+}
+
+impl<'t> Section<'t> {
+    /// Opens the section that the table of keys calls `schema`; one left empty holds nothing.
+    pub(super) fn open(checker: &Checker<'_>, value: &Value<'t>, schema: &str) -> Option<Self> {
+        if value.node.kind == Kind::Null {
+            return Some(Self { entries: Vec::new() });
+        }
+        let names = || names_in(schema);
+        let mut entries = checker.entries(value, &format!("a map with {}", enumerate(names())))?;
+        entries.retain(|entry| {
+            let known = names().any(|name| name == entry.name);
+            if !known {
+                checker.note(unknown_key(entry, schema));
+            }
+            known
+        });
+        Some(Self { entries })
+    }
+
+    /// The value of a key, if it is written.
+    pub(super) fn get(&self, name: &str) -> Option<&Value<'t>> {
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.value)
+    }
+
+    /// Overlays `target` with what is written, if it can be read.
+    pub(super) fn read<T>(&self, name: &str, target: &mut T, read: impl FnOnce(&Value<'t>) -> Option<T>) {
+        if let Some(value) = self.get(name).and_then(read) {
+            *target = value;
+        }
+    }
+}
+
+fn unknown_key(entry: &Entry<'_>, schema: &str) -> Finding {
+    let finding = Finding::at(entry.value.key.clone(), format!("unknown key {}", quoted(entry.name)));
+    if let Some(name) = nearest(entry.name, names_in(schema)) {
+        return finding.label(format!("did you mean `{name}`?"));
+    }
+    let elsewhere: Vec<String> = sections_with(entry.name)
+        .map(|section| if section.is_empty() { "the top".to_owned() } else { format!("`{section}`") })
+        .collect();
+    let finding = finding.label(format!("expected one of {}", enumerate(names_in(schema))));
+    if elsewhere.is_empty() {
+        return finding;
+    }
+    let elsewhere = elsewhere.join(" or ");
+    finding.help(format!("`{}` belongs to {elsewhere}: is the indentation right?", entry.name))
+}

@@ -1,0 +1,182 @@
+//! Environment variables in string values: `${VAR}`, `${VAR:-default}`, and `$${` for a literal `${`.
+//!
+//! The default holds where the variable is unset or empty, as in a shell. It ends at the first `}` and is
+//! taken as it is; what a variable holds is not expanded again. A `$` without `{` is only a `$`.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use thiserror::Error;
+
+/// Looks up an environment variable.
+pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// A reference that cannot be expanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BadReference {
+    /// Where it stands in the text.
+    pub(super) at: Range<usize>,
+    pub(super) why: Why,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum Why {
+    #[error("the environment variable `{0}` is not set")]
+    Unset(String),
+    #[error("`${{` without `}}`")]
+    Unclosed,
+    #[error("{0} is no name of an environment variable")]
+    BadName(String),
+}
+
+impl Why {
+    pub(super) fn expected(&self) -> &'static str {
+        match self {
+            Self::Unset(_) => "expected a variable that is set",
+            Self::Unclosed => "expected `}`",
+            Self::BadName(_) => "expected letters, digits and `_`",
+        }
+    }
+
+    pub(super) fn help(&self) -> String {
+        match self {
+            Self::Unset(name) => {
+                format!("set it where journal-ship is started, or give a default: `${{{name}:-default}}`")
+            }
+            Self::Unclosed | Self::BadName(_) => {
+                "write `${NAME}` or `${NAME:-default}`; a literal `${` is written `$${`".to_owned()
+            }
+        }
+    }
+}
+
+/// `text` with every reference replaced.
+///
+/// # Errors
+///
+/// All references that cannot be, in their order.
+pub(super) fn expand<'t>(text: &'t str, env: &Environment<'_>) -> Result<Cow<'t, str>, Vec<BadReference>> {
+    if !text.contains("${") {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut errors = Vec::new();
+    let mut rest = text;
+    while let Some((before, inside)) = rest.split_once("${") {
+        if let Some(before) = before.strip_suffix('$') {
+            out.push_str(before);
+            out.push_str("${");
+            rest = inside;
+            continue;
+        }
+        out.push_str(before);
+        let start = text.len() - inside.len() - "${".len();
+        let Some((reference, after)) = inside.split_once('}') else {
+            errors.push(BadReference { at: start..text.len(), why: Why::Unclosed });
+            rest = "";
+            break;
+        };
+        match lookup(reference, env) {
+            Ok(value) => out.push_str(&value),
+            Err(why) => errors.push(BadReference { at: start..text.len() - after.len(), why }),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    if errors.is_empty() { Ok(Cow::Owned(out)) } else { Err(errors) }
+}
+
+fn lookup(reference: &str, env: &Environment<'_>) -> Result<String, Why> {
+    let (name, default) = match reference.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (reference, None),
+    };
+    if !is_name(name) {
+        return Err(Why::BadName(super::diagnostic::quoted(name)));
+    }
+    match (env(name), default) {
+        (Some(value), None) => Ok(value),
+        (Some(value), Some(_)) if !value.is_empty() => Ok(value),
+        (_, Some(default)) => Ok(default.to_owned()),
+        (None, None) => Err(Why::Unset(name.to_owned())),
+    }
+}
+
+/// POSIX's names of environment variables.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn env(name: &str) -> Option<String> {
+        match name {
+            "HOST" => Some("loki".into()),
+            "EMPTY" => Some(String::new()),
+            "NESTED" => Some("${HOST}".into()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn references_are_replaced() {
+        for (text, expanded) in [
+            ("", ""),
+            ("plain $5 $HOST {x}", "plain $5 $HOST {x}"),
+            ("${HOST}", "loki"),
+            ("http://${HOST}:3100/${HOST}", "http://loki:3100/loki"),
+            ("${EMPTY}", ""),
+            ("${EMPTY:-x}", "x"),
+            ("${UNSET:-}", ""),
+            ("${UNSET:-a:-b $ {}", "a:-b $ {"),
+            ("${HOST:-x}", "loki"),
+            ("$${HOST}", "${HOST}"),
+            ("$${", "${"),
+            ("$$${HOST}", "$${HOST}"),
+            ("${NESTED}", "${HOST}"),
+            ("é${HOST}é", "élokié"),
+        ] {
+            assert_eq!(expand(text, &env).as_deref(), Ok(expanded), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_bad_reference_is_found_at_its_place() {
+        let unset = |name: &str| Why::Unset(name.into());
+        for (text, errors) in [
+            ("${UNSET}", vec![(0..8, unset("UNSET"))]),
+            ("é ${A} ${HOST} ${B}", vec![(3..7, unset("A")), (16..20, unset("B"))]),
+            ("a${HOST", vec![(1..7, Why::Unclosed)]),
+            ("${}", vec![(0..3, Why::BadName("an empty string".into()))]),
+            ("${1A}", vec![(0..5, Why::BadName("`1A`".into()))]),
+            ("${HOST:x}", vec![(0..9, Why::BadName("`HOST:x`".into()))]),
+            ("${ HOST }", vec![(0..9, Why::BadName("` HOST `".into()))]),
+        ] {
+            let errors: Vec<_> = errors.into_iter().map(|(at, why)| BadReference { at, why }).collect();
+            assert_eq!(expand(text, &env), Err(errors), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn escaping_makes_any_text_literal(text in "[${}A:-]{0,30}|\\PC{0,30}") {
+            // Only where no `$` stands before `${` already: that one is itself an escape.
+            prop_assume!(!text.contains("$${"));
+            let escaped = text.replace("${", "$${");
+            let expanded = expand(&escaped, &env).map(Cow::into_owned);
+            prop_assert_eq!(expanded, Ok(text));
+        }
+
+        #[test]
+        fn places_are_slices_of_the_text(text in "[${}A:é-]{0,30}") {
+            for error in expand(&text, &env).err().into_iter().flatten() {
+                let slice = text.get(error.at);
+                prop_assert!(slice.is_some_and(|slice| slice.starts_with("${")), "{:?}", slice);
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The table of all keys: what a section may hold, which type each value has, and its default.
+//!
+//! Unknown-key errors and their suggestions come from it, and the reference in `docs/configuration.md` is
+//! held against it. A new section is: its lines here, and a function that reads it.
+
+use std::borrow::Cow;
+
+/// One key of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Sections joined by `.`; `[]` after a list whose items are sections.
+    pub path: &'static str,
+    /// The type of its value, as the reference calls it.
+    pub kind: &'static str,
+    /// The default as YAML, or `required`, or nothing for a section.
+    pub default: &'static str,
+}
+
+const fn key(path: &'static str, kind: &'static str, default: &'static str) -> Key {
+    Key { path, kind, default }
+}
+
+/// Journal fields that become labels unless `labels.fields` is written.
+const FIELDS: &str = "{host: _HOSTNAME, unit: [_SYSTEMD_USER_UNIT, _SYSTEMD_UNIT], service_name: \
+     [_SYSTEMD_USER_UNIT, _SYSTEMD_UNIT, SYSLOG_IDENTIFIER, _TRANSPORT], level: PRIORITY}";
+
+/// Every key, sections before what they hold, in the order of the reference.
+pub const KEYS: &[Key] = &[
+    key("journal", "section", ""),
+    key("journal.paths", "list of paths", "[]"),
+    key("journal.backfill", "duration", "7d"),
+    key("labels", "section", ""),
+    key("labels.static", "map of strings", "{job: systemd-journal}"),
+    key("labels.fields", "map of journal fields", FIELDS),
+    key("structured_metadata", "map of journal fields", "{pid: _PID, identifier: SYSLOG_IDENTIFIER}"),
+    key("line", "`message` or `json`", "message"),
+    key("loki", "list of sections", "[]"),
+    key("loki[].name", "name", "main"),
+    key("loki[].url", "URL", "required"),
+    key("loki[].tenant", "string", "null"),
+    key("loki[].headers", "map of strings", "{}"),
+    key("loki[].labels", "map of strings", "{}"),
+    key("loki[].batch", "section", ""),
+    key("loki[].batch.max_bytes", "size", "1MiB"),
+    key("loki[].batch.max_wait", "duration", "1s"),
+    key("loki[].timeout", "duration", "10s"),
+    key("loki[].backoff", "section", ""),
+    key("loki[].backoff.min", "duration", "500ms"),
+    key("loki[].backoff.max", "duration", "1m"),
+    key("log_level", "`off`, `error`, `warn`, `info`, `debug` or `trace`", "info"),
+    key("state_directory", "path", "${STATE_DIRECTORY:-/var/lib/journal-ship}"),
+];
+
+/// The names that a section may hold; the section of the whole file is "".
+pub(super) fn names_in(section: &str) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter_map(move |key| {
+        let (parent, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        (parent == section).then_some(name)
+    })
+}
+
+/// Sections, other than the one asked from, that hold a key of exactly this name.
+pub(super) fn sections_with(name: &str) -> impl Iterator<Item = &'static str> {
+    KEYS.iter()
+        .map(|key| key.path.rsplit_once('.').unwrap_or(("", key.path)))
+        .filter_map(move |(parent, last)| (last == name).then_some(parent))
+}
+
+/// Whether a value left out has a default to fall back on; `path` as in messages: `loki[0].timeout`.
+pub(super) fn has_default(path: &str) -> bool {
+    let schema: String = path.chars().filter(|c| !c.is_ascii_digit()).collect();
+    KEYS.iter().any(|key| key.path == schema && key.default != "required")
+}
+
+/// The nearest of `known` to what was written, if it is near enough to be what was meant: letter case,
+/// `-` for `_`, an ending left out or added, and one typing error for each three letters.
+pub(super) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    /// The time that a comparison takes grows with the square of this.
+    const MAX_COMPARED_BYTES: usize = 64;
+    /// A shorter stem is shared by chance.
+    const MIN_STEM_BYTES: usize = 3;
+    if written.len() > MAX_COMPARED_BYTES {
+        return None;
+    }
+    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
+    let written = plain(written);
+    let allowed = (written.chars().count() / 3).max(1);
+    let ending = |name: &str| {
+        name.len().min(written.len()) >= MIN_STEM_BYTES
+            && (name.starts_with(&written) || written.starts_with(name))
+    };
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&written, &plain(name)), name))
+        .filter(|(distance, name)| {
+            (*distance <= allowed && *distance < name.chars().count()) || ending(&plain(name))
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// "`a`, `b`, `c`"
+pub(super) fn enumerate<'k>(names: impl IntoIterator<Item = &'k str>) -> Cow<'static, str> {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { Cow::Borrowed("none") } else { Cow::Owned(names.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_listed_once_after_its_section() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(!KEYS[..index].iter().any(|other| other.path == key.path), "{} twice", key.path);
+            if let Some((parent, _)) = key.path.rsplit_once('.') {
+                let parent = parent.trim_end_matches("[]");
+                let above = KEYS[..index].iter().any(|other| other.path == parent);
+                assert!(above, "{} before its section", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_found_and_a_far_one_is_not() {
+        let names = || names_in("");
+        for (written, expected) in [
+            ("label", Some("labels")),
+            ("lables", Some("labels")),
+            ("LOKI", Some("loki")),
+            ("structured-metadata", Some("structured_metadata")),
+            ("state_dir", Some("state_directory")),
+            ("st", None),
+            ("loglevel", Some("log_level")),
+            ("x", None),
+            ("", None),
+            ("scrape_configs", None),
+        ] {
+            assert_eq!(nearest(written, names()), expected, "{written}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Reading `loki`: the destinations.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::check::{Checker, Section, Value};
+use super::diagnostic::{Finding, Span};
+use super::labels;
+use super::names::{self, Refusal};
+use super::node::Kind;
+use super::{Backoff, Batch, Destination};
+
+/// The name of the first destination unless it has one.
+pub(super) const DEFAULT_NAME: &str = "main";
+
+/// Loki's push path.
+const PUSH_PATH: &str = "/loki/api/v1/push";
+/// The push path that Loki had before version 1, still found behind gateways.
+const OLD_PUSH_PATH: &str = "/api/prom/push";
+
+/// Below, a batch costs more in its request than it holds; above, the three batches that a destination has
+/// in memory at a time (one being filled, two sealed) are no longer small.
+const MAX_BYTES: RangeInclusive<u64> = 4 << 10..=16 << 20;
+/// Below, batches hold single entries; above, logs are no longer live.
+const MAX_WAIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+/// Below, a busy Loki never answers in time; above, a lost connection goes unnoticed.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+/// Below, a Loki that is down is hammered; above, one that is back waits for us.
+const PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+
+/// Reads the list of destinations, each with the place that stands for it in messages.
+pub(super) fn destinations(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(Destination, Span)>> {
+    const EXPECTED: &str = "a list of destinations, each begun with `- `";
+    if value.node.kind == Kind::Null {
+        return None;
+    }
+    let items = checker.list(value, EXPECTED)?;
+    let mut destinations = Vec::with_capacity(items.len());
+    let mut names: HashMap<String, Span> = HashMap::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let Some(section) = Section::open(checker, item, "loki[]") else { continue };
+        let mut destination = destination(checker, item, &section);
+        if let Some((name, place)) = name(checker, item, &section, index) {
+            match names.get(&name) {
+                Some(first) => checker.note(same_name(&name, place, first)),
+                None => drop(names.insert(name.clone(), place)),
+            }
+            destination.name = name;
+        }
+        let place = section.get("labels").map_or(item.place(), |labels| labels.key.clone());
+        destinations.push((destination, place));
+    }
+    Some(destinations)
+}
+
+/// The name of the destination and where it comes from.
+fn name(
+    checker: &Checker<'_>,
+    item: &Value<'_>,
+    section: &Section<'_>,
+    index: usize,
+) -> Option<(String, Span)> {
+    match section.get("name") {
+        Some(value) => {
+            let name = checker.checked(value, "a name", names::destination_name)?;
+            Some((name, value.node.used.clone()))
+        }
+        None if index == 0 => Some((DEFAULT_NAME.to_owned(), item.key.clone())),
+        None => {
+            checker.note(
+                Finding::at(item.place(), format!("`{}` has no name", item.path))
+                    .label("expected `name`")
+                    .note(
+                        "the name is where its place in the journal is kept: it must stay the same when the \
+                         list or the URL changes",
+                    )
+                    .help("add for instance `name: archive`"),
+            );
+            None
+        }
+    }
+}
+
+fn same_name(name: &str, place: Span, first: &Span) -> Finding {
+    Finding::at(place, format!("two destinations have the name `{name}`"))
+        .label("expected another name")
+        .related(first.clone(), "the first one")
+        .note("each destination keeps its place in the journal in a file of that name")
+}
+
+/// The destination but for its name. A mistake in the URL does not hide those in the rest.
+fn destination(checker: &Checker<'_>, item: &Value<'_>, section: &Section<'_>) -> Destination {
+    let mut destination = Destination::new("", "");
+    match section.get("url") {
+        Some(value) => destination.url = url(checker, value).unwrap_or_default(),
+        None => checker.note(
+            Finding::at(item.place(), format!("`{}` has no `url`", item.path))
+                .label("expected `url`")
+                .help("add the address of Loki: `url: http://loki:3100`"),
+        ),
+    }
+    section.read("tenant", &mut destination.tenant, |value| tenant(checker, value));
+    section.read("headers", &mut destination.headers, |value| headers(checker, value));
+    section.read("labels", &mut destination.labels, |value| labels::fixed(checker, value));
+    section.read("batch", &mut destination.batch, |value| batch(checker, value));
+    section.read("timeout", &mut destination.timeout, |value| checker.duration(value, &TIMEOUT));
+    section.read("backoff", &mut destination.backoff, |value| backoff(checker, value));
+    destination
+}
+
+fn tenant(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<String>> {
+    match value.node.kind {
+        Kind::Null => Some(None),
+        _ => checker.checked(value, "a string, the tenant", names::tenant).map(Some),
+    }
+}
+
+fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, String)>> {
+    if value.node.kind == Kind::Null {
+        return None;
+    }
+    let mut headers = Vec::new();
+    let mut places: HashMap<String, Span> = HashMap::new();
+    for entry in checker.entries(value, "a map: header to text")? {
+        if let Err(refusal) = names::header_name(entry.name) {
+            checker.refuse(entry.value.key, "", refusal);
+            continue;
+        }
+        if let Some(first) = places.get(&entry.name.to_ascii_lowercase()) {
+            let title = format!("the header `{}` stands twice", entry.name);
+            checker.note(
+                Finding::at(entry.value.key.clone(), title)
+                    .label("letter case makes no difference")
+                    .related(first.clone(), "first here"),
+            );
+            continue;
+        }
+        let text = checker.checked(&entry.value, "a string", names::header_value);
+        places.insert(entry.name.to_ascii_lowercase(), entry.value.key);
+        headers.push((entry.name.to_owned(), text.unwrap_or_default()));
+    }
+    Some(headers)
+}
+
+fn batch(checker: &Checker<'_>, value: &Value<'_>) -> Option<Batch> {
+    let section = Section::open(checker, value, "loki[].batch")?;
+    let mut batch = Batch::default();
+    section.read("max_bytes", &mut batch.max_bytes, |value| {
+        checker.size(value, &MAX_BYTES).and_then(|bytes| usize::try_from(bytes).ok())
+    });
+    section.read("max_wait", &mut batch.max_wait, |value| checker.duration(value, &MAX_WAIT));
+    Some(batch)
+}
+
+fn backoff(checker: &Checker<'_>, value: &Value<'_>) -> Option<Backoff> {
+    let section = Section::open(checker, value, "loki[].backoff")?;
+    let mut backoff = Backoff::default();
+    section.read("min", &mut backoff.min, |value| checker.duration(value, &PAUSE));
+    section.read("max", &mut backoff.max, |value| checker.duration(value, &PAUSE));
+    if backoff.min > backoff.max {
+        let text = super::units::format_duration;
+        let title = format!(
+            "the shortest pause {} is longer than the longest, {}",
+            text(backoff.min),
+            text(backoff.max)
+        );
+        let expected = "expected `min` to be at most `max`";
+        match (section.get("min"), section.get("max")) {
+            (Some(min), Some(max)) => checker.note(
+                Finding::at(min.place(), title).label(expected).related(max.place(), "the longest pause"),
+            ),
+            (Some(one), None) | (None, Some(one)) => checker
+                .note(Finding::at(one.place(), title).label(expected).note("the other one is the default")),
+            (None, None) => {}
+        }
+    }
+    Some(backoff)
+}
+
+/// The full push URL.
+fn url(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
+    let text = checker.text(value, "a URL such as `http://loki:3100`")?;
+    // Also where no scheme stands before the user.
+    if text.contains('@') {
+        checker.hide(value.node.span.clone());
+    }
+    match push_url(&text) {
+        Ok(url) => Some(url),
+        Err(refusal) => {
+            checker.refuse(value.place(), &value.path, refusal);
+            None
+        }
+    }
+}
+
+/// The push URL for what is written: as it is if it ends in a push path, else with Loki's push path.
+/// No refusal repeats the text, which may hold a password.
+fn push_url(text: &str) -> Result<String, Refusal> {
+    const EXPECTED: &str = "expected a URL such as `http://loki:3100`";
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(Refusal::new("a URL holds no spaces", EXPECTED));
+    }
+    let has_scheme = ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    if !has_scheme {
+        let refusal = Refusal::new("the URL begins with neither `http://` nor `https://`", EXPECTED);
+        let bare = !text.is_empty() && !text.contains("//") && !text.contains('@');
+        return Err(if bare { refusal.help(format!("did you mean `http://{text}`?")) } else { refusal });
+    }
+    let mut url = Url::parse(text).map_err(|error| Refusal::new(format!("not a URL: {error}"), EXPECTED))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refusal::new("the URL holds a user name or a password", "expected a URL without `user:password@`")
+            .help("credentials do not belong in this file, which is often readable by everyone and in version control"));
+    }
+    if url.fragment().is_some() {
+        return Err(Refusal::new("the URL holds a `#fragment`", "expected a URL without it")
+            .help("a fragment is never sent to a server"));
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    if !path.ends_with(PUSH_PATH) && !path.ends_with(OLD_PUSH_PATH) {
+        if path.ends_with("/loki/api/v1") || path.ends_with("/loki/api") || path.ends_with("/api/prom") {
+            return Err(Refusal::new("the URL ends within Loki's push path", EXPECTED)
+                .help(format!("write the address before it, or all of it, up to `{PUSH_PATH}`")));
+        }
+        url.set_path(&format!("{path}{PUSH_PATH}"));
+    }
+    Ok(url.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_gets_the_push_path_and_a_full_one_is_kept() {
+        for (text, expected) in [
+            ("http://loki:3100", "http://loki:3100/loki/api/v1/push"),
+            ("http://loki:3100/", "http://loki:3100/loki/api/v1/push"),
+            ("https://logs.example.org", "https://logs.example.org/loki/api/v1/push"),
+            ("HTTPS://Logs.Example.org:443/a/b//", "https://logs.example.org/a/b/loki/api/v1/push"),
+            ("http://gateway/prefix", "http://gateway/prefix/loki/api/v1/push"),
+            ("http://gateway/loki", "http://gateway/loki/loki/api/v1/push"),
+            ("http://loki:3100/loki/api/v1/push", "http://loki:3100/loki/api/v1/push"),
+            ("http://loki:3100/p/loki/api/v1/push?x=1", "http://loki:3100/p/loki/api/v1/push?x=1"),
+            ("http://loki:3100/api/prom/push", "http://loki:3100/api/prom/push"),
+            ("http://[::1]:3100", "http://[::1]:3100/loki/api/v1/push"),
+            ("http://[fe80::1]/x/", "http://[fe80::1]/x/loki/api/v1/push"),
+            ("http://127.0.0.1:1?a=b", "http://127.0.0.1:1/loki/api/v1/push?a=b"),
+        ] {
+            assert_eq!(push_url(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_urls_are_refused_without_being_repeated() {
+        for (text, part) in [
+            ("", "neither"),
+            ("loki:3100", "did you mean `http://loki:3100`"),
+            ("localhost", "did you mean `http://localhost`"),
+            ("ftp://loki", "neither"),
+            ("user:hunter2@loki", "neither"),
+            ("ftp://user:hunter2@loki", "neither"),
+            ("http://", "not a URL"),
+            ("http://lo ki", "no spaces"),
+            (" http://loki", "no spaces"),
+            ("http://loki:99999", "not a URL"),
+            ("http://[::1", "not a URL"),
+            ("http://user:hunter2@loki", "user name or a password"),
+            ("http://hunter2@loki", "user name or a password"),
+            ("http://:hunter2@loki", "user name or a password"),
+            ("http://loki#x", "fragment"),
+            ("http://loki/loki/api/v1/", "within Loki's push path"),
+            ("http://loki/api/prom", "within Loki's push path"),
+        ] {
+            let text_of = format!("{:?}", push_url(text).expect_err(text));
+            assert!(text_of.contains(part), "{text}: {text_of}");
+            assert!(!text_of.contains("hunter2"), "{text_of}");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The tree of a YAML document as written: every node with its place, duplicate keys kept, nothing
+//! interpreted beyond YAML's own types.
+//!
+//! serde-saphyr does the parsing; this is the only file that knows it. Its errors about types cannot
+//! happen here, for any node is accepted, so what fails is the syntax or a limit.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::{AliasLimits, DuplicateKeyPolicy, NonFiniteFloatPolicy};
+use serde_saphyr::{Error, Location, Spanned};
+
+use super::diagnostic::{Finding, Span};
+
+/// Collections inside collections. The schema needs six; the limit keeps recursion off the stack's end.
+const MAX_DEPTH: usize = 32;
+/// Nodes of a document: more than any real configuration has, small enough to be held in memory.
+const MAX_NODES: usize = 20_000;
+/// Nodes that aliases (`*name`) may add: anchors save typing, they are no way to write a large file.
+const MAX_ALIASED_NODES: usize = 5_000;
+
+/// One node of the document.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    /// Where it is written.
+    pub(super) span: Span,
+    /// Where it is used: at the alias for a node that comes through one, else where it is written.
+    pub(super) used: Span,
+    pub(super) kind: Kind,
+}
+
+/// What a node is, by YAML's core schema.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
+    Null,
+    Bool(bool),
+    /// A number as it was written: `0x10`, `1e3` and `1.10` mean nothing to us as numbers yet.
+    Int(String),
+    Float(String),
+    Str(String),
+    Seq(Vec<Node>),
+    /// Keys in the order written, duplicates included.
+    Map(Vec<(Node, Node)>),
+}
+
+impl Kind {
+    /// The kind in a message: "found a list".
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) => "a number",
+            Self::Float(_) => "a number with a fraction",
+            Self::Str(_) => "a string",
+            Self::Seq(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
+/// The one document of `source`; an empty one is `Null`.
+///
+/// # Errors
+///
+/// Broken syntax, more than one document, or a limit exceeded: at its place.
+pub(super) fn document(source: &str) -> Result<Node, Box<Finding>> {
+    let mut alias_limits = AliasLimits::default();
+    alias_limits.max_total_replayed_events = MAX_ALIASED_NODES;
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH + 1,
+            max_nodes: MAX_NODES,
+            max_total_scalar_bytes: source.len().saturating_mul(2),
+        },
+        alias_limits: alias_limits,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options::<Spanned<Raw>>(source, options)
+        .map(|raw| node(raw, source))
+        .map_err(|error| Box::new(syntax_finding(&error, source)))
+}
+
+fn node(raw: Spanned<Raw>, source: &str) -> Node {
+    let span = byte_span(&raw.defined, source);
+    let used = byte_span(&raw.referenced, source);
+    let written = || source.get(span.clone()).unwrap_or_default().to_owned();
+    let kind = match raw.value {
+        Raw::Null => Kind::Null,
+        Raw::Bool(value) => Kind::Bool(value),
+        Raw::Int => Kind::Int(written()),
+        Raw::Float => Kind::Float(written()),
+        Raw::Str(text) => Kind::Str(text),
+        Raw::Seq(items) => Kind::Seq(items.into_iter().map(|item| node(item, source)).collect()),
+        Raw::Map(entries) => Kind::Map(
+            entries.into_iter().map(|(key, value)| (node(key, source), node(value, source))).collect(),
+        ),
+    };
+    let last = match &kind {
+        Kind::Seq(items) => items.last(),
+        Kind::Map(entries) => entries.last().map(|(_, value)| value),
+        _ => None,
+    };
+    // Through an alias or a merge, an item stands elsewhere.
+    let end =
+        last.map_or(span.end, |last| if last.used == last.span { last.span.end } else { last.used.end });
+    let end = end.max(span.end);
+    let whole = span.start..closing_bracket(source, &span, end);
+    let used = if used == span { whole.clone() } else { used };
+    Node { span: whole, used, kind }
+}
+
+/// The parser gives a collection only its first character: it reaches to the end of its last item, and over
+/// the bracket that closes it.
+fn closing_bracket(source: &str, opening: &Span, end: usize) -> usize {
+    let bracket = match source.get(opening.clone()) {
+        Some("[") => ']',
+        Some("{") => '}',
+        _ => return end,
+    };
+    let rest = source.get(end..).unwrap_or_default();
+    let gap = rest.len() - rest.trim_start_matches([' ', ',', '\n', '\r']).len();
+    if rest.get(gap..).is_some_and(|rest| rest.starts_with(bracket)) { end + gap + 1 } else { end }
+}
+
+fn byte_span(location: &Location, source: &str) -> Span {
+    let span = location.span();
+    let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    match (span.byte_offset(), span.byte_len()) {
+        (Some(start), Some(len)) => to_usize(start)..to_usize(start).saturating_add(to_usize(len)),
+        // Errors come with characters only.
+        _ => {
+            let byte_at =
+                |at: u64| source.char_indices().nth(to_usize(at)).map_or(source.len(), |(byte, _)| byte);
+            byte_at(span.offset())..byte_at(span.offset().saturating_add(span.len()))
+        }
+    }
+}
+
+fn syntax_finding(error: &Error, source: &str) -> Finding {
+    let error = error.without_snippet();
+    let place = error.location().map_or(0..0, |location| byte_span(&location, source));
+    let at = |title: String| Finding::at(place.clone(), title);
+    match error {
+        Error::MultipleDocuments { .. } => at("a second YAML document".to_owned())
+            .label("a configuration is one document")
+            .help("remove the `---` line, or keep each configuration in a file of its own"),
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayCounterOverflow { .. } => too_large(place),
+        _ => {
+            let message = message_of(error);
+            // The scanner looks ahead and meets its own limit before the parser meets ours.
+            if message == "recursion limit exceeded" {
+                return too_large(place);
+            }
+            let finding = at(format!("YAML syntax: {message}"));
+            match syntax_help(&message, source, &place) {
+                Some(help) => finding.help(help),
+                None => finding,
+            }
+        }
+    }
+}
+
+fn too_large(place: Span) -> Finding {
+    Finding::at(place, "the document is nested too deeply or has too many values").note(format!(
+        "limits: {MAX_DEPTH} levels, {MAX_NODES} values, {MAX_ALIASED_NODES} of them through aliases"
+    ))
+}
+
+/// The message without the place that the library puts at its end.
+fn message_of(error: &Error) -> String {
+    let text = error.render();
+    match text.rfind(" at line ") {
+        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}
+
+/// What to do about the three mistakes that people make in YAML.
+fn syntax_help(message: &str, source: &str, place: &Span) -> Option<&'static str> {
+    let line_start = source.get(..place.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let indentation = source.get(line_start..)?;
+    let indentation = indentation.get(..indentation.len() - indentation.trim_start().len())?;
+    if indentation.contains('\t') || message.contains("tab") {
+        Some("YAML indents with spaces, never with tabs")
+    } else if message.contains("mapping values are not allowed") {
+        Some("put a text that contains `: ` in quotes; or the indentation of this line is off")
+    } else if message.starts_with("unexpected character") {
+        Some("put a text that begins with this character in quotes")
+    } else {
+        None
+    }
+}
+
+/// What serde-saphyr delivers, before places are byte ranges.
+enum Raw {
+    Null,
+    Bool(bool),
+    Int,
+    Float,
+    Str(String),
+    Seq(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(value))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
+        Ok(Raw::Int)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
+        Ok(Raw::Int)
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Raw, E> {
+        Ok(Raw::Int)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Raw, E> {
+        Ok(Raw::Int)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
+        Ok(Raw::Float)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
+        Ok(Raw::Str(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Raw, E> {
+        Ok(Raw::Str(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::Seq(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Map(entries))
+    }
+}

@@ -1,0 +1,92 @@
+//! Which parts of a configuration may be credentials, so that no message shows them.
+//!
+//! Credentials do not belong in the file, but whoever writes one there gets a message about it, and messages
+//! end in logs and tickets. What looks like one is blanked: the value of a key whose name says so, and a URL
+//! with a user in it. It is better to blank too much than too little.
+
+use super::diagnostic::Span;
+use super::node::{Kind, Node};
+
+/// A key is suspected by these parts of its name, in lower case.
+const SUSPECT: [&str; 8] =
+    ["passw", "secret", "token", "credential", "authorization", "cookie", "api_key", "api-key"];
+
+/// The suffix of keys that name a file with the secret in it, which is how it should be.
+const FILE_SUFFIX: &str = "_file";
+
+/// The scalars of a document that may be credentials.
+pub(super) fn in_document(root: &Node) -> Vec<Span> {
+    let mut found = Vec::new();
+    collect(root, false, &mut found);
+    found
+}
+
+fn collect(node: &Node, suspect: bool, found: &mut Vec<Span>) {
+    match &node.kind {
+        Kind::Seq(items) => items.iter().for_each(|item| collect(item, suspect, found)),
+        Kind::Map(entries) => {
+            for (key, value) in entries {
+                let named = matches!(&key.kind, Kind::Str(name) if is_suspect(name));
+                collect(value, suspect || named, found);
+            }
+        }
+        Kind::Str(text) if suspect || has_user(text) => found.push(node.span.clone()),
+        _ if suspect => found.push(node.span.clone()),
+        _ => {}
+    }
+}
+
+/// The parts of a text without a tree (its syntax is broken) that may be credentials: lines from a suspected
+/// key, or a URL with a user, to the end.
+pub(super) fn in_text(source: &str) -> Vec<Span> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for line in source.split_inclusive('\n') {
+        let keyed = line.match_indices(':').find(|(colon, _)| {
+            let before = line.get(..*colon).unwrap_or_default();
+            let key = before.rsplit(['{', ',', '[', ' ', '\t']).next().unwrap_or_default();
+            is_suspect(key.trim_matches(['"', '\'']))
+        });
+        let user = line.find("://").filter(|_| has_user(line));
+        if let Some(from) = keyed.map(|(colon, _)| colon + 1).into_iter().chain(user).min() {
+            found.push(start + from..start + line.len());
+        }
+        start += line.len();
+    }
+    found
+}
+
+fn is_suspect(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    SUSPECT.iter().any(|part| key.contains(part)) && !key.ends_with(FILE_SUFFIX)
+}
+
+/// `scheme://user@host`, `scheme://user:password@host`
+fn has_user(text: &str) -> bool {
+    text.split("://").skip(1).any(|rest| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.contains('@')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_credential_is_found_in_a_document() {
+        let source = "a: {password: p1, X-Api-Key: k1, password_file: /f}\nTOKENS: [t1, {x: t2}]\n\
+                      url: http://u:p2@h/x\nother: http://h/a@b\nnumber: {secret: 12}\n";
+        let root = super::super::node::document(source).unwrap();
+        let found: Vec<&str> = in_document(&root).into_iter().map(|span| &source[span]).collect();
+        assert_eq!(found, ["p1", "k1", "t1", "t2", "http://u:p2@h/x", "12"]);
+    }
+
+    #[test]
+    fn what_looks_like_a_credential_is_found_in_broken_text() {
+        let source =
+            "a: [\n  {user: u, \"password\": p1, x: y}\nurl: http://u@h\npassword_file: /f\ntoken: t\r\n";
+        let found: Vec<&str> = in_text(source).into_iter().map(|span| source[span].trim()).collect();
+        assert_eq!(found, ["p1, x: y}", "://u@h", "t"]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a journal cannot be read, in words that say what to do.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// One place that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What kind of failure.
+    pub kind: io::ErrorKind,
+    reason: String,
+}
+
+impl Problem {
+    pub(super) fn new(path: PathBuf, error: &io::Error) -> Problem {
+        let reason = match error.kind() {
+            io::ErrorKind::PermissionDenied => match group_of(&path) {
+                Some(group) => format!("permission denied; it is readable for group `{group}`"),
+                None => "permission denied".into(),
+            },
+            io::ErrorKind::NotFound => "no such file or folder".into(),
+            _ => error.to_string(),
+        };
+        Problem { path, kind: error.kind(), reason }
+    }
+
+    pub(super) fn damaged(path: PathBuf, reason: String) -> Problem {
+        Problem { path, kind: io::ErrorKind::InvalidData, reason }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+/// Why no journal could be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// No file could be opened: all places and their reasons; none when there are no files.
+    Unreadable(Vec<Problem>),
+    /// The system's change notification could not be set up.
+    Watch(io::Error),
+}
+
+impl std::error::Error for OpenError {}
+
+/// How many places an error lists before it only counts them.
+const LISTED_MAX: usize = 5;
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problems = match self {
+            OpenError::Watch(error) => {
+                return write!(
+                    f,
+                    "cannot watch the journal for changes (inotify): {error}; \
+                     sysctl fs.inotify.max_user_instances may be too low"
+                );
+            }
+            OpenError::Unreadable(problems) => problems,
+        };
+        if problems.is_empty() {
+            return write!(
+                f,
+                "no journal found: there is no *.journal file in /var/log/journal or /run/log/journal, \
+                 nor in any path given; is systemd-journald running here? \
+                 A copy can be read with `--path FOLDER` or `journal.paths`"
+            );
+        }
+        write!(f, "no journal can be read")?;
+        for problem in problems.iter().take(LISTED_MAX) {
+            write!(f, "\n  {problem}")?;
+        }
+        if problems.len() > LISTED_MAX {
+            write!(f, "\n  … and {} more", problems.len() - LISTED_MAX)?;
+        }
+        if let Some(denied) = problems.iter().find(|p| p.kind == io::ErrorKind::PermissionDenied) {
+            let group = group_of(&denied.path).unwrap_or_else(|| "systemd-journal".into());
+            write!(
+                f,
+                "\nA service gets access by `SupplementaryGroups={group}` in its unit, a person by \
+                 `sudo usermod -aG {group} USER` and a new login; root needs neither"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The group that a file or, where it cannot be looked at, its folder belongs to.
+fn group_of(path: &Path) -> Option<String> {
+    let gid = path.ancestors().find_map(|p| fs::metadata(p).ok())?.gid();
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1)?.parse() == Ok(gid) && gid != 0).then(|| name.to_string())
+    })
+}

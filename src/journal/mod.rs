@@ -1,0 +1,31 @@
+//! journald's files: found, read, merged and followed.
+//!
+//! The way in is a [`Tail`]: it yields one [`Entry`](crate::entry::Entry) after another, in journalctl's
+//! order, each once, and can say at any time how far it is ([`Resume`]). A consumer asks for fields by
+//! [`Key`], and reading costs only what was asked for.
+//!
+//! From the outside in: `scan` finds files, `tail` merges and follows them, `file` reads one, `fields`
+//! remembers what its DATA objects say, `object` knows the layout.
+
+mod cursor;
+mod decompress;
+mod error;
+mod fields;
+mod file;
+mod object;
+mod resume;
+mod scan;
+#[cfg(feature = "sd-journal")]
+mod second;
+mod tail;
+mod watch;
+mod window;
+
+pub use cursor::{Cursor, CursorError, Id128};
+pub use error::{OpenError, Problem};
+pub use fields::{Fields, Key, Keys};
+pub use resume::{Resume, Start};
+#[cfg(feature = "sd-journal")]
+pub use second::{SecondError, SecondReader};
+pub use tail::{Counts, Tail};
+pub use watch::Waker;

@@ -1,0 +1,175 @@
+//! The on-disk layout: where each number of a journal file stands.
+//!
+//! A file is a header followed by objects, each aligned to eight bytes and opened by a type, flags and
+//! its size. An ENTRY names the DATA objects of its fields by offset; ENTRY_ARRAY objects, chained, name
+//! the entries in order. Every number is little-endian. Source: systemd, `src/libsystemd/sd-journal/journal-def.h`
+//! and <https://systemd.io/JOURNAL_FILE_FORMAT/>.
+//!
+//! ```text
+//!  header ─ entry_array_offset ─▶ ENTRY_ARRAY ─ next ─▶ ENTRY_ARRAY ─ next ─▶ …
+//!                                  │ │ │
+//!                                  ▼ ▼ ▼
+//!                                  ENTRY  seqnum, realtime, monotonic, boot id, xor hash
+//!                                  │ │ │
+//!                                  ▼ ▼ ▼
+//!                                  DATA   "FIELD=value", once per file, perhaps compressed
+//! ```
+
+use super::cursor::Id128;
+
+/// First bytes of every journal file.
+pub(super) const SIGNATURE: &[u8; 8] = b"LPKSHHRH";
+
+/// Bytes of the header that this reader looks at; the oldest header is this long.
+pub(super) const HEADER_SIZE_MIN: usize = 208;
+
+/// `incompatible_flags`: a file with a bit that is not known here must not be read.
+pub(super) const INCOMPATIBLE_XZ: u32 = 1;
+pub(super) const INCOMPATIBLE_LZ4: u32 = 2;
+pub(super) const INCOMPATIBLE_KEYED_HASH: u32 = 4;
+pub(super) const INCOMPATIBLE_ZSTD: u32 = 8;
+pub(super) const INCOMPATIBLE_COMPACT: u32 = 16;
+const INCOMPATIBLE_KNOWN: u32 =
+    INCOMPATIBLE_XZ | INCOMPATIBLE_LZ4 | INCOMPATIBLE_KEYED_HASH | INCOMPATIBLE_ZSTD | INCOMPATIBLE_COMPACT;
+
+/// `state` of a file that will never change again.
+const STATE_ARCHIVED: u8 = 2;
+
+/// Object types that this reader follows.
+pub(super) const TYPE_DATA: u8 = 1;
+pub(super) const TYPE_ENTRY: u8 = 3;
+pub(super) const TYPE_ENTRY_ARRAY: u8 = 6;
+
+/// Object flags: how a DATA payload is compressed.
+pub(super) const COMPRESSED_XZ: u8 = 1;
+pub(super) const COMPRESSED_LZ4: u8 = 2;
+pub(super) const COMPRESSED_ZSTD: u8 = 4;
+
+/// Fixed part of an ENTRY.
+pub(super) const ENTRY_SIZE_MIN: usize = 64;
+/// Fixed part of an ENTRY_ARRAY.
+pub(super) const ENTRY_ARRAY_SIZE_MIN: usize = 24;
+
+/// Offsets at or beyond this are not believed (256 TiB; journald's own limit for a file is 4 GiB, or
+/// 64 GiB and more when told so). It leaves sixteen bits of an offset free, which the field cache uses.
+pub(super) const OFFSET_MAX: u64 = 1 << 48;
+
+/// Reads a little-endian number; zero beyond the end, which no check in this module accepts.
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    match bytes.get(at..at + 8).and_then(|b| b.first_chunk::<8>()) {
+        Some(b) => u64::from_le_bytes(*b),
+        None => 0,
+    }
+}
+
+/// As [`u64_at`], four bytes.
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..at + 4).and_then(|b| b.first_chunk::<4>()) {
+        Some(b) => u32::from_le_bytes(*b),
+        None => 0,
+    }
+}
+
+/// As [`u64_at`], a 128-bit id.
+pub(super) fn id_at(bytes: &[u8], at: usize) -> Id128 {
+    match bytes.get(at..at + 16).and_then(|b| b.first_chunk::<16>()) {
+        Some(b) => Id128(*b),
+        None => Id128::default(),
+    }
+}
+
+/// What the header says, checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header {
+    pub compact: bool,
+    pub archived: bool,
+    pub file_id: Id128,
+    pub seqnum_id: Id128,
+    /// First byte behind the header: no object lies before it.
+    pub objects_start: u64,
+    /// First byte behind the arena: no object reaches beyond it.
+    pub objects_end: u64,
+    pub n_entries: u64,
+    pub entry_array_offset: u64,
+}
+
+impl Header {
+    /// Checks the first bytes of a file.
+    ///
+    /// # Errors
+    /// What is wrong with them, as a phrase that completes "is not a journal file: …".
+    pub(super) fn parse(bytes: &[u8]) -> Result<Header, String> {
+        if bytes.len() < HEADER_SIZE_MIN {
+            return Err(format!("it has {} bytes, a header has {HEADER_SIZE_MIN}", bytes.len()));
+        }
+        if !bytes.starts_with(SIGNATURE) {
+            return Err("its first bytes are not LPKSHHRH".into());
+        }
+        let incompatible = u32_at(bytes, 12);
+        if incompatible & !INCOMPATIBLE_KNOWN != 0 {
+            return Err(format!("it uses a feature this version does not know (flags {incompatible:#x})"));
+        }
+        let header_size = u64_at(bytes, 88);
+        let arena_size = u64_at(bytes, 96);
+        let objects_end = header_size.saturating_add(arena_size);
+        if header_size < HEADER_SIZE_MIN as u64 || objects_end >= OFFSET_MAX {
+            return Err(format!("its header claims {header_size} bytes and an arena of {arena_size}"));
+        }
+        Ok(Header {
+            compact: incompatible & INCOMPATIBLE_COMPACT != 0,
+            archived: bytes.get(16) == Some(&STATE_ARCHIVED),
+            file_id: id_at(bytes, 24),
+            seqnum_id: id_at(bytes, 72),
+            objects_start: header_size,
+            objects_end,
+            n_entries: u64_at(bytes, 152),
+            entry_array_offset: u64_at(bytes, 176),
+        })
+    }
+
+    /// Where the payload of a DATA object begins: compact files keep two more numbers before it.
+    pub(super) fn data_payload(&self) -> usize {
+        if self.compact { 72 } else { 64 }
+    }
+
+    /// Bytes of one item of an ENTRY.
+    pub(super) fn entry_item_size(&self) -> usize {
+        if self.compact { 4 } else { 16 }
+    }
+
+    /// Bytes of one item of an ENTRY_ARRAY.
+    pub(super) fn array_item_size(&self) -> usize {
+        if self.compact { 4 } else { 8 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+        let mut bytes = vec![0; 272];
+        bytes[..8].copy_from_slice(SIGNATURE);
+        bytes[88..96].copy_from_slice(&272u64.to_le_bytes());
+        bytes[96..104].copy_from_slice(&(8u64 << 20).to_le_bytes());
+        change(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn headers_are_taken_or_refused() {
+        assert!(Header::parse(&header(|_| ())).is_ok());
+        assert!(Header::parse(&header(|b| b[12] = 16)).is_ok_and(|h| h.compact));
+        assert!(Header::parse(&header(|b| b[16] = 2)).is_ok_and(|h| h.archived));
+        for (bytes, part) in [
+            (vec![], "it has 0 bytes"),
+            (header(|b| b[0] = b'X'), "LPKSHHRH"),
+            (header(|b| b[12] = 32), "flags 0x20"),
+            (header(|b| b[89] = 0), "claims"),
+            (header(|b| b[103] = 0xff), "claims"),
+        ] {
+            let error = Header::parse(&bytes).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! How far a tail has read: what it needs to go on, after any pause, without losing or doubling an entry.
+//!
+//! One cursor is not enough: journald writes several files at once (the system's, each user's), and an
+//! entry can become visible in one of them after later ones of another were read. So a position is kept
+//! for each file that may still grow, by the file's own id, which survives renaming; for finished files
+//! the highest number read of each counter says what is done; and `floor` says where the very first start
+//! began. `cursor` is the entry read last, for people and for `journalctl --after-cursor`.
+
+use std::collections::HashMap;
+
+use super::cursor::{Cursor, Id128};
+
+/// A place in the whole journal.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resume {
+    /// The entry read last.
+    pub cursor: Option<Cursor>,
+    /// Entries written before this are not wanted unless something else says so (realtime, microseconds).
+    pub floor: u64,
+    /// For each file that may grow, by file id: the entry read last in it.
+    pub files: HashMap<Id128, Cursor>,
+    /// For each counter of sequence numbers: the highest entry read.
+    pub counters: HashMap<Id128, Cursor>,
+    /// The entry read last from the runtime journal: what journald later copies to the persistent journal
+    /// has been read up to here.
+    pub runtime: Option<Cursor>,
+}
+
+/// Where a tail begins.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// At the oldest entry.
+    Oldest,
+    /// At the first entry written at or after this time (realtime, microseconds since 1970).
+    Realtime(u64),
+    /// Behind this entry, as `journalctl --after-cursor` does.
+    After(Cursor),
+    /// Where another tail stopped.
+    Resume(Resume),
+}
+
+impl Start {
+    /// The same place as the state of a tail that has read nothing.
+    pub(super) fn state(&self) -> Resume {
+        match self {
+            Start::Oldest => Resume::default(),
+            Start::Realtime(floor) => Resume { floor: *floor, ..Resume::default() },
+            Start::After(cursor) => Resume { cursor: Some(*cursor), ..Resume::default() },
+            Start::Resume(resume) => resume.clone(),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Which files belong to the journal: the folders where journald keeps them, or what a person named.
+//!
+//! A journal folder holds files directly, in a folder per machine (named by machine id), or both. A
+//! folder `MACHINE-ID.NAMESPACE` belongs to a namespace and is not part of the default journal.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::cursor::Id128;
+
+/// Where journald keeps what survives a reboot, and what does not.
+const PERSISTENT: &str = "/var/log/journal";
+const RUNTIME: &str = "/run/log/journal";
+
+/// A file whatever its name: device and inode number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub(super) fn of(metadata: &fs::Metadata) -> FileId {
+        FileId { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// A file that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub path: PathBuf,
+    pub id: FileId,
+    /// Lies where journald keeps what a reboot wipes.
+    pub runtime: bool,
+}
+
+/// What a scan saw.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub files: Vec<Found>,
+    /// The folders that were read, to be watched.
+    pub folders: Vec<PathBuf>,
+    /// Folders in which a missing one may appear.
+    pub parents: Vec<PathBuf>,
+    /// What could not be read.
+    pub problems: Vec<(PathBuf, io::Error)>,
+}
+
+/// The places to look at.
+#[derive(Debug, Clone)]
+pub(super) struct Roots {
+    paths: Vec<PathBuf>,
+    /// Machine folders other than this one's are skipped.
+    machine: Option<Id128>,
+    /// The paths are this machine's own: they need not exist.
+    own: bool,
+}
+
+impl Roots {
+    /// This machine's journal, or what was named.
+    pub(super) fn new(paths: &[PathBuf]) -> Roots {
+        if paths.is_empty() {
+            let machine = fs::read_to_string("/etc/machine-id").ok().and_then(|id| id.trim().parse().ok());
+            Roots { paths: vec![PERSISTENT.into(), RUNTIME.into()], machine, own: true }
+        } else {
+            Roots { paths: paths.to_vec(), machine: None, own: false }
+        }
+    }
+
+    /// Looks at all places.
+    pub(super) fn scan(&self) -> Scan {
+        let mut scan = Scan::default();
+        for path in &self.paths {
+            match fs::metadata(path) {
+                Ok(metadata) if metadata.is_dir() => self.scan_folder(path, true, &mut scan),
+                Ok(metadata) => scan.files.push(Found {
+                    path: path.clone(),
+                    id: FileId::of(&metadata),
+                    runtime: is_runtime(path),
+                }),
+                Err(e) if e.kind() == io::ErrorKind::NotFound && self.own => {
+                    // Volatile or persistent storage only; the other may appear later.
+                    if let Some(parent) = path.ancestors().find(|p| p.is_dir()) {
+                        scan.parents.push(parent.to_path_buf());
+                    }
+                }
+                Err(e) => scan.problems.push((path.clone(), e)),
+            }
+        }
+        scan
+    }
+
+    fn scan_folder(&self, folder: &Path, top: bool, scan: &mut Scan) {
+        let read = fs::metadata(folder).and_then(|m| Ok((m.dev(), fs::read_dir(folder)?)));
+        let (device, entries) = match read {
+            Ok(read) => read,
+            Err(e) => return scan.problems.push((folder.to_path_buf(), e)),
+        };
+        scan.folders.push(folder.to_path_buf());
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => return scan.problems.push((folder.to_path_buf(), e)),
+            };
+            let (name, path) = (entry.file_name(), entry.path());
+            let Some(name) = name.to_str() else { continue };
+            if name.ends_with(".journal") || name.ends_with(".journal~") {
+                let id = FileId { device, inode: entry.ino() };
+                scan.files.push(Found { id, runtime: is_runtime(&path), path });
+            } else if top
+                && let Ok(id) = name.parse::<Id128>()
+                && self.machine.is_none_or(|machine| machine == id)
+            {
+                self.scan_folder(&path, false, scan);
+            }
+        }
+    }
+}
+
+fn is_runtime(path: &Path) -> bool {
+    path.starts_with("/run")
+}
+
+/// Whether a file of this name is finished: journald renames files when it archives them, or when it
+/// finds them unclean.
+pub(super) fn is_archived_name(path: &Path) -> bool {
+    let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+    name.contains('@') || name.ends_with('~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_files_of_a_journal_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = "0123456789abcdef0123456789abcdef";
+        for path in [
+            "system.journal",
+            "notes.txt",
+            "0123456789abcdef0123456789abcdef/system@x.journal",
+            "0123456789abcdef0123456789abcdef/user-1000.journal~",
+            "0123456789abcdef0123456789abcdef/deeper/system.journal",
+            "0123456789abcdef0123456789abcdef.name/system.journal",
+            "other/system.journal",
+        ] {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let scan = Roots::new(&[dir.path().to_path_buf()]).scan();
+        let mut names: Vec<_> = scan
+            .files
+            .iter()
+            .map(|f| f.path.strip_prefix(dir.path()).unwrap().display().to_string())
+            .collect();
+        names.sort();
+        let expected = [
+            format!("{machine}/system@x.journal"),
+            format!("{machine}/user-1000.journal~"),
+            "system.journal".into(),
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(scan.folders.len(), 2);
+        assert!(scan.files.iter().all(|f| f.id == FileId::of(&fs::metadata(&f.path).unwrap())));
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_a_problem() {
+        let scan = Roots::new(&["/nowhere/at/all".into()]).scan();
+        assert_eq!(scan.problems.len(), 1);
+    }
+
+    #[test]
+    fn archived_files_are_known_by_name() {
+        for (name, archived) in [
+            ("system.journal", false),
+            ("user-1000.journal", false),
+            ("system@0005f-1.journal", true),
+            ("system@0005f.journal~", true),
+            ("x.journal~", true),
+        ] {
+            assert_eq!(
+                is_archived_name(Path::new("/var/log/journal").join(name).as_path()),
+                archived,
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Waiting for the journal to change: inotify on its folders, and nothing else. No timer runs.
+//!
+//! journald writes through a mapping, which inotify does not see; it announces its writes by truncating
+//! the file to the size it has, at most every 250 ms (systemd, `journal_file_post_change`).
+
+use std::collections::HashSet;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::inotify;
+use rustix::io::Errno;
+
+/// Room for inotify events that are read at once (bytes).
+const EVENTS: usize = 4096;
+
+/// Wakes a waiting [`super::Tail`] from another thread.
+#[derive(Debug, Clone)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// A waker that no one waits on yet.
+    ///
+    /// # Errors
+    /// When the process may open no more descriptors.
+    pub fn new() -> io::Result<Waker> {
+        Ok(Waker(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
+    }
+
+    /// Ends the current wait, or the next one. Never blocks.
+    pub fn wake(&self) {
+        // Only a full counter can refuse, and then the wait ends anyway.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    fn clear(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Event {
+    /// Files came, went or changed their names.
+    pub files: bool,
+    /// A file was written to.
+    pub writes: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Watch {
+    inotify: OwnedFd,
+    folders: HashSet<PathBuf>,
+    waker: Waker,
+}
+
+impl Watch {
+    pub(super) fn new(waker: Waker) -> io::Result<Watch> {
+        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        Ok(Watch { inotify, folders: HashSet::new(), waker })
+    }
+
+    /// Watches these folders; in `parents` only what appears. A folder must be watched before it is
+    /// read, so that no change falls between: the caller scans again when this returns true.
+    pub(super) fn set_folders(&mut self, folders: &[PathBuf], parents: &[PathBuf]) -> bool {
+        use inotify::WatchFlags as W;
+        const APPEARS: W = W::CREATE.union(W::MOVED_TO).union(W::ONLYDIR);
+        const CHANGES: W =
+            APPEARS.union(W::MOVED_FROM).union(W::DELETE).union(W::DELETE_SELF).union(W::MODIFY);
+        let mut added = false;
+        for (list, flags) in [(parents, APPEARS), (folders, CHANGES)] {
+            for folder in list {
+                // A folder that was removed and made again needs a new watch; adding twice does no harm.
+                let watched = inotify::add_watch(&self.inotify, folder, flags).is_ok();
+                added |= watched && self.folders.insert(folder.clone());
+            }
+        }
+        self.folders.retain(|known| folders.contains(known) || parents.contains(known));
+        added
+    }
+
+    /// Sleeps until the journal changes, the waker is used or the deadline is there.
+    pub(super) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Event> {
+        loop {
+            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            let timeout = left.map(timespec);
+            let mut fds = [
+                PollFd::new(&self.inotify, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.waker.0.as_fd(), PollFlags::IN),
+            ];
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(0) => return Ok(Event::default()),
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(e) => return Err(e.into()),
+            }
+            let [changed, woken] = fds.map(|fd| !fd.revents().is_empty());
+            if woken {
+                self.waker.clear();
+            }
+            let event = if changed { self.drain()? } else { Event::default() };
+            if woken || event != Event::default() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// What has happened until now, without waiting.
+    pub(super) fn drain(&mut self) -> io::Result<Event> {
+        use inotify::ReadFlags as R;
+        let mut buffer = [MaybeUninit::uninit(); EVENTS];
+        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
+        let mut event = Event::default();
+        loop {
+            match reader.next() {
+                Ok(one) => {
+                    let flags = one.events();
+                    event.writes |= flags.intersects(R::MODIFY | R::QUEUE_OVERFLOW);
+                    event.files |= flags.intersects(
+                        R::CREATE
+                            | R::MOVED_TO
+                            | R::MOVED_FROM
+                            | R::DELETE
+                            | R::DELETE_SELF
+                            | R::QUEUE_OVERFLOW,
+                    );
+                }
+                Err(Errno::AGAIN) => return Ok(event),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn says_what_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let waker = Waker::new().unwrap();
+        let mut watch = Watch::new(waker.clone()).unwrap();
+        let folders = [dir.path().to_path_buf()];
+        assert!(watch.set_folders(&folders, &[]) && !watch.set_folders(&folders, &[]));
+
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert_eq!(watch.wait(Some(soon)).unwrap(), Event::default());
+        fs::write(dir.path().join("a"), "x").unwrap();
+        assert_eq!(watch.wait(None).unwrap(), Event { files: true, writes: true });
+        fs::OpenOptions::new().write(true).open(dir.path().join("a")).unwrap().set_len(1).unwrap();
+        assert_eq!(watch.wait(None).unwrap(), Event { files: false, writes: true });
+        waker.wake();
+        assert_eq!(watch.wait(None).unwrap(), Event::default());
+        fs::rename(dir.path().join("a"), dir.path().join("b")).unwrap();
+        assert_eq!(watch.wait(None).unwrap(), Event { files: true, writes: false });
+    }
+}

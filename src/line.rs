@@ -1,0 +1,114 @@
+//! The log line: an entry's message, or the whole entry as JSON.
+
+use std::borrow::Cow;
+
+use crate::config;
+use crate::entry::Entry;
+use crate::journal::{Key, Keys};
+use crate::labels::{cut, lossy};
+
+/// Longest line that Loki takes by default (bytes; grafana/loki, `pkg/validation/limits.go`,
+/// `max_line_size`). A longer one is cut, because Loki would drop it whole.
+pub const LINE_MAX: usize = 256 << 10;
+
+/// Stands at the end of a line that was cut.
+pub const CUT_MARK: &str = " [cut by journal-ship]";
+
+/// Makes lines of entries.
+pub struct Liner {
+    message: Key,
+    format: config::Line,
+    buffer: Vec<u8>,
+}
+
+impl Liner {
+    /// Registers what the format needs with the reader.
+    pub fn new(format: config::Line, keys: &mut Keys) -> Liner {
+        // One byte more than fits tells that there was more.
+        keys.cut_values(LINE_MAX + 1);
+        if format == config::Line::Json {
+            keys.add_all();
+        }
+        Liner { message: keys.add("MESSAGE"), format, buffer: Vec::new() }
+    }
+
+    /// The line of this entry; empty when it has no message. Bytes that are not UTF-8 become U+FFFD.
+    #[inline]
+    pub fn line<'a>(&'a mut self, entry: &Entry<'a>) -> Cow<'a, str> {
+        match self.format {
+            config::Line::Message => {
+                let line = lossy(entry.value(self.message).unwrap_or_default());
+                if line.len() <= LINE_MAX { line } else { Cow::Owned(shorten(line)) }
+            }
+            config::Line::Json => {
+                self.write_json(entry);
+                lossy(&self.buffer)
+            }
+        }
+    }
+
+    /// One object, a string for each field, an array where a field repeats. Fields that do not fit into
+    /// a line are cut, the last ones left out.
+    fn write_json(&mut self, entry: &Entry<'_>) {
+        const KEY_ROOM: usize = 128;
+        let out = &mut self.buffer;
+        out.clear();
+        out.push(b'{');
+        let fields: Vec<_> = entry.fields().collect();
+        for (index, (name, value)) in fields.iter().enumerate() {
+            if fields[..index].iter().any(|(n, _)| n == name) {
+                continue;
+            }
+            if out.len() + 2 * KEY_ROOM > LINE_MAX {
+                break;
+            }
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            write_json_string(out, name, KEY_ROOM);
+            out.push(b':');
+            let repeated: Vec<_> = fields[index + 1..].iter().filter(|(n, _)| n == name).collect();
+            if repeated.is_empty() {
+                write_json_string(out, value, LINE_MAX.saturating_sub(out.len() + KEY_ROOM));
+                continue;
+            }
+            out.push(b'[');
+            write_json_string(out, value, LINE_MAX.saturating_sub(out.len() + KEY_ROOM));
+            for (_, value) in repeated {
+                if out.len() + KEY_ROOM > LINE_MAX {
+                    break;
+                }
+                out.push(b',');
+                write_json_string(out, value, LINE_MAX.saturating_sub(out.len() + KEY_ROOM));
+            }
+            out.push(b']');
+        }
+        out.push(b'}');
+    }
+}
+
+/// Cuts a line so that it fits with the mark.
+fn shorten(line: Cow<'_, str>) -> String {
+    let mut line = cut(line, LINE_MAX - CUT_MARK.len()).into_owned();
+    line.push_str(CUT_MARK);
+    line
+}
+
+/// Appends a JSON string of at most about `room` bytes: a value is cut before it is escaped, and escapes
+/// make it at most six times as long.
+fn write_json_string(out: &mut Vec<u8>, bytes: &[u8], room: usize) {
+    let text = lossy(bytes);
+    let start = out.len();
+    let mut keep = text.len();
+    loop {
+        let piece = cut(Cow::Borrowed(text.as_ref()), keep);
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut *out, piece.as_ref());
+        let written = out.len() - start;
+        if written <= room + 2 || keep == 0 {
+            return;
+        }
+        out.truncate(start);
+        keep = (piece.len() * room / written).min(piece.len().saturating_sub(1));
+    }
+}

@@ -1,0 +1,209 @@
+//! The checkpoint: how far Loki has acknowledged, on disk. It is the agent's only state.
+//!
+//! One small JSON file a destination, replaced atomically: a new file is written, fsynced and renamed over
+//! the old one, and the folder is fsynced, so a crash at any moment leaves the old one or the new one.
+//! It is never ahead of an acknowledgement; what lies behind it is sent again, byte for byte the same.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Cursor, Id128, Resume};
+
+/// Written into each file. A higher number means that a newer program wrote it.
+const VERSION: u32 = 1;
+/// A checkpoint longer than this is not one (bytes).
+const SIZE_MAX: u64 = 4 << 20;
+
+/// The file's form: cursors in journalctl's text form, ids as 32 hexadecimal digits.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    version: u32,
+    cursor: Option<String>,
+    floor: u64,
+    #[serde(default)]
+    files: HashMap<String, String>,
+    #[serde(default)]
+    counters: HashMap<String, String>,
+    #[serde(default)]
+    runtime: Option<String>,
+}
+
+/// Why a checkpoint could not be read or saved.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The file is not what [`Checkpoint::save`] writes.
+    #[error("{path} is not a checkpoint: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The checkpoint file of one destination.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    path: PathBuf,
+}
+
+impl Checkpoint {
+    /// `FOLDER/NAME.json`.
+    pub fn new(folder: &Path, name: &str) -> Checkpoint {
+        Checkpoint { path: folder.join(format!("{name}.json")) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn load(&self) -> Result<Option<Resume>, CheckpointError> {
+        let text = match fs::metadata(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(metadata) if metadata.len() > SIZE_MAX => {
+                return Err(self.damaged(format!("it has {} bytes", metadata.len())));
+            }
+            _ => fs::read(&self.path).map_err(|e| self.io(e))?,
+        };
+        let written: Written = serde_json::from_slice(&text).map_err(|e| self.damaged(e))?;
+        if written.version != VERSION {
+            return Err(self.damaged(format!(
+                "it has version {}, this program reads version {VERSION}",
+                written.version
+            )));
+        }
+        let cursor = |text: String| text.parse::<Cursor>().map_err(|e| self.damaged(e));
+        let table = |table: HashMap<String, String>| {
+            table
+                .into_iter()
+                .map(|(id, text)| Ok((id.parse::<Id128>().map_err(|e| self.damaged(e))?, cursor(text)?)))
+                .collect::<Result<HashMap<_, _>, _>>()
+        };
+        Ok(Some(Resume {
+            cursor: written.cursor.map(cursor).transpose()?,
+            floor: written.floor,
+            files: table(written.files)?,
+            counters: table(written.counters)?,
+            runtime: written.runtime.map(cursor).transpose()?,
+        }))
+    }
+
+    /// Replaces it; on return it is on disk.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to; the old file is untouched then.
+    pub fn save(&self, resume: &Resume) -> Result<(), CheckpointError> {
+        let table = |table: &HashMap<Id128, Cursor>| {
+            table.iter().map(|(id, cursor)| (id.to_string(), cursor.to_string())).collect()
+        };
+        let written = Written {
+            version: VERSION,
+            cursor: resume.cursor.map(|c| c.to_string()),
+            floor: resume.floor,
+            files: table(&resume.files),
+            counters: table(&resume.counters),
+            runtime: resume.runtime.map(|c| c.to_string()),
+        };
+        let mut text = serde_json::to_vec_pretty(&written).map_err(|e| self.damaged(e))?;
+        text.push(b'\n');
+        let temporary = self.path.with_extension("json.new");
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let replace = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &self.path)?;
+            File::open(folder)?.sync_all()
+        };
+        replace().map_err(|e| self.io(e))
+    }
+
+    /// Renames a damaged file so that a person can look at it; returns its new name.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn set_aside(&self) -> Result<PathBuf, CheckpointError> {
+        let aside = self.path.with_extension("json.damaged");
+        fs::rename(&self.path, &aside).map_err(|e| self.io(e))?;
+        Ok(aside)
+    }
+
+    fn io(&self, source: io::Error) -> CheckpointError {
+        CheckpointError::Io { path: self.path.clone(), source }
+    }
+
+    fn damaged(&self, reason: impl ToString) -> CheckpointError {
+        CheckpointError::Damaged { path: self.path.clone(), reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resume() -> Resume {
+        let cursor = Cursor { seqnum: 7, realtime: 9, ..Cursor::default() };
+        Resume {
+            cursor: Some(cursor),
+            floor: 5,
+            files: HashMap::from([(Id128([1; 16]), cursor)]),
+            counters: HashMap::from([(Id128([2; 16]), cursor)]),
+            runtime: Some(cursor),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path(), "main");
+        assert_eq!(checkpoint.load().unwrap(), None);
+        for resume in [Resume::default(), resume()] {
+            checkpoint.save(&resume).unwrap();
+            assert_eq!(checkpoint.load().unwrap(), Some(resume));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn what_is_not_a_checkpoint_is_said_and_can_be_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path(), "main");
+        for (text, part) in [
+            ("", "EOF"),
+            ("{\"version\":2,\"cursor\":null,\"floor\":0}", "version 2"),
+            ("{\"version\":1,\"cursor\":\"s=1\",\"floor\":0}", "not a journal cursor"),
+            ("{\"version\":1,\"cursor\":null,\"floor\":0,\"files\":{\"x\":\"y\"}}", "`x` is not an id"),
+            ("cursor-systemd: s=1", "expected value"),
+        ] {
+            fs::write(checkpoint.path(), text).unwrap();
+            let error = checkpoint.load().unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("main.json"), "{error}");
+        }
+        let aside = checkpoint.set_aside().unwrap();
+        assert!(aside.exists() && checkpoint.load().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_is_said() {
+        let checkpoint = Checkpoint::new(Path::new("/proc/nowhere"), "main");
+        let error = checkpoint.save(&Resume::default()).unwrap_err().to_string();
+        assert!(error.contains("/proc/nowhere/main.json"), "{error}");
+    }
+}

@@ -1,0 +1,329 @@
+//! The command line as a person meets it: what is shown, what is said, and the exit status.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+
+use support::agent::{Expected, expected, output, program};
+use support::fixtures::{ExportEntry, Format, build_journal, journalctl_export};
+use support::journald::{Bulk, Journald, Transport};
+use support::or_skip;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A dry run of a path, as JSON records.
+fn records(path: &Path, more: &[&str]) -> Vec<Value> {
+    let mut args = vec!["--dry-run", "-o", "json", "--path", path.to_str().unwrap()];
+    args.extend(more);
+    let out = output(&args);
+    assert!(out.status.success(), "{args:?}: {}", text(&out.stderr));
+    text(&out.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn lines(records: &[Value]) -> Vec<String> {
+    records.iter().map(|r| r["line"].as_str().unwrap().to_string()).collect()
+}
+
+/// Ten entries, a second apart, from 2026-11-01 10:00:00 UTC on; names `0` to `9`.
+fn ten(dir: &Path) -> Option<()> {
+    const START: u64 = 1_793_527_200_000_000;
+    let entries: Vec<_> = (0..10)
+        .map(|n| {
+            ExportEntry::new(START + n * 1_000_000)
+                .field("_HOSTNAME", "web1")
+                .field("_SYSTEMD_UNIT", "sshd.service")
+                .field("PRIORITY", "6")
+                .field("_PID", "42")
+                .message(n.to_string())
+        })
+        .collect();
+    build_journal(&dir.join("system.journal"), &entries, Format::default()).ok()
+}
+
+macro_rules! ten_or_skip {
+    ($dir:expr) => {
+        or_skip!(ten($dir).ok_or(support::Unavailable("no systemd-journal-remote".into())))
+    };
+}
+
+#[test]
+fn a_dry_run_shows_the_very_records_that_would_be_pushed() {
+    let journald = or_skip!(Journald::start());
+    for transport in [Transport::Native, Transport::Stream, Transport::Syslog] {
+        journald.send(&Bulk::new(transport, 200, 5).unit("web.service"));
+    }
+    let pairs = |value: &Value| -> BTreeMap<String, String> {
+        let pairs = value.as_object().unwrap().iter();
+        pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_string())).collect()
+    };
+    let got: Vec<Expected> = records(&journald.dir(), &[])
+        .iter()
+        .map(|r| {
+            let time: jiff::Timestamp = r["timestamp"].as_str().unwrap().parse().unwrap();
+            let line = r["line"].as_str().unwrap().to_string();
+            (time.as_microsecond() as u64, pairs(&r["labels"]), pairs(&r["metadata"]), line)
+        })
+        .collect();
+    let want: Vec<Expected> = journald.entries().iter().map(expected).collect();
+    for (got, want) in got.iter().zip(&want) {
+        assert_eq!(got, want);
+    }
+    assert_eq!(got.len(), want.len());
+}
+
+#[test]
+fn the_whole_entry_as_json_has_every_field() {
+    let journald = or_skip!(Journald::start());
+    journald.send(&Bulk::new(Transport::Native, 300, 7).unit("web.service"));
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("config.yaml");
+    fs::write(&config, "line: json\n").unwrap();
+    let records = records(&journald.dir(), &["--config", config.to_str().unwrap()]);
+    let entries = journald.entries();
+    assert_eq!(records.len(), entries.len());
+    for (record, entry) in records.iter().zip(&entries) {
+        let line: Value = serde_json::from_str(record["line"].as_str().unwrap()).expect("a line of JSON");
+        let mut got = BTreeMap::<String, Vec<String>>::new();
+        for (name, value) in line.as_object().unwrap() {
+            let one = |v: &Value| v.as_str().unwrap().to_string();
+            let values =
+                value.as_array().map_or_else(|| vec![one(value)], |all| all.iter().map(one).collect());
+            got.insert(name.clone(), values);
+        }
+        got.remove("_BOOT_ID");
+        got.values_mut().for_each(|values| values.sort());
+        let mut want = BTreeMap::<String, Vec<String>>::new();
+        for (name, value) in &entry.fields {
+            want.entry(name.clone()).or_default().push(text(value));
+        }
+        want.values_mut().for_each(|values| values.sort());
+        if !want.values().flatten().any(|value| value.len() > 200_000) {
+            assert_eq!(got, want, "{}", entry.cursor);
+        }
+    }
+}
+
+#[test]
+fn a_short_record_is_time_labels_line() {
+    let dir = tempfile::tempdir().unwrap();
+    ten_or_skip!(dir.path());
+    let out = output(&["--dry-run", "-n", "1", "--path", dir.path().to_str().unwrap()]);
+    assert_eq!(
+        text(&out.stdout),
+        "2026-11-01T10:00:09.000000+00:00 {host=\"web1\", job=\"systemd-journal\", level=\"info\", \
+         service_name=\"sshd.service\", unit=\"sshd.service\"} 9\n"
+    );
+    assert_eq!(text(&out.stderr), "journal-ship: 1 entry would be pushed; nothing was\n");
+}
+
+#[test]
+fn a_line_cannot_drive_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = ExportEntry::new(1_700_000_000_000_000).message("a\x1b[31mred\nb\tc");
+    or_skip!(build_journal(&dir.path().join("a.journal"), &[entry], Format::default()));
+    let out = output(&["--dry-run", "--path", dir.path().to_str().unwrap()]);
+    assert!(text(&out.stdout).ends_with(" a\\u{1b}[31mred\nb\tc\n"), "{}", text(&out.stdout));
+}
+
+#[test]
+fn times_and_numbers_choose_what_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    ten_or_skip!(dir.path());
+    for (args, want) in [
+        (&[][..], "0123456789"),
+        (&["-n", "3"], "789"),
+        (&["-n", "0"], ""),
+        (&["-n", "99"], "0123456789"),
+        (&["--since", "2026-11-01 10:00:07"], "789"),
+        (&["--until", "2026-11-01 10:00:02"], "012"),
+        (&["--since", "2026-11-01 10:00:03", "--until", "2026-11-01 10:00:05"], "345"),
+        (&["--until", "2026-11-01 10:00:05", "-n", "2"], "45"),
+        (&["--since", "2026-11-01 10:00:08", "-n", "5"], "89"),
+        (&["--since", "@1793527209"], "9"),
+    ] {
+        assert_eq!(lines(&records(dir.path(), args)).concat(), want, "{args:?}");
+    }
+}
+
+#[test]
+fn following_shows_new_entries_until_nobody_listens() {
+    let journald = or_skip!(Journald::start());
+    journald.send_native(&[("MESSAGE", b"first"), ("SYSLOG_IDENTIFIER", b"t")]);
+    journald.sync();
+    let dir = journald.dir();
+    let mut child = program(&["--dry-run", "-f", "-n", "1", "--path", dir.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let mut shown = String::new();
+    let mut wait_for = |part: &str| {
+        while !shown.contains(part) {
+            let mut buffer = [0; 4096];
+            let n = out.read(&mut buffer).unwrap();
+            assert!(n > 0, "the dry run ended after {shown}");
+            shown.push_str(&text(&buffer[..n]));
+        }
+    };
+    wait_for("first");
+    journald.send_native(&[("MESSAGE", b"second"), ("SYSLOG_IDENTIFIER", b"t")]);
+    wait_for("second");
+    drop(out);
+    journald.send_native(&[("MESSAGE", b"third"), ("SYSLOG_IDENTIFIER", b"t")]);
+    let result = child.wait_with_output().unwrap();
+    assert!(result.status.success(), "a closed pipe is a quiet end: {:?}", result.status);
+    assert_eq!(text(&result.stderr), "");
+}
+
+#[test]
+fn a_dry_run_leaves_nothing_behind_and_needs_no_rights() {
+    let dir = tempfile::tempdir().unwrap();
+    ten_or_skip!(dir.path());
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(dir.path().join("system.journal"), fs::Permissions::from_mode(0o644)).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let out = as_nobody(&["--dry-run", "--path", dir.path().to_str().unwrap()], home.path());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert_eq!(text(&out.stdout).lines().count(), 10);
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "a file stayed");
+}
+
+#[test]
+fn a_journal_that_may_not_be_read_names_path_group_and_remedy() {
+    let journald = or_skip!(Journald::start());
+    journald.send_native(&[("MESSAGE", b"secret")]);
+    journald.sync();
+    let files = journald.files_dir();
+    for path in [journald.dir(), files.clone()] {
+        for ancestor in path.ancestors().take_while(|a| a.starts_with("/tmp/") && *a != Path::new("/tmp")) {
+            fs::set_permissions(ancestor, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    let file = files.join("system.journal");
+    // A group that every system has; journald's own is made by its package.
+    let adm = fs::read_to_string("/etc/group").unwrap();
+    let gid = adm.lines().find_map(|l| l.strip_prefix("adm:x:")?.split(':').next()?.parse().ok()).unwrap();
+    std::os::unix::fs::chown(&file, None, Some(gid)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let config = home.path().join("config.yaml");
+    let yaml = format!(
+        "journal: {{paths: [{:?}]}}\nloki: [{{url: 'http://127.0.0.1:9'}}]\nstate_directory: {:?}\n",
+        journald.dir(),
+        home.path().join("state")
+    );
+    fs::write(&config, yaml).unwrap();
+    for args in [
+        &["--dry-run", "--path", journald.dir().to_str().unwrap()][..],
+        &["--config", config.to_str().unwrap()],
+    ] {
+        let out = as_nobody(args, home.path());
+        let stderr = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(1), "{stderr}");
+        for part in [
+            &format!("{}: permission denied; it is readable for group `adm`", file.display()),
+            "SupplementaryGroups=adm",
+            "usermod -aG adm",
+        ] {
+            assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+        }
+    }
+}
+
+/// The program as an ordinary user, in a folder of its own.
+fn as_nobody(args: &[&str], home: &Path) -> Output {
+    let mut command = program(args);
+    // Copied, because the folder of the build need not be open to others.
+    let binary =
+        home.parent().unwrap().join(format!("journal-ship-{}", home.file_name().unwrap().to_string_lossy()));
+    fs::copy(command.get_program(), &binary).unwrap();
+    command = {
+        let mut copy = std::process::Command::new(&binary);
+        copy.args(args).env_clear().env("TZ", "UTC").stdin(Stdio::null());
+        copy
+    };
+    let out = command.uid(65534).gid(65534).current_dir(home).output().unwrap();
+    fs::remove_file(binary).unwrap();
+    out
+}
+
+#[test]
+fn exit_statuses_and_words_are_as_documented() {
+    let home = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let good = file("good.yaml", "loki: [{url: 'http://loki:3100'}]\n");
+    let bad = file("bad.yaml", "lokki: []\njournal: {backfil: 1d}\n");
+    let none = file("none.yaml", "line: json\n");
+    let state = file(
+        "state.yaml",
+        "journal: {paths: [/etc]}\nloki: [{url: 'http://loki:3100'}]\nstate_directory: /proc/nowhere\n",
+    );
+    for (args, status, parts) in [
+        (&["check", "--config", &good][..], 0, &["valid; 1 destination"][..]),
+        (&["--config", &good, "check"], 0, &["valid"]),
+        (&["check", "--config", &none], 0, &["no destination"]),
+        (&["check", "--config", &bad], 78, &["lokki", "did you mean `loki`", "backfil", "bad.yaml:1:1", "^"]),
+        (&["check", "--config", "/nowhere.yaml"], 78, &["/nowhere.yaml"]),
+        (&["--config", &bad], 78, &["lokki"]),
+        (&["--dry-run", "--config", &bad], 78, &["lokki"]),
+        (&["--config", &none], 78, &["there is no destination", "url: http://loki:3100"]),
+        (&["--config", &state], 1, &["cannot keep state in /proc/nowhere"]),
+        (&["--since", "1h ago"], 2, &["--dry-run"]),
+        (&["--dry-run", "--since", "whenever"], 2, &["--since", "whenever"]),
+        (&["--dry-run", "--since", "now", "--until", "-1h"], 2, &["--since is after --until"]),
+        (&["--dry-run", "-o", "xml"], 2, &["xml"]),
+        (&["--dryrun"], 2, &["--dry-run"]),
+        (&["--dry-run", "check"], 2, &["check"]),
+        (&["--dry-run", "--path", "/nowhere"], 1, &["/nowhere: no such file"]),
+        (&["--dry-run", "--path", "/proc/self/fdinfo"], 1, &["no journal found"]),
+        (&["--version"], 0, &[env!("CARGO_PKG_VERSION")]),
+        (&["--help"], 0, &["--dry-run", "check", "--since"]),
+    ] {
+        let out = output(args);
+        let words = text(&out.stdout) + &text(&out.stderr);
+        assert_eq!(out.status.code(), Some(status), "{args:?}: {words}");
+        for part in parts {
+            assert!(words.contains(part), "{args:?}: no {part:?} in:\n{words}");
+        }
+        if status != 0 {
+            assert_eq!(text(&out.stdout), "", "{args:?}: errors go to standard error");
+        }
+    }
+}
+
+#[test]
+fn lines_longer_than_loki_takes_are_cut_with_a_mark() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = "é".repeat(200_000);
+    let entries = [
+        ExportEntry::new(1_700_000_000_000_000).message(&long),
+        ExportEntry::new(1_700_000_000_000_001).message("x".repeat(256 << 10)),
+        ExportEntry::new(1_700_000_000_000_002).message(vec![0xff; 200_000]),
+    ];
+    or_skip!(build_journal(&dir.path().join("a.journal"), &entries, Format::default()));
+    let lines = lines(&records(dir.path(), &[]));
+    assert!(lines[0].len() <= 256 << 10 && lines[0].len() > (256 << 10) - 4, "{}", lines[0].len());
+    assert!(lines[0].starts_with(&long[..200_000]) && lines[0].ends_with(" [cut by journal-ship]"));
+    assert_eq!(lines[1], "x".repeat(256 << 10), "a line that just fits is left alone");
+    assert!(lines[2].len() <= 256 << 10 && lines[2].ends_with(" [cut by journal-ship]"));
+    assert_eq!(journalctl_export(&[dir.path()]).unwrap().len(), 3);
+}

@@ -1,0 +1,466 @@
+//! Configuration files, faulty and good: each faulty one with its whole message, each good one with what
+//! was built from it, and the reference held against the table of keys.
+//!
+//! `BLESS=1 cargo test --test config` rewrites the pinned messages; read the difference before keeping it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at a surprise")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use journal_ship::config::{
+    Backoff, Batch, Config, Destination, FieldRule, Journal, KEYS, Labels, Line, MAX_FILE_BYTES,
+};
+use proptest::prelude::*;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/config");
+
+/// Environment variables that the files in `tests/data/config` see.
+fn env(name: &str) -> Option<String> {
+    match name {
+        "LOKI_HOST" => Some("loki.example.org".into()),
+        "LOKI_LOGIN" => Some("http://ada:hunter2@loki".into()),
+        "TENANT" => Some("team-a".into()),
+        "BAD_WAIT" => Some("5 minutes".into()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+fn no_env(_: &str) -> Option<String> {
+    None
+}
+
+fn files(extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(DATA).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    files.sort();
+    files
+}
+
+fn parse(source: &str) -> Config {
+    match Config::parse(source, "test.yaml", &env) {
+        Ok(config) => config,
+        Err(diagnostics) => panic!("{diagnostics}"),
+    }
+}
+
+fn message(source: &str) -> String {
+    Config::parse(source, "test.yaml", &env).expect_err(source).to_string()
+}
+
+#[test]
+fn faulty_files_get_the_pinned_messages() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let faulty = files("yaml");
+    assert!(faulty.len() >= 25, "only {} faulty files", faulty.len());
+    let mut wrong = Vec::new();
+    for path in faulty {
+        let source = fs::read_to_string(&path).unwrap();
+        let origin = path.file_name().unwrap().to_str().unwrap();
+        let rendered = match Config::parse(&source, origin, &env) {
+            Ok(_) => panic!("{origin} is taken, but it is there as a faulty file"),
+            Err(diagnostics) => diagnostics.render(false),
+        };
+        assert!(!rendered.contains("hunter2"), "{origin} repeats a secret:\n{rendered}");
+        let pinned = path.with_extension("stderr");
+        if bless {
+            fs::write(&pinned, &rendered).unwrap();
+        } else if fs::read_to_string(&pinned).unwrap_or_default() != rendered {
+            wrong.push(format!("{}:\n{rendered}", pinned.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "not the pinned message (BLESS=1 rewrites them):\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_pinned_message_has_its_file() {
+    for pinned in files("stderr") {
+        assert!(pinned.with_extension("yaml").exists(), "{} has no file", pinned.display());
+    }
+}
+
+#[test]
+fn nothing_written_is_the_builtin_configuration() {
+    let builtin = Config::builtin(&no_env);
+    for source in [
+        "",
+        "# only a comment\n",
+        "---\n",
+        "{}",
+        "journal:\n  paths:\nlabels:\n  static:\nloki:\n",
+        "loki: []",
+        "\u{feff}",
+    ] {
+        assert_eq!(Config::parse(source, "test.yaml", &no_env), Ok(builtin.clone()), "{source:?}");
+    }
+    let rule = FieldRule::new;
+    assert_eq!(
+        builtin,
+        Config {
+            journal: Journal { paths: vec![], backfill: Duration::from_secs(604_800) },
+            labels: Labels {
+                fixed: vec![("job".into(), "systemd-journal".into())],
+                fields: vec![
+                    rule("host", &["_HOSTNAME"]),
+                    rule("level", &["PRIORITY"]),
+                    rule(
+                        "service_name",
+                        &["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT", "SYSLOG_IDENTIFIER", "_TRANSPORT"]
+                    ),
+                    rule("unit", &["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT"]),
+                ],
+            },
+            structured_metadata: vec![rule("identifier", &["SYSLOG_IDENTIFIER"]), rule("pid", &["_PID"])],
+            line: Line::Message,
+            loki: vec![],
+            log_level: log::LevelFilter::Info,
+            state_directory: "/var/lib/journal-ship".into(),
+        }
+    );
+}
+
+#[test]
+fn everything_written_is_built() {
+    let config = parse(
+        r#"
+journal:
+  paths: [/var/log/journal, "/srv/${TENANT}/x.journal"]
+  backfill: 1d12h
+labels:
+  static: {job: journal, env: prod}
+  fields:
+    unit: _SYSTEMD_UNIT
+    app: [CONTAINER_NAME, SYSLOG_IDENTIFIER]
+structured_metadata: {}
+line: json
+loki:
+  - url: http://${LOKI_HOST}:3100/
+    tenant: ${TENANT}
+    headers: {X-Two: "2", X-One: "${UNSET:-1}"}
+    labels: {env: test}
+    batch: {max_bytes: 65536, max_wait: 250ms}
+    timeout: 1m30s
+    backoff: {min: 1s, max: 1s}
+  - name: archive
+    url: https://archive/prefix/loki/api/v1/push
+log_level: debug
+state_directory: /tmp/state
+"#,
+    );
+    let mut main = Destination::new("main", "http://loki.example.org:3100/loki/api/v1/push");
+    main.tenant = Some("team-a".into());
+    main.headers = vec![("X-Two".into(), "2".into()), ("X-One".into(), "1".into())];
+    main.labels = vec![("env".into(), "test".into())];
+    main.batch = Batch { max_bytes: 65536, max_wait: Duration::from_millis(250) };
+    main.timeout = Duration::from_secs(90);
+    main.backoff = Backoff { min: Duration::from_secs(1), max: Duration::from_secs(1) };
+    assert_eq!(
+        config,
+        Config {
+            journal: Journal {
+                paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
+                backfill: Duration::from_secs(36 * 3600),
+            },
+            labels: Labels {
+                fixed: vec![("env".into(), "prod".into()), ("job".into(), "journal".into())],
+                fields: vec![
+                    FieldRule::new("app", &["CONTAINER_NAME", "SYSLOG_IDENTIFIER"]),
+                    FieldRule::new("unit", &["_SYSTEMD_UNIT"]),
+                ],
+            },
+            structured_metadata: vec![],
+            line: Line::Json,
+            loki: vec![main, Destination::new("archive", "https://archive/prefix/loki/api/v1/push")],
+            log_level: log::LevelFilter::Debug,
+            state_directory: "/tmp/state".into(),
+        }
+    );
+}
+
+#[test]
+fn what_is_written_wins_over_a_default_of_the_same_name() {
+    let labels = parse("labels: {static: {host: web1}}").labels;
+    assert_eq!(labels.fixed, [("host".into(), "web1".into())]);
+    assert_eq!(
+        labels.fields.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
+        ["level", "service_name", "unit"]
+    );
+    // The default fixed label makes room too, and then nothing is certain.
+    assert!(message("labels: {fields: {job: SYSLOG_IDENTIFIER}}").contains("without any label"));
+    // A destination's label may be the certain one, and wins over the others.
+    let config = parse("labels: {static: {}}\nloki: [{url: http://x, labels: {host: web1}}]");
+    assert_eq!(config.loki[0].labels, [("host".into(), "web1".into())]);
+}
+
+#[test]
+fn fifteen_labels_are_taken_beside_service_name() {
+    let labels = |count: usize| -> String { (0..count).map(|n| format!("l{n}: x, ")).collect() };
+    let source = |count| format!("labels: {{static: {{{}}}, fields: {{service_name: A}}}}", labels(count));
+    assert_eq!(parse(&source(15)).labels.fixed.len(), 15);
+    assert!(message(&source(16)).contains("16 label names"));
+    let with_destination =
+        |name: &str| format!("{}\nloki: [{{url: http://x, labels: {{{name}: x}}}}]", source(15));
+    parse(&with_destination("l3"));
+    assert!(message(&with_destination("other")).contains("16 label names"));
+}
+
+#[test]
+fn the_state_directory_is_systemds_unless_written() {
+    for (given, expected) in [
+        (None, "/var/lib/journal-ship"),
+        (Some(""), "/var/lib/journal-ship"),
+        (Some("relative"), "/var/lib/journal-ship"),
+        (Some("/var/lib/private/a"), "/var/lib/private/a"),
+        (Some("/var/lib/a:/var/lib/b"), "/var/lib/a"),
+    ] {
+        let env = |name: &str| given.filter(|_| name == "STATE_DIRECTORY").map(str::to_owned);
+        assert_eq!(Config::builtin(&env).state_directory, Path::new(expected), "{given:?}");
+        let written = Config::parse("state_directory: /x", "f", &env).unwrap();
+        assert_eq!(written.state_directory, Path::new("/x"));
+    }
+}
+
+#[test]
+fn anchors_and_merge_keys_save_typing() {
+    let config = parse(
+        "loki:\n\
+         - &first\n  url: http://a\n  batch: &b {max_wait: 2s}\n\
+         - <<: *first\n  name: second\n  batch:\n    <<: *b\n    max_bytes: 1MB\n",
+    );
+    let [first, second] = &config.loki[..] else { panic!("{config:?}") };
+    assert_eq!((first.name.as_str(), second.name.as_str()), ("main", "second"));
+    assert_eq!(first.url, second.url);
+    assert_eq!(second.batch, Batch { max_bytes: 1_000_000, max_wait: Duration::from_secs(2) });
+}
+
+#[test]
+fn running_needs_a_destination_and_a_dry_run_does_not() {
+    let error = Config::builtin(&no_env).require_destinations("/etc/x.yaml").unwrap_err().to_string();
+    assert!(error.contains("/etc/x.yaml") && error.contains("- url: http://loki:3100"), "{error}");
+    parse("loki: [{url: http://x}]").require_destinations("x").unwrap();
+}
+
+#[test]
+fn files_that_cannot_be_read_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("large.yaml"), "#".repeat(MAX_FILE_BYTES + 1)).unwrap();
+    fs::write(path("fits.yaml"), "#".repeat(MAX_FILE_BYTES)).unwrap();
+    fs::write(path("latin1.yaml"), b"line: json\nlabels: {static: {a: \xe9}}\n").unwrap();
+    fs::write(path("good.yaml"), "line: json\n").unwrap();
+    for (name, parts) in [
+        ("missing.yaml", ["cannot be read", "missing.yaml", "--config"]),
+        ("", ["cannot be read", "directory", "config.yaml"]),
+        ("large.yaml", ["larger than 1MiB", "large.yaml", "right file"]),
+        ("latin1.yaml", ["not UTF-8", "latin1.yaml:2:22", "save the file as UTF-8"]),
+    ] {
+        let error = Config::load(&path(name), &no_env).expect_err(name).to_string();
+        for part in parts {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+    assert_eq!(Config::load(&path("good.yaml"), &no_env).unwrap().line, Line::Json);
+    assert_eq!(Config::load(&path("fits.yaml"), &no_env).unwrap(), Config::builtin(&no_env));
+}
+
+#[test]
+fn limits_end_bombs_quickly() {
+    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let item = format!("*a{}", level - 1);
+        laughs.push_str(&format!("a{level}: &a{level} [{}]\n", [item.as_str(); 9].join(", ")));
+    }
+    let list = |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<String>();
+    for bomb in [
+        "[".repeat(100_000),
+        "{a: ".repeat(50_000),
+        "- ".repeat(50_000),
+        "? ".repeat(50_000),
+        "a:\n".to_owned() + &(1..2000).map(|n| format!("{}a:\n", " ".repeat(n))).collect::<String>(),
+        "[],".repeat(300_000),
+        format!("[{}]", "[],".repeat(300_000)),
+        format!("labels: {{static: {{{}}}}}", "a: x, ".repeat(9_000)),
+        laughs,
+        "&a [*a]".to_owned(),
+        format!("url: \"{}\"", "${".repeat(400_000)),
+        format!("line: \"{}\"", "${A}".repeat(200_000)),
+        format!("line: \"{}\"", list(60_000, &|n| format!("${{A{n}}}"))),
+        format!("line: \"{}\"", list(60_000, &|n| format!("\\x24{{A{n}}}"))),
+        format!("{}: x", "k".repeat(900_000)),
+        format!("? \"{}\"\n: x", "k".repeat(900_000)),
+        format!(
+            "labels: {{static: {{{}}}, fields: {{{}}}}}",
+            list(4_000, &|n| format!("a{n}: x, ")),
+            list(4_000, &|n| format!("a{n}: X, "))
+        ),
+        format!("loki: [{{headers: {{{}}}}}]", list(9_000, &|n| format!("h{n}: x, "))),
+        format!("loki: [{}]", list(3_500, &|n| format!("{{name: n{n}, url: x}}, "))),
+    ] {
+        let start: String = bomb.chars().take(40).collect();
+        let started = Instant::now();
+        let text = Config::parse(&bomb, "bomb", &no_env).expect_err("a bomb").to_string();
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?} for {start}", started.elapsed());
+        assert!(text.len() < 200_000, "{} bytes for {start}", text.len());
+    }
+}
+
+#[test]
+fn defaults_written_out_change_nothing() {
+    let with_destination = parse("loki: [{url: 'http://x'}]");
+    for key in KEYS.iter().filter(|key| !key.default.is_empty() && key.default != "required") {
+        let quoted =
+            if key.default.starts_with('$') { format!("'{}'", key.default) } else { key.default.into() };
+        let source = nested(key.path, &quoted);
+        let expected =
+            if key.path.starts_with("loki[]") { &with_destination } else { &Config::builtin(&no_env) };
+        let config = Config::parse(&source, "f", &no_env).unwrap_or_else(|error| panic!("{source}\n{error}"));
+        assert_eq!(&config, expected, "{source}");
+    }
+}
+
+/// `loki[].batch.max_bytes`, `1` -> `{loki: [{url: 'http://x', batch: {max_bytes: 1}}]}`
+fn nested(path: &str, value: &str) -> String {
+    let url = if path.starts_with("loki[].") && path != "loki[].url" { "url: 'http://x', " } else { "" };
+    match path.split_once('.') {
+        Some((section, rest)) if section.ends_with("[]") => {
+            let inner = nested(rest, value);
+            format!("{{{}: [{{{url}{}}}]}}", section.trim_end_matches("[]"), &inner[1..inner.len() - 1])
+        }
+        Some((section, rest)) => format!("{{{section}: {}}}", nested(rest, value)),
+        None => format!("{{{path}: {value}}}"),
+    }
+}
+
+#[test]
+fn every_key_is_read() {
+    for key in KEYS {
+        // Of the wrong kind for every key: a list in a map for scalars and lists, text for the others.
+        let wrong =
+            if key.default.starts_with('{') || matches!(key.kind, "section") { "x" } else { "{k: [[]]}" };
+        let error = message(&nested(key.path, wrong));
+        let name = key.path.replace("loki[]", "loki[0]");
+        assert!(error.contains(&format!("`{name}` cannot be")), "{}: {error}", key.path);
+        assert!(error.ends_with("1 error in test.yaml\n"), "{}: {error}", key.path);
+    }
+}
+
+#[test]
+fn the_reference_has_every_key_with_its_type_and_default() {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
+    // Rows: | `key` | type | `default` | what it is |
+    let rows: HashMap<&str, (&str, &str)> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+            assert_eq!(cells.len(), 4, "{line}");
+            (cells[0].trim_matches('`'), (cells[1], cells[2]))
+        })
+        .collect();
+    for key in KEYS {
+        let (kind, default) = rows.get(key.path).unwrap_or_else(|| panic!("{} is not described", key.path));
+        assert_eq!(*kind, key.kind, "type of {}", key.path);
+        let expected = match key.default {
+            "" => String::new(),
+            "required" => "required".to_owned(),
+            default => format!("`{default}`"),
+        };
+        assert_eq!(*default, expected, "default of {}", key.path);
+    }
+    let known = |path: &str| KEYS.iter().any(|key| key.path == path);
+    let unknown: Vec<_> = rows.keys().filter(|path| !known(path)).collect();
+    assert!(unknown.is_empty(), "described, but no keys: {unknown:?}");
+}
+
+#[test]
+fn the_examples_of_the_reference_are_taken() {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
+    let examples: Vec<&str> =
+        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 5, "{} examples", examples.len());
+    for example in examples {
+        if let Err(error) = Config::parse(example, "configuration.md", &env) {
+            panic!("{error}");
+        }
+    }
+}
+
+#[test]
+fn the_shipped_file_holds_the_defaults_and_a_destination() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/config.yaml");
+    let shipped = Config::load(Path::new(path), &no_env).unwrap();
+    let mut expected = Config::builtin(&no_env);
+    expected.loki = vec![Destination::new("main", "http://localhost:3100/loki/api/v1/push")];
+    assert_eq!(shipped, expected);
+
+    // The same with every commented-out key written: they are the defaults too.
+    let text = fs::read_to_string(path).unwrap();
+    let all: String = text.lines().map(|line| line.replacen("#~", "", 1) + "\n").collect();
+    assert_ne!(all, text);
+    assert_eq!(Config::parse(&all, "all", &no_env), Ok(expected));
+}
+
+/// Something that looks like a configuration, then damaged.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let sources: Vec<Vec<u8>> = files("yaml").iter().map(|path| fs::read(path).unwrap()).collect();
+    let piece = prop_oneof![
+        Just(b"${".to_vec()),
+        Just(b"&a ".to_vec()),
+        Just(b"*a".to_vec()),
+        Just(b"\t".to_vec()),
+        Just(b"\r\n".to_vec()),
+        Just("é\u{2028}\u{feff}".as_bytes().to_vec()),
+        Just(b"!!".to_vec()),
+        Just(b"<<: ".to_vec()),
+        Just(b"[{".to_vec()),
+        Just(b"'\"".to_vec()),
+        Just(b"- |\n".to_vec()),
+        proptest::collection::vec(any::<u8>(), 0..8),
+    ];
+    (
+        proptest::sample::select(sources),
+        proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..12, piece), 1..6),
+    )
+        .prop_map(|(mut bytes, edits)| {
+            for (at, cut, piece) in edits {
+                let at = at.index(bytes.len() + 1);
+                let end = (at + cut).min(bytes.len());
+                bytes.splice(at..end, piece);
+            }
+            bytes
+        })
+}
+
+/// Parsing gives a configuration or a message that can be rendered; both in bounded time.
+fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let started = Instant::now();
+    let source = String::from_utf8_lossy(bytes);
+    if let Err(error) = Config::parse(&source, "fuzz", &env) {
+        prop_assert!(error.count() > 0);
+        prop_assert!(!error.render(false).is_empty() && error.render(true).contains("fuzz"));
+    }
+    prop_assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_files_get_an_answer(bytes in mutated()) {
+        survives(&bytes)?;
+    }
+
+    #[test]
+    fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        survives(&bytes)?;
+    }
+
+    #[test]
+    fn any_yaml_punctuation_gets_an_answer(text in "[-:?,\\[\\]{}#&*!|>'\"%@`~<= \n\tab1é$]{0,60}") {
+        survives(text.as_bytes())?;
+    }
+}

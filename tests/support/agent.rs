@@ -1,0 +1,172 @@
+//! The built program: started with a configuration in a folder of its own, and ended with its guard.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::fixtures::ExportedEntry;
+use super::loki::Stored;
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The built binary.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_journal-ship");
+
+/// The program with arguments, in a clean environment.
+pub fn program<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(args).env_clear().env("TZ", "UTC").stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end.
+pub fn output<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Output {
+    program(args).output().expect("the program starts")
+}
+
+/// A folder with a configuration and state, and the agent that uses them, running or not.
+pub struct Agent {
+    pub home: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Agent {
+    /// Writes a configuration that reads `journal` and pushes to `url`; `more` are further lines of it.
+    pub fn new(journal: &Path, url: &str, more: &str) -> Agent {
+        let home = tempfile::tempdir().unwrap();
+        let config = format!(
+            "journal: {{paths: [{:?}], backfill: 50y}}\nloki:\n  - url: {url}\n    \
+             batch: {{max_wait: 50ms}}\n    backoff: {{min: 10ms, max: 200ms}}\n\
+             state_directory: {:?}\n{more}\n",
+            journal,
+            home.path().join("state")
+        );
+        fs::write(home.path().join("config.yaml"), config).unwrap();
+        Agent { home, child: None }
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.home.path().join("config.yaml")
+    }
+
+    /// What the agent has written to standard error, over all its starts.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    pub fn checkpoint(&self) -> serde_json::Value {
+        let text = fs::read(self.home.path().join("state/main.json")).expect("a checkpoint");
+        serde_json::from_slice(&text).expect("JSON")
+    }
+
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "the agent runs");
+        let log = fs::File::options().create(true).append(true).open(self.home.path().join("log")).unwrap();
+        let config = self.config();
+        let child = program(&["--config".as_ref(), config.as_os_str()]).stderr(log).spawn().unwrap();
+        self.child = Some(child);
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn end(&mut self, signal: Signal) -> ExitStatus {
+        let mut child = self.child.take().expect("the agent runs");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                panic!("the agent did not end; its log:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// SIGTERM, and a good end.
+    pub fn stop(&mut self) {
+        let status = self.end(Signal::TERM);
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+
+    /// Peak resident memory (KiB).
+    pub fn peak_kib(&self) -> u64 {
+        let pid = self.child.as_ref().expect("the agent runs").id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// An entry as Loki has to have it: microsecond, labels, metadata, line.
+pub type Expected = (u64, BTreeMap<String, String>, BTreeMap<String, String>, String);
+
+/// What becomes of an entry under the default labels and metadata, written anew from the documentation.
+pub fn expected(entry: &ExportedEntry) -> Expected {
+    let first = |names: &[&str]| names.iter().map(|n| entry.text(n)).find(|value| !value.is_empty());
+    let level = first(&["PRIORITY"]).map(|p| {
+        const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
+        p.parse().ok().and_then(|n: usize| LEVELS.get(n)).map_or(p, ToString::to_string)
+    });
+    let unit = ["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT"];
+    let service = ["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT", "SYSLOG_IDENTIFIER", "_TRANSPORT"];
+    let named = |pairs: [(&str, Option<String>); 5]| {
+        pairs.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect()
+    };
+    let labels = named([
+        ("job", Some("systemd-journal".into())),
+        ("host", first(&["_HOSTNAME"])),
+        ("unit", first(&unit)),
+        ("service_name", first(&service)),
+        ("level", level),
+    ]);
+    let metadata = named([
+        ("pid", first(&["_PID"])),
+        ("identifier", first(&["SYSLOG_IDENTIFIER"])),
+        ("", None),
+        ("", None),
+        ("", None),
+    ]);
+    (entry.realtime, labels, metadata, entry.text("MESSAGE"))
+}
+
+/// Fails unless the double holds exactly these entries, each once, in order per stream.
+pub fn assert_arrived(entries: &[ExportedEntry], stored: &[Stored]) {
+    let mut want: Vec<Expected> = entries.iter().map(expected).collect();
+    let mut got: Vec<Expected> = stored
+        .iter()
+        .map(|s| {
+            let metadata = s.metadata.iter().cloned().collect();
+            ((s.timestamp_ns / 1000) as u64, (*s.labels).clone(), metadata, s.line.clone())
+        })
+        .collect();
+    want.sort();
+    got.sort();
+    for (want, got) in want.iter().zip(&got) {
+        assert_eq!(got, want, "the first entry that differs ({} arrived)", stored.len());
+    }
+    assert_eq!(got.len(), want.len(), "entries that arrived, and entries of the journal");
+
+    let mut newest: BTreeMap<&BTreeMap<String, String>, i64> = BTreeMap::new();
+    let mut sorted: Vec<&Stored> = stored.iter().collect();
+    sorted.sort_by_key(|s| s.arrival);
+    for entry in sorted {
+        let last = newest.insert(&entry.labels, entry.timestamp_ns);
+        assert!(last.is_none_or(|last| last < entry.timestamp_ns), "out of order or equal: {entry:?}");
+    }
+}
