@@ -114,7 +114,7 @@ fn any_fields_arrive_whole() {
 #[test]
 fn bulk_arrives_complete_and_the_same_from_the_same_seed() {
     let journald = or_skip!(Journald::start());
-    const ENTRIES: u64 = 2_000;
+    const ENTRIES: u64 = 1_000;
     let rows = [(Transport::Native, "journal"), (Transport::Stream, "stdout"), (Transport::Syslog, "syslog")];
     for (transport, _) in rows {
         for unit in ["a.service", "b.service"] {

@@ -22,7 +22,8 @@ impl std::fmt::Display for Unavailable {
 /// Says, past the harness's capture, that a test did not run: `SKIPPED <test>: <reason>`, on one line.
 /// `./test` counts these lines, so a machine that cannot run a test never looks like one that passed it.
 pub fn skipped(test: &str, why: &Unavailable) {
-    let line = format!("SKIPPED {test}: {}\n", why.0.trim().replace('\n', " "));
+    // On one core the harness leaves "test NAME ... " open, hence the newline before it.
+    let line = format!("\nSKIPPED {test}: {}\n", why.0.trim().replace('\n', " "));
     // One write: lines of parallel tests do not mix. print! and eprint! would be captured.
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }

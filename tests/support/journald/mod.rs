@@ -10,7 +10,6 @@ mod inside;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -34,7 +33,7 @@ const JOURNALD: &str = "/lib/systemd/systemd-journald";
 const JOURNALD_CGROUP: &str = "/system.slice/systemd-journald.service";
 
 /// Rate limits, forwarding and free-space rules would make a test depend on the machine.
-const BASE_CONF: &str = "[Journal]\nStorage=auto\nReadKMsg=no\nAudit=no\nRateLimitIntervalSec=0\n\
+const BASE_CONF: &str = "[Journal]\nStorage=auto\nReadKMsg=no\nAudit=\nRateLimitIntervalSec=0\n\
     ForwardToWall=no\nForwardToSyslog=no\nForwardToConsole=no\nSystemKeepFree=1M\nRuntimeKeepFree=1M\n";
 
 /// How the box is to be; see [`Journald::builder`].
@@ -77,9 +76,14 @@ impl Builder {
         if !rustix::process::geteuid().is_root() {
             return Err(Unavailable("a private systemd-journald needs root".to_owned()));
         }
-        for program in
-            [JOURNALD, "/usr/bin/nsenter", "/usr/bin/unshare", "/usr/bin/python3", "/etc/machine-id"]
-        {
+        for program in [
+            JOURNALD,
+            "/usr/bin/nsenter",
+            "/usr/bin/unshare",
+            "/usr/bin/setpriv",
+            "/usr/bin/python3",
+            "/etc/machine-id",
+        ] {
             if !Path::new(program).exists() {
                 return Err(Unavailable(format!("{program} is missing")));
             }
@@ -324,12 +328,13 @@ impl Journald {
         std::fs::write(conf.join("10-test.conf"), BASE_CONF).unwrap();
         let mut command = self.daemon_command(&format!("systemd-journald@{namespace}.service"), &[namespace]);
         let mut daemon = Inside::spawn(&mut command);
-        wait_for_socket(&run, &mut daemon);
+        self.wait_for(&mut daemon, &run, &["journalctl", &format!("--namespace={namespace}"), "--sync"]);
         daemon
     }
 
     fn daemon_command(&self, unit: &str, args: &[&str]) -> Command {
-        let mut argv = vec![JOURNALD];
+        // Without these capabilities it can neither switch nor record the machine's own audit messages.
+        let mut argv = vec!["setpriv", "--bounding-set=-audit_control,-audit_read", JOURNALD];
         argv.extend(args);
         let mut command = inside::command(self.init, &format!("/system.slice/{unit}"), &argv);
         let log =
@@ -343,8 +348,18 @@ impl Journald {
         let run = self.home.path().join("run/journal");
         let unit = Path::new(JOURNALD_CGROUP).file_name().and_then(OsStr::to_str).unwrap();
         let mut daemon = Inside::spawn(&mut self.daemon_command(unit, &[]));
-        wait_for_socket(&run, &mut daemon);
+        self.wait_for(&mut daemon, &run, &["systemd-cat", "true"]);
         self.daemon = Some(daemon);
+    }
+
+    /// Waits until journald answers. Which of its sockets it opens last depends on its version, and a probe
+    /// must come from inside: at a client whose pid it cannot see it stops to accept any.
+    fn wait_for(&self, daemon: &mut Inside, run: &Path, probe: &[&str]) {
+        wait_until("journald listens", || {
+            let log = self.home.path().join("journald.stderr");
+            assert!(!daemon.ended(), "journald ended: {}", std::fs::read_to_string(log).unwrap());
+            run.join("io.systemd.journal").exists() && self.run(probe).status.success()
+        });
     }
 
     fn end_daemon(&mut self, signal: Signal) {
@@ -374,15 +389,6 @@ impl Drop for Journald {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
-}
-
-/// journald opens its varlink socket last; one that answers has the others open.
-fn wait_for_socket(run: &Path, daemon: &mut Inside) {
-    let socket = run.join("io.systemd.journal");
-    wait_until("journald listens", || {
-        assert!(!daemon.ended(), "journald ended: see ReadKMsg= and the like in {}", run.display());
-        UnixStream::connect(&socket).is_ok()
-    });
 }
 
 /// Polls a condition that no event announces; panics after [`BOX_SECONDS_MAX`].
