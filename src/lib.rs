@@ -23,6 +23,8 @@ pub mod entry;
 
 pub mod labels;
 pub mod line;
+pub mod re2;
+pub mod stages;
 
 pub mod pipeline;
 
@@ -33,3 +35,4 @@ pub mod loki;
 pub mod agent;
 pub mod dry_run;
 pub mod log;
+pub mod metrics;

@@ -114,6 +114,7 @@ fn nothing_written_is_the_builtin_configuration() {
                 ],
             },
             structured_metadata: vec![rule("identifier", &["SYSLOG_IDENTIFIER"]), rule("pid", &["_PID"])],
+            stages: Vec::new(),
             line: Line::Message,
             loki: vec![],
             log_level: log::LevelFilter::Info,

@@ -18,8 +18,8 @@ use super::node::{Kind, Node};
 use super::units;
 
 /// What one run of checks has noted about one source.
-pub(super) struct Checker<'a> {
-    source: &'a str,
+pub(crate) struct Checker<'a> {
+    pub(super) source: &'a str,
     env: &'a Environment<'a>,
     findings: RefCell<Vec<Finding>>,
     noted: RefCell<HashSet<(Option<Span>, String)>>,
@@ -28,17 +28,17 @@ pub(super) struct Checker<'a> {
 
 /// A value together with the name it is known by in messages.
 #[derive(Clone)]
-pub(super) struct Value<'t> {
+pub(crate) struct Value<'t> {
     /// As in `loki[0].batch.max_bytes`.
-    pub(super) path: String,
-    pub(super) node: &'t Node,
+    pub(crate) path: String,
+    pub(crate) node: &'t Node,
     /// Where its key stands; for an item of a list, the item itself.
-    pub(super) key: Span,
+    pub(crate) key: Span,
 }
 
 impl Value<'_> {
     /// Where to point: at the value, or at the key of a value left out.
-    pub(super) fn place(&self) -> Span {
+    pub(crate) fn place(&self) -> Span {
         if self.node.kind == Kind::Null { self.key.clone() } else { self.node.span.clone() }
     }
 
@@ -49,13 +49,13 @@ impl Value<'_> {
 }
 
 /// An entry of a map whose keys are chosen by the user.
-pub(super) struct Entry<'t> {
-    pub(super) name: &'t str,
-    pub(super) value: Value<'t>,
+pub(crate) struct Entry<'t> {
+    pub(crate) name: &'t str,
+    pub(crate) value: Value<'t>,
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(source: &'a str, secrets: Vec<Span>, env: &'a Environment<'a>) -> Self {
+    pub(crate) fn new(source: &'a str, secrets: Vec<Span>, env: &'a Environment<'a>) -> Self {
         Self {
             source,
             env,
@@ -66,19 +66,19 @@ impl<'a> Checker<'a> {
     }
 
     /// Notes a mistake; once, though aliases may lead to the same place again.
-    pub(super) fn note(&self, finding: Finding) {
+    pub(crate) fn note(&self, finding: Finding) {
         if self.noted.borrow_mut().insert((finding.place.clone(), finding.label.clone())) {
             self.findings.borrow_mut().push(finding);
         }
     }
 
     /// Keeps a place out of every message: it may hold a credential.
-    pub(super) fn hide(&self, place: Span) {
+    pub(crate) fn hide(&self, place: Span) {
         self.secrets.borrow_mut().push(place);
     }
 
     /// `built`, if nothing was noted on the way.
-    pub(super) fn finish<T>(self, origin: &str, built: T) -> Result<T, Diagnostics> {
+    pub(crate) fn finish<T>(self, origin: &str, built: T) -> Result<T, Diagnostics> {
         let findings = self.findings.into_inner();
         if findings.is_empty() {
             return Ok(built);
@@ -86,7 +86,7 @@ impl<'a> Checker<'a> {
         Err(Diagnostics::new(origin, self.source, self.secrets.into_inner(), findings))
     }
 
-    fn wrong_kind(&self, value: &Value<'_>, expected: &str) {
+    pub(super) fn wrong_kind(&self, value: &Value<'_>, expected: &str) {
         let title = match value.node.kind {
             Kind::Null => format!("{} has no value", value.name()),
             _ => format!("{} cannot be {}", value.name(), value.node.kind.name()),
@@ -98,7 +98,7 @@ impl<'a> Checker<'a> {
         });
     }
 
-    pub(super) fn refuse(&self, place: Span, path: &str, refusal: Refusal) {
+    pub(crate) fn refuse(&self, place: Span, path: &str, refusal: Refusal) {
         let title = if path.is_empty() { refusal.what } else { format!("`{path}`: {}", refusal.what) };
         let finding = Finding::at(place, title).label(refusal.expected);
         self.note(match refusal.help {
@@ -108,7 +108,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The text of a string, environment variables expanded.
-    pub(super) fn text(&self, value: &Value<'_>, expected: &str) -> Option<String> {
+    pub(crate) fn text(&self, value: &Value<'_>, expected: &str) -> Option<String> {
         match &value.node.kind {
             Kind::Str(text) => match expand(text, self.env) {
                 Ok(text) => Some(text.into_owned()),
@@ -143,7 +143,7 @@ impl<'a> Checker<'a> {
     }
 
     /// A string that `rule` accepts.
-    pub(super) fn checked(
+    pub(crate) fn checked(
         &self,
         value: &Value<'_>,
         expected: &str,
@@ -201,19 +201,19 @@ impl<'a> Checker<'a> {
     }
 
     /// A duration within bounds.
-    pub(super) fn duration(&self, value: &Value<'_>, range: &RangeInclusive<Duration>) -> Option<Duration> {
+    pub(crate) fn duration(&self, value: &Value<'_>, range: &RangeInclusive<Duration>) -> Option<Duration> {
         let kind = ("a duration", "`500ms`, `10s` or `1h30m`");
         self.measure(value, kind, range, units::parse_duration, |duration| units::format_duration(*duration))
     }
 
     /// A size in bytes within bounds.
-    pub(super) fn size(&self, value: &Value<'_>, range: &RangeInclusive<u64>) -> Option<u64> {
+    pub(crate) fn size(&self, value: &Value<'_>, range: &RangeInclusive<u64>) -> Option<u64> {
         let kind = ("a size", "`64KiB`, `1MiB` or `1MB`");
         self.measure(value, kind, range, units::parse_size, |size| units::format_size(*size))
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, value: &Value<'_>, choices: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&self, value: &Value<'_>, choices: &[(&str, T)]) -> Option<T> {
         let words = || choices.iter().map(|(word, _)| *word);
         let expected = format!("one of {}", enumerate(words()));
         let text = self.text(value, &expected)?;
@@ -230,7 +230,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The items of a list.
-    pub(super) fn list<'t>(&self, value: &Value<'t>, expected: &str) -> Option<Vec<Value<'t>>> {
+    pub(crate) fn list<'t>(&self, value: &Value<'t>, expected: &str) -> Option<Vec<Value<'t>>> {
         match &value.node.kind {
             Kind::Seq(items) => Some(
                 items
@@ -252,7 +252,7 @@ impl<'a> Checker<'a> {
 
     /// What every item of a list is read to; a mistake in one does not hide those in the others. A list left
     /// empty (`paths:`) is as if it were not written.
-    pub(super) fn each<'t, T>(
+    pub(crate) fn each<'t, T>(
         &self,
         value: &Value<'t>,
         expected: &str,
@@ -266,7 +266,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The entries of a map; duplicate keys are noted and left out.
-    pub(super) fn entries<'t>(&self, value: &Value<'t>, expected: &str) -> Option<Vec<Entry<'t>>> {
+    pub(crate) fn entries<'t>(&self, value: &Value<'t>, expected: &str) -> Option<Vec<Entry<'t>>> {
         let Kind::Map(written) = &value.node.kind else {
             self.wrong_kind(value, expected);
             return None;
@@ -301,13 +301,13 @@ impl<'a> Checker<'a> {
 }
 
 /// A section: a map whose keys the table of keys knows.
-pub(super) struct Section<'t> {
+pub(crate) struct Section<'t> {
     entries: Vec<Entry<'t>>,
 }
 
 impl<'t> Section<'t> {
     /// Opens the section that the table of keys calls `schema`; one left empty holds nothing.
-    pub(super) fn open(checker: &Checker<'_>, value: &Value<'t>, schema: &str) -> Option<Self> {
+    pub(crate) fn open(checker: &Checker<'_>, value: &Value<'t>, schema: &str) -> Option<Self> {
         if value.node.kind == Kind::Null {
             return Some(Self { entries: Vec::new() });
         }
@@ -324,12 +324,17 @@ impl<'t> Section<'t> {
     }
 
     /// The value of a key, if it is written.
-    pub(super) fn get(&self, name: &str) -> Option<&Value<'t>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value<'t>> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.value)
     }
 
+    /// All that is written: names and values.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'t str, &Value<'t>)> {
+        self.entries.iter().map(|entry| (entry.name, &entry.value))
+    }
+
     /// Overlays `target` with what is written, if it can be read.
-    pub(super) fn read<T>(&self, name: &str, target: &mut T, read: impl FnOnce(&Value<'t>) -> Option<T>) {
+    pub(crate) fn read<T>(&self, name: &str, target: &mut T, read: impl FnOnce(&Value<'t>) -> Option<T>) {
         if let Some(value) = self.get(name).and_then(read) {
             *target = value;
         }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// A byte range of the source.
-pub(super) type Span = Range<usize>;
+pub(crate) type Span = Range<usize>;
 
 /// Findings of one file that are shown; the others are counted. One wrong anchor can make thousands.
 const MAX_SHOWN: usize = 100;
@@ -39,10 +39,10 @@ struct FileFindings {
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     title: String,
-    pub(super) place: Option<Span>,
-    pub(super) label: String,
+    pub(crate) place: Option<Span>,
+    pub(crate) label: String,
     related: Vec<(Span, String)>,
     notes: Vec<String>,
     helps: Vec<String>,
@@ -50,12 +50,12 @@ pub(super) struct Finding {
 
 impl Finding {
     /// A mistake at a place of the source.
-    pub(super) fn at(place: Span, title: impl Into<String>) -> Self {
+    pub(crate) fn at(place: Span, title: impl Into<String>) -> Self {
         Self { place: Some(place), ..Self::nowhere(title) }
     }
 
     /// A mistake of the file as a whole.
-    pub(super) fn nowhere(title: impl Into<String>) -> Self {
+    pub(crate) fn nowhere(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
             place: None,
@@ -67,25 +67,25 @@ impl Finding {
     }
 
     /// Text beside the carets: what was expected.
-    pub(super) fn label(mut self, text: impl Into<String>) -> Self {
+    pub(crate) fn label(mut self, text: impl Into<String>) -> Self {
         self.label = text.into();
         self
     }
 
     /// A second place that has to do with it.
-    pub(super) fn related(mut self, place: Span, text: impl Into<String>) -> Self {
+    pub(crate) fn related(mut self, place: Span, text: impl Into<String>) -> Self {
         self.related.push((place, text.into()));
         self
     }
 
     /// Why it is so.
-    pub(super) fn note(mut self, text: impl Into<String>) -> Self {
+    pub(crate) fn note(mut self, text: impl Into<String>) -> Self {
         self.notes.push(text.into());
         self
     }
 
     /// What to do.
-    pub(super) fn help(mut self, text: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
         self.helps.push(text.into());
         self
     }
@@ -93,7 +93,7 @@ impl Finding {
 
 impl Diagnostics {
     /// The findings of one file, in the order of their places; `secrets` are blanked.
-    pub(super) fn new(origin: &str, source: &str, secrets: Vec<Span>, mut findings: Vec<Finding>) -> Self {
+    pub(crate) fn new(origin: &str, source: &str, secrets: Vec<Span>, mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| finding.place.as_ref().map_or(0, |place| place.start));
         let source = blank(source, secrets);
         Self { files: vec![FileFindings { origin: escape_controls(origin), source, findings }] }
@@ -260,12 +260,12 @@ fn blank(source: &str, mut secrets: Vec<Span>) -> String {
 }
 
 /// `text` in backticks for a message: cut when long, control characters escaped.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     if text.is_empty() { "an empty string".to_owned() } else { format!("`{}`", short(text)) }
 }
 
 /// `text` cut when long, control characters escaped.
-pub(super) fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     const MAX_CHARS: usize = 60;
     let mut short: String = text.chars().take(MAX_CHARS).collect();
     if short.len() < text.len() {

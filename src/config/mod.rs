@@ -13,15 +13,20 @@ mod loki;
 mod names;
 mod node;
 mod read;
+mod scalars;
 mod secrets;
 pub mod units;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use check::{Checker, Section, Value};
 pub use diagnostic::Diagnostics;
+pub(crate) use diagnostic::{Finding, quoted};
 pub use expand::Environment;
 pub use keys::{KEYS, Key};
+pub(crate) use names::Refusal;
+pub(crate) use node::Kind;
 pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
 
 /// A checked configuration.
@@ -35,6 +40,8 @@ pub struct Config {
     pub structured_metadata: Vec<FieldRule>,
     /// What becomes the log line.
     pub line: Line,
+    /// What happens to an entry between its labels and its batch.
+    pub stages: Vec<crate::stages::StageConfig>,
     /// Where entries go; empty only for a dry run.
     pub loki: Vec<Destination>,
     /// The agent's own log: most verbose level written.

@@ -12,7 +12,7 @@ use super::keys::nearest;
 
 /// Why a text is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// What is wrong: the title of the message.
     pub(super) what: String,
     /// What was expected there: beside the carets.
@@ -22,11 +22,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(what: impl Into<String>, expected: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { what: what.into(), expected: expected.into(), help: None }
     }
 
-    pub(super) fn help(mut self, text: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
         self
     }
@@ -83,7 +83,7 @@ fn as_identifier(name: &str) -> Option<String> {
 }
 
 /// The name of a label: `[a-zA-Z_][a-zA-Z0-9_]*`, not beginning with `__`.
-pub(super) fn label_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn label_name(name: &str) -> Result<(), Refusal> {
     let refused = |what: String| Err(Refusal::new(what, "expected letters, digits and `_`"));
     if !is_identifier(name) {
         let refusal = Refusal::new(
@@ -109,7 +109,7 @@ pub(super) fn label_name(name: &str) -> Result<(), Refusal> {
 }
 
 /// The fixed value of a label: not empty, at most 2048 bytes.
-pub(super) fn label_value(value: &str) -> Result<(), Refusal> {
+pub(crate) fn label_value(value: &str) -> Result<(), Refusal> {
     if value.is_empty() {
         return Err(Refusal::new("the value of a label is empty", "expected a text")
             .help("Loki removes a label without a value: remove it here"));
@@ -126,7 +126,7 @@ pub(super) fn label_value(value: &str) -> Result<(), Refusal> {
 }
 
 /// The name of structured metadata: as a label's, and not only underscores.
-pub(super) fn metadata_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn metadata_name(name: &str) -> Result<(), Refusal> {
     let Some(plain) = as_identifier(name) else {
         return Err(Refusal::new(
             format!("{} is no name of structured metadata", quoted(name)),
@@ -151,7 +151,7 @@ pub(super) fn metadata_name(name: &str) -> Result<(), Refusal> {
 }
 
 /// The name of a journal field: `[A-Z0-9_]{1,64}`, no digit first.
-pub(super) fn field_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn field_name(name: &str) -> Result<(), Refusal> {
     let valid = !name.is_empty()
         && name.len() <= MAX_FIELD_BYTES
         && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -203,7 +203,7 @@ pub(super) fn destination_name(name: &str) -> Result<(), Refusal> {
 }
 
 /// A tenant: what Loki takes in `X-Scope-OrgID`.
-pub(super) fn tenant(name: &str) -> Result<(), Refusal> {
+pub(crate) fn tenant(name: &str) -> Result<(), Refusal> {
     let valid = (1..=MAX_TENANT_BYTES).contains(&name.len())
         && !matches!(name, "." | "..")
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "!-_.*'()".contains(c));

@@ -21,17 +21,17 @@ const MAX_ALIASED_NODES: usize = 5_000;
 
 /// One node of the document.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where it is written.
-    pub(super) span: Span,
+    pub(crate) span: Span,
     /// Where it is used: at the alias for a node that comes through one, else where it is written.
-    pub(super) used: Span,
-    pub(super) kind: Kind,
+    pub(crate) used: Span,
+    pub(crate) kind: Kind,
 }
 
 /// What a node is, by YAML's core schema.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     Bool(bool),
     /// A number as it was written: `0x10`, `1e3` and `1.10` mean nothing to us as numbers yet.
@@ -45,7 +45,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The kind in a message: "found a list".
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "a boolean",
@@ -63,7 +63,7 @@ impl Kind {
 /// # Errors
 ///
 /// Broken syntax, more than one document, or a limit exceeded: at its place.
-pub(super) fn document(source: &str) -> Result<Node, Box<Finding>> {
+pub(crate) fn document(source: &str) -> Result<Node, Box<Finding>> {
     let mut alias_limits = AliasLimits::default();
     alias_limits.max_total_replayed_events = MAX_ALIASED_NODES;
     let options = serde_saphyr::options! {

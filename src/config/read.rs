@@ -89,6 +89,7 @@ impl Config {
             labels: Labels::default(),
             structured_metadata: default_metadata(),
             line: Line::Message,
+            stages: Vec::new(),
             loki: Vec::new(),
             log_level: LevelFilter::Info,
             state_directory: default_state_directory(env),
@@ -159,6 +160,7 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
         labels::metadata(checker, value)
     });
     section.read("line", &mut config.line, |value| checker.choice(value, &LINES));
+    section.read("stages", &mut config.stages, |value| crate::stages::read(checker, value));
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| {

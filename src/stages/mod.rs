@@ -1,0 +1,98 @@
+//! Stages: what a user lets happen to an entry between its labels and its batch, in Promtail's words.
+//!
+//! An [`Item`] goes through a [`Chain`] of stages in the order written. A stage changes it, drops it, or
+//! holds it (`multiline`). A stage that cannot do its work on an item (a line that is no JSON, a time
+//! that does not parse) passes it on and counts a failure; nothing is lost for it.
+//!
+//! Behaviour is that of Promtail 3.6.9 (grafana/loki, `clients/pkg/logentry/stages`), but where
+//! `docs/migration.md` says otherwise.
+
+mod config;
+mod item;
+
+pub mod decolorize;
+pub mod drop;
+pub mod json;
+pub mod labelallow;
+pub mod labeldrop;
+pub mod labels;
+pub mod limit;
+pub mod logfmt;
+pub mod metrics;
+pub mod multiline;
+pub mod output;
+pub mod pack;
+pub mod regex;
+pub mod replace;
+pub mod sampling;
+pub mod static_labels;
+pub mod structured_metadata;
+pub mod template;
+pub mod tenant;
+pub mod timestamp;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+pub use config::StageConfig;
+pub(crate) use config::read;
+pub use item::{Extracted, Item, Value};
+
+/// What becomes of an item after a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flow {
+    /// It goes on.
+    Next,
+    /// It ends here, for this reason: what `drop_counter_reason` says, or the stage's own.
+    Drop(Arc<str>),
+    /// The stage keeps it for now and will release it itself. The item left behind is empty.
+    Held,
+}
+
+/// What stages count, and what they may ask.
+#[derive(Debug, Default)]
+pub struct Context {
+    /// The wall clock (nanoseconds since 1970), read once a batch or so.
+    pub now_ns: i64,
+    /// Items dropped, by reason.
+    pub dropped: BTreeMap<Arc<str>, u64>,
+    /// Failures of stages, by the stage's name.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// Whether the run only shows what would happen: stages that would wait do not.
+    pub dry: bool,
+    /// When there is someone to explain to: what happened to the item, a line for each step.
+    pub explain: Option<Vec<String>>,
+}
+
+impl Context {
+    /// Counts that a stage could not do its work; `why` is asked only when there is someone to tell.
+    pub fn fail(&mut self, stage: &'static str, why: impl FnOnce() -> String) {
+        *self.failed.entry(stage).or_default() += 1;
+        if let Some(steps) = &mut self.explain {
+            steps.push(format!("{stage}: failed: {}", why()));
+        }
+    }
+}
+
+/// A stage, built and running. It belongs to one destination and one thread.
+pub trait Stage: Send + Debug {
+    /// Its name in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Does its work on an item.
+    fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow;
+
+    /// Releases what was held until its time was over; called when the journal is quiet. Each released
+    /// item goes on behind this stage.
+    fn release(&mut self, _context: &mut Context) -> Option<Item> {
+        None
+    }
+}
+
+/// What stages are built with.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Where the stage `metrics` registers what it measures.
+    pub metrics: Arc<crate::metrics::Registry>,
+}
