@@ -161,6 +161,7 @@ state_directory: /tmp/state
     assert_eq!(
         config,
         Config {
+            stages: Vec::new(),
             journal: Journal {
                 paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
                 backfill: Duration::from_secs(36 * 3600),
