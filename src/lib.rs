@@ -24,6 +24,7 @@ pub mod entry;
 pub mod labels;
 pub mod line;
 pub mod re2;
+pub mod retention;
 pub mod stages;
 
 pub mod pipeline;

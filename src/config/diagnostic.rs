@@ -40,6 +40,8 @@ struct FileFindings {
 /// One mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
+    /// Nothing is wrong, but something will not be as one may think.
+    pub(super) warning: bool,
     title: String,
     pub(crate) place: Option<Span>,
     pub(crate) label: String,
@@ -57,6 +59,7 @@ impl Finding {
     /// A mistake of the file as a whole.
     pub(crate) fn nowhere(title: impl Into<String>) -> Self {
         Self {
+            warning: false,
             title: title.into(),
             place: None,
             label: String::new(),
@@ -143,7 +146,8 @@ impl std::error::Error for Diagnostics {}
 
 impl Finding {
     fn group<'a>(&'a self, file: &'a FileFindings) -> Group<'a> {
-        let title = Level::ERROR.primary_title(&self.title);
+        let level = if self.warning { Level::WARNING } else { Level::ERROR };
+        let title = level.primary_title(&self.title);
         let source = file.source.as_str();
         let group = match &self.place {
             None => title.element(Origin::path(&file.origin)),

@@ -13,6 +13,7 @@ mod loki;
 mod names;
 mod node;
 mod read;
+mod retention;
 mod scalars;
 mod secrets;
 pub mod units;
@@ -42,6 +43,8 @@ pub struct Config {
     pub line: Line,
     /// What happens to an entry between its labels and its batch.
     pub stages: Vec<crate::stages::StageConfig>,
+    /// How long logs live; without it nothing is dropped and no label says so.
+    pub retention: Option<Retention>,
     /// Where entries go; empty only for a dry run.
     pub loki: Vec<Destination>,
     /// The agent's own log: most verbose level written.
@@ -114,6 +117,40 @@ pub enum Line {
     Message,
     /// All fields of the entry as one JSON object.
     Json,
+}
+
+/// `retention:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retention {
+    /// The label that carries the class of a stream.
+    pub label: Option<String>,
+    /// How long what no rule matches is kept.
+    pub default: Duration,
+    /// The first one that matches decides.
+    pub rules: Vec<RetentionRule>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            label: Some("retention".to_owned()),
+            default: Duration::from_secs(31 * 24 * 3600),
+            rules: Vec::new(),
+        }
+    }
+}
+
+/// One item of `retention.rules`
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetentionRule {
+    /// Whom it is about.
+    pub selector: crate::logql::Selector,
+    /// For how long they are kept; `None`: the default.
+    pub keep: Option<Duration>,
+    /// The share of them that is kept at all, 0 to 1.
+    pub sample: Option<f64>,
+    /// They are not sent.
+    pub drop: bool,
 }
 
 /// One item of `loki:`

@@ -10,7 +10,7 @@ use log::LevelFilter;
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::Environment;
-use super::{Config, Journal, Labels, Line, labels, loki, node, secrets};
+use super::{Config, Journal, Labels, Line, labels, loki, node, retention, secrets};
 use super::{FieldRule, names::Refusal};
 
 /// Where the configuration is unless `--config` names another file.
@@ -44,6 +44,15 @@ impl Config {
     /// The file cannot be read, is larger than [`MAX_FILE_BYTES`], is not UTF-8, or says something that
     /// does not hold: all of it, each at its place.
     pub fn load(path: &Path, env: &Environment<'_>) -> Result<Self, Diagnostics> {
+        Self::examine(path, env).map(|(config, _)| config)
+    }
+
+    /// As [`Config::load`], with what is no mistake but may not be as one thinks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn examine(path: &Path, env: &Environment<'_>) -> Result<(Self, Diagnostics), Diagnostics> {
         let origin = path.display().to_string();
         let unreadable = |finding: Finding| Diagnostics::new(&origin, "", Vec::new(), vec![finding]);
         let bytes = read_file(path).map_err(|error| unreadable(read_finding(path, &error)))?;
@@ -53,7 +62,7 @@ impl Config {
             return Err(unreadable(finding.help("is this the right file?")));
         }
         match String::from_utf8(bytes) {
-            Ok(source) => Self::parse(&source, &origin, env),
+            Ok(source) => Self::examine_text(&source, &origin, env),
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
                 let source = String::from_utf8_lossy(error.as_bytes());
@@ -71,6 +80,19 @@ impl Config {
     ///
     /// As [`Config::load`], reading excepted.
     pub fn parse(source: &str, origin: &str, env: &Environment<'_>) -> Result<Self, Diagnostics> {
+        Self::examine_text(source, origin, env).map(|(config, _)| config)
+    }
+
+    /// As [`Config::parse`], with what is no mistake but may not be as one thinks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::parse`].
+    pub fn examine_text(
+        source: &str,
+        origin: &str,
+        env: &Environment<'_>,
+    ) -> Result<(Self, Diagnostics), Diagnostics> {
         match node::document(source) {
             Ok(root) => {
                 let checker = Checker::new(source, secrets::in_document(&root), env);
@@ -90,6 +112,7 @@ impl Config {
             structured_metadata: default_metadata(),
             line: Line::Message,
             stages: Vec::new(),
+            retention: None,
             loki: Vec::new(),
             log_level: LevelFilter::Info,
             state_directory: default_state_directory(env),
@@ -161,6 +184,9 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     });
     section.read("line", &mut config.line, |value| checker.choice(value, &LINES));
     section.read("stages", &mut config.stages, |value| crate::stages::read(checker, value));
+    section.read("retention", &mut config.retention, |value| {
+        retention::retention(checker, value).map(Some)
+    });
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| {
