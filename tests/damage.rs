@@ -1,7 +1,7 @@
 //! Damaged journals: whatever happens to the bytes of a file, reading ends, does not panic, and hands on
 //! next to nothing that journald did not write.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test stops at the first surprise, and shows figures
 
 use std::collections::HashMap;
 use std::io::Read;
