@@ -130,11 +130,14 @@ fn run(cli: &Cli) -> ExitCode {
         Ok(config) => config,
         Err(diagnostics) => return invalid(&diagnostics),
     };
-    init(Reader::Journal, config.log_level);
+    let reader = init(Reader::Journal, config.log_level);
     match agent::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            ::log::error!("{error}");
+            // Standard error has it in any case; the journal, when the log goes there.
+            if reader == Reader::Journal {
+                ::log::error!("{error}");
+            }
             fail(&error)
         }
     }
@@ -194,7 +197,8 @@ fn dry_run(cli: &Cli) -> ExitCode {
         compare: cli.dry.reader == ReaderName::SdJournal,
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let result = dry_run::run(&config, &options, &mut out).and_then(|shown| Ok((shown, out.flush()?)));
+    let result = dry_run::run(&config, &options, &mut out)
+        .and_then(|shown| Ok((shown, out.flush().map_err(dry_run::DryRunError::Output)?)));
     match result {
         Ok((shown, ())) => {
             let damaged = match shown.damaged {
@@ -205,7 +209,7 @@ fn dry_run(cli: &Cli) -> ExitCode {
             say(&format!("{} {entries} would be pushed; nothing was{damaged}", shown.entries));
             ExitCode::SUCCESS
         }
-        Err(dry_run::DryRunError::Io(error)) => quiet_pipe(Err(error)),
+        Err(dry_run::DryRunError::Output(error)) => quiet_pipe(Err(error)),
         Err(error) => fail(&error),
     }
 }
@@ -213,7 +217,10 @@ fn dry_run(cli: &Cli) -> ExitCode {
 /// Nobody reading any more is not a failure.
 fn quiet_pipe(result: io::Result<()>) -> ExitCode {
     match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(&format!("error: standard output cannot be written: {error}"));
+            ExitCode::FAILURE
+        }
         _ => ExitCode::SUCCESS,
     }
 }

@@ -52,9 +52,12 @@ pub enum DryRunError {
     /// The journal cannot be read.
     #[error("{0}")]
     Journal(#[from] OpenError),
-    /// Output cannot be written, or the journal not be watched.
+    /// The journal cannot be watched.
+    #[error("the journal cannot be watched for changes: {0}")]
+    Watch(io::Error),
+    /// What is shown cannot be written.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Output(#[from] io::Error),
     /// libsystemd reads something else.
     #[cfg(feature = "sd-journal")]
     #[error("{0}")]
@@ -82,7 +85,7 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
     let destination = config.loki.first();
     let paths = if options.paths.is_empty() { &config.journal.paths } else { &options.paths };
     let (mut pipeline, keys) = Pipeline::new(config, destination);
-    let waker = Waker::new()?;
+    let waker = Waker::new().map_err(DryRunError::Watch)?;
     let mut start = options.since.map_or(Start::Oldest, Start::Realtime);
     if let Some(lines) = options.lines {
         let mut tail = Tail::open(paths, keys.clone(), start.clone(), waker.clone())?;
@@ -129,7 +132,7 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
                 if !options.follow {
                     return Ok(Shown { entries: printer.entries, damaged: tail.counts().damaged });
                 }
-                tail.wait(None)?;
+                tail.wait(None).map_err(DryRunError::Watch)?;
             }
         }
     }

@@ -188,6 +188,16 @@ fn following_shows_new_entries_until_nobody_listens() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_a_failure_that_names_it() {
+    for args in [&["--dry-run", "--path", "demo/journal"][..], &["check", "--config", "config/config.yaml"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let out = program(args).current_dir(env!("CARGO_MANIFEST_DIR")).stdout(full).output().unwrap();
+        assert_eq!(out.status.code(), Some(1));
+        assert!(text(&out.stderr).contains("standard output cannot be written"), "{}", text(&out.stderr));
+    }
+}
+
+#[test]
 fn a_dry_run_leaves_nothing_behind_and_needs_no_rights() {
     let dir = tempfile::tempdir().unwrap();
     ten_or_skip!(dir.path());

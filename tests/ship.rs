@@ -5,12 +5,13 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use support::agent::{Agent, PATIENCE, assert_arrived};
-use support::journald::{Bulk, Journald, Transport};
+use support::journald::{Bulk, Journald, Transport, wait_until};
 use support::loki::{Answer, Loki};
 use support::or_skip;
 
@@ -245,6 +246,35 @@ fn a_second_agent_on_the_same_state_is_refused() {
     assert_eq!(second.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("another journal-ship"), "{stderr}");
     agent.stop();
+}
+
+#[test]
+fn neither_missing_ca_certificates_nor_proxy_variables_stand_in_the_way_of_http() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let loki = Loki::builder().ignore_age(true).start();
+    let mut agent = Agent::new(&journal, &loki.url(), "");
+    agent.environment = vec![
+        ("SSL_CERT_FILE", "/nowhere"),
+        ("SSL_CERT_DIR", "/nowhere"),
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+        ("http_proxy", "http://127.0.0.1:1"),
+        ("ALL_PROXY", "http://127.0.0.1:1"),
+    ];
+    agent.start();
+    wait_until("an entry arrives", || !loki.stored().is_empty());
+    agent.stop();
+}
+
+#[test]
+fn https_without_ca_certificates_says_what_is_missing_once() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let agent = Agent::new(&journal, "https://127.0.0.1:1", "");
+    let config = agent.config();
+    let mut command = support::agent::program(&["--config".as_ref(), config.as_os_str()]);
+    let out = command.env("SSL_CERT_FILE", "/nowhere").env("SSL_CERT_DIR", "/nowhere").output().unwrap();
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.matches("ca-certificates").count(), 1, "{stderr}");
 }
 
 fn agent_log_contains(agent: &Agent, part: &str) {

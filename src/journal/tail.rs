@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -58,6 +59,7 @@ struct Source {
 /// A file that was read to its end and cannot grow.
 struct Finished {
     path: PathBuf,
+    file_id: Id128,
     seqnum_id: Id128,
 }
 
@@ -236,7 +238,7 @@ impl Tail {
         for source in &mut self.sources {
             let mut opened = match source.file {
                 Some(_) => None,
-                None => File::open(&source.path).map_err(Fault::from).and_then(JournalFile::new).ok(),
+                None => open(&source.path).map_err(Fault::from).and_then(JournalFile::new).ok(),
             };
             let Some(file) = source.file.as_mut().or(opened.as_mut()) else { continue };
             times.extend(file.last_times(count, until.unwrap_or(u64::MAX)).unwrap_or_default());
@@ -375,8 +377,9 @@ impl Tail {
             if over {
                 let source = self.sources.swap_remove(index);
                 // What the header promises and the arrays do not hold is lost.
-                self.counts.damaged += source.file.map_or(0, |f| f.damaged + f.remaining());
-                self.finished.insert(source.id, Finished { path: source.path, seqnum_id: source.seqnum_id });
+                self.counts.damaged += source.file.as_ref().map_or(0, |f| f.damaged + f.remaining());
+                let Source { id, path, file_id, seqnum_id, .. } = source;
+                self.finished.insert(id, Finished { path, file_id, seqnum_id });
             } else {
                 index += 1;
             }
@@ -425,7 +428,9 @@ impl Tail {
             }
         }
         for found in &scan.files {
-            let finished = self.finished.get(&found.id).is_some_and(|f| f.path == found.path);
+            // The name of an archived file is given once; any other may by now be another file's.
+            let finished = is_archived_name(&found.path)
+                && self.finished.get(&found.id).is_some_and(|f| f.path == found.path);
             if finished || self.sources.iter().any(|s| s.id == found.id) {
                 continue;
             }
@@ -446,6 +451,11 @@ impl Tail {
     fn add(&mut self, found: &Found, first: bool) -> Result<(), Fault> {
         let file = JournalFile::new(open_checked(&found.path, found.id)?)?;
         let (file_id, seqnum_id) = (file.header.file_id, file.header.seqnum_id);
+        if let Some(finished) = self.finished.get_mut(&found.id).filter(|f| f.file_id == file_id) {
+            // Read to its end before it was renamed.
+            finished.path.clone_from(&found.path);
+            return Ok(());
+        }
         let archived = is_archived_name(&found.path) || file.header.archived;
         let floor = self.state.floor;
         // A file that appears while we look on is new in whole. At the start, the state tells.
@@ -516,8 +526,18 @@ fn least(a: (usize, Cursor), b: (usize, Cursor)) -> (usize, Cursor) {
     if b.1.order(&a.1) == Ordering::Less { b } else { a }
 }
 
+/// Opens a regular file. Anything else of that name is refused, without waiting as for a pipe's writer.
+fn open(path: &Path) -> io::Result<File> {
+    let file =
+        File::options().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
+}
+
 fn open_checked(path: &Path, id: FileId) -> Result<File, Fault> {
-    let file = File::open(path)?;
+    let file = open(path)?;
     if FileId::of(&file.metadata()?) != id {
         // Renamed between listing and opening: the next look finds it under its new name.
         return Err(Fault::Io(io::Error::new(io::ErrorKind::NotFound, "the file was renamed meanwhile")));

@@ -85,13 +85,26 @@ impl Client {
         }
         // Another provider may be there already when this is used as a library: that one serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .user_agent(concat!("journal-ship/", env!("CARGO_PKG_VERSION")))
             .timeout(destination.timeout)
             // A redirect could carry the logs, and later credentials, to a host nobody named.
             .redirect(Policy::none())
-            .build()
-            .map_err(|e| fail(chain(&e)))?;
+            // A variable meant for a shell must not send the logs of a service another way.
+            .no_proxy();
+        let secure = destination.url.starts_with("https:");
+        if !secure {
+            // Without this a machine that has no CA certificates could not even speak http.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder.build().map_err(|e| match secure {
+            true => fail(format!(
+                "https cannot be prepared: {}; the CA certificates of this machine come with its package \
+                 ca-certificates, or from the file that SSL_CERT_FILE names",
+                chain(&e)
+            )),
+            false => fail(chain(&e)),
+        })?;
         Ok(Client {
             http,
             name: destination.name.clone(),
