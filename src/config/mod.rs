@@ -13,6 +13,7 @@ mod loki;
 mod names;
 mod node;
 mod read;
+mod relabel;
 mod scalars;
 mod secrets;
 pub mod units;
@@ -28,6 +29,7 @@ pub use keys::{KEYS, Key};
 pub(crate) use names::Refusal;
 pub(crate) use node::Kind;
 pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
+pub use relabel::{Relabel, RelabelAction};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +75,10 @@ pub struct Labels {
     pub fixed: Vec<(String, String)>,
     /// Labels taken from journal fields, sorted by name.
     pub fields: Vec<FieldRule>,
+    /// Rules that change these labels, in the order in which they are applied.
+    pub relabel: Vec<Relabel>,
+    /// Active streams at most; the entries of further ones go to an overflow stream.
+    pub max_streams: usize,
 }
 
 impl Default for Labels {
@@ -86,6 +92,9 @@ impl Default for Labels {
                 FieldRule::new("service_name", &[UNIT[0], UNIT[1], "SYSLOG_IDENTIFIER", "_TRANSPORT"]),
                 FieldRule::new("unit", &UNIT),
             ],
+            relabel: Vec::new(),
+            // As many as Loki takes of a tenant (`max_global_streams_per_user`).
+            max_streams: 5000,
         }
     }
 }
