@@ -393,8 +393,8 @@ mod tests {
             ("{source_labels: [], target_label: c, regex: ''}", rule(&[], replace("", "c", "$1"))),
             // Neither is an environment variable.
             (
-                "{target_label: 'l_${1}_$x', regex: '$${X}', replacement: '${X}$$'}",
-                rule(&[], replace("$${X}", "l_${1}_$x", "${X}$$")),
+                "{target_label: 'l_${1}_$x', regex: '\\${1}$', replacement: '${X}$$'}",
+                rule(&[], replace("\\${1}$", "l_${1}_$x", "${X}$$")),
             ),
             ("{target_label: $1}", rule(&[], replace("(.*)", "$1", "$1"))),
             ("{target_label: c, regex: 3, replacement: 7}", rule(&[], replace("3", "c", "7"))),

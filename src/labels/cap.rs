@@ -300,3 +300,166 @@ impl Streams {
 fn bytes(set: &LabelSet) -> usize {
     set.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Labels;
+
+    const HOUR: i64 = IDLE as i64;
+    const MINUTE: i64 = SWEEP_EVERY as i64;
+
+    fn streams(max: usize) -> Streams {
+        Streams::new(Limits::new(&Labels::default(), &[], Some("retention")), max, Some("retention"))
+    }
+
+    fn set(labels: &[(&str, &str)]) -> Arc<LabelSet> {
+        let mut set = LabelSet::default();
+        for (name, value) in labels {
+            set.insert(name, value.as_bytes());
+        }
+        Arc::new(set)
+    }
+
+    fn unit(n: usize) -> Arc<LabelSet> {
+        set(&[
+            ("host", "h"),
+            ("job", "j"),
+            ("level", "info"),
+            ("retention", "7d"),
+            ("unit", &format!("u{n}")),
+        ])
+    }
+
+    const OVERFLOWING: &str = r#"{host="h", job="j", overflow="true", retention="7d"}"#;
+
+    /// The text of the stream, and its number.
+    fn text(resolved: &Resolved<'_>) -> (String, u32) {
+        (resolved.stream.labels.to_string(), resolved.stream.id)
+    }
+
+    #[test]
+    fn equal_labels_are_one_stream_and_keep_their_number() {
+        let mut streams = streams(10);
+        let (first, one) = text(&streams.resolve(&unit(1), 0));
+        assert_eq!(first, unit(1).to_string());
+        let (_, two) = text(&streams.resolve(&unit(2), 0));
+        assert_ne!(one, two);
+        assert_eq!(text(&streams.resolve(&unit(1), 5 * HOUR)), (first, one));
+        assert_eq!((streams.active(), *streams.totals()), (2, Changes::default()));
+    }
+
+    #[test]
+    fn past_the_cap_entries_fold_with_their_labels_moved() {
+        let mut streams = streams(3);
+        for n in 0..3 {
+            streams.resolve(&unit(n), 0);
+        }
+        for n in [3, 4, 3] {
+            let resolved = streams.resolve(&unit(n), MINUTE);
+            assert_eq!(&*resolved.stream.labels, OVERFLOWING);
+            let moved: Vec<_> = resolved.moved.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            assert_eq!(moved, [("level", "info"), ("unit", &format!("u{n}"))]);
+            assert_eq!(*resolved.changes, Changes { folded: 1, ..Changes::default() });
+        }
+        let ids: Vec<u32> = (0..5).map(|n| streams.resolve(&unit(n), MINUTE).stream.id).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 3]);
+        assert_eq!((streams.active(), streams.totals().folded), (3, 5));
+    }
+
+    #[test]
+    fn idle_streams_give_their_place_away() {
+        let mut streams = streams(2);
+        streams.resolve(&unit(0), 0);
+        let (_, kept) = text(&streams.resolve(&unit(1), MINUTE));
+        // The first is idle an hour after its last entry, and not before.
+        assert_eq!(text(&streams.resolve(&unit(2), HOUR)).0, OVERFLOWING);
+        assert_eq!(text(&streams.resolve(&unit(2), HOUR + MINUTE)).0, unit(2).to_string());
+        assert_eq!(text(&streams.resolve(&unit(1), HOUR + MINUTE)), (unit(1).to_string(), kept));
+        assert_eq!(streams.active(), 2);
+        // One that comes back is a new one, and has to wait for a place as any other.
+        assert_eq!(text(&streams.resolve(&unit(0), HOUR + MINUTE)).0, OVERFLOWING);
+        let (labels, id) = text(&streams.resolve(&unit(0), 3 * HOUR));
+        assert_eq!(labels, unit(0).to_string());
+        assert!(id > kept + 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_does_not_take_places_for_ever() {
+        for jump in [-1000 * HOUR, 1000 * HOUR] {
+            let mut streams = streams(2);
+            for n in 0..2 {
+                streams.resolve(&unit(n), jump);
+            }
+            for n in 2..4 {
+                assert_eq!(text(&streams.resolve(&unit(n), 0)).0, unit(n).to_string(), "{jump}");
+            }
+            assert_eq!(streams.active(), 2);
+        }
+        let mut streams = streams(1);
+        for time in [i64::MIN, i64::MAX, 0, i64::MAX, i64::MIN] {
+            assert_eq!(
+                text(&streams.resolve(&unit(time as usize % 7), time)).0,
+                unit(time as usize % 7).to_string()
+            );
+        }
+    }
+
+    #[test]
+    fn overflow_streams_are_few_and_always_valid() {
+        let mut streams = streams(1);
+        streams.resolve(&unit(0), 0);
+        let of_host =
+            |n: usize| set(&[("host", &format!("h{n}")), ("overflow", "mine"), ("retention", "7d")]);
+        let mut seen = std::collections::HashSet::new();
+        for n in 0..10 * OVERFLOW_MAX {
+            let resolved = streams.resolve(&of_host(n), 0);
+            let in_metadata = resolved.moved.contains(&("host".to_owned(), format!("h{n}")));
+            assert_eq!(in_metadata, n >= OVERFLOW_MAX);
+            assert!(resolved.moved.contains(&("overflow".to_owned(), "mine".to_owned())));
+            seen.insert(resolved.stream.labels.clone());
+        }
+        assert_eq!(seen.len(), OVERFLOW_MAX + 1);
+        assert!(seen.contains(r#"{overflow="true", retention="7d"}"#));
+        assert_eq!(&*streams.resolve(&set(&[("_", "x")]), 0).stream.labels, r#"{overflow="true"}"#);
+        assert_eq!(streams.resolve(&set(&[("_", "x")]), 0).moved, [("label_".to_owned(), "x".to_owned())]);
+    }
+
+    #[test]
+    fn labels_are_made_to_fit_and_every_entry_counts() {
+        let mut streams = streams(10);
+        for _ in 0..3 {
+            let resolved = streams.resolve(&set(&[]), 0);
+            assert_eq!(&*resolved.stream.labels, r#"{service_name="unknown_service"}"#);
+            let resolved = streams.resolve(&set(&[("a-b", "1"), ("a_b", "2")]), 0);
+            assert_eq!(&*resolved.stream.labels, r#"{a_b="2"}"#);
+            assert_eq!(resolved.moved, [("a_b".to_owned(), "1".to_owned())]);
+        }
+        // Another label set that becomes the same stream.
+        assert_eq!(streams.resolve(&set(&[("a_b", "2")]), 0).stream.id, 1);
+        let expected = Changes { sanitized: 3, without_label: 3, ..Changes::default() };
+        assert_eq!((streams.active(), *streams.totals()), (2, expected));
+    }
+
+    #[test]
+    fn any_number_of_label_sets_takes_bounded_memory_and_active_streams_stay() {
+        let mut streams = streams(5);
+        for n in 0..5 {
+            streams.resolve(&unit(n), 0);
+        }
+        let before = streams.epoch();
+        for n in 5..REMEMBERED_MIN * 2 + 100 {
+            assert_eq!(&*streams.resolve(&unit(n), 0).stream.labels, OVERFLOWING);
+            assert!(streams.known.len() <= REMEMBERED_MIN);
+        }
+        assert_ne!(streams.epoch(), before);
+        let ids: Vec<u32> = (0..5).map(|n| streams.resolve(&unit(n), 0).stream.id).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 4]);
+
+        let long = "x".repeat(2000);
+        for n in 0..REMEMBERED_MIN {
+            streams.resolve(&set(&[("host", "h"), ("job", &format!("{n}{long}"))]), 0);
+            assert!(streams.known_bytes <= REMEMBERED_MIN * REMEMBERED_BYTES + 10_000);
+        }
+    }
+}
