@@ -15,17 +15,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::batch::{Batch, Sealed};
+use crate::batch::{Batches, Sealed};
 use crate::config::{self, Config, Destination};
-use crate::journal::{OpenError, Resume, Start, Tail, Waker};
+use crate::journal::{Cursor, Keys, OpenError, Resume, Start, Tail, Waker};
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
 use crate::loki::push::{Client, ClientError, Outcome};
 use crate::pipeline::Pipeline;
+use crate::stages::Setup;
 
 /// Sealed batches between reader and pusher (count): one is on its way while the next is being filled.
 const QUEUE: usize = 2;
 /// Longest time that pushing goes on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// While stages hold lines and the journal is quiet, whether their time is over is looked at this often.
+pub(crate) const HELD_EVERY: Duration = Duration::from_millis(500);
 /// What Loki refuses for good is logged at most this often.
 const REFUSED_EVERY: Duration = Duration::from_secs(60);
 
@@ -67,8 +70,9 @@ pub enum AgentError {
 
 /// All that crosses from reader to pusher.
 struct Message {
-    batch: Sealed,
-    /// Where reading goes on once this batch is acknowledged.
+    /// One for each tenant.
+    batches: Vec<Sealed>,
+    /// Where reading goes on once all of them are acknowledged.
     resume: Resume,
 }
 
@@ -107,6 +111,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let _lock = lock_state(&config.state_directory)?;
 
+    let setup = Setup::default();
     let totals = Arc::new(Totals::default());
     let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
     let mut readers = Vec::new();
@@ -117,16 +122,23 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         let checkpoint = Checkpoint::new(&config.state_directory, &destination.name);
         let resume = starting_point(&checkpoint, config.journal.backfill)?;
         let waker = Waker::new()?;
-        let (pipeline, keys) = Pipeline::new(config, Some(destination));
-        let tail = Tail::open(&config.journal.paths, keys, Start::Resume(resume.clone()), waker.clone())?;
+        let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &setup);
+        let paths = &config.journal.paths;
+        let tail = Tail::open(paths, keys.clone(), Start::Resume(resume.clone()), waker.clone())?;
+        let mut batches = Batches::default();
+        take_held(paths, keys, &resume.held, &mut pipeline, &mut batches)?;
         if tail.is_empty() {
             log::warn!("there is no journal file yet in any of journal.paths; waiting for one");
         }
         stop.wakers.push(waker);
-        starting.push((destination.clone(), tail, pipeline, checkpoint, resume, Client::new(destination)?));
-    }
-    for (destination, tail, pipeline, checkpoint, resume, client) in starting {
         let (sender, receiver) = mpsc::channel(QUEUE);
+        let (destination, stop) = (destination.clone(), stop.flag.clone());
+        let client = Client::new(&destination)?;
+        let reading = Reading { destination, tail, pipeline, batches, stop, sender };
+        starting.push((reading, receiver, checkpoint, resume, client));
+    }
+    for (reading, receiver, checkpoint, resume, client) in starting {
+        let destination = &reading.destination;
         let name = destination.name.clone();
         log::info!(
             "shipping to loki `{name}` ({}) {}",
@@ -134,7 +146,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
             resume.cursor.map_or("from the start of the backfill".into(), |c| format!("after {c}"))
         );
         pushers.spawn(push(client, receiver, checkpoint, name.clone(), totals.clone()));
-        readers.push((name, read(destination, tail, pipeline, stop.flag.clone(), sender)?));
+        readers.push((name, reading.start()?));
     }
 
     // A pusher ends only when its reader has: on the order to stop, or because reading failed.
@@ -220,52 +232,102 @@ fn starting_point(checkpoint: &Checkpoint, backfill: Duration) -> Result<Resume,
     Ok(resume)
 }
 
-/// Starts the thread that reads the journal for one destination.
-fn read(
+/// What the thread that reads for one destination works with.
+struct Reading {
     destination: Destination,
-    mut tail: Tail,
-    mut pipeline: Pipeline,
+    tail: Tail,
+    pipeline: Pipeline,
+    batches: Batches,
     stop: Arc<AtomicBool>,
     sender: mpsc::Sender<Message>,
-) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
-    thread::Builder::new().name(format!("tail {}", destination.name)).spawn(move || {
-        let config::Batch { max_bytes, max_wait } = destination.batch;
-        let mut batch = Batch::default();
-        let send = |batch: &mut Batch, tail: &Tail| {
-            let message = Message { batch: batch.seal(), resume: tail.resume() };
-            sender.blocking_send(message).is_ok()
-        };
-        while !stop.load(Relaxed) {
-            if let Some(entry) = tail.next_entry() {
-                pipeline.append(&entry, &mut batch);
-                if batch.size() < max_bytes {
+}
+
+impl Reading {
+    /// Starts the thread.
+    fn start(mut self) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+        thread::Builder::new().name(format!("tail {}", self.destination.name)).spawn(move || self.run())
+    }
+
+    fn run(&mut self) -> std::io::Result<()> {
+        let config::Batch { max_bytes, max_wait } = self.destination.batch;
+        while !self.stop.load(Relaxed) {
+            if let Some(entry) = self.tail.next_entry() {
+                self.pipeline.append(&entry, &mut self.batches);
+                if let Some(until) = self.pipeline.pause() {
+                    self.pause(until)?;
+                }
+                if self.batches.size() < max_bytes {
                     continue;
                 }
-                if !send(&mut batch, &tail) {
+                if !self.send() {
                     return Ok(());
                 }
                 // While there is a backlog, files that come and go are noticed once a batch.
-                tail.poll()?;
+                self.tail.poll()?;
                 continue;
             }
-            let due = batch.opened().map(|opened| opened + max_wait);
+            self.pipeline.release(&mut self.batches);
+            let due = self.batches.opened().map(|opened| opened + max_wait);
             if due.is_some_and(|due| due <= Instant::now()) {
-                if !send(&mut batch, &tail) {
+                if !self.send() {
                     return Ok(());
                 }
                 continue;
             }
-            tail.wait(due)?;
+            let look = self.pipeline.holds().then(|| Instant::now() + HELD_EVERY);
+            self.tail.wait(due.into_iter().chain(look).min())?;
         }
-        if !batch.is_empty() {
-            send(&mut batch, &tail);
+        if !self.batches.is_empty() {
+            self.send();
         }
-        let counts = tail.counts();
-        if counts.damaged > 0 {
-            log::warn!("{} damaged entries were skipped", counts.damaged);
+        let damaged = self.tail.counts().damaged;
+        if damaged > 0 {
+            log::warn!("{damaged} damaged entries were skipped");
         }
         Ok(())
-    })
+    }
+
+    /// Hands the batches over; false when nobody takes them any more.
+    fn send(&mut self) -> bool {
+        self.pipeline.tick();
+        let mut resume = self.tail.resume();
+        resume.held = self.pipeline.held();
+        self.sender.blocking_send(Message { batches: self.batches.seal(), resume }).is_ok()
+    }
+
+    /// Reads nothing until then, unless the agent is to stop.
+    fn pause(&mut self, until: Instant) -> std::io::Result<()> {
+        while Instant::now() < until && !self.stop.load(Relaxed) {
+            self.tail.wait(Some(until))?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes entries that a stage held when the checkpoint was written through the pipeline again: everything
+/// behind them may have been sent already, they were not.
+fn take_held(
+    paths: &[PathBuf],
+    keys: Keys,
+    held: &[Cursor],
+    pipeline: &mut Pipeline,
+    batches: &mut Batches,
+) -> Result<(), AgentError> {
+    let Some(oldest) = held.iter().map(|cursor| cursor.realtime).min() else { return Ok(()) };
+    let mut tail = Tail::open(paths, keys, Start::Realtime(oldest), Waker::new()?)?;
+    let mut missing = held.len();
+    while missing > 0
+        && let Some(entry) = tail.next_entry()
+    {
+        if held.contains(entry.cursor()) {
+            pipeline.append(&entry, batches);
+            missing -= 1;
+        }
+    }
+    if missing > 0 {
+        log::warn!("{missing} lines that a multiline stage held are no longer in the journal: they are lost");
+    }
+    Ok(())
 }
 
 /// Pushes batches until the reader has ended.
@@ -279,14 +341,16 @@ async fn push(
     let (acknowledged, latest) = watch::channel(Resume::default());
     let saver = tokio::spawn(save(checkpoint, latest));
     let mut refused = Refused::default();
-    while let Some(Message { batch, resume }) = receiver.recv().await {
-        match client.deliver(&batch).await {
-            Outcome::Acknowledged => totals.acknowledged.fetch_add(batch.entries, Relaxed),
-            Outcome::Refused(words) => {
-                refused.tell(&name, &words, batch.entries);
-                totals.refused.fetch_add(batch.entries, Relaxed)
-            }
-        };
+    while let Some(Message { batches, resume }) = receiver.recv().await {
+        for batch in batches {
+            match client.deliver(&batch).await {
+                Outcome::Acknowledged => totals.acknowledged.fetch_add(batch.entries, Relaxed),
+                Outcome::Refused(words) => {
+                    refused.tell(&name, &words, batch.entries);
+                    totals.refused.fetch_add(batch.entries, Relaxed)
+                }
+            };
+        }
         acknowledged.send_replace(resume);
     }
     drop(acknowledged);

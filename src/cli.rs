@@ -60,6 +60,10 @@ struct DryRunArgs {
     #[arg(short, long, value_name = "FORM", requires = "dry_run", default_value = "short")]
     output: Form,
 
+    /// No entries; streams, entries, bytes, what is dropped and why, label values, retention classes
+    #[arg(long, requires = "dry_run", conflicts_with = "follow")]
+    summary: bool,
+
     /// Compare order, cursors and times with libsystemd's
     #[cfg(feature = "sd-journal")]
     #[arg(long, value_name = "READER", requires = "dry_run", default_value = "native")]
@@ -81,12 +85,16 @@ enum Form {
     Short,
     /// One JSON object a line: timestamp, labels, metadata, line, tenant
     Json,
+    /// As short, with each step that changed, dropped, held or sampled an entry
+    Explain,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Validate the configuration; no network, no state
     Check,
+    /// Print what Loki's configuration needs for the retention rules, as YAML
+    Retention,
 }
 
 /// Runs the program.
@@ -103,6 +111,8 @@ pub fn main() -> ExitCode {
     match cli.command {
         Some(Command::Check) if cli.dry_run => usage("--dry-run does not go with `check`"),
         Some(Command::Check) => check(&cli),
+        Some(Command::Retention) if cli.dry_run => usage("--dry-run does not go with `retention`"),
+        Some(Command::Retention) => retention(&cli),
         None if cli.dry_run => dry_run(&cli),
         None => run(&cli),
     }
@@ -143,9 +153,24 @@ fn run(cli: &Cli) -> ExitCode {
     }
 }
 
-fn check(cli: &Cli) -> ExitCode {
+fn retention(cli: &Cli) -> ExitCode {
     match load(cli) {
-        Ok(config) => {
+        Ok(Config { retention: Some(retention), .. }) => {
+            let text = crate::retention::loki_config(&retention);
+            quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
+        }
+        Ok(_) => {
+            say(&format!("error: {}: there is no section `retention`", file(cli).display()));
+            ExitCode::FAILURE
+        }
+        Err(diagnostics) => invalid(&diagnostics),
+    }
+}
+
+fn check(cli: &Cli) -> ExitCode {
+    match Config::examine(file(cli), &environment) {
+        Ok((config, warnings)) => {
+            show(&warnings);
             let count = config.loki.len();
             let where_to = match count {
                 0 => "no destination (enough for a dry run)".into(),
@@ -192,7 +217,9 @@ fn dry_run(cli: &Cli) -> ExitCode {
         output: match cli.dry.output {
             Form::Short => dry_run::Output::Short,
             Form::Json => dry_run::Output::Json,
+            Form::Explain => dry_run::Output::Explain,
         },
+        summary: cli.dry.summary,
         #[cfg(feature = "sd-journal")]
         compare: cli.dry.reader == ReaderName::SdJournal,
     };
@@ -205,8 +232,12 @@ fn dry_run(cli: &Cli) -> ExitCode {
                 0 => String::new(),
                 n => format!("; {n} damaged ones were skipped"),
             };
+            let dropped = match shown.dropped {
+                0 => String::new(),
+                n => format!("; {n} would be dropped"),
+            };
             let entries = if shown.entries == 1 { "entry" } else { "entries" };
-            say(&format!("{} {entries} would be pushed; nothing was{damaged}", shown.entries));
+            say(&format!("{} {entries} would be pushed; nothing was{dropped}{damaged}", shown.entries));
             ExitCode::SUCCESS
         }
         Err(dry_run::DryRunError::Output(error)) => quiet_pipe(Err(error)),
@@ -226,10 +257,14 @@ fn quiet_pipe(result: io::Result<()>) -> ExitCode {
 }
 
 fn invalid(diagnostics: &Diagnostics) -> ExitCode {
+    show(diagnostics);
+    ExitCode::from(EXIT_CONFIG)
+}
+
+fn show(diagnostics: &Diagnostics) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     // A closed standard error changes nothing about the status.
     let _ = io::stderr().write_all(diagnostics.render(colour).as_bytes());
-    ExitCode::from(EXIT_CONFIG)
 }
 
 fn usage(message: &str) -> ExitCode {

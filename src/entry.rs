@@ -45,6 +45,13 @@ impl<'a> Entry<'a> {
         self.fields.identity(key)
     }
 
+    /// The fields that the reader was asked for by a rule for names ([`crate::journal::Keys::add_matching`]):
+    /// identity, name and value.
+    #[inline]
+    pub fn matching(&self) -> impl Iterator<Item = (u64, &'a [u8], &'a [u8])> + use<'a> {
+        self.fields.matching()
+    }
+
     /// Changes when identities begin to mean something else.
     #[inline]
     pub fn generation(&self) -> u32 {

@@ -23,8 +23,10 @@ pub mod entry;
 
 pub mod labels;
 pub mod line;
+pub mod logql;
 pub mod re2;
 pub mod retention;
+pub mod sample;
 pub mod stages;
 
 pub mod pipeline;

@@ -45,6 +45,8 @@ pub struct Retention {
 pub struct Counts {
     /// Stored.
     pub kept: u64,
+    /// Bytes of their lines.
+    pub bytes: u64,
     /// Ended by `drop`.
     pub dropped: u64,
     /// Ended by `sample`.
@@ -122,6 +124,13 @@ impl Retention {
             }
         }
         verdict
+    }
+
+    /// Counts the line of an entry that is stored.
+    pub fn count_bytes(&mut self, rule: usize, line: &str) {
+        if let Some(counts) = self.counts.get_mut(rule) {
+            counts.bytes += line.len() as u64;
+        }
     }
 
     /// What the rules have decided, in their order; the last is what no rule matched.

@@ -115,6 +115,7 @@ fn nothing_written_is_the_builtin_configuration() {
             },
             structured_metadata: vec![rule("identifier", &["SYSLOG_IDENTIFIER"]), rule("pid", &["_PID"])],
             stages: Vec::new(),
+            retention: None,
             line: Line::Message,
             loki: vec![],
             log_level: log::LevelFilter::Info,
@@ -162,6 +163,7 @@ state_directory: /tmp/state
         config,
         Config {
             stages: Vec::new(),
+            retention: None,
             journal: Journal {
                 paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
                 backfill: Duration::from_secs(36 * 3600),

@@ -74,7 +74,7 @@ impl<'a> Checker<'a> {
 
     /// Notes something that is no mistake, but will not be as one may think.
     pub(crate) fn warn(&self, finding: Finding) {
-        self.note(Finding { warning: true, ..finding });
+        self.note(finding.warning());
     }
 
     /// Keeps a place out of every message: it may hold a credential.

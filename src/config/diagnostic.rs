@@ -40,7 +40,6 @@ struct FileFindings {
 /// One mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
-    /// Nothing is wrong, but something will not be as one may think.
     pub(super) warning: bool,
     title: String,
     pub(crate) place: Option<Span>,
@@ -67,6 +66,12 @@ impl Finding {
             notes: Vec::new(),
             helps: Vec::new(),
         }
+    }
+
+    /// Nothing is wrong, but something will not be as one may think.
+    pub(crate) fn warning(mut self) -> Self {
+        self.warning = true;
+        self
     }
 
     /// Text beside the carets: what was expected.

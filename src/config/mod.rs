@@ -13,6 +13,7 @@ mod loki;
 mod names;
 mod node;
 mod read;
+mod relabel;
 mod retention;
 mod scalars;
 mod secrets;
@@ -29,6 +30,7 @@ pub use keys::{KEYS, Key};
 pub(crate) use names::Refusal;
 pub(crate) use node::Kind;
 pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
+pub use relabel::{Relabel, RelabelAction};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +78,10 @@ pub struct Labels {
     pub fixed: Vec<(String, String)>,
     /// Labels taken from journal fields, sorted by name.
     pub fields: Vec<FieldRule>,
+    /// Rules that change these labels, in the order in which they are applied.
+    pub relabel: Vec<Relabel>,
+    /// Active streams at most; the entries of further ones go to an overflow stream.
+    pub max_streams: usize,
 }
 
 impl Default for Labels {
@@ -89,6 +95,9 @@ impl Default for Labels {
                 FieldRule::new("service_name", &[UNIT[0], UNIT[1], "SYSLOG_IDENTIFIER", "_TRANSPORT"]),
                 FieldRule::new("unit", &UNIT),
             ],
+            relabel: Vec::new(),
+            // As many as Loki takes of a tenant (`max_global_streams_per_user`).
+            max_streams: 5000,
         }
     }
 }

@@ -184,9 +184,7 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     });
     section.read("line", &mut config.line, |value| checker.choice(value, &LINES));
     section.read("stages", &mut config.stages, |value| crate::stages::read(checker, value));
-    section.read("retention", &mut config.retention, |value| {
-        retention::retention(checker, value).map(Some)
-    });
+    section.read("retention", &mut config.retention, |value| retention::retention(checker, value).map(Some));
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| {

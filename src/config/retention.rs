@@ -42,9 +42,12 @@ fn keep(checker: &Checker<'_>, value: &Value<'_>) -> Option<Duration> {
     let keep = checker.duration(value, &KEEP)?;
     if keep < LOKI_MIN {
         checker.warn(
-            Finding::at(value.place(), format!("Loki keeps nothing for less than {}", format_duration(LOKI_MIN)))
-                .label(format!("Loki will delete it after {}", format_duration(LOKI_MIN)))
-                .note("entries that are already older than this when they are read are not sent"),
+            Finding::at(
+                value.place(),
+                format!("Loki keeps nothing for less than {}", format_duration(LOKI_MIN)),
+            )
+            .label(format!("Loki will delete it after {}", format_duration(LOKI_MIN)))
+            .note("entries that are already older than this when they are read are not sent"),
         );
     }
     Some(keep)
@@ -85,7 +88,8 @@ fn warn(checker: &Checker<'_>, section: &Section<'_>, rule: &RetentionRule, labe
     if !needs_label(rule) {
         return;
     }
-    let title = format!("{} looks at lines, and Loki keeps whole streams", quoted(&rule.selector.to_string()));
+    let title =
+        format!("{} looks at lines, and Loki keeps whole streams", quoted(&rule.selector.to_string()));
     let finding = Finding::at(selector.place(), title).related(keep.place(), "for this long");
     checker.warn(if labelled {
         finding.label("lines that match will form streams of their own").note(

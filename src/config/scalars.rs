@@ -96,6 +96,11 @@ impl Checker<'_> {
         }
     }
 
+    /// stub
+    pub(crate) fn selector(&self, value: &Value<'_>) -> Option<crate::logql::Selector> {
+        crate::logql::Selector::parse(&self.raw(value, "x")?).ok()
+    }
+
     /// The place of a part of a text in the file; the whole scalar when it is spelled otherwise there
     /// (escapes, folded lines) or no part is named.
     pub(crate) fn inside(&self, value: &Value<'_>, text: &str, part: Option<Span>) -> Span {

@@ -24,6 +24,9 @@ pub struct Resume {
     /// The entry read last from the runtime journal: what journald later copies to the persistent journal
     /// has been read up to here.
     pub runtime: Option<Cursor>,
+    /// Entries up to here with which whoever reads is not done, because more lines belong to them. They are
+    /// read again, and nothing else before this place is.
+    pub held: Vec<Cursor>,
 }
 
 /// Where a tail begins.

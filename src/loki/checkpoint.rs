@@ -28,6 +28,8 @@ struct Written {
     files: HashMap<String, String>,
     #[serde(default)]
     counters: HashMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held: Vec<String>,
     #[serde(default)]
     runtime: Option<String>,
 }
@@ -102,6 +104,7 @@ impl Checkpoint {
             files: table(written.files)?,
             counters: table(written.counters)?,
             runtime: written.runtime.map(cursor).transpose()?,
+            held: written.held.into_iter().map(cursor).collect::<Result<_, _>>()?,
         }))
     }
 
@@ -120,6 +123,7 @@ impl Checkpoint {
             files: table(&resume.files),
             counters: table(&resume.counters),
             runtime: resume.runtime.map(|c| c.to_string()),
+            held: resume.held.iter().map(Cursor::to_string).collect(),
         };
         let mut text = serde_json::to_vec_pretty(&written).map_err(|e| self.damaged(e))?;
         text.push(b'\n');
@@ -166,6 +170,7 @@ mod tests {
             files: HashMap::from([(Id128([1; 16]), cursor)]),
             counters: HashMap::from([(Id128([2; 16]), cursor)]),
             runtime: Some(cursor),
+            held: vec![cursor],
         }
     }
 

@@ -14,6 +14,8 @@ use reqwest::redirect::Policy;
 use crate::batch::Sealed;
 use crate::config::{Backoff, Destination};
 
+/// The header that names a tenant.
+const TENANT: &str = "x-scope-orgid";
 /// While a failure lasts, the log mentions it this often.
 const REMIND: Duration = Duration::from_secs(60);
 /// Answers that a person must mend (credentials, address) are tried again at least this slowly.
@@ -76,7 +78,7 @@ impl Client {
         let fail = |reason: String| ClientError { name: destination.name.clone(), reason };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        let tenant = destination.tenant.iter().map(|tenant| ("X-Scope-OrgID", tenant.as_str()));
+        let tenant = destination.tenant.iter().map(|tenant| (TENANT, tenant.as_str()));
         let written = destination.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in written.chain(tenant) {
             let name: HeaderName = name.parse().map_err(|e| fail(format!("header `{name}`: {e}")))?;
@@ -133,7 +135,14 @@ impl Client {
     }
 
     async fn attempt(&self, batch: &Sealed) -> (Verdict, String) {
-        let request = self.http.post(&self.url).headers(self.headers.clone()).body(batch.body.clone());
+        let mut headers = self.headers.clone();
+        if let Some(tenant) = &batch.tenant
+            // What a stage took for a tenant was checked there.
+            && let Ok(tenant) = HeaderValue::from_str(tenant)
+        {
+            headers.insert(TENANT, tenant);
+        }
+        let request = self.http.post(&self.url).headers(headers).body(batch.body.clone());
         let mut answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => return (Verdict::Retry(None), chain(&error.without_url())),
