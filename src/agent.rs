@@ -120,7 +120,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
     // Everything is opened before anything runs: a start either succeeds whole or says why not.
     for destination in &config.loki {
         let checkpoint = Checkpoint::new(&config.state_directory, &destination.name);
-        let resume = starting_point(&checkpoint, config.journal.backfill)?;
+        let resume = starting_point(&checkpoint, &config.journal)?;
         let waker = Waker::new()?;
         let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &setup);
         let paths = &config.journal.paths;
@@ -203,7 +203,8 @@ fn lock_state(folder: &std::path::Path) -> Result<std::fs::File, AgentError> {
 
 /// Where reading begins. The first start is written down at once, so that a crash before the first
 /// acknowledgement does not move it.
-fn starting_point(checkpoint: &Checkpoint, backfill: Duration) -> Result<Resume, AgentError> {
+fn starting_point(checkpoint: &Checkpoint, journal: &config::Journal) -> Result<Resume, AgentError> {
+    let backfill = journal.backfill;
     let state = |e: CheckpointError| AgentError::State {
         folder: checkpoint.path().parent().unwrap_or(checkpoint.path()).into(),
         reason: e.to_string(),
@@ -227,7 +228,10 @@ fn starting_point(checkpoint: &Checkpoint, backfill: Duration) -> Result<Resume,
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let floor = u64::try_from(now.saturating_sub(backfill).as_micros()).unwrap_or(0);
-    let resume = Resume { floor, ..Resume::default() };
+    let resume = match journal.start_cursor {
+        Some(_) => Resume { after: journal.start_cursor, ..Resume::default() },
+        None => Resume { floor, ..Resume::default() },
+    };
     checkpoint.save(&resume).map_err(state)?;
     Ok(resume)
 }

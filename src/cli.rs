@@ -93,8 +93,25 @@ enum Form {
 enum Command {
     /// Validate the configuration; no network, no state
     Check,
+    /// Convert the configuration of another program
+    Convert {
+        #[command(subcommand)]
+        from: From,
+    },
     /// Print what Loki's configuration needs for the retention rules, as YAML
     Retention,
+}
+
+#[derive(Debug, Subcommand)]
+enum From {
+    /// Promtail's configuration; ours goes to standard output, notes to standard error
+    Promtail {
+        /// Promtail's configuration file
+        file: PathBuf,
+        /// Promtail's positions file, to go on where it stopped
+        #[arg(long, value_name = "FILE")]
+        positions: Option<PathBuf>,
+    },
 }
 
 /// Runs the program.
@@ -108,9 +125,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match cli.command {
+    match &cli.command {
         Some(Command::Check) if cli.dry_run => usage("--dry-run does not go with `check`"),
         Some(Command::Check) => check(&cli),
+        Some(Command::Convert { from: From::Promtail { file, positions } }) => {
+            convert_promtail(file, positions.as_deref())
+        }
         Some(Command::Retention) if cli.dry_run => usage("--dry-run does not go with `retention`"),
         Some(Command::Retention) => retention(&cli),
         None if cli.dry_run => dry_run(&cli),
@@ -150,6 +170,27 @@ fn run(cli: &Cli) -> ExitCode {
             }
             fail(&error)
         }
+    }
+}
+
+fn convert_promtail(file: &Path, positions: Option<&Path>) -> ExitCode {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|e| {
+            say(&format!("error: {} cannot be read: {e}", path.display()));
+            ExitCode::FAILURE
+        })
+    };
+    let texts = read(file).and_then(|source| Ok((source, positions.map(read).transpose()?)));
+    let (source, positions) = match texts {
+        Ok(texts) => texts,
+        Err(status) => return status,
+    };
+    match crate::convert::promtail(&source, &file.display().to_string(), positions.as_deref()) {
+        Ok(converted) => {
+            converted.notes.iter().for_each(|note| say(&format!("note: {note}")));
+            quiet_pipe(io::stdout().lock().write_all(converted.yaml.as_bytes()))
+        }
+        Err(diagnostics) => invalid(&diagnostics),
     }
 }
 

@@ -15,6 +15,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod convert;
 pub mod when;
 
 pub mod journal;

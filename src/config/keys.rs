@@ -29,6 +29,7 @@ pub const KEYS: &[Key] = &[
     key("journal", "section", ""),
     key("journal.paths", "list of paths", "[]"),
     key("journal.backfill", "duration", "7d"),
+    key("journal.start_cursor", "cursor", "null"),
     key("labels", "section", ""),
     key("labels.static", "map of strings", "{job: systemd-journal}"),
     key("labels.fields", "map of journal fields", FIELDS),

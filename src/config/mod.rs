@@ -28,7 +28,8 @@ pub(crate) use diagnostic::{Finding, quoted};
 pub use expand::Environment;
 pub use keys::{KEYS, Key};
 pub(crate) use names::Refusal;
-pub(crate) use node::Kind;
+pub(crate) use node::{Kind, Node};
+pub(crate) use read::document;
 pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
 pub use relabel::{Relabel, RelabelAction};
 
@@ -62,12 +63,14 @@ pub struct Journal {
     pub paths: Vec<PathBuf>,
     /// On the first start: how far back from now reading begins; zero begins at the end.
     pub backfill: Duration,
+    /// On the first start: the entry behind which reading begins, instead of `backfill`.
+    pub start_cursor: Option<crate::journal::Cursor>,
 }
 
 impl Default for Journal {
     fn default() -> Self {
         // Loki refuses what is older than a week unless told otherwise (`reject_old_samples_max_age`).
-        Self { paths: Vec::new(), backfill: Duration::from_secs(7 * 24 * 3600) }
+        Self { paths: Vec::new(), backfill: Duration::from_secs(7 * 24 * 3600), start_cursor: None }
     }
 }
 

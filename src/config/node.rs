@@ -43,6 +43,18 @@ pub(crate) enum Kind {
     Map(Vec<(Node, Node)>),
 }
 
+impl Node {
+    /// A text that stands nowhere.
+    pub(crate) fn text(text: &str) -> Node {
+        Node { span: 0..0, used: 0..0, kind: Kind::Str(text.to_owned()) }
+    }
+
+    /// A map that stands nowhere.
+    pub(crate) fn map(entries: Vec<(Node, Node)>) -> Node {
+        Node { span: 0..0, used: 0..0, kind: Kind::Map(entries) }
+    }
+}
+
 impl Kind {
     /// The kind in a message: "found a list".
     pub(crate) fn name(&self) -> &'static str {

@@ -136,6 +136,16 @@ impl Config {
     }
 }
 
+/// The tree of a YAML document of any program; `origin` names it in messages.
+///
+/// # Errors
+///
+/// It is no YAML, or larger than any configuration.
+pub(crate) fn document(source: &str, origin: &str) -> Result<node::Node, Diagnostics> {
+    node::document(source)
+        .map_err(|finding| Diagnostics::new(origin, source, secrets::in_text(source), vec![*finding]))
+}
+
 fn default_metadata() -> Vec<FieldRule> {
     vec![FieldRule::new("identifier", &["SYSLOG_IDENTIFIER"]), FieldRule::new("pid", &["_PID"])]
 }
@@ -207,6 +217,15 @@ fn journal(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journal> {
     });
     section.read("backfill", &mut journal.backfill, |value| {
         checker.duration(value, &(Duration::ZERO..=MAX_BACKFILL))
+    });
+    section.read("start_cursor", &mut journal.start_cursor, |value| {
+        let rule = |text: &str| match text.parse::<crate::journal::Cursor>() {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                Err(Refusal::new(error.to_string(), "expected a cursor as `journalctl --show-cursor` has it"))
+            }
+        };
+        checker.checked(value, "a cursor", rule)?.parse().ok().map(Some)
     });
     Some(journal)
 }

@@ -6,6 +6,7 @@ use super::check::{Checker, Value};
 use super::diagnostic::{Finding, Span, quoted};
 use super::names::Refusal;
 use super::node::Kind;
+use crate::logql::Selector;
 use crate::re2::Re2;
 
 impl Checker<'_> {
@@ -96,9 +97,21 @@ impl Checker<'_> {
         }
     }
 
-    /// stub
-    pub(crate) fn selector(&self, value: &Value<'_>) -> Option<crate::logql::Selector> {
-        crate::logql::Selector::parse(&self.raw(value, "x")?).ok()
+    /// A LogQL selector with line filters.
+    pub(crate) fn selector(&self, value: &Value<'_>) -> Option<Selector> {
+        let text = self.raw(value, "a LogQL selector in quotes")?;
+        match Selector::parse(&text) {
+            Ok(selector) => Some(selector),
+            Err(error) => {
+                let place = self.inside(value, &text, Some(error.span));
+                let finding = Finding::at(place, format!("`{}`: {}", value.path, error.message));
+                self.note(match error.expected {
+                    Some(expected) => finding.label(expected),
+                    None => finding.label("here"),
+                });
+                None
+            }
+        }
     }
 
     /// The place of a part of a text in the file; the whole scalar when it is spelled otherwise there

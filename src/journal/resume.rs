@@ -17,6 +17,8 @@ pub struct Resume {
     pub cursor: Option<Cursor>,
     /// Entries written before this are not wanted unless something else says so (realtime, microseconds).
     pub floor: u64,
+    /// Entries up to this one are not wanted unless something else says so.
+    pub after: Option<Cursor>,
     /// For each file that may grow, by file id: the entry read last in it.
     pub files: HashMap<Id128, Cursor>,
     /// For each counter of sequence numbers: the highest entry read.
@@ -48,7 +50,7 @@ impl Start {
         match self {
             Start::Oldest => Resume::default(),
             Start::Realtime(floor) => Resume { floor: *floor, ..Resume::default() },
-            Start::After(cursor) => Resume { cursor: Some(*cursor), ..Resume::default() },
+            Start::After(cursor) => Resume { after: Some(*cursor), ..Resume::default() },
             Start::Resume(resume) => resume.clone(),
         }
     }

@@ -81,7 +81,6 @@ pub struct Tail {
     /// Entries handed on of the current instant.
     recent: Vec<Cursor>,
     state: Resume,
-    start: Start,
     counts: Counts,
     cursor: Cursor,
     ordinal: u16,
@@ -111,7 +110,6 @@ impl Tail {
             limit_seqnum: u64::MAX,
             recent: Vec::new(),
             state: start.state(),
-            start,
             counts: Counts::default(),
             cursor: Cursor::default(),
             ordinal: 0,
@@ -202,6 +200,7 @@ impl Tail {
         let mut resume = Resume {
             cursor: self.state.cursor,
             floor: self.state.floor,
+            after: self.state.after,
             runtime: self.state.runtime,
             ..Resume::default()
         };
@@ -466,13 +465,10 @@ impl Tail {
         } else {
             None
         };
-        let (mut file, head, last) = match (known, &self.start) {
+        let (mut file, head, last) = match (known, self.state.after) {
             (Some(read), _) => position(file, |c| c.seqnum <= read.seqnum)?,
-            (None, Start::After(cursor)) if first => {
-                let cursor = *cursor;
-                position(file, |c| c.order(&cursor) != Ordering::Greater)?
-            }
-            (None, _) if first => position(file, |c| c.realtime < floor)?,
+            (None, Some(after)) if first => position(file, |c| c.order(&after) != Ordering::Greater)?,
+            (None, None) if first => position(file, |c| c.realtime < floor)?,
             (None, _) => position(file, |_| false)?,
         };
         let tag = self.new_tag();

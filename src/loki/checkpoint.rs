@@ -24,6 +24,8 @@ struct Written {
     version: u32,
     cursor: Option<String>,
     floor: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
     #[serde(default)]
     files: HashMap<String, String>,
     #[serde(default)]
@@ -101,6 +103,7 @@ impl Checkpoint {
         Ok(Some(Resume {
             cursor: written.cursor.map(cursor).transpose()?,
             floor: written.floor,
+            after: written.after.map(cursor).transpose()?,
             files: table(written.files)?,
             counters: table(written.counters)?,
             runtime: written.runtime.map(cursor).transpose()?,
@@ -120,6 +123,7 @@ impl Checkpoint {
             version: VERSION,
             cursor: resume.cursor.map(|c| c.to_string()),
             floor: resume.floor,
+            after: resume.after.map(|c| c.to_string()),
             files: table(&resume.files),
             counters: table(&resume.counters),
             runtime: resume.runtime.map(|c| c.to_string()),
@@ -167,6 +171,7 @@ mod tests {
         Resume {
             cursor: Some(cursor),
             floor: 5,
+            after: Some(cursor),
             files: HashMap::from([(Id128([1; 16]), cursor)]),
             counters: HashMap::from([(Id128([2; 16]), cursor)]),
             runtime: Some(cursor),
