@@ -17,10 +17,12 @@ use tokio::task::JoinSet;
 
 use crate::batch::{Batches, Sealed};
 use crate::config::{self, Config, Destination};
+use crate::http;
 use crate::journal::{Cursor, Keys, OpenError, Resume, Start, Tail, Waker};
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
 use crate::loki::push::{Client, ClientError, Outcome};
-use crate::pipeline::Pipeline;
+use crate::metrics::{Family, Kind, Registry};
+use crate::pipeline::{Counts, Pipeline};
 use crate::stages::Setup;
 
 /// Sealed batches between reader and pusher (count): one is on its way while the next is being filled.
@@ -58,6 +60,14 @@ pub enum AgentError {
     /// The system refused a thread, a signal handler or a descriptor.
     #[error("{0}")]
     System(#[from] std::io::Error),
+    /// The port for /metrics cannot be had.
+    #[error("cannot listen on {address} (http.listen): {reason}; choose another port, or `null` for none")]
+    Listen {
+        /// `http.listen`
+        address: std::net::SocketAddr,
+        /// The reason.
+        reason: std::io::Error,
+    },
     /// A reader ended that should not have.
     #[error("reading for loki `{name}` failed: {reason}")]
     Reader {
@@ -76,11 +86,96 @@ struct Message {
     resume: Resume,
 }
 
-/// What was done, for the log at the end.
-#[derive(Debug, Default)]
+/// What was done, for the log at the end and for /metrics.
+#[derive(Debug)]
 struct Totals {
     acknowledged: AtomicU64,
     refused: AtomicU64,
+    metrics: Metrics,
+}
+
+/// The agent's own metrics. Each has the destination as label.
+#[derive(Debug, Clone)]
+struct Metrics {
+    acknowledged: Arc<Family>,
+    refused: Arc<Family>,
+    dropped: Arc<Family>,
+    failed: Arc<Family>,
+    labels: Arc<Family>,
+    damaged: Arc<Family>,
+    streams: Arc<Family>,
+}
+
+impl Metrics {
+    fn new(registry: &Registry) -> Metrics {
+        let counter = |name: &str, help: &str| registry.family(name, help, Kind::Counter, None);
+        Metrics {
+            acknowledged: counter(
+                "journalship_entries_acknowledged_total",
+                "Entries in batches that Loki has acknowledged.",
+            ),
+            refused: counter(
+                "journalship_entries_refused_total",
+                "Entries in batches of which Loki refused a part for good.",
+            ),
+            dropped: counter(
+                "journalship_entries_dropped_total",
+                "Entries that the configuration keeps from being sent, by reason.",
+            ),
+            failed: counter(
+                "journalship_stage_failures_total",
+                "Entries that a stage could not work on; they were sent.",
+            ),
+            labels: counter(
+                "journalship_label_changes_total",
+                "What was done to labels so that Loki takes them, by kind.",
+            ),
+            damaged: counter(
+                "journalship_entries_damaged_total",
+                "Entries of the journal that could not be read.",
+            ),
+            streams: registry.family(
+                "journalship_streams",
+                "Streams that had entries lately.",
+                Kind::Gauge,
+                None,
+            ),
+        }
+    }
+
+    /// Publishes what a pipeline has counted.
+    fn publish(&self, destination: &str, counts: &Counts, damaged: u64, streams: usize) {
+        let labels = |name: &str, value: &str| {
+            vec![("destination".to_owned(), destination.to_owned()), (name.to_owned(), value.to_owned())]
+        };
+        let only = || vec![("destination".to_owned(), destination.to_owned())];
+        for (rule, count) in counts.relabelled.iter().enumerate().filter(|(_, count)| **count > 0) {
+            self.dropped.set(labels("reason", &format!("relabel_configs[{rule}]")), 0, *count as f64);
+        }
+        for (reason, count) in &counts.stages {
+            self.dropped.set(labels("reason", reason), 0, *count as f64);
+        }
+        for (rule, count) in counts.retention.iter().enumerate() {
+            let rule = match rule + 1 == counts.retention.len() {
+                true => "retention_default".to_owned(),
+                false => format!("retention_rule_{}", rule + 1),
+            };
+            for (what, n) in [("drop", count.dropped), ("sample", count.sampled), ("expired", count.expired)]
+            {
+                if n > 0 {
+                    self.dropped.set(labels("reason", &format!("{rule}_{what}")), 0, n as f64);
+                }
+            }
+        }
+        for (stage, count) in &counts.failed {
+            self.failed.set(labels("stage", stage), 0, *count as f64);
+        }
+        for (kind, count) in counts.labels.kinds().into_iter().filter(|(_, count)| *count > 0) {
+            self.labels.set(labels("kind", kind), 0, count as f64);
+        }
+        self.damaged.set(only(), 0, damaged as f64);
+        self.streams.set(only(), 0, streams as f64);
+    }
 }
 
 /// Tells all readers to stop, wherever they are.
@@ -112,7 +207,18 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
     let _lock = lock_state(&config.state_directory)?;
 
     let setup = Setup::default();
-    let totals = Arc::new(Totals::default());
+    let listener = match config.listen {
+        Some(address) => {
+            let bound = http::bind(address).await;
+            Some(bound.map_err(|reason| AgentError::Listen { address, reason })?)
+        }
+        None => None,
+    };
+    let totals = Arc::new(Totals {
+        acknowledged: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
+        metrics: Metrics::new(&setup.metrics),
+    });
     let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
     let mut readers = Vec::new();
     let mut pushers = JoinSet::new();
@@ -134,7 +240,8 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (destination, stop) = (destination.clone(), stop.flag.clone());
         let client = Client::new(&destination)?;
-        let reading = Reading { destination, tail, pipeline, batches, stop, sender };
+        let metrics = totals.metrics.clone();
+        let reading = Reading { destination, tail, pipeline, batches, stop, sender, metrics };
         starting.push((reading, receiver, checkpoint, resume, client));
     }
     for (reading, receiver, checkpoint, resume, client) in starting {
@@ -149,6 +256,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         readers.push((name, reading.start()?));
     }
 
+    let server = listener.map(|listener| tokio::spawn(http::serve(listener, setup.metrics.clone())));
     // A pusher ends only when its reader has: on the order to stop, or because reading failed.
     tokio::select! {
         _ = terminate.recv() => {}
@@ -167,6 +275,9 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         pushers.shutdown().await;
     }
     let result = join(readers);
+    if let Some(server) = server {
+        server.abort();
+    }
     log::info!(
         "stopped; {} entries acknowledged, {} in batches refused in part",
         totals.acknowledged.load(Relaxed),
@@ -244,6 +355,7 @@ struct Reading {
     batches: Batches,
     stop: Arc<AtomicBool>,
     sender: mpsc::Sender<Message>,
+    metrics: Metrics,
 }
 
 impl Reading {
@@ -278,6 +390,9 @@ impl Reading {
                 }
                 continue;
             }
+            if due.is_none() {
+                self.publish();
+            }
             let look = self.pipeline.holds().then(|| Instant::now() + HELD_EVERY);
             self.tail.wait(due.into_iter().chain(look).min())?;
         }
@@ -294,9 +409,17 @@ impl Reading {
     /// Hands the batches over; false when nobody takes them any more.
     fn send(&mut self) -> bool {
         self.pipeline.tick();
+        self.publish();
         let mut resume = self.tail.resume();
         resume.held = self.pipeline.held();
         self.sender.blocking_send(Message { batches: self.batches.seal(), resume }).is_ok()
+    }
+
+    /// Tells /metrics what was counted.
+    fn publish(&self) {
+        let damaged = self.tail.counts().damaged;
+        let streams = self.pipeline.streams();
+        self.metrics.publish(&self.destination.name, &self.pipeline.counts(), damaged, streams);
     }
 
     /// Reads nothing until then, unless the agent is to stop.
@@ -347,13 +470,18 @@ async fn push(
     let mut refused = Refused::default();
     while let Some(Message { batches, resume }) = receiver.recv().await {
         for batch in batches {
+            let labels = vec![("destination".to_owned(), name.clone())];
             match client.deliver(&batch).await {
-                Outcome::Acknowledged => totals.acknowledged.fetch_add(batch.entries, Relaxed),
+                Outcome::Acknowledged => {
+                    totals.metrics.acknowledged.add(labels, 0, batch.entries as f64);
+                    totals.acknowledged.fetch_add(batch.entries, Relaxed);
+                }
                 Outcome::Refused(words) => {
                     refused.tell(&name, &words, batch.entries);
-                    totals.refused.fetch_add(batch.entries, Relaxed)
+                    totals.metrics.refused.add(labels, 0, batch.entries as f64);
+                    totals.refused.fetch_add(batch.entries, Relaxed);
                 }
-            };
+            }
         }
         acknowledged.send_replace(resume);
     }

@@ -22,6 +22,7 @@ pub mod journal;
 
 pub mod entry;
 
+pub mod go_time;
 pub mod labels;
 pub mod line;
 pub mod logql;
@@ -38,5 +39,6 @@ pub mod loki;
 
 pub mod agent;
 pub mod dry_run;
+pub mod http;
 pub mod log;
 pub mod metrics;

@@ -218,6 +218,11 @@ impl Pipeline {
         }
     }
 
+    /// How many streams there are.
+    pub fn streams(&self) -> usize {
+        self.labeler.streams.active()
+    }
+
     /// The retention rules.
     pub fn retention(&self) -> Option<&Retention> {
         self.retention.as_ref()

@@ -100,8 +100,10 @@ fn nothing_written_is_the_builtin_configuration() {
     assert_eq!(
         builtin,
         Config {
-            journal: Journal { paths: vec![], backfill: Duration::from_secs(604_800) },
+            journal: Journal { paths: vec![], backfill: Duration::from_secs(604_800), start_cursor: None },
             labels: Labels {
+                relabel: Vec::new(),
+                max_streams: 5000,
                 fixed: vec![("job".into(), "systemd-journal".into())],
                 fields: vec![
                     rule("host", &["_HOSTNAME"]),
@@ -116,6 +118,7 @@ fn nothing_written_is_the_builtin_configuration() {
             structured_metadata: vec![rule("identifier", &["SYSLOG_IDENTIFIER"]), rule("pid", &["_PID"])],
             stages: Vec::new(),
             retention: None,
+            listen: Some("127.0.0.1:9194".parse().unwrap()),
             line: Line::Message,
             loki: vec![],
             log_level: log::LevelFilter::Info,
@@ -164,11 +167,15 @@ state_directory: /tmp/state
         Config {
             stages: Vec::new(),
             retention: None,
+            listen: Some("127.0.0.1:9194".parse().unwrap()),
             journal: Journal {
                 paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
                 backfill: Duration::from_secs(36 * 3600),
+                start_cursor: None,
             },
             labels: Labels {
+                relabel: Vec::new(),
+                max_streams: 5000,
                 fixed: vec![("env".into(), "prod".into()), ("job".into(), "journal".into())],
                 fields: vec![
                     FieldRule::new("app", &["CONTAINER_NAME", "SYSLOG_IDENTIFIER"]),

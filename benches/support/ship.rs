@@ -26,7 +26,7 @@ pub(crate) fn ship(binary: &Path, journal: &BenchJournal, more: &str) -> Result<
     fs::write(
         &config,
         format!(
-            "journal: {{paths: [{:?}], backfill: 10y}}\nloki: [{{name: sink, url: {:?}}}]\nstate_directory: {:?}\n{more}",
+            "journal: {{paths: [{:?}], backfill: 10y}}\nloki: [{{name: sink, url: {:?}}}]\nstate_directory: {:?}\nhttp: {{listen: null}}\n{more}",
             journal.folder,
             sink.url(),
             home.path().join("state"),

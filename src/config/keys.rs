@@ -111,6 +111,7 @@ pub const KEYS: &[Key] = &[
     key("stages[].pack.ingest_timestamp", "`true` or `false`", "true"),
     key("stages[].decolorize", "section", ""),
     key("stages[].metrics", "map of metrics", "required"),
+    key("stages[].metrics.*", "section", ""),
     key("stages[].metrics.*.type", "`Counter`, `Gauge` or `Histogram`", "required"),
     key("stages[].metrics.*.description", "string", "\"\""),
     key("stages[].metrics.*.source", "string", "the metric's name"),
@@ -143,6 +144,8 @@ pub const KEYS: &[Key] = &[
     key("loki[].backoff", "section", ""),
     key("loki[].backoff.min", "duration", "500ms"),
     key("loki[].backoff.max", "duration", "1m"),
+    key("http", "section", ""),
+    key("http.listen", "address and port", "127.0.0.1:9194"),
     key("log_level", "`off`, `error`, `warn`, `info`, `debug` or `trace`", "info"),
     key("state_directory", "path", "${STATE_DIRECTORY:-/var/lib/journal-ship}"),
 ];

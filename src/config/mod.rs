@@ -50,6 +50,8 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// Where entries go; empty only for a dry run.
     pub loki: Vec<Destination>,
+    /// Where `/metrics` is served; `None`: nowhere.
+    pub listen: Option<std::net::SocketAddr>,
     /// The agent's own log: most verbose level written.
     pub log_level: log::LevelFilter,
     /// Where checkpoints are kept.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::check::{Checker, Section, Value};
 use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::Environment;
 use super::{Config, Journal, Labels, Line, labels, loki, node, retention, secrets};
-use super::{FieldRule, names::Refusal};
+use super::{FieldRule, names::Refusal, node::Kind};
 
 /// Where the configuration is unless `--config` names another file.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/journal-ship/config.yaml";
@@ -24,6 +25,9 @@ const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/journal-ship";
 
 /// Longest backfill: the age of the oldest journal there can be, and a bound for date arithmetic.
 const MAX_BACKFILL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Where `/metrics` is served unless `http.listen` says otherwise: not from outside.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9194);
 
 const LOG_LEVELS: [(&str, LevelFilter); 6] = [
     ("off", LevelFilter::Off),
@@ -114,6 +118,7 @@ impl Config {
             stages: Vec::new(),
             retention: None,
             loki: Vec::new(),
+            listen: Some(DEFAULT_LISTEN),
             log_level: LevelFilter::Info,
             state_directory: default_state_directory(env),
         }
@@ -196,6 +201,7 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     section.read("stages", &mut config.stages, |value| crate::stages::read(checker, value));
     section.read("retention", &mut config.retention, |value| retention::retention(checker, value).map(Some));
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
+    section.read("http", &mut config.listen, |value| http(checker, value));
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| {
         checker.checked(value, PATH, absolute).map(PathBuf::from)
@@ -205,6 +211,30 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     labels::label_sets(checker, &config.labels, labels_place, &destinations);
     config.loki = destinations.into_iter().map(|(destination, _)| destination).collect();
     config
+}
+
+/// Reads `http`: an address with a port, or nothing at all.
+fn http(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<SocketAddr>> {
+    const ADDRESS: &str = "an address with a port, or `null`";
+    let section = Section::open(checker, value, "http")?;
+    let listen = section.get("listen")?;
+    if listen.node.kind == Kind::Null {
+        return Some(None);
+    }
+    let rule = |text: &str| match text.parse::<SocketAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            let refusal = Refusal::new(
+                format!("{} is no address with a port", quoted(text)),
+                "expected for instance `127.0.0.1:9194`, `[::1]:9194`, or `null` for none",
+            );
+            Err(match text.strip_prefix(':') {
+                Some(port) => refusal.help(format!("all addresses are `[::]:{port}`")),
+                None => refusal,
+            })
+        }
+    };
+    checker.checked(listen, ADDRESS, rule)?.parse().ok().map(Some)
 }
 
 fn journal(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journal> {

@@ -68,6 +68,14 @@ impl Checker<'_> {
         }
     }
 
+    /// The name of an extracted value.
+    pub(crate) fn source(&self, value: &Value<'_>) -> Option<String> {
+        self.checked(value, "the name of a value", |text| match text.is_empty() {
+            true => Err(Refusal::new("the name of a value is empty", "expected a name, or no such key")),
+            false => Ok(()),
+        })
+    }
+
     /// One text, or a list of texts.
     pub(crate) fn texts(&self, value: &Value<'_>, expected: &str) -> Option<Vec<String>> {
         match value.node.kind {

@@ -98,9 +98,10 @@ fn quoted(rest: &str, at: usize) -> Result<(String, usize), ParseError> {
             }
             '\n' if quote != '`' => break,
             '\\' if quote != '`' => {
-                let start = at + index;
                 let wrong = |len: usize| {
-                    ParseError::new(start..start + len, "an escape that Go does not know")
+                    let end = (index + len..).find(|end| *end >= rest.len() || rest.is_char_boundary(*end));
+                    let end = end.unwrap_or(rest.len()).min(rest.len());
+                    ParseError::new(at + index..at + end, "an escape that Go does not know")
                         .expected("`\\\\` for a backslash, or a text in backticks, which has no escapes")
                 };
                 let Some((_, escape)) = chars.next() else { break };

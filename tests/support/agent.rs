@@ -44,7 +44,7 @@ impl Agent {
         let config = format!(
             "journal: {{paths: [{:?}], backfill: 50y}}\nloki:\n  - url: {url}\n    \
              batch: {{max_wait: 50ms}}\n    backoff: {{min: 10ms, max: 200ms}}\n\
-             state_directory: {:?}\n{more}\n",
+             state_directory: {:?}\nhttp: {{listen: null}}\n{more}\n",
             journal,
             home.path().join("state")
         );
