@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use journal_ship::config::Config;
+use journal_ship::journal::{Keys, Start, Tail, Waker};
+use journal_ship::labels::{Changes, Labeler, Outcome};
 use serde_json::Value;
 
 use support::agent::output;
@@ -118,6 +121,64 @@ structured_metadata: {}
     for (got, want) in records.iter().zip(&expected) {
         assert_eq!((&got["labels"], &got["line"]), (&want[0], &want[1]));
     }
+}
+
+#[test]
+fn results_are_remembered_dropped_entries_too_and_counted_for_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().join("system.journal");
+    let entries: Vec<_> = (0..300u64)
+        .map(|n| {
+            ExportEntry::new(1_793_527_200_000_000 + n)
+                .field("KIND", (n % 3).to_string())
+                .message(n.to_string())
+        })
+        .collect();
+    or_skip!(build_journal(&journal, &entries, Format::default()));
+    let config = "
+labels:
+  fields: {}
+  relabel_configs:
+    - {source_labels: [__journal_none], regex: '.+', action: drop}
+    - {source_labels: [__journal_kind], regex: '2', action: drop}
+    - {source_labels: [__journal_kind], target_label: 'kind_$1'}
+";
+    let config = Config::parse(config, "f", &|_| None).unwrap();
+    let mut keys = Keys::default();
+    let mut labeler = Labeler::new(&config.labels, &[], None, &mut keys);
+    let mut tail = Tail::open(&[journal], keys, Start::Oldest, Waker::new().unwrap()).unwrap();
+    let (mut streams, mut sets) = (BTreeMap::new(), BTreeMap::new());
+    let mut n = 0;
+    while let Some(entry) = tail.next_entry() {
+        let set = match labeler.labels(&entry) {
+            Outcome::Kept(set) => Some(set.clone()),
+            Outcome::Dropped(rule) => {
+                assert_eq!((rule, n % 3), (1, 2));
+                None
+            }
+        };
+        match labeler.stream(&entry) {
+            Outcome::Kept(resolved) => {
+                let (stream, moved) = (resolved.stream.clone(), resolved.moved.len());
+                assert_eq!(
+                    (&*stream.labels, moved),
+                    (&*format!("{{job=\"systemd-journal\", kind_{0}=\"{0}\"}}", n % 3), 0)
+                );
+                let set = set.expect("the same outcome");
+                // By the labels themselves, as after stages, it is the same stream.
+                assert_eq!(labeler.streams.resolve(&set, 0).stream.id, stream.id);
+                // One set for all entries alike, not one each.
+                let first = sets.entry(n % 3).or_insert_with(|| set.clone());
+                assert!(std::sync::Arc::ptr_eq(first, &set));
+                assert_eq!(*streams.entry(n % 3).or_insert(stream.id), stream.id);
+            }
+            Outcome::Dropped(rule) => assert_eq!((rule, n % 3), (1, 2)),
+        }
+        n += 1;
+    }
+    assert_eq!((n, streams.len()), (300, 2));
+    assert_eq!(labeler.dropped(), [0, 200, 0], "each entry was asked for twice");
+    assert_eq!((*labeler.streams.totals(), labeler.streams.active()), (Changes::default(), 2));
 }
 
 #[test]
