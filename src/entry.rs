@@ -46,10 +46,15 @@ impl<'a> Entry<'a> {
     }
 
     /// The fields that the reader was asked for by a rule for names ([`crate::journal::Keys::add_matching`]):
-    /// identity, name and value.
-    #[inline]
-    pub fn matching(&self) -> impl Iterator<Item = (u64, &'a [u8], &'a [u8])> + use<'a> {
+    /// name and value.
+    pub fn matching(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.fields.matching()
+    }
+
+    /// What [`Entry::identity`] is for a key, for each of [`Entry::matching`].
+    #[inline]
+    pub fn matching_identities(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.fields.matching_identities()
     }
 
     /// Changes when identities begin to mean something else.

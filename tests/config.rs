@@ -114,6 +114,8 @@ fn nothing_written_is_the_builtin_configuration() {
                     ),
                     rule("unit", &["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT"]),
                 ],
+                relabel: vec![],
+                max_streams: 5000,
             },
             structured_metadata: vec![rule("identifier", &["SYSLOG_IDENTIFIER"]), rule("pid", &["_PID"])],
             stages: Vec::new(),
@@ -181,6 +183,7 @@ state_directory: /tmp/state
                     FieldRule::new("app", &["CONTAINER_NAME", "SYSLOG_IDENTIFIER"]),
                     FieldRule::new("unit", &["_SYSTEMD_UNIT"]),
                 ],
+                ..Labels::default()
             },
             structured_metadata: vec![],
             line: Line::Json,
@@ -325,20 +328,38 @@ fn defaults_written_out_change_nothing() {
         let quoted =
             if key.default.starts_with('$') { format!("'{}'", key.default) } else { key.default.into() };
         let source = nested(key.path, &quoted);
-        let expected =
-            if key.path.starts_with("loki[]") { &with_destination } else { &Config::builtin(&no_env) };
+        let rule = key.path.strip_prefix("labels.");
+        let rule = rule.filter(|path| path.contains("[].")).map(|path| {
+            parse(&format!("labels: {{relabel_configs: [{{{}}}]}}", siblings(path).trim_end_matches(", ")))
+        });
+        let expected = match &rule {
+            Some(config) => config,
+            None if key.path.starts_with("loki[]") => &with_destination,
+            None => &Config::builtin(&no_env),
+        };
         let config = Config::parse(&source, "f", &no_env).unwrap_or_else(|error| panic!("{source}\n{error}"));
         assert_eq!(&config, expected, "{source}");
     }
 }
 
+/// What must stand beside a key in an item of a list.
+fn siblings(path: &str) -> &'static str {
+    match path {
+        "loki[].url" => "",
+        "relabel_configs[].action" => "target_label: x, ",
+        _ if path.starts_with("loki[].") => "url: 'http://x', ",
+        _ if path.starts_with("relabel_configs[].") => "action: keep, ",
+        _ => "",
+    }
+}
+
 /// `loki[].batch.max_bytes`, `1` -> `{loki: [{url: 'http://x', batch: {max_bytes: 1}}]}`
 fn nested(path: &str, value: &str) -> String {
-    let url = if path.starts_with("loki[].") && path != "loki[].url" { "url: 'http://x', " } else { "" };
+    let siblings = siblings(path);
     match path.split_once('.') {
         Some((section, rest)) if section.ends_with("[]") => {
             let inner = nested(rest, value);
-            format!("{{{}: [{{{url}{}}}]}}", section.trim_end_matches("[]"), &inner[1..inner.len() - 1])
+            format!("{{{}: [{{{siblings}{}}}]}}", section.trim_end_matches("[]"), &inner[1..inner.len() - 1])
         }
         Some((section, rest)) => format!("{{{section}: {}}}", nested(rest, value)),
         None => format!("{{{path}: {value}}}"),
@@ -352,7 +373,7 @@ fn every_key_is_read() {
         let wrong =
             if key.default.starts_with('{') || matches!(key.kind, "section") { "x" } else { "{k: [[]]}" };
         let error = message(&nested(key.path, wrong));
-        let name = key.path.replace("loki[]", "loki[0]");
+        let name = key.path.replace("loki[]", "loki[0]").replace("relabel_configs[]", "relabel_configs[0]");
         assert!(error.contains(&format!("`{name}` cannot be")), "{}: {error}", key.path);
         assert!(error.ends_with("1 error in test.yaml\n"), "{}: {error}", key.path);
     }

@@ -58,8 +58,8 @@ pub type NameRule = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 #[derive(Clone)]
 struct Matching {
     rule: NameRule,
-    /// What the rule said. Senders choose the names, so this hash is keyed.
-    known: HashMap<Box<[u8]>, bool>,
+    /// What the rule said. Senders choose the names, so this hash is seeded, and of the better quality.
+    known: HashMap<Box<[u8]>, bool, foldhash::quality::RandomState>,
 }
 
 impl Matching {
@@ -119,7 +119,7 @@ impl Keys {
     /// Asks for every field whose name a rule accepts; it must always say the same of a name. There is one
     /// such rule, the last one set.
     pub fn add_matching(&mut self, rule: NameRule) {
-        self.matching = Some(Matching { rule, known: HashMap::new() });
+        self.matching = Some(Matching { rule, known: HashMap::default() });
     }
 
     /// Asks for no more than this many bytes of a value.
@@ -380,17 +380,22 @@ impl Fields {
         self.refs.iter().map(|field| self.split(field))
     }
 
-    /// The fields whose names the rule of [`Keys::add_matching`] accepts, as the entry has them: identity,
-    /// name and value. Names may repeat; they may have been asked for by name too.
+    /// The fields whose names the rule of [`Keys::add_matching`] accepts, as the entry has them: name and value.
+    /// Names may repeat; they may have been asked for by name too.
+    pub fn matching(&self) -> impl Iterator<Item = (&[u8], &[u8])> + use<'_> {
+        self.refs_matching().map(|field| self.split(field))
+    }
+
+    /// The identities of [`Fields::matching`].
     #[inline]
-    pub fn matching(&self) -> impl Iterator<Item = (u64, &[u8], &[u8])> + use<'_> {
-        let wanted = |field: &&FieldRef| {
-            field.key == MATCHING || self.matching.get(usize::from(field.key.0)).is_some_and(|wanted| *wanted)
-        };
-        self.refs.iter().filter(wanted).map(|field| {
-            let (name, value) = self.split(field);
-            (field.identity, name, value)
-        })
+    pub fn matching_identities(&self) -> impl Iterator<Item = u64> + use<'_> {
+        self.refs_matching().map(|field| field.identity)
+    }
+
+    #[inline]
+    fn refs_matching(&self) -> impl Iterator<Item = &FieldRef> + use<'_> {
+        let named = |key: Key| self.matching.get(usize::from(key.0)).copied().unwrap_or(false);
+        self.refs.iter().filter(move |field| field.key == MATCHING || named(field.key))
     }
 
     #[inline]
@@ -466,9 +471,9 @@ mod tests {
                 }
             }
             let matching: Vec<_> = fields.matching().collect();
-            let expected: [(u64, &[u8], &[u8]); 3] =
-                [(8, b"_UNIT", b"u"), (24, b"_PID", b"1"), (40, b"_PID", b"2")];
+            let expected: [(&[u8], &[u8]); 3] = [(b"_UNIT", b"u"), (b"_PID", b"1"), (b"_PID", b"2")];
             assert_eq!(matching, expected);
+            assert_eq!(fields.matching_identities().collect::<Vec<_>>(), [8, 24, 40]);
             assert_eq!((fields.value(unit), fields.value(host)), (Some(&b"u"[..]), Some(&b"h"[..])));
             assert_eq!(fields.iter().count(), 4);
         }

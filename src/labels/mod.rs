@@ -194,7 +194,7 @@ impl Labeler {
         self.scratch.clear();
         self.scratch.extend(self.keys.iter().map(|key| entry.identity(*key)));
         if self.maps {
-            self.scratch.extend(entry.matching().map(|(identity, ..)| identity));
+            self.scratch.extend(entry.matching_identities());
         }
         if let Some(memo) = self.by_identity.get(self.scratch.as_slice()) {
             return *memo;

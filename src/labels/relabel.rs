@@ -78,7 +78,7 @@ impl Relabeler {
             }
         }
         if self.maps {
-            for (_, name, value) in entry.matching() {
+            for (name, value) in entry.matching() {
                 labels.begin_field(&lossy(name), value);
             }
         }
