@@ -29,6 +29,8 @@ use crate::stages::Setup;
 const QUEUE: usize = 2;
 /// Longest time that pushing goes on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// When so many entries in a row are dropped, the checkpoint moves although there is nothing to send (count).
+const PASSED_BY_MAX: u64 = 50_000;
 /// While stages hold lines and the journal is quiet, whether their time is over is looked at this often.
 pub(crate) const HELD_EVERY: Duration = Duration::from_millis(500);
 /// What Loki refuses for good is logged at most this often.
@@ -241,7 +243,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         let (destination, stop) = (destination.clone(), stop.flag.clone());
         let client = Client::new(&destination)?;
         let metrics = totals.metrics.clone();
-        let reading = Reading { destination, tail, pipeline, batches, stop, sender, metrics };
+        let reading = Reading { destination, tail, pipeline, batches, stop, sender, metrics, unsaid: 0 };
         starting.push((reading, receiver, checkpoint, resume, client));
     }
     for (reading, receiver, checkpoint, resume, client) in starting {
@@ -356,6 +358,8 @@ struct Reading {
     stop: Arc<AtomicBool>,
     sender: mpsc::Sender<Message>,
     metrics: Metrics,
+    /// Entries read since the last message.
+    unsaid: u64,
 }
 
 impl Reading {
@@ -369,10 +373,12 @@ impl Reading {
         while !self.stop.load(Relaxed) {
             if let Some(entry) = self.tail.next_entry() {
                 self.pipeline.append(&entry, &mut self.batches);
+                self.unsaid += 1;
                 if let Some(until) = self.pipeline.pause() {
                     self.pause(until)?;
                 }
-                if self.batches.size() < max_bytes {
+                let passed_by = self.batches.is_empty() && self.unsaid >= PASSED_BY_MAX;
+                if self.batches.size() < max_bytes && !passed_by {
                     continue;
                 }
                 if !self.send() {
@@ -384,19 +390,18 @@ impl Reading {
             }
             self.pipeline.release(&mut self.batches);
             let due = self.batches.opened().map(|opened| opened + max_wait);
-            if due.is_some_and(|due| due <= Instant::now()) {
+            // What is dropped or held moves the place in the journal, too.
+            let passed_by = due.is_none() && self.unsaid > 0;
+            if passed_by || due.is_some_and(|due| due <= Instant::now()) {
                 if !self.send() {
                     return Ok(());
                 }
                 continue;
             }
-            if due.is_none() {
-                self.publish();
-            }
             let look = self.pipeline.holds().then(|| Instant::now() + HELD_EVERY);
             self.tail.wait(due.into_iter().chain(look).min())?;
         }
-        if !self.batches.is_empty() {
+        if self.unsaid > 0 || !self.batches.is_empty() {
             self.send();
         }
         let damaged = self.tail.counts().damaged;
@@ -410,6 +415,7 @@ impl Reading {
     fn send(&mut self) -> bool {
         self.pipeline.tick();
         self.publish();
+        self.unsaid = 0;
         let mut resume = self.tail.resume();
         resume.held = self.pipeline.held();
         self.sender.blocking_send(Message { batches: self.batches.seal(), resume }).is_ok()

@@ -102,8 +102,6 @@ fn nothing_written_is_the_builtin_configuration() {
         Config {
             journal: Journal { paths: vec![], backfill: Duration::from_secs(604_800), start_cursor: None },
             labels: Labels {
-                relabel: Vec::new(),
-                max_streams: 5000,
                 fixed: vec![("job".into(), "systemd-journal".into())],
                 fields: vec![
                     rule("host", &["_HOSTNAME"]),
