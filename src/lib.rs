@@ -21,6 +21,7 @@ pub mod journal;
 
 pub mod entry;
 
+pub(crate) mod jmespath;
 pub mod labels;
 pub mod line;
 pub mod re2;
