@@ -169,7 +169,7 @@ impl<'a> Checker<'a> {
     }
 
     /// A scalar with a unit, which may look like a number to YAML (`0`, `4096`).
-    fn measure<T: PartialOrd>(
+    pub(super) fn measure<T: PartialOrd>(
         &self,
         value: &Value<'_>,
         (kind, examples): (&str, &str),

@@ -10,7 +10,7 @@ mod expand;
 mod keys;
 mod labels;
 mod loki;
-mod names;
+pub(crate) mod names;
 mod node;
 mod read;
 mod scalars;

@@ -125,8 +125,7 @@ fn write_number(out: &mut String, number: f64) {
 
 /// A JSON string: `<`, `>`, `&` and the line separators of JavaScript escaped too, as Go does.
 pub(crate) fn write_text(out: &mut String, text: &str) {
-    let special =
-        |c: char| c < ' ' || matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
+    let special = |c: char| c < ' ' || matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
     out.push('"');
     let mut rest = text;
     while let Some(at) = rest.find(special) {

@@ -156,7 +156,10 @@ fn functions() {
         ("contains('abc', `1`)", "false"),
         ("starts_with('abc', 'ab') && ends_with('abc', 'bc')", "true"),
         ("people[*].type(age) | [0]", r#""number""#),
-        ("[type(a), type(no), type(nosuch), type(words), type('')]", r#"["object","boolean","null","array","string"]"#),
+        (
+            "[type(a), type(no), type(nosuch), type(words), type('')]",
+            r#"["object","boolean","null","array","string"]"#,
+        ),
         ("not_null(nosuch, \"null\", zero)", "0"),
         ("not_null(nosuch)", "null"),
         ("max(a.d)", "5"),

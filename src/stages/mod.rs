@@ -9,6 +9,9 @@
 
 mod config;
 mod item;
+mod source;
+#[cfg(test)]
+mod testing;
 
 pub mod decolorize;
 pub mod drop;
