@@ -83,7 +83,7 @@ pub(super) fn eval<'t>(node: &Node, value: &Json<'t>) -> Result<Json<'t>, EvalEr
 }
 
 /// What is neither null, false nor empty; numbers always hold.
-pub(super) fn holds(value: &Json<'_>) -> bool {
+fn holds(value: &Json<'_>) -> bool {
     match value {
         Json::Null => false,
         Json::Bool(value) => *value,

@@ -12,7 +12,7 @@ use crate::re2::Re2;
 const REASON: &str = "drop_stage";
 /// What stands between several values when they are looked at together.
 const SEPARATOR: &str = ";";
-/// No entry is older than systemd will ever be; and a bound for the arithmetic of times.
+/// Up to an age that no entry has, which also fits into nanoseconds.
 const OLDER_THAN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(100 * 365 * 24 * 3600);
 /// Any number of bytes.
 const LONGER_THAN: RangeInclusive<u64> = 0..=u64::MAX;
