@@ -23,6 +23,7 @@ pub mod journal;
 pub mod entry;
 
 pub mod go_time;
+pub(crate) mod jmespath;
 pub mod labels;
 pub mod line;
 pub mod logql;

@@ -173,7 +173,7 @@ impl<'a> Checker<'a> {
     }
 
     /// A scalar with a unit, which may look like a number to YAML (`0`, `4096`).
-    fn measure<T: PartialOrd>(
+    pub(super) fn measure<T: PartialOrd>(
         &self,
         value: &Value<'_>,
         (kind, examples): (&str, &str),
@@ -208,24 +208,6 @@ impl<'a> Checker<'a> {
     pub(crate) fn duration(&self, value: &Value<'_>, range: &RangeInclusive<Duration>) -> Option<Duration> {
         let kind = ("a duration", "`500ms`, `10s` or `1h30m`");
         self.measure(value, kind, range, units::parse_duration, |duration| units::format_duration(*duration))
-    }
-
-    /// A duration within bounds, as Go and Promtail write it: with fractions, too.
-    pub(crate) fn go_duration(
-        &self,
-        value: &Value<'_>,
-        range: &RangeInclusive<Duration>,
-    ) -> Option<Duration> {
-        let kind = ("a duration", "`500ms`, `10s` or `1h30m`");
-        self.measure(value, kind, range, units::parse_go_duration, |duration| {
-            units::format_duration(*duration)
-        })
-    }
-
-    /// A size in bytes within bounds, as Promtail writes it: all units are of 1024.
-    pub(crate) fn go_size(&self, value: &Value<'_>, range: &RangeInclusive<u64>) -> Option<u64> {
-        let kind = ("a size", "`64kb`, `1mb` or `1024`");
-        self.measure(value, kind, range, units::parse_go_size, |size| units::format_size(*size))
     }
 
     /// A size in bytes within bounds.

@@ -10,7 +10,7 @@ mod expand;
 mod keys;
 mod labels;
 mod loki;
-mod names;
+pub(crate) mod names;
 mod node;
 mod read;
 mod relabel;
@@ -32,6 +32,7 @@ pub(crate) use node::{Kind, Node};
 pub(crate) use read::document;
 pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
 pub use relabel::{Relabel, RelabelAction};
+pub(crate) use scalars::go_duration;
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -99,50 +99,6 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     Ok(Duration::from_millis(total_ms))
 }
 
-/// Reads a duration as Go's `time.ParseDuration` does, with fractions (`1.5h`), and days and weeks too, as
-/// [`parse_duration`] has them. Negative ones are refused.
-///
-/// # Errors
-///
-/// [`UnitError`], as [`parse_duration`].
-pub fn parse_go_duration(text: &str) -> Result<Duration, UnitError> {
-    const UNITS: [(&str, f64); 10] = [
-        ("ns", 1e-9),
-        ("us", 1e-6),
-        ("\u{b5}s", 1e-6),
-        ("\u{3bc}s", 1e-6),
-        ("ms", 1e-3),
-        ("s", 1.0),
-        ("m", 60.0),
-        ("h", 3600.0),
-        ("d", 86_400.0),
-        ("w", 604_800.0),
-    ];
-    if let Ok(duration) = parse_duration(text) {
-        return Ok(duration);
-    }
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
-    if rest.is_empty() {
-        return Err(UnitError::Empty);
-    }
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, after) = rest.split_at(end);
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        let bad = || UnitError::BadUnit { found: unit.to_owned(), units: "ns us ms s m h d w" };
-        let factor =
-            UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor).ok_or_else(bad)?;
-        seconds += number.parse::<f64>().map_err(|_| UnitError::Empty)? * factor;
-        rest = after;
-    }
-    match seconds <= MAX_DURATION_MS as f64 / 1e3 {
-        true => Ok(Duration::from_secs_f64(seconds)),
-        false => Err(UnitError::TooLarge),
-    }
-}
-
 /// Writes a duration so that [`parse_duration`] gives it back, in whole milliseconds. As Prometheus does,
 /// years and weeks stand only where they come out even: `8d`, not `1w1d`.
 pub fn format_duration(duration: Duration) -> String {
@@ -192,28 +148,6 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
             units: "KiB MiB GiB, KB MB GB and B",
         }),
     }
-}
-
-/// Reads a size as Promtail does (github.com/c2h5oh/datasize): units in any case, all of 1024.
-///
-/// # Errors
-///
-/// [`UnitError`], as [`parse_size`].
-pub fn parse_go_size(text: &str) -> Result<u64, UnitError> {
-    let (number, unit) =
-        text.trim().split_at(text.trim().find(|c: char| !c.is_ascii_digit()).unwrap_or(text.trim().len()));
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        _ => return Err(UnitError::BadUnit { found: unit.to_owned(), units: "b kb mb gb" }),
-    };
-    if number.is_empty() {
-        return Err(UnitError::Empty);
-    }
-    let number: u64 = number.parse().map_err(|_| UnitError::TooLarge)?;
-    number.checked_mul(1 << shift).ok_or(UnitError::TooLarge)
 }
 
 /// Writes a size so that [`parse_size`] gives it back, in the largest binary unit that comes out even.

@@ -377,7 +377,7 @@ fn variables(text: &str) -> String {
 
 /// A duration of Go's in Prometheus's spelling, which has no fractions and no sign.
 fn duration(go: &str) -> String {
-    match config::units::parse_go_duration(go) {
+    match config::go_duration(go) {
         Ok(duration) => config::units::format_duration(duration),
         // Left as it is: `check` says what is wrong with it.
         Err(_) => scalar(go),

@@ -6,7 +6,6 @@
 //! the load on Loki.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Context, Flow, Item, Setup, Stage};

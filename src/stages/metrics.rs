@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Context, Flow, Item, Setup, Stage, Value};
-use crate::config::units::parse_go_duration;
 use crate::config::{self, Checker, Finding, Section, quoted};
 use crate::metrics::{Family, Kind, SeriesLabels};
 
@@ -192,7 +191,7 @@ fn number(value: &Value) -> Option<f64> {
         Value::Number(number) => Some(*number),
         Value::Text(text) => match text.parse() {
             Ok(number) => Some(number),
-            Err(_) => parse_go_duration(text).ok().map(|duration| duration.as_secs_f64()),
+            Err(_) => config::go_duration(text).ok().map(|duration| duration.as_secs_f64()),
         },
     }
 }

@@ -10,6 +10,9 @@
 mod chain;
 mod config;
 mod item;
+mod source;
+#[cfg(test)]
+mod testing;
 
 pub mod decolorize;
 pub mod drop;
