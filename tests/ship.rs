@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -275,6 +277,29 @@ fn https_without_ca_certificates_says_what_is_missing_once() {
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(1), "{stderr}");
     assert_eq!(stderr.matches("ca-certificates").count(), 1, "{stderr}");
+}
+
+/// What Go's TLS server, and so Loki's, says to a client that speaks plain http: it is not about the entries.
+#[test]
+fn http_to_a_port_that_wants_https_loses_nothing() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let port = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        // As much as Go reads before it knows.
+        connection.read_exact(&mut [0; 5]).unwrap();
+        let answer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+        connection.write_all(answer.as_bytes()).unwrap();
+        connection.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = connection.read_to_end(&mut Vec::new());
+    });
+    let mut agent = Agent::new(&journal, &format!("http://{address}"), "");
+    agent.start();
+    wait_until("the answer is in the log", || agent.log().contains("to an HTTPS server"));
+    agent.stop();
+    port.join().unwrap();
+    assert!(agent.checkpoint()["cursor"].is_null(), "nothing was acknowledged:\n{}", agent.log());
 }
 
 fn agent_log_contains(agent: &Agent, part: &str) {
