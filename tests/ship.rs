@@ -279,6 +279,21 @@ fn https_without_ca_certificates_says_what_is_missing_once() {
     assert_eq!(stderr.matches("ca-certificates").count(), 1, "{stderr}");
 }
 
+#[test]
+fn a_gateway_that_asks_for_no_pause_is_not_hammered() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let loki = Loki::builder().ignore_age(true).start();
+    loki.answer_next(10, Answer::RetryAfter(429, "0".into()));
+    let mut agent = Agent::new(&journal, &loki.url(), "");
+    let config = std::fs::read_to_string(agent.config()).unwrap();
+    std::fs::write(agent.config(), config.replace("min: 10ms", "min: 100ms")).unwrap();
+    let begin = Instant::now();
+    agent.start();
+    wait_until("an entry arrives", || !loki.stored().is_empty());
+    assert!(begin.elapsed() >= Duration::from_secs(1), "ten pauses of 0.1 s took {:?}", begin.elapsed());
+    agent.stop();
+}
+
 /// What Go's TLS server, and so Loki's, says to a client that speaks plain http: it is not about the entries.
 #[test]
 fn http_to_a_port_that_wants_https_loses_nothing() {

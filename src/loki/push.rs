@@ -125,7 +125,9 @@ impl Client {
                     self.recovered();
                     return outcome;
                 }
-                Verdict::Retry(asked) => asked.unwrap_or_else(|| self.pauses.next()),
+                // `Retry-After: 0` is no leave to hammer.
+                Verdict::Retry(Some(asked)) => asked.max(self.pauses.limits.min),
+                Verdict::Retry(None) => self.pauses.next(),
                 Verdict::Hold => self.pauses.next().max(HOLD_MIN),
             };
             self.tell(&words, pause);
