@@ -280,6 +280,23 @@ fn https_without_ca_certificates_says_what_is_missing_once() {
 }
 
 #[test]
+fn a_loki_that_fails_now_and_then_does_not_fill_the_log() {
+    let journald = or_skip!(Journald::start());
+    let loki = Loki::builder().ignore_age(true).start();
+    let mut agent = Agent::new(&journald.dir(), &loki.url(), "");
+    agent.start();
+    for round in 0..5 {
+        loki.answer_next(1, Answer::Status(500, "now and then".into()));
+        send(&journald, 3, round);
+        wait_stored(&loki, journald.entries().len(), &agent);
+    }
+    agent.stop();
+    for words in ["does not take entries", "takes entries again"] {
+        assert_eq!(agent.log().matches(words).count(), 1, "{}", agent.log());
+    }
+}
+
+#[test]
 fn a_gateway_that_asks_for_no_pause_is_not_hammered() {
     let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
     let loki = Loki::builder().ignore_age(true).start();

@@ -15,7 +15,7 @@ use reqwest::redirect::Policy;
 use crate::batch::Sealed;
 use crate::config::{Backoff, Destination};
 
-/// While a failure lasts, the log mentions it this often.
+/// The log mentions failures at most this often.
 const REMIND: Duration = Duration::from_secs(60);
 /// Answers that a person must mend (credentials, address) are tried again at least this slowly.
 const HOLD_MIN: Duration = Duration::from_secs(10);
@@ -59,12 +59,14 @@ pub struct Client {
     headers: HeaderMap,
     pauses: Pauses,
     trouble: Option<Trouble>,
+    /// When a failure was mentioned last, this one or one before it.
+    told: Option<Instant>,
 }
 
 /// A failure that lasts.
 struct Trouble {
     since: Instant,
-    told: Instant,
+    told: bool,
     attempts: u64,
 }
 
@@ -113,6 +115,7 @@ impl Client {
             headers,
             pauses: Pauses::new(destination.backoff),
             trouble: None,
+            told: None,
         })
     }
 
@@ -157,14 +160,16 @@ impl Client {
         (verdict, format!("HTTP {status} {words}"))
     }
 
-    /// Mentions a failure when it begins, and then once a minute.
+    /// Mentions a failure when it begins, and then once a minute; one that begins within a minute of such
+    /// a mention waits for that minute to end. Else a Loki that fails every second time would have two
+    /// lines about each batch, and shipping those would make the next batch.
     fn tell(&mut self, words: &str, pause: Duration) {
         let now = Instant::now();
-        let first = self.trouble.is_none();
-        let trouble = self.trouble.get_or_insert(Trouble { since: now, told: now, attempts: 0 });
+        let trouble = self.trouble.get_or_insert(Trouble { since: now, told: false, attempts: 0 });
         trouble.attempts += 1;
-        if first || now.duration_since(trouble.told) >= REMIND {
-            trouble.told = now;
+        if self.told.is_none_or(|told| now.duration_since(told) >= REMIND) {
+            self.told = Some(now);
+            trouble.told = true;
             log::warn!(
                 "loki `{}` ({}) does not take entries: {words}; attempt {}, next in {:.1} s; nothing is lost while \
                  the journal keeps its files",
@@ -178,7 +183,7 @@ impl Client {
 
     fn recovered(&mut self) {
         self.pauses.reset();
-        if let Some(trouble) = self.trouble.take() {
+        if let Some(trouble) = self.trouble.take().filter(|trouble| trouble.told) {
             let lasted = trouble.since.elapsed().as_secs_f64();
             log::info!("loki `{}` takes entries again after {lasted:.1} s", self.name);
         }
