@@ -99,7 +99,10 @@ impl Stop {
 /// When it cannot start, or when reading fails for good; each says what to do.
 pub fn run(config: &Config) -> Result<(), AgentError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run_until_signal(config))
+    let result = runtime.block_on(run_until_signal(config));
+    // A look-up of a name cannot be called off, and may take much longer than a stop should.
+    runtime.shutdown_background();
+    result
 }
 
 async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
@@ -110,7 +113,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
     let totals = Arc::new(Totals::default());
     let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
     let mut readers = Vec::new();
-    let mut pushers = JoinSet::new();
+    let (mut pushers, mut savers) = (JoinSet::new(), JoinSet::new());
     let mut starting = Vec::new();
     // Everything is opened before anything runs: a start either succeeds whole or says why not.
     for destination in &config.loki {
@@ -133,7 +136,9 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
             destination.url,
             resume.cursor.map_or("from the start of the backfill".into(), |c| format!("after {c}"))
         );
-        pushers.spawn(push(client, receiver, checkpoint, name.clone(), totals.clone()));
+        let (acknowledged, latest) = watch::channel(Resume::default());
+        savers.spawn(save(checkpoint, latest));
+        pushers.spawn(push(client, receiver, acknowledged, name.clone(), totals.clone()));
         readers.push((name, read(destination, tail, pipeline, stop.flag.clone(), sender)?));
     }
 
@@ -154,6 +159,8 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         // Dropping the pushers closes the channels, and that ends readers that wait for room.
         pushers.shutdown().await;
     }
+    // Each ends with its pusher, once the last acknowledgement is on disk.
+    while savers.join_next().await.is_some() {}
     let result = join(readers);
     log::info!(
         "stopped; {} entries acknowledged, {} in batches refused in part",
@@ -272,12 +279,10 @@ fn read(
 async fn push(
     mut client: Client,
     mut receiver: mpsc::Receiver<Message>,
-    checkpoint: Checkpoint,
+    acknowledged: watch::Sender<Resume>,
     name: String,
     totals: Arc<Totals>,
 ) {
-    let (acknowledged, latest) = watch::channel(Resume::default());
-    let saver = tokio::spawn(save(checkpoint, latest));
     let mut refused = Refused::default();
     while let Some(Message { batch, resume }) = receiver.recv().await {
         match client.deliver(&batch).await {
@@ -289,8 +294,6 @@ async fn push(
         };
         acknowledged.send_replace(resume);
     }
-    drop(acknowledged);
-    let _ = saver.await;
 }
 
 /// Keeps the checkpoint file up with the acknowledgements. Those that come while one is being written
