@@ -46,6 +46,9 @@ pub enum AgentError {
         /// The reason.
         reason: String,
     },
+    /// A newer program has been here.
+    #[error("{0}")]
+    Newer(CheckpointError),
     /// Another agent uses the same state.
     #[error("another journal-ship runs with the state in {0}; each needs a state_directory of its own")]
     Locked(PathBuf),
@@ -211,6 +214,8 @@ fn starting_point(checkpoint: &Checkpoint, backfill: Duration) -> Result<Resume,
         }
         Ok(None) => {}
         Err(error @ CheckpointError::Io { .. }) => return Err(state(error)),
+        // Beginning anew would send much again, or skip what was not sent yet; nothing is broken.
+        Err(error @ CheckpointError::Newer { .. }) => return Err(AgentError::Newer(error)),
         Err(error @ CheckpointError::Damaged { .. }) => {
             let aside = checkpoint.set_aside().map_err(state)?;
             log::error!(

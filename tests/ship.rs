@@ -297,6 +297,20 @@ fn a_loki_that_fails_now_and_then_does_not_fill_the_log() {
 }
 
 #[test]
+fn the_checkpoint_of_a_newer_version_is_left_alone() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let agent = Agent::new(&journal, "http://127.0.0.1:1", "");
+    let file = agent.home.path().join("state/main.json");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "{\"version\": 2}").unwrap();
+    let out = support::agent::output(&["--config".as_ref(), agent.config().as_os_str()]);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("main.json has version 2"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"version\": 2}");
+}
+
+#[test]
 fn a_gateway_that_asks_for_no_pause_is_not_hammered() {
     let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
     let loki = Loki::builder().ignore_age(true).start();
