@@ -166,7 +166,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
     while savers.join_next().await.is_some() {}
     let result = join(readers);
     log::info!(
-        "stopped; {} entries acknowledged, {} in batches refused in part",
+        "stopped; {} entries acknowledged, {} in batches with refused ones",
         totals.acknowledged.load(Relaxed),
         totals.refused.load(Relaxed)
     );
@@ -337,7 +337,8 @@ impl Refused {
         self.entries += entries;
         if self.told.is_none_or(|told| told.elapsed() >= REFUSED_EVERY) {
             log::error!(
-                "loki `{name}` refused a part of {} batches ({} entries, the valid ones of them are stored): {words}",
+                "loki `{name}` refused entries for good in {} batches of {} entries together; the others of a batch are \
+                 stored, unless Loki refused it whole (as with 413): {words}",
                 self.batches,
                 self.entries
             );
