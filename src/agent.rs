@@ -53,6 +53,9 @@ pub enum AgentError {
         /// The reason.
         reason: String,
     },
+    /// A newer program has been here.
+    #[error("{0}")]
+    Newer(CheckpointError),
     /// Another agent uses the same state.
     #[error("another journal-ship runs with the state in {0}; each needs a state_directory of its own")]
     Locked(PathBuf),
@@ -200,7 +203,10 @@ impl Stop {
 /// When it cannot start, or when reading fails for good; each says what to do.
 pub fn run(config: &Config) -> Result<(), AgentError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run_until_signal(config))
+    let result = runtime.block_on(run_until_signal(config));
+    // A look-up of a name cannot be called off, and may take much longer than a stop should.
+    runtime.shutdown_background();
+    result
 }
 
 async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
@@ -223,7 +229,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
     });
     let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
     let mut readers = Vec::new();
-    let mut pushers = JoinSet::new();
+    let (mut pushers, mut savers) = (JoinSet::new(), JoinSet::new());
     let mut starting = Vec::new();
     // Everything is opened before anything runs: a start either succeeds whole or says why not.
     for destination in &config.loki {
@@ -254,7 +260,9 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
             destination.url,
             resume.cursor.map_or("from the start of the backfill".into(), |c| format!("after {c}"))
         );
-        pushers.spawn(push(client, receiver, checkpoint, name.clone(), totals.clone()));
+        let (acknowledged, latest) = watch::channel(Resume::default());
+        savers.spawn(save(checkpoint, latest));
+        pushers.spawn(push(client, receiver, acknowledged, name.clone(), totals.clone()));
         readers.push((name, reading.start()?));
     }
 
@@ -276,12 +284,14 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         // Dropping the pushers closes the channels, and that ends readers that wait for room.
         pushers.shutdown().await;
     }
+    // Each ends with its pusher, once the last acknowledgement is on disk.
+    while savers.join_next().await.is_some() {}
     let result = join(readers);
     if let Some(server) = server {
         server.abort();
     }
     log::info!(
-        "stopped; {} entries acknowledged, {} in batches refused in part",
+        "stopped; {} entries acknowledged, {} in batches with refused ones",
         totals.acknowledged.load(Relaxed),
         totals.refused.load(Relaxed)
     );
@@ -330,6 +340,8 @@ fn starting_point(checkpoint: &Checkpoint, journal: &config::Journal) -> Result<
         }
         Ok(None) => {}
         Err(error @ CheckpointError::Io { .. }) => return Err(state(error)),
+        // Beginning anew would send much again, or skip what was not sent yet; nothing is broken.
+        Err(error @ CheckpointError::Newer { .. }) => return Err(AgentError::Newer(error)),
         Err(error @ CheckpointError::Damaged { .. }) => {
             let aside = checkpoint.set_aside().map_err(state)?;
             log::error!(
@@ -467,12 +479,10 @@ fn take_held(
 async fn push(
     mut client: Client,
     mut receiver: mpsc::Receiver<Message>,
-    checkpoint: Checkpoint,
+    acknowledged: watch::Sender<Resume>,
     name: String,
     totals: Arc<Totals>,
 ) {
-    let (acknowledged, latest) = watch::channel(Resume::default());
-    let saver = tokio::spawn(save(checkpoint, latest));
     let mut refused = Refused::default();
     while let Some(Message { batches, resume }) = receiver.recv().await {
         for batch in batches {
@@ -491,8 +501,6 @@ async fn push(
         }
         acknowledged.send_replace(resume);
     }
-    drop(acknowledged);
-    let _ = saver.await;
 }
 
 /// Keeps the checkpoint file up with the acknowledgements. Those that come while one is being written
@@ -531,7 +539,8 @@ impl Refused {
         self.entries += entries;
         if self.told.is_none_or(|told| told.elapsed() >= REFUSED_EVERY) {
             log::error!(
-                "loki `{name}` refused a part of {} batches ({} entries, the valid ones of them are stored): {words}",
+                "loki `{name}` refused entries for good in {} batches of {} entries together; the others of a batch are \
+                 stored, unless Loki refused it whole (as with 413): {words}",
                 self.batches,
                 self.entries
             );

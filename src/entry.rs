@@ -29,7 +29,7 @@ impl<'a> Entry<'a> {
     /// are the entry's ordinal among those that stand with it in its file, so they are the same whenever
     /// and from wherever the file is read. Loki folds entries equal in time and line; these never are.
     pub fn timestamp_ns(&self) -> u64 {
-        self.cursor.realtime.saturating_mul(NANOS) + u64::from(self.ordinal)
+        self.cursor.realtime.saturating_mul(NANOS).saturating_add(u64::from(self.ordinal))
     }
 
     /// The value of the first field of that name.

@@ -321,6 +321,18 @@ fn exit_statuses_and_words_are_as_documented() {
 }
 
 #[test]
+fn times_beyond_what_nanoseconds_can_tell_are_the_last_that_they_can() {
+    let dir = tempfile::tempdir().unwrap();
+    // The latest time that journald takes.
+    let entry = |text: &str| ExportEntry::new((1 << 55) - 1).message(text);
+    let entries = [entry("a"), entry("b")];
+    or_skip!(build_journal(&dir.path().join("a.journal"), &entries, Format::default()));
+    for record in records(dir.path(), &[]) {
+        assert_eq!(record["timestamp"], "2554-07-21T23:34:33.709551615Z");
+    }
+}
+
+#[test]
 fn lines_longer_than_loki_takes_are_cut_with_a_mark() {
     let dir = tempfile::tempdir().unwrap();
     let long = "é".repeat(200_000);

@@ -249,6 +249,16 @@ fn anchors_and_merge_keys_save_typing() {
 }
 
 #[test]
+fn a_long_map_may_be_repeated_by_aliases() {
+    let map: Vec<String> = (0..8).map(|n| format!("label{n}: {}", "v".repeat(60))).collect();
+    let mut source = format!("loki:\n  - {{url: http://a, labels: &l {{{}}}}}\n", map.join(", "));
+    for n in 0..20 {
+        source.push_str(&format!("  - {{name: n{n}, url: http://a, labels: *l}}\n"));
+    }
+    assert_eq!(parse(&format!("labels: {{static: {{}}, fields: {{}}}}\n{source}")).loki.len(), 21);
+}
+
+#[test]
 fn running_needs_a_destination_and_a_dry_run_does_not() {
     let error = Config::builtin(&no_env).require_destinations("/etc/x.yaml").unwrap_err().to_string();
     assert!(error.contains("/etc/x.yaml") && error.contains("- url: http://loki:3100"), "{error}");
@@ -285,6 +295,7 @@ fn limits_end_bombs_quickly() {
         let item = format!("*a{}", level - 1);
         laughs.push_str(&format!("a{level}: &a{level} [{}]\n", [item.as_str(); 9].join(", ")));
     }
+    assert!(message(&laughs).contains("has too many values"), "{}", message(&laughs));
     let list = |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<String>();
     for bomb in [
         "[".repeat(100_000),

@@ -109,14 +109,6 @@ impl Checker<'_> {
         })
     }
 
-    /// One text, or a list of texts.
-    pub(crate) fn texts(&self, value: &Value<'_>, expected: &str) -> Option<Vec<String>> {
-        match value.node.kind {
-            Kind::Seq(_) => self.each(value, expected, |item| self.text(item, "a string")),
-            _ => self.text(value, expected).map(|text| vec![text]),
-        }
-    }
-
     /// A duration within bounds, as Go writes it (`1.5h`, `100ms`) or Prometheus (`7d`); never negative.
     pub(crate) fn go_duration(
         &self,

@@ -55,6 +55,23 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A newer program wrote it.
+    #[error(
+        "{path} has version {version}, and this journal-ship reads {VERSION}: install the newer one again, or \
+         move the file away to begin anew (journal.backfill)"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+}
+
+/// What every version has in common.
+#[derive(Deserialize)]
+struct AnyVersion {
+    version: u32,
 }
 
 /// The checkpoint file of one destination.
@@ -86,13 +103,14 @@ impl Checkpoint {
             }
             _ => fs::read(&self.path).map_err(|e| self.io(e))?,
         };
-        let written: Written = serde_json::from_slice(&text).map_err(|e| self.damaged(e))?;
-        if written.version != VERSION {
-            return Err(self.damaged(format!(
-                "it has version {}, this program reads version {VERSION}",
-                written.version
-            )));
+        let AnyVersion { version } = serde_json::from_slice(&text).map_err(|e| self.damaged(e))?;
+        if version > VERSION {
+            return Err(CheckpointError::Newer { path: self.path.clone(), version });
         }
+        if version < VERSION {
+            return Err(self.damaged(format!("there is no version {version}")));
+        }
+        let written: Written = serde_json::from_slice(&text).map_err(|e| self.damaged(e))?;
         let cursor = |text: String| text.parse::<Cursor>().map_err(|e| self.damaged(e));
         let table = |table: HashMap<String, String>| {
             table
@@ -197,7 +215,8 @@ mod tests {
         let checkpoint = Checkpoint::new(dir.path(), "main");
         for (text, part) in [
             ("", "EOF"),
-            ("{\"version\":2,\"cursor\":null,\"floor\":0}", "version 2"),
+            ("{\"version\":0,\"cursor\":null,\"floor\":0}", "no version 0"),
+            ("{\"version\":2,\"places\":[]}", "install the newer one again"),
             ("{\"version\":1,\"cursor\":\"s=1\",\"floor\":0}", "not a journal cursor"),
             ("{\"version\":1,\"cursor\":null,\"floor\":0,\"files\":{\"x\":\"y\"}}", "`x` is not an id"),
             ("cursor-systemd: s=1", "expected value"),

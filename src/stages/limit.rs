@@ -147,7 +147,7 @@ impl Stage for Limit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{item, one_stage, refusal};
+    use super::super::testing::{item, one_stage, refusal};
     use super::*;
 
     /// How many of the entries at these times (milliseconds) pass.

@@ -248,7 +248,7 @@ impl Stage for Metrics {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{item, refusal};
+    use super::super::testing::{item, refusal};
     use super::*;
 
     /// What the metrics written say after these values of `v`.

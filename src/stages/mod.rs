@@ -111,39 +111,3 @@ pub struct Setup {
     /// Where the stage `metrics` registers what it measures.
     pub metrics: Arc<crate::metrics::Registry>,
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-    use crate::labels::LabelSet;
-
-    fn parse(stage: &str) -> Result<Config, String> {
-        let stage = stage.replace('\n', "\n    ");
-        Config::parse(&format!("stages:\n  - {stage}\n"), "test", &|_| None).map_err(|e| e.to_string())
-    }
-
-    /// The one stage written as YAML, running.
-    pub(super) fn one_stage(stage: &str) -> Box<dyn Stage> {
-        let config = parse(stage).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(config.stages.len(), 1);
-        config.stages[0].build(&Setup::default())
-    }
-
-    /// What is said of a stage that is refused.
-    pub(super) fn refusal(stage: &str) -> String {
-        parse(stage).expect_err(stage)
-    }
-
-    /// An item with a line and labels, as it comes to the first stage.
-    pub(super) fn item(line: &str, labels: &[(&str, &str)]) -> Item {
-        let mut set = LabelSet::default();
-        for (name, value) in labels {
-            set.insert(name, value.as_bytes());
-        }
-        let mut item = Item { line: line.to_owned(), labels: Arc::new(set), ..Item::default() };
-        let labels = item.labels.clone();
-        item.extracted.restart(&labels);
-        item
-    }
-}

@@ -163,7 +163,7 @@ impl Stage for Multiline {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{item, one_stage, refusal};
+    use super::super::testing::{item, one_stage, refusal};
     use super::*;
 
     /// Runs lines `(unit, milliseconds, text)` and returns what comes out, with its time, then what is held at the

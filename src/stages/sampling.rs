@@ -43,7 +43,7 @@ impl Stage for Config {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{one_stage, refusal};
+    use super::super::testing::{one_stage, refusal};
     use super::*;
     use crate::journal::Cursor;
 

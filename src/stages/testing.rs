@@ -72,3 +72,15 @@ pub(super) fn refused(rows: &[(&str, &[&str])]) {
         }
     }
 }
+
+/// One stage, running.
+#[track_caller]
+pub(super) fn one_stage(stage: &str) -> Box<dyn Stage> {
+    build(&format!("[{{{stage}}}]")).remove(0)
+}
+
+/// What is said of a stage that is refused.
+#[track_caller]
+pub(super) fn refusal(stage: &str) -> String {
+    parse(&format!("[{{{stage}}}]")).expect_err(stage)
+}

@@ -191,7 +191,7 @@ impl Stage for Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{item, one_stage, refusal};
+    use super::super::testing::{item, one_stage, refusal};
     use super::*;
 
     const NEAR: i64 = 1_795_244_400_000_000_000; // 2026-11-21T07:00:00Z
