@@ -306,8 +306,8 @@ impl Tail {
         }
     }
 
-    /// Opens the current source if it was closed, at its head; false when that failed and the source
-    /// is gone.
+    /// Opens the current source if it was closed, at its head; false when its head is another one now, or
+    /// none.
     fn open_current(&mut self, head: &Cursor) -> bool {
         let Some(source) = self.current.and_then(|index| self.sources.get_mut(index)) else { return false };
         if source.file.is_some() {
@@ -315,14 +315,16 @@ impl Tail {
         }
         let result = open_at(&source.path, source.id, |c| c.seqnum < head.seqnum);
         match result {
-            Ok((file, found, _)) if found.is_some() => {
+            Ok((file, Some(found), _)) => {
                 source.file = Some(file);
-                source.head = found;
+                source.head = Some(found);
                 let (index, tag) = (self.current, self.new_tag());
                 if let Some(source) = index.and_then(|index| self.sources.get_mut(index)) {
                     source.tag = tag;
                 }
-                true
+                // Where the entry that was seen cannot be read any more, another one is the head now, and
+                // its turn may be later.
+                found == *head
             }
             other => {
                 let why = other.err().map_or("its entries are gone".into(), |fault| fault.to_string());

@@ -1,0 +1,90 @@
+//! The reader at the edges: copies of files, counters that files share, damage in awkward places, folders
+//! that go and come.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
+
+mod support;
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use journal_ship::journal::{Cursor, Keys, Start, Tail, Waker};
+
+use support::fixtures::{ExportEntry, Format, build_journal, journalctl_export, recorded};
+use support::or_skip;
+
+/// An entry's cursor and its fields, sorted.
+type Read = (Cursor, Vec<(Vec<u8>, Vec<u8>)>);
+
+fn open(paths: &[PathBuf], start: Start) -> Tail {
+    let mut keys = Keys::default();
+    keys.add_all();
+    Tail::open(paths, keys, start, Waker::new().unwrap()).unwrap()
+}
+
+fn next(tail: &mut Tail) -> Option<Read> {
+    let entry = tail.next_entry()?;
+    let mut fields: Vec<_> = entry.fields().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+    fields.sort();
+    Some((*entry.cursor(), fields))
+}
+
+fn drain(tail: &mut Tail) -> Vec<Read> {
+    std::iter::from_fn(|| next(tail)).collect()
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+/// Where the ENTRY objects of a sound file are, in order.
+fn entries_of(bytes: &[u8]) -> Vec<usize> {
+    let (mut at, tail, mut found) = (number(bytes, 88), number(bytes, 136), Vec::new());
+    while at <= tail {
+        if bytes[at as usize] == 3 {
+            found.push(at as usize);
+        }
+        at += number(bytes, at as usize + 8).next_multiple_of(8);
+    }
+    found
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Gives a file another counter and its entries these numbers.
+fn renumber(path: &Path, counter: u8, numbers: impl IntoIterator<Item = u64>) {
+    change(path, |bytes| {
+        bytes[72..88].fill(counter);
+        for (entry, number) in entries_of(bytes).into_iter().zip(numbers) {
+            bytes[entry + 16..entry + 24].copy_from_slice(&number.to_le_bytes());
+        }
+    });
+}
+
+fn plain(range: impl IntoIterator<Item = u64>) -> Vec<ExportEntry> {
+    let entry = |n: u64| ExportEntry::new(1_700_000_000_000_000 + n * 1000).message(format!("message {n}"));
+    range.into_iter().map(entry).collect()
+}
+
+#[test]
+fn a_file_damaged_while_it_waits_for_its_turn_gives_no_mixed_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a@1.journal"), dir.path().join("b@1.journal"));
+    or_skip!(build_journal(&a, &plain(0..10), Format::default()));
+    or_skip!(build_journal(&b, &plain(10..20), Format::default()));
+    let whole = drain(&mut open(&[dir.path().into()], Start::Oldest));
+    let mut tail = open(&[dir.path().into()], Start::Oldest);
+    assert_eq!(next(&mut tail).as_ref(), whole.first());
+    change(&b, |bytes| {
+        let first = entries_of(bytes)[0];
+        bytes[first] = 1;
+    });
+    let rest = drain(&mut tail);
+    assert_eq!(rest[9..], whole[11..]);
+    assert_eq!(tail.counts().damaged, 1);
+}
