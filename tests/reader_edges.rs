@@ -88,3 +88,28 @@ fn a_file_damaged_while_it_waits_for_its_turn_gives_no_mixed_entries() {
     assert_eq!(rest[9..], whole[11..]);
     assert_eq!(tail.counts().damaged, 1);
 }
+
+#[test]
+fn damage_in_the_middle_of_a_file_sends_nothing_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.journal");
+    or_skip!(build_journal(&path, &plain(0..64), Format::default()));
+    let whole = drain(&mut open(std::slice::from_ref(&path), Start::Oldest));
+    let mut tail = open(std::slice::from_ref(&path), Start::Oldest);
+    for _ in 0..50 {
+        next(&mut tail).unwrap();
+    }
+    let resume = tail.resume();
+    // Where a bisection of 64 entries looks.
+    change(&path, |bytes| {
+        let entries = entries_of(bytes);
+        for index in [32, 33, 34, 48] {
+            bytes[entries[index]] = 1;
+        }
+    });
+    assert_eq!(drain(&mut open(std::slice::from_ref(&path), Start::Resume(resume))), whole[50..]);
+    let after = Start::After(whole[49].0);
+    assert_eq!(drain(&mut open(std::slice::from_ref(&path), after)), whole[50..]);
+    let since = Start::Realtime(whole[50].0.realtime);
+    assert_eq!(drain(&mut open(&[path], since)), whole[50..]);
+}
