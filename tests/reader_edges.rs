@@ -113,3 +113,23 @@ fn damage_in_the_middle_of_a_file_sends_nothing_again_after_a_restart() {
     let since = Start::Realtime(whole[50].0.realtime);
     assert_eq!(drain(&mut open(&[path], since)), whole[50..]);
 }
+
+#[test]
+fn impossible_counts_in_headers_are_counted_without_overflow() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a@1.journal", "b@1.journal"] {
+        let recorded = recorded("archived.journal", dir.path());
+        let path = dir.path().join(name);
+        fs::rename(recorded.path, &path).unwrap();
+        change(&path, |bytes| {
+            bytes[152..160].fill(0xff);
+            if name.starts_with('b') {
+                bytes[24] ^= 1;
+                bytes[72] ^= 1;
+            }
+        });
+    }
+    let mut tail = open(&[dir.path().into()], Start::Oldest);
+    drain(&mut tail);
+    assert!(tail.counts().damaged < 1 << 40, "{:?}", tail.counts());
+}
