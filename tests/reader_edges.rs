@@ -115,6 +115,42 @@ fn damage_in_the_middle_of_a_file_sends_nothing_again_after_a_restart() {
 }
 
 #[test]
+fn an_older_copy_of_a_file_beside_it_sends_nothing_again_after_a_restart() {
+    for name in ["0-old.journal", "z-old.journal"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.journal");
+        or_skip!(build_journal(&path, &plain(0..10), Format::default()));
+        fs::copy(&path, dir.path().join(name)).unwrap();
+        or_skip!(build_journal(&path, &plain(10..20), Format::default()));
+        let ids: Vec<_> =
+            ["m.journal", name].map(|n| fs::read(dir.path().join(n)).unwrap()[24..40].to_vec()).into();
+        if ids[0] != ids[1] {
+            change(&dir.path().join(name), |bytes| bytes[24..40].copy_from_slice(&ids[0]));
+        }
+        let mut tail = open(&[dir.path().into()], Start::Oldest);
+        assert_eq!(drain(&mut tail).len(), 20);
+        let again = drain(&mut open(&[dir.path().into()], Start::Resume(tail.resume())));
+        assert_eq!(again, [], "{name}");
+    }
+}
+
+#[test]
+fn an_entry_that_becomes_visible_late_sends_nothing_again_after_a_restart() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (system, user) = (dir.path().join("system@1.journal"), elsewhere.path().join("user.journal"));
+    or_skip!(build_journal(&system, &plain([1, 3]), Format::default()));
+    or_skip!(build_journal(&user, &plain([2]), Format::default()));
+    renumber(&system, 7, [1, 3]);
+    renumber(&user, 7, [2]);
+    let mut tail = open(&[dir.path().into()], Start::Oldest);
+    assert_eq!(drain(&mut tail).len(), 2);
+    fs::copy(&user, dir.path().join("user.journal")).unwrap();
+    tail.poll().unwrap();
+    assert_eq!(drain(&mut tail).len(), 1);
+    assert_eq!(drain(&mut open(&[dir.path().into()], Start::Resume(tail.resume()))), []);
+}
+
+#[test]
 fn impossible_counts_in_headers_are_counted_without_overflow() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a@1.journal", "b@1.journal"] {

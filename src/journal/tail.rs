@@ -208,7 +208,8 @@ impl Tail {
         for source in self.sources.iter().filter(|s| !s.archived) {
             let read = source.last.map(|(cursor, _)| cursor);
             if let Some(cursor) = read.or_else(|| self.state.files.get(&source.file_id).copied()) {
-                resume.files.insert(source.file_id, cursor);
+                // An older copy of a file has its id, too.
+                advance_to(&mut resume.files, source.file_id, cursor);
             }
         }
         let present = |id: &Id128| {
@@ -353,12 +354,8 @@ impl Tail {
     #[inline]
     fn remember(&mut self, head: Cursor) {
         self.state.cursor = Some(head);
-        match self.state.counters.get_mut(&head.seqnum_id) {
-            Some(last) => *last = head,
-            None => {
-                self.state.counters.insert(head.seqnum_id, head);
-            }
-        }
+        // An entry that became visible late has a lower number.
+        advance_to(&mut self.state.counters, head.seqnum_id, head);
         let same_instant =
             self.recent.last().is_some_and(|r| r.monotonic == head.monotonic && r.boot_id == head.boot_id);
         if !same_instant {
@@ -521,6 +518,15 @@ impl Tail {
                 log::warn!("{problem}; its entries are not read");
             }
         }
+    }
+}
+
+/// Keeps the higher number of the two.
+#[inline]
+fn advance_to(places: &mut HashMap<Id128, Cursor>, id: Id128, cursor: Cursor) {
+    let place = places.entry(id).or_insert(cursor);
+    if place.seqnum < cursor.seqnum {
+        *place = cursor;
     }
 }
 
