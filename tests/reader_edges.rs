@@ -169,3 +169,20 @@ fn impossible_counts_in_headers_are_counted_without_overflow() {
     drain(&mut tail);
     assert!(tail.counts().damaged < 1 << 40, "{:?}", tail.counts());
 }
+
+#[test]
+fn copies_in_files_of_their_own_are_not_read_after_a_restart() {
+    for name in ["b.journal", "b@1.journal"] {
+        let dir = tempfile::tempdir().unwrap();
+        or_skip!(build_journal(&dir.path().join("a.journal"), &plain(0..20), Format::default()));
+        or_skip!(build_journal(&dir.path().join(name), &plain(0..20), Format::default()));
+        let mut tail = open(&[dir.path().into()], Start::Oldest);
+        for _ in 0..15 {
+            next(&mut tail).unwrap();
+        }
+        let rest = drain(&mut open(&[dir.path().into()], Start::Resume(tail.resume())));
+        assert_eq!(rest.len(), 5, "{name}");
+        assert_eq!(drain(&mut tail).len(), 5);
+        assert_eq!(drain(&mut open(&[dir.path().into()], Start::Resume(tail.resume()))), [], "{name}");
+    }
+}

@@ -52,7 +52,7 @@ struct Source {
     file: Option<JournalFile>,
     /// The next entry, if it has been seen.
     head: Option<Cursor>,
-    /// The entry of this file that was handed on last: realtime and its ordinal in that microsecond.
+    /// The entry of this file that was read last: realtime and its ordinal in that microsecond.
     last: Option<(Cursor, u16)>,
 }
 
@@ -118,6 +118,8 @@ impl Tail {
             unborn: false,
             reported: HashMap::new(),
         };
+        // Its copy in another file may be still to come.
+        tail.recent.extend(tail.state.cursor);
         let problems = tail.rescan(true);
         // A folder that was named and can be read may be empty for now; this machine's journal may not.
         let may_wait = tail.unborn || (problems.is_empty() && !paths.is_empty());
@@ -137,6 +139,14 @@ impl Tail {
             let head = self.turn()?;
             let index = self.current?;
             self.taken = true;
+            let source = self.sources.get_mut(index)?;
+            let ordinal = match source.last {
+                Some((last, n)) if last.realtime == head.realtime => (n + 1).min(ORDINAL_MAX),
+                _ => 0,
+            };
+            // What is not handed on below, a copy or damage, has been read all the same.
+            source.last = Some((head, ordinal));
+            advance_to(&mut self.state.counters, head.seqnum_id, head);
             if self.is_copy(&head, index) {
                 self.counts.copies += 1;
                 continue;
@@ -150,11 +160,6 @@ impl Tail {
                 self.counts.damaged += 1;
                 continue;
             }
-            let ordinal = match source.last {
-                Some((last, n)) if last.realtime == head.realtime => (n + 1).min(ORDINAL_MAX),
-                _ => 0,
-            };
-            source.last = Some((head, ordinal));
             if source.runtime {
                 self.state.runtime = Some(head);
             }
@@ -354,8 +359,6 @@ impl Tail {
     #[inline]
     fn remember(&mut self, head: Cursor) {
         self.state.cursor = Some(head);
-        // An entry that became visible late has a lower number.
-        advance_to(&mut self.state.counters, head.seqnum_id, head);
         let same_instant =
             self.recent.last().is_some_and(|r| r.monotonic == head.monotonic && r.boot_id == head.boot_id);
         if !same_instant {
@@ -521,7 +524,7 @@ impl Tail {
     }
 }
 
-/// Keeps the higher number of the two.
+/// Keeps the higher number of the two: an entry that becomes visible late has a lower one than others read.
 #[inline]
 fn advance_to(places: &mut HashMap<Id128, Cursor>, id: Id128, cursor: Cursor) {
     let place = places.entry(id).or_insert(cursor);
