@@ -151,6 +151,24 @@ fn an_entry_that_becomes_visible_late_sends_nothing_again_after_a_restart() {
 }
 
 #[test]
+fn a_file_replaced_by_a_longer_copy_of_itself_goes_on_where_it_was() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (path, grown) = (dir.path().join("system.journal"), elsewhere.path().join("grown.journal"));
+    or_skip!(build_journal(&grown, &plain(0..10), Format::default()));
+    fs::copy(&grown, &path).unwrap();
+    let mut tail = open(&[dir.path().into()], Start::Oldest);
+    assert_eq!(drain(&mut tail).len(), 10);
+    or_skip!(build_journal(&grown, &plain(10..12), Format::default()));
+    let id = fs::read(&path).unwrap()[24..40].to_vec();
+    change(&grown, |bytes| bytes[24..40].copy_from_slice(&id));
+    // As rsync does.
+    fs::copy(&grown, dir.path().join(".system.journal.tmp")).unwrap();
+    fs::rename(dir.path().join(".system.journal.tmp"), &path).unwrap();
+    tail.poll().unwrap();
+    assert_eq!(drain(&mut tail).len(), 2);
+}
+
+#[test]
 fn impossible_counts_in_headers_are_counted_without_overflow() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a@1.journal", "b@1.journal"] {

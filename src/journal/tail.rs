@@ -61,6 +61,7 @@ struct Finished {
     path: PathBuf,
     file_id: Id128,
     seqnum_id: Id128,
+    last: Option<Cursor>,
 }
 
 /// Reads the journal, entry after entry.
@@ -380,8 +381,9 @@ impl Tail {
                 let source = self.sources.swap_remove(index);
                 // What the header promises and the arrays do not hold is lost.
                 self.counts.damaged += source.file.as_ref().map_or(0, |f| f.damaged + f.remaining());
-                let Source { id, path, file_id, seqnum_id, .. } = source;
-                self.finished.insert(id, Finished { path, file_id, seqnum_id });
+                let Source { id, path, file_id, seqnum_id, last, .. } = source;
+                let last = last.map(|(cursor, _)| cursor);
+                self.finished.insert(id, Finished { path, file_id, seqnum_id, last });
             } else {
                 index += 1;
             }
@@ -460,13 +462,17 @@ impl Tail {
         }
         let archived = is_archived_name(&found.path) || file.header.archived;
         let floor = self.state.floor;
-        // A file that appears while we look on is new in whole. At the start, the state tells.
+        // A file that appears while we look on is new in whole, unless it takes the place of one that we
+        // know, as when a copy is brought up to date. At the start, the state tells.
         let known = if first {
             let by_file = self.state.files.get(&file_id);
             let by_counter = self.state.counters.get(&seqnum_id).filter(|_| archived);
             by_file.or(by_counter).copied()
         } else {
-            None
+            let sources = self.sources.iter().map(|s| (s.file_id, s.last.map(|(cursor, _)| cursor)));
+            let finished = self.finished.values().map(|f| (f.file_id, f.last));
+            let same = sources.chain(finished).filter(|(id, _)| *id == file_id);
+            same.filter_map(|(_, last)| last).max_by_key(|last| last.seqnum)
         };
         let (mut file, head, last) = match (known, &self.start) {
             (Some(read), _) => position(file, |c| c.seqnum <= read.seqnum)?,
