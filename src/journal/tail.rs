@@ -513,10 +513,16 @@ impl Tail {
 
     /// A number for a file in the field cache.
     fn new_tag(&mut self) -> u16 {
-        self.tags = self.tags.wrapping_add(1);
-        if self.tags == 0 {
+        if self.tags == u16::MAX {
+            // A file that has been held all the while must not share its number with a new one.
             self.fields.forget_all();
+            self.tags = 0;
+            for source in &mut self.sources {
+                self.tags = self.tags.saturating_add(1);
+                source.tag = self.tags;
+            }
         }
+        self.tags = self.tags.saturating_add(1);
         self.tags
     }
 
@@ -574,4 +580,28 @@ fn position(mut file: JournalFile, before: impl FnMut(&Cursor) -> bool) -> Resul
     let last = file.seek(before, ORDINAL_MAX)?;
     let head = file.next()?;
     Ok((file, head, last))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test stops at the first surprise
+
+    use super::*;
+
+    #[test]
+    fn no_two_files_share_a_number_when_numbers_begin_anew() {
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal/system.journal");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.journal", "b.journal"] {
+            std::fs::copy(&demo, dir.path().join(name)).unwrap();
+        }
+        let mut tail =
+            Tail::open(&[dir.path().into()], Keys::default(), Start::Oldest, Waker::new().unwrap()).unwrap();
+        let generation = tail.fields.generation();
+        for _ in 0..=u16::MAX {
+            let new = tail.new_tag();
+            assert!(tail.sources.iter().all(|s| s.tag != new), "{new}");
+        }
+        assert_ne!(tail.fields.generation(), generation);
+    }
 }
