@@ -316,6 +316,8 @@ impl JournalFile {
     ) -> Result<(), Fault> {
         for index in 0..self.items.len() {
             let Some(offset) = self.items.get(index).copied() else { break };
+            // An offset beyond the arena could pass for another file's.
+            self.check_place(offset, self.header.data_payload() as u64)?;
             let identity = fields::identity(tag, offset);
             if !fields.add_cached(identity) {
                 self.load_data(offset, identity, fields, unpack)?;
@@ -332,7 +334,6 @@ impl JournalFile {
         unpack: &mut Decompressor,
     ) -> Result<(), Fault> {
         let payload_at = self.header.data_payload();
-        self.check_place(offset, payload_at as u64)?;
         if self.ahead.get(offset, payload_at).is_none() {
             self.show_behind(offset, payload_at)?;
         }
