@@ -8,6 +8,7 @@ mod support;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use journal_ship::journal::{Cursor, Keys, Start, Tail, Waker};
 
@@ -32,6 +33,17 @@ fn next(tail: &mut Tail) -> Option<Read> {
 
 fn drain(tail: &mut Tail) -> Vec<Read> {
     std::iter::from_fn(|| next(tail)).collect()
+}
+
+/// Follows until so many entries have come, or too much time has gone.
+fn wait_for(tail: &mut Tail, count: usize) -> usize {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut got = 0;
+    while got < count && Instant::now() < deadline {
+        tail.wait(Some(deadline)).unwrap();
+        got += drain(tail).len();
+    }
+    got
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
@@ -186,6 +198,27 @@ fn impossible_counts_in_headers_are_counted_without_overflow() {
     let mut tail = open(&[dir.path().into()], Start::Oldest);
     drain(&mut tail);
     assert!(tail.counts().damaged < 1 << 40, "{:?}", tail.counts());
+}
+
+#[test]
+fn a_folder_that_goes_and_comes_again_is_followed() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("journal");
+    fs::create_dir(&dir).unwrap();
+    or_skip!(build_journal(&dir.join("a.journal"), &plain(0..3), Format::default()));
+    let mut tail = open(&[dir.clone()], Start::Oldest);
+    assert_eq!(drain(&mut tail).len(), 3);
+    fs::remove_dir_all(&dir).unwrap();
+    tail.poll().unwrap();
+    assert_eq!(drain(&mut tail).len(), 0);
+    fs::create_dir(&dir).unwrap();
+    or_skip!(build_journal(&dir.join("b.journal"), &plain(3..5), Format::default()));
+    assert_eq!(wait_for(&mut tail, 2), 2);
+    // Moved away and replaced at once.
+    fs::rename(&dir, parent.path().join("old")).unwrap();
+    fs::create_dir(&dir).unwrap();
+    or_skip!(build_journal(&dir.join("c.journal"), &plain(5..7), Format::default()));
+    assert_eq!(wait_for(&mut tail, 2), 2);
 }
 
 #[test]

@@ -419,7 +419,8 @@ impl Tail {
     fn rescan(&mut self, first: bool) -> Vec<Problem> {
         self.unborn = false;
         let mut scan = self.roots.scan();
-        if self.watch.set_folders(&scan.folders, &scan.parents) {
+        // What is found on the second look may hold folders that are not watched either.
+        while self.watch.set_folders(&scan.folders, &scan.parents) {
             scan = self.roots.scan();
         }
         let mut problems: Vec<Problem> =
