@@ -5,14 +5,13 @@
 
 mod support;
 
-use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use journal_ship::journal::{Cursor, Keys, Start, Tail, Waker};
 
-use support::fixtures::{ExportEntry, Format, build_journal, journalctl_export, recorded};
+use support::fixtures::{ExportEntry, Format, build_journal, recorded};
 use support::or_skip;
 
 /// An entry's cursor and its fields, sorted.
@@ -219,6 +218,18 @@ fn a_folder_that_goes_and_comes_again_is_followed() {
     fs::create_dir(&dir).unwrap();
     or_skip!(build_journal(&dir.join("c.journal"), &plain(5..7), Format::default()));
     assert_eq!(wait_for(&mut tail, 2), 2);
+}
+
+#[test]
+fn the_last_lines_of_a_journal_with_copies_are_as_many() {
+    let dir = tempfile::tempdir().unwrap();
+    or_skip!(build_journal(&dir.path().join("a.journal"), &plain(0..20), Format::default()));
+    or_skip!(build_journal(&dir.path().join("b.journal"), &plain(0..20), Format::default()));
+    let paths = [dir.path().to_path_buf()];
+    let time = open(&paths, Start::Oldest).time_of_last(5, None).unwrap();
+    assert_eq!(drain(&mut open(&paths, Start::Realtime(time))).len(), 5);
+    let time = open(&paths, Start::Oldest).time_of_last(0, None).unwrap();
+    assert_eq!(drain(&mut open(&paths, Start::Realtime(time))), []);
 }
 
 #[test]

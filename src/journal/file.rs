@@ -467,23 +467,23 @@ impl JournalFile {
         Ok(None)
     }
 
-    /// When the last `count` entries that are not after `until` were written (realtime, microseconds),
-    /// newest first, as far as they can be read.
-    pub(super) fn last_times(&mut self, count: u64, until: u64) -> Result<Vec<u64>, Fault> {
+    /// The last `count` entries that are not after `until` (realtime, microseconds), newest first, as far
+    /// as they can be read.
+    pub(super) fn last_entries(&mut self, count: u64, until: u64) -> Result<Vec<Cursor>, Fault> {
         let arrays = self.arrays()?;
         let total = arrays.last().map_or(0, |a| a.first + a.count);
-        let mut times = Vec::new();
+        let mut entries = Vec::new();
         for index in (0..total).rev() {
             match self.cursor_at(&arrays, index) {
-                Ok(cursor) if cursor.realtime <= until => times.push(cursor.realtime),
+                Ok(cursor) if cursor.realtime <= until => entries.push(cursor),
                 Ok(_) | Err(Fault::Damaged { .. }) => {}
                 Err(fault) => return Err(fault),
             }
-            if times.len() as u64 >= count {
+            if entries.len() as u64 >= count {
                 break;
             }
         }
-        Ok(times)
+        Ok(entries)
     }
 
     /// The chain of arrays that hold entries.

@@ -6,7 +6,7 @@
 //! counter is described by one number. Files that are read to their end and cannot grow are closed; files
 //! whose turn has not come are closed too, so that a folder of five hundred needs few descriptors.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -239,20 +239,26 @@ impl Tail {
     }
 
     /// The time from which on the last `count` entries were written (realtime, microseconds). Entries
-    /// after `until` do not count.
+    /// after `until` do not count. Of no entries, the end of time: none that is there is wanted.
     pub fn time_of_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
-        let mut times: Vec<u64> = Vec::new();
+        if count == 0 {
+            return Some(u64::MAX);
+        }
+        let mut entries: Vec<Cursor> = Vec::new();
         for source in &mut self.sources {
             let mut opened = match source.file {
                 Some(_) => None,
                 None => open(&source.path).map_err(Fault::from).and_then(JournalFile::new).ok(),
             };
             let Some(file) = source.file.as_mut().or(opened.as_mut()) else { continue };
-            times.extend(file.last_times(count, until.unwrap_or(u64::MAX)).unwrap_or_default());
+            entries.extend(file.last_entries(count, until.unwrap_or(u64::MAX)).unwrap_or_default());
         }
-        times.sort_unstable_by(|a, b| b.cmp(a));
-        times.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-        times.last().copied()
+        // Copies come together, newest first, and count once.
+        entries
+            .sort_unstable_by_key(|c| Reverse((c.realtime, c.boot_id, c.monotonic, c.xor_hash, c.seqnum_id)));
+        entries.dedup_by(|a, b| a.same_entry(b));
+        entries.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        entries.last().map(|c| c.realtime)
     }
 
     /// Moves the current source to its next entry.
