@@ -205,7 +205,7 @@ fn a_folder_that_goes_and_comes_again_is_followed() {
     let dir = parent.path().join("journal");
     fs::create_dir(&dir).unwrap();
     or_skip!(build_journal(&dir.join("a.journal"), &plain(0..3), Format::default()));
-    let mut tail = open(&[dir.clone()], Start::Oldest);
+    let mut tail = open(std::slice::from_ref(&dir), Start::Oldest);
     assert_eq!(drain(&mut tail).len(), 3);
     fs::remove_dir_all(&dir).unwrap();
     tail.poll().unwrap();
