@@ -80,10 +80,14 @@ impl Roots {
                     id: FileId::of(&metadata),
                     runtime: is_runtime(path),
                 }),
-                Err(e) if e.kind() == io::ErrorKind::NotFound && self.own => {
-                    // Volatile or persistent storage only; the other may appear later.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    // Volatile or persistent storage only, or a folder that went: it may appear later.
+                    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                     if let Some(parent) = path.ancestors().find(|p| p.is_dir()) {
                         scan.parents.push(parent.to_path_buf());
+                    }
+                    if !self.own {
+                        scan.problems.push((path.clone(), e));
                     }
                 }
                 Err(e) => scan.problems.push((path.clone(), e)),

@@ -6,7 +6,7 @@
 //! counter is described by one number. Files that are read to their end and cannot grow are closed; files
 //! whose turn has not come are closed too, so that a folder of five hundred needs few descriptors.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -52,7 +52,7 @@ struct Source {
     file: Option<JournalFile>,
     /// The next entry, if it has been seen.
     head: Option<Cursor>,
-    /// The entry of this file that was handed on last: realtime and its ordinal in that microsecond.
+    /// The entry of this file that was read last: realtime and its ordinal in that microsecond.
     last: Option<(Cursor, u16)>,
 }
 
@@ -61,6 +61,7 @@ struct Finished {
     path: PathBuf,
     file_id: Id128,
     seqnum_id: Id128,
+    last: Option<Cursor>,
 }
 
 /// Reads the journal, entry after entry.
@@ -116,6 +117,8 @@ impl Tail {
             unborn: false,
             reported: HashMap::new(),
         };
+        // Its copy in another file may be still to come.
+        tail.recent.extend(tail.state.cursor);
         let problems = tail.rescan(true);
         // A folder that was named and can be read may be empty for now; this machine's journal may not.
         let may_wait = tail.unborn || (problems.is_empty() && !paths.is_empty());
@@ -135,6 +138,14 @@ impl Tail {
             let head = self.turn()?;
             let index = self.current?;
             self.taken = true;
+            let source = self.sources.get_mut(index)?;
+            let ordinal = match source.last {
+                Some((last, n)) if last.realtime == head.realtime => (n + 1).min(ORDINAL_MAX),
+                _ => 0,
+            };
+            // What is not handed on below, a copy or damage, has been read all the same.
+            source.last = Some((head, ordinal));
+            advance_to(&mut self.state.counters, head.seqnum_id, head);
             if self.is_copy(&head, index) {
                 self.counts.copies += 1;
                 continue;
@@ -148,11 +159,6 @@ impl Tail {
                 self.counts.damaged += 1;
                 continue;
             }
-            let ordinal = match source.last {
-                Some((last, n)) if last.realtime == head.realtime => (n + 1).min(ORDINAL_MAX),
-                _ => 0,
-            };
-            source.last = Some((head, ordinal));
             if source.runtime {
                 self.state.runtime = Some(head);
             }
@@ -207,7 +213,8 @@ impl Tail {
         for source in self.sources.iter().filter(|s| !s.archived) {
             let read = source.last.map(|(cursor, _)| cursor);
             if let Some(cursor) = read.or_else(|| self.state.files.get(&source.file_id).copied()) {
-                resume.files.insert(source.file_id, cursor);
+                // An older copy of a file has its id, too.
+                advance_to(&mut resume.files, source.file_id, cursor);
             }
         }
         let present = |id: &Id128| {
@@ -231,20 +238,26 @@ impl Tail {
     }
 
     /// The time from which on the last `count` entries were written (realtime, microseconds). Entries
-    /// after `until` do not count.
+    /// after `until` do not count. Of no entries, the end of time: none that is there is wanted.
     pub fn time_of_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
-        let mut times: Vec<u64> = Vec::new();
+        if count == 0 {
+            return Some(u64::MAX);
+        }
+        let mut entries: Vec<Cursor> = Vec::new();
         for source in &mut self.sources {
             let mut opened = match source.file {
                 Some(_) => None,
                 None => open(&source.path).map_err(Fault::from).and_then(JournalFile::new).ok(),
             };
             let Some(file) = source.file.as_mut().or(opened.as_mut()) else { continue };
-            times.extend(file.last_times(count, until.unwrap_or(u64::MAX)).unwrap_or_default());
+            entries.extend(file.last_entries(count, until.unwrap_or(u64::MAX)).unwrap_or_default());
         }
-        times.sort_unstable_by(|a, b| b.cmp(a));
-        times.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-        times.last().copied()
+        // Copies come together, newest first, and count once.
+        entries
+            .sort_unstable_by_key(|c| Reverse((c.realtime, c.boot_id, c.monotonic, c.xor_hash, c.seqnum_id)));
+        entries.dedup_by(|a, b| a.same_entry(b));
+        entries.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        entries.last().map(|c| c.realtime)
     }
 
     /// Moves the current source to its next entry.
@@ -305,8 +318,8 @@ impl Tail {
         }
     }
 
-    /// Opens the current source if it was closed, at its head; false when that failed and the source
-    /// is gone.
+    /// Opens the current source if it was closed, at its head; false when its head is another one now, or
+    /// none.
     fn open_current(&mut self, head: &Cursor) -> bool {
         let Some(source) = self.current.and_then(|index| self.sources.get_mut(index)) else { return false };
         if source.file.is_some() {
@@ -314,14 +327,16 @@ impl Tail {
         }
         let result = open_at(&source.path, source.id, |c| c.seqnum < head.seqnum);
         match result {
-            Ok((file, found, _)) if found.is_some() => {
+            Ok((file, Some(found), _)) => {
                 source.file = Some(file);
-                source.head = found;
+                source.head = Some(found);
                 let (index, tag) = (self.current, self.new_tag());
                 if let Some(source) = index.and_then(|index| self.sources.get_mut(index)) {
                     source.tag = tag;
                 }
-                true
+                // Where the entry that was seen cannot be read any more, another one is the head now, and
+                // its turn may be later.
+                found == *head
             }
             other => {
                 let why = other.err().map_or("its entries are gone".into(), |fault| fault.to_string());
@@ -350,12 +365,6 @@ impl Tail {
     #[inline]
     fn remember(&mut self, head: Cursor) {
         self.state.cursor = Some(head);
-        match self.state.counters.get_mut(&head.seqnum_id) {
-            Some(last) => *last = head,
-            None => {
-                self.state.counters.insert(head.seqnum_id, head);
-            }
-        }
         let same_instant =
             self.recent.last().is_some_and(|r| r.monotonic == head.monotonic && r.boot_id == head.boot_id);
         if !same_instant {
@@ -377,8 +386,9 @@ impl Tail {
                 let source = self.sources.swap_remove(index);
                 // What the header promises and the arrays do not hold is lost.
                 self.counts.damaged += source.file.as_ref().map_or(0, |f| f.damaged + f.remaining());
-                let Source { id, path, file_id, seqnum_id, .. } = source;
-                self.finished.insert(id, Finished { path, file_id, seqnum_id });
+                let Source { id, path, file_id, seqnum_id, last, .. } = source;
+                let last = last.map(|(cursor, _)| cursor);
+                self.finished.insert(id, Finished { path, file_id, seqnum_id, last });
             } else {
                 index += 1;
             }
@@ -414,7 +424,8 @@ impl Tail {
     fn rescan(&mut self, first: bool) -> Vec<Problem> {
         self.unborn = false;
         let mut scan = self.roots.scan();
-        if self.watch.set_folders(&scan.folders, &scan.parents) {
+        // What is found on the second look may hold folders that are not watched either.
+        while self.watch.set_folders(&scan.folders, &scan.parents) {
             scan = self.roots.scan();
         }
         let mut problems: Vec<Problem> =
@@ -457,13 +468,17 @@ impl Tail {
         }
         let archived = is_archived_name(&found.path) || file.header.archived;
         let floor = self.state.floor;
-        // A file that appears while we look on is new in whole. At the start, the state tells.
+        // A file that appears while we look on is new in whole, unless it takes the place of one that we
+        // know, as when a copy is brought up to date. At the start, the state tells.
         let known = if first {
             let by_file = self.state.files.get(&file_id);
             let by_counter = self.state.counters.get(&seqnum_id).filter(|_| archived);
             by_file.or(by_counter).copied()
         } else {
-            None
+            let sources = self.sources.iter().map(|s| (s.file_id, s.last.map(|(cursor, _)| cursor)));
+            let finished = self.finished.values().map(|f| (f.file_id, f.last));
+            let same = sources.chain(finished).filter(|(id, _)| *id == file_id);
+            same.filter_map(|(_, last)| last).max_by_key(|last| last.seqnum)
         };
         let (mut file, head, last) = match (known, self.state.after) {
             (Some(read), _) => position(file, |c| c.seqnum <= read.seqnum)?,
@@ -501,10 +516,16 @@ impl Tail {
 
     /// A number for a file in the field cache.
     fn new_tag(&mut self) -> u16 {
-        self.tags = self.tags.wrapping_add(1);
-        if self.tags == 0 {
+        if self.tags == u16::MAX {
+            // A file that has been held all the while must not share its number with a new one.
             self.fields.forget_all();
+            self.tags = 0;
+            for source in &mut self.sources {
+                self.tags = self.tags.saturating_add(1);
+                source.tag = self.tags;
+            }
         }
+        self.tags = self.tags.saturating_add(1);
         self.tags
     }
 
@@ -515,6 +536,15 @@ impl Tail {
                 log::warn!("{problem}; its entries are not read");
             }
         }
+    }
+}
+
+/// Keeps the higher number of the two: an entry that becomes visible late has a lower one than others read.
+#[inline]
+fn advance_to(places: &mut HashMap<Id128, Cursor>, id: Id128, cursor: Cursor) {
+    let place = places.entry(id).or_insert(cursor);
+    if place.seqnum < cursor.seqnum {
+        *place = cursor;
     }
 }
 
@@ -553,4 +583,28 @@ fn position(mut file: JournalFile, before: impl FnMut(&Cursor) -> bool) -> Resul
     let last = file.seek(before, ORDINAL_MAX)?;
     let head = file.next()?;
     Ok((file, head, last))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test stops at the first surprise
+
+    use super::*;
+
+    #[test]
+    fn no_two_files_share_a_number_when_numbers_begin_anew() {
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal/system.journal");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.journal", "b.journal"] {
+            std::fs::copy(&demo, dir.path().join(name)).unwrap();
+        }
+        let mut tail =
+            Tail::open(&[dir.path().into()], Keys::default(), Start::Oldest, Waker::new().unwrap()).unwrap();
+        let generation = tail.fields.generation();
+        for _ in 0..=u16::MAX {
+            let new = tail.new_tag();
+            assert!(tail.sources.iter().all(|s| s.tag != new), "{new}");
+        }
+        assert_ne!(tail.fields.generation(), generation);
+    }
 }
