@@ -31,6 +31,7 @@ pub mod re2;
 pub mod retention;
 pub mod sample;
 pub mod stages;
+pub mod template;
 
 pub mod pipeline;
 

@@ -173,7 +173,7 @@ pub(super) fn has_default(path: &str) -> bool {
 
 /// The nearest of `known` to what was written, if it is near enough to be what was meant: letter case,
 /// `-` for `_`, an ending left out or added, and one typing error for each three letters.
-pub(super) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     /// The time that a comparison takes grows with the square of this.
     const MAX_COMPARED_BYTES: usize = 64;
     /// A shorter stem is shared by chance.

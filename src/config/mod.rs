@@ -26,6 +26,7 @@ pub(crate) use check::{Checker, Section, Value};
 pub use diagnostic::Diagnostics;
 pub(crate) use diagnostic::{Finding, quoted};
 pub use expand::Environment;
+pub(crate) use keys::nearest;
 pub use keys::{KEYS, Key};
 pub(crate) use names::Refusal;
 pub(crate) use node::{Kind, Node};
