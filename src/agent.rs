@@ -238,7 +238,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         let waker = Waker::new()?;
         let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &setup);
         let paths = &config.journal.paths;
-        let tail = Tail::open(paths, keys.clone(), Start::Resume(resume.clone()), waker.clone())?;
+        let tail = Tail::open(paths, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;
         let mut batches = Batches::default();
         take_held(paths, keys, &resume.held, &mut pipeline, &mut batches)?;
         if tail.is_empty() {
