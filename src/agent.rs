@@ -236,7 +236,9 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         let checkpoint = Checkpoint::new(&config.state_directory, &destination.name);
         let resume = starting_point(&checkpoint, &config.journal)?;
         let waker = Waker::new()?;
-        let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &setup);
+        // Entries are counted by the stage `metrics` once, however many destinations they go to.
+        let counted = if starting.is_empty() { setup.clone() } else { Setup::default() };
+        let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &counted);
         let paths = &config.journal.paths;
         let tail = Tail::open(paths, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;
         let mut batches = Batches::default();
