@@ -331,57 +331,79 @@ fn limits_end_bombs_quickly() {
 
 #[test]
 fn defaults_written_out_change_nothing() {
-    let with_destination = parse("loki: [{url: 'http://x'}]");
-    for key in KEYS.iter().filter(|key| !key.default.is_empty() && key.default != "required") {
+    let taken = |key: &&journal_ship::config::Key| {
+        // The name of the metric itself, and an order to keep the stages that are there.
+        let special = ["stages[].metrics.*.source", "stages[].match.stages", "stages[].match.action"];
+        !key.default.is_empty() && key.default != "required" && !special.contains(&key.path)
+    };
+    for key in KEYS.iter().filter(taken) {
         let quoted =
             if key.default.starts_with('$') { format!("'{}'", key.default) } else { key.default.into() };
-        let source = nested(key.path, &quoted);
-        let rule = key.path.strip_prefix("labels.");
-        let rule = rule.filter(|path| path.contains("[].")).map(|path| {
-            parse(&format!("labels: {{relabel_configs: [{{{}}}]}}", siblings(path).trim_end_matches(", ")))
-        });
-        let expected = match &rule {
-            Some(config) => config,
-            None if key.path.starts_with("loki[]") => &with_destination,
-            None => &Config::builtin(&no_env),
-        };
+        let source = nested(key.path, Some(&quoted));
         let config = Config::parse(&source, "f", &no_env).unwrap_or_else(|error| panic!("{source}\n{error}"));
-        assert_eq!(&config, expected, "{source}");
+        let without = nested(key.path, None);
+        let expected =
+            Config::parse(&without, "f", &no_env).unwrap_or_else(|error| panic!("{without}\n{error}"));
+        assert_eq!(config, expected, "{source}");
     }
 }
 
-/// What must stand beside a key in an item of a list.
-fn siblings(path: &str) -> &'static str {
-    match path {
-        "loki[].url" => "",
-        "relabel_configs[].action" => "target_label: x, ",
-        _ if path.starts_with("loki[].") => "url: 'http://x', ",
-        _ if path.starts_with("relabel_configs[].") => "action: keep, ",
-        _ => "",
+/// What else must stand in a section of that path so that it is whole.
+fn beside(section: &str, name: &str) -> &'static [(&'static str, &'static str)] {
+    match section {
+        "loki[]" => &[("url", "'http://x'")],
+        "labels.relabel_configs[]" if name == "action" => &[("target_label", "x")],
+        "labels.relabel_configs[]" => &[("action", "keep")],
+        "retention.rules[]" => &[("selector", "'{a=\"b\"}'"), ("keep", "90d")],
+        "stages[].match" => &[("selector", "'{a=\"b\"}'"), ("stages", "[]")],
+        "stages[].drop" if matches!(name, "value" | "separator") => &[("source", "a")],
+        "stages[].drop" => &[("longer_than", "1")],
+        "stages[].json" => &[("expressions", "{a: b}")],
+        "stages[].logfmt" => &[("mapping", "{a: b}")],
+        "stages[].regex" => &[("expression", "(?P<a>b)")],
+        "stages[].replace" => &[("expression", "(a)")],
+        "stages[].template" => &[("source", "a"), ("template", "b")],
+        "stages[].timestamp" => &[("source", "a"), ("format", "Unix")],
+        "stages[].output" => &[("source", "a")],
+        "stages[].tenant" => &[("value", "a")],
+        "stages[].limit" => &[("rate", "1"), ("burst", "1")],
+        "stages[].sampling" => &[("rate", "1")],
+        "stages[].multiline" => &[("firstline", "a")],
+        "stages[].metrics.*" => &[("type", "Counter"), ("config", "{action: inc}")],
+        "stages[].metrics.*.config" => &[("action", "inc")],
+        _ => &[],
     }
 }
 
-/// `loki[].batch.max_bytes`, `1` -> `{loki: [{url: 'http://x', batch: {max_bytes: 1}}]}`
-fn nested(path: &str, value: &str) -> String {
-    let siblings = siblings(path);
-    match path.split_once('.') {
-        Some((section, rest)) if section.ends_with("[]") => {
-            let inner = nested(rest, value);
-            format!("{{{}: [{{{siblings}{}}}]}}", section.trim_end_matches("[]"), &inner[1..inner.len() - 1])
-        }
-        Some((section, rest)) => format!("{{{section}: {}}}", nested(rest, value)),
-        None => format!("{{{path}: {value}}}"),
+/// `loki[].batch.max_bytes`, `1` -> `{loki: [{url: 'http://x', batch: {max_bytes: 1}}]}`; without a value only
+/// what must stand beside the key.
+fn nested(path: &str, value: Option<&str>) -> String {
+    fn inner(section: &str, path: &str, value: Option<&str>) -> String {
+        let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+        let within = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+        let written = match rest {
+            Some(rest) => Some(inner(&within, rest, value)),
+            None => value.map(str::to_owned),
+        };
+        let written = written.map(|written| match name.strip_suffix("[]") {
+            Some(name) => format!("{name}: [{written}]"),
+            None => format!("{}: {written}", name.replace('*', "m")),
+        });
+        let others = beside(section, name).iter().filter(|(other, _)| *other != name);
+        let others: Vec<_> =
+            others.map(|(other, value)| format!("{other}: {value}")).chain(written).collect();
+        format!("{{{}}}", others.join(", "))
     }
+    inner("", path, value)
 }
 
 #[test]
 fn every_key_is_read() {
-    for key in KEYS {
+    for key in KEYS.iter().filter(|key| key.path != "stages[].metrics.*") {
         // Of the wrong kind for every key: a list in a map for scalars and lists, text for the others.
-        let wrong =
-            if key.default.starts_with('{') || matches!(key.kind, "section") { "x" } else { "{k: [[]]}" };
-        let error = message(&nested(key.path, wrong));
-        let name = key.path.replace("loki[]", "loki[0]").replace("relabel_configs[]", "relabel_configs[0]");
+        let map = key.default.starts_with('{') || key.kind == "section" || key.kind.starts_with("map ");
+        let error = message(&nested(key.path, Some(if map { "x" } else { "{k: [[]]}" })));
+        let name = key.path.replace("[]", "[0]").replace('*', "m");
         assert!(error.contains(&format!("`{name}` cannot be")), "{}: {error}", key.path);
         assert!(error.ends_with("1 error in test.yaml\n"), "{}: {error}", key.path);
     }
