@@ -1,13 +1,35 @@
 //! Regular expressions as Go's `regexp` takes them (RE2 syntax), run by the crate `regex`.
+//!
+//! Both engines search in linear time and prefer the leftmost match, first alternative first; what differs is
+//! how expressions are written. So an expression is read by Go's rules (Go's `regexp/syntax`, `parse.go`) and
+//! written again in the crate's: see [`translate`].
+
+mod class;
+mod translate;
 
 use std::fmt;
 use std::ops::{Deref, Range};
 
+use regex::Captures;
+
+/// Largest compiled expression (bytes). Some hundred Unicode classes or some ten thousand words fit; what a
+/// mistake such as `(\pL{100}){10}` would take does not.
+pub const COMPILED_MAX: usize = 10 << 20;
+
+/// Groups inside each other that the crate `regex` may find in a translation: each of ours can take a group, a
+/// sequence, an alternation, a repetition, and a class inside.
+const NEST_LIMIT: u32 = translate::NESTING_MAX * 5 + 10;
+
 /// A compiled regular expression and its source.
+///
+/// It is a [`regex::Regex`] with Go's names of groups: [`Re2::capture_names`] and [`Re2::expand`] know names
+/// that the crate does not take (such as begin with a digit, or stand twice).
 #[derive(Clone)]
 pub struct Re2 {
     source: String,
     regex: regex::Regex,
+    names: Vec<Option<String>>,
+    literal: Option<String>,
 }
 
 /// Why a regular expression is refused.
@@ -26,25 +48,92 @@ impl Re2 {
     /// # Errors
     /// What is not valid in RE2 syntax, or too large when compiled.
     pub fn new(source: &str) -> Result<Re2, Re2Error> {
-        let regex = regex::Regex::new(source).map_err(|e| Re2Error { message: e.to_string(), at: None })?;
-        Ok(Re2 { source: source.to_owned(), regex })
+        Re2::compile(source, false)
     }
 
     /// Compiles an expression that must match a text whole, `.` matching line breaks too, as Prometheus's
-    /// matchers and relabelling do.
+    /// matchers and relabelling do (`^(?s:…)$`; github.com/prometheus/prometheus, `model/labels/regexp.go`).
     ///
     /// # Errors
     /// As [`Re2::new`].
     pub fn whole(source: &str) -> Result<Re2, Re2Error> {
-        let regex = regex::Regex::new(&format!("^(?s:{source})$"))
-            .map_err(|e| Re2Error { message: e.to_string(), at: None })?;
-        Ok(Re2 { source: source.to_owned(), regex })
+        Re2::compile(source, true)
+    }
+
+    fn compile(source: &str, whole: bool) -> Result<Re2, Re2Error> {
+        let translate::Translation { text, names, literal } = translate::translate(source, whole)?;
+        let text = if whole { format!("^(?s:{text})$") } else { text };
+        let built = regex::RegexBuilder::new(&text).size_limit(COMPILED_MAX).nest_limit(NEST_LIMIT).build();
+        match built {
+            Ok(regex) => Ok(Re2 { source: source.to_owned(), regex, names, literal }),
+            Err(regex::Error::CompiledTooBig(_)) => Err(Re2Error {
+                message: format!("too large: compiled it takes more than {} MiB", COMPILED_MAX >> 20),
+                at: None,
+            }),
+            Err(error) => Err(Re2Error { message: error.to_string(), at: None }),
+        }
     }
 
     /// As it was written.
     pub fn source(&self) -> &str {
         &self.source
     }
+
+    /// The text it stands for, if it is plain text without any operator: then a search for that text, or a
+    /// comparison with it if the expression matches whole, has the same result.
+    pub fn literal(&self) -> Option<&str> {
+        self.literal.as_deref()
+    }
+
+    /// The name of each group from 0 (the whole match), as Go's `SubexpNames`. A name may stand twice.
+    pub fn capture_names(&self) -> impl Iterator<Item = Option<&str>> {
+        self.names.iter().map(Option::as_deref)
+    }
+
+    /// A template with what the groups of a match have caught, as Go's `Regexp.Expand`: `$1`, `${1}`, `$name`,
+    /// `${name}`; `$$` is `$`. A name is as long as it can be: `$1x` is `${1x}`. A group that does not exist or
+    /// has caught nothing is empty; a `$` without a name stays.
+    pub fn expand(&self, captures: &Captures<'_>, template: &str) -> String {
+        let mut expanded = String::with_capacity(template.len());
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('$') {
+            expanded.push_str(before);
+            rest = after;
+            if let Some(after) = rest.strip_prefix('$') {
+                expanded.push('$');
+                rest = after;
+            } else if let Some((name, after)) = reference(rest) {
+                expanded.push_str(self.caught(captures, name).unwrap_or_default());
+                rest = after;
+            } else {
+                expanded.push('$');
+            }
+        }
+        expanded.push_str(rest);
+        expanded
+    }
+
+    fn caught<'t>(&self, captures: &Captures<'t>, name: &str) -> Option<&'t str> {
+        let number = name.bytes().all(|b| b.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
+        if number {
+            // A number too large for a group is the number of no group.
+            return captures.get(name.parse().ok()?).map(|group| group.as_str());
+        }
+        let named = self.names.iter().enumerate().filter(|(_, known)| known.as_deref() == Some(name));
+        named.filter_map(|(index, _)| captures.get(index)).next().map(|group| group.as_str())
+    }
+}
+
+/// The name that follows a `$`, and what follows the name.
+fn reference(text: &str) -> Option<(&str, &str)> {
+    let (inner, braced) = match text.strip_prefix('{') {
+        Some(inner) => (inner, true),
+        None => (text, false),
+    };
+    let end = inner.find(|c: char| !(c.is_alphabetic() || c.is_ascii_digit() || c == '_'));
+    let (name, after) = inner.split_at(end.unwrap_or(inner.len()));
+    let after = if braced { after.strip_prefix('}')? } else { after };
+    (!name.is_empty()).then_some((name, after))
 }
 
 impl Deref for Re2 {
@@ -57,12 +146,17 @@ impl Deref for Re2 {
 
 impl PartialEq for Re2 {
     fn eq(&self, other: &Re2) -> bool {
-        self.regex.as_str() == other.regex.as_str()
+        self.source == other.source && self.regex.as_str() == other.regex.as_str()
     }
 }
+
+impl Eq for Re2 {}
 
 impl fmt::Debug for Re2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Re2({:?})", self.source)
     }
 }
+
+#[cfg(test)]
+mod tests;
