@@ -13,6 +13,8 @@
 //! | `JOURNAL_SHIP_BENCH_COMPARE` | `1`: journalctl on the same files too | unset |
 //! | `JOURNAL_SHIP_BENCH_BINARY` | another build of the program | the one just built |
 
+#[path = "support/ship.rs"]
+mod ship;
 mod support;
 
 use std::env;
@@ -20,23 +22,17 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::Error;
 use support::generate::{self, BenchJournal};
 use support::process::{Process, Usage};
-use support::sink::{Counts, Sink};
+use support::sink::Counts;
 
 /// What the program promises at least, in entries per second of processor time.
 const MIN_RATE: f64 = 300_000.0;
 /// What the program promises at most, in bytes of peak resident memory.
 const MAX_PEAK: u64 = 32_000_000;
-/// Longest time without a new entry before the run is given up.
-const STALL: Duration = Duration::from_secs(30);
-/// Time without a request after which what has arrived is counted, and the program looked at.
-const QUIET: Duration = Duration::from_millis(100);
-/// Longest time for the program to end after it was asked to.
-const SHUTDOWN: Duration = Duration::from_secs(30);
 /// Longest time for a program that is compared with; `journalctl -o json` takes a minute or two.
 const COMPARISON: Duration = Duration::from_secs(900);
 
@@ -111,46 +107,8 @@ fn run() -> Result<ExitCode, Error> {
     Ok(if kept || !flag("JOURNAL_SHIP_BENCH_CHECK") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the program until every entry has arrived, ends it, and makes sure that all came once and whole.
 fn ship(binary: &Path, journal: &BenchJournal, run: u64) -> Result<Row, Error> {
-    let sink = Sink::start()?;
-    let home = tempfile::tempdir()?;
-    let config = home.path().join("config.yaml");
-    fs::write(
-        &config,
-        format!(
-            "journal: {{paths: [{:?}], backfill: 10y}}\nloki: [{{name: sink, url: {:?}}}]\nstate_directory: {:?}\n",
-            journal.folder,
-            sink.url(),
-            home.path().join("state"),
-        ),
-    )?;
-    let started = Instant::now();
-    let mut process = Process::start(Command::new(binary).arg("--config").arg(&config).stdin(Stdio::null()))?;
-    let mut last = started;
-    loop {
-        let arrived = sink.wait(QUIET);
-        if !process.sample()? {
-            return Err(format!("{} ended by itself, after {:?}", binary.display(), sink.counts()).into());
-        }
-        if arrived {
-            last = Instant::now();
-        } else if sink.counts().entries >= journal.entries {
-            break;
-        } else if last.elapsed() > STALL {
-            return Err(format!("nothing arrived for {STALL:?}, after {:?}", sink.counts()).into());
-        }
-    }
-    process.terminate()?;
-    let (mut usage, status) = process.finish(SHUTDOWN)?;
-    usage.wall = last - started;
-    let sent = sink.counts();
-    if !status.success() {
-        return Err(format!("{} ended with {status}", binary.display()).into());
-    }
-    if (sent.entries, sent.line_bytes, sent.bad_requests) != (journal.entries, journal.message_bytes, 0) {
-        return Err(format!("{journal:?} was to be sent, but this arrived: {sent:?}").into());
-    }
+    let (usage, sent) = ship::ship(binary, journal, "")?;
     let name = format!("journal-ship, run {}", run + 1);
     Ok(Row { name, entries: journal.entries, usage, sent: Some(sent) })
 }

@@ -15,17 +15,24 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::batch::{Batch, Sealed};
+use crate::batch::{Batches, Sealed};
 use crate::config::{self, Config, Destination};
-use crate::journal::{OpenError, Resume, Start, Tail, Waker};
+use crate::http;
+use crate::journal::{Cursor, Keys, OpenError, Resume, Start, Tail, Waker};
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
 use crate::loki::push::{Client, ClientError, Outcome};
-use crate::pipeline::Pipeline;
+use crate::metrics::{Family, Kind, Registry};
+use crate::pipeline::{Counts, Pipeline};
+use crate::stages::Setup;
 
 /// Sealed batches between reader and pusher (count): one is on its way while the next is being filled.
 const QUEUE: usize = 2;
 /// Longest time that pushing goes on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// When so many entries in a row are dropped, the checkpoint moves although there is nothing to send (count).
+const PASSED_BY_MAX: u64 = 50_000;
+/// While stages hold lines and the journal is quiet, whether their time is over is looked at this often.
+pub(crate) const HELD_EVERY: Duration = Duration::from_millis(500);
 /// What Loki refuses for good is logged at most this often.
 const REFUSED_EVERY: Duration = Duration::from_secs(60);
 
@@ -46,6 +53,9 @@ pub enum AgentError {
         /// The reason.
         reason: String,
     },
+    /// A newer program has been here.
+    #[error("{0}")]
+    Newer(CheckpointError),
     /// Another agent uses the same state.
     #[error("another journal-ship runs with the state in {0}; each needs a state_directory of its own")]
     Locked(PathBuf),
@@ -55,6 +65,14 @@ pub enum AgentError {
     /// The system refused a thread, a signal handler or a descriptor.
     #[error("{0}")]
     System(#[from] std::io::Error),
+    /// The port for /metrics cannot be had.
+    #[error("cannot listen on {address} (http.listen): {reason}; choose another port, or `null` for none")]
+    Listen {
+        /// `http.listen`
+        address: std::net::SocketAddr,
+        /// The reason.
+        reason: std::io::Error,
+    },
     /// A reader ended that should not have.
     #[error("reading for loki `{name}` failed: {reason}")]
     Reader {
@@ -67,16 +85,102 @@ pub enum AgentError {
 
 /// All that crosses from reader to pusher.
 struct Message {
-    batch: Sealed,
-    /// Where reading goes on once this batch is acknowledged.
+    /// One for each tenant.
+    batches: Vec<Sealed>,
+    /// Where reading goes on once all of them are acknowledged.
     resume: Resume,
 }
 
-/// What was done, for the log at the end.
-#[derive(Debug, Default)]
+/// What was done, for the log at the end and for /metrics.
+#[derive(Debug)]
 struct Totals {
     acknowledged: AtomicU64,
     refused: AtomicU64,
+    metrics: Metrics,
+}
+
+/// The agent's own metrics. Each has the destination as label.
+#[derive(Debug, Clone)]
+struct Metrics {
+    acknowledged: Arc<Family>,
+    refused: Arc<Family>,
+    dropped: Arc<Family>,
+    failed: Arc<Family>,
+    labels: Arc<Family>,
+    damaged: Arc<Family>,
+    streams: Arc<Family>,
+}
+
+impl Metrics {
+    fn new(registry: &Registry) -> Metrics {
+        let counter = |name: &str, help: &str| registry.family(name, help, Kind::Counter, None);
+        Metrics {
+            acknowledged: counter(
+                "journalship_entries_acknowledged_total",
+                "Entries in batches that Loki has acknowledged.",
+            ),
+            refused: counter(
+                "journalship_entries_refused_total",
+                "Entries in batches of which Loki refused a part for good.",
+            ),
+            dropped: counter(
+                "journalship_entries_dropped_total",
+                "Entries that the configuration keeps from being sent, by reason.",
+            ),
+            failed: counter(
+                "journalship_stage_failures_total",
+                "Entries that a stage could not work on; they were sent.",
+            ),
+            labels: counter(
+                "journalship_label_changes_total",
+                "What was done to labels so that Loki takes them, by kind.",
+            ),
+            damaged: counter(
+                "journalship_entries_damaged_total",
+                "Entries of the journal that could not be read.",
+            ),
+            streams: registry.family(
+                "journalship_streams",
+                "Streams that had entries lately.",
+                Kind::Gauge,
+                None,
+            ),
+        }
+    }
+
+    /// Publishes what a pipeline has counted.
+    fn publish(&self, destination: &str, counts: &Counts, damaged: u64, streams: usize) {
+        let labels = |name: &str, value: &str| {
+            vec![("destination".to_owned(), destination.to_owned()), (name.to_owned(), value.to_owned())]
+        };
+        let only = || vec![("destination".to_owned(), destination.to_owned())];
+        for (rule, count) in counts.relabelled.iter().enumerate().filter(|(_, count)| **count > 0) {
+            self.dropped.set(labels("reason", &format!("relabel_configs[{rule}]")), 0, *count as f64);
+        }
+        for (reason, count) in &counts.stages {
+            self.dropped.set(labels("reason", reason), 0, *count as f64);
+        }
+        for (rule, count) in counts.retention.iter().enumerate() {
+            let rule = match rule + 1 == counts.retention.len() {
+                true => "retention_default".to_owned(),
+                false => format!("retention_rule_{}", rule + 1),
+            };
+            for (what, n) in [("drop", count.dropped), ("sample", count.sampled), ("expired", count.expired)]
+            {
+                if n > 0 {
+                    self.dropped.set(labels("reason", &format!("{rule}_{what}")), 0, n as f64);
+                }
+            }
+        }
+        for (stage, count) in &counts.failed {
+            self.failed.set(labels("stage", stage), 0, *count as f64);
+        }
+        for (kind, count) in counts.labels.kinds().into_iter().filter(|(_, count)| *count > 0) {
+            self.labels.set(labels("kind", kind), 0, count as f64);
+        }
+        self.damaged.set(only(), 0, damaged as f64);
+        self.streams.set(only(), 0, streams as f64);
+    }
 }
 
 /// Tells all readers to stop, wherever they are.
@@ -99,7 +203,10 @@ impl Stop {
 /// When it cannot start, or when reading fails for good; each says what to do.
 pub fn run(config: &Config) -> Result<(), AgentError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run_until_signal(config))
+    let result = runtime.block_on(run_until_signal(config));
+    // A look-up of a name cannot be called off, and may take much longer than a stop should.
+    runtime.shutdown_background();
+    result
 }
 
 async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
@@ -107,36 +214,59 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let _lock = lock_state(&config.state_directory)?;
 
-    let totals = Arc::new(Totals::default());
+    let setup = Setup::default();
+    let listener = match config.listen {
+        Some(address) => {
+            let bound = http::bind(address).await;
+            Some(bound.map_err(|reason| AgentError::Listen { address, reason })?)
+        }
+        None => None,
+    };
+    let totals = Arc::new(Totals {
+        acknowledged: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
+        metrics: Metrics::new(&setup.metrics),
+    });
     let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
     let mut readers = Vec::new();
-    let mut pushers = JoinSet::new();
+    let (mut pushers, mut savers) = (JoinSet::new(), JoinSet::new());
     let mut starting = Vec::new();
     // Everything is opened before anything runs: a start either succeeds whole or says why not.
     for destination in &config.loki {
         let checkpoint = Checkpoint::new(&config.state_directory, &destination.name);
-        let resume = starting_point(&checkpoint, config.journal.backfill)?;
+        let resume = starting_point(&checkpoint, &config.journal)?;
         let waker = Waker::new()?;
-        let (pipeline, keys) = Pipeline::new(config, Some(destination));
-        let tail = Tail::open(&config.journal.paths, keys, Start::Resume(resume.clone()), waker.clone())?;
+        let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &setup);
+        let paths = &config.journal.paths;
+        let tail = Tail::open(paths, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;
+        let mut batches = Batches::default();
+        take_held(paths, keys, &resume.held, &mut pipeline, &mut batches)?;
         if tail.is_empty() {
             log::warn!("there is no journal file yet in any of journal.paths; waiting for one");
         }
         stop.wakers.push(waker);
-        starting.push((destination.clone(), tail, pipeline, checkpoint, resume, Client::new(destination)?));
-    }
-    for (destination, tail, pipeline, checkpoint, resume, client) in starting {
         let (sender, receiver) = mpsc::channel(QUEUE);
+        let (destination, stop) = (destination.clone(), stop.flag.clone());
+        let client = Client::new(&destination)?;
+        let metrics = totals.metrics.clone();
+        let reading = Reading { destination, tail, pipeline, batches, stop, sender, metrics, unsaid: 0 };
+        starting.push((reading, receiver, checkpoint, resume, client));
+    }
+    for (reading, receiver, checkpoint, resume, client) in starting {
+        let destination = &reading.destination;
         let name = destination.name.clone();
         log::info!(
             "shipping to loki `{name}` ({}) {}",
             destination.url,
             resume.cursor.map_or("from the start of the backfill".into(), |c| format!("after {c}"))
         );
-        pushers.spawn(push(client, receiver, checkpoint, name.clone(), totals.clone()));
-        readers.push((name, read(destination, tail, pipeline, stop.flag.clone(), sender)?));
+        let (acknowledged, latest) = watch::channel(Resume::default());
+        savers.spawn(save(checkpoint, latest));
+        pushers.spawn(push(client, receiver, acknowledged, name.clone(), totals.clone()));
+        readers.push((name, reading.start()?));
     }
 
+    let server = listener.map(|listener| tokio::spawn(http::serve(listener, setup.metrics.clone())));
     // A pusher ends only when its reader has: on the order to stop, or because reading failed.
     tokio::select! {
         _ = terminate.recv() => {}
@@ -154,9 +284,14 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         // Dropping the pushers closes the channels, and that ends readers that wait for room.
         pushers.shutdown().await;
     }
+    // Each ends with its pusher, once the last acknowledgement is on disk.
+    while savers.join_next().await.is_some() {}
     let result = join(readers);
+    if let Some(server) = server {
+        server.abort();
+    }
     log::info!(
-        "stopped; {} entries acknowledged, {} in batches refused in part",
+        "stopped; {} entries acknowledged, {} in batches with refused ones",
         totals.acknowledged.load(Relaxed),
         totals.refused.load(Relaxed)
     );
@@ -191,7 +326,8 @@ fn lock_state(folder: &std::path::Path) -> Result<std::fs::File, AgentError> {
 
 /// Where reading begins. The first start is written down at once, so that a crash before the first
 /// acknowledgement does not move it.
-fn starting_point(checkpoint: &Checkpoint, backfill: Duration) -> Result<Resume, AgentError> {
+fn starting_point(checkpoint: &Checkpoint, journal: &config::Journal) -> Result<Resume, AgentError> {
+    let backfill = journal.backfill;
     let state = |e: CheckpointError| AgentError::State {
         folder: checkpoint.path().parent().unwrap_or(checkpoint.path()).into(),
         reason: e.to_string(),
@@ -204,6 +340,8 @@ fn starting_point(checkpoint: &Checkpoint, backfill: Duration) -> Result<Resume,
         }
         Ok(None) => {}
         Err(error @ CheckpointError::Io { .. }) => return Err(state(error)),
+        // Beginning anew would send much again, or skip what was not sent yet; nothing is broken.
+        Err(error @ CheckpointError::Newer { .. }) => return Err(AgentError::Newer(error)),
         Err(error @ CheckpointError::Damaged { .. }) => {
             let aside = checkpoint.set_aside().map_err(state)?;
             log::error!(
@@ -215,82 +353,154 @@ fn starting_point(checkpoint: &Checkpoint, backfill: Duration) -> Result<Resume,
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let floor = u64::try_from(now.saturating_sub(backfill).as_micros()).unwrap_or(0);
-    let resume = Resume { floor, ..Resume::default() };
+    let resume = match journal.start_cursor {
+        Some(_) => Resume { after: journal.start_cursor, ..Resume::default() },
+        None => Resume { floor, ..Resume::default() },
+    };
     checkpoint.save(&resume).map_err(state)?;
     Ok(resume)
 }
 
-/// Starts the thread that reads the journal for one destination.
-fn read(
+/// What the thread that reads for one destination works with.
+struct Reading {
     destination: Destination,
-    mut tail: Tail,
-    mut pipeline: Pipeline,
+    tail: Tail,
+    pipeline: Pipeline,
+    batches: Batches,
     stop: Arc<AtomicBool>,
     sender: mpsc::Sender<Message>,
-) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
-    thread::Builder::new().name(format!("tail {}", destination.name)).spawn(move || {
-        let config::Batch { max_bytes, max_wait } = destination.batch;
-        let mut batch = Batch::default();
-        let send = |batch: &mut Batch, tail: &Tail| {
-            let message = Message { batch: batch.seal(), resume: tail.resume() };
-            sender.blocking_send(message).is_ok()
-        };
-        while !stop.load(Relaxed) {
-            if let Some(entry) = tail.next_entry() {
-                pipeline.append(&entry, &mut batch);
-                if batch.size() < max_bytes {
+    metrics: Metrics,
+    /// Entries read since the last message.
+    unsaid: u64,
+}
+
+impl Reading {
+    /// Starts the thread.
+    fn start(mut self) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+        thread::Builder::new().name(format!("tail {}", self.destination.name)).spawn(move || self.run())
+    }
+
+    fn run(&mut self) -> std::io::Result<()> {
+        let config::Batch { max_bytes, max_wait } = self.destination.batch;
+        while !self.stop.load(Relaxed) {
+            if let Some(entry) = self.tail.next_entry() {
+                self.pipeline.append(&entry, &mut self.batches);
+                self.unsaid += 1;
+                if let Some(until) = self.pipeline.pause() {
+                    self.pause(until)?;
+                }
+                let passed_by = self.batches.is_empty() && self.unsaid >= PASSED_BY_MAX;
+                if self.batches.size() < max_bytes && !passed_by {
                     continue;
                 }
-                if !send(&mut batch, &tail) {
+                if !self.send() {
                     return Ok(());
                 }
                 // While there is a backlog, files that come and go are noticed once a batch.
-                tail.poll()?;
+                self.tail.poll()?;
                 continue;
             }
-            let due = batch.opened().map(|opened| opened + max_wait);
-            if due.is_some_and(|due| due <= Instant::now()) {
-                if !send(&mut batch, &tail) {
+            self.pipeline.release(&mut self.batches);
+            let due = self.batches.opened().map(|opened| opened + max_wait);
+            // What is dropped or held moves the place in the journal, too.
+            let passed_by = due.is_none() && self.unsaid > 0;
+            if passed_by || due.is_some_and(|due| due <= Instant::now()) {
+                if !self.send() {
                     return Ok(());
                 }
                 continue;
             }
-            tail.wait(due)?;
+            let look = self.pipeline.holds().then(|| Instant::now() + HELD_EVERY);
+            self.tail.wait(due.into_iter().chain(look).min())?;
         }
-        if !batch.is_empty() {
-            send(&mut batch, &tail);
+        if self.unsaid > 0 || !self.batches.is_empty() {
+            self.send();
         }
-        let counts = tail.counts();
-        if counts.damaged > 0 {
-            log::warn!("{} damaged entries were skipped", counts.damaged);
+        let damaged = self.tail.counts().damaged;
+        if damaged > 0 {
+            log::warn!("{damaged} damaged entries were skipped");
         }
         Ok(())
-    })
+    }
+
+    /// Hands the batches over; false when nobody takes them any more.
+    fn send(&mut self) -> bool {
+        self.pipeline.tick();
+        self.publish();
+        self.unsaid = 0;
+        let mut resume = self.tail.resume();
+        resume.held = self.pipeline.held();
+        self.sender.blocking_send(Message { batches: self.batches.seal(), resume }).is_ok()
+    }
+
+    /// Tells /metrics what was counted.
+    fn publish(&self) {
+        let damaged = self.tail.counts().damaged;
+        let streams = self.pipeline.streams();
+        self.metrics.publish(&self.destination.name, &self.pipeline.counts(), damaged, streams);
+    }
+
+    /// Reads nothing until then, unless the agent is to stop.
+    fn pause(&mut self, until: Instant) -> std::io::Result<()> {
+        while Instant::now() < until && !self.stop.load(Relaxed) {
+            self.tail.wait(Some(until))?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes entries that a stage held when the checkpoint was written through the pipeline again: everything
+/// behind them may have been sent already, they were not.
+fn take_held(
+    paths: &[PathBuf],
+    keys: Keys,
+    held: &[Cursor],
+    pipeline: &mut Pipeline,
+    batches: &mut Batches,
+) -> Result<(), AgentError> {
+    let Some(oldest) = held.iter().map(|cursor| cursor.realtime).min() else { return Ok(()) };
+    let mut tail = Tail::open(paths, keys, Start::Realtime(oldest), Waker::new()?)?;
+    let mut missing = held.len();
+    while missing > 0
+        && let Some(entry) = tail.next_entry()
+    {
+        if held.contains(entry.cursor()) {
+            pipeline.append(&entry, batches);
+            missing -= 1;
+        }
+    }
+    if missing > 0 {
+        log::warn!("{missing} lines that a multiline stage held are no longer in the journal: they are lost");
+    }
+    Ok(())
 }
 
 /// Pushes batches until the reader has ended.
 async fn push(
     mut client: Client,
     mut receiver: mpsc::Receiver<Message>,
-    checkpoint: Checkpoint,
+    acknowledged: watch::Sender<Resume>,
     name: String,
     totals: Arc<Totals>,
 ) {
-    let (acknowledged, latest) = watch::channel(Resume::default());
-    let saver = tokio::spawn(save(checkpoint, latest));
     let mut refused = Refused::default();
-    while let Some(Message { batch, resume }) = receiver.recv().await {
-        match client.deliver(&batch).await {
-            Outcome::Acknowledged => totals.acknowledged.fetch_add(batch.entries, Relaxed),
-            Outcome::Refused(words) => {
-                refused.tell(&name, &words, batch.entries);
-                totals.refused.fetch_add(batch.entries, Relaxed)
+    while let Some(Message { batches, resume }) = receiver.recv().await {
+        for batch in batches {
+            let labels = vec![("destination".to_owned(), name.clone())];
+            match client.deliver(&batch).await {
+                Outcome::Acknowledged => {
+                    totals.metrics.acknowledged.add(labels, 0, batch.entries as f64);
+                    totals.acknowledged.fetch_add(batch.entries, Relaxed);
+                }
+                Outcome::Refused(words) => {
+                    refused.tell(&name, &words, batch.entries);
+                    totals.metrics.refused.add(labels, 0, batch.entries as f64);
+                    totals.refused.fetch_add(batch.entries, Relaxed);
+                }
             }
-        };
+        }
         acknowledged.send_replace(resume);
     }
-    drop(acknowledged);
-    let _ = saver.await;
 }
 
 /// Keeps the checkpoint file up with the acknowledgements. Those that come while one is being written
@@ -329,7 +539,8 @@ impl Refused {
         self.entries += entries;
         if self.told.is_none_or(|told| told.elapsed() >= REFUSED_EVERY) {
             log::error!(
-                "loki `{name}` refused a part of {} batches ({} entries, the valid ones of them are stored): {words}",
+                "loki `{name}` refused entries for good in {} batches of {} entries together; the others of a batch are \
+                 stored, unless Loki refused it whole (as with 413): {words}",
                 self.batches,
                 self.entries
             );

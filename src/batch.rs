@@ -4,7 +4,7 @@
 //! Sealing lays them out stream by stream and compresses the whole. All buffers are used again, so a batch
 //! allocates nothing for an entry, and its memory is about three times its size limit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,15 +25,115 @@ pub struct Batch {
     slots: Vec<Slot>,
     by_stream: HashMap<u32, u32, foldhash::fast::RandomState>,
     label_bytes: usize,
-    opened: Option<Instant>,
     plain: Vec<u8>,
     packed: Vec<u8>,
     snappy: snap::raw::Encoder,
 }
 
+/// Tenants whose buffers are kept between batches (count).
+const TENANTS_MAX: usize = 64;
+
+/// The batches that are being filled, one for each tenant; they are sealed together, so that one place in
+/// the journal stands behind all of them.
+#[derive(Default)]
+pub struct Batches {
+    default: Batch,
+    /// By the tenant that a stage has set.
+    others: BTreeMap<String, Batch>,
+    opened: Option<Instant>,
+    /// For each entry in order of arrival its tenant, when someone wants to know.
+    order: Option<Vec<Option<String>>>,
+}
+
+impl Batches {
+    /// Batches that remember in which order their entries came.
+    pub fn ordered() -> Batches {
+        Batches { order: Some(Vec::new()), ..Batches::default() }
+    }
+
+    /// Adds an entry at the end of its stream.
+    #[inline]
+    pub fn push(
+        &mut self,
+        tenant: Option<&str>,
+        stream: &Stream,
+        timestamp_ns: u64,
+        line: &str,
+        metadata: &Metadata,
+    ) {
+        if self.opened.is_none() {
+            self.opened = Some(Instant::now());
+        }
+        if let Some(order) = &mut self.order {
+            order.push(tenant.map(str::to_owned));
+        }
+        let batch = match tenant {
+            None => &mut self.default,
+            Some(tenant) => match self.others.contains_key(tenant) {
+                true => self.others.get_mut(tenant).unwrap_or(&mut self.default),
+                false => self.others.entry(tenant.to_owned()).or_default(),
+            },
+        };
+        batch.push(stream, timestamp_ns, line, metadata);
+    }
+
+    /// Bytes before compression, near enough for a limit.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.default.size() + self.others.values().map(Batch::size).sum::<usize>()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.opened.is_none()
+    }
+
+    /// When the first entry was added.
+    pub fn opened(&self) -> Option<Instant> {
+        self.opened
+    }
+
+    /// For each entry in order of arrival: its tenant, and the number of its stream in that tenant's request.
+    pub fn order(&self) -> Vec<(Option<String>, usize)> {
+        let mut default = self.default.order();
+        let mut others: BTreeMap<_, _> = self.others.iter().map(|(t, b)| (t.as_str(), b.order())).collect();
+        let order = self.order.iter().flatten();
+        order
+            .filter_map(|tenant| {
+                let stream = match tenant {
+                    None => default.next(),
+                    Some(name) => others.get_mut(name.as_str()).and_then(Iterator::next),
+                };
+                Some((tenant.clone(), stream?))
+            })
+            .collect()
+    }
+
+    /// Makes requests of the batches and empties them.
+    pub fn seal(&mut self) -> Vec<Sealed> {
+        self.opened = None;
+        if let Some(order) = &mut self.order {
+            order.clear();
+        }
+        let mut sealed = Vec::with_capacity(1);
+        if !self.default.is_empty() {
+            sealed.push(self.default.seal());
+        }
+        for (tenant, batch) in self.others.iter_mut().filter(|(_, batch)| !batch.is_empty()) {
+            sealed.push(Sealed { tenant: Some(tenant.as_str().into()), ..batch.seal() });
+        }
+        if self.others.len() > TENANTS_MAX {
+            self.others.clear();
+        }
+        sealed
+    }
+}
+
 /// A batch that is ready to be sent: it will never change.
 #[derive(Debug, Clone)]
 pub struct Sealed {
+    /// Whose entries they are, when a stage has said so; else the destination's tenant.
+    pub tenant: Option<Arc<str>>,
     /// A `PushRequest` in snappy's block format.
     pub body: bytes::Bytes,
     /// Entries in it.
@@ -50,7 +150,6 @@ impl Default for Batch {
             slots: Vec::new(),
             by_stream: HashMap::default(),
             label_bytes: 0,
-            opened: None,
             plain: Vec::new(),
             packed: Vec::new(),
             snappy: snap::raw::Encoder::new(),
@@ -76,7 +175,6 @@ impl Batch {
     }
 
     fn open_slot(&mut self, stream: &Stream) -> u32 {
-        self.opened.get_or_insert_with(Instant::now);
         let slot = self.slots.len() as u32;
         self.slots.push(Slot { labels: stream.labels.clone(), bytes: 0 });
         self.by_stream.insert(stream.id, slot);
@@ -93,11 +191,6 @@ impl Batch {
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
-    }
-
-    /// When the first entry was added.
-    pub fn opened(&self) -> Option<Instant> {
-        self.opened
     }
 
     /// For each entry in order of arrival: the number of its stream in the sealed request.
@@ -134,6 +227,7 @@ impl Batch {
         // The encoder fails only when the buffer is too small or the input over 4 GiB.
         let len = self.snappy.compress(&self.plain, &mut self.packed).unwrap_or(0);
         let sealed = Sealed {
+            tenant: None,
             body: bytes::Bytes::copy_from_slice(self.packed.get(..len).unwrap_or_default()),
             entries: self.index.len() as u64,
             plain_bytes: self.plain.len(),
@@ -143,7 +237,6 @@ impl Batch {
         self.slots.clear();
         self.by_stream.clear();
         self.label_bytes = 0;
-        self.opened = None;
         sealed
     }
 }
@@ -220,7 +313,7 @@ mod tests {
                 prop_assert_eq!(proto::PushRequest::decode(plain.as_slice()).unwrap(), reference);
                 prop_assert_eq!((sealed.entries, sealed.plain_bytes), (given.len() as u64, plain.len()));
                 prop_assert!(size.abs_diff(plain.len()) <= 16 * 6 + 16, "{} {}", size, plain.len());
-                prop_assert!(batch.is_empty() && batch.size() == 0 && batch.opened().is_none());
+                prop_assert!(batch.is_empty() && batch.size() == 0);
             }
         }
     }

@@ -60,6 +60,10 @@ struct DryRunArgs {
     #[arg(short, long, value_name = "FORM", requires = "dry_run", default_value = "short")]
     output: Form,
 
+    /// No entries; streams, entries, bytes, what is dropped and why, label values, retention classes
+    #[arg(long, requires = "dry_run", conflicts_with = "follow")]
+    summary: bool,
+
     /// Compare order, cursors and times with libsystemd's
     #[cfg(feature = "sd-journal")]
     #[arg(long, value_name = "READER", requires = "dry_run", default_value = "native")]
@@ -81,12 +85,33 @@ enum Form {
     Short,
     /// One JSON object a line: timestamp, labels, metadata, line, tenant
     Json,
+    /// As short, with each step that changed, dropped, held or sampled an entry
+    Explain,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Validate the configuration; no network, no state
     Check,
+    /// Convert the configuration of another program
+    Convert {
+        #[command(subcommand)]
+        from: From,
+    },
+    /// Print what Loki's configuration needs for the retention rules, as YAML
+    Retention,
+}
+
+#[derive(Debug, Subcommand)]
+enum From {
+    /// Promtail's configuration; ours goes to standard output, notes to standard error
+    Promtail {
+        /// Promtail's configuration file
+        file: PathBuf,
+        /// Promtail's positions file, to go on where it stopped
+        #[arg(long, value_name = "FILE")]
+        positions: Option<PathBuf>,
+    },
 }
 
 /// Runs the program.
@@ -100,9 +125,14 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match cli.command {
+    match &cli.command {
         Some(Command::Check) if cli.dry_run => usage("--dry-run does not go with `check`"),
         Some(Command::Check) => check(&cli),
+        Some(Command::Convert { from: From::Promtail { file, positions } }) => {
+            convert_promtail(file, positions.as_deref())
+        }
+        Some(Command::Retention) if cli.dry_run => usage("--dry-run does not go with `retention`"),
+        Some(Command::Retention) => retention(&cli),
         None if cli.dry_run => dry_run(&cli),
         None => run(&cli),
     }
@@ -130,19 +160,58 @@ fn run(cli: &Cli) -> ExitCode {
         Ok(config) => config,
         Err(diagnostics) => return invalid(&diagnostics),
     };
-    init(Reader::Journal, config.log_level);
+    let reader = init(Reader::Journal, config.log_level);
     match agent::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            ::log::error!("{error}");
+            // Standard error has it in any case; the journal, when the log goes there.
+            if reader == Reader::Journal {
+                ::log::error!("{error}");
+            }
             fail(&error)
         }
     }
 }
 
-fn check(cli: &Cli) -> ExitCode {
+fn convert_promtail(file: &Path, positions: Option<&Path>) -> ExitCode {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|e| {
+            say(&format!("error: {} cannot be read: {e}", path.display()));
+            ExitCode::FAILURE
+        })
+    };
+    let texts = read(file).and_then(|source| Ok((source, positions.map(read).transpose()?)));
+    let (source, positions) = match texts {
+        Ok(texts) => texts,
+        Err(status) => return status,
+    };
+    match crate::convert::promtail(&source, &file.display().to_string(), positions.as_deref()) {
+        Ok(converted) => {
+            converted.notes.iter().for_each(|note| say(&format!("note: {note}")));
+            quiet_pipe(io::stdout().lock().write_all(converted.yaml.as_bytes()))
+        }
+        Err(diagnostics) => invalid(&diagnostics),
+    }
+}
+
+fn retention(cli: &Cli) -> ExitCode {
     match load(cli) {
-        Ok(config) => {
+        Ok(Config { retention: Some(retention), .. }) => {
+            let text = crate::retention::loki_config(&retention);
+            quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
+        }
+        Ok(_) => {
+            say(&format!("error: {}: there is no section `retention`", file(cli).display()));
+            ExitCode::FAILURE
+        }
+        Err(diagnostics) => invalid(&diagnostics),
+    }
+}
+
+fn check(cli: &Cli) -> ExitCode {
+    match Config::examine(file(cli), &environment) {
+        Ok((config, warnings)) => {
+            show(&warnings);
             let count = config.loki.len();
             let where_to = match count {
                 0 => "no destination (enough for a dry run)".into(),
@@ -189,23 +258,30 @@ fn dry_run(cli: &Cli) -> ExitCode {
         output: match cli.dry.output {
             Form::Short => dry_run::Output::Short,
             Form::Json => dry_run::Output::Json,
+            Form::Explain => dry_run::Output::Explain,
         },
+        summary: cli.dry.summary,
         #[cfg(feature = "sd-journal")]
         compare: cli.dry.reader == ReaderName::SdJournal,
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let result = dry_run::run(&config, &options, &mut out).and_then(|shown| Ok((shown, out.flush()?)));
+    let result = dry_run::run(&config, &options, &mut out)
+        .and_then(|shown| Ok((shown, out.flush().map_err(dry_run::DryRunError::Output)?)));
     match result {
         Ok((shown, ())) => {
             let damaged = match shown.damaged {
                 0 => String::new(),
                 n => format!("; {n} damaged ones were skipped"),
             };
+            let dropped = match shown.dropped {
+                0 => String::new(),
+                n => format!("; {n} would be dropped"),
+            };
             let entries = if shown.entries == 1 { "entry" } else { "entries" };
-            say(&format!("{} {entries} would be pushed; nothing was{damaged}", shown.entries));
+            say(&format!("{} {entries} would be pushed; nothing was{dropped}{damaged}", shown.entries));
             ExitCode::SUCCESS
         }
-        Err(dry_run::DryRunError::Io(error)) => quiet_pipe(Err(error)),
+        Err(dry_run::DryRunError::Output(error)) => quiet_pipe(Err(error)),
         Err(error) => fail(&error),
     }
 }
@@ -213,16 +289,23 @@ fn dry_run(cli: &Cli) -> ExitCode {
 /// Nobody reading any more is not a failure.
 fn quiet_pipe(result: io::Result<()>) -> ExitCode {
     match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(&format!("error: standard output cannot be written: {error}"));
+            ExitCode::FAILURE
+        }
         _ => ExitCode::SUCCESS,
     }
 }
 
 fn invalid(diagnostics: &Diagnostics) -> ExitCode {
+    show(diagnostics);
+    ExitCode::from(EXIT_CONFIG)
+}
+
+fn show(diagnostics: &Diagnostics) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     // A closed standard error changes nothing about the status.
     let _ = io::stderr().write_all(diagnostics.render(colour).as_bytes());
-    ExitCode::from(EXIT_CONFIG)
 }
 
 fn usage(message: &str) -> ExitCode {

@@ -29,7 +29,7 @@ impl<'a> Entry<'a> {
     /// are the entry's ordinal among those that stand with it in its file, so they are the same whenever
     /// and from wherever the file is read. Loki folds entries equal in time and line; these never are.
     pub fn timestamp_ns(&self) -> u64 {
-        self.cursor.realtime.saturating_mul(NANOS) + u64::from(self.ordinal)
+        self.cursor.realtime.saturating_mul(NANOS).saturating_add(u64::from(self.ordinal))
     }
 
     /// The value of the first field of that name.
@@ -43,6 +43,18 @@ impl<'a> Entry<'a> {
     #[inline]
     pub fn identity(&self, key: Key) -> u64 {
         self.fields.identity(key)
+    }
+
+    /// The fields that the reader was asked for by a rule for names ([`crate::journal::Keys::add_matching`]):
+    /// name and value.
+    pub fn matching(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        self.fields.matching()
+    }
+
+    /// What [`Entry::identity`] is for a key, for each of [`Entry::matching`].
+    #[inline]
+    pub fn matching_identities(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.fields.matching_identities()
     }
 
     /// Changes when identities begin to mean something else.

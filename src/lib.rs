@@ -15,16 +15,23 @@
 
 pub mod cli;
 pub mod config;
+pub mod convert;
 pub mod when;
 
 pub mod journal;
 
 pub mod entry;
 
+pub mod go_time;
+pub(crate) mod jmespath;
 pub mod labels;
 pub mod line;
+pub mod logql;
 pub mod re2;
+pub mod retention;
+pub mod sample;
 pub mod stages;
+pub mod template;
 
 pub mod pipeline;
 
@@ -34,5 +41,6 @@ pub mod loki;
 
 pub mod agent;
 pub mod dry_run;
+pub mod http;
 pub mod log;
 pub mod metrics;

@@ -87,6 +87,13 @@ impl Liner {
     }
 }
 
+/// Cuts a line that a stage has made too long.
+pub fn fit(line: &mut String) {
+    if line.len() > LINE_MAX {
+        *line = shorten(Cow::Owned(std::mem::take(line)));
+    }
+}
+
 /// Cuts a line so that it fits with the mark.
 fn shorten(line: Cow<'_, str>) -> String {
     let mut line = cut(line, LINE_MAX - CUT_MARK.len()).into_owned();

@@ -1,5 +1,261 @@
-//! Metrics: what this process counts, in Prometheus's text format.
+//! Metrics: what this process counts, in Prometheus's text format (version 0.0.4,
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>).
+//!
+//! A family has a name, a kind and a help text, and a series for each label set. Who counts much counts for
+//! itself and sets the sum now and then; the registry is asked only when someone scrapes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Names and values of a series' labels.
+pub type SeriesLabels = Vec<(String, String)>;
+
+/// Series that one family may have (count): a label with a value for each entry must not fill the memory.
+pub const SERIES_MAX: usize = 10_000;
+
+/// What kind of number a family has.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// How many values lie under each of these bounds, which are sorted.
+    Histogram(Vec<f64>),
+}
+
+/// A number of one series.
+#[derive(Debug, Clone, PartialEq)]
+enum Value {
+    Number(f64),
+    Histogram { counts: Vec<u64>, sum: f64, count: u64 },
+}
+
+#[derive(Debug)]
+struct Series {
+    value: Value,
+    /// When it was changed last (nanoseconds since 1970).
+    changed: i64,
+}
+
+/// One family of series.
+#[derive(Debug)]
+pub struct Family {
+    name: String,
+    help: String,
+    kind: Kind,
+    /// Series that did not change for so long are forgotten (nanoseconds).
+    idle: Option<i64>,
+    series: Mutex<BTreeMap<SeriesLabels, Series>>,
+    /// Changes that found no room.
+    refused: std::sync::atomic::AtomicU64,
+}
+
+impl Family {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SeriesLabels, Series>> {
+        // A panic elsewhere leaves numbers as they were.
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the series of these labels; false when there are too many series for a new one.
+    fn change(&self, labels: SeriesLabels, now: i64, change: impl FnOnce(&mut Value)) -> bool {
+        let mut series = self.lock();
+        if series.len() >= SERIES_MAX && !series.contains_key(&labels) {
+            self.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            return false;
+        }
+        let empty = || match &self.kind {
+            Kind::Histogram(bounds) => Value::Histogram { counts: vec![0; bounds.len()], sum: 0.0, count: 0 },
+            _ => Value::Number(0.0),
+        };
+        let series = series.entry(labels).or_insert_with(|| Series { value: empty(), changed: now });
+        series.changed = now;
+        change(&mut series.value);
+        true
+    }
+
+    /// Adds to a counter or gauge.
+    pub fn add(&self, labels: SeriesLabels, now: i64, amount: f64) -> bool {
+        self.change(labels, now, |value| {
+            if let Value::Number(number) = value {
+                *number += amount;
+            }
+        })
+    }
+
+    /// Sets a counter or gauge.
+    pub fn set(&self, labels: SeriesLabels, now: i64, amount: f64) -> bool {
+        self.change(labels, now, |value| *value = Value::Number(amount))
+    }
+
+    /// Adds a value to a histogram.
+    pub fn observe(&self, labels: SeriesLabels, now: i64, observed: f64) -> bool {
+        let Kind::Histogram(bounds) = &self.kind else { return false };
+        self.change(labels, now, |value| {
+            if let Value::Histogram { counts, sum, count } = value {
+                *sum += observed;
+                *count += 1;
+                for (bucket, bound) in counts.iter_mut().zip(bounds) {
+                    *bucket += u64::from(observed <= *bound);
+                }
+            }
+        })
+    }
+
+    fn write(&self, now: i64, out: &mut String) {
+        let mut series = self.lock();
+        if let Some(idle) = self.idle {
+            series.retain(|_, series| now.saturating_sub(series.changed) <= idle);
+        }
+        if series.is_empty() {
+            return;
+        }
+        let kind = match self.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        };
+        let help = self.help.replace('\\', "\\\\").replace('\n', "\\n");
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "# HELP {} {help}\n# TYPE {} {kind}", self.name, self.name);
+        for (labels, series) in series.iter() {
+            match (&series.value, &self.kind) {
+                (Value::Histogram { counts, sum, count }, Kind::Histogram(bounds)) => {
+                    let bounds = bounds.iter().map(|bound| number(*bound)).zip(counts.iter().copied());
+                    for (bound, below) in bounds.chain([("+Inf".to_owned(), *count)]) {
+                        let name = format!("{}_bucket", self.name);
+                        line(out, &name, labels, Some(("le", &bound)), below as f64);
+                    }
+                    line(out, &format!("{}_sum", self.name), labels, None, *sum);
+                    line(out, &format!("{}_count", self.name), labels, None, *count as f64);
+                }
+                (Value::Number(value), _) => line(out, &self.name, labels, None, *value),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn line(out: &mut String, name: &str, labels: &SeriesLabels, more: Option<(&str, &str)>, value: f64) {
+    out.push_str(name);
+    let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(more);
+    let mut open = false;
+    for (name, value) in labels {
+        out.push(if open { ',' } else { '{' });
+        open = true;
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = write!(out, "{name}=\"{value}\"");
+    }
+    out.push_str(if open { "} " } else { " " });
+    out.push_str(&number(value));
+    out.push('\n');
+}
+
+/// A number as Prometheus reads it.
+fn number(value: f64) -> String {
+    match value {
+        value if value.is_nan() => "NaN".into(),
+        f64::INFINITY => "+Inf".into(),
+        f64::NEG_INFINITY => "-Inf".into(),
+        value => value.to_string(),
+    }
+}
 
 /// All metrics of the process.
 #[derive(Debug, Default)]
-pub struct Registry {}
+pub struct Registry {
+    families: Mutex<BTreeMap<String, Arc<Family>>>,
+}
+
+impl Registry {
+    /// The family of this name, made if there is none yet. Who asks again with another kind gets a family that
+    /// nobody scrapes.
+    pub fn family(
+        &self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        idle: Option<std::time::Duration>,
+    ) -> Arc<Family> {
+        let idle = idle.map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX));
+        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(family) = families.get(name).filter(|family| family.kind == kind) {
+            return family.clone();
+        }
+        let family = Arc::new(Family {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            kind,
+            idle,
+            series: Mutex::default(),
+            refused: Default::default(),
+        });
+        families.entry(name.to_owned()).or_insert_with(|| family.clone());
+        family
+    }
+
+    /// All families as text; `now` (nanoseconds since 1970) tells which series are idle.
+    pub fn text(&self, now: i64) -> String {
+        let families: Vec<_> =
+            self.families.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut out = String::new();
+        families.iter().for_each(|family| family.write(now, &mut out));
+        let refused =
+            families.iter().map(|f| f.refused.load(std::sync::atomic::Ordering::Relaxed)).sum::<u64>();
+        if refused > 0 {
+            let name = "journalship_metric_series_refused_total";
+            let _ = writeln!(
+                out,
+                "# HELP {name} Changes of metrics that would have made more series than there may be.\n\
+                 # TYPE {name} counter\n{name} {refused}"
+            );
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> SeriesLabels {
+        pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn text_is_prometheus_format() {
+        let registry = Registry::default();
+        let counter = registry.family("b_total", "Two\nlines.", Kind::Counter, None);
+        counter.add(labels(&[("unit", "a\"b\\c\nd")]), 0, 2.0);
+        counter.add(labels(&[("unit", "a\"b\\c\nd")]), 0, 1.5);
+        registry.family("a", "Gauge.", Kind::Gauge, None).set(Vec::new(), 0, -1.0);
+        let histogram = registry.family("h", "H.", Kind::Histogram(vec![0.5, 2.0]), None);
+        for value in [0.5, 1.0, 9.0] {
+            histogram.observe(labels(&[("x", "y")]), 0, value);
+        }
+        registry.family("empty", "Nothing.", Kind::Counter, None);
+        assert_eq!(
+            registry.text(0),
+            "# HELP a Gauge.\n# TYPE a gauge\na -1\n\
+             # HELP b_total Two\\nlines.\n# TYPE b_total counter\nb_total{unit=\"a\\\"b\\\\c\\nd\"} 3.5\n\
+             # HELP h H.\n# TYPE h histogram\n\
+             h_bucket{x=\"y\",le=\"0.5\"} 1\nh_bucket{x=\"y\",le=\"2\"} 2\nh_bucket{x=\"y\",le=\"+Inf\"} 3\n\
+             h_sum{x=\"y\"} 10.5\nh_count{x=\"y\"} 3\n"
+        );
+    }
+
+    #[test]
+    fn idle_series_go_and_too_many_are_refused() {
+        let registry = Registry::default();
+        let idle = std::time::Duration::from_nanos(10);
+        let family = registry.family("c", "C.", Kind::Counter, Some(idle));
+        family.add(labels(&[("n", "old")]), 0, 1.0);
+        family.add(labels(&[("n", "new")]), 5, 1.0);
+        assert!(!registry.text(15).contains("old") && registry.text(15).contains("new"));
+        for n in 0..SERIES_MAX + 5 {
+            family.add(labels(&[("n", &n.to_string())]), 15, 1.0);
+        }
+        assert!(registry.text(15).contains("journalship_metric_series_refused_total 6\n"));
+    }
+}

@@ -1,54 +1,325 @@
-//! What becomes of an entry between the journal and a batch: its stream, its line, its metadata.
+//! What becomes of an entry between the journal and a batch: its labels, line and metadata, the stages, and
+//! what retention says.
+//!
+//! Most configurations have no stages; then nothing is copied on the way, and what depends on labels alone is
+//! remembered for each label set.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::batch::Batch;
+use crate::batch::Batches;
 use crate::config::{Config, Destination};
 use crate::entry::Entry;
-use crate::journal::Keys;
-use crate::labels::{FieldLookup, Labeler, cut, lossy};
-use crate::line::Liner;
+use crate::journal::{Cursor, Keys};
+use crate::labels::{Changes, FieldLookup, LabelSet, Labeler, Outcome, Resolved, cut, lossy};
+use crate::line::{self, Liner};
 use crate::loki::encode::Metadata;
+use crate::retention::{self, Retention, Verdict};
+use crate::stages::{Chain, Context, Flow, Item, Setup};
 
 /// Longest that names and values of an entry's metadata are together (bytes; grafana/loki,
 /// `pkg/validation/limits.go`, `max_structured_metadata_size`). Values are cut to fit.
 const METADATA_MAX: usize = 64 << 10;
+/// Names of metadata that an entry may have (count; as above, `max_structured_metadata_entries_count`).
+const METADATA_NAMES_MAX: usize = 128;
+/// Label sets whose retention rules are remembered (count).
+const CLASSES_MAX: usize = 16 << 10;
 
 /// Shapes entries for one destination.
 pub struct Pipeline {
     labeler: Labeler,
     metadata: Vec<FieldLookup>,
-    names: usize,
     liner: Liner,
+    chain: Chain,
+    item: Item,
+    retention: Option<Retention>,
+    classes: HashMap<usize, Classes>,
     encoded: Metadata,
+    context: Context,
+}
+
+/// What retention makes of a label set.
+struct Classes {
+    /// The label set; as long as it is held, its address is its own.
+    set: Arc<LabelSet>,
+    /// Rules that can decide on it.
+    candidates: Box<[usize]>,
+    /// With the label of each class that was met: the rule's number and the label set.
+    labelled: Vec<(usize, Arc<LabelSet>)>,
+}
+
+/// What was read and not sent, by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By each rule of `labels.relabel_configs` that drops.
+    pub relabelled: Vec<u64>,
+    /// By stages, under the reason that they have.
+    pub stages: BTreeMap<Arc<str>, u64>,
+    /// By retention rules, in their order; the last is the default.
+    pub retention: Vec<retention::Counts>,
+    /// Entries that a stage could not work on, by the stage's name. They were sent.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// What was done to labels so that Loki takes them.
+    pub labels: Changes,
+}
+
+impl Counts {
+    /// All entries that were not sent.
+    pub fn dropped(&self) -> u64 {
+        let retention = self.retention.iter().map(|c| c.dropped + c.sampled + c.expired);
+        self.relabelled.iter().chain(self.stages.values()).copied().chain(retention).sum()
+    }
 }
 
 impl Pipeline {
     /// Prepares for a destination and says which fields of the journal it needs.
-    pub fn new(config: &Config, destination: Option<&Destination>) -> (Pipeline, Keys) {
+    pub fn new(config: &Config, destination: Option<&Destination>, setup: &Setup) -> (Pipeline, Keys) {
         let mut keys = Keys::default();
         let added = destination.map(|d| d.labels.as_slice()).unwrap_or_default();
-        let labeler = Labeler::new(&config.labels, added, &mut keys);
+        let label = config.retention.as_ref().and_then(|retention| retention.label.as_deref());
+        let labeler = Labeler::new(&config.labels, added, label, &mut keys);
         let metadata: Vec<_> =
             config.structured_metadata.iter().map(|rule| FieldLookup::new(rule, &mut keys)).collect();
         let liner = Liner::new(config.line, &mut keys);
-        let names = metadata.iter().map(|m| m.name.len()).sum();
-        (Pipeline { labeler, metadata, names, liner, encoded: Metadata::default() }, keys)
+        let mut pipeline = Pipeline {
+            labeler,
+            metadata,
+            liner,
+            chain: Chain::new(&config.stages, setup),
+            item: Item::default(),
+            retention: config.retention.as_ref().map(Retention::new),
+            classes: HashMap::new(),
+            encoded: Metadata::default(),
+            context: Context { dry: setup.dry, ..Context::default() },
+        };
+        pipeline.tick();
+        (pipeline, keys)
     }
 
-    /// Adds an entry to the batch.
+    /// From now on says what happens to each entry, a line for each step.
+    pub fn explain(&mut self) {
+        self.context.explain = Some(Vec::new());
+    }
+
+    /// What happened since the last question.
+    pub fn explained(&mut self) -> Vec<String> {
+        self.context.explain.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Looks at the wall clock: to be called now and then, as for each batch.
+    pub fn tick(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.context.now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+    }
+
+    /// When reading may go on, if a stage asks for a pause.
+    pub fn pause(&mut self) -> Option<Instant> {
+        self.context.wait_until.take()
+    }
+
+    /// Takes an entry through everything and adds it to its batch, unless it is dropped or held.
     #[inline]
-    pub fn append(&mut self, entry: &Entry<'_>, batch: &mut Batch) {
-        let stream = self.labeler.stream(entry);
-        self.encoded.clear();
-        let mut room = METADATA_MAX.saturating_sub(self.names);
+    pub fn append(&mut self, entry: &Entry<'_>, batches: &mut Batches) {
+        if self.chain.is_empty() && self.retention.is_none() {
+            let resolved = match self.labeler.stream(entry) {
+                Outcome::Kept(resolved) => resolved,
+                Outcome::Dropped(rule) => return relabelled(&mut self.context, rule),
+            };
+            self.encoded.clear();
+            let fields = self.metadata.iter().filter_map(|m| Some((m.name.as_str(), lossy(m.value(entry)?))));
+            put_metadata(&mut self.encoded, fields, resolved.moved);
+            explain_labels(&mut self.context, &resolved);
+            let line = self.liner.line(entry);
+            batches.push(None, resolved.stream, entry.timestamp_ns(), &line, &self.encoded);
+            return;
+        }
+        let labels = match self.labeler.labels(entry) {
+            Outcome::Kept(labels) => labels.clone(),
+            Outcome::Dropped(rule) => return relabelled(&mut self.context, rule),
+        };
+        let mut item = std::mem::take(&mut self.item);
+        item.cursor = *entry.cursor();
+        item.timestamp_ns = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
+        item.line.clear();
+        item.line.push_str(&self.liner.line(entry));
+        item.tenant = None;
+        item.metadata.clear();
         for lookup in &self.metadata {
             if let Some(value) = lookup.value(entry) {
-                let value: Cow<'_, str> = cut(lossy(value), room);
-                room -= value.len();
-                self.encoded.add(&lookup.name, &value);
+                item.metadata.push((lookup.name.clone(), lossy(value).into_owned()));
             }
         }
-        batch.push(stream, entry.timestamp_ns(), &self.liner.line(entry), &self.encoded);
+        item.extracted.restart(&labels);
+        item.labels = labels.clone();
+        if self.chain.run(&mut item, &mut self.context) == Flow::Next {
+            if !Arc::ptr_eq(&item.labels, &labels) {
+                item.labels = self.labeler.streams.canonical(&item.labels);
+            }
+            self.emit(&mut item, batches);
+        }
+        self.item = item;
+    }
+
+    /// Adds what stages have held long enough. To be called when the journal is quiet.
+    pub fn release(&mut self, batches: &mut Batches) {
+        if !self.chain.is_empty() {
+            self.tick();
+            while let Some(mut item) = self.chain.release(&mut self.context) {
+                item.labels = self.labeler.streams.canonical(&item.labels);
+                self.emit(&mut item, batches);
+            }
+        }
+    }
+
+    /// As [`Pipeline::release`], whatever time it is: nothing more will come.
+    pub fn release_all(&mut self, batches: &mut Batches) {
+        let now = std::mem::replace(&mut self.context.now_ns, i64::MAX);
+        let mut released: Vec<_> = std::iter::from_fn(|| self.chain.release(&mut self.context)).collect();
+        self.context.now_ns = now;
+        for item in &mut released {
+            item.labels = self.labeler.streams.canonical(&item.labels);
+            self.emit(item, batches);
+        }
+    }
+
+    /// How many streams each retention rule has decided on, in their order; the last is the default.
+    pub fn streams_by_rule(&self) -> Vec<usize> {
+        let mut streams = vec![0; self.retention.as_ref().map_or(0, |r| r.counts().len())];
+        for (rule, _) in self.classes.values().flat_map(|classes| &classes.labelled) {
+            if let Some(count) = streams.get_mut(*rule) {
+                *count += 1;
+            }
+        }
+        streams
+    }
+
+    /// The entries that stages hold: they are not in any batch yet.
+    pub fn held(&self) -> Vec<Cursor> {
+        let mut held = Vec::new();
+        self.chain.held(&mut held);
+        held
+    }
+
+    /// Whether stages hold anything.
+    pub fn holds(&self) -> bool {
+        !self.chain.is_empty() && !self.held().is_empty()
+    }
+
+    /// What was not sent so far, and why.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            relabelled: self.labeler.dropped().to_vec(),
+            stages: self.context.dropped.clone(),
+            retention: self.retention.as_ref().map(|r| r.counts().to_vec()).unwrap_or_default(),
+            failed: self.context.failed.clone(),
+            labels: *self.labeler.streams.totals(),
+        }
+    }
+
+    /// How many streams there are.
+    pub fn streams(&self) -> usize {
+        self.labeler.streams.active()
+    }
+
+    /// The retention rules.
+    pub fn retention(&self) -> Option<&Retention> {
+        self.retention.as_ref()
+    }
+
+    /// Adds an item to the batch of its tenant, as retention has it. Its label set is the one remembered of
+    /// all equal ones, so that it is known by its address.
+    fn emit(&mut self, item: &mut Item, batches: &mut Batches) {
+        if let Some(retention) = &mut self.retention {
+            let key = Arc::as_ptr(&item.labels) as usize;
+            if self.classes.len() >= CLASSES_MAX {
+                self.classes.clear();
+            }
+            let classes = self.classes.entry(key).or_insert_with(|| Classes {
+                set: item.labels.clone(),
+                candidates: retention.candidates(&item.labels),
+                labelled: Vec::new(),
+            });
+            let rule = retention.rule(&classes.candidates, &item.line);
+            let verdict = retention.judge(rule, &item.cursor, item.timestamp_ns, self.context.now_ns);
+            if let Some(steps) = &mut self.context.explain {
+                let what = match verdict {
+                    Verdict::Keep => format!("keep {}", retention.class(rule)),
+                    Verdict::Dropped => "dropped".into(),
+                    Verdict::Sampled => "not in the sample".into(),
+                    Verdict::Expired => format!("older than {}, not sent", retention.class(rule)),
+                };
+                steps.push(format!("{}: {what}", retention.name(rule)));
+            }
+            if verdict != Verdict::Keep {
+                return;
+            }
+            retention.count_bytes(rule, &item.line);
+            item.labels = match classes.labelled.iter().find(|(number, _)| *number == rule) {
+                Some((_, set)) => set.clone(),
+                None => {
+                    let mut set = (*classes.set).clone();
+                    if let Some(label) = retention.label() {
+                        set.insert(label, retention.class(rule).as_bytes());
+                    }
+                    let set = Arc::new(set);
+                    classes.labelled.push((rule, set.clone()));
+                    set
+                }
+            };
+        }
+        let resolved = self.labeler.streams.resolve(&item.labels, item.timestamp_ns);
+        self.encoded.clear();
+        let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), Cow::from(value)));
+        put_metadata(&mut self.encoded, metadata, resolved.moved);
+        explain_labels(&mut self.context, &resolved);
+        line::fit(&mut item.line);
+        let time = u64::try_from(item.timestamp_ns).unwrap_or(0);
+        batches.push(item.tenant.as_deref(), resolved.stream, time, &item.line, &self.encoded);
+    }
+}
+
+/// Encodes metadata, and labels that a stream does not carry, within Loki's limits.
+#[inline]
+fn put_metadata<'a>(
+    encoded: &mut Metadata,
+    metadata: impl Iterator<Item = (&'a str, Cow<'a, str>)> + Clone,
+    moved: &[(String, String)],
+) {
+    let mut room = METADATA_MAX;
+    let mut put = |name: &str, value: Cow<'_, str>| {
+        room = room.saturating_sub(name.len());
+        let value = cut(value, room);
+        room -= value.len();
+        encoded.add(name, &value);
+    };
+    if moved.is_empty() {
+        return metadata.take(METADATA_NAMES_MAX).for_each(|(name, value)| put(name, value));
+    }
+    let moved = moved.iter().filter(|(name, _)| metadata.clone().all(|(other, _)| other != name));
+    let moved: Vec<_> = moved.take(METADATA_NAMES_MAX).collect();
+    for (name, value) in metadata.take(METADATA_NAMES_MAX - moved.len()) {
+        put(name, value);
+    }
+    moved.into_iter().for_each(|(name, value)| put(name, value.into()));
+}
+
+fn relabelled(context: &mut Context, rule: usize) {
+    if let Some(steps) = &mut context.explain {
+        steps.push(format!("labels.relabel_configs[{rule}]: dropped"));
+    }
+}
+
+fn explain_labels(context: &mut Context, resolved: &Resolved<'_>) {
+    if let Some(steps) = &mut context.explain {
+        for (kind, count) in resolved.changes.kinds() {
+            if count > 0 {
+                steps.push(format!("labels: {kind}: {count}"));
+            }
+        }
+        for (name, value) in resolved.moved {
+            steps.push(format!("labels: {name}={value:?} becomes structured metadata"));
+        }
     }
 }

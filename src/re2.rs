@@ -16,6 +16,9 @@ use regex::Captures;
 /// mistake such as `(\pL{100}){10}` would take does not.
 pub const COMPILED_MAX: usize = 10 << 20;
 
+/// About the longest that [`expand`] makes (bytes): a log line is cut at a quarter of it.
+pub const EXPANDED_MAX: usize = 1 << 20;
+
 /// Groups inside each other that the crate `regex` may find in a translation: each of ours can take a group, a
 /// sequence, an alternation, a repetition, and a class inside.
 const NEST_LIMIT: u32 = translate::NESTING_MAX * 5 + 10;
@@ -90,38 +93,54 @@ impl Re2 {
         self.names.iter().map(Option::as_deref)
     }
 
-    /// A template with what the groups of a match have caught, as Go's `Regexp.Expand`: `$1`, `${1}`, `$name`,
-    /// `${name}`; `$$` is `$`. A name is as long as it can be: `$1x` is `${1x}`. A group that does not exist or
-    /// has caught nothing is empty; a `$` without a name stays.
+    /// Puts the groups of a match into a template, as [`expand`] does, but knows all names of groups, also those
+    /// that the crate does not take. Of groups with one name the first that has caught something counts.
     pub fn expand(&self, captures: &Captures<'_>, template: &str) -> String {
-        let mut expanded = String::with_capacity(template.len());
-        let mut rest = template;
-        while let Some((before, after)) = rest.split_once('$') {
-            expanded.push_str(before);
-            rest = after;
-            if let Some(after) = rest.strip_prefix('$') {
-                expanded.push('$');
-                rest = after;
-            } else if let Some((name, after)) = reference(rest) {
-                expanded.push_str(self.caught(captures, name).unwrap_or_default());
-                rest = after;
-            } else {
-                expanded.push('$');
-            }
-        }
-        expanded.push_str(rest);
-        expanded
+        expand_with(captures, template, |name| {
+            let named = self.names.iter().enumerate().filter(|(_, known)| known.as_deref() == Some(name));
+            named.filter_map(|(index, _)| captures.get(index)).next().map(|group| group.as_str())
+        })
     }
+}
 
-    fn caught<'t>(&self, captures: &Captures<'t>, name: &str) -> Option<&'t str> {
-        let number = name.bytes().all(|b| b.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
-        if number {
-            // A number too large for a group is the number of no group.
-            return captures.get(name.parse().ok()?).map(|group| group.as_str());
+/// Puts the groups of a match into a template as Go's `Regexp.Expand` does: `$1`, `${1}`, `$name`, `${name}`; `$$`
+/// is `$`. A name is as long as it can be: `$1x` is `${1x}`. A group that does not exist or has caught nothing is
+/// empty; a `$` without a name stays. What would be longer than [`EXPANDED_MAX`] ends there.
+pub fn expand(captures: &Captures<'_>, template: &str) -> String {
+    expand_with(captures, template, |name| captures.name(name).map(|group| group.as_str()))
+}
+
+fn expand_with<'t>(
+    captures: &Captures<'t>,
+    template: &str,
+    named: impl Fn(&str) -> Option<&'t str>,
+) -> String {
+    let mut expanded = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        if expanded.len() > EXPANDED_MAX {
+            return expanded;
         }
-        let named = self.names.iter().enumerate().filter(|(_, known)| known.as_deref() == Some(name));
-        named.filter_map(|(index, _)| captures.get(index)).next().map(|group| group.as_str())
+        rest = after;
+        if let Some(after) = rest.strip_prefix('$') {
+            expanded.push('$');
+            rest = after;
+        } else if let Some((name, after)) = reference(rest) {
+            let number = name.bytes().all(|b| b.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
+            let caught = match number {
+                // A number too large for a group is the number of no group.
+                true => name.parse().ok().and_then(|number| captures.get(number)).map(|group| group.as_str()),
+                false => named(name),
+            };
+            expanded.push_str(caught.unwrap_or_default());
+            rest = after;
+        } else {
+            expanded.push('$');
+        }
     }
+    expanded.push_str(rest);
+    expanded
 }
 
 /// The name that follows a `$`, and what follows the name.

@@ -188,6 +188,16 @@ fn following_shows_new_entries_until_nobody_listens() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_a_failure_that_names_it() {
+    for args in [&["--dry-run", "--path", "demo/journal"][..], &["check", "--config", "config/config.yaml"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let out = program(args).current_dir(env!("CARGO_MANIFEST_DIR")).stdout(full).output().unwrap();
+        assert_eq!(out.status.code(), Some(1));
+        assert!(text(&out.stderr).contains("standard output cannot be written"), "{}", text(&out.stderr));
+    }
+}
+
+#[test]
 fn a_dry_run_leaves_nothing_behind_and_needs_no_rights() {
     let dir = tempfile::tempdir().unwrap();
     ten_or_skip!(dir.path());
@@ -307,6 +317,18 @@ fn exit_statuses_and_words_are_as_documented() {
         if status != 0 {
             assert_eq!(text(&out.stdout), "", "{args:?}: errors go to standard error");
         }
+    }
+}
+
+#[test]
+fn times_beyond_what_nanoseconds_can_tell_are_the_last_that_they_can() {
+    let dir = tempfile::tempdir().unwrap();
+    // The latest time that journald takes.
+    let entry = |text: &str| ExportEntry::new((1 << 55) - 1).message(text);
+    let entries = [entry("a"), entry("b")];
+    or_skip!(build_journal(&dir.path().join("a.journal"), &entries, Format::default()));
+    for record in records(dir.path(), &[]) {
+        assert_eq!(record["timestamp"], "2554-07-21T23:34:33.709551615Z");
     }
 }
 

@@ -100,7 +100,7 @@ fn nothing_written_is_the_builtin_configuration() {
     assert_eq!(
         builtin,
         Config {
-            journal: Journal { paths: vec![], backfill: Duration::from_secs(604_800) },
+            journal: Journal { paths: vec![], backfill: Duration::from_secs(604_800), start_cursor: None },
             labels: Labels {
                 fixed: vec![("job".into(), "systemd-journal".into())],
                 fields: vec![
@@ -112,9 +112,13 @@ fn nothing_written_is_the_builtin_configuration() {
                     ),
                     rule("unit", &["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT"]),
                 ],
+                relabel: vec![],
+                max_streams: 5000,
             },
             structured_metadata: vec![rule("identifier", &["SYSLOG_IDENTIFIER"]), rule("pid", &["_PID"])],
             stages: Vec::new(),
+            retention: None,
+            listen: Some("127.0.0.1:9194".parse().unwrap()),
             line: Line::Message,
             loki: vec![],
             log_level: log::LevelFilter::Info,
@@ -162,11 +166,16 @@ state_directory: /tmp/state
         config,
         Config {
             stages: Vec::new(),
+            retention: None,
+            listen: Some("127.0.0.1:9194".parse().unwrap()),
             journal: Journal {
                 paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
                 backfill: Duration::from_secs(36 * 3600),
+                start_cursor: None,
             },
             labels: Labels {
+                relabel: Vec::new(),
+                max_streams: 5000,
                 fixed: vec![("env".into(), "prod".into()), ("job".into(), "journal".into())],
                 fields: vec![
                     FieldRule::new("app", &["CONTAINER_NAME", "SYSLOG_IDENTIFIER"]),
@@ -239,6 +248,16 @@ fn anchors_and_merge_keys_save_typing() {
 }
 
 #[test]
+fn a_long_map_may_be_repeated_by_aliases() {
+    let map: Vec<String> = (0..8).map(|n| format!("label{n}: {}", "v".repeat(60))).collect();
+    let mut source = format!("loki:\n  - {{url: http://a, labels: &l {{{}}}}}\n", map.join(", "));
+    for n in 0..20 {
+        source.push_str(&format!("  - {{name: n{n}, url: http://a, labels: *l}}\n"));
+    }
+    assert_eq!(parse(&format!("labels: {{static: {{}}, fields: {{}}}}\n{source}")).loki.len(), 21);
+}
+
+#[test]
 fn running_needs_a_destination_and_a_dry_run_does_not() {
     let error = Config::builtin(&no_env).require_destinations("/etc/x.yaml").unwrap_err().to_string();
     assert!(error.contains("/etc/x.yaml") && error.contains("- url: http://loki:3100"), "{error}");
@@ -275,6 +294,7 @@ fn limits_end_bombs_quickly() {
         let item = format!("*a{}", level - 1);
         laughs.push_str(&format!("a{level}: &a{level} [{}]\n", [item.as_str(); 9].join(", ")));
     }
+    assert!(message(&laughs).contains("has too many values"), "{}", message(&laughs));
     let list = |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<String>();
     for bomb in [
         "[".repeat(100_000),
@@ -316,20 +336,38 @@ fn defaults_written_out_change_nothing() {
         let quoted =
             if key.default.starts_with('$') { format!("'{}'", key.default) } else { key.default.into() };
         let source = nested(key.path, &quoted);
-        let expected =
-            if key.path.starts_with("loki[]") { &with_destination } else { &Config::builtin(&no_env) };
+        let rule = key.path.strip_prefix("labels.");
+        let rule = rule.filter(|path| path.contains("[].")).map(|path| {
+            parse(&format!("labels: {{relabel_configs: [{{{}}}]}}", siblings(path).trim_end_matches(", ")))
+        });
+        let expected = match &rule {
+            Some(config) => config,
+            None if key.path.starts_with("loki[]") => &with_destination,
+            None => &Config::builtin(&no_env),
+        };
         let config = Config::parse(&source, "f", &no_env).unwrap_or_else(|error| panic!("{source}\n{error}"));
         assert_eq!(&config, expected, "{source}");
     }
 }
 
+/// What must stand beside a key in an item of a list.
+fn siblings(path: &str) -> &'static str {
+    match path {
+        "loki[].url" => "",
+        "relabel_configs[].action" => "target_label: x, ",
+        _ if path.starts_with("loki[].") => "url: 'http://x', ",
+        _ if path.starts_with("relabel_configs[].") => "action: keep, ",
+        _ => "",
+    }
+}
+
 /// `loki[].batch.max_bytes`, `1` -> `{loki: [{url: 'http://x', batch: {max_bytes: 1}}]}`
 fn nested(path: &str, value: &str) -> String {
-    let url = if path.starts_with("loki[].") && path != "loki[].url" { "url: 'http://x', " } else { "" };
+    let siblings = siblings(path);
     match path.split_once('.') {
         Some((section, rest)) if section.ends_with("[]") => {
             let inner = nested(rest, value);
-            format!("{{{}: [{{{url}{}}}]}}", section.trim_end_matches("[]"), &inner[1..inner.len() - 1])
+            format!("{{{}: [{{{siblings}{}}}]}}", section.trim_end_matches("[]"), &inner[1..inner.len() - 1])
         }
         Some((section, rest)) => format!("{{{section}: {}}}", nested(rest, value)),
         None => format!("{{{path}: {value}}}"),
@@ -343,7 +381,7 @@ fn every_key_is_read() {
         let wrong =
             if key.default.starts_with('{') || matches!(key.kind, "section") { "x" } else { "{k: [[]]}" };
         let error = message(&nested(key.path, wrong));
-        let name = key.path.replace("loki[]", "loki[0]");
+        let name = key.path.replace("loki[]", "loki[0]").replace("relabel_configs[]", "relabel_configs[0]");
         assert!(error.contains(&format!("`{name}` cannot be")), "{}: {error}", key.path);
         assert!(error.ends_with("1 error in test.yaml\n"), "{}: {error}", key.path);
     }

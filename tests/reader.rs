@@ -155,7 +155,7 @@ fn entries_of_one_microsecond_get_the_same_ordinals_from_wherever_one_starts() {
     let mut tail = open(&paths, Start::Oldest);
     for index in 1..=60 {
         assert!(tail.next_entry().is_some());
-        assert_eq!(read(&paths, Start::Resume(tail.resume())), all[index..]);
+        assert_eq!(read(&paths, Start::Resume(Box::new(tail.resume()))), all[index..]);
     }
 }
 
@@ -313,4 +313,33 @@ fn a_journal_that_is_not_there_says_what_to_do() {
         let error = error.err().expect("no journal").to_string();
         assert!(error.contains("no journal can be read") && error.contains(part), "{error}");
     }
+}
+
+#[test]
+fn what_was_read_to_its_end_is_not_read_again_under_another_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorded = support::fixtures::recorded("archived.journal", folder.path());
+    let active = folder.path().join("system.journal");
+    std::fs::rename(&recorded.path, &active).unwrap();
+    let mut tail = open(&[folder.path().to_owned()], Start::Oldest);
+    assert_eq!(drain(&mut tail).len(), recorded.expected.len());
+    std::fs::rename(&active, folder.path().join("system@0-1.journal")).unwrap();
+    tail.poll().unwrap();
+    assert_eq!(drain(&mut tail).len(), 0);
+    // A second name for it changes nothing either.
+    std::fs::hard_link(folder.path().join("system@0-1.journal"), &active).unwrap();
+    std::os::unix::fs::symlink(&active, folder.path().join("link.journal")).unwrap();
+    tail.poll().unwrap();
+    assert_eq!(drain(&mut tail).len(), 0);
+}
+
+#[test]
+fn a_pipe_named_like_a_journal_does_not_stop_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorded = support::fixtures::recorded("archived.journal", folder.path());
+    let pipe = folder.path().join("pipe.journal");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!(read(&[folder.path().to_owned()], Start::Oldest).len(), recorded.expected.len());
+    let error = Tail::open(&[pipe], Keys::default(), Start::Oldest, Waker::new().unwrap()).err().unwrap();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
 }

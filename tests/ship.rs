@@ -5,12 +5,15 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use support::agent::{Agent, PATIENCE, assert_arrived};
-use support::journald::{Bulk, Journald, Transport};
+use support::journald::{Bulk, Journald, Transport, wait_until};
 use support::loki::{Answer, Loki};
 use support::or_skip;
 
@@ -245,6 +248,104 @@ fn a_second_agent_on_the_same_state_is_refused() {
     assert_eq!(second.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("another journal-ship"), "{stderr}");
     agent.stop();
+}
+
+#[test]
+fn neither_missing_ca_certificates_nor_proxy_variables_stand_in_the_way_of_http() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let loki = Loki::builder().ignore_age(true).start();
+    let mut agent = Agent::new(&journal, &loki.url(), "");
+    agent.environment = vec![
+        ("SSL_CERT_FILE", "/nowhere"),
+        ("SSL_CERT_DIR", "/nowhere"),
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+        ("http_proxy", "http://127.0.0.1:1"),
+        ("ALL_PROXY", "http://127.0.0.1:1"),
+    ];
+    agent.start();
+    wait_until("an entry arrives", || !loki.stored().is_empty());
+    agent.stop();
+}
+
+#[test]
+fn https_without_ca_certificates_says_what_is_missing_once() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let agent = Agent::new(&journal, "https://127.0.0.1:1", "");
+    let config = agent.config();
+    let mut command = support::agent::program(&["--config".as_ref(), config.as_os_str()]);
+    let out = command.env("SSL_CERT_FILE", "/nowhere").env("SSL_CERT_DIR", "/nowhere").output().unwrap();
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.matches("ca-certificates").count(), 1, "{stderr}");
+}
+
+#[test]
+fn a_loki_that_fails_now_and_then_does_not_fill_the_log() {
+    let journald = or_skip!(Journald::start());
+    let loki = Loki::builder().ignore_age(true).start();
+    let mut agent = Agent::new(&journald.dir(), &loki.url(), "");
+    agent.start();
+    for round in 0..5 {
+        loki.answer_next(1, Answer::Status(500, "now and then".into()));
+        send(&journald, 3, round);
+        wait_stored(&loki, journald.entries().len(), &agent);
+    }
+    agent.stop();
+    for words in ["does not take entries", "takes entries again"] {
+        assert_eq!(agent.log().matches(words).count(), 1, "{}", agent.log());
+    }
+}
+
+#[test]
+fn the_checkpoint_of_a_newer_version_is_left_alone() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let agent = Agent::new(&journal, "http://127.0.0.1:1", "");
+    let file = agent.home.path().join("state/main.json");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "{\"version\": 2}").unwrap();
+    let out = support::agent::output(&["--config".as_ref(), agent.config().as_os_str()]);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("main.json has version 2"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"version\": 2}");
+}
+
+#[test]
+fn a_gateway_that_asks_for_no_pause_is_not_hammered() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let loki = Loki::builder().ignore_age(true).start();
+    loki.answer_next(10, Answer::RetryAfter(429, "0".into()));
+    let mut agent = Agent::new(&journal, &loki.url(), "");
+    let config = std::fs::read_to_string(agent.config()).unwrap();
+    std::fs::write(agent.config(), config.replace("min: 10ms", "min: 100ms")).unwrap();
+    let begin = Instant::now();
+    agent.start();
+    wait_until("an entry arrives", || !loki.stored().is_empty());
+    assert!(begin.elapsed() >= Duration::from_secs(1), "ten pauses of 0.1 s took {:?}", begin.elapsed());
+    agent.stop();
+}
+
+/// What Go's TLS server, and so Loki's, says to a client that speaks plain http: it is not about the entries.
+#[test]
+fn http_to_a_port_that_wants_https_loses_nothing() {
+    let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let port = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        // As much as Go reads before it knows.
+        connection.read_exact(&mut [0; 5]).unwrap();
+        let answer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+        connection.write_all(answer.as_bytes()).unwrap();
+        connection.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = connection.read_to_end(&mut Vec::new());
+    });
+    let mut agent = Agent::new(&journal, &format!("http://{address}"), "");
+    agent.start();
+    wait_until("the answer is in the log", || agent.log().contains("to an HTTPS server"));
+    agent.stop();
+    port.join().unwrap();
+    assert!(agent.checkpoint()["cursor"].is_null(), "nothing was acknowledged:\n{}", agent.log());
 }
 
 fn agent_log_contains(agent: &Agent, part: &str) {

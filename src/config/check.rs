@@ -72,18 +72,22 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Notes something that is no mistake, but will not be as one may think.
+    pub(crate) fn warn(&self, finding: Finding) {
+        self.note(finding.warning());
+    }
+
     /// Keeps a place out of every message: it may hold a credential.
     pub(crate) fn hide(&self, place: Span) {
         self.secrets.borrow_mut().push(place);
     }
 
-    /// `built`, if nothing was noted on the way.
-    pub(crate) fn finish<T>(self, origin: &str, built: T) -> Result<T, Diagnostics> {
+    /// `built` with the warnings, if no mistake was noted on the way.
+    pub(crate) fn finish<T>(self, origin: &str, built: T) -> Result<(T, Diagnostics), Diagnostics> {
         let findings = self.findings.into_inner();
-        if findings.is_empty() {
-            return Ok(built);
-        }
-        Err(Diagnostics::new(origin, self.source, self.secrets.into_inner(), findings))
+        let failed = findings.iter().any(|finding| !finding.warning);
+        let diagnostics = Diagnostics::new(origin, self.source, self.secrets.into_inner(), findings);
+        if failed { Err(diagnostics) } else { Ok((built, diagnostics)) }
     }
 
     pub(super) fn wrong_kind(&self, value: &Value<'_>, expected: &str) {
@@ -169,7 +173,7 @@ impl<'a> Checker<'a> {
     }
 
     /// A scalar with a unit, which may look like a number to YAML (`0`, `4096`).
-    fn measure<T: PartialOrd>(
+    pub(super) fn measure<T: PartialOrd>(
         &self,
         value: &Value<'_>,
         (kind, examples): (&str, &str),
@@ -331,6 +335,24 @@ impl<'t> Section<'t> {
     /// All that is written: names and values.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&'t str, &Value<'t>)> {
         self.entries.iter().map(|entry| (entry.name, &entry.value))
+    }
+
+    /// What a key without default is read to; its absence is noted.
+    pub(crate) fn required<T>(
+        &self,
+        checker: &Checker<'_>,
+        section: &Value<'_>,
+        name: &str,
+        read: impl FnOnce(&Value<'t>) -> Option<T>,
+    ) -> Option<T> {
+        match self.get(name) {
+            Some(value) => read(value),
+            None => {
+                let title = format!("`{}` has no `{name}`", section.path);
+                checker.note(Finding::at(section.key.clone(), title).label(format!("expected `{name}: …`")));
+                None
+            }
+        }
     }
 
     /// Overlays `target` with what is written, if it can be read.

@@ -40,6 +40,7 @@ struct FileFindings {
 /// One mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
+    pub(super) warning: bool,
     title: String,
     pub(crate) place: Option<Span>,
     pub(crate) label: String,
@@ -57,6 +58,7 @@ impl Finding {
     /// A mistake of the file as a whole.
     pub(crate) fn nowhere(title: impl Into<String>) -> Self {
         Self {
+            warning: false,
             title: title.into(),
             place: None,
             label: String::new(),
@@ -64,6 +66,12 @@ impl Finding {
             notes: Vec::new(),
             helps: Vec::new(),
         }
+    }
+
+    /// Nothing is wrong, but something will not be as one may think.
+    pub(crate) fn warning(mut self) -> Self {
+        self.warning = true;
+        self
     }
 
     /// Text beside the carets: what was expected.
@@ -143,7 +151,8 @@ impl std::error::Error for Diagnostics {}
 
 impl Finding {
     fn group<'a>(&'a self, file: &'a FileFindings) -> Group<'a> {
-        let title = Level::ERROR.primary_title(&self.title);
+        let level = if self.warning { Level::WARNING } else { Level::ERROR };
+        let title = level.primary_title(&self.title);
         let source = file.source.as_str();
         let group = match &self.place {
             None => title.element(Origin::path(&file.origin)),

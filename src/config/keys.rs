@@ -29,9 +29,19 @@ pub const KEYS: &[Key] = &[
     key("journal", "section", ""),
     key("journal.paths", "list of paths", "[]"),
     key("journal.backfill", "duration", "7d"),
+    key("journal.start_cursor", "cursor", "null"),
     key("labels", "section", ""),
     key("labels.static", "map of strings", "{job: systemd-journal}"),
     key("labels.fields", "map of journal fields", FIELDS),
+    key("labels.relabel_configs", "list of sections", "[]"),
+    key("labels.relabel_configs[].source_labels", "list of strings", "[]"),
+    key("labels.relabel_configs[].separator", "string", "\";\""),
+    key("labels.relabel_configs[].regex", "regular expression", "(.*)"),
+    key("labels.relabel_configs[].modulus", "whole number", "null"),
+    key("labels.relabel_configs[].target_label", "string", "null"),
+    key("labels.relabel_configs[].replacement", "template", "$1"),
+    key("labels.relabel_configs[].action", "relabelling action", "replace"),
+    key("labels.max_streams", "whole number", "5000"),
     key("structured_metadata", "map of journal fields", "{pid: _PID, identifier: SYSLOG_IDENTIFIER}"),
     key("line", "`message` or `json`", "message"),
     key("stages", "list of stages", "[]"),
@@ -101,6 +111,7 @@ pub const KEYS: &[Key] = &[
     key("stages[].pack.ingest_timestamp", "`true` or `false`", "true"),
     key("stages[].decolorize", "section", ""),
     key("stages[].metrics", "map of metrics", "required"),
+    key("stages[].metrics.*", "section", ""),
     key("stages[].metrics.*.type", "`Counter`, `Gauge` or `Histogram`", "required"),
     key("stages[].metrics.*.description", "string", "\"\""),
     key("stages[].metrics.*.source", "string", "the metric's name"),
@@ -112,6 +123,14 @@ pub const KEYS: &[Key] = &[
     key("stages[].metrics.*.config.match_all", "`true` or `false`", "false"),
     key("stages[].metrics.*.config.count_entry_bytes", "`true` or `false`", "false"),
     key("stages[].metrics.*.config.buckets", "list of numbers", "[]"),
+    key("retention", "section", ""),
+    key("retention.label", "label name", "retention"),
+    key("retention.default", "duration", "31d"),
+    key("retention.rules", "list of sections", "[]"),
+    key("retention.rules[].selector", "LogQL selector", "required"),
+    key("retention.rules[].keep", "duration", "null"),
+    key("retention.rules[].sample", "number", "null"),
+    key("retention.rules[].drop", "`true` or `false`", "false"),
     key("loki", "list of sections", "[]"),
     key("loki[].name", "name", "main"),
     key("loki[].url", "URL", "required"),
@@ -125,6 +144,8 @@ pub const KEYS: &[Key] = &[
     key("loki[].backoff", "section", ""),
     key("loki[].backoff.min", "duration", "500ms"),
     key("loki[].backoff.max", "duration", "1m"),
+    key("http", "section", ""),
+    key("http.listen", "address and port", "127.0.0.1:9194"),
     key("log_level", "`off`, `error`, `warn`, `info`, `debug` or `trace`", "info"),
     key("state_directory", "path", "${STATE_DIRECTORY:-/var/lib/journal-ship}"),
 ];
@@ -152,7 +173,7 @@ pub(super) fn has_default(path: &str) -> bool {
 
 /// The nearest of `known` to what was written, if it is near enough to be what was meant: letter case,
 /// `-` for `_`, an ending left out or added, and one typing error for each three letters.
-pub(super) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     /// The time that a comparison takes grows with the square of this.
     const MAX_COMPARED_BYTES: usize = 64;
     /// A shorter stem is shared by chance.

@@ -2,12 +2,13 @@
 //! entry ends with labels that Loki takes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Finding, Span, quoted};
 use super::names::{self, Refusal};
 use super::node::Kind;
-use super::{Destination, FieldRule, Labels};
+use super::{Destination, FieldRule, Labels, relabel};
 
 /// Label names that one stream may carry: Loki's `max_label_names_per_series`.
 const MAX_LABEL_NAMES: usize = 15;
@@ -16,12 +17,19 @@ const UNCOUNTED_LABEL: &str = "service_name";
 /// Names of structured metadata that one entry may carry: Loki's `max_structured_metadata_entries_count`.
 const MAX_METADATA_NAMES: usize = 128;
 
+/// Below, there is no stream; above, they take more memory here than anyone means to give (each about 1 KiB).
+const MAX_STREAMS: RangeInclusive<u64> = 1..=1_000_000;
+
 /// Reads `labels`. What is written wins over a default of the same name.
 pub(super) fn labels(checker: &Checker<'_>, value: &Value<'_>) -> Option<Labels> {
     let section = Section::open(checker, value, "labels")?;
     let mut labels = Labels::default();
     section.read("static", &mut labels.fixed, |value| fixed(checker, value));
     section.read("fields", &mut labels.fields, |value| field_rules(checker, value, names::label_name));
+    section.read("relabel_configs", &mut labels.relabel, |value| relabel::rules(checker, value));
+    section.read("max_streams", &mut labels.max_streams, |value| {
+        checker.integer(value, &MAX_STREAMS).and_then(|max| usize::try_from(max).ok())
+    });
 
     match (section.get("static"), section.get("fields")) {
         (Some(fixed), Some(fields)) => one_origin(checker, fixed, fields),
@@ -135,14 +143,17 @@ pub(super) fn metadata(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<F
     Some(rules)
 }
 
-/// Every entry ends with at least one label, and with no more than Loki takes, at every destination.
-/// `places` has the value of each destination, in their order.
+/// Every entry ends with at least one label, and with no more than Loki takes, at every destination: unless
+/// rules may change them, then only an entry shows. `places` has the value of each destination, in their order.
 pub(super) fn label_sets(
     checker: &Checker<'_>,
     labels: &Labels,
     labels_place: Option<Span>,
     destinations: &[(Destination, Span)],
 ) {
+    if !labels.relabel.is_empty() {
+        return;
+    }
     let shared: BTreeSet<&str> = labels
         .fixed
         .iter()

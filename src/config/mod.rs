@@ -10,9 +10,11 @@ mod expand;
 mod keys;
 mod labels;
 mod loki;
-mod names;
+pub(crate) mod names;
 mod node;
 mod read;
+mod relabel;
+mod retention;
 mod scalars;
 mod secrets;
 pub mod units;
@@ -24,10 +26,14 @@ pub(crate) use check::{Checker, Section, Value};
 pub use diagnostic::Diagnostics;
 pub(crate) use diagnostic::{Finding, quoted};
 pub use expand::Environment;
+pub(crate) use keys::nearest;
 pub use keys::{KEYS, Key};
 pub(crate) use names::Refusal;
-pub(crate) use node::Kind;
+pub(crate) use node::{Kind, Node};
+pub(crate) use read::document;
 pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
+pub use relabel::{Relabel, RelabelAction};
+pub(crate) use scalars::go_duration;
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,8 +48,12 @@ pub struct Config {
     pub line: Line,
     /// What happens to an entry between its labels and its batch.
     pub stages: Vec<crate::stages::StageConfig>,
+    /// How long logs live; without it nothing is dropped and no label says so.
+    pub retention: Option<Retention>,
     /// Where entries go; empty only for a dry run.
     pub loki: Vec<Destination>,
+    /// Where `/metrics` is served; `None`: nowhere.
+    pub listen: Option<std::net::SocketAddr>,
     /// The agent's own log: most verbose level written.
     pub log_level: log::LevelFilter,
     /// Where checkpoints are kept.
@@ -57,12 +67,14 @@ pub struct Journal {
     pub paths: Vec<PathBuf>,
     /// On the first start: how far back from now reading begins; zero begins at the end.
     pub backfill: Duration,
+    /// On the first start: the entry behind which reading begins, instead of `backfill`.
+    pub start_cursor: Option<crate::journal::Cursor>,
 }
 
 impl Default for Journal {
     fn default() -> Self {
         // Loki refuses what is older than a week unless told otherwise (`reject_old_samples_max_age`).
-        Self { paths: Vec::new(), backfill: Duration::from_secs(7 * 24 * 3600) }
+        Self { paths: Vec::new(), backfill: Duration::from_secs(7 * 24 * 3600), start_cursor: None }
     }
 }
 
@@ -73,6 +85,10 @@ pub struct Labels {
     pub fixed: Vec<(String, String)>,
     /// Labels taken from journal fields, sorted by name.
     pub fields: Vec<FieldRule>,
+    /// Rules that change these labels, in the order in which they are applied.
+    pub relabel: Vec<Relabel>,
+    /// Active streams at most; the entries of further ones go to an overflow stream.
+    pub max_streams: usize,
 }
 
 impl Default for Labels {
@@ -86,6 +102,9 @@ impl Default for Labels {
                 FieldRule::new("service_name", &[UNIT[0], UNIT[1], "SYSLOG_IDENTIFIER", "_TRANSPORT"]),
                 FieldRule::new("unit", &UNIT),
             ],
+            relabel: Vec::new(),
+            // As many as Loki takes of a tenant (`max_global_streams_per_user`).
+            max_streams: 5000,
         }
     }
 }
@@ -114,6 +133,40 @@ pub enum Line {
     Message,
     /// All fields of the entry as one JSON object.
     Json,
+}
+
+/// `retention:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retention {
+    /// The label that carries the class of a stream.
+    pub label: Option<String>,
+    /// How long what no rule matches is kept.
+    pub default: Duration,
+    /// The first one that matches decides.
+    pub rules: Vec<RetentionRule>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            label: Some("retention".to_owned()),
+            default: Duration::from_secs(31 * 24 * 3600),
+            rules: Vec::new(),
+        }
+    }
+}
+
+/// One item of `retention.rules`
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetentionRule {
+    /// Whom it is about.
+    pub selector: crate::logql::Selector,
+    /// For how long they are kept; `None`: the default.
+    pub keep: Option<Duration>,
+    /// The share of them that is kept at all, 0 to 1.
+    pub sample: Option<f64>,
+    /// They are not sent.
+    pub drop: bool,
 }
 
 /// One item of `loki:`

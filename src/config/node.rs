@@ -43,6 +43,18 @@ pub(crate) enum Kind {
     Map(Vec<(Node, Node)>),
 }
 
+impl Node {
+    /// A text that stands nowhere.
+    pub(crate) fn text(text: &str) -> Node {
+        Node { span: 0..0, used: 0..0, kind: Kind::Str(text.to_owned()) }
+    }
+
+    /// A map that stands nowhere.
+    pub(crate) fn map(entries: Vec<(Node, Node)>) -> Node {
+        Node { span: 0..0, used: 0..0, kind: Kind::Map(entries) }
+    }
+}
+
 impl Kind {
     /// The kind in a message: "found a list".
     pub(crate) fn name(&self) -> &'static str {
@@ -58,6 +70,10 @@ impl Kind {
     }
 }
 
+/// Longest that all texts are together, those that aliases repeat counted each time (bytes): four times the
+/// largest file.
+const MAX_TEXT_BYTES: usize = 4 * super::read::MAX_FILE_BYTES;
+
 /// The one document of `source`; an empty one is `Null`.
 ///
 /// # Errors
@@ -71,7 +87,7 @@ pub(crate) fn document(source: &str) -> Result<Node, Box<Finding>> {
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH + 1,
             max_nodes: MAX_NODES,
-            max_total_scalar_bytes: source.len().saturating_mul(2),
+            max_total_scalar_bytes: MAX_TEXT_BYTES,
         },
         alias_limits: alias_limits,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -159,7 +175,8 @@ fn syntax_finding(error: &Error, source: &str) -> Finding {
         _ => {
             let message = message_of(error);
             // The scanner looks ahead and meets its own limit before the parser meets ours.
-            if message == "recursion limit exceeded" {
+            // And what breaks a limit through an alias comes as a mistake of the alias.
+            if message.contains("limit exceeded") || message.starts_with("budget breached") {
                 return too_large(place);
             }
             let finding = at(format!("YAML syntax: {message}"));
@@ -173,7 +190,9 @@ fn syntax_finding(error: &Error, source: &str) -> Finding {
 
 fn too_large(place: Span) -> Finding {
     Finding::at(place, "the document is nested too deeply or has too many values").note(format!(
-        "limits: {MAX_DEPTH} levels, {MAX_NODES} values, {MAX_ALIASED_NODES} of them through aliases"
+        "limits: {MAX_DEPTH} levels, {MAX_NODES} values, {MAX_ALIASED_NODES} of them through aliases, \
+         {} of text with what aliases repeat",
+        super::units::format_size(MAX_TEXT_BYTES as u64)
     ))
 }
 

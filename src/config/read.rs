@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use log::LevelFilter;
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::Environment;
-use super::{Config, Journal, Labels, Line, labels, loki, node, secrets};
-use super::{FieldRule, names::Refusal};
+use super::{Config, Journal, Labels, Line, labels, loki, node, retention, secrets};
+use super::{FieldRule, names::Refusal, node::Kind};
 
 /// Where the configuration is unless `--config` names another file.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/journal-ship/config.yaml";
@@ -24,6 +25,9 @@ const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/journal-ship";
 
 /// Longest backfill: the age of the oldest journal there can be, and a bound for date arithmetic.
 const MAX_BACKFILL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Where `/metrics` is served unless `http.listen` says otherwise: not from outside.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9194);
 
 const LOG_LEVELS: [(&str, LevelFilter); 6] = [
     ("off", LevelFilter::Off),
@@ -44,6 +48,15 @@ impl Config {
     /// The file cannot be read, is larger than [`MAX_FILE_BYTES`], is not UTF-8, or says something that
     /// does not hold: all of it, each at its place.
     pub fn load(path: &Path, env: &Environment<'_>) -> Result<Self, Diagnostics> {
+        Self::examine(path, env).map(|(config, _)| config)
+    }
+
+    /// As [`Config::load`], with what is no mistake but may not be as one thinks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn examine(path: &Path, env: &Environment<'_>) -> Result<(Self, Diagnostics), Diagnostics> {
         let origin = path.display().to_string();
         let unreadable = |finding: Finding| Diagnostics::new(&origin, "", Vec::new(), vec![finding]);
         let bytes = read_file(path).map_err(|error| unreadable(read_finding(path, &error)))?;
@@ -53,7 +66,7 @@ impl Config {
             return Err(unreadable(finding.help("is this the right file?")));
         }
         match String::from_utf8(bytes) {
-            Ok(source) => Self::parse(&source, &origin, env),
+            Ok(source) => Self::examine_text(&source, &origin, env),
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
                 let source = String::from_utf8_lossy(error.as_bytes());
@@ -71,6 +84,19 @@ impl Config {
     ///
     /// As [`Config::load`], reading excepted.
     pub fn parse(source: &str, origin: &str, env: &Environment<'_>) -> Result<Self, Diagnostics> {
+        Self::examine_text(source, origin, env).map(|(config, _)| config)
+    }
+
+    /// As [`Config::parse`], with what is no mistake but may not be as one thinks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::parse`].
+    pub fn examine_text(
+        source: &str,
+        origin: &str,
+        env: &Environment<'_>,
+    ) -> Result<(Self, Diagnostics), Diagnostics> {
         match node::document(source) {
             Ok(root) => {
                 let checker = Checker::new(source, secrets::in_document(&root), env);
@@ -90,7 +116,9 @@ impl Config {
             structured_metadata: default_metadata(),
             line: Line::Message,
             stages: Vec::new(),
+            retention: None,
             loki: Vec::new(),
+            listen: Some(DEFAULT_LISTEN),
             log_level: LevelFilter::Info,
             state_directory: default_state_directory(env),
         }
@@ -111,6 +139,16 @@ impl Config {
             .help("to see what would be shipped, without a Loki: journal-ship --dry-run");
         Err(Diagnostics::new(origin, "", Vec::new(), vec![finding]))
     }
+}
+
+/// The tree of a YAML document of any program; `origin` names it in messages.
+///
+/// # Errors
+///
+/// It is no YAML, or larger than any configuration.
+pub(crate) fn document(source: &str, origin: &str) -> Result<node::Node, Diagnostics> {
+    node::document(source)
+        .map_err(|finding| Diagnostics::new(origin, source, secrets::in_text(source), vec![*finding]))
 }
 
 fn default_metadata() -> Vec<FieldRule> {
@@ -161,7 +199,9 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     });
     section.read("line", &mut config.line, |value| checker.choice(value, &LINES));
     section.read("stages", &mut config.stages, |value| crate::stages::read(checker, value));
+    section.read("retention", &mut config.retention, |value| retention::retention(checker, value).map(Some));
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
+    section.read("http", &mut config.listen, |value| http(checker, value));
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| {
         checker.checked(value, PATH, absolute).map(PathBuf::from)
@@ -171,6 +211,30 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     labels::label_sets(checker, &config.labels, labels_place, &destinations);
     config.loki = destinations.into_iter().map(|(destination, _)| destination).collect();
     config
+}
+
+/// Reads `http`: an address with a port, or nothing at all.
+fn http(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<SocketAddr>> {
+    const ADDRESS: &str = "an address with a port, or `null`";
+    let section = Section::open(checker, value, "http")?;
+    let listen = section.get("listen")?;
+    if listen.node.kind == Kind::Null {
+        return Some(None);
+    }
+    let rule = |text: &str| match text.parse::<SocketAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            let refusal = Refusal::new(
+                format!("{} is no address with a port", quoted(text)),
+                "expected for instance `127.0.0.1:9194`, `[::1]:9194`, or `null` for none",
+            );
+            Err(match text.strip_prefix(':') {
+                Some(port) => refusal.help(format!("all addresses are `[::]:{port}`")),
+                None => refusal,
+            })
+        }
+    };
+    checker.checked(listen, ADDRESS, rule)?.parse().ok().map(Some)
 }
 
 fn journal(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journal> {
@@ -183,6 +247,15 @@ fn journal(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journal> {
     });
     section.read("backfill", &mut journal.backfill, |value| {
         checker.duration(value, &(Duration::ZERO..=MAX_BACKFILL))
+    });
+    section.read("start_cursor", &mut journal.start_cursor, |value| {
+        let rule = |text: &str| match text.parse::<crate::journal::Cursor>() {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                Err(Refusal::new(error.to_string(), "expected a cursor as `journalctl --show-cursor` has it"))
+            }
+        };
+        checker.checked(value, "a cursor", rule)?.parse().ok().map(Some)
     });
     Some(journal)
 }

@@ -118,6 +118,17 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
+/// Writes a duration as days where it comes out even, as people speak of retention: `90d`, `365d`.
+pub fn format_days(duration: Duration) -> String {
+    const DAY: u64 = 24 * 3600;
+    match duration.as_secs() {
+        seconds if seconds > 0 && seconds.is_multiple_of(DAY) && duration.subsec_nanos() == 0 => {
+            format!("{}d", seconds / DAY)
+        }
+        _ => format_duration(duration),
+    }
+}
+
 /// Reads a size in bytes: `1MiB`, `500KB`, `4096B`, `4096`.
 ///
 /// # Errors

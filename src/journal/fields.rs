@@ -9,6 +9,8 @@
 //! so places handed out stay valid for as long as the entry does.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 /// Sets of the cache; with four ways each, 8,192 slots (measured on a million entries: 94 % hits).
 const SETS: usize = 2048;
@@ -31,6 +33,11 @@ pub struct Key(u16);
 pub(super) const NO_KEY: Key = Key(u16::MAX);
 /// A field that nobody asked for: only that is remembered of it.
 const UNWANTED: Key = Key(u16::MAX - 1);
+/// A field that was not asked for by name, but by the rule of [`Keys::add_matching`].
+const MATCHING: Key = Key(u16::MAX - 2);
+/// Field names whose answer from that rule is remembered (count). A host has a few hundred; senders may
+/// invent more, then the memory starts anew.
+const RULED_MAX: usize = 4096;
 
 /// The field names that a consumer wants, and whether it wants all others too.
 ///
@@ -41,7 +48,38 @@ pub struct Keys {
     /// Only names of the configuration go in, so nobody can crowd it.
     index: HashMap<Box<[u8]>, Key, foldhash::fast::RandomState>,
     all: bool,
+    matching: Option<Matching>,
     value_max: usize,
+}
+
+/// Says of a field name whether the consumer wants such fields.
+pub type NameRule = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+#[derive(Clone)]
+struct Matching {
+    rule: NameRule,
+    /// What the rule said. Senders choose the names, so this hash is seeded, and of the better quality.
+    known: HashMap<Box<[u8]>, bool, foldhash::quality::RandomState>,
+}
+
+impl Matching {
+    fn ask(&mut self, name: &[u8]) -> bool {
+        if let Some(answer) = self.known.get(name) {
+            return *answer;
+        }
+        if self.known.len() >= RULED_MAX {
+            self.known.clear();
+        }
+        let answer = (self.rule)(name);
+        self.known.insert(name.into(), answer);
+        answer
+    }
+}
+
+impl fmt::Debug for Matching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Matching").field("known", &self.known).finish_non_exhaustive()
+    }
 }
 
 /// Longest value read unless the consumer asks for another limit (bytes): journald itself accepts
@@ -50,7 +88,13 @@ const VALUE_MAX_DEFAULT: usize = 64 << 20;
 
 impl Default for Keys {
     fn default() -> Keys {
-        Keys { names: Vec::new(), index: HashMap::default(), all: false, value_max: VALUE_MAX_DEFAULT }
+        Keys {
+            names: Vec::new(),
+            index: HashMap::default(),
+            all: false,
+            matching: None,
+            value_max: VALUE_MAX_DEFAULT,
+        }
     }
 }
 
@@ -61,7 +105,7 @@ impl Keys {
             return *key;
         }
         // Configuration limits the number of names to far below this.
-        let key = Key(u16::try_from(self.names.len()).map_or(UNWANTED.0 - 1, |n| n.min(UNWANTED.0 - 1)));
+        let key = Key(u16::try_from(self.names.len()).map_or(MATCHING.0 - 1, |n| n.min(MATCHING.0 - 1)));
         self.names.push(name.as_bytes().into());
         self.index.insert(name.as_bytes().into(), key);
         key
@@ -72,13 +116,23 @@ impl Keys {
         self.all = true;
     }
 
+    /// Asks for every field whose name a rule accepts; it must always say the same of a name. There is one
+    /// such rule, the last one set.
+    pub fn add_matching(&mut self, rule: NameRule) {
+        self.matching = Some(Matching { rule, known: HashMap::default() });
+    }
+
     /// Asks for no more than this many bytes of a value.
     pub fn cut_values(&mut self, bytes: usize) {
         self.value_max = bytes;
     }
 
-    pub(super) fn find(&self, name: &[u8]) -> Key {
-        self.index.get(name).copied().unwrap_or(NO_KEY)
+    fn wanted(&mut self, name: &[u8]) -> Option<Key> {
+        if let Some(key) = self.index.get(name) {
+            return Some(*key);
+        }
+        let matches = self.matching.as_mut().is_some_and(|matching| matching.ask(name));
+        if matches { Some(MATCHING) } else { self.all.then_some(NO_KEY) }
     }
 }
 
@@ -132,11 +186,17 @@ pub struct Fields {
     refs: Vec<FieldRef>,
     /// For each key, the first field of the current entry with that name: index into `refs` plus one.
     first: Vec<u32>,
+    /// For each key, whether the rule accepts its name.
+    matching: Vec<bool>,
 }
 
 impl Fields {
     /// An empty store for what `keys` asks for.
-    pub fn new(keys: Keys) -> Fields {
+    pub fn new(mut keys: Keys) -> Fields {
+        let matching = match &mut keys.matching {
+            Some(matching) => keys.names.iter().map(|name| matching.ask(name)).collect(),
+            None => Vec::new(),
+        };
         Fields {
             sets: vec![EMPTY; SETS].into_boxed_slice(),
             values: vec![Vec::new(); SETS * WAYS].into_boxed_slice(),
@@ -146,6 +206,7 @@ impl Fields {
             arena: Vec::new(),
             refs: Vec::with_capacity(64),
             first: vec![0; keys.names.len()],
+            matching,
             keys,
         }
     }
@@ -191,11 +252,8 @@ impl Fields {
     }
 
     /// What to do with a field of this name: its key, or `None` to ignore it.
-    pub(super) fn wanted(&self, name: &[u8]) -> Option<Key> {
-        match self.keys.find(name) {
-            NO_KEY if !self.keys.all => None,
-            key => Some(key),
-        }
+    pub(super) fn wanted(&mut self, name: &[u8]) -> Option<Key> {
+        self.keys.wanted(name)
     }
 
     /// The arena, to append `NAME=value` to before [`Fields::add_from_arena`].
@@ -205,10 +263,10 @@ impl Fields {
 
     /// The name of the field appended to the arena since `start`: its length, and the key if it is
     /// wanted. `None` when there is no name of at most `name_max` bytes.
-    pub(super) fn name_in_arena(&self, start: usize, name_max: usize) -> Option<(usize, Option<Key>)> {
+    pub(super) fn name_in_arena(&mut self, start: usize, name_max: usize) -> Option<(usize, Option<Key>)> {
         let bytes = self.arena.get(start..)?;
         let name_len = memchr::memchr(b'=', bytes).filter(|n| (1..=name_max).contains(n))?;
-        Some((name_len, self.wanted(bytes.get(..name_len)?)))
+        Some((name_len, self.keys.wanted(bytes.get(..name_len)?)))
     }
 
     /// Cuts the field appended to the arena since `start` to the longest value wanted.
@@ -322,6 +380,24 @@ impl Fields {
         self.refs.iter().map(|field| self.split(field))
     }
 
+    /// The fields whose names the rule of [`Keys::add_matching`] accepts, as the entry has them: name and value.
+    /// Names may repeat; they may have been asked for by name too.
+    pub fn matching(&self) -> impl Iterator<Item = (&[u8], &[u8])> + use<'_> {
+        self.refs_matching().map(|field| self.split(field))
+    }
+
+    /// The identities of [`Fields::matching`].
+    #[inline]
+    pub fn matching_identities(&self) -> impl Iterator<Item = u64> + use<'_> {
+        self.refs_matching().map(|field| field.identity)
+    }
+
+    #[inline]
+    fn refs_matching(&self) -> impl Iterator<Item = &FieldRef> + use<'_> {
+        let named = |key: Key| self.matching.get(usize::from(key.0)).copied().unwrap_or(false);
+        self.refs.iter().filter(move |field| field.key == MATCHING || named(field.key))
+    }
+
     #[inline]
     fn field(&self, key: Key) -> Option<&FieldRef> {
         let index = *self.first.get(usize::from(key.0))?;
@@ -375,6 +451,37 @@ mod tests {
         assert!(!fields.add_cached(24), "a field of one entry is not cached");
         assert_eq!(fields.value(keys[0]), Some(&b"a"[..]));
         assert_eq!(fields.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_rule_for_names_wants_fields_beside_those_asked_for_by_name() {
+        let mut keys = Keys::default();
+        let (unit, host) = (keys.add("_UNIT"), keys.add("HOST"));
+        keys.add_matching(Arc::new(|name| name.starts_with(b"_")));
+        let mut fields = Fields::new(keys);
+        for round in 0..2 {
+            fields.begin();
+            for (identity, text) in
+                [(8, "_UNIT=u"), (16, "HOST=h"), (24, "_PID=1"), (32, "OTHER=x"), (40, "_PID=2")]
+            {
+                let cached = fields.add_cached(identity);
+                assert_eq!(cached, round == 1);
+                if !cached {
+                    add(&mut fields, identity, text, true);
+                }
+            }
+            let matching: Vec<_> = fields.matching().collect();
+            let expected: [(&[u8], &[u8]); 3] = [(b"_UNIT", b"u"), (b"_PID", b"1"), (b"_PID", b"2")];
+            assert_eq!(matching, expected);
+            assert_eq!(fields.matching_identities().collect::<Vec<_>>(), [8, 24, 40]);
+            assert_eq!((fields.value(unit), fields.value(host)), (Some(&b"u"[..]), Some(&b"h"[..])));
+            assert_eq!(fields.iter().count(), 4);
+        }
+        // Whatever names senders invent.
+        for n in 0..RULED_MAX + 10 {
+            assert!(fields.wanted(format!("_{n}").as_bytes()).is_some());
+            assert!(fields.wanted(format!("N{n}").as_bytes()).is_none());
+        }
     }
 
     #[test]

@@ -316,6 +316,8 @@ impl JournalFile {
     ) -> Result<(), Fault> {
         for index in 0..self.items.len() {
             let Some(offset) = self.items.get(index).copied() else { break };
+            // An offset beyond the arena could pass for another file's.
+            self.check_place(offset, self.header.data_payload() as u64)?;
             let identity = fields::identity(tag, offset);
             if !fields.add_cached(identity) {
                 self.load_data(offset, identity, fields, unpack)?;
@@ -332,7 +334,6 @@ impl JournalFile {
         unpack: &mut Decompressor,
     ) -> Result<(), Fault> {
         let payload_at = self.header.data_payload();
-        self.check_place(offset, payload_at as u64)?;
         if self.ahead.get(offset, payload_at).is_none() {
             self.show_behind(offset, payload_at)?;
         }
@@ -409,8 +410,7 @@ impl JournalFile {
     }
 
     /// Goes to the first entry that is not `before` the place looked for, by bisection; entries must be
-    /// in the order that `before` speaks of, as journald writes them. What cannot be read counts as not
-    /// before, so that nothing is skipped on account of damage.
+    /// in the order that `before` speaks of, as journald writes them.
     ///
     /// Returns the entry just before that place, and how many of the same microsecond, at most
     /// `ordinal_max`, stand directly before it in turn.
@@ -425,10 +425,10 @@ impl JournalFile {
             let (mut low, mut high) = (0, total);
             while low < high {
                 let middle = low + (high - low) / 2;
-                match self.cursor_at(&arrays, middle) {
-                    Ok(cursor) if before(&cursor) => low = middle + 1,
-                    Ok(_) | Err(Fault::Damaged { .. }) => high = middle,
-                    Err(fault) => return Err(fault),
+                // What cannot be read says nothing; the next that can be read does.
+                match self.first_readable(&arrays, middle, high)? {
+                    Some((index, cursor)) if before(&cursor) => low = index + 1,
+                    _ => high = middle,
                 }
             }
             low
@@ -450,27 +450,45 @@ impl JournalFile {
         Ok(Some((last, same as u16)))
     }
 
-    /// When the last `count` entries that are not after `until` were written (realtime, microseconds),
-    /// newest first, as far as they can be read.
-    pub(super) fn last_times(&mut self, count: u64, until: u64) -> Result<Vec<u64>, Fault> {
+    /// The first entry of these numbers that can be read, and its number.
+    fn first_readable(
+        &mut self,
+        arrays: &[ArrayInfo],
+        from: u64,
+        to: u64,
+    ) -> Result<Option<(u64, Cursor)>, Fault> {
+        for index in from..to {
+            match self.cursor_at(arrays, index) {
+                Ok(cursor) => return Ok(Some((index, cursor))),
+                Err(Fault::Damaged { .. }) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last `count` entries that are not after `until` (realtime, microseconds), newest first, as far
+    /// as they can be read.
+    pub(super) fn last_entries(&mut self, count: u64, until: u64) -> Result<Vec<Cursor>, Fault> {
         let arrays = self.arrays()?;
         let total = arrays.last().map_or(0, |a| a.first + a.count);
-        let mut times = Vec::new();
+        let mut entries = Vec::new();
         for index in (0..total).rev() {
             match self.cursor_at(&arrays, index) {
-                Ok(cursor) if cursor.realtime <= until => times.push(cursor.realtime),
+                Ok(cursor) if cursor.realtime <= until => entries.push(cursor),
                 Ok(_) | Err(Fault::Damaged { .. }) => {}
                 Err(fault) => return Err(fault),
             }
-            if times.len() as u64 >= count {
+            if entries.len() as u64 >= count {
                 break;
             }
         }
-        Ok(times)
+        Ok(entries)
     }
 
     /// The chain of arrays that hold entries.
     fn arrays(&self) -> Result<Vec<ArrayInfo>, Fault> {
+        let len = self.file.metadata()?.len();
         let mut arrays = Vec::new();
         let (mut offset, mut first) = (self.header.entry_array_offset, 0);
         while offset != 0 && first < self.header.n_entries {
@@ -480,7 +498,10 @@ impl JournalFile {
                 Err(fault) => return Err(fault),
             };
             let Ok(items) = self.array_items(offset) else { break };
-            let count = items.min(self.header.n_entries - first);
+            // A damaged size may claim any number of items; those behind the file's end do not exist.
+            let items_at = offset + object::ENTRY_ARRAY_SIZE_MIN as u64;
+            let held = len.saturating_sub(items_at) / self.header.array_item_size() as u64;
+            let count = items.min(held).min(self.header.n_entries - first);
             arrays.push(ArrayInfo { offset, first, count });
             first += count;
             let next = u64_at(&bytes, 16);

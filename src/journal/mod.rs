@@ -23,7 +23,7 @@ mod window;
 
 pub use cursor::{Cursor, CursorError, Id128};
 pub use error::{OpenError, Problem};
-pub use fields::{Fields, Key, Keys};
+pub use fields::{Fields, Key, Keys, NameRule};
 pub use resume::{Resume, Start};
 #[cfg(feature = "sd-journal")]
 pub use second::{SecondError, SecondReader};

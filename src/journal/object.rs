@@ -122,7 +122,8 @@ impl Header {
             seqnum_id: id_at(bytes, 72),
             objects_start: header_size,
             objects_end,
-            n_entries: u64_at(bytes, 152),
+            // No honest file has more, and a damaged number must not become a count of lost entries.
+            n_entries: u64_at(bytes, 152).min(arena_size / ENTRY_SIZE_MIN as u64),
             entry_array_offset: u64_at(bytes, 176),
         })
     }

@@ -17,6 +17,8 @@ pub struct Resume {
     pub cursor: Option<Cursor>,
     /// Entries written before this are not wanted unless something else says so (realtime, microseconds).
     pub floor: u64,
+    /// Entries up to this one are not wanted unless something else says so.
+    pub after: Option<Cursor>,
     /// For each file that may grow, by file id: the entry read last in it.
     pub files: HashMap<Id128, Cursor>,
     /// For each counter of sequence numbers: the highest entry read.
@@ -24,6 +26,9 @@ pub struct Resume {
     /// The entry read last from the runtime journal: what journald later copies to the persistent journal
     /// has been read up to here.
     pub runtime: Option<Cursor>,
+    /// Entries up to here with which whoever reads is not done, because more lines belong to them. They are
+    /// read again, and nothing else before this place is.
+    pub held: Vec<Cursor>,
 }
 
 /// Where a tail begins.
@@ -36,7 +41,7 @@ pub enum Start {
     /// Behind this entry, as `journalctl --after-cursor` does.
     After(Cursor),
     /// Where another tail stopped.
-    Resume(Resume),
+    Resume(Box<Resume>),
 }
 
 impl Start {
@@ -45,8 +50,8 @@ impl Start {
         match self {
             Start::Oldest => Resume::default(),
             Start::Realtime(floor) => Resume { floor: *floor, ..Resume::default() },
-            Start::After(cursor) => Resume { cursor: Some(*cursor), ..Resume::default() },
-            Start::Resume(resume) => resume.clone(),
+            Start::After(cursor) => Resume { after: Some(*cursor), ..Resume::default() },
+            Start::Resume(resume) => (**resume).clone(),
         }
     }
 }

@@ -80,10 +80,14 @@ impl Roots {
                     id: FileId::of(&metadata),
                     runtime: is_runtime(path),
                 }),
-                Err(e) if e.kind() == io::ErrorKind::NotFound && self.own => {
-                    // Volatile or persistent storage only; the other may appear later.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    // Volatile or persistent storage only, or a folder that went: it may appear later.
+                    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                     if let Some(parent) = path.ancestors().find(|p| p.is_dir()) {
                         scan.parents.push(parent.to_path_buf());
+                    }
+                    if !self.own {
+                        scan.problems.push((path.clone(), e));
                     }
                 }
                 Err(e) => scan.problems.push((path.clone(), e)),
@@ -107,7 +111,15 @@ impl Roots {
             let (name, path) = (entry.file_name(), entry.path());
             let Some(name) = name.to_str() else { continue };
             if name.ends_with(".journal") || name.ends_with(".journal~") {
-                let id = FileId { device, inode: entry.ino() };
+                // Only a link needs to be asked what it leads to.
+                let id = match entry.file_type() {
+                    Ok(kind) if kind.is_file() => FileId { device, inode: entry.ino() },
+                    Ok(kind) if kind.is_symlink() => match fs::metadata(&path) {
+                        Ok(metadata) if metadata.is_file() => FileId::of(&metadata),
+                        _ => continue,
+                    },
+                    _ => continue,
+                };
                 scan.files.push(Found { id, runtime: is_runtime(&path), path });
             } else if top
                 && let Ok(id) = name.parse::<Id128>()
@@ -146,11 +158,15 @@ mod tests {
             "0123456789abcdef0123456789abcdef/deeper/system.journal",
             "0123456789abcdef0123456789abcdef.name/system.journal",
             "other/system.journal",
+            "folder.journal/x",
         ] {
             let path = dir.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
+        std::os::unix::fs::symlink("notes.txt", dir.path().join("link.journal")).unwrap();
+        std::os::unix::fs::symlink("nothing", dir.path().join("dangling.journal")).unwrap();
+        std::os::unix::net::UnixListener::bind(dir.path().join("socket.journal")).unwrap();
         let scan = Roots::new(&[dir.path().to_path_buf()]).scan();
         let mut names: Vec<_> = scan
             .files
@@ -161,6 +177,7 @@ mod tests {
         let expected = [
             format!("{machine}/system@x.journal"),
             format!("{machine}/user-1000.journal~"),
+            "link.journal".into(),
             "system.journal".into(),
         ];
         assert_eq!(names, expected);

@@ -6,10 +6,11 @@
 //! counter is described by one number. Files that are read to their end and cannot grow are closed; files
 //! whose turn has not come are closed too, so that a folder of five hundred needs few descriptors.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -51,14 +52,16 @@ struct Source {
     file: Option<JournalFile>,
     /// The next entry, if it has been seen.
     head: Option<Cursor>,
-    /// The entry of this file that was handed on last: realtime and its ordinal in that microsecond.
+    /// The entry of this file that was read last: realtime and its ordinal in that microsecond.
     last: Option<(Cursor, u16)>,
 }
 
 /// A file that was read to its end and cannot grow.
 struct Finished {
     path: PathBuf,
+    file_id: Id128,
     seqnum_id: Id128,
+    last: Option<Cursor>,
 }
 
 /// Reads the journal, entry after entry.
@@ -79,7 +82,6 @@ pub struct Tail {
     /// Entries handed on of the current instant.
     recent: Vec<Cursor>,
     state: Resume,
-    start: Start,
     counts: Counts,
     cursor: Cursor,
     ordinal: u16,
@@ -109,13 +111,14 @@ impl Tail {
             limit_seqnum: u64::MAX,
             recent: Vec::new(),
             state: start.state(),
-            start,
             counts: Counts::default(),
             cursor: Cursor::default(),
             ordinal: 0,
             unborn: false,
             reported: HashMap::new(),
         };
+        // Its copy in another file may be still to come.
+        tail.recent.extend(tail.state.cursor);
         let problems = tail.rescan(true);
         // A folder that was named and can be read may be empty for now; this machine's journal may not.
         let may_wait = tail.unborn || (problems.is_empty() && !paths.is_empty());
@@ -135,6 +138,14 @@ impl Tail {
             let head = self.turn()?;
             let index = self.current?;
             self.taken = true;
+            let source = self.sources.get_mut(index)?;
+            let ordinal = match source.last {
+                Some((last, n)) if last.realtime == head.realtime => (n + 1).min(ORDINAL_MAX),
+                _ => 0,
+            };
+            // What is not handed on below, a copy or damage, has been read all the same.
+            source.last = Some((head, ordinal));
+            advance_to(&mut self.state.counters, head.seqnum_id, head);
             if self.is_copy(&head, index) {
                 self.counts.copies += 1;
                 continue;
@@ -148,11 +159,6 @@ impl Tail {
                 self.counts.damaged += 1;
                 continue;
             }
-            let ordinal = match source.last {
-                Some((last, n)) if last.realtime == head.realtime => (n + 1).min(ORDINAL_MAX),
-                _ => 0,
-            };
-            source.last = Some((head, ordinal));
             if source.runtime {
                 self.state.runtime = Some(head);
             }
@@ -200,13 +206,15 @@ impl Tail {
         let mut resume = Resume {
             cursor: self.state.cursor,
             floor: self.state.floor,
+            after: self.state.after,
             runtime: self.state.runtime,
             ..Resume::default()
         };
         for source in self.sources.iter().filter(|s| !s.archived) {
             let read = source.last.map(|(cursor, _)| cursor);
             if let Some(cursor) = read.or_else(|| self.state.files.get(&source.file_id).copied()) {
-                resume.files.insert(source.file_id, cursor);
+                // An older copy of a file has its id, too.
+                advance_to(&mut resume.files, source.file_id, cursor);
             }
         }
         let present = |id: &Id128| {
@@ -230,20 +238,26 @@ impl Tail {
     }
 
     /// The time from which on the last `count` entries were written (realtime, microseconds). Entries
-    /// after `until` do not count.
+    /// after `until` do not count. Of no entries, the end of time: none that is there is wanted.
     pub fn time_of_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
-        let mut times: Vec<u64> = Vec::new();
+        if count == 0 {
+            return Some(u64::MAX);
+        }
+        let mut entries: Vec<Cursor> = Vec::new();
         for source in &mut self.sources {
             let mut opened = match source.file {
                 Some(_) => None,
-                None => File::open(&source.path).map_err(Fault::from).and_then(JournalFile::new).ok(),
+                None => open(&source.path).map_err(Fault::from).and_then(JournalFile::new).ok(),
             };
             let Some(file) = source.file.as_mut().or(opened.as_mut()) else { continue };
-            times.extend(file.last_times(count, until.unwrap_or(u64::MAX)).unwrap_or_default());
+            entries.extend(file.last_entries(count, until.unwrap_or(u64::MAX)).unwrap_or_default());
         }
-        times.sort_unstable_by(|a, b| b.cmp(a));
-        times.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-        times.last().copied()
+        // Copies come together, newest first, and count once.
+        entries
+            .sort_unstable_by_key(|c| Reverse((c.realtime, c.boot_id, c.monotonic, c.xor_hash, c.seqnum_id)));
+        entries.dedup_by(|a, b| a.same_entry(b));
+        entries.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        entries.last().map(|c| c.realtime)
     }
 
     /// Moves the current source to its next entry.
@@ -304,8 +318,8 @@ impl Tail {
         }
     }
 
-    /// Opens the current source if it was closed, at its head; false when that failed and the source
-    /// is gone.
+    /// Opens the current source if it was closed, at its head; false when its head is another one now, or
+    /// none.
     fn open_current(&mut self, head: &Cursor) -> bool {
         let Some(source) = self.current.and_then(|index| self.sources.get_mut(index)) else { return false };
         if source.file.is_some() {
@@ -313,14 +327,16 @@ impl Tail {
         }
         let result = open_at(&source.path, source.id, |c| c.seqnum < head.seqnum);
         match result {
-            Ok((file, found, _)) if found.is_some() => {
+            Ok((file, Some(found), _)) => {
                 source.file = Some(file);
-                source.head = found;
+                source.head = Some(found);
                 let (index, tag) = (self.current, self.new_tag());
                 if let Some(source) = index.and_then(|index| self.sources.get_mut(index)) {
                     source.tag = tag;
                 }
-                true
+                // Where the entry that was seen cannot be read any more, another one is the head now, and
+                // its turn may be later.
+                found == *head
             }
             other => {
                 let why = other.err().map_or("its entries are gone".into(), |fault| fault.to_string());
@@ -349,12 +365,6 @@ impl Tail {
     #[inline]
     fn remember(&mut self, head: Cursor) {
         self.state.cursor = Some(head);
-        match self.state.counters.get_mut(&head.seqnum_id) {
-            Some(last) => *last = head,
-            None => {
-                self.state.counters.insert(head.seqnum_id, head);
-            }
-        }
         let same_instant =
             self.recent.last().is_some_and(|r| r.monotonic == head.monotonic && r.boot_id == head.boot_id);
         if !same_instant {
@@ -375,8 +385,10 @@ impl Tail {
             if over {
                 let source = self.sources.swap_remove(index);
                 // What the header promises and the arrays do not hold is lost.
-                self.counts.damaged += source.file.map_or(0, |f| f.damaged + f.remaining());
-                self.finished.insert(source.id, Finished { path: source.path, seqnum_id: source.seqnum_id });
+                self.counts.damaged += source.file.as_ref().map_or(0, |f| f.damaged + f.remaining());
+                let Source { id, path, file_id, seqnum_id, last, .. } = source;
+                let last = last.map(|(cursor, _)| cursor);
+                self.finished.insert(id, Finished { path, file_id, seqnum_id, last });
             } else {
                 index += 1;
             }
@@ -412,7 +424,8 @@ impl Tail {
     fn rescan(&mut self, first: bool) -> Vec<Problem> {
         self.unborn = false;
         let mut scan = self.roots.scan();
-        if self.watch.set_folders(&scan.folders, &scan.parents) {
+        // What is found on the second look may hold folders that are not watched either.
+        while self.watch.set_folders(&scan.folders, &scan.parents) {
             scan = self.roots.scan();
         }
         let mut problems: Vec<Problem> =
@@ -425,7 +438,9 @@ impl Tail {
             }
         }
         for found in &scan.files {
-            let finished = self.finished.get(&found.id).is_some_and(|f| f.path == found.path);
+            // The name of an archived file is given once; any other may by now be another file's.
+            let finished = is_archived_name(&found.path)
+                && self.finished.get(&found.id).is_some_and(|f| f.path == found.path);
             if finished || self.sources.iter().any(|s| s.id == found.id) {
                 continue;
             }
@@ -446,23 +461,29 @@ impl Tail {
     fn add(&mut self, found: &Found, first: bool) -> Result<(), Fault> {
         let file = JournalFile::new(open_checked(&found.path, found.id)?)?;
         let (file_id, seqnum_id) = (file.header.file_id, file.header.seqnum_id);
+        if let Some(finished) = self.finished.get_mut(&found.id).filter(|f| f.file_id == file_id) {
+            // Read to its end before it was renamed.
+            finished.path.clone_from(&found.path);
+            return Ok(());
+        }
         let archived = is_archived_name(&found.path) || file.header.archived;
         let floor = self.state.floor;
-        // A file that appears while we look on is new in whole. At the start, the state tells.
+        // A file that appears while we look on is new in whole, unless it takes the place of one that we
+        // know, as when a copy is brought up to date. At the start, the state tells.
         let known = if first {
             let by_file = self.state.files.get(&file_id);
             let by_counter = self.state.counters.get(&seqnum_id).filter(|_| archived);
             by_file.or(by_counter).copied()
         } else {
-            None
+            let sources = self.sources.iter().map(|s| (s.file_id, s.last.map(|(cursor, _)| cursor)));
+            let finished = self.finished.values().map(|f| (f.file_id, f.last));
+            let same = sources.chain(finished).filter(|(id, _)| *id == file_id);
+            same.filter_map(|(_, last)| last).max_by_key(|last| last.seqnum)
         };
-        let (mut file, head, last) = match (known, &self.start) {
+        let (mut file, head, last) = match (known, self.state.after) {
             (Some(read), _) => position(file, |c| c.seqnum <= read.seqnum)?,
-            (None, Start::After(cursor)) if first => {
-                let cursor = *cursor;
-                position(file, |c| c.order(&cursor) != Ordering::Greater)?
-            }
-            (None, _) if first => position(file, |c| c.realtime < floor)?,
+            (None, Some(after)) if first => position(file, |c| c.order(&after) != Ordering::Greater)?,
+            (None, None) if first => position(file, |c| c.realtime < floor)?,
             (None, _) => position(file, |_| false)?,
         };
         let tag = self.new_tag();
@@ -495,10 +516,16 @@ impl Tail {
 
     /// A number for a file in the field cache.
     fn new_tag(&mut self) -> u16 {
-        self.tags = self.tags.wrapping_add(1);
-        if self.tags == 0 {
+        if self.tags == u16::MAX {
+            // A file that has been held all the while must not share its number with a new one.
             self.fields.forget_all();
+            self.tags = 0;
+            for source in &mut self.sources {
+                self.tags = self.tags.saturating_add(1);
+                source.tag = self.tags;
+            }
         }
+        self.tags = self.tags.saturating_add(1);
         self.tags
     }
 
@@ -512,12 +539,31 @@ impl Tail {
     }
 }
 
+/// Keeps the higher number of the two: an entry that becomes visible late has a lower one than others read.
+#[inline]
+fn advance_to(places: &mut HashMap<Id128, Cursor>, id: Id128, cursor: Cursor) {
+    let place = places.entry(id).or_insert(cursor);
+    if place.seqnum < cursor.seqnum {
+        *place = cursor;
+    }
+}
+
 fn least(a: (usize, Cursor), b: (usize, Cursor)) -> (usize, Cursor) {
     if b.1.order(&a.1) == Ordering::Less { b } else { a }
 }
 
+/// Opens a regular file. Anything else of that name is refused, without waiting as for a pipe's writer.
+fn open(path: &Path) -> io::Result<File> {
+    let file =
+        File::options().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
+}
+
 fn open_checked(path: &Path, id: FileId) -> Result<File, Fault> {
-    let file = File::open(path)?;
+    let file = open(path)?;
     if FileId::of(&file.metadata()?) != id {
         // Renamed between listing and opening: the next look finds it under its new name.
         return Err(Fault::Io(io::Error::new(io::ErrorKind::NotFound, "the file was renamed meanwhile")));
@@ -537,4 +583,28 @@ fn position(mut file: JournalFile, before: impl FnMut(&Cursor) -> bool) -> Resul
     let last = file.seek(before, ORDINAL_MAX)?;
     let head = file.next()?;
     Ok((file, head, last))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test stops at the first surprise
+
+    use super::*;
+
+    #[test]
+    fn no_two_files_share_a_number_when_numbers_begin_anew() {
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal/system.journal");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.journal", "b.journal"] {
+            std::fs::copy(&demo, dir.path().join(name)).unwrap();
+        }
+        let mut tail =
+            Tail::open(&[dir.path().into()], Keys::default(), Start::Oldest, Waker::new().unwrap()).unwrap();
+        let generation = tail.fields.generation();
+        for _ in 0..=u16::MAX {
+            let new = tail.new_tag();
+            assert!(tail.sources.iter().all(|s| s.tag != new), "{new}");
+        }
+        assert_ne!(tail.fields.generation(), generation);
+    }
 }

@@ -3,7 +3,7 @@
 //! journald writes through a mapping, which inotify does not see; it announces its writes by truncating
 //! the file to the size it has, at most every 250 ms (systemd, `journal_file_post_change`).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -54,14 +54,15 @@ pub(super) struct Event {
 #[derive(Debug)]
 pub(super) struct Watch {
     inotify: OwnedFd,
-    folders: HashSet<PathBuf>,
+    /// The system's number of each watch: a folder made anew under an old name gets another.
+    folders: HashMap<PathBuf, i32>,
     waker: Waker,
 }
 
 impl Watch {
     pub(super) fn new(waker: Waker) -> io::Result<Watch> {
         let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        Ok(Watch { inotify, folders: HashSet::new(), waker })
+        Ok(Watch { inotify, folders: HashMap::new(), waker })
     }
 
     /// Watches these folders; in `parents` only what appears. A folder must be watched before it is
@@ -69,17 +70,21 @@ impl Watch {
     pub(super) fn set_folders(&mut self, folders: &[PathBuf], parents: &[PathBuf]) -> bool {
         use inotify::WatchFlags as W;
         const APPEARS: W = W::CREATE.union(W::MOVED_TO).union(W::ONLYDIR);
-        const CHANGES: W =
-            APPEARS.union(W::MOVED_FROM).union(W::DELETE).union(W::DELETE_SELF).union(W::MODIFY);
+        const CHANGES: W = APPEARS
+            .union(W::MOVED_FROM)
+            .union(W::DELETE)
+            .union(W::DELETE_SELF)
+            .union(W::MOVE_SELF)
+            .union(W::MODIFY);
         let mut added = false;
         for (list, flags) in [(parents, APPEARS), (folders, CHANGES)] {
             for folder in list {
                 // A folder that was removed and made again needs a new watch; adding twice does no harm.
-                let watched = inotify::add_watch(&self.inotify, folder, flags).is_ok();
-                added |= watched && self.folders.insert(folder.clone());
+                let Ok(number) = inotify::add_watch(&self.inotify, folder, flags) else { continue };
+                added |= self.folders.insert(folder.clone(), number) != Some(number);
             }
         }
-        self.folders.retain(|known| folders.contains(known) || parents.contains(known));
+        self.folders.retain(|known, _| folders.contains(known) || parents.contains(known));
         added
     }
 
@@ -126,6 +131,7 @@ impl Watch {
                             | R::MOVED_FROM
                             | R::DELETE
                             | R::DELETE_SELF
+                            | R::MOVE_SELF
                             | R::QUEUE_OVERFLOW,
                     );
                 }

@@ -3,7 +3,13 @@
 //! A stream is named by its label set. The fields that labels are made of hold few distinct values, and
 //! within a journal file equal DATA offsets are equal values, so the label set of an entry is looked up
 //! by a handful of numbers; strings are handled only when a combination is met for the first time.
+//!
+//! From the entry to its stream: [`Labeler`] makes the label set (static labels, journal fields, relabelling)
+//! and remembers it, [`Streams`] makes it fit for Loki and finds the stream.
 
+mod cap;
+mod limits;
+mod relabel;
 mod set;
 
 use std::collections::HashMap;
@@ -13,11 +19,12 @@ use crate::config::{FieldRule, Labels};
 use crate::entry::Entry;
 use crate::journal::{Key, Keys};
 
+pub use cap::{Resolved, Stream, Streams};
+pub use limits::{Changes, LABEL_NAME_MAX, LABEL_NAMES_MAX, Moved};
 pub use set::{LABEL_VALUE_MAX, LabelSet, cut, lossy};
 
-/// Combinations of values that are remembered (count). More are met only when a field that changes with
-/// every entry is made a label; then the memory starts anew.
-const REMEMBERED_MAX: usize = 16 << 10;
+use limits::Limits;
+use relabel::Relabeler;
 
 /// A journal field that a label or metadata value may come from.
 #[derive(Debug, Clone)]
@@ -66,34 +73,50 @@ fn priority_keyword(value: &[u8]) -> &[u8] {
     }
 }
 
-/// A stream: its number for this process, and its label set as Loki takes it.
-#[derive(Debug, Clone)]
-pub struct Stream {
-    /// Unique as long as the process runs; never given to another label set.
-    pub id: u32,
-    /// `{a="b", c="d"}`
-    pub labels: Arc<str>,
+/// What becomes of an entry when it is labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// It goes on with these labels, or to this stream.
+    Kept(T),
+    /// The rule with this index in `labels.relabel_configs` drops it.
+    Dropped(usize),
 }
 
-/// Finds the stream of an entry.
+/// What is remembered of a combination of values: the number of its label set, or the rule that drops it.
+#[derive(Debug, Clone, Copy)]
+enum Memo {
+    Set(u32),
+    Dropped(u32),
+}
+
+/// Finds the labels of an entry, and its stream.
 pub struct Labeler {
     fixed: Vec<(String, String)>,
     lookups: Vec<FieldLookup>,
+    relabeler: Option<Relabeler>,
+    /// The fields that labels depend on, but for those that only a rule for names asks for (`maps`).
     keys: Vec<Key>,
-    /// Identities of the label fields -> index into `streams`. Only offsets go in, which no sender can
-    /// choose, so the hash need not be keyed.
-    by_identity: HashMap<Box<[u64]>, usize, foldhash::fast::RandomState>,
-    /// Label set as text -> index into `streams`. Senders choose the text, so this hash is keyed.
-    by_labels: HashMap<Arc<str>, usize>,
-    streams: Vec<Stream>,
+    maps: bool,
+    /// Identities of these fields -> what is made of them. Only offsets go in, which no sender can choose,
+    /// so the hash need not be keyed.
+    by_identity: HashMap<Box<[u64]>, Memo, foldhash::fast::RandomState>,
     generation: u32,
-    next_id: u32,
+    epoch: u32,
     scratch: Vec<u64>,
+    dropped: Vec<u64>,
+    /// The streams of this destination.
+    pub streams: Streams,
 }
 
 impl Labeler {
     /// Prepares labels, with those of one destination added: they win over others of the same name.
-    pub fn new(labels: &Labels, added: &[(String, String)], keys: &mut Keys) -> Labeler {
+    /// `retention` is the label of the retention class: it is kept where others are not.
+    pub fn new(
+        labels: &Labels,
+        added: &[(String, String)],
+        retention: Option<&str>,
+        keys: &mut Keys,
+    ) -> Labeler {
         let overridden = |name: &str| added.iter().any(|(n, _)| n == name);
         let mut fixed: Vec<_> = labels.fixed.iter().filter(|(n, _)| !overridden(n)).cloned().collect();
         fixed.extend_from_slice(added);
@@ -103,56 +126,84 @@ impl Labeler {
             .filter(|rule| !overridden(&rule.name))
             .map(|rule| FieldLookup::new(rule, keys))
             .collect();
+        let relabeler = (!labels.relabel.is_empty()).then(|| Relabeler::new(&labels.relabel, keys));
+        let sources = lookups.iter().flat_map(|lookup| &lookup.sources).map(|source| source.key);
         let mut label_keys = Vec::new();
-        for source in lookups.iter().flat_map(|lookup| &lookup.sources) {
-            if !label_keys.contains(&source.key) {
-                label_keys.push(source.key);
+        for key in sources.chain(relabeler.iter().flat_map(Relabeler::keys)) {
+            if !label_keys.contains(&key) {
+                label_keys.push(key);
             }
         }
+        let limits = Limits::new(labels, added, retention);
         Labeler {
             fixed,
             lookups,
             keys: label_keys,
+            maps: relabeler.as_ref().is_some_and(Relabeler::maps),
+            relabeler,
             by_identity: HashMap::default(),
-            by_labels: HashMap::new(),
-            streams: Vec::new(),
             generation: 0,
-            next_id: 0,
+            epoch: 0,
             scratch: Vec::new(),
+            dropped: vec![0; labels.relabel.len()],
+            streams: Streams::new(limits, labels.max_streams, retention),
         }
     }
 
-    /// The stream that this entry belongs to.
+    /// The stream that this entry belongs to, when nothing changes its labels any more.
     #[inline]
-    pub fn stream(&mut self, entry: &Entry<'_>) -> &Stream {
-        let index = self.index(entry);
-        // Indices and streams are forgotten together, so an index always has its stream.
-        &self.streams[index]
+    pub fn stream(&mut self, entry: &Entry<'_>) -> Outcome<Resolved<'_>> {
+        match self.memo(entry) {
+            Memo::Set(index) => {
+                let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
+                Outcome::Kept(self.streams.at(index, time))
+            }
+            Memo::Dropped(rule) => self.drop(rule),
+        }
+    }
+
+    /// The labels of this entry, for stages that may change them. [`Streams::resolve`] finds the stream after
+    /// them.
+    #[inline]
+    pub fn labels(&mut self, entry: &Entry<'_>) -> Outcome<&Arc<LabelSet>> {
+        match self.memo(entry) {
+            Memo::Set(index) => Outcome::Kept(self.streams.set(index)),
+            Memo::Dropped(rule) => self.drop(rule),
+        }
+    }
+
+    /// Entries that each rule of `labels.relabel_configs` has dropped.
+    pub fn dropped(&self) -> &[u64] {
+        &self.dropped
+    }
+
+    fn drop<T>(&mut self, rule: u32) -> Outcome<T> {
+        let rule = rule as usize;
+        if let Some(dropped) = self.dropped.get_mut(rule) {
+            *dropped += 1;
+        }
+        Outcome::Dropped(rule)
     }
 
     #[inline]
-    fn index(&mut self, entry: &Entry<'_>) -> usize {
-        if entry.generation() != self.generation {
-            self.generation = entry.generation();
+    fn memo(&mut self, entry: &Entry<'_>) -> Memo {
+        if (entry.generation(), self.streams.epoch()) != (self.generation, self.epoch) {
+            (self.generation, self.epoch) = (entry.generation(), self.streams.epoch());
             self.by_identity.clear();
         }
         self.scratch.clear();
         self.scratch.extend(self.keys.iter().map(|key| entry.identity(*key)));
-        if let Some(index) = self.by_identity.get(self.scratch.as_slice()) {
-            return *index;
+        if self.maps {
+            self.scratch.extend(entry.matching_identities());
         }
-        let index = self.make(entry);
-        self.by_identity.insert(self.scratch.as_slice().into(), index);
-        index
+        if let Some(memo) = self.by_identity.get(self.scratch.as_slice()) {
+            return *memo;
+        }
+        self.make(entry)
     }
 
-    /// Builds the label set from the values.
-    fn make(&mut self, entry: &Entry<'_>) -> usize {
-        if self.by_identity.len() >= REMEMBERED_MAX || self.streams.len() >= REMEMBERED_MAX {
-            self.by_identity.clear();
-            self.by_labels.clear();
-            self.streams.clear();
-        }
+    /// Builds the label set from the values, and remembers it.
+    fn make(&mut self, entry: &Entry<'_>) -> Memo {
         let mut set = LabelSet::default();
         for (name, value) in &self.fixed {
             set.insert(name, value.as_bytes());
@@ -162,16 +213,22 @@ impl Labeler {
                 set.insert(&lookup.name, value);
             }
         }
-        let text = set.to_string();
-        if let Some(index) = self.by_labels.get(text.as_str()) {
-            return *index;
+        let relabelled = match &self.relabeler {
+            Some(relabeler) => relabeler.run(entry, &set),
+            None => Ok(set),
+        };
+        let memo = match relabelled {
+            Ok(set) => Memo::Set(self.streams.intern(&Arc::new(set))),
+            Err(rule) => Memo::Dropped(rule as u32),
+        };
+        // More combinations than are remembered are met only when a field that changes with every entry
+        // makes a label; and when label sets are forgotten, what refers to them is too.
+        if self.by_identity.len() >= self.streams.remembered_max() || self.epoch != self.streams.epoch() {
+            self.epoch = self.streams.epoch();
+            self.by_identity.clear();
         }
-        let stream = Stream { id: self.next_id, labels: text.into() };
-        self.next_id = self.next_id.wrapping_add(1);
-        let index = self.streams.len();
-        self.by_labels.insert(stream.labels.clone(), index);
-        self.streams.push(stream);
-        index
+        self.by_identity.insert(self.scratch.as_slice().into(), memo);
+        memo
     }
 }
 

@@ -7,65 +7,103 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// Longest value of a label (bytes; grafana/loki, `pkg/validation/limits.go`, `max_label_value_length`).
 /// A longer one would have its stream refused; it is cut.
 pub const LABEL_VALUE_MAX: usize = 2048;
 
-/// Names and values of one stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LabelSet(BTreeMap<String, String>);
+/// Names and values of one stream, sorted by name.
+#[derive(Debug, Clone, Default)]
+pub struct LabelSet {
+    labels: Vec<(Box<str>, Box<str>)>,
+    cut: u32,
+}
 
 impl LabelSet {
     /// Adds a label, or replaces its value. Bytes that are not UTF-8, and U+FFFD itself, become `?`; what is
     /// too long is cut, and an empty value removes the label, as it does in Loki.
     pub fn insert(&mut self, name: &str, value: &[u8]) {
         if value.is_empty() {
-            self.0.remove(name);
-        } else {
-            let mut value = lossy(value);
-            if value.contains(char::REPLACEMENT_CHARACTER) {
-                value = value.replace(char::REPLACEMENT_CHARACTER, "?").into();
-            }
-            self.0.insert(name.to_string(), cut(value, LABEL_VALUE_MAX).into_owned());
+            self.remove(name);
+            return;
         }
+        let mut value = lossy(value);
+        if value.contains(char::REPLACEMENT_CHARACTER) {
+            value = value.replace(char::REPLACEMENT_CHARACTER, "?").into();
+        }
+        if value.len() > LABEL_VALUE_MAX {
+            value = cut(value, LABEL_VALUE_MAX);
+            self.cut = self.cut.saturating_add(1);
+        }
+        let value = Box::from(value.as_ref());
+        match self.find(name) {
+            Ok(at) => self.labels[at].1 = value,
+            Err(at) => self.labels.insert(at, (name.into(), value)),
+        }
+    }
+
+    /// Where a label is, or would be.
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.labels.binary_search_by(|(other, _)| (**other).cmp(name))
     }
 
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.labels.get(self.find(name).ok()?).map(|(_, value)| &**value)
     }
 
     /// Takes a label away and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)
+        let at = self.find(name).ok()?;
+        Some(self.labels.remove(at).1.into())
     }
 
     /// Keeps the labels that `keep` wants.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
-        self.0.retain(|name, value| keep(name, value));
+        self.labels.retain(|(name, value)| keep(name, value));
     }
 
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.labels.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// How many labels there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.labels.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.labels.is_empty()
+    }
+
+    /// How many values were too long when they were inserted.
+    pub fn cut(&self) -> u32 {
+        self.cut
+    }
+}
+
+/// Two sets are equal when they name the same stream, whatever happened to their values before.
+impl PartialEq for LabelSet {
+    fn eq(&self, other: &LabelSet) -> bool {
+        self.labels == other.labels
+    }
+}
+
+impl Eq for LabelSet {}
+
+impl Hash for LabelSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.labels.hash(state);
     }
 }
 
 impl fmt::Display for LabelSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;
-        for (index, (name, value)) in self.0.iter().enumerate() {
+        for (index, (name, value)) in self.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(f, "{comma}{name}=\"")?;
             for c in value.chars() {
@@ -187,5 +225,23 @@ mod tests {
         ] {
             assert_eq!(text(labels), expected);
         }
+    }
+
+    #[test]
+    fn a_set_is_a_sorted_map_that_knows_what_was_cut() {
+        let mut set = LabelSet::default();
+        for name in ["m", "a", "z", "m"] {
+            set.insert(name, name.as_bytes());
+        }
+        assert_eq!(set.iter().collect::<Vec<_>>(), [("a", "a"), ("m", "m"), ("z", "z")]);
+        assert_eq!((set.get("m"), set.get("n"), set.len()), (Some("m"), None, 3));
+        let mut other = set.clone();
+        other.insert("b", &[b'x'; LABEL_VALUE_MAX + 1]);
+        assert_eq!((other.cut(), other.get("b").map(str::len)), (1, Some(LABEL_VALUE_MAX)));
+        assert_ne!(other, set);
+        assert_eq!(other.remove("b").map(|value| value.len()), Some(LABEL_VALUE_MAX));
+        assert_eq!(other, set);
+        other.retain(|name, _| name > "a");
+        assert_eq!(other.to_string(), r#"{m="m", z="z"}"#);
     }
 }

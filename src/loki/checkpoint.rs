@@ -24,10 +24,14 @@ struct Written {
     version: u32,
     cursor: Option<String>,
     floor: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
     #[serde(default)]
     files: HashMap<String, String>,
     #[serde(default)]
     counters: HashMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held: Vec<String>,
     #[serde(default)]
     runtime: Option<String>,
 }
@@ -51,6 +55,23 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A newer program wrote it.
+    #[error(
+        "{path} has version {version}, and this journal-ship reads {VERSION}: install the newer one again, or \
+         move the file away to begin anew (journal.backfill)"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+}
+
+/// What every version has in common.
+#[derive(Deserialize)]
+struct AnyVersion {
+    version: u32,
 }
 
 /// The checkpoint file of one destination.
@@ -82,13 +103,14 @@ impl Checkpoint {
             }
             _ => fs::read(&self.path).map_err(|e| self.io(e))?,
         };
-        let written: Written = serde_json::from_slice(&text).map_err(|e| self.damaged(e))?;
-        if written.version != VERSION {
-            return Err(self.damaged(format!(
-                "it has version {}, this program reads version {VERSION}",
-                written.version
-            )));
+        let AnyVersion { version } = serde_json::from_slice(&text).map_err(|e| self.damaged(e))?;
+        if version > VERSION {
+            return Err(CheckpointError::Newer { path: self.path.clone(), version });
         }
+        if version < VERSION {
+            return Err(self.damaged(format!("there is no version {version}")));
+        }
+        let written: Written = serde_json::from_slice(&text).map_err(|e| self.damaged(e))?;
         let cursor = |text: String| text.parse::<Cursor>().map_err(|e| self.damaged(e));
         let table = |table: HashMap<String, String>| {
             table
@@ -99,9 +121,11 @@ impl Checkpoint {
         Ok(Some(Resume {
             cursor: written.cursor.map(cursor).transpose()?,
             floor: written.floor,
+            after: written.after.map(cursor).transpose()?,
             files: table(written.files)?,
             counters: table(written.counters)?,
             runtime: written.runtime.map(cursor).transpose()?,
+            held: written.held.into_iter().map(cursor).collect::<Result<_, _>>()?,
         }))
     }
 
@@ -117,9 +141,11 @@ impl Checkpoint {
             version: VERSION,
             cursor: resume.cursor.map(|c| c.to_string()),
             floor: resume.floor,
+            after: resume.after.map(|c| c.to_string()),
             files: table(&resume.files),
             counters: table(&resume.counters),
             runtime: resume.runtime.map(|c| c.to_string()),
+            held: resume.held.iter().map(Cursor::to_string).collect(),
         };
         let mut text = serde_json::to_vec_pretty(&written).map_err(|e| self.damaged(e))?;
         text.push(b'\n');
@@ -163,9 +189,11 @@ mod tests {
         Resume {
             cursor: Some(cursor),
             floor: 5,
+            after: Some(cursor),
             files: HashMap::from([(Id128([1; 16]), cursor)]),
             counters: HashMap::from([(Id128([2; 16]), cursor)]),
             runtime: Some(cursor),
+            held: vec![cursor],
         }
     }
 
@@ -187,7 +215,8 @@ mod tests {
         let checkpoint = Checkpoint::new(dir.path(), "main");
         for (text, part) in [
             ("", "EOF"),
-            ("{\"version\":2,\"cursor\":null,\"floor\":0}", "version 2"),
+            ("{\"version\":0,\"cursor\":null,\"floor\":0}", "no version 0"),
+            ("{\"version\":2,\"places\":[]}", "install the newer one again"),
             ("{\"version\":1,\"cursor\":\"s=1\",\"floor\":0}", "not a journal cursor"),
             ("{\"version\":1,\"cursor\":null,\"floor\":0,\"files\":{\"x\":\"y\"}}", "`x` is not an id"),
             ("cursor-systemd: s=1", "expected value"),

@@ -2,7 +2,8 @@
 //!
 //! There is no last attempt. What Loki did not take for its own reasons (overload, a restart, a network
 //! that is down, credentials that are not right yet) is sent again, the same bytes, for as long as it
-//! takes: the journal keeps everything that comes meanwhile. Only what Loki refuses as invalid is let go.
+//! takes: the journal keeps everything that comes meanwhile. Only what Loki refuses as invalid is let go,
+//! and only on Loki's word: what else may answer at the address knows nothing about the entries.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -14,7 +15,9 @@ use reqwest::redirect::Policy;
 use crate::batch::Sealed;
 use crate::config::{Backoff, Destination};
 
-/// While a failure lasts, the log mentions it this often.
+/// The header that names a tenant.
+const TENANT: &str = "x-scope-orgid";
+/// The log mentions failures at most this often.
 const REMIND: Duration = Duration::from_secs(60);
 /// Answers that a person must mend (credentials, address) are tried again at least this slowly.
 const HOLD_MIN: Duration = Duration::from_secs(10);
@@ -58,12 +61,14 @@ pub struct Client {
     headers: HeaderMap,
     pauses: Pauses,
     trouble: Option<Trouble>,
+    /// When a failure was mentioned last, this one or one before it.
+    told: Option<Instant>,
 }
 
 /// A failure that lasts.
 struct Trouble {
     since: Instant,
-    told: Instant,
+    told: bool,
     attempts: u64,
 }
 
@@ -76,7 +81,7 @@ impl Client {
         let fail = |reason: String| ClientError { name: destination.name.clone(), reason };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        let tenant = destination.tenant.iter().map(|tenant| ("X-Scope-OrgID", tenant.as_str()));
+        let tenant = destination.tenant.iter().map(|tenant| (TENANT, tenant.as_str()));
         let written = destination.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in written.chain(tenant) {
             let name: HeaderName = name.parse().map_err(|e| fail(format!("header `{name}`: {e}")))?;
@@ -85,13 +90,26 @@ impl Client {
         }
         // Another provider may be there already when this is used as a library: that one serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .user_agent(concat!("journal-ship/", env!("CARGO_PKG_VERSION")))
             .timeout(destination.timeout)
             // A redirect could carry the logs, and later credentials, to a host nobody named.
             .redirect(Policy::none())
-            .build()
-            .map_err(|e| fail(chain(&e)))?;
+            // A variable meant for a shell must not send the logs of a service another way.
+            .no_proxy();
+        let secure = destination.url.starts_with("https:");
+        if !secure {
+            // Without this a machine that has no CA certificates could not even speak http.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder.build().map_err(|e| match secure {
+            true => fail(format!(
+                "https cannot be prepared: {}; the CA certificates of this machine come with its package \
+                 ca-certificates, or from the file that SSL_CERT_FILE names",
+                chain(&e)
+            )),
+            false => fail(chain(&e)),
+        })?;
         Ok(Client {
             http,
             name: destination.name.clone(),
@@ -99,6 +117,7 @@ impl Client {
             headers,
             pauses: Pauses::new(destination.backoff),
             trouble: None,
+            told: None,
         })
     }
 
@@ -111,7 +130,9 @@ impl Client {
                     self.recovered();
                     return outcome;
                 }
-                Verdict::Retry(asked) => asked.unwrap_or_else(|| self.pauses.next()),
+                // `Retry-After: 0` is no leave to hammer.
+                Verdict::Retry(Some(asked)) => asked.max(self.pauses.limits.min),
+                Verdict::Retry(None) => self.pauses.next(),
                 Verdict::Hold => self.pauses.next().max(HOLD_MIN),
             };
             self.tell(&words, pause);
@@ -120,12 +141,20 @@ impl Client {
     }
 
     async fn attempt(&self, batch: &Sealed) -> (Verdict, String) {
-        let request = self.http.post(&self.url).headers(self.headers.clone()).body(batch.body.clone());
+        let mut headers = self.headers.clone();
+        if let Some(tenant) = &batch.tenant
+            // What a stage took for a tenant was checked there.
+            && let Ok(tenant) = HeaderValue::from_str(tenant)
+        {
+            headers.insert(TENANT, tenant);
+        }
+        let request = self.http.post(&self.url).headers(headers).body(batch.body.clone());
         let mut answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => return (Verdict::Retry(None), chain(&error.without_url())),
         };
         let status = answer.status().as_u16();
+        let from_loki = is_from_loki(answer.headers());
         let asked = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
         // The status decides; a body that breaks off only shortens what is told.
         let mut body = Vec::new();
@@ -136,18 +165,20 @@ impl Client {
             }
         }
         let words = one_line(&body);
-        let verdict = judge(status, asked.map(Duration::from_secs), &words);
+        let verdict = judge(status, from_loki, asked.map(Duration::from_secs), &words);
         (verdict, format!("HTTP {status} {words}"))
     }
 
-    /// Mentions a failure when it begins, and then once a minute.
+    /// Mentions a failure when it begins, and then once a minute; one that begins within a minute of such
+    /// a mention waits for that minute to end. Else a Loki that fails every second time would have two
+    /// lines about each batch, and shipping those would make the next batch.
     fn tell(&mut self, words: &str, pause: Duration) {
         let now = Instant::now();
-        let first = self.trouble.is_none();
-        let trouble = self.trouble.get_or_insert(Trouble { since: now, told: now, attempts: 0 });
+        let trouble = self.trouble.get_or_insert(Trouble { since: now, told: false, attempts: 0 });
         trouble.attempts += 1;
-        if first || now.duration_since(trouble.told) >= REMIND {
-            trouble.told = now;
+        if self.told.is_none_or(|told| now.duration_since(told) >= REMIND) {
+            self.told = Some(now);
+            trouble.told = true;
             log::warn!(
                 "loki `{}` ({}) does not take entries: {words}; attempt {}, next in {:.1} s; nothing is lost while \
                  the journal keeps its files",
@@ -161,7 +192,7 @@ impl Client {
 
     fn recovered(&mut self) {
         self.pauses.reset();
-        if let Some(trouble) = self.trouble.take() {
+        if let Some(trouble) = self.trouble.take().filter(|trouble| trouble.told) {
             let lasted = trouble.since.elapsed().as_secs_f64();
             log::info!("loki `{}` takes entries again after {lasted:.1} s", self.name);
         }
@@ -169,14 +200,23 @@ impl Client {
 }
 
 /// The class of an answer. Source: grafana/loki, `pkg/distributor/http.go`, and what a real Loki did.
-fn judge(status: u16, retry_after: Option<Duration>, words: &str) -> Verdict {
+fn judge(status: u16, from_loki: bool, retry_after: Option<Duration>, words: &str) -> Verdict {
     match status {
         200..=259 | 261..=299 => Verdict::Done(Outcome::Acknowledged),
+        // Not about the entries: a TLS port that was spoken to in plain http, a proxy's idea of a request.
+        400 if !from_loki => Verdict::Hold,
         // 260: a policy blocks a part of the batch; the others are stored.
         260 | 400 | 413 | 422 => Verdict::Done(Outcome::Refused(format!("HTTP {status} {words}"))),
         429 | 500..=599 | 408 => Verdict::Retry(retry_after.map(|d| d.min(RETRY_AFTER_MAX))),
         _ => Verdict::Hold,
     }
+}
+
+/// Whether an error text may be Loki's: it says that it is plain text (Go, `net/http`, `Error`) or JSON. Proxies
+/// answer in HTML, and a TLS port that gets plain http answers without a type (Go, `net/http`, `conn.serve`).
+fn is_from_loki(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    ["text/plain", "application/json"].iter().any(|known| kind.starts_with(known))
 }
 
 /// Pauses between attempts: doubling, and jittered so that a fleet does not knock in step.
@@ -235,23 +275,38 @@ mod tests {
     fn answers_have_their_meaning() {
         let refused = |status| Verdict::Done(Outcome::Refused(format!("HTTP {status} why")));
         let second = Duration::from_secs(1);
-        for (status, asked, verdict) in [
-            (200, None, Verdict::Done(Outcome::Acknowledged)),
-            (204, None, Verdict::Done(Outcome::Acknowledged)),
-            (260, None, refused(260)),
-            (400, None, refused(400)),
-            (413, None, refused(413)),
-            (422, None, refused(422)),
-            (401, None, Verdict::Hold),
-            (403, None, Verdict::Hold),
-            (404, None, Verdict::Hold),
-            (302, None, Verdict::Hold),
-            (429, None, Verdict::Retry(None)),
-            (429, Some(second), Verdict::Retry(Some(second))),
-            (503, Some(second * 9999), Verdict::Retry(Some(RETRY_AFTER_MAX))),
-            (500, None, Verdict::Retry(None)),
+        for (status, from_loki, asked, verdict) in [
+            (200, true, None, Verdict::Done(Outcome::Acknowledged)),
+            (204, false, None, Verdict::Done(Outcome::Acknowledged)),
+            (260, true, None, refused(260)),
+            (400, true, None, refused(400)),
+            (400, false, None, Verdict::Hold),
+            (413, true, None, refused(413)),
+            (413, false, None, refused(413)),
+            (422, true, None, refused(422)),
+            (401, true, None, Verdict::Hold),
+            (403, true, None, Verdict::Hold),
+            (404, true, None, Verdict::Hold),
+            (302, false, None, Verdict::Hold),
+            (429, true, None, Verdict::Retry(None)),
+            (429, true, Some(second), Verdict::Retry(Some(second))),
+            (503, false, Some(second * 9999), Verdict::Retry(Some(RETRY_AFTER_MAX))),
+            (500, true, None, Verdict::Retry(None)),
         ] {
-            assert_eq!(judge(status, asked, "why"), verdict, "{status}");
+            assert_eq!(judge(status, from_loki, asked, "why"), verdict, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_lokis_when_its_type_is() {
+        for (kind, from_loki) in [
+            (Some("text/plain; charset=utf-8"), true),
+            (Some("application/json"), true),
+            (Some("text/html"), false),
+            (None, false),
+        ] {
+            let headers = kind.map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
+            assert_eq!(is_from_loki(&headers.into_iter().collect()), from_loki, "{kind:?}");
         }
     }
 

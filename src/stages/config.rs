@@ -22,6 +22,8 @@ pub enum StageConfig {
     Limit(limit::Config),
     /// `logfmt`: extracts values from `key=value` lines.
     Logfmt(logfmt::Config),
+    /// `match`: does something only for entries that a selector selects.
+    Match(match_::Config),
     /// `metrics`: counts entries and measures extracted values, for /metrics.
     Metrics(metrics::Config),
     /// `multiline`: joins the lines of one block.
@@ -73,6 +75,7 @@ fn stage(checker: &Checker<'_>, item: &Written<'_>) -> Option<StageConfig> {
         "labels" => labels::read(checker, value).map(StageConfig::Labels),
         "limit" => limit::read(checker, value).map(StageConfig::Limit),
         "logfmt" => logfmt::read(checker, value).map(StageConfig::Logfmt),
+        "match" => match_::read(checker, value).map(StageConfig::Match),
         "metrics" => metrics::read(checker, value).map(StageConfig::Metrics),
         "multiline" => multiline::read(checker, value).map(StageConfig::Multiline),
         "output" => output::read(checker, value).map(StageConfig::Output),
@@ -103,6 +106,7 @@ impl StageConfig {
             StageConfig::Labels(config) => config.build(setup),
             StageConfig::Limit(config) => config.build(setup),
             StageConfig::Logfmt(config) => config.build(setup),
+            StageConfig::Match(config) => config.build(setup),
             StageConfig::Metrics(config) => config.build(setup),
             StageConfig::Multiline(config) => config.build(setup),
             StageConfig::Output(config) => config.build(setup),

@@ -101,6 +101,14 @@ impl Extracted {
         }
     }
 
+    /// Takes a value away; a label of that name cannot be seen any more either.
+    pub fn remove(&mut self, name: &str) {
+        self.values.retain(|(n, _)| **n != *name);
+        if self.labels.get(name).is_some() {
+            Arc::make_mut(&mut self.labels).remove(name);
+        }
+    }
+
     /// All names with their values, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Cow<'_, Value>)> {
         let own = self.values.iter().map(|(name, value)| (&**name, Cow::Borrowed(value)));

@@ -1,33 +1,72 @@
 //! `labeldrop`: takes labels away.
 
-use super::{Context, Flow, Item, Setup, Stage};
+use std::sync::Arc;
+
+use super::{Context, Flow, Item, Setup, Stage, source};
 use crate::config::{Checker, Value};
 
 /// `stages[].labeldrop`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {}
+pub struct Config {
+    labels: Vec<String>,
+}
 
 /// Reads it.
-pub(crate) fn read(_checker: &Checker<'_>, _value: &Value<'_>) -> Option<Config> {
-    None
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+    Some(Config { labels: source::names(checker, value)? })
 }
 
 impl Config {
     /// The stage, ready to run.
     pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running {})
+        Box::new(Running { config: self.clone() })
     }
 }
 
 #[derive(Debug)]
-struct Running {}
+struct Running {
+    config: Config,
+}
 
 impl Stage for Running {
     fn name(&self) -> &'static str {
         "labeldrop"
     }
 
-    fn run(&mut self, _item: &mut Item, _context: &mut Context) -> Flow {
+    fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
+        for name in &self.config.labels {
+            if item.labels.get(name).is_some() {
+                Arc::make_mut(&mut item.labels).remove(name);
+            }
+        }
         Flow::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{labels_after, refused};
+
+    #[test]
+    fn labels_are_taken_away() {
+        let labels = [("host", "h1"), ("level", "info"), ("unit", "u")];
+        for (stages, expected) in [
+            ("[{labeldrop: [level, nosuch]}]", r#"{host="h1", unit="u"}"#),
+            ("[{labeldrop: level}]", r#"{host="h1", unit="u"}"#),
+            ("[{labeldrop: [nosuch]}]", r#"{host="h1", level="info", unit="u"}"#),
+            ("[{labeldrop: [level]}, {labels: {l: level}}]", r#"{host="h1", l="info", unit="u"}"#),
+        ] {
+            assert_eq!(labels_after(stages, "x", &labels), (expected.to_owned(), vec![]), "{stages}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_shown_at_their_place() {
+        refused(&[
+            ("[{labeldrop: }]", &["`stages[0].labeldrop` has no value", "expected a list of names"]),
+            ("[{labeldrop: []}]", &["is an empty list", "expected at least one name"]),
+            ("[{labeldrop: {a: b}}]", &["cannot be a map"]),
+            ("[{labeldrop: ['', 5]}]", &["the name is empty", "in quotes it is a string: '5'", "2 errors"]),
+        ]);
     }
 }

@@ -7,8 +7,12 @@
 //! Behaviour is that of Promtail 3.6.9 (grafana/loki, `clients/pkg/logentry/stages`), but where
 //! `docs/migration.md` says otherwise.
 
+mod chain;
 mod config;
 mod item;
+mod source;
+#[cfg(test)]
+mod testing;
 
 pub mod decolorize;
 pub mod drop;
@@ -18,6 +22,7 @@ pub mod labeldrop;
 pub mod labels;
 pub mod limit;
 pub mod logfmt;
+pub mod match_;
 pub mod metrics;
 pub mod multiline;
 pub mod output;
@@ -35,6 +40,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use crate::journal::Cursor;
+
+pub use chain::Chain;
 pub use config::StageConfig;
 pub(crate) use config::read;
 pub use item::{Extracted, Item, Value};
@@ -61,6 +69,8 @@ pub struct Context {
     pub failed: BTreeMap<&'static str, u64>,
     /// Whether the run only shows what would happen: stages that would wait do not.
     pub dry: bool,
+    /// Set by a stage that wants reading to go on only then.
+    pub wait_until: Option<std::time::Instant>,
     /// When there is someone to explain to: what happened to the item, a line for each step.
     pub explain: Option<Vec<String>>,
 }
@@ -88,11 +98,16 @@ pub trait Stage: Send + Debug {
     fn release(&mut self, _context: &mut Context) -> Option<Item> {
         None
     }
+
+    /// Adds the cursors of all entries that are held.
+    fn held(&self, _out: &mut Vec<Cursor>) {}
 }
 
 /// What stages are built with.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
+    /// Nothing will be sent: nothing is waited for.
+    pub dry: bool,
     /// Where the stage `metrics` registers what it measures.
     pub metrics: Arc<crate::metrics::Registry>,
 }

@@ -1,33 +1,178 @@
-//! `replace`: replaces what a regular expression finds.
+//! `replace`: replaces what the groups of a regular expression find, in the line or in a value.
+//!
+//! The replacement is a template, filled in for each group: `.Value` is what the group has found. Named groups
+//! become values, with what they were replaced by. An expression without a group replaces nothing, as in Promtail.
 
-use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Value};
+use super::template::{Compiled, compiled, data};
+use super::{Context, Flow, Item, Setup, Stage, Value};
+use crate::config::{self, Checker, Section};
+use crate::re2::Re2;
 
 /// `stages[].replace`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {}
+pub struct Config {
+    /// What is looked for.
+    pub expression: Re2,
+    /// Where: a value, or the line.
+    pub source: Option<String>,
+    /// What stands there then.
+    pub replace: Option<Compiled>,
+}
 
 /// Reads it.
-pub(crate) fn read(_checker: &Checker<'_>, _value: &Value<'_>) -> Option<Config> {
-    None
+pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Config> {
+    let section = Section::open(checker, value, "stages[].replace")?;
+    let expression = section.required(checker, value, "expression", |value| checker.regex(value, Re2::new));
+    let (mut source, mut replace) = (None, None);
+    section.read("source", &mut source, |value| checker.source(value).map(Some));
+    section.read("replace", &mut replace, |value| compiled(checker, value).map(Some));
+    Some(Config { expression: expression?, source, replace })
 }
 
 impl Config {
     /// The stage, ready to run.
     pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running {})
+        Box::new(self.clone())
+    }
+
+    /// The text with all groups replaced, and what the named groups of the first match became.
+    fn replaced(&self, text: &str, item: &Item) -> Result<Option<Replaced>, String> {
+        let mut out = String::new();
+        let mut done = 0;
+        let mut found = false;
+        let mut made: Vec<(String, String)> = Vec::new();
+        for captures in self.expression.captures_iter(text) {
+            found = true;
+            for group in captures.iter().skip(1).flatten() {
+                let new = match &self.replace {
+                    Some(template) => {
+                        let mut data = data(item);
+                        data.insert("Value".to_owned(), group.as_str().into());
+                        template.fill(data)?
+                    }
+                    None => String::new(),
+                };
+                // A group within a group that was replaced is gone.
+                if done == 0 || done <= group.start() {
+                    out.push_str(text.get(done..group.start()).unwrap_or_default());
+                    out.push_str(&new);
+                    done = group.end();
+                }
+                made.push((group.as_str().to_owned(), new));
+            }
+        }
+        if !found {
+            return Ok(None);
+        }
+        out.push_str(text.get(done..).unwrap_or_default());
+        let first = self.expression.captures(text);
+        let named = self.expression.capture_names().flatten().filter_map(|name| {
+            let found = first.as_ref()?.name(name)?.as_str();
+            let (_, new) = made.iter().rev().find(|(old, _)| old == found)?;
+            Some((name.to_owned(), new.clone()))
+        });
+        Ok(Some(Replaced { named: named.collect(), text: out }))
     }
 }
 
-#[derive(Debug)]
-struct Running {}
+/// A text with its groups replaced, and what the named groups of the first match became.
+struct Replaced {
+    text: String,
+    named: Vec<(String, String)>,
+}
 
-impl Stage for Running {
+impl Stage for Config {
     fn name(&self) -> &'static str {
         "replace"
     }
 
-    fn run(&mut self, _item: &mut Item, _context: &mut Context) -> Flow {
+    fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
+        let text = match &self.source {
+            None => item.line.clone(),
+            Some(source) => match item.extracted.text(source) {
+                Some(text) => text.into_owned(),
+                None => {
+                    context.fail("replace", || format!("there is no value `{source}`"));
+                    return Flow::Next;
+                }
+            },
+        };
+        match self.replaced(&text, item) {
+            Ok(None) => {}
+            Ok(Some(Replaced { text, named })) => {
+                match &self.source {
+                    None => item.line = text,
+                    Some(source) => item.extracted.set(source, Value::Text(text)),
+                }
+                for (name, value) in named {
+                    item.extracted.set(&name, Value::Text(value));
+                }
+            }
+            Err(why) => context.fail("replace", || why),
+        }
         Flow::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{item, one_stage, refusal};
+    use super::*;
+
+    #[test]
+    fn groups_are_replaced() {
+        for (stage, line, expected) in [
+            ("{expression: '( port \\d+)', replace: ''}", "from 1.2.3.4 port 42 [x]", "from 1.2.3.4 [x]"),
+            ("{expression: '( port \\d+)'}", "a port 42", "a"),
+            (
+                "{expression: 'lvl=(\\w+)', replace: '<{{ .Value }}>'}",
+                "lvl=error x lvl=info",
+                "lvl=<error> x lvl=<info>",
+            ),
+            (
+                "{expression: '(\"[A-Z]+ [^\"]*\")', replace: '{{ .Value | ToLower }}'}",
+                "\"GET /A\" x",
+                "\"get /a\" x",
+            ),
+            ("{expression: '(\\d+)-(\\d+)', replace: '#'}", "1-2 3-4", "#-# #-#"),
+            ("{expression: '((a)b)', replace: 'X'}", "xab", "xX"),
+            ("{expression: 'nomatch(x)', replace: 'y'}", "abc", "abc"),
+            ("{expression: 'b', replace: 'y'}", "abc", "abc"),
+            (
+                "{expression: '(?P<ip>\\d+\\.\\d+\\.\\d+)\\.\\d+', replace: '***'}",
+                "at 198.51.100.7 x",
+                "at ***.7 x",
+            ),
+            ("{expression: '(b)', replace: '{{ .unit }}'}", "abc", "au.servicec"),
+        ] {
+            let mut running = one_stage(&format!("replace: {stage}"));
+            let mut item = item(line, &[("unit", "u.service")]);
+            assert_eq!(running.run(&mut item, &mut Context::default()), Flow::Next);
+            assert_eq!(item.line, expected, "{stage}");
+            let ip = stage.contains("<ip>").then_some("***");
+            assert_eq!(item.extracted.text("ip").as_deref(), ip, "{stage}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_replaced_and_the_line_is_not() {
+        let mut stage = one_stage("replace: {source: ua, expression: '(curl)', replace: CURL}");
+        let mut item = item("curl", &[]);
+        item.extracted.set("ua", "curl/8".into());
+        stage.run(&mut item, &mut Context::default());
+        assert_eq!((item.line.as_str(), item.extracted.text("ua").as_deref()), ("curl", Some("CURL/8")));
+    }
+
+    #[test]
+    fn what_cannot_replace_is_refused() {
+        for (written, part) in [
+            ("{replace: x}", "has no `expression`"),
+            ("{expression: '('}", "not a regular expression"),
+            ("{expression: '(a)', replace: '{{ x }}'}", "no function"),
+            ("{expression: '(a)', source: ''}", "is empty"),
+        ] {
+            let text = refusal(&format!("replace: {written}"));
+            assert!(text.contains(part), "{written}: {text}");
+        }
     }
 }

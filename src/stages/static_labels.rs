@@ -1,33 +1,93 @@
 //! `static_labels`: adds labels with fixed values.
 
+use std::sync::Arc;
+
 use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Value};
+use crate::config::{Checker, Kind, Value, names};
 
 /// `stages[].static_labels`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {}
+pub struct Config {
+    /// Names and values; none is empty.
+    labels: Vec<(String, String)>,
+}
 
-/// Reads it.
-pub(crate) fn read(_checker: &Checker<'_>, _value: &Value<'_>) -> Option<Config> {
-    None
+/// Reads it. As in Promtail, a label without a value is left alone.
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+    let mut labels = Vec::new();
+    for entry in checker.entries(value, "a map: label to text")? {
+        if let Err(refusal) = names::label_name(entry.name) {
+            checker.refuse(entry.value.key.clone(), "", refusal);
+        }
+        if entry.value.node.kind == Kind::Null {
+            continue;
+        }
+        let rule = |text: &str| if text.is_empty() { Ok(()) } else { names::label_value(text) };
+        if let Some(text) = checker.checked(&entry.value, "a string", rule)
+            && !text.is_empty()
+        {
+            labels.push((entry.name.to_owned(), text));
+        }
+    }
+    Some(Config { labels })
 }
 
 impl Config {
     /// The stage, ready to run.
     pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running {})
+        Box::new(Running { config: self.clone() })
     }
 }
 
 #[derive(Debug)]
-struct Running {}
+struct Running {
+    config: Config,
+}
 
 impl Stage for Running {
     fn name(&self) -> &'static str {
         "static_labels"
     }
 
-    fn run(&mut self, _item: &mut Item, _context: &mut Context) -> Flow {
+    fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
+        for (name, value) in &self.config.labels {
+            if item.labels.get(name) != Some(value) {
+                Arc::make_mut(&mut item.labels).insert(name, value.as_bytes());
+            }
+        }
         Flow::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{labels_after, refused};
+
+    #[test]
+    fn labels_are_added_and_replaced() {
+        let labels = [("host", "h1"), ("level", "info")];
+        for (stages, expected) in [
+            // static_labels_override of the recordings.
+            (
+                r#"[{static_labels: {level: fixed, new: x, empty: ""}}]"#,
+                r#"{host="h1", level="fixed", new="x"}"#,
+            ),
+            (r#"[{static_labels: {level: "", host: }}]"#, r#"{host="h1", level="info"}"#),
+            ("[{static_labels: {}}]", r#"{host="h1", level="info"}"#),
+        ] {
+            assert_eq!(labels_after(stages, "x", &labels), (expected.to_owned(), vec![]), "{stages}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_shown_at_their_place() {
+        let long = format!("[{{static_labels: {{a: {}}}}}]", "x".repeat(2049));
+        refused(&[
+            ("[{static_labels: }]", &["`stages[0].static_labels` has no value"]),
+            ("[{static_labels: {a-b: x, __y: z}}]", &["did you mean `a_b`", "reserved", "2 errors"]),
+            ("[{static_labels: {a: 5}}]", &["in quotes it is a string: '5'"]),
+            ("[{static_labels: {a: [b]}}]", &["`stages[0].static_labels.a` cannot be a list"]),
+            (&long, &["has 2049 bytes"]),
+        ]);
     }
 }

@@ -32,6 +32,8 @@ pub fn output<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Output {
 /// A folder with a configuration and state, and the agent that uses them, running or not.
 pub struct Agent {
     pub home: tempfile::TempDir,
+    /// Environment variables that it starts with.
+    pub environment: Vec<(&'static str, &'static str)>,
     child: Option<Child>,
 }
 
@@ -42,12 +44,12 @@ impl Agent {
         let config = format!(
             "journal: {{paths: [{:?}], backfill: 50y}}\nloki:\n  - url: {url}\n    \
              batch: {{max_wait: 50ms}}\n    backoff: {{min: 10ms, max: 200ms}}\n\
-             state_directory: {:?}\n{more}\n",
+             state_directory: {:?}\nhttp: {{listen: null}}\n{more}\n",
             journal,
             home.path().join("state")
         );
         fs::write(home.path().join("config.yaml"), config).unwrap();
-        Agent { home, child: None }
+        Agent { home, environment: Vec::new(), child: None }
     }
 
     pub fn config(&self) -> PathBuf {
@@ -68,7 +70,8 @@ impl Agent {
         assert!(self.child.is_none(), "the agent runs");
         let log = fs::File::options().create(true).append(true).open(self.home.path().join("log")).unwrap();
         let config = self.config();
-        let child = program(&["--config".as_ref(), config.as_os_str()]).stderr(log).spawn().unwrap();
+        let mut command = program(&["--config".as_ref(), config.as_os_str()]);
+        let child = command.envs(self.environment.iter().copied()).stderr(log).spawn().unwrap();
         self.child = Some(child);
     }
 

@@ -1,0 +1,104 @@
+//! Reading `retention`: rules that say how long logs live, and what Loki cannot do of it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::check::{Checker, Section, Value};
+use super::diagnostic::{Finding, quoted};
+use super::names;
+use super::node::Kind;
+use super::units::format_duration;
+use super::{Retention, RetentionRule};
+use crate::retention::{LOKI_MIN, needs_label};
+
+/// Below, an entry is gone before anyone looks; above, arithmetic on dates ends.
+const KEEP: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration::from_secs(100 * 365 * 24 * 3600);
+/// Rules that are looked at for each new stream (count).
+const MAX_RULES: usize = 1000;
+
+/// Reads it.
+pub(super) fn retention(checker: &Checker<'_>, value: &Value<'_>) -> Option<Retention> {
+    if value.node.kind == Kind::Null {
+        return None;
+    }
+    let section = Section::open(checker, value, "retention")?;
+    let mut retention = Retention::default();
+    section.read("label", &mut retention.label, |value| match value.node.kind {
+        Kind::Null => Some(None),
+        _ => checker.checked(value, "the name of a label, or `null`", names::label_name).map(Some),
+    });
+    section.read("default", &mut retention.default, |value| keep(checker, value));
+    section.read("rules", &mut retention.rules, |value| {
+        checker.each(value, "a list of rules", |item| rule(checker, item, retention.label.is_some()))
+    });
+    if retention.rules.len() > MAX_RULES {
+        let title = format!("{} retention rules", retention.rules.len());
+        checker.note(Finding::at(value.key.clone(), title).label(format!("expected at most {MAX_RULES}")));
+    }
+    Some(retention)
+}
+
+fn keep(checker: &Checker<'_>, value: &Value<'_>) -> Option<Duration> {
+    let keep = checker.duration(value, &KEEP)?;
+    if keep < LOKI_MIN {
+        checker.warn(
+            Finding::at(
+                value.place(),
+                format!("Loki keeps nothing for less than {}", format_duration(LOKI_MIN)),
+            )
+            .label(format!("Loki will delete it after {}", format_duration(LOKI_MIN)))
+            .note("entries that are already older than this when they are read are not sent"),
+        );
+    }
+    Some(keep)
+}
+
+fn rule(checker: &Checker<'_>, item: &Value<'_>, labelled: bool) -> Option<RetentionRule> {
+    let section = Section::open(checker, item, "retention.rules[]")?;
+    let selector = section.required(checker, item, "selector", |value| checker.selector(value));
+    let (mut kept, mut sample, mut drop) = (None, None, false);
+    section.read("keep", &mut kept, |value| keep(checker, value).map(Some));
+    section.read("sample", &mut sample, |value| checker.number(value, &(0.0..=1.0)).map(Some));
+    section.read("drop", &mut drop, |value| checker.flag(value));
+    let asked = ["keep", "sample"].into_iter().find_map(|name| section.get(name));
+    match (drop, asked) {
+        (true, Some(other)) => {
+            checker.note(
+                Finding::at(other.key.clone(), format!("`{}` drops what it selects", item.path))
+                    .label("nothing is left that this could be about")
+                    .help("remove it, or `drop: true`"),
+            );
+        }
+        (false, None) => {
+            checker.note(
+                Finding::at(item.place(), format!("`{}` decides nothing", item.path))
+                    .label("expected `keep: 90d`, `sample: 0.1` or `drop: true`"),
+            );
+        }
+        _ => {}
+    }
+    let rule = RetentionRule { selector: selector?, keep: kept, sample, drop };
+    warn(checker, &section, &rule, labelled);
+    Some(rule)
+}
+
+/// Says what Loki cannot do, and what will happen instead.
+fn warn(checker: &Checker<'_>, section: &Section<'_>, rule: &RetentionRule, labelled: bool) {
+    let (Some(selector), Some(keep)) = (section.get("selector"), section.get("keep")) else { return };
+    if !needs_label(rule) {
+        return;
+    }
+    let title =
+        format!("{} looks at lines, and Loki keeps whole streams", quoted(&rule.selector.to_string()));
+    let finding = Finding::at(selector.place(), title).related(keep.place(), "for this long");
+    checker.warn(if labelled {
+        finding.label("lines that match will form streams of their own").note(
+            "the label says how long a stream is kept, so each stream that this selector reaches is split in two",
+        )
+    } else {
+        finding
+            .label("this rule will have no effect in Loki")
+            .note("without `retention.label` the class of a line cannot be told to Loki")
+            .help("give the label a name, or select by labels only")
+    });
+}

@@ -1,0 +1,170 @@
+//! The dry run: what would be pushed, on standard output, and nothing else happens.
+//!
+//! Entries take the very way they take in the agent, into a sealed batch; the records shown are decoded
+//! from its bytes, by prost, not by the code that wrote them. What this prints is what Loki would get.
+
+mod printer;
+mod summary;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::agent::HELD_EVERY;
+use crate::batch::Batches;
+use crate::config::Config;
+use crate::journal::{OpenError, Start, Tail, Waker};
+use crate::pipeline::{Counts, Pipeline};
+use crate::stages::Setup;
+
+use printer::Printer;
+
+/// How records are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Time, `{labels}`, line.
+    Short,
+    /// One JSON object a line: timestamp, labels, metadata, line, tenant.
+    Json,
+    /// As short, and each step that changed, dropped, held or sampled an entry.
+    Explain,
+}
+
+/// What is shown.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Read these instead of what the configuration names.
+    pub paths: Vec<PathBuf>,
+    /// From this time on (realtime, microseconds).
+    pub since: Option<u64>,
+    /// Up to this time (realtime, microseconds), inclusive.
+    pub until: Option<u64>,
+    /// Only the last so many.
+    pub lines: Option<u64>,
+    /// Go on with new entries.
+    pub follow: bool,
+    /// In which form.
+    pub output: Output,
+    /// No records, but what all of them come to.
+    pub summary: bool,
+    /// Compare order, cursors and times with libsystemd's, entry by entry.
+    #[cfg(feature = "sd-journal")]
+    pub compare: bool,
+}
+
+/// Why a dry run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DryRunError {
+    /// The journal cannot be read.
+    #[error("{0}")]
+    Journal(#[from] OpenError),
+    /// The journal cannot be watched.
+    #[error("the journal cannot be watched for changes: {0}")]
+    Watch(io::Error),
+    /// What is shown cannot be written.
+    #[error("{0}")]
+    Output(#[from] io::Error),
+    /// libsystemd reads something else.
+    #[cfg(feature = "sd-journal")]
+    #[error("{0}")]
+    Second(#[from] crate::journal::SecondError),
+    /// The bytes of a batch do not decode.
+    #[error("a batch does not decode: {0}; this is a bug")]
+    Body(String),
+}
+
+/// What was shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// Records.
+    pub entries: u64,
+    /// Entries that could not be read.
+    pub damaged: u64,
+    /// Entries that were read and would not be pushed.
+    pub dropped: u64,
+}
+
+/// Shows what would be pushed to the first destination, or with the labels that all have when there is
+/// none. Returns at the journal's end, or never when following.
+///
+/// # Errors
+/// When the journal cannot be read or `out` not be written to.
+pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<Shown, DryRunError> {
+    let destination = config.loki.first();
+    let paths = if options.paths.is_empty() { &config.journal.paths } else { &options.paths };
+    let (mut pipeline, keys) = Pipeline::new(config, destination, &Setup { dry: true, ..Setup::default() });
+    let waker = Waker::new().map_err(DryRunError::Watch)?;
+    let mut start = options.since.map_or(Start::Oldest, Start::Realtime);
+    if let Some(lines) = options.lines {
+        let mut tail = Tail::open(paths, keys.clone(), start.clone(), waker.clone())?;
+        if let Some(time) = tail.time_of_last(lines, options.until) {
+            start = Start::Realtime(time.max(options.since.unwrap_or(0)));
+        }
+    }
+    #[cfg(feature = "sd-journal")]
+    let second = options.compare.then(|| crate::journal::SecondReader::open(paths)).transpose()?;
+    #[cfg(feature = "sd-journal")]
+    let (mut agreed, since) = (0, if let Start::Realtime(since) = start { Some(since) } else { None });
+    let mut tail = Tail::open(paths, keys, start, waker)?;
+    if tail.is_empty() {
+        return Err(OpenError::Unreadable(Vec::new()).into());
+    }
+    let max_bytes = destination.map_or(BATCH, |d| d.batch.max_bytes);
+    let explain = options.output == Output::Explain && !options.summary;
+    if explain {
+        pipeline.explain();
+    }
+    let tenant = destination.and_then(|d| d.tenant.clone());
+    let mut printer = Printer::new(options.output, tenant, options.lines, options.summary);
+    let mut batches = Batches::ordered();
+    loop {
+        match tail.next_entry() {
+            Some(entry) if options.until.is_none_or(|until| entry.cursor().realtime <= until) => {
+                #[cfg(feature = "sd-journal")]
+                if let Some(second) = &second {
+                    second.agree(entry.cursor(), agreed, since)?;
+                    agreed += 1;
+                }
+                let realtime = entry.cursor().realtime;
+                pipeline.append(&entry, &mut batches);
+                if explain {
+                    let steps = pipeline.explained();
+                    match batches.is_empty() {
+                        true => printer.show_unsent(realtime, &steps, out)?,
+                        false => printer.show(&mut batches, &steps, out)?,
+                    }
+                } else if batches.size() >= max_bytes {
+                    printer.show(&mut batches, &[], out)?;
+                }
+            }
+            // The order is by time within a source only, so later entries may be early enough.
+            Some(_) => {}
+            None => {
+                match options.follow {
+                    true => pipeline.release(&mut batches),
+                    // What stages still hold has no more lines to wait for.
+                    false => pipeline.release_all(&mut batches),
+                }
+                printer.show(&mut batches, &pipeline.explained(), out)?;
+                printer.release(out)?;
+                if !options.follow {
+                    let counts = pipeline.counts();
+                    if let Some(summary) = &printer.summary {
+                        summary.write(&counts, pipeline.retention(), &pipeline.streams_by_rule(), out)?;
+                    }
+                    out.flush()?;
+                    return Ok(shown(&printer, &tail, &counts));
+                }
+                out.flush()?;
+                let look = pipeline.holds().then(|| std::time::Instant::now() + HELD_EVERY);
+                tail.wait(look).map_err(DryRunError::Watch)?;
+            }
+        }
+    }
+}
+
+fn shown(printer: &Printer, tail: &Tail, counts: &Counts) -> Shown {
+    Shown { entries: printer.entries, damaged: tail.counts().damaged, dropped: counts.dropped() }
+}
+
+/// Size of a batch when no destination says (bytes).
+const BATCH: usize = 1 << 20;

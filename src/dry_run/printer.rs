@@ -1,0 +1,182 @@
+//! Showing records: decoding the bytes of sealed batches, in the order in which the journal had them.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::{self, Write};
+
+use jiff::tz::TimeZone;
+use prost::Message;
+use serde::Serialize;
+
+use super::summary::Summary;
+use super::{DryRunError, Output};
+use crate::batch::Batches;
+use crate::loki::proto::{Entry as PushedEntry, PushRequest};
+
+/// Shows what batches hold.
+pub(super) struct Printer {
+    output: Output,
+    tenant: Option<String>,
+    zone: TimeZone,
+    /// The last so many records, until the journal's end is reached.
+    held: Option<(u64, VecDeque<Vec<u8>>)>,
+    pub(super) entries: u64,
+    /// Instead of records.
+    pub(super) summary: Option<Summary>,
+}
+
+impl Printer {
+    pub(super) fn new(output: Output, tenant: Option<String>, lines: Option<u64>, summary: bool) -> Printer {
+        Printer {
+            output,
+            tenant,
+            zone: TimeZone::system(),
+            held: lines.map(|lines| (lines, VecDeque::new())),
+            entries: 0,
+            summary: summary.then(Summary::default),
+        }
+    }
+
+    /// Seals the batches and shows their entries in the order of the journal, each followed by `steps`.
+    pub(super) fn show(
+        &mut self,
+        batches: &mut Batches,
+        steps: &[String],
+        out: &mut impl Write,
+    ) -> Result<(), DryRunError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let order = batches.order();
+        let mut requests = HashMap::new();
+        for sealed in batches.seal() {
+            let body = snap::raw::Decoder::new()
+                .decompress_vec(&sealed.body)
+                .map_err(|e| DryRunError::Body(e.to_string()))?;
+            let request =
+                PushRequest::decode(body.as_slice()).map_err(|e| DryRunError::Body(e.to_string()))?;
+            let streams: Vec<_> =
+                request.streams.into_iter().map(|s| (s.labels, s.entries.into_iter())).collect();
+            requests.insert(sealed.tenant.as_deref().map(str::to_owned), streams);
+        }
+        let missing = || DryRunError::Body("an entry is missing".into());
+        for (tenant, stream) in order {
+            let streams = requests.get_mut(&tenant).ok_or_else(missing)?;
+            let (labels, entries) = streams.get_mut(stream).ok_or_else(missing)?;
+            let entry = entries.next().ok_or_else(missing)?;
+            if let Some(summary) = &mut self.summary {
+                summary.add(tenant.as_deref(), labels, &entry);
+                self.entries += 1;
+                continue;
+            }
+            let mut record = Vec::new();
+            match self.output {
+                Output::Json => self.write_json(tenant.as_deref(), labels, &entry, &mut record)?,
+                Output::Short | Output::Explain => self.write_short(labels, &entry, &mut record)?,
+            }
+            write_steps(steps, &mut record)?;
+            self.put(record, true, out)?;
+        }
+        Ok(())
+    }
+
+    /// Shows an entry of which nothing came out, and why.
+    pub(super) fn show_unsent(
+        &mut self,
+        realtime: u64,
+        steps: &[String],
+        out: &mut impl Write,
+    ) -> Result<(), DryRunError> {
+        let micros = i64::try_from(realtime).unwrap_or(i64::MAX);
+        let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
+        let mut record = Vec::new();
+        writeln!(record, "{} not sent", self.time(time))?;
+        write_steps(steps, &mut record)?;
+        Ok(self.put(record, false, out)?)
+    }
+
+    fn put(&mut self, record: Vec<u8>, pushed: bool, out: &mut impl Write) -> io::Result<()> {
+        match &mut self.held {
+            Some((lines, held)) => {
+                held.push_back(record);
+                if held.len() as u64 > *lines {
+                    held.pop_front();
+                }
+            }
+            None => {
+                out.write_all(&record)?;
+                self.entries += u64::from(pushed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was held back for `lines`; from now on nothing is.
+    pub(super) fn release(&mut self, out: &mut impl Write) -> io::Result<()> {
+        if let Some((_, held)) = self.held.take() {
+            for record in held {
+                out.write_all(&record)?;
+                self.entries += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn time(&self, time: jiff::Timestamp) -> impl std::fmt::Display {
+        time.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string()
+    }
+
+    fn write_short(&self, labels: &str, entry: &PushedEntry, out: &mut Vec<u8>) -> io::Result<()> {
+        write!(out, "{} {labels} ", self.time(timestamp(entry)))?;
+        for c in entry.line.chars() {
+            match c {
+                // A log line must not drive the terminal.
+                '\n' | '\t' => write!(out, "{c}")?,
+                c if c.is_control() => write!(out, "{}", c.escape_unicode())?,
+                c => write!(out, "{c}")?,
+            }
+        }
+        writeln!(out)
+    }
+
+    fn write_json(
+        &self,
+        tenant: Option<&str>,
+        labels: &str,
+        entry: &PushedEntry,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let metadata: BTreeMap<_, _> =
+            entry.structured_metadata.iter().map(|pair| (&pair.name, &pair.value)).collect();
+        let record = Record {
+            timestamp: timestamp(entry).strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
+            labels: crate::labels::parse_pushed(labels),
+            metadata,
+            line: &entry.line,
+            tenant: tenant.or(self.tenant.as_deref()),
+        };
+        serde_json::to_writer(&mut *out, &record)?;
+        writeln!(out)
+    }
+}
+
+/// What happened to an entry, each step on a line of its own under it.
+fn write_steps(steps: &[String], out: &mut Vec<u8>) -> io::Result<()> {
+    steps
+        .iter()
+        .try_for_each(|step| writeln!(out, "    {}", step.escape_debug().to_string().replace("\\\"", "\"")))
+}
+
+/// One line of `-o json`; the order of the fields is part of the form.
+#[derive(Serialize)]
+struct Record<'a> {
+    timestamp: String,
+    labels: BTreeMap<String, String>,
+    metadata: BTreeMap<&'a String, &'a String>,
+    line: &'a str,
+    tenant: Option<&'a str>,
+}
+
+pub(super) fn timestamp(entry: &PushedEntry) -> jiff::Timestamp {
+    let time = entry.timestamp.unwrap_or_default();
+    jiff::Timestamp::new(time.seconds, time.nanos).unwrap_or_default()
+}

@@ -1,0 +1,481 @@
+//! Times in Go's layouts: a layout is the reference time `Mon Jan 2 15:04:05 MST 2006` written the way that the
+//! times are (Go's `time/format.go`).
+//!
+//! Reading is as forgiving as Go's: numbers without their leading zeros where the layout has none, fractions of a
+//! second after the seconds even if the layout does not have them.
+
+use jiff::civil::{Date, Time};
+use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, ToSpan};
+
+/// An element of a layout; a number with it is its least count of digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Element {
+    Literal(String),
+    LongMonth,
+    Month,
+    NumMonth(usize),
+    LongWeekday,
+    Weekday,
+    Day(usize),
+    /// `_2`: a space may stand for the leading zero.
+    UnderDay,
+    YearDay,
+    UnderYearDay,
+    Hour24,
+    Hour12(usize),
+    Minute(usize),
+    Second(usize),
+    LongYear,
+    Year,
+    Pm,
+    ZoneName,
+    /// `Z07:00`: the letter Z is UTC.
+    Zone {
+        z: bool,
+        colon: bool,
+        seconds: bool,
+        short: bool,
+    },
+    /// `.000` or `,000`: exactly so many digits; `.999`: any number, also none.
+    Fraction {
+        digits: usize,
+        exact: bool,
+    },
+}
+
+/// A layout, ready to read times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout(Vec<Element>);
+
+/// Why a text is no time in a layout.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` does not fit the time format: {wanted} was wanted at `{rest}`")]
+pub struct LayoutError {
+    text: String,
+    wanted: String,
+    rest: String,
+}
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
+/// What is read of a time.
+#[derive(Debug, Default)]
+struct Parts {
+    year: Option<i64>,
+    month: Option<i64>,
+    day: Option<i64>,
+    year_day: Option<i64>,
+    hour: i64,
+    minute: i64,
+    second: i64,
+    nanos: i64,
+    pm: Option<bool>,
+    offset: Option<i32>,
+    zone: Option<String>,
+}
+
+impl Layout {
+    /// Reads a layout; any text is one.
+    pub fn new(layout: &str) -> Layout {
+        let mut elements = Vec::new();
+        let mut literal = String::new();
+        let mut rest = layout;
+        while let Some(c) = rest.chars().next() {
+            match element(rest) {
+                Some((found, len)) => {
+                    if !literal.is_empty() {
+                        elements.push(Element::Literal(std::mem::take(&mut literal)));
+                    }
+                    elements.push(found);
+                    rest = rest.get(len..).unwrap_or_default();
+                }
+                None => {
+                    literal.push(c);
+                    rest = rest.get(c.len_utf8()..).unwrap_or_default();
+                }
+            }
+        }
+        if !literal.is_empty() {
+            elements.push(Element::Literal(literal));
+        }
+        Layout(elements)
+    }
+
+    /// Reads a time (nanoseconds since 1970). What has no zone of its own is in `zone`; what has no year is within
+    /// half a year of `near` (nanoseconds since 1970).
+    ///
+    /// # Errors
+    /// The text is not written so, or is no time (a thirteenth month).
+    pub fn parse(&self, text: &str, zone: &TimeZone, near: i64) -> Result<i64, LayoutError> {
+        let mut parts = Parts::default();
+        let mut rest = text;
+        let mut after_second = false;
+        let fail =
+            |wanted: String, rest: &str| LayoutError { text: text.to_owned(), wanted, rest: rest.to_owned() };
+        for element in &self.0 {
+            // Go takes a fraction behind the seconds that the layout has not.
+            if after_second && !matches!(element, Element::Fraction { .. }) {
+                rest = fraction(rest, &mut parts).unwrap_or(rest);
+            }
+            after_second = matches!(element, Element::Second(_));
+            rest = read(element, rest, &mut parts).ok_or_else(|| fail(format!("{element:?}"), rest))?;
+        }
+        if after_second {
+            rest = fraction(rest, &mut parts).unwrap_or(rest);
+        }
+        if !rest.is_empty() {
+            return Err(fail("the end".into(), rest));
+        }
+        parts.resolve(zone, near).ok_or_else(|| fail("a time that exists".into(), text))
+    }
+}
+
+/// The element that a layout begins with, and its length.
+fn element(layout: &str) -> Option<(Element, usize)> {
+    use Element::*;
+    if let Some(inner) = layout.strip_prefix(['.', ',']) {
+        let digit = inner.chars().next().filter(|c| matches!(c, '0' | '9'))?;
+        let digits = inner.chars().take_while(|c| *c == digit).count();
+        // `.000` is a fraction only where no further digit follows.
+        let follows = inner.get(digits..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        return (!follows).then_some((Fraction { digits, exact: digit == '0' }, digits + 1));
+    }
+    // The underscore before a year is a literal.
+    if layout.starts_with("_2006") {
+        return None;
+    }
+    let zone = |z, colon, seconds, short| Zone { z, colon, seconds, short };
+    let table = [
+        ("January", LongMonth),
+        ("Jan", Month),
+        ("Monday", LongWeekday),
+        ("Mon", Weekday),
+        ("MST", ZoneName),
+        ("2006", LongYear),
+        ("002", YearDay),
+        ("__2", UnderYearDay),
+        ("_2", UnderDay),
+        ("01", NumMonth(2)),
+        ("02", Day(2)),
+        ("03", Hour12(2)),
+        ("04", Minute(2)),
+        ("05", Second(2)),
+        ("06", Year),
+        ("15", Hour24),
+        ("PM", Pm),
+        ("pm", Pm),
+        ("-07:00:00", zone(false, true, true, false)),
+        ("-070000", zone(false, false, true, false)),
+        ("-07:00", zone(false, true, false, false)),
+        ("-0700", zone(false, false, false, false)),
+        ("-07", zone(false, false, false, true)),
+        ("Z07:00:00", zone(true, true, true, false)),
+        ("Z070000", zone(true, false, true, false)),
+        ("Z07:00", zone(true, true, false, false)),
+        ("Z0700", zone(true, false, false, false)),
+        ("Z07", zone(true, false, false, true)),
+        ("1", NumMonth(1)),
+        ("2", Day(1)),
+        ("3", Hour12(1)),
+        ("4", Minute(1)),
+        ("5", Second(1)),
+    ];
+    let (text, element) = table.into_iter().find(|(text, _)| layout.starts_with(text))?;
+    // "Janet" is no month, "Monet" no day.
+    let word = matches!(element, Month | Weekday);
+    let follows = layout.get(text.len()..).and_then(|rest| rest.chars().next());
+    let goes_on = word && follows.is_some_and(|c| c.is_ascii_lowercase());
+    (!goes_on).then_some((element, text.len()))
+}
+
+/// Reads an element; what is behind it.
+fn read<'t>(element: &Element, text: &'t str, parts: &mut Parts) -> Option<&'t str> {
+    let below = |limit: i64| move |(n, _): &(i64, &str)| *n < limit;
+    let (place, found) = match element {
+        Element::Literal(wanted) => return literal(wanted, text),
+        Element::LongWeekday => return name(text, &WEEKDAYS, usize::MAX).map(|(_, rest)| rest),
+        Element::Weekday => return name(text, &WEEKDAYS, 3).map(|(_, rest)| rest),
+        Element::LongMonth => (&mut parts.month, name(text, &MONTHS, usize::MAX)),
+        Element::Month => (&mut parts.month, name(text, &MONTHS, 3)),
+        Element::NumMonth(digits) => (&mut parts.month, number(text, *digits, 2)),
+        Element::Day(digits) => (&mut parts.day, number(text, *digits, 2)),
+        Element::UnderDay => (&mut parts.day, number(text.strip_prefix(' ').unwrap_or(text), 1, 2)),
+        Element::YearDay => (&mut parts.year_day, number(text, 3, 3)),
+        Element::UnderYearDay => (&mut parts.year_day, number(text.trim_start_matches(' '), 1, 3)),
+        Element::LongYear => (&mut parts.year, number(text, 4, 4)),
+        Element::Year => {
+            // Unix begins in 1970 (Go: from 69 on the last century).
+            let century = |n: i64| if n >= 69 { 1900 + n } else { 2000 + n };
+            (&mut parts.year, number(text, 2, 2).map(|(n, rest)| (century(n), rest)))
+        }
+        Element::Hour24 => return set(&mut parts.hour, number(text, 2, 2).filter(below(24))),
+        Element::Hour12(digits) => return set(&mut parts.hour, number(text, *digits, 2).filter(below(13))),
+        Element::Minute(digits) => return set(&mut parts.minute, number(text, *digits, 2).filter(below(60))),
+        Element::Second(digits) => return set(&mut parts.second, number(text, *digits, 2).filter(below(60))),
+        Element::Pm => {
+            let (half, rest) = text.split_at_checked(2)?;
+            parts.pm = Some(match half {
+                "PM" | "pm" => true,
+                "AM" | "am" => false,
+                _ => return None,
+            });
+            return Some(rest);
+        }
+        Element::ZoneName => return zone_name(text, parts),
+        Element::Zone { z, colon, seconds, short } => {
+            return offset(text, (*z, *colon, *seconds, *short), parts);
+        }
+        Element::Fraction { exact: false, .. } => return Some(fraction(text, parts).unwrap_or(text)),
+        Element::Fraction { digits, exact: true } => {
+            let inner = text.strip_prefix(['.', ','])?;
+            let found = inner.get(..*digits).filter(|d| d.chars().all(|c| c.is_ascii_digit()))?;
+            parts.nanos = nanos(found)?;
+            return inner.get(*digits..);
+        }
+    };
+    let (n, rest) = found?;
+    // Months are counted from one, names from zero.
+    let names = matches!(element, Element::LongMonth | Element::Month);
+    *place = Some(n + i64::from(names));
+    Some(rest)
+}
+
+fn set<'t>(place: &mut i64, found: Option<(i64, &'t str)>) -> Option<&'t str> {
+    let (n, rest) = found?;
+    *place = n;
+    Some(rest)
+}
+
+/// Go lets any run of spaces stand for any other.
+fn literal<'t>(wanted: &str, text: &'t str) -> Option<&'t str> {
+    let (mut wanted, mut rest) = (wanted, text);
+    while let Some(c) = wanted.chars().next() {
+        wanted = wanted.get(c.len_utf8()..).unwrap_or_default();
+        if c == ' ' {
+            wanted = wanted.trim_start_matches(' ');
+            let trimmed = rest.trim_start_matches(' ');
+            if trimmed.len() == rest.len() && !rest.is_empty() {
+                return None;
+            }
+            rest = trimmed;
+        } else {
+            rest = rest.strip_prefix(c)?;
+        }
+    }
+    Some(rest)
+}
+
+/// A name of a list, whole or its first letters, in any case; its index.
+fn name<'t>(text: &'t str, names: &[&str], letters: usize) -> Option<(i64, &'t str)> {
+    names.iter().enumerate().find_map(|(index, name)| {
+        let name = name.get(..letters.min(name.len()))?;
+        let (found, rest) = text.split_at_checked(name.len())?;
+        found.eq_ignore_ascii_case(name).then_some((index as i64, rest))
+    })
+}
+
+/// A number of `least` to `most` digits.
+fn number(text: &str, least: usize, most: usize) -> Option<(i64, &str)> {
+    let digits = text.chars().take(most).take_while(char::is_ascii_digit).count();
+    let (number, rest) = text.split_at_checked(digits)?;
+    (digits >= least).then_some((number.parse().ok()?, rest))
+}
+
+/// A fraction of a second, of any length; digits behind the nanosecond mean nothing.
+fn fraction<'t>(text: &'t str, parts: &mut Parts) -> Option<&'t str> {
+    let inner = text.strip_prefix(['.', ','])?;
+    let digits = inner.chars().take_while(char::is_ascii_digit).count();
+    if digits == 0 {
+        return None;
+    }
+    parts.nanos = nanos(inner.get(..digits)?)?;
+    inner.get(digits..)
+}
+
+fn nanos(digits: &str) -> Option<i64> {
+    let digits = digits.get(..digits.len().min(9))?;
+    format!("{digits:0<9}").parse().ok()
+}
+
+fn zone_name<'t>(text: &'t str, parts: &mut Parts) -> Option<&'t str> {
+    let letters = text.chars().take_while(char::is_ascii_uppercase).count();
+    let (name, rest) = text.split_at_checked(letters)?;
+    if !(3..=5).contains(&letters) && name != "Z" {
+        return None;
+    }
+    parts.zone = Some(name.to_owned());
+    // `GMT+3` carries its offset (hours).
+    if name == "GMT" && rest.starts_with(['+', '-']) {
+        let sign = if rest.starts_with('-') { -1 } else { 1 };
+        if let Some((hours, rest)) = number(rest.get(1..)?, 1, 2).filter(|(hours, _)| *hours <= 23) {
+            parts.offset = Some(sign * i32::try_from(hours).ok()? * 3600);
+            return Some(rest);
+        }
+    }
+    Some(rest)
+}
+
+fn offset<'t>(
+    text: &'t str,
+    (z, colon, seconds, short): (bool, bool, bool, bool),
+    parts: &mut Parts,
+) -> Option<&'t str> {
+    if z && let Some(rest) = text.strip_prefix('Z') {
+        parts.offset = Some(0);
+        return Some(rest);
+    }
+    let sign = match text.chars().next()? {
+        '+' => 1,
+        '-' => -1,
+        _ => return None,
+    };
+    let separator = |rest: &'t str| if colon { rest.strip_prefix(':') } else { Some(rest) };
+    let (hours, mut rest) = number(text.get(1..)?, 2, 2)?;
+    let (mut minutes, mut secs) = (0, 0);
+    if !short {
+        (minutes, rest) = number(separator(rest)?, 2, 2)?;
+    }
+    if seconds {
+        (secs, rest) = number(separator(rest)?, 2, 2)?;
+    }
+    if hours > 24 || minutes > 60 || secs > 60 {
+        return None;
+    }
+    parts.offset = Some(sign * i32::try_from(hours * 3600 + minutes * 60 + secs).ok()?);
+    Some(rest)
+}
+
+impl Parts {
+    fn resolve(self, zone: &TimeZone, near: i64) -> Option<i64> {
+        let hour = match self.pm {
+            Some(true) if self.hour < 12 => self.hour + 12,
+            Some(false) if self.hour == 12 => 0,
+            _ => self.hour,
+        };
+        let small = |n: i64| i8::try_from(n).ok();
+        let nanos = i32::try_from(self.nanos).ok()?;
+        let time = Time::new(small(hour)?, small(self.minute)?, small(self.second)?, nanos).ok()?;
+        let zone = match (self.offset, self.zone.as_deref()) {
+            (Some(seconds), _) => Offset::from_seconds(seconds).ok()?.to_time_zone(),
+            (None, Some("UTC" | "Z" | "GMT")) => TimeZone::UTC,
+            // A name that is not the zone's own is a zone without an offset, in Go.
+            (None, Some(name)) if !zone_knows(zone, name, near) => TimeZone::UTC,
+            _ => zone.clone(),
+        };
+        let at = |year: i64| {
+            let year = i16::try_from(year).ok()?;
+            let date = match self.year_day {
+                Some(day) => Date::new(year, 1, 1).ok()?.checked_add((day - 1).days()).ok()?,
+                None => {
+                    Date::new(year, small(self.month.unwrap_or(1))?, small(self.day.unwrap_or(1))?).ok()?
+                }
+            };
+            let stamp = date.to_datetime(time).to_zoned_datetime(zone.clone()).ok()?.timestamp();
+            i64::try_from(stamp.as_nanosecond()).ok()
+        };
+        if let Some(year) = self.year {
+            return at(year);
+        }
+        let now = Timestamp::from_nanosecond(near.into()).ok()?.to_zoned_datetime(zone.clone());
+        let year = i64::from(now.year());
+        (year - 1..=year + 1).filter_map(at).min_by_key(|time| time.abs_diff(near))
+    }
+}
+
+/// Whether a zone calls itself so at some time of the year.
+fn zone_knows(zone: &TimeZone, name: &str, near: i64) -> bool {
+    const HALF_YEAR: i64 = 182 * 86_400 * 1_000_000_000;
+    [0, HALF_YEAR].into_iter().any(|shift| {
+        let at = Timestamp::from_nanosecond(near.saturating_sub(shift).into());
+        at.is_ok_and(|at| zone.to_offset_info(at).abbreviation() == name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn near() -> i64 {
+        nanos_of("2026-11-21T07:00:00Z")
+    }
+
+    fn nanos_of(text: &str) -> i64 {
+        i64::try_from(text.parse::<Timestamp>().unwrap().as_nanosecond()).unwrap()
+    }
+
+    #[test]
+    fn times_are_read_as_go_reads_them() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let utc = &TimeZone::UTC;
+        for (layout, text, zone, expected) in [
+            ("2006-01-02T15:04:05Z07:00", "2026-11-21T06:30:00Z", utc, "2026-11-21T06:30:00Z"),
+            ("2006-01-02T15:04:05Z07:00", "2026-11-21T06:30:00.5+02:00", utc, "2026-11-21T04:30:00.5Z"),
+            ("2006-01-02T15:04:05.999Z07:00", "2026-11-21T06:30:00.25Z", utc, "2026-11-21T06:30:00.25Z"),
+            ("02/Jan/2006 15:04:05", "21/Nov/2026 07:08:09", &berlin, "2026-11-21T06:08:09Z"),
+            ("02/Jan/2006:15:04:05 -0700", "1/Nov/2026:07:08:09 +0130", &berlin, ""),
+            ("2/Jan/2006:15:04:05 -0700", "1/Nov/2026:07:08:09 +0130", &berlin, "2026-11-01T05:38:09Z"),
+            ("Mon Jan _2 15:04:05 2006", "Sat Nov  7 07:08:09 2026", utc, "2026-11-07T07:08:09Z"),
+            (
+                "Mon, 02 Jan 2006 15:04:05 MST",
+                "Sat, 21 Nov 2026 07:08:09 UTC",
+                &berlin,
+                "2026-11-21T07:08:09Z",
+            ),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 CET", &berlin, "2026-11-21T06:08:00Z"),
+            ("3:04PM 1/2/06", "7:08PM 1/2/26", utc, "2026-01-02T19:08:00Z"),
+            ("03:04:05 pm 2006-01-02", "12:00:00 am 2026-01-02", utc, "2026-01-02T00:00:00Z"),
+            ("2006-002", "2026-032", utc, "2026-02-01T00:00:00Z"),
+            ("2006-01-02 15:04:05,000", "2026-11-21 07:08:09,123", utc, "2026-11-21T07:08:09.123Z"),
+            ("2006-01-02 15:04:05", "2026-11-21 07:08:09.123456789", utc, "2026-11-21T07:08:09.123456789Z"),
+            ("Jan _2 15:04:05", "Nov 21 06:00:00", utc, "2026-11-21T06:00:00Z"),
+            ("Jan _2 15:04:05", "Jan  1 00:00:00", utc, "2027-01-01T00:00:00Z"),
+            ("Jan _2 15:04:05", "Aug  1 00:00:00", utc, "2026-08-01T00:00:00Z"),
+            (
+                "Monday, 02-Jan-06 15:04:05 MST",
+                "saturday, 21-nov-26 07:08:09 GMT+3",
+                utc,
+                "2026-11-21T04:08:09Z",
+            ),
+            ("2006-01-02", "2026-13-01", utc, ""),
+            ("2006-01-02", "2026-02-30", utc, ""),
+            ("2006-01-02", "2026-02-03x", utc, ""),
+            ("2006-01-02", "", utc, ""),
+            ("15:04:05.000", "07:08:09.12", utc, ""),
+        ] {
+            let read = Layout::new(layout).parse(text, zone, near());
+            let expected = (!expected.is_empty()).then(|| nanos_of(expected));
+            assert_eq!(read.clone().ok(), expected, "{layout} {text}: {read:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_layout_and_text_have_an_answer(layout in "[A-Za-z0-9 .,:/_+-]{0,30}", text in "\\PC{0,30}") {
+            let _ = Layout::new(&layout).parse(&text, &TimeZone::UTC, near());
+        }
+
+        #[test]
+        fn a_time_written_is_read_back(second in 0..4_000_000_000i64, nano in 0..1_000_000_000i64) {
+            let stamp = Timestamp::new(second, nano as i32).unwrap();
+            let text = stamp.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string();
+            let read = Layout::new("2006-01-02T15:04:05.999999999Z07:00").parse(&text, &TimeZone::UTC, 0);
+            prop_assert_eq!(read, Ok(second * 1_000_000_000 + nano));
+        }
+    }
+}

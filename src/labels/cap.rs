@@ -1,0 +1,471 @@
+//! Streams: which label sets are streams of this process, and how many of them may be active.
+//!
+//! Loki keeps memory for every active stream, and refuses new ones past its limit. A label that takes many
+//! values (a process id, a client's address) would fill it within minutes and shut out the streams of all
+//! others. So there are at most `labels.max_streams` active ones here; the entries of further label sets are
+//! folded into one overflow stream, and the labels that it does not carry become their structured metadata.
+//!
+//! A stream is active while the time of its last entry is within [`IDLE`] of the entry at hand: event
+//! time, so that catching up and following are one. An idle stream gives its place away when it is needed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::limits::{Changes, Fitted, Limits, Moved, metadata_name};
+use super::set::LabelSet;
+
+/// After so long without an entry a stream is idle (nanoseconds). Loki closes its chunk after half of that
+/// (grafana/loki, `pkg/ingester/ingester.go`, `chunk_idle_period`) and then forgets the stream.
+const IDLE: u64 = 3_600_000_000_000;
+/// Idle streams are looked for at most once in so long (nanoseconds): an idle stream may keep its place for
+/// that much longer, and a full table costs next to nothing.
+const SWEEP_EVERY: u64 = 60_000_000_000;
+/// Overflow streams (count). One is usual; a host or job that takes many values makes more, and past
+/// this number these labels are folded too.
+const OVERFLOW_MAX: usize = 64;
+/// Labels that an overflow stream keeps, beside that of the retention class.
+const OVERFLOW_KEEPS: [&str; 2] = ["host", "job"];
+/// The label that says that a stream is an overflow stream.
+const OVERFLOW: &str = "overflow";
+/// Label sets that are remembered at least (count), streams or not.
+pub(super) const REMEMBERED_MIN: usize = 16 << 10;
+/// What label sets that are remembered may take together, on average of the greatest number (bytes).
+const REMEMBERED_BYTES: usize = 1024;
+/// The place of a label set that has no stream of its own.
+const NOWHERE: u32 = u32::MAX;
+
+/// A stream: its number for this process, and its label set as Loki takes it.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Unique as long as the process runs; never given to another label set.
+    pub id: u32,
+    /// `{a="b", c="d"}`
+    pub labels: Arc<str>,
+}
+
+/// Where an entry goes.
+#[derive(Debug)]
+pub struct Resolved<'a> {
+    /// Its stream.
+    pub stream: &'a Stream,
+    /// Labels that the stream does not carry: they belong into the entry's structured metadata.
+    pub moved: &'a [(String, String)],
+    /// What was done to its labels.
+    pub changes: &'a Changes,
+}
+
+/// A label set that is remembered, so that nothing is done twice for it.
+struct Known {
+    set: Arc<LabelSet>,
+    /// The label set made fit, as text.
+    labels: Arc<str>,
+    moved: Moved,
+    changes: Changes,
+    /// Index of its stream in `active`.
+    place: u32,
+    /// Where its entries go when it gets no place.
+    folded: Option<Box<Folded>>,
+}
+
+struct Folded {
+    stream: Stream,
+    moved: Moved,
+    changes: Changes,
+}
+
+struct Active {
+    stream: Stream,
+    /// Time of its last entry (nanoseconds since 1970).
+    last: i64,
+}
+
+/// All streams of one destination.
+pub struct Streams {
+    limits: Limits,
+    retention: Option<String>,
+    max: usize,
+    known: Vec<Known>,
+    /// Label set -> index into `known`. Senders choose the text, so this hash is keyed, as are all here.
+    by_set: HashMap<Arc<LabelSet>, u32>,
+    known_bytes: usize,
+    /// Changes when indices into `known` begin to be used anew.
+    epoch: u32,
+    active: Vec<Active>,
+    /// Label set as text -> index into `active`.
+    by_labels: HashMap<Arc<str>, u32>,
+    overflow: HashMap<Arc<str>, Stream>,
+    next_id: u32,
+    swept: Option<i64>,
+    told: bool,
+    totals: Changes,
+}
+
+impl Streams {
+    /// None yet, and never more than `max` active ones. `retention` is the label of the retention class.
+    pub(super) fn new(limits: Limits, max: usize, retention: Option<&str>) -> Streams {
+        Streams {
+            limits,
+            retention: retention.map(str::to_owned),
+            max: max.clamp(1, NOWHERE as usize),
+            known: Vec::new(),
+            by_set: HashMap::new(),
+            known_bytes: 0,
+            epoch: 0,
+            active: Vec::new(),
+            by_labels: HashMap::new(),
+            overflow: HashMap::new(),
+            next_id: 0,
+            swept: None,
+            told: false,
+            totals: Changes::default(),
+        }
+    }
+
+    /// The stream of an entry with these labels at this time (nanoseconds since 1970).
+    pub fn resolve(&mut self, set: &Arc<LabelSet>, time: i64) -> Resolved<'_> {
+        let index = self.intern(set);
+        self.at(index, time)
+    }
+
+    /// The one copy of a label set that is remembered of all equal ones.
+    pub fn canonical(&mut self, set: &Arc<LabelSet>) -> Arc<LabelSet> {
+        let index = self.intern(set);
+        self.set(index).clone()
+    }
+
+    /// What was done to the labels of all entries so far.
+    pub fn totals(&self) -> &Changes {
+        &self.totals
+    }
+
+    /// How many streams there are, idle ones included as long as nobody needs their place.
+    pub fn active(&self) -> usize {
+        self.active.len()
+    }
+
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// How many label sets are remembered at most: more than can be active, else they would be forgotten
+    /// and made again in turns.
+    pub(super) fn remembered_max(&self) -> usize {
+        REMEMBERED_MIN.max(self.max.saturating_mul(2))
+    }
+
+    pub(super) fn set(&self, index: u32) -> &Arc<LabelSet> {
+        &self.known[index as usize].set
+    }
+
+    /// The number of a label set, valid for this [`Streams::epoch`].
+    pub(super) fn intern(&mut self, set: &Arc<LabelSet>) -> u32 {
+        if let Some(index) = self.by_set.get(&**set) {
+            return *index;
+        }
+        let max = self.remembered_max();
+        if self.known.len() >= max || self.known_bytes >= max * REMEMBERED_BYTES {
+            self.known.clear();
+            self.by_set.clear();
+            self.known_bytes = 0;
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+        let Fitted { set: fitted, moved, changes } = self.limits.fit(set);
+        let labels = Arc::from(fitted.to_string());
+        self.known_bytes += bytes(set) + bytes(&fitted);
+        let index = self.known.len() as u32;
+        self.known.push(Known { set: set.clone(), labels, moved, changes, place: NOWHERE, folded: None });
+        self.by_set.insert(set.clone(), index);
+        index
+    }
+
+    /// The stream of an entry whose label set has this number.
+    #[inline]
+    pub(super) fn at(&mut self, index: u32, time: i64) -> Resolved<'_> {
+        // Numbers are forgotten with their label sets, and places with their streams.
+        let known = &self.known[index as usize];
+        let Some(active) = self.active.get_mut(known.place as usize) else {
+            return self.at_new_place(index, time);
+        };
+        active.last = time;
+        self.resolved(index)
+    }
+
+    #[inline]
+    fn resolved(&mut self, index: u32) -> Resolved<'_> {
+        let known = &self.known[index as usize];
+        if known.changes != Changes::default() {
+            self.totals += known.changes;
+        }
+        let stream = &self.active[known.place as usize].stream;
+        Resolved { stream, moved: &known.moved, changes: &known.changes }
+    }
+
+    #[cold]
+    fn at_new_place(&mut self, index: u32, time: i64) -> Resolved<'_> {
+        let labels = &self.known[index as usize].labels;
+        let place = match self.by_labels.get(labels) {
+            Some(place) => *place,
+            None => {
+                let labels = labels.clone();
+                if self.active.len() >= self.max && !self.sweep(time) {
+                    return self.fold(index);
+                }
+                let place = self.active.len() as u32;
+                let stream = self.new_stream(&labels);
+                self.active.push(Active { stream, last: time });
+                self.by_labels.insert(labels, place);
+                place
+            }
+        };
+        self.active[place as usize].last = time;
+        self.known[index as usize].place = place;
+        self.resolved(index)
+    }
+
+    fn new_stream(&mut self, labels: &Arc<str>) -> Stream {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        Stream { id, labels: labels.clone() }
+    }
+
+    /// Forgets idle streams; false if there is none. Times are compared in both directions, for a clock
+    /// that was wrong may have given streams a last entry that lies far ahead.
+    fn sweep(&mut self, now: i64) -> bool {
+        if self.swept.is_some_and(|swept| swept.abs_diff(now) < SWEEP_EVERY) {
+            return false;
+        }
+        self.swept = Some(now);
+        let before = self.active.len();
+        self.active.retain(|active| active.last.abs_diff(now) <= IDLE);
+        if self.active.len() == before {
+            return false;
+        }
+        self.by_labels.clear();
+        for (place, active) in self.active.iter().enumerate() {
+            self.by_labels.insert(active.stream.labels.clone(), place as u32);
+        }
+        for known in &mut self.known {
+            known.place = NOWHERE;
+        }
+        true
+    }
+
+    /// Sends an entry to an overflow stream.
+    fn fold(&mut self, index: u32) -> Resolved<'_> {
+        if !self.told {
+            self.told = true;
+            log::warn!(
+                "there are {} active streams (labels.max_streams): entries of further ones now go to a stream \
+                 with {OVERFLOW}=\"true\", their labels to structured metadata; `journal-ship --dry-run --summary` \
+                 shows which label takes so many values",
+                self.max,
+            );
+        }
+        let folded = match self.known[index as usize].folded.take() {
+            Some(folded) => folded,
+            None => Box::new(self.folded(index)),
+        };
+        self.totals += folded.changes;
+        let Folded { stream, moved, changes } = &**self.known[index as usize].folded.insert(folded);
+        Resolved { stream, moved, changes }
+    }
+
+    /// The overflow stream for a label set.
+    fn folded(&mut self, index: u32) -> Folded {
+        let known = &self.known[index as usize];
+        let all = self.limits.fit(&known.set).set.into_owned();
+        let changes = Changes { folded: 1, ..known.changes };
+        let mut moved = known.moved.clone();
+        let retention = self.retention.as_deref();
+        let mut set = all.clone();
+        set.retain(|name, _| OVERFLOW_KEEPS.contains(&name) || Some(name) == retention);
+        set.insert(OVERFLOW, b"true");
+        let mut labels: Arc<str> = set.to_string().into();
+        if self.overflow.len() >= OVERFLOW_MAX && !self.overflow.contains_key(&labels) {
+            set.retain(|name, _| name == OVERFLOW || Some(name) == retention);
+            labels = set.to_string().into();
+        }
+        for (name, value) in all.iter() {
+            if name == OVERFLOW || set.get(name).is_none() {
+                moved.push((metadata_name(name), value.to_owned()));
+            }
+        }
+        let stream = match self.overflow.get(&labels) {
+            Some(stream) => stream.clone(),
+            None => {
+                let stream = self.new_stream(&labels);
+                self.overflow.insert(labels, stream.clone());
+                stream
+            }
+        };
+        Folded { stream, moved, changes }
+    }
+}
+
+/// What a label set takes in memory, near enough.
+fn bytes(set: &LabelSet) -> usize {
+    set.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Labels;
+
+    const HOUR: i64 = IDLE as i64;
+    const MINUTE: i64 = SWEEP_EVERY as i64;
+
+    fn streams(max: usize) -> Streams {
+        Streams::new(Limits::new(&Labels::default(), &[], Some("retention")), max, Some("retention"))
+    }
+
+    fn set(labels: &[(&str, &str)]) -> Arc<LabelSet> {
+        let mut set = LabelSet::default();
+        for (name, value) in labels {
+            set.insert(name, value.as_bytes());
+        }
+        Arc::new(set)
+    }
+
+    fn unit(n: usize) -> Arc<LabelSet> {
+        set(&[
+            ("host", "h"),
+            ("job", "j"),
+            ("level", "info"),
+            ("retention", "7d"),
+            ("unit", &format!("u{n}")),
+        ])
+    }
+
+    const OVERFLOWING: &str = r#"{host="h", job="j", overflow="true", retention="7d"}"#;
+
+    /// The text of the stream, and its number.
+    fn text(resolved: &Resolved<'_>) -> (String, u32) {
+        (resolved.stream.labels.to_string(), resolved.stream.id)
+    }
+
+    #[test]
+    fn equal_labels_are_one_stream_and_keep_their_number() {
+        let mut streams = streams(10);
+        let (first, one) = text(&streams.resolve(&unit(1), 0));
+        assert_eq!(first, unit(1).to_string());
+        let (_, two) = text(&streams.resolve(&unit(2), 0));
+        assert_ne!(one, two);
+        assert_eq!(text(&streams.resolve(&unit(1), 5 * HOUR)), (first, one));
+        assert_eq!((streams.active(), *streams.totals()), (2, Changes::default()));
+    }
+
+    #[test]
+    fn past_the_cap_entries_fold_with_their_labels_moved() {
+        let mut streams = streams(3);
+        for n in 0..3 {
+            streams.resolve(&unit(n), 0);
+        }
+        for n in [3, 4, 3] {
+            let resolved = streams.resolve(&unit(n), MINUTE);
+            assert_eq!(&*resolved.stream.labels, OVERFLOWING);
+            let moved: Vec<_> = resolved.moved.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            assert_eq!(moved, [("level", "info"), ("unit", &format!("u{n}"))]);
+            assert_eq!(*resolved.changes, Changes { folded: 1, ..Changes::default() });
+        }
+        let ids: Vec<u32> = (0..5).map(|n| streams.resolve(&unit(n), MINUTE).stream.id).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 3]);
+        assert_eq!((streams.active(), streams.totals().folded), (3, 5));
+    }
+
+    #[test]
+    fn idle_streams_give_their_place_away() {
+        let mut streams = streams(2);
+        streams.resolve(&unit(0), 0);
+        let (_, kept) = text(&streams.resolve(&unit(1), MINUTE));
+        // The first is idle an hour after its last entry, and not before.
+        assert_eq!(text(&streams.resolve(&unit(2), HOUR)).0, OVERFLOWING);
+        assert_eq!(text(&streams.resolve(&unit(2), HOUR + MINUTE)).0, unit(2).to_string());
+        assert_eq!(text(&streams.resolve(&unit(1), HOUR + MINUTE)), (unit(1).to_string(), kept));
+        assert_eq!(streams.active(), 2);
+        // One that comes back is a new one, and has to wait for a place as any other.
+        assert_eq!(text(&streams.resolve(&unit(0), HOUR + MINUTE)).0, OVERFLOWING);
+        let (labels, id) = text(&streams.resolve(&unit(0), 3 * HOUR));
+        assert_eq!(labels, unit(0).to_string());
+        assert!(id > kept + 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_does_not_take_places_for_ever() {
+        for jump in [-1000 * HOUR, 1000 * HOUR] {
+            let mut streams = streams(2);
+            for n in 0..2 {
+                streams.resolve(&unit(n), jump);
+            }
+            for n in 2..4 {
+                assert_eq!(text(&streams.resolve(&unit(n), 0)).0, unit(n).to_string(), "{jump}");
+            }
+            assert_eq!(streams.active(), 2);
+        }
+        let mut streams = streams(1);
+        for time in [i64::MIN, i64::MAX, 0, i64::MAX, i64::MIN] {
+            assert_eq!(
+                text(&streams.resolve(&unit(time as usize % 7), time)).0,
+                unit(time as usize % 7).to_string()
+            );
+        }
+    }
+
+    #[test]
+    fn overflow_streams_are_few_and_always_valid() {
+        let mut streams = streams(1);
+        streams.resolve(&unit(0), 0);
+        let of_host =
+            |n: usize| set(&[("host", &format!("h{n}")), ("overflow", "mine"), ("retention", "7d")]);
+        let mut seen = std::collections::HashSet::new();
+        for n in 0..10 * OVERFLOW_MAX {
+            let resolved = streams.resolve(&of_host(n), 0);
+            let in_metadata = resolved.moved.contains(&("host".to_owned(), format!("h{n}")));
+            assert_eq!(in_metadata, n >= OVERFLOW_MAX);
+            assert!(resolved.moved.contains(&("overflow".to_owned(), "mine".to_owned())));
+            seen.insert(resolved.stream.labels.clone());
+        }
+        assert_eq!(seen.len(), OVERFLOW_MAX + 1);
+        assert!(seen.contains(r#"{overflow="true", retention="7d"}"#));
+        assert_eq!(&*streams.resolve(&set(&[("_", "x")]), 0).stream.labels, r#"{overflow="true"}"#);
+        assert_eq!(streams.resolve(&set(&[("_", "x")]), 0).moved, [("label_".to_owned(), "x".to_owned())]);
+    }
+
+    #[test]
+    fn labels_are_made_to_fit_and_every_entry_counts() {
+        let mut streams = streams(10);
+        for _ in 0..3 {
+            let resolved = streams.resolve(&set(&[]), 0);
+            assert_eq!(&*resolved.stream.labels, r#"{service_name="unknown_service"}"#);
+            let resolved = streams.resolve(&set(&[("a-b", "1"), ("a_b", "2")]), 0);
+            assert_eq!(&*resolved.stream.labels, r#"{a_b="2"}"#);
+            assert_eq!(resolved.moved, [("a_b".to_owned(), "1".to_owned())]);
+        }
+        // Another label set that becomes the same stream.
+        assert_eq!(streams.resolve(&set(&[("a_b", "2")]), 0).stream.id, 1);
+        let expected = Changes { sanitized: 3, without_label: 3, ..Changes::default() };
+        assert_eq!((streams.active(), *streams.totals()), (2, expected));
+    }
+
+    #[test]
+    fn any_number_of_label_sets_takes_bounded_memory_and_active_streams_stay() {
+        let mut streams = streams(5);
+        for n in 0..5 {
+            streams.resolve(&unit(n), 0);
+        }
+        let before = streams.epoch();
+        for n in 5..REMEMBERED_MIN * 2 + 100 {
+            assert_eq!(&*streams.resolve(&unit(n), 0).stream.labels, OVERFLOWING);
+            assert!(streams.known.len() <= REMEMBERED_MIN);
+        }
+        assert_ne!(streams.epoch(), before);
+        let ids: Vec<u32> = (0..5).map(|n| streams.resolve(&unit(n), 0).stream.id).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 4]);
+
+        let long = "x".repeat(2000);
+        for n in 0..REMEMBERED_MIN {
+            streams.resolve(&set(&[("host", "h"), ("job", &format!("{n}{long}"))]), 0);
+            assert!(streams.known_bytes <= REMEMBERED_MIN * REMEMBERED_BYTES + 10_000);
+        }
+    }
+}

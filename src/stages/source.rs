@@ -1,0 +1,102 @@
+//! Sources: where a stage takes its text from, the line or an extracted value; and how names of values are
+//! read from the configuration.
+
+use std::borrow::Cow;
+
+use super::{Context, Extracted};
+use crate::config::{Checker, Finding, Kind, Refusal, Section, Value};
+
+/// What a stage works on: the line, or the value that `source` names. Counts a failure if there is none.
+pub(super) fn text<'l>(
+    stage: &'static str,
+    source: Option<&str>,
+    line: &'l str,
+    extracted: &Extracted,
+    context: &mut Context,
+) -> Option<Cow<'l, str>> {
+    let Some(source) = source else { return Some(Cow::Borrowed(line)) };
+    let text = extracted.text(source).map(|text| Cow::Owned(text.into_owned()));
+    if text.is_none() {
+        context.fail(stage, || missing(source));
+    }
+    text
+}
+
+/// Why there is nothing to work on.
+pub(super) fn missing(source: &str) -> String {
+    format!("there is no value `{source}`")
+}
+
+fn not_empty(name: &str) -> Result<(), Refusal> {
+    if name.is_empty() {
+        return Err(Refusal::new("the name is empty", "expected the name of an extracted value"));
+    }
+    Ok(())
+}
+
+/// The name of an extracted value or a label.
+pub(super) fn name(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
+    checker.checked(value, "a string, the name of an extracted value", not_empty)
+}
+
+/// The same where nothing (`source:`) is as if it were not written.
+pub(super) fn optional(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<String>> {
+    if value.node.kind == Kind::Null { None } else { name(checker, value).map(Some) }
+}
+
+/// At least one name.
+pub(super) fn names(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
+    const EXPECTED: &str = "a list of names";
+    if matches!(value.node.kind, Kind::Str(_)) {
+        return name(checker, value).map(|name| vec![name]);
+    }
+    let items = checker.list(value, EXPECTED)?;
+    if items.is_empty() {
+        checker.note(
+            Finding::at(value.place(), format!("`{}` is an empty list", value.path))
+                .label("expected at least one name"),
+        );
+        return None;
+    }
+    // All of them first: a mistake in one does not hide those in the others.
+    let names: Vec<_> = items.iter().map(|item| name(checker, item)).collect();
+    names.into_iter().collect()
+}
+
+/// A map of new names, which `rule` accepts, to the names of values; nothing stands for the same name.
+pub(super) fn renames(
+    checker: &Checker<'_>,
+    value: &Value<'_>,
+    rule: impl Fn(&str) -> Result<(), Refusal>,
+) -> Option<Vec<(String, String)>> {
+    let mut names = Vec::new();
+    for entry in checker.entries(value, "a map: new name to the name of an extracted value")? {
+        if let Err(refusal) = not_empty(entry.name).and_then(|()| rule(entry.name)) {
+            checker.refuse(entry.value.key.clone(), "", refusal);
+        }
+        let source = match &entry.value.node.kind {
+            Kind::Null => Some(entry.name.to_owned()),
+            Kind::Str(text) if text.is_empty() => Some(entry.name.to_owned()),
+            _ => name(checker, &entry.value),
+        };
+        names.push((entry.name.to_owned(), source.unwrap_or_default()));
+    }
+    Some(names)
+}
+
+/// A key that a section must have.
+pub(super) fn required<'s, 't>(
+    checker: &Checker<'_>,
+    owner: &Value<'t>,
+    section: &'s Section<'t>,
+    name: &str,
+) -> Option<&'s Value<'t>> {
+    let value = section.get(name);
+    if value.is_none() {
+        checker.note(
+            Finding::at(owner.place(), format!("`{}` has no `{name}`", owner.path))
+                .label(format!("expected `{name}`")),
+        );
+    }
+    value
+}

@@ -1,0 +1,227 @@
+//! Filling a template in.
+
+use std::rc::Rc;
+
+use super::parser::{Callee, Command, Node, Pipeline, Word};
+use super::{TemplateError, Value};
+
+/// Longest output (bytes): a log line is cut at a quarter of it.
+const OUTPUT_MAX: usize = 1 << 20;
+/// Most actions and rounds of a `range` (count).
+const STEPS_MAX: usize = 100_000;
+
+pub(super) fn run(
+    nodes: &[Node],
+    data: &Value,
+    variables: &[(&str, Value)],
+) -> Result<String, TemplateError> {
+    let mut state = State { out: String::new(), variables: Vec::new(), steps: 0 };
+    state.variables.push(("$".to_owned(), data.clone()));
+    state.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    state.nodes(nodes, data)?;
+    Ok(state.out)
+}
+
+struct State {
+    out: String,
+    variables: Vec<(String, Value)>,
+    steps: usize,
+}
+
+/// How a list of nodes ended.
+#[derive(PartialEq, Eq)]
+enum End {
+    Through,
+    Break,
+    Continue,
+}
+
+impl State {
+    fn step(&mut self, at: &std::ops::Range<usize>) -> Result<(), TemplateError> {
+        self.steps += 1;
+        if self.steps > STEPS_MAX || self.out.len() > OUTPUT_MAX {
+            let what = format!("the template goes over {STEPS_MAX} steps or {OUTPUT_MAX} bytes");
+            return Err(TemplateError::new(at.clone(), what));
+        }
+        Ok(())
+    }
+
+    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<End, TemplateError> {
+        for node in nodes {
+            let known = self.variables.len();
+            let end = match node {
+                Node::Text(text) => {
+                    self.out.push_str(text);
+                    End::Through
+                }
+                Node::Show(pipeline) => {
+                    let value = self.pipeline(pipeline, dot)?;
+                    if pipeline.variables.is_empty() {
+                        self.out.push_str(&value.to_string());
+                    }
+                    continue;
+                }
+                Node::If { condition, then, other } => {
+                    let branch = if self.pipeline(condition, dot)?.truth() { then } else { other };
+                    self.nodes(branch, dot)?
+                }
+                Node::With { value, then, other } => {
+                    let value = self.pipeline(value, dot)?;
+                    if value.truth() { self.nodes(then, &value)? } else { self.nodes(other, dot)? }
+                }
+                Node::Range { value, body, other } => {
+                    self.range(value, body, other, dot)?;
+                    End::Through
+                }
+                Node::Break => End::Break,
+                Node::Continue => End::Continue,
+            };
+            // Variables of a block end with it.
+            self.variables.truncate(known);
+            if end != End::Through {
+                return Ok(end);
+            }
+        }
+        Ok(End::Through)
+    }
+
+    fn range(
+        &mut self,
+        pipeline: &Pipeline,
+        body: &[Node],
+        other: &[Node],
+        dot: &Value,
+    ) -> Result<(), TemplateError> {
+        let value = self.commands(pipeline, dot)?;
+        let rounds: Vec<(Value, Value)> = match &value {
+            Value::Nil => Vec::new(),
+            Value::List(items) => {
+                items.iter().enumerate().map(|(n, item)| (Value::Int(n as i64), item.clone())).collect()
+            }
+            Value::Map(entries) => entries.iter().map(|(k, v)| (k.as_str().into(), v.clone())).collect(),
+            Value::Int(count) => {
+                let count = (*count).clamp(0, STEPS_MAX as i64 + 1);
+                (0..count).map(|n| (Value::Int(n), Value::Int(n))).collect()
+            }
+            other => {
+                let what = format!("range cannot go over a {}", other.kind());
+                return Err(TemplateError::new(pipeline.at.clone(), what));
+            }
+        };
+        if rounds.is_empty() {
+            self.nodes(other, dot)?;
+        }
+        let known = self.variables.len();
+        for (key, item) in rounds {
+            self.step(&pipeline.at)?;
+            let names: &[String] = &pipeline.variables;
+            let values = if names.len() == 2 { vec![key, item.clone()] } else { vec![item.clone()] };
+            for (name, value) in names.iter().zip(values) {
+                self.assign(name, value, pipeline.declares);
+            }
+            let end = self.nodes(body, &item)?;
+            self.variables.truncate(known);
+            if end == End::Break {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, name: &str, value: Value, declares: bool) {
+        if !declares && let Some((_, old)) = self.variables.iter_mut().rev().find(|(n, _)| n == name) {
+            *old = value;
+            return;
+        }
+        self.variables.push((name.to_owned(), value));
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline, dot: &Value) -> Result<Value, TemplateError> {
+        let value = self.commands(pipeline, dot)?;
+        for name in &pipeline.variables {
+            self.assign(name, value.clone(), pipeline.declares);
+        }
+        Ok(value)
+    }
+
+    fn commands(&mut self, pipeline: &Pipeline, dot: &Value) -> Result<Value, TemplateError> {
+        self.step(&pipeline.at)?;
+        let mut value = None;
+        for command in &pipeline.commands {
+            value = Some(self.command(command, value.take(), dot)?);
+        }
+        Ok(value.unwrap_or(Value::Nil))
+    }
+
+    fn command(
+        &mut self,
+        command: &Command,
+        last: Option<Value>,
+        dot: &Value,
+    ) -> Result<Value, TemplateError> {
+        let fail = |message: String| TemplateError::new(command.at.clone(), message);
+        let Some((first, words)) = command.words.split_first() else { return Ok(Value::Nil) };
+        let Word::Function(callee, name) = first else { return self.word(first, dot, command) };
+        match callee {
+            Callee::And | Callee::Or => {
+                let stops_at = matches!(callee, Callee::Or);
+                let mut value = None;
+                for word in words {
+                    let next = self.word(word, dot, command)?;
+                    let stop = next.truth() == stops_at;
+                    value = Some(next);
+                    if stop {
+                        return Ok(value.unwrap_or(Value::Nil));
+                    }
+                }
+                last.or(value).ok_or_else(|| fail(format!("{name} wants at least one argument")))
+            }
+            Callee::Call(function) => {
+                let mut arguments = Vec::with_capacity(words.len() + 1);
+                for word in words {
+                    arguments.push(self.word(word, dot, command)?);
+                }
+                arguments.extend(last);
+                function(&arguments).map_err(|why| fail(format!("{name}: {why}")))
+            }
+        }
+    }
+
+    fn word(&mut self, word: &Word, dot: &Value, command: &Command) -> Result<Value, TemplateError> {
+        let field = |value: Value, fields: &[String]| {
+            fields.iter().try_fold(value, |value, name| match value {
+                Value::Map(entries) => Ok(entries.get(name).cloned().unwrap_or(Value::Nil)),
+                other => {
+                    let what = format!("a {} has no field `{name}`", other.kind());
+                    Err(TemplateError::new(command.at.clone(), what))
+                }
+            })
+        };
+        match word {
+            Word::Dot => Ok(dot.clone()),
+            Word::Nil => Ok(Value::Nil),
+            Word::Constant(value) => Ok(value.clone()),
+            Word::Fields(fields) => field(dot.clone(), fields),
+            Word::Variable(name, fields) => {
+                let found = self.variables.iter().rev().find(|(known, _)| known == name);
+                field(found.map_or(Value::Nil, |(_, value)| value.clone()), fields)
+            }
+            Word::Nested(pipeline, fields) => {
+                let value = self.pipeline(pipeline, dot)?;
+                field(value, fields)
+            }
+            // A function without arguments.
+            Word::Function(Callee::Call(function), name) => {
+                function(&[]).map_err(|why| TemplateError::new(command.at.clone(), format!("{name}: {why}")))
+            }
+            Word::Function(_, name) => {
+                Err(TemplateError::new(command.at.clone(), format!("{name} wants at least one argument")))
+            }
+        }
+    }
+}
+
+/// A list of values.
+pub(super) fn list(items: impl IntoIterator<Item = Value>) -> Value {
+    Value::List(items.into_iter().collect::<Rc<[Value]>>())
+}

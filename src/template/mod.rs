@@ -1,0 +1,91 @@
+//! Templates in the language of Go's `text/template`: text with actions in `{{ }}`.
+//!
+//! The language is here; which functions there are, and what the data looks like, is up to the caller. Meaning is
+//! Go's (`text/template/exec.go`, `funcs.go`): a missing key prints `<no value>`, a function that gets an argument of
+//! the wrong type ends the template with an error. Templates of other templates (`define`, `template`, `block`) are
+//! not supported, and say so. Whatever a template does, it ends: its output, its steps and its depth are bounded.
+
+mod builtin;
+mod exec;
+mod lexer;
+mod parser;
+mod printf;
+mod value;
+
+pub mod promtail;
+
+use std::ops::Range;
+
+pub use value::Value;
+
+use parser::Node;
+
+/// A function of templates. An error is one of the arguments: it ends the template.
+pub type Function = fn(&[Value]) -> Result<Value, String>;
+
+/// Looks a function up by its name; the built-in ones are there in any case.
+pub type Functions = fn(&str) -> Option<Function>;
+
+/// Why a text is no template, or why one ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateError {
+    /// What is wrong.
+    pub message: String,
+    /// Where in the template (bytes).
+    pub at: Range<usize>,
+}
+
+impl TemplateError {
+    fn new(at: Range<usize>, message: impl Into<String>) -> TemplateError {
+        TemplateError { message: message.into(), at }
+    }
+}
+
+/// A template, ready to be filled in.
+#[derive(Debug, Clone)]
+pub struct Template {
+    source: String,
+    nodes: Vec<Node>,
+}
+
+impl PartialEq for Template {
+    fn eq(&self, other: &Template) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// What is no template, or asks for a function that there is not.
+    pub fn new(source: &str, functions: Functions) -> Result<Template, TemplateError> {
+        Ok(Template { source: source.to_owned(), nodes: parser::parse(source, functions)? })
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The text without actions that it begins with: a template with nothing else is constant.
+    pub fn constant(&self) -> Option<&str> {
+        match self.nodes.as_slice() {
+            [] => Some(""),
+            [Node::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Fills it in. `data` is the dot, `variables` are those it begins with (with their `$`).
+    ///
+    /// # Errors
+    /// What a function refuses, and going over a bound.
+    pub fn fill(&self, data: &Value, variables: &[(&str, Value)]) -> Result<String, TemplateError> {
+        exec::run(&self.nodes, data, variables)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! `printf` as Go has it (`fmt`): the verbs that log lines and annotations use.
+
+use super::Value;
+
+/// Widest and most precise that a verb may be (count).
+const WIDTH_MAX: usize = 10_000;
+
+/// A number in as few digits as say the same, as Go's `%v` writes it: with an exponent from 1e21 on and below
+/// 1e-4.
+pub(super) fn shortest(number: f64) -> String {
+    match number {
+        n if n.is_nan() => "NaN".into(),
+        f64::INFINITY => "+Inf".into(),
+        f64::NEG_INFINITY => "-Inf".into(),
+        0.0 => "0".into(),
+        n if (1e-4..1e21).contains(&n.abs()) => n.to_string(),
+        n => exponent(&format!("{n:e}")),
+    }
+}
+
+/// An exponent with its sign and at least two digits.
+fn exponent(text: &str) -> String {
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+        None => text.to_owned(),
+    }
+}
+
+#[derive(Default)]
+struct Spec {
+    minus: bool,
+    plus: bool,
+    space: bool,
+    zero: bool,
+    sharp: bool,
+    width: usize,
+    precision: Option<usize>,
+}
+
+/// Fills a format in. What does not fit shows in the result as in Go: `%!d(string=x)`.
+pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
+    let mut out = String::new();
+    let mut arguments = arguments.iter();
+    let mut chars = format.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c != '%' {
+            out.push(c);
+            continue;
+        }
+        let mut spec = Spec::default();
+        while let Some(flag) = chars.next_if(|c| matches!(c, '-' | '+' | ' ' | '0' | '#')) {
+            match flag {
+                '-' => spec.minus = true,
+                '+' => spec.plus = true,
+                ' ' => spec.space = true,
+                '#' => spec.sharp = true,
+                _ => spec.zero = true,
+            }
+        }
+        let number = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
+            let mut digits = String::new();
+            digits.extend(std::iter::from_fn(|| chars.next_if(char::is_ascii_digit)));
+            digits.parse::<usize>().unwrap_or(0).min(WIDTH_MAX)
+        };
+        spec.width = number(&mut chars);
+        if chars.next_if_eq(&'.').is_some() {
+            spec.precision = Some(number(&mut chars));
+        }
+        match chars.next() {
+            None => out.push_str("%!(NOVERB)"),
+            Some('%') => out.push('%'),
+            Some(verb) => match arguments.next() {
+                None => out.push_str(&format!("%!{verb}(MISSING)")),
+                Some(value) => out.push_str(&one(verb, &spec, value)),
+            },
+        }
+    }
+    let extra: Vec<_> = arguments.map(|value| format!("{}={value}", value.kind())).collect();
+    if !extra.is_empty() {
+        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
+    }
+    out
+}
+
+fn one(verb: char, spec: &Spec, value: &Value) -> String {
+    let cut = |text: &str| match spec.precision {
+        Some(most) => text.chars().take(most).collect(),
+        None => text.to_owned(),
+    };
+    let digits = spec.precision;
+    let text = match (verb, value) {
+        ('v' | 's', Value::Text(text)) => cut(text),
+        ('s', value @ (Value::List(_) | Value::Map(_) | Value::Nil)) => cut(&value.to_string()),
+        ('v', Value::Int(number)) => return signed(spec, *number < 0, number.unsigned_abs().to_string()),
+        ('v', Value::Float(number)) => return float(spec, *number, shortest(number.abs())),
+        ('v', value) => value.to_string(),
+        ('q', Value::Text(text)) => format!("{:?}", cut(text)),
+        ('t', Value::Bool(flag)) => flag.to_string(),
+        ('d', Value::Int(number)) => return signed(spec, *number < 0, number.unsigned_abs().to_string()),
+        ('x', Value::Int(number)) => {
+            return signed(spec, *number < 0, format!("{:x}", number.unsigned_abs()));
+        }
+        ('X', Value::Int(number)) => {
+            return signed(spec, *number < 0, format!("{:X}", number.unsigned_abs()));
+        }
+        ('o', Value::Int(number)) => {
+            return signed(spec, *number < 0, format!("{:o}", number.unsigned_abs()));
+        }
+        ('b', Value::Int(number)) => {
+            return signed(spec, *number < 0, format!("{:b}", number.unsigned_abs()));
+        }
+        ('c', Value::Int(number)) => u32::try_from(*number)
+            .ok()
+            .and_then(char::from_u32)
+            .unwrap_or(char::REPLACEMENT_CHARACTER)
+            .to_string(),
+        ('x', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        ('X', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
+        ('f' | 'F', Value::Float(number)) => {
+            return float(spec, *number, format!("{:.*}", digits.unwrap_or(6), number.abs()));
+        }
+        ('e', Value::Float(number)) => {
+            return float(spec, *number, exponent(&format!("{:.*e}", digits.unwrap_or(6), number.abs())));
+        }
+        ('g', Value::Float(number)) => {
+            let text = match digits {
+                None => shortest(number.abs()),
+                Some(digits) => general(number.abs(), digits.max(1)),
+            };
+            return float(spec, *number, text);
+        }
+        (verb, Value::Nil) => format!("%!{verb}(<nil>)"),
+        (verb, value) => format!("%!{verb}({}={value})", value.kind()),
+    };
+    pad(spec, "", text, false)
+}
+
+/// So many significant digits, without zeros at the end.
+fn general(number: f64, digits: usize) -> String {
+    let scientific = format!("{:.*e}", digits - 1, number);
+    let power: i64 = scientific.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
+    let trim = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if power < -4 || power >= digits as i64 {
+        let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+        return exponent(&format!("{}e{power}", trim(mantissa)));
+    }
+    let decimals = usize::try_from(digits as i64 - 1 - power).unwrap_or(0);
+    trim(&format!("{number:.decimals$}"))
+}
+
+fn float(spec: &Spec, number: f64, text: String) -> String {
+    match number.is_finite() {
+        true => signed(spec, number.is_sign_negative() && number != 0.0, text),
+        false => pad(spec, "", shortest(number), false),
+    }
+}
+
+fn signed(spec: &Spec, negative: bool, digits: String) -> String {
+    let sign = match (negative, spec.plus, spec.space) {
+        (true, ..) => "-",
+        (_, true, _) => "+",
+        (_, _, true) => " ",
+        _ => "",
+    };
+    pad(spec, sign, digits, true)
+}
+
+fn pad(spec: &Spec, sign: &str, text: String, number: bool) -> String {
+    let missing = spec.width.saturating_sub(sign.len() + text.chars().count());
+    match (spec.minus, spec.zero && number) {
+        (true, _) => format!("{sign}{text}{}", " ".repeat(missing)),
+        (false, true) => format!("{sign}{}{text}", "0".repeat(missing)),
+        (false, false) => format!("{}{sign}{text}", " ".repeat(missing)),
+    }
+}

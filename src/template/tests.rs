@@ -1,0 +1,170 @@
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use proptest::prelude::*;
+
+use super::{Template, Value, promtail};
+
+fn data() -> Value {
+    let mut map: BTreeMap<String, Value> = [("lvl", "error"), ("step", "fetch data"), ("n", "12"), ("e", "")]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    map.insert("items".into(), Value::List(Rc::from([Value::from("a"), Value::from("b")])));
+    map.insert("deep".into(), Value::Map(Rc::new(BTreeMap::from([("x".into(), Value::Int(7))]))));
+    map.insert("f".into(), Value::Float(0.5));
+    Value::Map(Rc::new(map))
+}
+
+fn fill(source: &str) -> Result<String, String> {
+    let template = Template::new(source, promtail::function).map_err(|e| e.to_string())?;
+    template.fill(&data(), &[]).map_err(|e| e.to_string())
+}
+
+#[test]
+fn templates_say_what_gos_say() {
+    for (source, expected) in [
+        ("plain", "plain"),
+        ("", ""),
+        ("{{ .lvl }}", "error"),
+        ("a {{- .lvl -}} b", "aerrorb"),
+        ("a {{/* note */}}b", "a b"),
+        ("a {{- /* note */ -}} b", "ab"),
+        ("{{ .nosuch }}", "<no value>"),
+        ("{{ .deep.x }}", "7"),
+        ("{{ .deep.y }}", "<no value>"),
+        ("{{ .deep }}", "map[x:7]"),
+        ("{{ .items }}", "[a b]"),
+        ("{{ .f }}", "0.5"),
+        ("{{ ToUpper .lvl }}", "ERROR"),
+        ("{{ .lvl | ToUpper | printf \"%s!\" }}", "ERROR!"),
+        ("{{ if eq .lvl \"error\" }}bad{{ else if eq .lvl \"info\" }}good{{ else }}?{{ end }}", "bad"),
+        ("{{ if .e }}x{{ else }}y{{ end }}", "y"),
+        ("{{ if .nosuch }}x{{ end }}", ""),
+        ("{{ if and .lvl (not .e) }}x{{ end }}", "x"),
+        ("{{ or .e \"d\" }}", "d"),
+        ("{{ with .deep }}{{ .x }}{{ $.lvl }}{{ end }}", "7error"),
+        ("{{ with .nosuch }}x{{ else }}y{{ end }}", "y"),
+        ("{{ range .items }}<{{ . }}>{{ end }}", "<a><b>"),
+        ("{{ range $i, $v := .items }}{{ $i }}{{ $v }}{{ end }}", "0a1b"),
+        ("{{ range .nosuch }}x{{ else }}none{{ end }}", "none"),
+        ("{{ range 3 }}{{ . }}{{ end }}", "012"),
+        ("{{ range .items }}{{ if eq . \"b\" }}{{ break }}{{ end }}{{ . }}{{ end }}", "a"),
+        ("{{ range .items }}{{ if eq . \"a\" }}{{ continue }}{{ end }}{{ . }}{{ end }}", "b"),
+        ("{{ range $k, $v := .deep }}{{ $k }}={{ $v }}{{ end }}", "x=7"),
+        ("{{ $a := .lvl }}{{ $a }}{{ $a = \"x\" }}{{ $a }}", "errorx"),
+        ("{{ $a := 1 }}{{ if true }}{{ $a = 2 }}{{ end }}{{ $a }}", "2"),
+        ("{{ $a := 1 }}{{ if true }}{{ $a := 2 }}{{ end }}{{ $a }}", "1"),
+        ("{{ len .items }}{{ len .lvl }}", "25"),
+        ("{{ index .items 1 }}{{ index .deep \"x\" }}", "b7"),
+        ("{{ slice .lvl 1 3 }}", "rr"),
+        ("{{ (index .items 0) | ToUpper }}", "A"),
+        ("{{ eq .nosuch \"x\" }}{{ ne 1 2 }}{{ lt 1 2 }}{{ ge \"b\" \"a\" }}", "falsetruetruetrue"),
+        ("{{ eq .lvl \"a\" \"error\" }}", "true"),
+        (
+            "{{ printf \"%5.1f|%-4d|%04d|%q|%x|%v|%t|%%\" 3.14159 7 42 \"a\\\"b\" 255 .items true }}",
+            "  3.1|7   |0042|\"a\\\"b\"|ff|[a b]|true|%",
+        ),
+        (
+            "{{ printf \"%d\" .lvl }}{{ printf \"%d\" }}{{ printf \"x\" 1 }}",
+            "%!d(string=error)%!d(MISSING)x%!(EXTRA int=1)",
+        ),
+        ("{{ printf \"%g %e %v\" 1e21 12345.678 1e-7 }}", "1e+21 1.234568e+04 1e-07"),
+        ("{{ print 1 2 \"a\" \"b\" 3 }}", "1 2ab3"),
+        ("{{ html \"<a href='x'>\" }}{{ urlquery \"a b&c\" }}", "&lt;a href=&#39;x&#39;&gt;a+b%26c"),
+        ("{{ 'a' }}{{ 0x1F }}{{ -1 }}{{ 1.5 }}{{ true }}", "9731-11.5true"),
+        ("{{ `raw\\n` }}{{ \"t\\tab\\u00e9\" }}", "raw\\nt\tabé"),
+        // Promtail's own.
+        ("{{ Replace .step \" \" \"_\" -1 }}", "fetch_data"),
+        ("{{ Replace .step \"t\" \"T\" 1 }}", "feTch data"),
+        ("{{ TrimSuffix \"ror\" .lvl }}{{ TrimPrefix \"in\" .lvl }}", "rorin"),
+        ("{{ Trim .lvl \"er\" }}{{ TrimLeft .lvl \"er\" }}{{ TrimRight .lvl \"er\" }}", "oorerro"),
+        ("{{ TrimSpace \" a \" }}", "a"),
+        ("{{ ToLower \"ÄB\" | trunc 3 }}", "äb"),
+        ("{{ trunc -2 \"abc\" }}", "bc"),
+        ("{{ regexReplaceAllLiteral \"(a|e)\" .step \"$1\" }}", "f$1tch d$1t$1"),
+        ("{{ regexReplaceAll \"(a|e)\" .step \"<$1>\" }}", "f<e>tch d<a>t<a>"),
+        ("{{ Sha2Hash .step \"s\" | trunc 6 }}", "45c3ff"),
+        ("{{ Hash \"salt\" \"x\" | len }}", "64"),
+        ("{{ default \"d\" .e }}{{ default \"d\" .lvl }}", "derror"),
+        ("{{ splitList \" \" .step | join \"+\" }}", "fetch+data"),
+        ("{{ if contains \"tch\" .step }}y{{ end }}{{ hasPrefix \"f\" .step }}", "ytrue"),
+        ("{{ add 1 2 3 }}{{ sub 5 2 }}{{ div 7 2 }}{{ mod 7 2 }}{{ int .n }}", "633112"),
+        ("{{ quote .lvl }}{{ upper \"a\" }}{{ title \"ab cd\" }}{{ repeat 3 \"x\" }}", "\"error\"AAb Cdxxx"),
+    ] {
+        assert_eq!(fill(source).as_deref(), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn what_goes_wrong_is_said() {
+    for (source, part) in [
+        ("{{ .lvl", "without its `}}`"),
+        ("{{ if .lvl }}x", "without its `{{end}}`"),
+        ("{{ end }}", "`end` without"),
+        ("{{ else }}", "`else` without"),
+        ("{{ if true }}{{ else }}{{ else }}{{ end }}", "second `else`"),
+        ("{{ }}", "without a value"),
+        ("{{ if }}x{{ end }}", "without a value"),
+        ("{{ ToLowr .lvl }}", "did you mean `ToLower`"),
+        ("{{ nosuchfunction 1 }}", "no function"),
+        ("{{ $x }}", "not declared"),
+        ("{{ .lvl .step }}", "only a function"),
+        ("{{ .lvl | .step }}", "only a function"),
+        ("{{ .lvl | }}", "missing"),
+        ("{{ (.lvl }}", "without its `)`"),
+        ("{{ \"abc }}", "closing"),
+        ("{{ \"\\q\" }}", "escape"),
+        ("{{ define \"x\" }}{{ end }}", "not supported"),
+        ("{{ break }}", "outside of a `range`"),
+        ("{{/* note }}", "comment"),
+        ("{{ 1x }}", "no number"),
+        ("{{ .a;b }}", "no meaning"),
+        // While it runs.
+        ("{{ .step | Replace \" \" \"_\" -1 }}", "Replace: wants a string, got int"),
+        ("{{ ToLower 1 }}", "wants a string"),
+        ("{{ ToLower .nosuch }}", "got nil"),
+        ("{{ ToLower }}", "wants 1 arguments, got 0"),
+        ("{{ index .items 5 }}", "out of range"),
+        ("{{ .lvl.x }}", "has no field"),
+        ("{{ lt 1 \"a\" }}", "incompatible types"),
+        ("{{ regexReplaceAll \"(\" .lvl \"\" }}", "not a regular expression"),
+        ("{{ range 99999999 }}x{{ end }}", "goes over"),
+        ("{{ repeat 99999999 \"xxxxxxxxxx\" }}", "too much"),
+        ("{{ div 1 0 }}", "no number"),
+    ] {
+        let error = fill(source).expect_err(source);
+        assert!(error.contains(part), "{source}: {error}");
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    for (open, close) in [("{{ if true }}", "{{ end }}"), ("(", ")")] {
+        for (depth, fine) in [(50, true), (500, false)] {
+            let (open, close) = (open.repeat(depth), close.repeat(depth));
+            let source = if open.starts_with('(') {
+                format!("{{{{ {open}1{close} }}}}")
+            } else {
+                format!("{open}1{close}")
+            };
+            assert_eq!(fill(&source).is_ok(), fine, "{depth}");
+        }
+    }
+    let chain = format!("{{{{ if false }}}}{}{{{{ end }}}}", "{{ else if false }}".repeat(10_000));
+    assert!(fill(&chain).is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_template_or_refused(
+        source in "(\\{\\{|\\}\\}|[a-z$.|()\"` :=0-9-]|if|end|else|range|with|eq|len|printf){0,40}"
+    ) {
+        let _ = fill(&source);
+    }
+
+    #[test]
+    fn text_without_actions_is_itself(text in "[^{]{0,40}") {
+        prop_assert_eq!(fill(&text), Ok(text));
+    }
+}

@@ -1,0 +1,254 @@
+//! The reader at the edges: copies of files, counters that files share, damage in awkward places, folders
+//! that go and come.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use journal_ship::journal::{Cursor, Keys, Start, Tail, Waker};
+
+use support::fixtures::{ExportEntry, Format, build_journal, recorded};
+use support::or_skip;
+
+/// An entry's cursor and its fields, sorted.
+type Read = (Cursor, Vec<(Vec<u8>, Vec<u8>)>);
+
+fn open(paths: &[PathBuf], start: Start) -> Tail {
+    let mut keys = Keys::default();
+    keys.add_all();
+    Tail::open(paths, keys, start, Waker::new().unwrap()).unwrap()
+}
+
+fn next(tail: &mut Tail) -> Option<Read> {
+    let entry = tail.next_entry()?;
+    let mut fields: Vec<_> = entry.fields().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+    fields.sort();
+    Some((*entry.cursor(), fields))
+}
+
+fn drain(tail: &mut Tail) -> Vec<Read> {
+    std::iter::from_fn(|| next(tail)).collect()
+}
+
+/// Follows until so many entries have come, or too much time has gone.
+fn wait_for(tail: &mut Tail, count: usize) -> usize {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut got = 0;
+    while got < count && Instant::now() < deadline {
+        tail.wait(Some(deadline)).unwrap();
+        got += drain(tail).len();
+    }
+    got
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+/// Where the ENTRY objects of a sound file are, in order.
+fn entries_of(bytes: &[u8]) -> Vec<usize> {
+    let (mut at, tail, mut found) = (number(bytes, 88), number(bytes, 136), Vec::new());
+    while at <= tail {
+        if bytes[at as usize] == 3 {
+            found.push(at as usize);
+        }
+        at += number(bytes, at as usize + 8).next_multiple_of(8);
+    }
+    found
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Gives a file another counter and its entries these numbers.
+fn renumber(path: &Path, counter: u8, numbers: impl IntoIterator<Item = u64>) {
+    change(path, |bytes| {
+        bytes[72..88].fill(counter);
+        for (entry, number) in entries_of(bytes).into_iter().zip(numbers) {
+            bytes[entry + 16..entry + 24].copy_from_slice(&number.to_le_bytes());
+        }
+    });
+}
+
+fn plain(range: impl IntoIterator<Item = u64>) -> Vec<ExportEntry> {
+    let entry = |n: u64| ExportEntry::new(1_700_000_000_000_000 + n * 1000).message(format!("message {n}"));
+    range.into_iter().map(entry).collect()
+}
+
+#[test]
+fn a_file_damaged_while_it_waits_for_its_turn_gives_no_mixed_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a@1.journal"), dir.path().join("b@1.journal"));
+    or_skip!(build_journal(&a, &plain(0..10), Format::default()));
+    or_skip!(build_journal(&b, &plain(10..20), Format::default()));
+    let whole = drain(&mut open(&[dir.path().into()], Start::Oldest));
+    let mut tail = open(&[dir.path().into()], Start::Oldest);
+    assert_eq!(next(&mut tail).as_ref(), whole.first());
+    change(&b, |bytes| {
+        let first = entries_of(bytes)[0];
+        bytes[first] = 1;
+    });
+    let rest = drain(&mut tail);
+    assert_eq!(rest[9..], whole[11..]);
+    assert_eq!(tail.counts().damaged, 1);
+}
+
+#[test]
+fn damage_in_the_middle_of_a_file_sends_nothing_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.journal");
+    or_skip!(build_journal(&path, &plain(0..64), Format::default()));
+    let whole = drain(&mut open(std::slice::from_ref(&path), Start::Oldest));
+    let mut tail = open(std::slice::from_ref(&path), Start::Oldest);
+    for _ in 0..50 {
+        next(&mut tail).unwrap();
+    }
+    let resume = tail.resume();
+    // Where a bisection of 64 entries looks.
+    change(&path, |bytes| {
+        let entries = entries_of(bytes);
+        for index in [32, 33, 34, 48] {
+            bytes[entries[index]] = 1;
+        }
+    });
+    assert_eq!(drain(&mut open(std::slice::from_ref(&path), Start::Resume(Box::new(resume)))), whole[50..]);
+    let after = Start::After(whole[49].0);
+    assert_eq!(drain(&mut open(std::slice::from_ref(&path), after)), whole[50..]);
+    let since = Start::Realtime(whole[50].0.realtime);
+    assert_eq!(drain(&mut open(&[path], since)), whole[50..]);
+}
+
+#[test]
+fn an_older_copy_of_a_file_beside_it_sends_nothing_again_after_a_restart() {
+    for name in ["0-old.journal", "z-old.journal"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.journal");
+        or_skip!(build_journal(&path, &plain(0..10), Format::default()));
+        fs::copy(&path, dir.path().join(name)).unwrap();
+        or_skip!(build_journal(&path, &plain(10..20), Format::default()));
+        let ids: Vec<_> =
+            ["m.journal", name].map(|n| fs::read(dir.path().join(n)).unwrap()[24..40].to_vec()).into();
+        if ids[0] != ids[1] {
+            change(&dir.path().join(name), |bytes| bytes[24..40].copy_from_slice(&ids[0]));
+        }
+        let mut tail = open(&[dir.path().into()], Start::Oldest);
+        assert_eq!(drain(&mut tail).len(), 20);
+        let again = drain(&mut open(&[dir.path().into()], Start::Resume(Box::new(tail.resume()))));
+        assert_eq!(again, [], "{name}");
+    }
+}
+
+#[test]
+fn an_entry_that_becomes_visible_late_sends_nothing_again_after_a_restart() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (system, user) = (dir.path().join("system@1.journal"), elsewhere.path().join("user.journal"));
+    or_skip!(build_journal(&system, &plain([1, 3]), Format::default()));
+    or_skip!(build_journal(&user, &plain([2]), Format::default()));
+    renumber(&system, 7, [1, 3]);
+    renumber(&user, 7, [2]);
+    let mut tail = open(&[dir.path().into()], Start::Oldest);
+    assert_eq!(drain(&mut tail).len(), 2);
+    fs::copy(&user, dir.path().join("user.journal")).unwrap();
+    tail.poll().unwrap();
+    assert_eq!(drain(&mut tail).len(), 1);
+    assert_eq!(drain(&mut open(&[dir.path().into()], Start::Resume(Box::new(tail.resume())))), []);
+}
+
+#[test]
+fn a_file_replaced_by_a_longer_copy_of_itself_goes_on_where_it_was() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (path, grown) = (dir.path().join("system.journal"), elsewhere.path().join("grown.journal"));
+    or_skip!(build_journal(&grown, &plain(0..10), Format::default()));
+    fs::copy(&grown, &path).unwrap();
+    let mut tail = open(&[dir.path().into()], Start::Oldest);
+    assert_eq!(drain(&mut tail).len(), 10);
+    or_skip!(build_journal(&grown, &plain(10..12), Format::default()));
+    let id = fs::read(&path).unwrap()[24..40].to_vec();
+    change(&grown, |bytes| bytes[24..40].copy_from_slice(&id));
+    // As rsync does.
+    fs::copy(&grown, dir.path().join(".system.journal.tmp")).unwrap();
+    fs::rename(dir.path().join(".system.journal.tmp"), &path).unwrap();
+    tail.poll().unwrap();
+    assert_eq!(drain(&mut tail).len(), 2);
+}
+
+#[test]
+fn impossible_counts_in_headers_are_counted_without_overflow() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a@1.journal", "b@1.journal"] {
+        let recorded = recorded("archived.journal", dir.path());
+        let path = dir.path().join(name);
+        fs::rename(recorded.path, &path).unwrap();
+        change(&path, |bytes| {
+            bytes[152..160].fill(0xff);
+            if name.starts_with('b') {
+                bytes[24] ^= 1;
+                bytes[72] ^= 1;
+            }
+        });
+    }
+    let mut tail = open(&[dir.path().into()], Start::Oldest);
+    drain(&mut tail);
+    assert!(tail.counts().damaged < 1 << 40, "{:?}", tail.counts());
+}
+
+#[test]
+fn a_folder_that_goes_and_comes_again_is_followed() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("journal");
+    fs::create_dir(&dir).unwrap();
+    or_skip!(build_journal(&dir.join("a.journal"), &plain(0..3), Format::default()));
+    let mut tail = open(std::slice::from_ref(&dir), Start::Oldest);
+    assert_eq!(drain(&mut tail).len(), 3);
+    fs::remove_dir_all(&dir).unwrap();
+    tail.poll().unwrap();
+    assert_eq!(drain(&mut tail).len(), 0);
+    fs::create_dir(&dir).unwrap();
+    or_skip!(build_journal(&dir.join("b.journal"), &plain(3..5), Format::default()));
+    assert_eq!(wait_for(&mut tail, 2), 2);
+    // Moved away and replaced at once.
+    fs::rename(&dir, parent.path().join("old")).unwrap();
+    fs::create_dir(&dir).unwrap();
+    or_skip!(build_journal(&dir.join("c.journal"), &plain(5..7), Format::default()));
+    assert_eq!(wait_for(&mut tail, 2), 2);
+}
+
+#[test]
+fn the_last_lines_of_a_journal_with_copies_are_as_many() {
+    let dir = tempfile::tempdir().unwrap();
+    or_skip!(build_journal(&dir.path().join("a.journal"), &plain(0..20), Format::default()));
+    or_skip!(build_journal(&dir.path().join("b.journal"), &plain(0..20), Format::default()));
+    let paths = [dir.path().to_path_buf()];
+    let time = open(&paths, Start::Oldest).time_of_last(5, None).unwrap();
+    assert_eq!(drain(&mut open(&paths, Start::Realtime(time))).len(), 5);
+    let time = open(&paths, Start::Oldest).time_of_last(0, None).unwrap();
+    assert_eq!(drain(&mut open(&paths, Start::Realtime(time))), []);
+}
+
+#[test]
+fn copies_in_files_of_their_own_are_not_read_after_a_restart() {
+    for name in ["b.journal", "b@1.journal"] {
+        let dir = tempfile::tempdir().unwrap();
+        or_skip!(build_journal(&dir.path().join("a.journal"), &plain(0..20), Format::default()));
+        or_skip!(build_journal(&dir.path().join(name), &plain(0..20), Format::default()));
+        let mut tail = open(&[dir.path().into()], Start::Oldest);
+        for _ in 0..15 {
+            next(&mut tail).unwrap();
+        }
+        let rest = drain(&mut open(&[dir.path().into()], Start::Resume(Box::new(tail.resume()))));
+        assert_eq!(rest.len(), 5, "{name}");
+        assert_eq!(drain(&mut tail).len(), 5);
+        assert_eq!(
+            drain(&mut open(&[dir.path().into()], Start::Resume(Box::new(tail.resume())))),
+            [],
+            "{name}"
+        );
+    }
+}
