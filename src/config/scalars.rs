@@ -146,17 +146,17 @@ impl Checker<'_> {
         }
     }
 
-    /// A LogQL selector with line filters.
+    /// A LogQL selector, also one that chooses all streams.
     pub(crate) fn selector(&self, value: &Value<'_>) -> Option<Selector> {
         let text = self.raw(value, "a LogQL selector in quotes")?;
-        match Selector::parse(&text) {
+        match Selector::parse_any(&text) {
             Ok(selector) => Some(selector),
             Err(error) => {
                 let place = self.inside(value, &text, Some(error.span));
                 let finding = Finding::at(place, format!("`{}`: {}", value.path, error.message));
-                self.note(match error.expected {
-                    Some(expected) => finding.label(expected),
-                    None => finding.label("here"),
+                self.note(match &*error.expected {
+                    "" => finding.label("here"),
+                    expected => finding.label(format!("expected {expected}")),
                 });
                 None
             }

@@ -1,146 +1,360 @@
-//! From text to tokens: the tokens of all of LogQL, so that an error can name what was met.
+//! The words of LogQL, each with its place (grafana/loki, `pkg/logql/syntax/lex.go`, on Go's `text/scanner`).
 
 use std::ops::Range;
 
-use super::ParseError;
+use super::error::ParseError;
+use super::{quote, units};
 
-/// A token and where it stands (bytes).
+/// A word of the language. Words that are always the same are known by their spelling.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
-    pub(super) span: Range<usize>,
-}
-
-/// What a token is.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
-    /// A name or a keyword.
-    Name(String),
-    /// `"…"`, `` `…` `` or `'…'`, its escapes resolved.
-    Text(String),
-    /// A number, with a unit if one follows: `5`, `1.5`, `10MB`, `5m`.
-    Number(String),
-    /// Anything else, as it is written.
-    Sign(&'static str),
+pub enum Token {
+    /// The end of the text.
     End,
+    /// A name: of a label, mostly.
+    Identifier(String),
+    /// The value of a string.
+    Text(String),
+    /// A number as it is written.
+    Number(String),
+    /// A duration in nanoseconds.
+    Duration(i64),
+    /// A size in bytes.
+    Bytes(u64),
+    /// `[5m]`, in nanoseconds.
+    Range(i64),
+    /// `--strict` or `--keep-empty`.
+    Flag(&'static str),
+    /// A word with a meaning of its own, written in any case.
+    Keyword(&'static str),
+    /// A name that is followed by `(`, or by `by (` or `without (`.
+    Function(&'static str),
+    /// An operator or a bracket.
+    Symbol(&'static str),
 }
 
-/// The longest first.
-const SIGNS: [&str; 33] = [
-    "|=", "|~", "|>", "!=", "!~", "!>", "=~", "==", ">=", "<=", "{", "}", "(", ")", "[", "]", ",", ".", "=",
-    "|", "+", "-", "*", "/", "%", "^", ">", "<", "!", ":", "@", "$", ";",
+/// Words that cannot be names.
+const KEYWORDS: [&str; 22] = [
+    "and",
+    "bool",
+    "by",
+    "decolorize",
+    "drop",
+    "group_left",
+    "group_right",
+    "ignoring",
+    "json",
+    "keep",
+    "label_format",
+    "line_format",
+    "logfmt",
+    "offset",
+    "on",
+    "or",
+    "pattern",
+    "regexp",
+    "unless",
+    "unpack",
+    "unwrap",
+    "without",
 ];
 
-/// All tokens of a text; the last is [`Kind::End`].
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ParseError> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let c = rest.chars().next().unwrap_or_default();
-        let len = match c {
-            c if c.is_whitespace() => {
-                at += c.len_utf8();
-                continue;
-            }
-            '#' => {
-                at += rest.find('\n').unwrap_or(rest.len());
-                continue;
-            }
-            '"' | '\'' | '`' => {
-                let (value, len) = quoted(rest, at)?;
-                tokens.push(Token { kind: Kind::Text(value), span: at..at + len });
-                len
-            }
-            c if c == '_' || c.is_alphabetic() => {
-                let len = rest.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(rest.len());
-                let name = rest.get(..len).unwrap_or_default().to_owned();
-                tokens.push(Token { kind: Kind::Name(name), span: at..at + len });
-                len
-            }
-            c if c.is_ascii_digit() => {
-                let len = rest.find(|c: char| c != '.' && !c.is_alphanumeric()).unwrap_or(rest.len());
-                let number = rest.get(..len).unwrap_or_default().to_owned();
-                tokens.push(Token { kind: Kind::Number(number), span: at..at + len });
-                len
-            }
-            c => match SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
-                Some(sign) => {
-                    tokens.push(Token { kind: Kind::Sign(sign), span: at..at + sign.len() });
-                    sign.len()
-                }
-                None => {
-                    let what = format!("`{}` has no meaning here", c.escape_debug());
-                    return Err(ParseError::new(at..at + c.len_utf8(), what));
-                }
-            },
-        };
-        at += len;
-    }
-    tokens.push(Token { kind: Kind::End, span: text.len()..text.len() });
-    Ok(tokens)
+/// Names that call something if a bracket follows.
+const FUNCTIONS: [&str; 33] = [
+    "absent_over_time",
+    "approx_topk",
+    "avg",
+    "avg_over_time",
+    "bottomk",
+    "bytes",
+    "bytes_over_time",
+    "bytes_rate",
+    "count",
+    "count_over_time",
+    "duration",
+    "duration_seconds",
+    "first_over_time",
+    "ip",
+    "label_replace",
+    "last_over_time",
+    "max",
+    "max_over_time",
+    "min",
+    "min_over_time",
+    "quantile_over_time",
+    "rate",
+    "rate_counter",
+    "sort",
+    "sort_desc",
+    "stddev",
+    "stddev_over_time",
+    "stdvar",
+    "stdvar_over_time",
+    "sum",
+    "sum_over_time",
+    "topk",
+    "vector",
+];
+
+/// Longest first.
+const SYMBOLS: [&str; 27] = [
+    "!=", "=~", "!~", "!>", "|=", "|~", "|>", "==", ">=", "<=", ",", ".", "{", "}", "=", "|", "(", ")", "]",
+    "+", "-", "*", "/", "%", "^", ">", "<",
+];
+
+const FLAGS: [&str; 2] = ["--strict", "--keep-empty"];
+
+/// Gives the tokens of a text one by one.
+#[derive(Debug, Clone)]
+pub struct Lexer<'s> {
+    source: &'s str,
+    at: usize,
 }
 
-/// A text in quotes at the beginning of `rest`, and how many bytes it takes (Go's `strconv.Unquote`).
-fn quoted(rest: &str, at: usize) -> Result<(String, usize), ParseError> {
-    let mut chars = rest.char_indices();
-    let quote = chars.next().map_or('"', |(_, c)| c);
-    let mut value = Vec::new();
-    let mut buffer = [0; 4];
-    while let Some((index, c)) = chars.next() {
-        match c {
-            c if c == quote => {
-                let end = index + c.len_utf8();
-                let value = String::from_utf8(value);
-                return match value {
-                    Ok(value) => Ok((value, end)),
-                    Err(_) => Err(ParseError::new(at..at + end, "the text is not UTF-8")),
-                };
-            }
-            '\n' if quote != '`' => break,
-            '\\' if quote != '`' => {
-                let wrong = |len: usize| {
-                    let end = (index + len..).find(|end| *end >= rest.len() || rest.is_char_boundary(*end));
-                    let end = end.unwrap_or(rest.len()).min(rest.len());
-                    ParseError::new(at + index..at + end, "an escape that Go does not know")
-                        .expected("`\\\\` for a backslash, or a text in backticks, which has no escapes")
-                };
-                let Some((_, escape)) = chars.next() else { break };
-                let mut digits = |count: usize, radix: u32, first: Option<char>| {
-                    let mut text: String = first.into_iter().collect();
-                    text.extend(chars.by_ref().take(count - text.len()).map(|(_, c)| c));
-                    match text.len() == count && text.chars().all(|c| c.is_digit(radix)) {
-                        true => u32::from_str_radix(&text, radix).ok(),
-                        false => None,
-                    }
-                };
-                match escape {
-                    'a' => value.push(7),
-                    'b' => value.push(8),
-                    'f' => value.push(12),
-                    'n' => value.push(b'\n'),
-                    'r' => value.push(b'\r'),
-                    't' => value.push(b'\t'),
-                    'v' => value.push(11),
-                    '\\' => value.push(b'\\'),
-                    c if c == quote => value.push(c as u8),
-                    'x' => value.push(digits(2, 16, None).ok_or_else(|| wrong(4))? as u8),
-                    '0'..='7' => {
-                        let byte = digits(3, 8, Some(escape)).filter(|n| *n < 256).ok_or_else(|| wrong(4))?;
-                        value.push(byte as u8);
-                    }
-                    'u' | 'U' => {
-                        let count = if escape == 'u' { 4 } else { 8 };
-                        let c = digits(count, 16, None)
-                            .and_then(char::from_u32)
-                            .ok_or_else(|| wrong(count + 2))?;
-                        value.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
-                    }
-                    other => return Err(wrong(1 + other.len_utf8())),
-                }
-            }
-            c => value.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes()),
+impl<'s> Lexer<'s> {
+    /// At the beginning of a text.
+    pub fn new(source: &'s str) -> Lexer<'s> {
+        // A byte order mark is no part of the text.
+        let at = if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        Lexer { source, at }
+    }
+
+    fn rest(&self) -> &'s str {
+        self.source.get(self.at..).unwrap_or_default()
+    }
+
+    /// The next token and its place; for ever [`Token::End`] at the end.
+    ///
+    /// # Errors
+    /// What no token begins with, and a string, number, range or comment that is not complete.
+    pub fn next_token(&mut self) -> Result<(Token, Range<usize>), ParseError> {
+        self.skip_space()?;
+        let start = self.at;
+        let token = self.token()?;
+        Ok((token, start..self.at))
+    }
+
+    fn skip_space(&mut self) -> Result<(), ParseError> {
+        loop {
+            let rest = self.rest();
+            let skipped = if rest.starts_with(['\t', '\n', '\r', ' ']) {
+                1
+            } else if rest.starts_with('#') || rest.starts_with("//") {
+                rest.find('\n').unwrap_or(rest.len())
+            } else if rest.starts_with("/*") {
+                let end = rest.get(2..).and_then(|rest| rest.find("*/"));
+                let unclosed = ParseError::new("this comment is not closed", self.at..self.at + 2);
+                end.ok_or_else(|| unclosed.expected("`*/` behind it"))? + 4
+            } else {
+                return Ok(());
+            };
+            self.at += skipped;
         }
     }
-    Err(ParseError::new(at..at + quote.len_utf8(), "a text without its closing quote")
-        .expected(format!("`{quote}` where it ends")))
+
+    fn token(&mut self) -> Result<Token, ParseError> {
+        let rest = self.rest();
+        let start = self.at;
+        let Some(first) = rest.chars().next() else {
+            return Ok(Token::End);
+        };
+        if is_name(first, true) {
+            let end = rest.find(|c| !is_name(c, false)).unwrap_or(rest.len());
+            self.at += end;
+            return Ok(self.word(rest.get(..end).unwrap_or_default()));
+        }
+        match first {
+            '0'..='9' => return self.number(),
+            '.' if rest.get(1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) => {
+                return self.number();
+            }
+            '"' => return self.string().map(Token::Text),
+            '`' => {
+                let Some(end) = rest.get(1..).and_then(|rest| rest.find('`')) else {
+                    return Err(unclosed(start, "backquote"));
+                };
+                self.at += end + 2;
+                return Ok(Token::Text(rest.get(1..=end).unwrap_or_default().to_owned()));
+            }
+            '\'' => {
+                let message = "single quotes are no quotes in LogQL";
+                return Err(ParseError::new(message, start..start + 1).expected("a string as \"…\" or `…`"));
+            }
+            '[' => return self.range(),
+            '-' => {
+                // The flag must end where a word would: `--strictly` is none.
+                let word = rest.find(|c: char| !(c.is_alphabetic() || c == '-')).unwrap_or(rest.len());
+                if let Some(flag) = FLAGS.iter().find(|flag| rest.get(..word) == Some(**flag)) {
+                    self.at += flag.len();
+                    return Ok(Token::Flag(flag));
+                }
+                if let Some(duration) = self.measure("-", is_duration, units::duration) {
+                    return Ok(Token::Duration(duration));
+                }
+            }
+            _ => {}
+        }
+        if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
+            self.at += symbol.len();
+            return Ok(Token::Symbol(symbol));
+        }
+        let message = format!("`{}` has no meaning in LogQL", first.escape_debug());
+        Err(ParseError::new(message, start..start + first.len_utf8()))
+    }
+
+    /// A name that has been passed: is it more than a name?
+    fn word(&self, name: &str) -> Token {
+        let lower = name.to_lowercase();
+        if let Some(function) = FUNCTIONS.iter().find(|function| **function == lower) {
+            if is_call(self.rest()) {
+                return Token::Function(function);
+            }
+        } else if let Some(keyword) = KEYWORDS.iter().find(|keyword| **keyword == lower) {
+            return Token::Keyword(keyword);
+        }
+        Token::Identifier(name.to_owned())
+    }
+
+    /// A number, or the duration or size that it begins.
+    fn number(&mut self) -> Result<Token, ParseError> {
+        let start = self.at;
+        let length = number(self.rest())
+            .map_err(|(length, message)| ParseError::new(message, start..start + length.max(1)))?;
+        let text = self.rest().get(..length).unwrap_or_default();
+        if let Some(duration) = self.measure(text, is_duration, units::duration) {
+            return Ok(Token::Duration(duration));
+        }
+        if let Some(bytes) = self.measure(text, |c| "BikKMGTP".contains(c), units::bytes) {
+            return Ok(Token::Bytes(bytes));
+        }
+        self.at += length;
+        Ok(Token::Number(text.to_owned()))
+    }
+
+    /// What `parse` makes of a beginning and the digits and letters of units behind it, passed if it is something.
+    fn measure<T>(
+        &mut self,
+        beginning: &str,
+        is_unit: impl Fn(char) -> bool,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let rest = self.rest();
+        let units = rest.get(beginning.len()..)?;
+        let length = units.find(|c: char| !(c.is_numeric() || c == '.' || is_unit(c))).unwrap_or(units.len());
+        if length == 0 {
+            return None;
+        }
+        let length = beginning.len() + length;
+        let measure = parse(rest.get(..length)?)?;
+        self.at += length;
+        Some(measure)
+    }
+
+    /// A string between double quotes.
+    fn string(&mut self) -> Result<String, ParseError> {
+        let start = self.at + 1;
+        let inside = self.source.get(start..).unwrap_or_default();
+        let mut escaped = false;
+        for (index, c) in inside.char_indices() {
+            match c {
+                '\n' => break,
+                '"' if !escaped => {
+                    self.at = start + index + 1;
+                    return quote::unquote(inside.get(..index).unwrap_or_default(), start);
+                }
+                _ => escaped = c == '\\' && !escaped,
+            }
+        }
+        Err(unclosed(self.at, "double quote"))
+    }
+
+    /// `[5m]`
+    fn range(&mut self) -> Result<Token, ParseError> {
+        let start = self.at + 1;
+        let Some((text, _)) = self.source.get(start..).and_then(|rest| rest.split_once(']')) else {
+            let message = "this range is not closed: `]` is missing";
+            return Err(ParseError::new(message, self.at..start));
+        };
+        let Some(duration) = units::prometheus_duration(text) else {
+            let span = if text.is_empty() { self.at..start + 1 } else { start..start + text.len() };
+            return Err(ParseError::new("no duration", span).expected("one such as `5m` or `1h30m`"));
+        };
+        self.at = start + text.len() + 1;
+        Ok(Token::Range(duration))
+    }
 }
+
+fn unclosed(at: usize, quote: &str) -> ParseError {
+    ParseError::new("this string is not closed", at..at + 1).expected(format!("a {quote} behind it"))
+}
+
+fn is_name(c: char, first: bool) -> bool {
+    c == '_' || c.is_alphabetic() || (!first && c.is_numeric())
+}
+
+fn is_duration(c: char) -> bool {
+    "nu\u{b5}mshdwy".contains(c)
+}
+
+/// Whether a name before this text calls something.
+fn is_call(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    let behind = |word: &str| {
+        let found = rest.get(..word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));
+        found && rest.get(word.len()..).is_some_and(|rest| rest.trim_start().starts_with('('))
+    };
+    rest.starts_with('(') || behind("by") || behind("without")
+}
+
+/// How long the number is that a text begins with, as Go's `text/scanner` reads numbers; else how much of it
+/// is wrong, and why.
+fn number(text: &str) -> Result<usize, (usize, &'static str)> {
+    let bytes = text.as_bytes();
+    let at = |index: usize| bytes.get(index).copied().unwrap_or_default();
+    let digits = |from: usize, radix: u32| {
+        let digit = |byte: &u8| char::from(*byte).is_digit(radix) || *byte == b'_';
+        from + bytes.get(from..).unwrap_or_default().iter().take_while(|byte| digit(byte)).count()
+    };
+    let (radix, begin) = match (at(0), at(1).to_ascii_lowercase(), at(2)) {
+        (b'0', b'x', _) => (16, 2),
+        (b'0', b'o', _) => (8, 2),
+        (b'0', b'b', b'0' | b'1') => (2, 2),
+        _ => (10, 0),
+    };
+    let mut end = digits(begin, radix.max(10));
+    let whole = text.get(begin..end).unwrap_or_default();
+    let mut float = false;
+    if at(end) == b'.' {
+        float = true;
+        end = digits(end + 1, radix.max(10));
+    }
+    let mantissa = text.get(begin..end).unwrap_or_default();
+    if !mantissa.bytes().any(|byte| byte.is_ascii_hexdigit()) {
+        return Err((end, "this number has no digits"));
+    }
+    let exponent = if radix == 16 { b'p' } else { b'e' };
+    if at(end).to_ascii_lowercase() == exponent {
+        float = true;
+        let sign = usize::from(matches!(at(end + 1), b'+' | b'-'));
+        let after = digits(end + 1 + sign, 10);
+        if after == end + 1 + sign {
+            return Err((after, "the exponent of this number has no digits"));
+        }
+        end = after;
+    }
+    let octal = if radix == 10 && !float && whole.len() > 1 && whole.starts_with('0') { 8 } else { radix };
+    if !whole.chars().all(|c| c == '_' || c.is_digit(octal)) {
+        return Err((end, "this number has a digit too large for its base"));
+    }
+    if float && matches!(radix, 2 | 8) {
+        return Err((end, "a number of this base has no fraction"));
+    }
+    let separators = bytes.iter().take(end).enumerate().filter(|(_, byte)| **byte == b'_');
+    let digit = |index: usize| at(index).is_ascii_hexdigit();
+    if separators.into_iter().any(|(index, _)| index == 0 || !digit(index - 1) || !digit(index + 1)) {
+        return Err((end, "`_` stands between digits"));
+    }
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,192 +1,278 @@
-//! From tokens to a selector.
+//! From the words of LogQL to what they say (grafana/loki, `pkg/logql/syntax/syntax.y`).
 
-use memchr::memmem::Finder;
+use std::ops::Range;
 
-use super::ParseError;
-use super::lexer::{Kind, Token, tokens};
-use super::selector::{LineFilter, LineOp, LineValue, MatchOp, Matcher, Search, Selector};
-use crate::re2::{Re2, Re2Error};
+use super::ast::{MatchOp, Matcher, Selector};
+use super::error::ParseError;
+use super::filter::{BadOperand, FilterOp, LineFilter, Operand};
+use super::lexer::{Lexer, Token};
+use crate::re2::Re2Error;
 
-/// Longest selector (bytes): far more than a person writes.
-const TEXT_MAX: usize = 64 << 10;
-/// What is understood where a selector is wanted.
-const SUPPORTED: &str =
-    "label matchers and line filters, as in `{unit=\"nginx.service\"} |= \"GET\" !~ \"5..\"`";
+/// Longest text (bytes), as in Loki (`pkg/logql/syntax/parser.go`, `maxInputSize`).
+const TEXT_MAX: usize = 128 << 10;
 
-pub(super) fn selector(text: &str) -> Result<Selector, ParseError> {
-    if text.len() > TEXT_MAX {
-        return Err(ParseError::new(0..text.len(), format!("the selector is longer than {TEXT_MAX} bytes")));
+/// What can be written where this parser is asked.
+const SUPPORTED: &str = "only label matchers and line filters, as `{unit=\"sshd.service\"} |= \"text\"`";
+
+const FILTERS: &str = "a line filter (`|=`, `!=`, `|~`, `!~`, `|>`, `!>`) or the end";
+
+/// How strict to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// As Loki with queries.
+    Loki,
+    /// No matcher is needed, and every name can be a label's.
+    Any,
+}
+
+/// Reads a selector.
+pub(super) fn parse(text: &str, rules: Rules) -> Result<Selector, ParseError> {
+    if text.len() >= TEXT_MAX {
+        let message = format!("this is too long: Loki takes less than {} KiB", TEXT_MAX >> 10);
+        return Err(ParseError::new(message, 0..text.len()));
     }
-    let mut parser = Parser { text, tokens: tokens(text)?, at: 0 };
-    let selector = parser.selector()?;
-    parser.end()?;
-    Ok(selector)
+    let mut parser = Parser { source: text, lexer: Lexer::new(text), token: Token::End, span: 0..0, rules };
+    parser.advance()?;
+    parser.selector()
 }
 
-struct Parser<'t> {
-    text: &'t str,
-    tokens: Vec<Token>,
-    at: usize,
+struct Parser<'s> {
+    source: &'s str,
+    lexer: Lexer<'s>,
+    /// The token at hand.
+    token: Token,
+    span: Range<usize>,
+    rules: Rules,
 }
+
+type Parsed<T = ()> = Result<T, ParseError>;
 
 impl Parser<'_> {
-    /// The next token; the end again and again.
-    fn peek(&self) -> Token {
-        let end = Token { kind: Kind::End, span: self.text.len()..self.text.len() };
-        self.tokens.get(self.at).cloned().unwrap_or(end)
+    fn advance(&mut self) -> Parsed<(Token, Range<usize>)> {
+        let (token, span) = self.lexer.next_token()?;
+        Ok((std::mem::replace(&mut self.token, token), std::mem::replace(&mut self.span, span)))
     }
 
-    fn next(&mut self) -> Token {
-        let token = self.peek();
-        self.at += 1;
-        token
+    fn at(&self, symbol: &str) -> bool {
+        matches!(self.token, Token::Symbol(found) if found == symbol)
     }
 
-    /// Takes the next token if it is this sign.
-    fn sign(&mut self, sign: &str) -> bool {
-        let found = matches!(self.peek().kind, Kind::Sign(found) if found == sign);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn unexpected(&self, token: &Token, expected: &str) -> ParseError {
-        let written = self.text.get(token.span.clone()).unwrap_or_default();
-        let what = match token.kind {
-            Kind::End => "the selector ends here".to_owned(),
-            _ => format!("`{written}` does not belong here"),
-        };
-        ParseError::new(token.span.clone(), what).expected(format!("expected {expected}"))
-    }
-
-    fn unsupported(&self, token: &Token) -> ParseError {
-        let written = self.text.get(token.span.clone()).unwrap_or_default();
-        ParseError::new(token.span.clone(), format!("`{written}` is not supported here"))
-            .expected(format!("only {SUPPORTED}"))
-    }
-
-    fn selector(&mut self) -> Result<Selector, ParseError> {
-        let open = self.next();
-        if open.kind != Kind::Sign("{") {
-            let call = matches!(open.kind, Kind::Name(_))
-                && matches!(self.peek().kind, Kind::Sign("(") | Kind::Name(_));
-            return Err(match call {
-                true => self.unsupported(&open),
-                false => self.unexpected(&open, "a selector in braces"),
-            });
+    /// Passes a symbol if it is at hand.
+    fn eat(&mut self, symbol: &str) -> Parsed<bool> {
+        let found = self.at(symbol);
+        if found {
+            self.advance()?;
         }
+        Ok(found)
+    }
+
+    fn expect(&mut self, symbol: &str) -> Parsed {
+        if self.eat(symbol)? { Ok(()) } else { Err(self.unexpected(format!("`{symbol}`"))) }
+    }
+
+    /// The token at hand is not what is `expected`.
+    fn unexpected(&self, expected: impl Into<String>) -> ParseError {
+        let found = match self.token {
+            Token::End => "the end".to_owned(),
+            _ => format!("`{}`", self.shown()),
+        };
+        ParseError::new(format!("unexpected {found}"), self.span.clone()).expected(expected)
+    }
+
+    /// The token at hand as it is written, not at length.
+    fn shown(&self) -> String {
+        const SHOWN_MAX: usize = 40;
+        let written = self.source.get(self.span.clone()).unwrap_or_default();
+        if written.chars().count() <= SHOWN_MAX {
+            return written.to_owned();
+        }
+        let beginning: String = written.chars().take(SHOWN_MAX).collect();
+        format!("{beginning}…")
+    }
+
+    fn unsupported(&self, what: String, span: Range<usize>) -> ParseError {
+        ParseError::new(format!("{what} is not supported here"), span).expected(SUPPORTED)
+    }
+
+    /// The whole text.
+    fn selector(&mut self) -> Parsed<Selector> {
+        let mut brackets = 0_usize;
+        while self.eat("(")? {
+            brackets += 1;
+        }
+        match &self.token {
+            Token::Function(name) => {
+                return Err(self.unsupported(format!("`{name}`, a metric query,"), self.span.clone()));
+            }
+            Token::Number(_) => return Err(self.unsupported("a number".to_owned(), self.span.clone())),
+            _ => {}
+        }
+        let start = self.span.start;
+        self.expect("{").map_err(|error| error.expected("a selector, as `{unit=\"sshd.service\"}`"))?;
+        let matchers = self.matchers()?;
+        let end = self.span.end;
+        self.expect("}").map_err(|error| error.expected("`,` or `}`"))?;
+        let selector = Selector { matchers, filters: Vec::new() };
+        if self.rules == Rules::Loki && !selector.is_bounded() {
+            let expected = "at least one that does, as `app=~\".+\"`, but not `app=~\".*\"` or `app!=\"x\"`";
+            return Err(ParseError::new("no matcher here asks for a label that is not empty", start..end)
+                .expected(expected));
+        }
+        let filters = self.filters()?;
+        for _ in 0..brackets {
+            self.not_a_range()?;
+            self.expect(")")?;
+        }
+        self.not_a_range()?;
+        match self.token {
+            Token::End => Ok(Selector { filters, ..selector }),
+            _ if brackets > 0 => Err(self.unexpected("the end")),
+            _ => Err(self.unexpected(FILTERS)),
+        }
+    }
+
+    fn not_a_range(&self) -> Parsed {
+        match self.token {
+            Token::Range(_) => Err(self
+                .unsupported(format!("`{}`, a range of a metric query,", self.shown()), self.span.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What stands between the braces.
+    fn matchers(&mut self) -> Parsed<Vec<Matcher>> {
         let mut matchers = Vec::new();
-        while !self.sign("}") {
+        if self.at("}") {
+            return Ok(matchers);
+        }
+        loop {
             matchers.push(self.matcher()?);
-            if !self.sign(",") && self.peek().kind != Kind::Sign("}") {
-                return Err(self.unexpected(&self.peek(), "`,` or `}`"));
+            if !self.eat(",")? {
+                return Ok(matchers);
             }
         }
-        if matchers.is_empty() {
-            let end = self.tokens.get(self.at - 1).map_or(open.span.end, |close| close.span.end);
-            return Err(ParseError::new(open.span.start..end, "there is no label matcher")
-                .expected("expected at least one, as in `{unit=~\".+\"}`"));
+    }
+
+    fn matcher(&mut self) -> Parsed<Matcher> {
+        let name = match &self.token {
+            Token::Identifier(name) => name.clone(),
+            Token::Keyword(_) | Token::Function(_) if self.rules == Rules::Any => {
+                self.source.get(self.span.clone()).unwrap_or_default().to_owned()
+            }
+            Token::Keyword(word) => {
+                let message = format!("`{word}` is a word of LogQL, and Loki takes it for no label's name");
+                return Err(ParseError::new(message, self.span.clone()).expected("another name"));
+            }
+            _ => return Err(self.unexpected("the name of a label")),
+        };
+        self.advance()?;
+        let op = match self.token {
+            Token::Symbol(symbol) => MatchOp::of(symbol),
+            _ => None,
+        };
+        let Some(op) = op else {
+            return Err(self.unexpected("`=`, `!=`, `=~` or `!~`"));
+        };
+        self.advance()?;
+        let (value, span) = self.text()?;
+        Matcher::new(&name, op, &value).map_err(|error| self.bad_regex(error, &value, span))
+    }
+
+    /// A string, and its place.
+    fn text(&mut self) -> Parsed<(String, Range<usize>)> {
+        match self.token {
+            Token::Text(_) => {}
+            Token::Identifier(_) | Token::Number(_) | Token::Keyword(_) => {
+                return Err(self.unexpected(format!("a string: `\"{}\"`", self.shown())));
+            }
+            _ => return Err(self.unexpected("a string in double quotes or backquotes")),
         }
+        match self.advance()? {
+            (Token::Text(text), span) => Ok((text, span)),
+            (_, span) => Err(ParseError::new("no string", span)),
+        }
+    }
+
+    /// A mistake in a regular expression, in the string where it is written; at the whole string if there are
+    /// escapes in it.
+    fn bad_regex(&self, error: Re2Error, value: &str, string: Range<usize>) -> ParseError {
+        let inside = string.start + 1..string.end - 1;
+        let plain = self.source.get(inside.clone()) == Some(value);
+        let span = match error.at {
+            Some(at) if plain => inside.start + at.start..inside.start + at.end,
+            _ => string,
+        };
+        ParseError::new(format!("not a regular expression: {}", error.message), span)
+    }
+
+    /// Line filters, up to what is none.
+    fn filters(&mut self) -> Parsed<Vec<LineFilter>> {
         let mut filters = Vec::new();
-        while let Some(op) = self.line_op() {
-            filters.push(self.filter(op)?);
-        }
-        Ok(Selector { matchers, filters })
-    }
-
-    fn matcher(&mut self) -> Result<Matcher, ParseError> {
-        let name = self.next();
-        let Kind::Name(label) = name.kind else {
-            return Err(self.unexpected(&name, "the name of a label"));
-        };
-        let sign = self.next();
-        let op = match sign.kind {
-            Kind::Sign("=") => MatchOp::Equal,
-            Kind::Sign("!=") => MatchOp::NotEqual,
-            Kind::Sign("=~") => MatchOp::Regex,
-            Kind::Sign("!~") => MatchOp::NotRegex,
-            _ => return Err(self.unexpected(&sign, "`=`, `!=`, `=~` or `!~`")),
-        };
-        let token = self.next();
-        let Kind::Text(value) = &token.kind else {
-            return Err(self.unexpected(&token, "a value in quotes"));
-        };
-        let regex = match op {
-            MatchOp::Regex | MatchOp::NotRegex => Some(self.regex(&token, value, Re2::whole)?),
-            MatchOp::Equal | MatchOp::NotEqual => None,
-        };
-        Ok(Matcher { name: label, op, value: value.clone(), regex })
-    }
-
-    fn line_op(&mut self) -> Option<LineOp> {
-        let op = match self.peek().kind {
-            Kind::Sign("|=") => LineOp::Contains,
-            Kind::Sign("!=") => LineOp::ContainsNot,
-            Kind::Sign("|~") => LineOp::Matches,
-            Kind::Sign("!~") => LineOp::MatchesNot,
-            _ => return None,
-        };
-        self.at += 1;
-        Some(op)
-    }
-
-    fn filter(&mut self, op: LineOp) -> Result<LineFilter, ParseError> {
-        let mut values = vec![self.line_value(op)?];
-        while matches!(&self.peek().kind, Kind::Name(name) if name.eq_ignore_ascii_case("or")) {
-            self.at += 1;
-            values.push(self.line_value(op)?);
-        }
-        Ok(LineFilter { op, values })
-    }
-
-    fn line_value(&mut self, op: LineOp) -> Result<LineValue, ParseError> {
-        let token = self.next();
-        let Kind::Text(text) = &token.kind else {
-            return Err(match &token.kind {
-                Kind::Name(name) if name == "ip" => self.unsupported(&token),
-                _ => self.unexpected(&token, "a text in quotes"),
-            });
-        };
-        let search = match op {
-            LineOp::Contains | LineOp::ContainsNot => literal(text),
-            LineOp::Matches | LineOp::MatchesNot => {
-                let regex = self.regex(&token, text, Re2::new)?;
-                // Most expressions in filters are plain words, which are found faster as such.
-                let plain =
-                    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || " _-/:=,".contains(c));
-                if plain { literal(text) } else { Search::Regex(regex) }
-            }
-        };
-        Ok(LineValue { text: text.clone(), search })
-    }
-
-    fn regex(
-        &self,
-        token: &Token,
-        text: &str,
-        compile: impl Fn(&str) -> Result<Re2, Re2Error>,
-    ) -> Result<Re2, ParseError> {
-        compile(text).map_err(|error| {
-            // Inside the quotes places are the same only where no escape stands.
-            let inner = token.span.start + 1..token.span.end.saturating_sub(1);
-            let same = self.text.get(inner.clone()) == Some(text);
-            let span = match error.at.filter(|_| same) {
-                Some(at) => inner.start + at.start..inner.start + at.end,
-                None => token.span.clone(),
+        loop {
+            let op = match self.token {
+                Token::Symbol("|") => return Err(self.stage()?),
+                Token::Symbol(symbol) => FilterOp::of(symbol),
+                _ => None,
             };
-            ParseError::new(span, format!("not a regular expression: {}", error.message))
+            let Some(op) = op else {
+                return Ok(filters);
+            };
+            self.advance()?;
+            let mut filter = self.filter(op)?;
+            while self.token == Token::Keyword("or") {
+                self.advance()?;
+                let other = self.filter(op)?;
+                if op.is_negative() {
+                    // Not this or that: not this, and not that.
+                    filters.push(std::mem::replace(&mut filter, other));
+                } else {
+                    filter.or(other);
+                }
+            }
+            filters.push(filter);
+        }
+    }
+
+    /// A filter with one operand.
+    fn filter(&mut self, op: FilterOp) -> Parsed<LineFilter> {
+        let start = self.span.start;
+        let call = self.token == Token::Function("ip");
+        if call {
+            self.advance()?;
+            self.expect("(")?;
+        }
+        let (text, mut span) = self.text()?;
+        let operand = if call { Operand::Ip(text.clone()) } else { Operand::Text(text.clone()) };
+        if call {
+            if op != FilterOp::Contains && op != FilterOp::ContainsNot {
+                span = start..self.span.end;
+            }
+            self.expect(")")?;
+        }
+        LineFilter::new(op, operand).map_err(|bad| match bad {
+            BadOperand::Regex(error) => self.bad_regex(error, &text, span),
+            BadOperand::Other(message) => ParseError::new(message, span),
         })
     }
 
-    fn end(&self) -> Result<(), ParseError> {
-        let token = self.peek();
-        match token.kind {
-            Kind::End => Ok(()),
-            Kind::Sign("|" | "|>" | "!>" | "[") => Err(self.unsupported(&token)),
-            _ => Err(self.unexpected(&token, "`|=`, `!=`, `|~`, `!~` or the end")),
-        }
+    /// What follows a `|` is for queries; the error that says so, or that there is no such thing.
+    fn stage(&mut self) -> Parsed<ParseError> {
+        let start = self.span.start;
+        self.advance()?;
+        let span = start..self.span.end;
+        let what = match &self.token {
+            Token::Keyword(
+                word @ ("json" | "logfmt" | "regexp" | "pattern" | "unpack" | "line_format" | "label_format"
+                | "decolorize" | "drop" | "keep" | "unwrap"),
+            ) => format!("`| {word}`"),
+            Token::Identifier(_) | Token::Symbol("(") => {
+                format!("`| {}`, a filter of extracted labels,", self.shown())
+            }
+            _ => return Ok(self.unexpected("`|=` or `|~` and a string")),
+        };
+        Ok(self.unsupported(what, span))
     }
 }
 
-fn literal(text: &str) -> Search {
-    Search::Text(Box::new(Finder::new(text.as_bytes()).into_owned()))
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! Why a text is not what was asked for.
+
+use std::ops::Range;
+
+/// The first mistake in a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}{}", if expected.is_empty() { "" } else { "; expected " }, expected)]
+pub struct ParseError {
+    /// What is wrong.
+    pub message: String,
+    /// Where it is wrong (bytes of the text). At the end of the text the range is empty.
+    pub span: Range<usize>,
+    /// What may stand there instead, as a phrase; empty when the message says it.
+    pub expected: String,
+}
+
+impl ParseError {
+    pub(super) fn new(message: impl Into<String>, span: Range<usize>) -> ParseError {
+        ParseError { message: message.into(), span, expected: String::new() }
+    }
+
+    pub(super) fn expected(mut self, expected: impl Into<String>) -> ParseError {
+        self.expected = expected.into();
+        self
+    }
+}

@@ -1,0 +1,124 @@
+//! Patterns of lines: `"<_> Invalid user <_> from <_>"` (grafana/loki, `pkg/logql/log/pattern`).
+
+/// Texts in their order, with or without something before, between and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    /// Texts; `None` is `<_>`, some text that is not empty.
+    parts: Vec<Option<String>>,
+}
+
+impl Pattern {
+    /// Reads a pattern for a line filter.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(super) fn parse(text: &str) -> Result<Pattern, String> {
+        let mut parts: Vec<Option<String>> = Vec::new();
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            if let Some(name) = capture(rest) {
+                if name != "_" {
+                    return Err(format!(
+                        "`<{name}>` has a name, which a line filter has no use for: write `<_>`"
+                    ));
+                }
+                if parts.last().is_some_and(Option::is_none) {
+                    return Err(
+                        "`<_><_>` does not say where the first ends: put text between them".to_owned()
+                    );
+                }
+                parts.push(None);
+                rest = rest.get(name.len() + 2..).unwrap_or_default();
+            } else {
+                match parts.last_mut() {
+                    Some(Some(text)) => text.push(c),
+                    _ => parts.push(Some(c.to_string())),
+                }
+                rest = rest.get(c.len_utf8()..).unwrap_or_default();
+            }
+        }
+        Ok(Pattern { parts })
+    }
+
+    /// Whether a line is of this pattern. As in Loki, text at the beginning of a pattern is searched for too,
+    /// and text at the end must end the line where it is first found.
+    pub(super) fn matches(&self, line: &str) -> bool {
+        let Some(last) = self.parts.last() else {
+            return line.is_empty();
+        };
+        if line.is_empty() {
+            return false;
+        }
+        let mut rest = line;
+        for (index, text) in self.parts.iter().enumerate() {
+            let Some(text) = text else { continue };
+            match memchr::memmem::find(rest.as_bytes(), text.as_bytes()) {
+                Some(0) if index > 0 => return false,
+                Some(found) => rest = rest.get(found + text.len()..).unwrap_or_default(),
+                None => return false,
+            }
+        }
+        last.is_none() != rest.is_empty()
+    }
+}
+
+/// The name of the capture that a text begins with.
+fn capture(text: &str) -> Option<&str> {
+    let (name, _) = text.strip_prefix('<')?.split_once('>')?;
+    let known = !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    (known && !name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lines() {
+        for (pattern, line, expected) in [
+            ("", "", true),
+            ("", "a", false),
+            ("a", "", false),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("<_>", "a", true),
+            ("<_>", "", false),
+            ("<_> user <_>", "Invalid user pi", true),
+            ("<_> user <_>", "Invalid user ", false),
+            ("<_> user <_>", " user pi", false),
+            ("<_>é", "caf\u{e9}", true),
+            // Loki's own ways.
+            ("foo <_>", "a foo b", true),
+            ("foo", "a foo", true),
+            ("<_>a", "xaya", false),
+            ("<_> a<_>b", "x ab", false),
+            ("<<_>>", "<x>", true),
+            ("< a> <_", "< a> <_", true),
+            ("<1>", "<1>", true),
+            ("<>", "<>", true),
+        ] {
+            assert_eq!(Pattern::parse(pattern).unwrap().matches(line), expected, "{pattern} on {line}");
+        }
+    }
+
+    #[test]
+    fn refused() {
+        for (pattern, why) in
+            [("<ip> <_>", "`<ip>` has a name"), ("<_><_>", "put text between"), ("a <__>", "name")]
+        {
+            let error = Pattern::parse(pattern).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_and_line_will_do(text in "([<_>a ]|\\PC)*", line in any::<String>()) {
+            if let Ok(pattern) = Pattern::parse(&text) {
+                pattern.matches(&line);
+            }
+        }
+    }
+}

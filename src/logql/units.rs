@@ -1,0 +1,165 @@
+//! Durations and sizes as LogQL writes them: `1h30m`, `1.5h`, `12MB`, `5KiB`.
+
+/// Nanoseconds of Prometheus's units, from large to small.
+const PROMETHEUS: [(&str, i64); 7] = [
+    ("y", 365 * 24 * 3_600_000_000_000),
+    ("w", 7 * 24 * 3_600_000_000_000),
+    ("d", 24 * 3_600_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+];
+
+/// Nanoseconds of Go's units.
+const GO: [(&str, f64); 8] = [
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("\u{b5}s", 1e3),
+    ("\u{3bc}s", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+    ("m", 60e9),
+    ("h", 3600e9),
+];
+
+/// A duration in nanoseconds: Prometheus's, else Go's (grafana/loki, `pkg/logql/syntax/lex.go`).
+pub(super) fn duration(text: &str) -> Option<i64> {
+    prometheus_duration(text).or_else(|| go_duration(text))
+}
+
+/// Whole numbers, each unit at most once, from large to small (`model.ParseDuration` of
+/// github.com/prometheus/common).
+pub(super) fn prometheus_duration(text: &str) -> Option<i64> {
+    if text == "0" {
+        return Some(0);
+    }
+    let mut units = PROMETHEUS.iter();
+    let (mut sum, mut rest) = (0_i64, text);
+    loop {
+        let (number, after) = split(rest, |c| c.is_ascii_digit());
+        let (unit, after) = split(after, |c| !c.is_ascii_digit());
+        let (_, nanoseconds) = units.find(|(name, _)| *name == unit)?;
+        sum = sum.checked_add(number.parse::<i64>().ok()?.checked_mul(*nanoseconds)?)?;
+        rest = after;
+        if rest.is_empty() {
+            return Some(sum);
+        }
+    }
+}
+
+/// Numbers with fractions, units in any order, a sign before it all (Go's `time.ParseDuration`).
+fn go_duration(text: &str) -> Option<i64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut sum = 0_i64;
+    loop {
+        let (number, after) = split(rest, |c| c.is_ascii_digit() || c == '.');
+        let (unit, after) = split(after, |c| !c.is_ascii_digit() && c != '.');
+        let (_, nanoseconds) = GO.iter().find(|(name, _)| *name == unit)?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+            return None;
+        }
+        let whole = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()? };
+        sum = sum.checked_add(whole.checked_mul(*nanoseconds as i64)?)?;
+        let fraction: f64 = format!("0.{fraction}0").parse().ok()?;
+        sum = sum.checked_add((fraction * nanoseconds) as i64)?;
+        rest = after;
+        if rest.is_empty() {
+            return Some(sign * sum);
+        }
+    }
+}
+
+/// A size in bytes, its unit in any case (github.com/dustin/go-humanize, `ParseBytes`).
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = split(text, |c| c.is_ascii_digit() || c == '.');
+    let number: f64 = number.parse().ok()?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let (large, small) = unit.split_at_checked(1).unwrap_or((&unit, ""));
+    let power = |base: f64| "kmgtpe".find(large).map(|index| base.powi(index as i32 + 1));
+    let factor = match (large, small) {
+        ("" | "b", "") => 1.0,
+        (_, "" | "b") => power(1000.0)?,
+        (_, "i" | "ib") => power(1024.0)?,
+        _ => return None,
+    };
+    let bytes = number * factor;
+    (bytes < u64::MAX as f64).then_some(bytes as u64)
+}
+
+fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        const SECOND: i64 = 1_000_000_000;
+        for (text, expected) in [
+            ("5m", Some(300 * SECOND)),
+            ("1h30m", Some(5400 * SECOND)),
+            ("1d12h", Some(129_600 * SECOND)),
+            ("2w", Some(1_209_600 * SECOND)),
+            ("1y", Some(31_536_000 * SECOND)),
+            ("0", Some(0)),
+            ("500ms", Some(SECOND / 2)),
+            // Go's.
+            ("1.5h", Some(5400 * SECOND)),
+            (".5s", Some(SECOND / 2)),
+            ("1.s", Some(SECOND)),
+            ("30m1h", Some(5400 * SECOND)),
+            ("-5s", Some(-5 * SECOND)),
+            ("3us2ns", Some(3002)),
+            ("3µs", Some(3000)),
+            ("-0", Some(0)),
+            ("", None),
+            ("5", None),
+            ("m", None),
+            ("5x", None),
+            ("1.5d", None),
+            ("1.2.3s", None),
+            (".s", None),
+            ("400y", None),
+            ("99999999999999999999s", None),
+        ] {
+            assert_eq!(duration(text), expected, "{text}");
+        }
+        assert_eq!(prometheus_duration("1.5h"), None);
+        assert_eq!(prometheus_duration("30m1h"), None);
+        assert_eq!(prometheus_duration("1m1m"), None);
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [
+            ("5B", Some(5)),
+            ("12MB", Some(12_000_000)),
+            ("1.5KiB", Some(1536)),
+            ("900kB", Some(900_000)),
+            ("2Gi", Some(2 << 30)),
+            ("1PiB", Some(1 << 50)),
+            ("1k", Some(1000)),
+            ("2EB", Some(2_000_000_000_000_000_000)),
+            ("17EiB", None),
+            ("5é", None),
+            ("5i", None),
+            ("", None),
+            ("B", None),
+            ("1XB", None),
+            ("1.2.3B", None),
+            ("99999PB", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
+        }
+    }
+}
