@@ -501,6 +501,7 @@ mod tests {
     #[test]
     fn times_are_read_as_go_reads_them() {
         let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let moscow = TimeZone::get("Europe/Moscow").unwrap();
         let sao_paulo = TimeZone::get("America/Sao_Paulo").unwrap();
         let utc = &TimeZone::UTC;
         for (layout, text, zone, expected) in [
@@ -524,6 +525,9 @@ mod tests {
             ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 CEST", &berlin, "2026-11-21T05:08:00Z"),
             ("02 Jan 06 15:04", "25 Oct 26 02:30", &berlin, "2026-10-25T01:30:00Z"),
             ("02 Jan 06 15:04", "29 Mar 26 02:30", &berlin, "2026-03-29T01:30:00Z"),
+            // A name that was four hours and became three: at that time it was still four.
+            ("02 Jan 06 15:04 MST", "26 Oct 14 00:30 MSK", &moscow, "2014-10-25T20:30:00Z"),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 MSK", &moscow, "2026-11-21T04:08:00Z"),
             // Names that the zone does not know.
             ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 PST", &berlin, "2026-11-21T07:08:00Z"),
             ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 GMT-02", &berlin, "2026-11-21T09:08:00Z"),

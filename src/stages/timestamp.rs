@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
+use jiff::tz::{self, TimeZone};
 
 use super::generations::Generations;
 use super::{Context, Flow, Item, Setup, Stage};
@@ -15,9 +15,6 @@ use crate::labels::LabelSet;
 
 /// Label sets whose last time is remembered at least for `fudge` (count), as in Promtail.
 const REMEMBERED: usize = 10_000;
-
-/// Where zones are looked up unless `TZDIR` is set.
-const ZONES: &str = "/usr/share/zoneinfo";
 
 /// `stages[].timestamp`
 #[derive(Debug, Clone, PartialEq)]
@@ -87,10 +84,10 @@ fn zone(name: &str) -> Result<TimeZone, Refusal> {
         "Local" => TimeZone::try_system(),
         name => TimeZone::get(name),
     };
-    found.map_err(|_| match std::path::Path::new(ZONES).is_dir() || name == "Local" {
-        true => refusal(format!("the time zone {} is not known", quoted(name))),
-        false => refusal(format!("the time zone {} cannot be looked up here", quoted(name)))
-            .help("there is no /usr/share/zoneinfo: install the package tzdata, or set TZDIR to its folder"),
+    found.map_err(|_| match tz::db().available().next() {
+        Some(_) => refusal(format!("the time zone {} is not known", quoted(name))),
+        None => refusal(format!("the time zone {} cannot be looked up here", quoted(name)))
+            .help("there are no time zones in /usr/share/zoneinfo: install the package tzdata, or set TZDIR"),
     })
 }
 
