@@ -20,7 +20,7 @@ use crate::config::{self, Config, Destination};
 use crate::http;
 use crate::journal::{Cursor, Keys, OpenError, Resume, Start, Tail, Waker};
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
-use crate::loki::push::{Client, ClientError, Outcome};
+use crate::loki::push::{Client, ClientError, Outcome, without_query};
 use crate::metrics::{Family, Kind, Registry};
 use crate::pipeline::{Counts, Pipeline};
 use crate::stages::Setup;
@@ -236,9 +236,11 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         let checkpoint = Checkpoint::new(&config.state_directory, &destination.name);
         let resume = starting_point(&checkpoint, &config.journal)?;
         let waker = Waker::new()?;
-        let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &setup);
+        // Entries are counted by the stage `metrics` once, however many destinations they go to.
+        let counted = if starting.is_empty() { setup.clone() } else { Setup::default() };
+        let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &counted);
         let paths = &config.journal.paths;
-        let tail = Tail::open(paths, keys.clone(), Start::Resume(resume.clone()), waker.clone())?;
+        let tail = Tail::open(paths, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;
         let mut batches = Batches::default();
         take_held(paths, keys, &resume.held, &mut pipeline, &mut batches)?;
         if tail.is_empty() {
@@ -257,7 +259,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         let name = destination.name.clone();
         log::info!(
             "shipping to loki `{name}` ({}) {}",
-            destination.url,
+            without_query(&destination.url),
             resume.cursor.map_or("from the start of the backfill".into(), |c| format!("after {c}"))
         );
         let (acknowledged, latest) = watch::channel(Resume::default());
@@ -345,9 +347,9 @@ fn starting_point(checkpoint: &Checkpoint, journal: &config::Journal) -> Result<
         Err(error @ CheckpointError::Damaged { .. }) => {
             let aside = checkpoint.set_aside().map_err(state)?;
             log::error!(
-                "{error}; kept as {}, shipping begins anew {} s back (journal.backfill)",
+                "{error}; kept as {}, shipping begins anew {} back (journal.backfill)",
                 aside.display(),
-                backfill.as_secs()
+                config::units::format_duration(backfill)
             );
         }
     }

@@ -74,6 +74,11 @@ impl Retention {
         self.classes.get(rule).map_or("", String::as_str)
     }
 
+    /// Whether the rule of this number drops what it selects.
+    pub fn drops(&self, rule: usize) -> bool {
+        self.config.rules.get(rule).is_some_and(|rule| rule.drop)
+    }
+
     /// The rules that can decide on entries with these labels, in their order: those behind the first one
     /// without a line filter never can. The last number, one past the rules, stands for the default.
     pub fn candidates(&self, labels: &LabelSet) -> Box<[usize]> {

@@ -181,7 +181,6 @@ state_directory: /tmp/state
                     FieldRule::new("app", &["CONTAINER_NAME", "SYSLOG_IDENTIFIER"]),
                     FieldRule::new("unit", &["_SYSTEMD_UNIT"]),
                 ],
-                ..Labels::default()
             },
             structured_metadata: vec![],
             line: Line::Json,

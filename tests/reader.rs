@@ -155,7 +155,7 @@ fn entries_of_one_microsecond_get_the_same_ordinals_from_wherever_one_starts() {
     let mut tail = open(&paths, Start::Oldest);
     for index in 1..=60 {
         assert!(tail.next_entry().is_some());
-        assert_eq!(read(&paths, Start::Resume(tail.resume())), all[index..]);
+        assert_eq!(read(&paths, Start::Resume(Box::new(tail.resume()))), all[index..]);
     }
 }
 

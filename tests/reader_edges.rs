@@ -118,7 +118,7 @@ fn damage_in_the_middle_of_a_file_sends_nothing_again_after_a_restart() {
             bytes[entries[index]] = 1;
         }
     });
-    assert_eq!(drain(&mut open(std::slice::from_ref(&path), Start::Resume(resume))), whole[50..]);
+    assert_eq!(drain(&mut open(std::slice::from_ref(&path), Start::Resume(Box::new(resume)))), whole[50..]);
     let after = Start::After(whole[49].0);
     assert_eq!(drain(&mut open(std::slice::from_ref(&path), after)), whole[50..]);
     let since = Start::Realtime(whole[50].0.realtime);
@@ -140,7 +140,7 @@ fn an_older_copy_of_a_file_beside_it_sends_nothing_again_after_a_restart() {
         }
         let mut tail = open(&[dir.path().into()], Start::Oldest);
         assert_eq!(drain(&mut tail).len(), 20);
-        let again = drain(&mut open(&[dir.path().into()], Start::Resume(tail.resume())));
+        let again = drain(&mut open(&[dir.path().into()], Start::Resume(Box::new(tail.resume()))));
         assert_eq!(again, [], "{name}");
     }
 }
@@ -158,7 +158,7 @@ fn an_entry_that_becomes_visible_late_sends_nothing_again_after_a_restart() {
     fs::copy(&user, dir.path().join("user.journal")).unwrap();
     tail.poll().unwrap();
     assert_eq!(drain(&mut tail).len(), 1);
-    assert_eq!(drain(&mut open(&[dir.path().into()], Start::Resume(tail.resume()))), []);
+    assert_eq!(drain(&mut open(&[dir.path().into()], Start::Resume(Box::new(tail.resume())))), []);
 }
 
 #[test]
@@ -242,9 +242,13 @@ fn copies_in_files_of_their_own_are_not_read_after_a_restart() {
         for _ in 0..15 {
             next(&mut tail).unwrap();
         }
-        let rest = drain(&mut open(&[dir.path().into()], Start::Resume(tail.resume())));
+        let rest = drain(&mut open(&[dir.path().into()], Start::Resume(Box::new(tail.resume()))));
         assert_eq!(rest.len(), 5, "{name}");
         assert_eq!(drain(&mut tail).len(), 5);
-        assert_eq!(drain(&mut open(&[dir.path().into()], Start::Resume(tail.resume()))), [], "{name}");
+        assert_eq!(
+            drain(&mut open(&[dir.path().into()], Start::Resume(Box::new(tail.resume())))),
+            [],
+            "{name}"
+        );
     }
 }

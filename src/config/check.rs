@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::diagnostic::{Diagnostics, Finding, Span, quoted, short};
 use super::expand::{BadReference, Environment, expand};
-use super::keys::{enumerate, has_default, names_in, nearest, sections_with};
+use super::keys::{enumerate, has_default, names_in, nearest, null_is_default, sections_with};
 use super::names::Refusal;
 use super::node::{Kind, Node};
 use super::units;
@@ -316,6 +316,7 @@ impl<'a> Checker<'a> {
 
 /// A section: a map whose keys the table of keys knows.
 pub(crate) struct Section<'t> {
+    schema: String,
     entries: Vec<Entry<'t>>,
 }
 
@@ -323,7 +324,7 @@ impl<'t> Section<'t> {
     /// Opens the section that the table of keys calls `schema`; one left empty holds nothing.
     pub(crate) fn open(checker: &Checker<'_>, value: &Value<'t>, schema: &str) -> Option<Self> {
         if value.node.kind == Kind::Null {
-            return Some(Self { entries: Vec::new() });
+            return Some(Self { schema: schema.to_owned(), entries: Vec::new() });
         }
         let names = || names_in(schema);
         let mut entries = checker.entries(value, &format!("a map with {}", enumerate(names())))?;
@@ -334,7 +335,7 @@ impl<'t> Section<'t> {
             }
             known
         });
-        Some(Self { entries })
+        Some(Self { schema: schema.to_owned(), entries })
     }
 
     /// The value of a key, if it is written.
@@ -365,9 +366,11 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// Overlays `target` with what is written, if it can be read.
+    /// Overlays `target` with what is written, if it can be read. `null` is as good as nothing written where
+    /// that is the default.
     pub(crate) fn read<T>(&self, name: &str, target: &mut T, read: impl FnOnce(&Value<'t>) -> Option<T>) {
-        if let Some(value) = self.get(name).and_then(read) {
+        let unset = |value: &&Value<'t>| value.node.kind == Kind::Null && null_is_default(&self.schema, name);
+        if let Some(value) = self.get(name).filter(|value| !unset(value)).and_then(read) {
             *target = value;
         }
     }

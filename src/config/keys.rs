@@ -171,6 +171,14 @@ pub(super) fn has_default(path: &str) -> bool {
     KEYS.iter().any(|key| key.path == schema && key.default != "required")
 }
 
+/// Whether a key of a section has the default `null`.
+pub(super) fn null_is_default(section: &str, name: &str) -> bool {
+    KEYS.iter().any(|key| {
+        let (parent, last) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        parent == section && last == name && key.default == "null"
+    })
+}
+
 /// The nearest of `known` to what was written, if it is near enough to be what was meant: letter case,
 /// `-` for `_`, an ending left out or added, and one typing error for each three letters.
 pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {

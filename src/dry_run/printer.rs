@@ -17,8 +17,8 @@ pub(super) struct Printer {
     output: Output,
     tenant: Option<String>,
     zone: TimeZone,
-    /// The last so many records, until the journal's end is reached.
-    held: Option<(u64, VecDeque<Vec<u8>>)>,
+    /// The last so many records, and whether each would be pushed, until the journal's end is reached.
+    held: Option<(u64, VecDeque<(Vec<u8>, bool)>)>,
     pub(super) entries: u64,
     /// Instead of records.
     pub(super) summary: Option<Summary>,
@@ -97,7 +97,7 @@ impl Printer {
     fn put(&mut self, record: Vec<u8>, pushed: bool, out: &mut impl Write) -> io::Result<()> {
         match &mut self.held {
             Some((lines, held)) => {
-                held.push_back(record);
+                held.push_back((record, pushed));
                 if held.len() as u64 > *lines {
                     held.pop_front();
                 }
@@ -113,9 +113,9 @@ impl Printer {
     /// Writes what was held back for `lines`; from now on nothing is.
     pub(super) fn release(&mut self, out: &mut impl Write) -> io::Result<()> {
         if let Some((_, held)) = self.held.take() {
-            for record in held {
+            for (record, pushed) in held {
                 out.write_all(&record)?;
-                self.entries += 1;
+                self.entries += u64::from(pushed);
             }
         }
         Ok(())

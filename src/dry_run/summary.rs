@@ -131,7 +131,7 @@ impl Summary {
             writeln!(
                 out,
                 "{:>8} {:>8} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9}  {}",
-                retention.class(rule),
+                if retention.drops(rule) { "-" } else { retention.class(rule) },
                 streams_by_rule.get(rule).copied().unwrap_or(0),
                 count.kept,
                 human(count.bytes as f64),

@@ -41,7 +41,7 @@ pub enum Start {
     /// Behind this entry, as `journalctl --after-cursor` does.
     After(Cursor),
     /// Where another tail stopped.
-    Resume(Resume),
+    Resume(Box<Resume>),
 }
 
 impl Start {
@@ -51,7 +51,7 @@ impl Start {
             Start::Oldest => Resume::default(),
             Start::Realtime(floor) => Resume { floor: *floor, ..Resume::default() },
             Start::After(cursor) => Resume { after: Some(*cursor), ..Resume::default() },
-            Start::Resume(resume) => resume.clone(),
+            Start::Resume(resume) => (**resume).clone(),
         }
     }
 }

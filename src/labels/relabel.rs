@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
-use regex::Captures;
 
 use super::set::{cut, lossy};
 use super::{LabelSet, priority_keyword};
@@ -18,6 +17,7 @@ use crate::config::{Relabel, RelabelAction as Action};
 use crate::entry::Entry;
 use crate::journal::{Key, Keys};
 use crate::line::LINE_MAX;
+use crate::re2;
 
 /// How a journal field's name begins among labels.
 const PREFIX: &str = "__journal_";
@@ -123,7 +123,7 @@ fn matters(rules: &[Relabel], field: &str) -> bool {
             Action::LabelMap { regex, replacement } => {
                 let mapped: Vec<String> = names
                     .iter()
-                    .filter_map(|name| Some(expand(replacement, &regex.captures(name)?)))
+                    .filter_map(|name| Some(re2::expand(&regex.captures(name)?, replacement)))
                     .filter(|name| !names.contains(name))
                     .collect();
                 names.extend(mapped);
@@ -195,10 +195,10 @@ impl<'a> Labels<'a> {
             Action::Replace { regex, target, replacement } => {
                 let source = self.source(rule);
                 let Some(captures) = regex.captures(&source) else { return true };
-                let name = expand(target, &captures);
+                let name = re2::expand(&captures, target);
                 // A label without a name is none.
                 if !name.is_empty() {
-                    let value = expand(replacement, &captures);
+                    let value = re2::expand(&captures, replacement);
                     self.set(name.into(), value.into());
                 }
             }
@@ -225,7 +225,7 @@ impl<'a> Labels<'a> {
                 let mapped: Vec<_> = given
                     .into_iter()
                     .filter_map(|(name, (_, value))| {
-                        Some((expand(replacement, &regex.captures(name)?), value.clone()))
+                        Some((re2::expand(&regex.captures(name)?, replacement), value.clone()))
                     })
                     .collect();
                 for (name, value) in mapped {
@@ -265,47 +265,6 @@ impl<'a> Labels<'a> {
 /// A letter in the other case if that is one letter too: Go's `strings.ToLower` and `ToUpper` know no others.
 fn single(mut mapped: impl ExactSizeIterator<Item = char>, letter: char) -> char {
     if mapped.len() == 1 { mapped.next().unwrap_or(letter) } else { letter }
-}
-
-/// Puts groups into a template: `$1`, `$name`, `${1}`, `${name}`, `$$` for `$`; a group that is not there
-/// or did not match is empty, a `$` that begins none of these stays (Go, `regexp`, `Regexp.Expand`).
-fn expand(template: &str, captures: &Captures<'_>) -> String {
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        if out.len() > TEXT_MAX {
-            return out;
-        }
-        rest = after;
-        if let Some(after) = after.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-        } else if let Some((name, after)) = group_name(after) {
-            out.push_str(group(captures, name));
-            rest = after;
-        } else {
-            out.push('$');
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The name of a group at the beginning of `text`, in braces or as long as it goes, and what follows.
-fn group_name(text: &str) -> Option<(&str, &str)> {
-    let inner = text.strip_prefix('{');
-    let name = inner.unwrap_or(text);
-    let (name, after) =
-        name.split_at(name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len()));
-    let after = if inner.is_some() { after.strip_prefix('}')? } else { after };
-    (!name.is_empty()).then_some((name, after))
-}
-
-fn group<'t>(captures: &Captures<'t>, name: &str) -> &'t str {
-    let number = name.bytes().all(|c| c.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
-    let found = if number { captures.get(name.parse().unwrap_or(usize::MAX)) } else { captures.name(name) };
-    found.map_or("", |found| found.as_str())
 }
 
 #[cfg(test)]

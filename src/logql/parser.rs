@@ -188,5 +188,5 @@ impl Parser<'_> {
 }
 
 fn literal(text: &str) -> Search {
-    Search::Text(Finder::new(text.as_bytes()).into_owned())
+    Search::Text(Box::new(Finder::new(text.as_bytes()).into_owned()))
 }

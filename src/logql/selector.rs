@@ -68,7 +68,7 @@ pub struct LineValue {
 
 #[derive(Debug, Clone)]
 pub(super) enum Search {
-    Text(Finder<'static>),
+    Text(Box<Finder<'static>>),
     Regex(Re2),
 }
 

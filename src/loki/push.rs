@@ -166,7 +166,7 @@ impl Client {
         }
         let words = one_line(&body);
         let verdict = judge(status, from_loki, asked.map(Duration::from_secs), &words);
-        (verdict, format!("HTTP {status} {words}"))
+        (verdict, format!("HTTP {status} {words}").trim_end().to_owned())
     }
 
     /// Mentions a failure when it begins, and then once a minute; one that begins within a minute of such
@@ -183,7 +183,7 @@ impl Client {
                 "loki `{}` ({}) does not take entries: {words}; attempt {}, next in {:.1} s; nothing is lost while \
                  the journal keeps its files",
                 self.name,
-                self.url,
+                without_query(&self.url),
                 trouble.attempts,
                 pause.as_secs_f64(),
             );
@@ -242,6 +242,11 @@ impl Pauses {
         let chance = RandomState::new().build_hasher().finish() as u32;
         pause / 2 + pause.mul_f64(0.5 * f64::from(chance) / f64::from(u32::MAX))
     }
+}
+
+/// A URL for the log: what stands behind `?` may be a key.
+pub fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(url, _)| url)
 }
 
 /// The first line of an answer, without anything that could disturb a log.

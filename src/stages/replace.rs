@@ -36,7 +36,7 @@ impl Config {
     }
 
     /// The text with all groups replaced, and what the named groups of the first match became.
-    fn replaced(&self, text: &str, item: &Item) -> Result<Option<(String, Vec<(String, String)>)>, String> {
+    fn replaced(&self, text: &str, item: &Item) -> Result<Option<Replaced>, String> {
         let mut out = String::new();
         let mut done = 0;
         let mut found = false;
@@ -71,8 +71,14 @@ impl Config {
             let (_, new) = made.iter().rev().find(|(old, _)| old == found)?;
             Some((name.to_owned(), new.clone()))
         });
-        Ok(Some((out, named.collect())))
+        Ok(Some(Replaced { named: named.collect(), text: out }))
     }
+}
+
+/// A text with its groups replaced, and what the named groups of the first match became.
+struct Replaced {
+    text: String,
+    named: Vec<(String, String)>,
 }
 
 impl Stage for Config {
@@ -93,7 +99,7 @@ impl Stage for Config {
         };
         match self.replaced(&text, item) {
             Ok(None) => {}
-            Ok(Some((text, named))) => {
+            Ok(Some(Replaced { text, named })) => {
                 match &self.source {
                     None => item.line = text,
                     Some(source) => item.extracted.set(source, Value::Text(text)),

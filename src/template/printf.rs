@@ -60,7 +60,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
                 _ => spec.zero = true,
             }
         }
-        let mut number = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
+        let number = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
             let mut digits = String::new();
             digits.extend(std::iter::from_fn(|| chars.next_if(char::is_ascii_digit)));
             digits.parse::<usize>().unwrap_or(0).min(WIDTH_MAX)

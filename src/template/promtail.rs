@@ -130,11 +130,8 @@ pub fn function(name: &str) -> Option<Function> {
         "regexReplaceAll" => |args| {
             let [regex, subject, with] = exactly(args)?;
             let (regex, with) = (compile(text(regex)?)?, text(with)?);
-            let replaced = regex.replace_all(text(subject)?, |captures: &regex::Captures<'_>| {
-                let mut out = String::new();
-                re2::expand(captures, with, &mut out);
-                out
-            });
+            let replaced = regex
+                .replace_all(text(subject)?, |captures: &regex::Captures<'_>| re2::expand(captures, with));
             Ok(replaced.into_owned().into())
         },
         "regexReplaceAllLiteral" => |args| {
