@@ -220,24 +220,19 @@ impl Config {
             };
             setup.metrics.family(&metric.name, &metric.description, kind, Some(metric.max_idle))
         };
-        Box::new(Metrics {
-            metrics: self.metrics.iter().map(|m| (m.clone(), family(m))).collect(),
-            series: setup.series.clone(),
-        })
+        Box::new(Metrics { metrics: self.metrics.iter().map(|m| (m.clone(), family(m))).collect() })
     }
 }
 
 #[derive(Debug)]
 struct Metrics {
     metrics: Vec<(MetricConfig, Arc<Family>)>,
-    /// Labels that all series get.
-    series: SeriesLabels,
 }
 
 /// The labels of a series: those of the entry but the internal ones, with names that Prometheus takes; where two
 /// names become one, the first counts. `le` is a histogram's own.
-fn series_labels(labels: &LabelSet, more: &SeriesLabels, histogram: bool) -> SeriesLabels {
-    let mut series = more.clone();
+fn series_labels(labels: &LabelSet, histogram: bool) -> SeriesLabels {
+    let mut series = SeriesLabels::new();
     for (name, value) in labels.iter() {
         let mut plain = label_name(name);
         if histogram && plain == "le" {
@@ -279,7 +274,7 @@ impl Stage for Metrics {
         for (metric, family) in &self.metrics {
             let value = item.extracted.get(&metric.source);
             let histogram = matches!(metric.action, Action::Observe(_));
-            let labels = || series_labels(&item.labels, &self.series, histogram);
+            let labels = || series_labels(&item.labels, histogram);
             let now = context.now_ns;
             match metric.action {
                 Action::Count { all: true } => {
@@ -413,24 +408,17 @@ mod tests {
 
     #[test]
     fn series_have_the_labels_of_the_entry() {
-        let labels = |pairs: &[(&str, &str)], more: &[(&str, &str)], histogram| -> String {
-            let own = |pairs: &[(&str, &str)]| -> SeriesLabels {
-                pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-            };
-            let series = series_labels(&item("", pairs).labels, &own(more), histogram);
-            series.iter().map(|(name, value)| format!("{name}={value} ")).collect()
-        };
-        for (pairs, more, histogram, expected) in [
-            (&[("a", "1"), ("__b", "2")][..], &[][..], false, "a=1 "),
-            (&[("a", "1")], &[("destination", "x")], false, "destination=x a=1 "),
-            (&[("destination", "1")], &[("destination", "x")], false, "destination=x "),
-            (&[("a.b", "1"), ("7", "2"), ("é", "3")], &[], false, "_7=2 a_b=1 _=3 "),
-            (&[("a.b", "1"), ("a_b", "2")], &[], false, "a_b=1 "),
-            (&[("._x", "1")], &[], false, ""),
-            (&[("le", "1")], &[], false, "le=1 "),
-            (&[("le", "1")], &[], true, "exported_le=1 "),
+        for (pairs, histogram, expected) in [
+            (&[("a", "1"), ("__b", "2")][..], false, "a=1 "),
+            (&[("a.b", "1"), ("7", "2"), ("é", "3")], false, "_7=2 a_b=1 _=3 "),
+            (&[("a.b", "1"), ("a_b", "2")], false, "a_b=1 "),
+            (&[("._x", "1")], false, ""),
+            (&[("le", "1")], false, "le=1 "),
+            (&[("le", "1")], true, "exported_le=1 "),
         ] {
-            assert_eq!(labels(pairs, more, histogram), expected, "{pairs:?} {more:?}");
+            let series = series_labels(&item("", pairs).labels, histogram);
+            let text: String = series.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+            assert_eq!(text, expected, "{pairs:?}");
         }
     }
 

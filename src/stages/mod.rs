@@ -111,7 +111,4 @@ pub struct Setup {
     pub dry: bool,
     /// Where the stage `metrics` registers what it measures.
     pub metrics: Arc<crate::metrics::Registry>,
-    /// Labels that the series of the stage `metrics` get besides those of the entry: with several destinations,
-    /// each of which takes every entry through stages of its own, what tells their counts apart.
-    pub series: crate::metrics::SeriesLabels,
 }
