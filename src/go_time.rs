@@ -3,10 +3,18 @@
 //!
 //! Reading is as forgiving as Go's: numbers without their leading zeros where the layout has none, fractions of a
 //! second after the seconds even if the layout does not have them.
+//!
+//! Go's library is followed in what it makes of zones, too (`parse` in `time/format.go`, `Date` in `time/time.go`,
+//! `lookupName` in `time/zoneinfo.go`): a time that a change of the clocks skips or repeats, a name such as `CET`.
 
+use jiff::Timestamp;
 use jiff::civil::{Date, Time};
-use jiff::tz::{Offset, TimeZone};
-use jiff::{Timestamp, ToSpan};
+use jiff::tz::TimeZone;
+
+/// Changes of a zone's clocks that a zone's name is looked for in, before and after a time (count): some 30
+/// years of summer times.
+const CHANGES_MAX: usize = 64;
+const SECOND: i128 = 1_000_000_000;
 
 /// An element of a layout; a number with it is its least count of digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +30,17 @@ enum Element {
     UnderDay,
     YearDay,
     UnderYearDay,
+    /// One digit will do, whatever the layout has.
     Hour24,
     Hour12(usize),
     Minute(usize),
     Second(usize),
     LongYear,
     Year,
-    Pm,
+    /// `PM` or `pm`, as the times have it.
+    Pm {
+        upper: bool,
+    },
     ZoneName,
     /// `Z07:00`: the letter Z is UTC.
     Zone {
@@ -44,13 +56,13 @@ enum Element {
     },
 }
 
-/// A layout, ready to read times.
+/// A layout, ready to read times: its elements, each as it is written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout(Vec<Element>);
+pub struct Layout(Vec<(Element, Box<str>)>);
 
 /// Why a text is no time in a layout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` does not fit the time format: {wanted} was wanted at `{rest}`")]
+#[error("`{text}` does not fit the time format: expected {wanted} at `{rest}`")]
 pub struct LayoutError {
     text: String,
     wanted: String,
@@ -85,7 +97,11 @@ struct Parts {
     second: i64,
     nanos: i64,
     pm: Option<bool>,
-    offset: Option<i32>,
+    /// `UTC` or `Z` stands there.
+    utc: bool,
+    /// Seconds east of Greenwich.
+    offset: Option<i64>,
+    /// A zone's name; what it means depends on the zone where the time is from.
     zone: Option<String>,
 }
 
@@ -95,24 +111,27 @@ impl Layout {
         let mut elements = Vec::new();
         let mut literal = String::new();
         let mut rest = layout;
+        let end = |literal: &mut String, elements: &mut Vec<_>| {
+            if !literal.is_empty() {
+                let text = std::mem::take(literal);
+                elements.push((Element::Literal(text.clone()), text.into()));
+            }
+        };
         while let Some(c) = rest.chars().next() {
-            match element(rest) {
+            let len = match element(rest) {
                 Some((found, len)) => {
-                    if !literal.is_empty() {
-                        elements.push(Element::Literal(std::mem::take(&mut literal)));
-                    }
-                    elements.push(found);
-                    rest = rest.get(len..).unwrap_or_default();
+                    end(&mut literal, &mut elements);
+                    elements.push((found, rest.get(..len).unwrap_or_default().into()));
+                    len
                 }
                 None => {
                     literal.push(c);
-                    rest = rest.get(c.len_utf8()..).unwrap_or_default();
+                    c.len_utf8()
                 }
-            }
+            };
+            rest = rest.get(len..).unwrap_or_default();
         }
-        if !literal.is_empty() {
-            elements.push(Element::Literal(literal));
-        }
+        end(&mut literal, &mut elements);
         Layout(elements)
     }
 
@@ -124,24 +143,26 @@ impl Layout {
     pub fn parse(&self, text: &str, zone: &TimeZone, near: i64) -> Result<i64, LayoutError> {
         let mut parts = Parts::default();
         let mut rest = text;
-        let mut after_second = false;
         let fail =
             |wanted: String, rest: &str| LayoutError { text: text.to_owned(), wanted, rest: rest.to_owned() };
-        for element in &self.0 {
+        for (index, (element, written)) in self.0.iter().enumerate() {
+            rest = read(element, rest, &mut parts).ok_or_else(|| fail(format!("`{written}`"), rest))?;
             // Go takes a fraction behind the seconds that the layout has not.
-            if after_second && !matches!(element, Element::Fraction { .. }) {
+            if matches!(element, Element::Second(_)) && !self.has_fraction_next(index + 1) {
                 rest = fraction(rest, &mut parts).unwrap_or(rest);
             }
-            after_second = matches!(element, Element::Second(_));
-            rest = read(element, rest, &mut parts).ok_or_else(|| fail(format!("{element:?}"), rest))?;
-        }
-        if after_second {
-            rest = fraction(rest, &mut parts).unwrap_or(rest);
         }
         if !rest.is_empty() {
             return Err(fail("the end".into(), rest));
         }
         parts.resolve(zone, near).ok_or_else(|| fail("a time that exists".into(), text))
+    }
+
+    /// Whether the first element from there on that is no literal is a fraction.
+    fn has_fraction_next(&self, from: usize) -> bool {
+        let mut rest = self.0.iter().skip(from).map(|(element, _)| element);
+        let next = rest.find(|element| !matches!(element, Element::Literal(_)));
+        matches!(next, Some(Element::Fraction { .. }))
     }
 }
 
@@ -177,8 +198,8 @@ fn element(layout: &str) -> Option<(Element, usize)> {
         ("05", Second(2)),
         ("06", Year),
         ("15", Hour24),
-        ("PM", Pm),
-        ("pm", Pm),
+        ("PM", Pm { upper: true }),
+        ("pm", Pm { upper: false }),
         ("-07:00:00", zone(false, true, true, false)),
         ("-070000", zone(false, false, true, false)),
         ("-07:00", zone(false, true, false, false)),
@@ -216,22 +237,25 @@ fn read<'t>(element: &Element, text: &'t str, parts: &mut Parts) -> Option<&'t s
         Element::Day(digits) => (&mut parts.day, number(text, *digits, 2)),
         Element::UnderDay => (&mut parts.day, number(text.strip_prefix(' ').unwrap_or(text), 1, 2)),
         Element::YearDay => (&mut parts.year_day, number(text, 3, 3)),
-        Element::UnderYearDay => (&mut parts.year_day, number(text.trim_start_matches(' '), 1, 3)),
+        Element::UnderYearDay => {
+            let one = |text: &'t str| text.strip_prefix(' ').unwrap_or(text);
+            (&mut parts.year_day, number(one(one(text)), 1, 3))
+        }
         Element::LongYear => (&mut parts.year, number(text, 4, 4)),
         Element::Year => {
             // Unix begins in 1970 (Go: from 69 on the last century).
             let century = |n: i64| if n >= 69 { 1900 + n } else { 2000 + n };
             (&mut parts.year, number(text, 2, 2).map(|(n, rest)| (century(n), rest)))
         }
-        Element::Hour24 => return set(&mut parts.hour, number(text, 2, 2).filter(below(24))),
+        Element::Hour24 => return set(&mut parts.hour, number(text, 1, 2).filter(below(24))),
         Element::Hour12(digits) => return set(&mut parts.hour, number(text, *digits, 2).filter(below(13))),
         Element::Minute(digits) => return set(&mut parts.minute, number(text, *digits, 2).filter(below(60))),
         Element::Second(digits) => return set(&mut parts.second, number(text, *digits, 2).filter(below(60))),
-        Element::Pm => {
+        Element::Pm { upper } => {
             let (half, rest) = text.split_at_checked(2)?;
-            parts.pm = Some(match half {
-                "PM" | "pm" => true,
-                "AM" | "am" => false,
+            parts.pm = Some(match (half, upper) {
+                ("PM", true) | ("pm", false) => true,
+                ("AM", true) | ("am", false) => false,
                 _ => return None,
             });
             return Some(rest);
@@ -312,22 +336,43 @@ fn nanos(digits: &str) -> Option<i64> {
     format!("{digits:0<9}").parse().ok()
 }
 
+/// The name of a zone: three letters, four or five that end in T, `GMT+3`, or `+03` (Go's `parseTimeZone`).
 fn zone_name<'t>(text: &'t str, parts: &mut Parts) -> Option<&'t str> {
-    let letters = text.chars().take_while(char::is_ascii_uppercase).count();
-    let (name, rest) = text.split_at_checked(letters)?;
-    if !(3..=5).contains(&letters) && name != "Z" {
-        return None;
+    if let Some(rest) = text.strip_prefix("UTC") {
+        parts.utc = true;
+        return Some(rest);
     }
-    parts.zone = Some(name.to_owned());
-    // `GMT+3` carries its offset (hours).
-    if name == "GMT" && rest.starts_with(['+', '-']) {
-        let sign = if rest.starts_with('-') { -1 } else { 1 };
-        if let Some((hours, rest)) = number(rest.get(1..)?, 1, 2).filter(|(hours, _)| *hours <= 23) {
-            parts.offset = Some(sign * i32::try_from(hours).ok()? * 3600);
-            return Some(rest);
+    let letters = text.bytes().take(6).take_while(u8::is_ascii_uppercase).count();
+    let ends_in_t = |count: usize| text.as_bytes().get(count - 1) == Some(&b'T');
+    let len = if text.starts_with("ChST") || text.starts_with("MeST") {
+        4
+    } else if let Some(rest) = text.strip_prefix("GMT") {
+        3 + signed_hours(rest).map_or(0, |(_, len)| len)
+    } else if text.starts_with(['+', '-']) {
+        signed_hours(text)?.1
+    } else {
+        match letters {
+            3 => 3,
+            4 if ends_in_t(4) || text.starts_with("WITA") => 4,
+            5 if ends_in_t(5) => 5,
+            _ => return None,
         }
-    }
+    };
+    let (name, rest) = text.split_at_checked(len)?;
+    parts.zone = Some(name.to_owned());
     Some(rest)
+}
+
+/// Hours with their sign, up to 23, and how long that is.
+fn signed_hours(text: &str) -> Option<(i64, usize)> {
+    let sign = match text.chars().next()? {
+        '+' => 1,
+        '-' => -1,
+        _ => return None,
+    };
+    let digits = text.bytes().skip(1).take_while(u8::is_ascii_digit).count();
+    let hours: i64 = text.get(1..=digits)?.parse().ok()?;
+    (hours <= 23).then_some((sign * hours, digits + 1))
 }
 
 fn offset<'t>(
@@ -336,7 +381,7 @@ fn offset<'t>(
     parts: &mut Parts,
 ) -> Option<&'t str> {
     if z && let Some(rest) = text.strip_prefix('Z') {
-        parts.offset = Some(0);
+        parts.utc = true;
         return Some(rest);
     }
     let sign = match text.chars().next()? {
@@ -356,7 +401,7 @@ fn offset<'t>(
     if hours > 24 || minutes > 60 || secs > 60 {
         return None;
     }
-    parts.offset = Some(sign * i32::try_from(hours * 3600 + minutes * 60 + secs).ok()?);
+    parts.offset = Some(sign * (hours * 3600 + minutes * 60 + secs));
     Some(rest)
 }
 
@@ -367,43 +412,77 @@ impl Parts {
             Some(false) if self.hour == 12 => 0,
             _ => self.hour,
         };
-        let small = |n: i64| i8::try_from(n).ok();
         let nanos = i32::try_from(self.nanos).ok()?;
         let time = Time::new(small(hour)?, small(self.minute)?, small(self.second)?, nanos).ok()?;
-        let zone = match (self.offset, self.zone.as_deref()) {
-            (Some(seconds), _) => Offset::from_seconds(seconds).ok()?.to_time_zone(),
-            (None, Some("UTC" | "Z" | "GMT")) => TimeZone::UTC,
-            // A name that is not the zone's own is a zone without an offset, in Go.
-            (None, Some(name)) if !zone_knows(zone, name, near) => TimeZone::UTC,
-            _ => zone.clone(),
-        };
         let at = |year: i64| {
-            let year = i16::try_from(year).ok()?;
-            let date = match self.year_day {
-                Some(day) => Date::new(year, 1, 1).ok()?.checked_add((day - 1).days()).ok()?,
-                None => {
-                    Date::new(year, small(self.month.unwrap_or(1))?, small(self.day.unwrap_or(1))?).ok()?
-                }
+            let local = self.date(i16::try_from(year).ok()?)?.to_datetime(time);
+            let as_utc = TimeZone::UTC.to_timestamp(local).ok()?;
+            let offset = match (self.utc, self.offset, self.zone.as_deref()) {
+                (true, ..) => 0,
+                (_, Some(offset), _) => offset,
+                // A name that the zone does not know is one without an offset, unless it says so itself.
+                (_, _, Some(name)) => offset_by_name(zone, name, as_utc)
+                    .or_else(|| Some(signed_hours(name.strip_prefix("GMT")?)?.0 * 3600))
+                    .unwrap_or(0),
+                _ => offset_at(zone, before(as_utc, offset_at(zone, as_utc))?),
             };
-            let stamp = date.to_datetime(time).to_zoned_datetime(zone.clone()).ok()?.timestamp();
-            i64::try_from(stamp.as_nanosecond()).ok()
+            i64::try_from(as_utc.as_nanosecond() - i128::from(offset) * SECOND).ok()
         };
         if let Some(year) = self.year {
             return at(year);
         }
-        let now = Timestamp::from_nanosecond(near.into()).ok()?.to_zoned_datetime(zone.clone());
-        let year = i64::from(now.year());
+        let near_year = Timestamp::from_nanosecond(near.into()).ok()?.to_zoned_datetime(TimeZone::UTC).year();
+        let year = i64::from(near_year);
         (year - 1..=year + 1).filter_map(at).min_by_key(|time| time.abs_diff(near))
+    }
+
+    /// The day; `None` when there is none such in this year.
+    fn date(&self, year: i16) -> Option<Date> {
+        let (month, day) = (self.month.unwrap_or(1), self.day.unwrap_or(1));
+        let Some(year_day) = self.year_day else {
+            return Date::new(year, small(month)?, small(day)?).ok();
+        };
+        let first = Date::new(year, 1, 1).ok()?;
+        let date = first.with().day_of_year(i16::try_from(year_day).ok()?).build().ok()?;
+        let agrees = |found: i8, read: Option<i64>| read.is_none_or(|read| read == i64::from(found));
+        (agrees(date.month(), self.month) && agrees(date.day(), self.day)).then_some(date)
     }
 }
 
-/// Whether a zone calls itself so at some time of the year.
-fn zone_knows(zone: &TimeZone, name: &str, near: i64) -> bool {
-    const HALF_YEAR: i64 = 182 * 86_400 * 1_000_000_000;
-    [0, HALF_YEAR].into_iter().any(|shift| {
-        let at = Timestamp::from_nanosecond(near.saturating_sub(shift).into());
-        at.is_ok_and(|at| zone.to_offset_info(at).abbreviation() == name)
-    })
+fn small(n: i64) -> Option<i8> {
+    i8::try_from(n).ok()
+}
+
+/// A zone's offset at a time (seconds).
+fn offset_at(zone: &TimeZone, at: Timestamp) -> i64 {
+    zone.to_offset(at).seconds().into()
+}
+
+fn before(at: Timestamp, seconds: i64) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(at.as_nanosecond() - i128::from(seconds) * SECOND).ok()
+}
+
+/// The offset that a zone means by a name (seconds): the one in effect at the local time `as_utc`, else the one
+/// that it last had, or next has, under this name.
+fn offset_by_name(zone: &TimeZone, name: &str, as_utc: Timestamp) -> Option<i64> {
+    let now = zone.to_offset_info(as_utc);
+    let now = (now.abbreviation() == name).then(|| i64::from(now.offset().seconds()));
+    let past = zone.preceding(as_utc).take(CHANGES_MAX);
+    let changes = past.chain(zone.following(as_utc).take(CHANGES_MAX));
+    let named = changes.filter(|change| change.abbreviation() == name);
+    let offsets = now.into_iter().chain(named.map(|change| change.offset().seconds().into()));
+    let mut last = None;
+    for offset in offsets {
+        if last == Some(offset) {
+            continue;
+        }
+        let info = zone.to_offset_info(before(as_utc, offset)?);
+        if info.abbreviation() == name {
+            return Some(info.offset().seconds().into());
+        }
+        last = last.or(Some(offset));
+    }
+    last
 }
 
 #[cfg(test)]
@@ -422,6 +501,8 @@ mod tests {
     #[test]
     fn times_are_read_as_go_reads_them() {
         let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let moscow = TimeZone::get("Europe/Moscow").unwrap();
+        let sao_paulo = TimeZone::get("America/Sao_Paulo").unwrap();
         let utc = &TimeZone::UTC;
         for (layout, text, zone, expected) in [
             ("2006-01-02T15:04:05Z07:00", "2026-11-21T06:30:00Z", utc, "2026-11-21T06:30:00Z"),
@@ -438,9 +519,42 @@ mod tests {
                 "2026-11-21T07:08:09Z",
             ),
             ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 CET", &berlin, "2026-11-21T06:08:00Z"),
+            // The name says which, in the hour that comes twice and out of season.
+            ("02 Jan 06 15:04 MST", "25 Oct 26 02:30 CEST", &berlin, "2026-10-25T00:30:00Z"),
+            ("02 Jan 06 15:04 MST", "25 Oct 26 02:30 CET", &berlin, "2026-10-25T01:30:00Z"),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 CEST", &berlin, "2026-11-21T05:08:00Z"),
+            ("02 Jan 06 15:04", "25 Oct 26 02:30", &berlin, "2026-10-25T01:30:00Z"),
+            ("02 Jan 06 15:04", "29 Mar 26 02:30", &berlin, "2026-03-29T01:30:00Z"),
+            // A name that was four hours and became three: at that time it was still four.
+            ("02 Jan 06 15:04 MST", "26 Oct 14 00:30 MSK", &moscow, "2014-10-25T20:30:00Z"),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 MSK", &moscow, "2026-11-21T04:08:00Z"),
+            // Names that the zone does not know.
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 PST", &berlin, "2026-11-21T07:08:00Z"),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 GMT-02", &berlin, "2026-11-21T09:08:00Z"),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 +03", &berlin, "2026-11-21T07:08:00Z"),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 -03", &sao_paulo, "2026-11-21T10:08:00Z"),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 ABCD", &berlin, ""),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 Z", &berlin, ""),
+            ("02 Jan 06 15:04 MST", "21 Nov 26 07:08 GMT+24", &berlin, ""),
+            ("2006-01-02 15:04 -07", "2026-11-21 07:08 -05", utc, "2026-11-21T12:08:00Z"),
+            ("2006-01-02 15:04 Z0700", "2026-11-21 07:08 Z", &berlin, "2026-11-21T07:08:00Z"),
+            ("2006-01-02 15:04 -07:00:00", "2026-11-21 07:08 +01:02:03", utc, "2026-11-21T06:05:57Z"),
+            ("2006-01-02 15:04 -0700", "2026-11-21 07:08 +2500", utc, ""),
             ("3:04PM 1/2/06", "7:08PM 1/2/26", utc, "2026-01-02T19:08:00Z"),
             ("03:04:05 pm 2006-01-02", "12:00:00 am 2026-01-02", utc, "2026-01-02T00:00:00Z"),
+            ("03:04:05 pm 2006-01-02", "12:00:00 AM 2026-01-02", utc, ""),
+            ("3:04PM 1/2/06", "7:08pm 1/2/26", utc, ""),
+            ("2006-01-02 15:04", "2026-11-21 7:08", utc, "2026-11-21T07:08:00Z"),
+            ("2006-01-02 15:04", "2026-11-21 24:08", utc, ""),
+            ("2006-01-02 15:04", "2026-11-21 07:60", utc, ""),
             ("2006-002", "2026-032", utc, "2026-02-01T00:00:00Z"),
+            ("2006-002", "2028-366", utc, "2028-12-31T00:00:00Z"),
+            ("2006-002", "2026-366", utc, ""),
+            ("2006-002", "2026-000", utc, ""),
+            ("2006-002", "2026-32", utc, ""),
+            ("2006 __2", "2026  32", utc, "2026-02-01T00:00:00Z"),
+            ("2006 002 Jan", "2026 032 Feb", utc, "2026-02-01T00:00:00Z"),
+            ("2006 002 Jan", "2026 032 Mar", utc, ""),
             ("2006-01-02 15:04:05,000", "2026-11-21 07:08:09,123", utc, "2026-11-21T07:08:09.123Z"),
             ("2006-01-02 15:04:05", "2026-11-21 07:08:09.123456789", utc, "2026-11-21T07:08:09.123456789Z"),
             ("Jan _2 15:04:05", "Nov 21 06:00:00", utc, "2026-11-21T06:00:00Z"),
@@ -457,11 +571,23 @@ mod tests {
             ("2006-01-02", "2026-02-03x", utc, ""),
             ("2006-01-02", "", utc, ""),
             ("15:04:05.000", "07:08:09.12", utc, ""),
+            ("2006-01-02 15:04:05 .000", "2026-11-21 07:08:09 .125", utc, "2026-11-21T07:08:09.125Z"),
+            ("2006-01-02 15:04:05 .000", "2026-11-21 07:08:09.125", utc, ""),
+            ("2006-01-02_15", "2026-11-21_07", utc, "2026-11-21T07:00:00Z"),
+            ("Jan _2006", "Nov _2026", utc, "2026-11-01T00:00:00Z"),
+            ("Janet 2006", "Janet 2026", utc, "2026-01-01T00:00:00Z"),
+            ("Jan _2 15:04:05", "Feb 29 00:00:00", utc, ""),
         ] {
             let read = Layout::new(layout).parse(text, zone, near());
             let expected = (!expected.is_empty()).then(|| nanos_of(expected));
             assert_eq!(read.clone().ok(), expected, "{layout} {text}: {read:?}");
         }
+    }
+
+    #[test]
+    fn an_error_names_the_part_of_the_layout() {
+        let error = Layout::new("2006-01-02 15:04").parse("2026-11-x", &TimeZone::UTC, near()).unwrap_err();
+        assert_eq!(error.to_string(), "`2026-11-x` does not fit the time format: expected `02` at `x`");
     }
 
     proptest! {

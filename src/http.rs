@@ -92,3 +92,103 @@ fn answer(request: &Request<Incoming>, metrics: &Registry) -> Response<Full<Byte
         _ => reply(StatusCode::NOT_FOUND, TEXT, "there are /metrics and /healthz\n".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Kind;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    /// A listener on a free port that is served.
+    async fn serving() -> SocketAddr {
+        let registry = Arc::new(Registry::default());
+        registry.family("up", "U.", Kind::Gauge, None).set(Vec::new(), 0, 1.0);
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, registry));
+        address
+    }
+
+    async fn connected(address: SocketAddr, sent: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// All that comes back until the connection is closed.
+    async fn answer_to(address: SocketAddr, sent: &str) -> String {
+        let mut text = String::new();
+        connected(address, sent).await.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn requests_are_answered() {
+        let address = serving().await;
+        for (request, status, parts) in [
+            (
+                "GET /metrics",
+                "200 OK",
+                &["text/plain; version=0.0.4", "\r\n\r\n# HELP up U.\n# TYPE up gauge\nup 1\n"][..],
+            ),
+            ("GET /metrics?name=x", "200 OK", &["up 1\n"]),
+            ("HEAD /metrics", "200 OK", &["content-length: 34\r\n"]),
+            ("GET /healthz", "200 OK", &["\r\n\r\nok\n"]),
+            ("GET /", "404 Not Found", &["/metrics"]),
+            ("GET /metrics/", "404 Not Found", &[]),
+            ("POST /metrics", "405 Method Not Allowed", &["allow: GET, HEAD\r\n"]),
+            ("DELETE /nosuch", "405 Method Not Allowed", &[]),
+        ] {
+            let sent = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            let answer = answer_to(address, &sent).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {answer}");
+            for part in parts {
+                assert!(answer.contains(part), "{request}: no {part:?} in {answer}");
+            }
+            if request.starts_with("HEAD") {
+                assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+            }
+        }
+        assert!(answer_to(address, "what is this\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    }
+
+    // The clock of these tests stands still but for waiting, and then jumps to what is waited for.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_is_cut_off() {
+        let address = serving().await;
+        for (sent, most) in [
+            ("GET /metr", HEAD_MAX),
+            ("", HEAD_MAX),
+            // Kept open for another request that does not come.
+            ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", CONNECTION_MAX),
+        ] {
+            let begin = tokio::time::Instant::now();
+            answer_to(address, sent).await;
+            assert!(begin.elapsed() <= most + Duration::from_secs(1), "{sent:?}: {:?}", begin.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_bounded_and_served_again() {
+        let address = serving().await;
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            idle.push(connected(address, "GET /").await);
+        }
+        let begin = tokio::time::Instant::now();
+        let request = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        assert!(answer_to(address, request).await.ends_with("ok\n"));
+        assert!(
+            begin.elapsed() >= HEAD_MAX - Duration::from_secs(1),
+            "it had to wait: {:?}",
+            begin.elapsed()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_an_error() {
+        let address = serving().await;
+        assert_eq!(bind(address).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

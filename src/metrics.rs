@@ -4,12 +4,16 @@
 //! A family has a name, a kind and a help text, and a series for each label set. Who counts much counts for
 //! itself and sets the sum now and then; the registry is asked only when someone scrapes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Names and values of a series' labels.
 pub type SeriesLabels = Vec<(String, String)>;
+
+/// How often a full family looks for series that are idle (nanoseconds): a look goes over all of them.
+const SWEEP_EVERY: i64 = 1_000_000_000;
 
 /// Series that one family may have (count): a label with a value for each entry must not fill the memory.
 pub const SERIES_MAX: usize = 10_000;
@@ -39,6 +43,23 @@ struct Series {
     changed: i64,
 }
 
+/// The series of a family.
+#[derive(Debug, Default)]
+struct All {
+    series: BTreeMap<SeriesLabels, Series>,
+    /// When idle ones were looked for last, because there were too many (nanoseconds since 1970).
+    swept: Option<i64>,
+}
+
+impl All {
+    /// Forgets what did not change for so long.
+    fn forget(&mut self, idle: Option<i64>, now: i64) {
+        if let Some(idle) = idle {
+            self.series.retain(|_, series| now.saturating_sub(series.changed) <= idle);
+        }
+    }
+}
+
 /// One family of series.
 #[derive(Debug)]
 pub struct Family {
@@ -47,29 +68,36 @@ pub struct Family {
     kind: Kind,
     /// Series that did not change for so long are forgotten (nanoseconds).
     idle: Option<i64>,
-    series: Mutex<BTreeMap<SeriesLabels, Series>>,
+    all: Mutex<All>,
     /// Changes that found no room.
     refused: std::sync::atomic::AtomicU64,
 }
 
 impl Family {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SeriesLabels, Series>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         // A panic elsewhere leaves numbers as they were.
-        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the series of these labels; false when there are too many series for a new one.
     fn change(&self, labels: SeriesLabels, now: i64, change: impl FnOnce(&mut Value)) -> bool {
-        let mut series = self.lock();
-        if series.len() >= SERIES_MAX && !series.contains_key(&labels) {
-            self.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            return false;
+        let mut all = self.lock();
+        if all.series.len() >= SERIES_MAX && !all.series.contains_key(&labels) {
+            // Nobody may ever scrape, so idle ones have to make room here, too.
+            if all.swept.is_none_or(|swept| now.saturating_sub(swept) >= SWEEP_EVERY) {
+                all.swept = Some(now);
+                all.forget(self.idle, now);
+            }
+            if all.series.len() >= SERIES_MAX {
+                self.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                return false;
+            }
         }
         let empty = || match &self.kind {
             Kind::Histogram(bounds) => Value::Histogram { counts: vec![0; bounds.len()], sum: 0.0, count: 0 },
             _ => Value::Number(0.0),
         };
-        let series = series.entry(labels).or_insert_with(|| Series { value: empty(), changed: now });
+        let series = all.series.entry(labels).or_insert_with(|| Series { value: empty(), changed: now });
         series.changed = now;
         change(&mut series.value);
         true
@@ -104,11 +132,9 @@ impl Family {
     }
 
     fn write(&self, now: i64, out: &mut String) {
-        let mut series = self.lock();
-        if let Some(idle) = self.idle {
-            series.retain(|_, series| now.saturating_sub(series.changed) <= idle);
-        }
-        if series.is_empty() {
+        let mut all = self.lock();
+        all.forget(self.idle, now);
+        if all.series.is_empty() {
             return;
         }
         let kind = match self.kind {
@@ -119,7 +145,7 @@ impl Family {
         let help = self.help.replace('\\', "\\\\").replace('\n', "\\n");
         // Writing to a string does not fail.
         let _ = writeln!(out, "# HELP {} {help}\n# TYPE {} {kind}", self.name, self.name);
-        for (labels, series) in series.iter() {
+        for (labels, series) in &all.series {
             match (&series.value, &self.kind) {
                 (Value::Histogram { counts, sum, count }, Kind::Histogram(bounds)) => {
                     let bounds = bounds.iter().map(|bound| number(*bound)).zip(counts.iter().copied());
@@ -152,6 +178,18 @@ fn line(out: &mut String, name: &str, labels: &SeriesLabels, more: Option<(&str,
     out.push('\n');
 }
 
+/// The nearest name of a label that Prometheus takes.
+pub fn label_name(name: &str) -> Cow<'_, str> {
+    let fits = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    let begins = name.starts_with(|c: char| fits(c) && !c.is_ascii_digit());
+    if begins && name.chars().all(fits) {
+        return Cow::Borrowed(name);
+    }
+    let plain = name.chars().map(|c| if fits(c) { c } else { '_' });
+    let digit = name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit());
+    Cow::Owned(digit.then_some('_').into_iter().chain(plain).collect())
+}
+
 /// A number as Prometheus reads it.
 fn number(value: f64) -> String {
     match value {
@@ -170,7 +208,7 @@ pub struct Registry {
 
 impl Registry {
     /// The family of this name, made if there is none yet. Who asks again with another kind gets a family that
-    /// nobody scrapes.
+    /// nobody scrapes: a configuration that would do so is refused.
     pub fn family(
         &self,
         name: &str,
@@ -188,7 +226,7 @@ impl Registry {
             help: help.to_owned(),
             kind,
             idle,
-            series: Mutex::default(),
+            all: Mutex::default(),
             refused: Default::default(),
         });
         families.entry(name.to_owned()).or_insert_with(|| family.clone());
@@ -257,5 +295,18 @@ mod tests {
             family.add(labels(&[("n", &n.to_string())]), 15, 1.0);
         }
         assert!(registry.text(15).contains("journalship_metric_series_refused_total 6\n"));
+    }
+
+    #[test]
+    fn idle_series_make_room_though_nobody_scrapes() {
+        const SECOND: i64 = 1_000_000_000;
+        let registry = Registry::default();
+        let family = registry.family("c", "C.", Kind::Counter, Some(std::time::Duration::from_secs(10)));
+        for n in 0..SERIES_MAX {
+            assert!(family.add(labels(&[("n", &n.to_string())]), 0, 1.0));
+        }
+        let one_more = |seconds: i64| family.add(labels(&[("n", "more")]), seconds * SECOND, 1.0);
+        assert!(!one_more(5), "all of them changed lately");
+        assert!(one_more(11), "now they are idle");
     }
 }

@@ -23,6 +23,7 @@ pub(crate) struct Checker<'a> {
     env: &'a Environment<'a>,
     findings: RefCell<Vec<Finding>>,
     noted: RefCell<HashSet<(Option<Span>, String)>>,
+    claims: RefCell<HashMap<String, (String, Span)>>,
     secrets: RefCell<Vec<Span>>,
 }
 
@@ -61,6 +62,7 @@ impl<'a> Checker<'a> {
             env,
             findings: RefCell::default(),
             noted: RefCell::default(),
+            claims: RefCell::default(),
             secrets: RefCell::new(secrets),
         }
     }
@@ -75,6 +77,14 @@ impl<'a> Checker<'a> {
     /// Notes something that is no mistake, but will not be as one may think.
     pub(crate) fn warn(&self, finding: Finding) {
         self.note(finding.warning());
+    }
+
+    /// Says what a name means that must mean the same wherever it stands, and what it meant first, if that was
+    /// something else.
+    pub(crate) fn claim(&self, name: &str, meaning: &str, place: Span) -> Result<(), (String, Span)> {
+        let mut claims = self.claims.borrow_mut();
+        let (first, at) = claims.entry(name.to_owned()).or_insert_with(|| (meaning.to_owned(), place));
+        if first == meaning { Ok(()) } else { Err((first.clone(), at.clone())) }
     }
 
     /// Keeps a place out of every message: it may hold a credential.

@@ -1,20 +1,30 @@
 //! `limit`: lets so many entries through in a second.
 //!
-//! With `drop` the time that counts is that of the entries, not the wall clock: a backlog is thinned as it would
-//! have been had it been read when it was written, and entries that are read again after a crash have the fate
-//! they had. Without `drop` entries are not lost but wait, and there the wall clock counts, for what is meant is
-//! the load on Loki.
+//! With `drop` the time that counts is that of the entries, not the wall clock (which Promtail goes by): a backlog
+//! is thinned as it would have been had it been read when it was written, and entries that are read again after a
+//! crash have the fate they had, but for a burst at the place where reading began again. It is journald's own time,
+//! whatever a stage `timestamp` made of it: a line with a time in the far future would close the bucket until then.
+//!
+//! Without `drop` entries are not lost but wait, and there the wall clock counts, for what is meant is the load on
+//! Loki. The stage does not wait itself: it says until when ([`Context::wait_until`]), and whoever reads the journal
+//! can still be stopped meanwhile.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::generations::Generations;
 use super::{Context, Flow, Item, Setup, Stage};
 use crate::config::{Checker, Finding, Section, Value};
 
 const REASON: &str = "ratelimit_drop_stage";
 /// Values of a label that are limited one by one at least (count), as in Promtail.
 const DISTINCT_MIN: u64 = 10_000;
+/// A step back in the time of entries by more than this (nanoseconds) means that the clock was set. Smaller ones
+/// are entries of several files that overtake one another.
+const BACK_MAX: i64 = 3600 * 1_000_000_000;
 const NANOS: f64 = 1e9;
+/// Nanoseconds in a microsecond, which journald counts in.
+const MICROS: i64 = 1000;
 
 /// `stages[].limit`
 #[derive(Debug, Clone, PartialEq)]
@@ -39,10 +49,13 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
         section.required(checker, value, "burst", |value| checker.integer(value, &(1..=1_000_000_000)));
     let (mut drop, mut by_label, mut max_distinct) = (false, None, DISTINCT_MIN);
     section.read("drop", &mut drop, |value| checker.flag(value));
-    section
-        .read("by_label_name", &mut by_label, |value| checker.text(value, "the name of a label").map(Some));
+    // An empty name is none, as in Promtail.
+    let label = |value: &Value<'_>| checker.text(value, "the name of a label");
+    section.read("by_label_name", &mut by_label, |value| {
+        label(value).map(|l| Some(l).filter(|l| !l.is_empty()))
+    });
     section.read("max_distinct_labels", &mut max_distinct, |value| checker.integer(value, &(0..=10_000_000)));
-    if let (Some(label), false) = (section.get("by_label_name"), drop) {
+    if let (Some(label), Some(_), false) = (section.get("by_label_name"), &by_label, drop) {
         checker.note(
             Finding::at(label.key.clone(), format!("`{}` cannot wait for each label on its own", value.path))
                 .label("expected `drop: true` beside it"),
@@ -59,8 +72,8 @@ impl Config {
             config: self.clone(),
             bucket: None,
             begun: Instant::now(),
-            young: HashMap::new(),
-            old: HashMap::new(),
+            by_value: Generations::new(usize::try_from(self.max_distinct).unwrap_or(usize::MAX)),
+            reason: REASON.into(),
         })
     }
 }
@@ -73,8 +86,16 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// Takes a token if there is one; else says how long until there is (nanoseconds). Time never goes back.
+    fn full(config: &Config, now: i64) -> Bucket {
+        Bucket { tokens: config.burst as f64, at: now }
+    }
+
+    /// Takes a token if there is one; else says how long until there is (nanoseconds). Time does not go back,
+    /// unless the clock was set: then it goes on from there, and nothing is gained by it.
     fn take(&mut self, now: i64, config: &Config) -> Result<(), f64> {
+        if now < self.at.saturating_sub(BACK_MAX) {
+            self.at = now;
+        }
         let passed = now.saturating_sub(self.at).max(0) as f64 / NANOS;
         self.at = self.at.max(now);
         self.tokens = (self.tokens + passed * config.rate).min(config.burst as f64);
@@ -91,24 +112,9 @@ struct Limit {
     config: Config,
     bucket: Option<Bucket>,
     begun: Instant,
-    /// By the label's value. When the young ones are too many they become the old ones, and those are
-    /// forgotten.
-    young: HashMap<String, Bucket>,
-    old: HashMap<String, Bucket>,
-}
-
-impl Limit {
-    fn bucket_of(&mut self, value: &str, now: i64) -> &mut Bucket {
-        let full = Bucket { tokens: self.config.burst as f64, at: now };
-        if !self.young.contains_key(value) {
-            if self.young.len() as u64 >= self.config.max_distinct {
-                self.old = std::mem::take(&mut self.young);
-            }
-            let bucket = self.old.get(value).copied().unwrap_or(full);
-            self.young.insert(value.to_owned(), bucket);
-        }
-        self.young.entry(value.to_owned()).or_insert(full)
-    }
+    /// By the label's value.
+    by_value: Generations<String, Bucket>,
+    reason: Arc<str>,
 }
 
 impl Stage for Limit {
@@ -117,27 +123,30 @@ impl Stage for Limit {
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let config = self.config.clone();
+        let config = &self.config;
         let time = if config.drop {
-            item.timestamp_ns
+            i64::try_from(item.cursor.realtime).unwrap_or(i64::MAX).saturating_mul(MICROS)
         } else {
             i64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(i64::MAX)
         };
+        let full = || Bucket::full(config, time);
         let bucket = match &config.by_label {
             Some(label) => match item.labels.get(label) {
-                Some(value) => self.bucket_of(value, time),
+                Some(value) => self.by_value.get(value, full),
                 None => return Flow::Next,
             },
-            None => self.bucket.get_or_insert(Bucket { tokens: config.burst as f64, at: time }),
+            None => self.bucket.get_or_insert_with(full),
         };
-        match bucket.take(time, &config) {
+        match bucket.take(time, config) {
             Ok(()) => Flow::Next,
-            Err(_) if config.drop => Flow::Drop(REASON.into()),
+            Err(_) if config.drop => Flow::Drop(self.reason.clone()),
             Err(wait) => {
                 // The token that will be there by then is this entry's.
                 bucket.tokens -= 1.0;
                 if !context.dry {
-                    context.wait_until = Some(Instant::now() + Duration::from_nanos(wait as u64));
+                    // Another `limit` may want to wait longer.
+                    let until = Instant::now().checked_add(Duration::from_nanos(wait as u64));
+                    context.wait_until = context.wait_until.max(until);
                 }
                 Flow::Next
             }
@@ -154,7 +163,9 @@ mod tests {
     fn passed(stage: &mut dyn Stage, times: impl IntoIterator<Item = i64>, unit: &str) -> usize {
         let run = |ms: i64| {
             let mut item = item("", &[("unit", unit)]);
-            item.timestamp_ns = ms * 1_000_000;
+            item.cursor.realtime = u64::try_from(ms).unwrap() * 1000;
+            // What a stage `timestamp` has read in the line is nothing to go by.
+            item.timestamp_ns = i64::MAX - ms;
             stage.run(&mut item, &mut Context::default()) == Flow::Next
         };
         times.into_iter().map(run).filter(|passed| *passed).count()
@@ -167,6 +178,27 @@ mod tests {
         assert_eq!(passed(&mut *stage, (0..1000).map(|ms| ms + 1), "a"), 10);
         assert_eq!(passed(&mut *stage, (0..10).map(|_| 500), "a"), 0, "time does not go back");
         assert_eq!(passed(&mut *stage, (0..100).map(|_| 3_600_000), "a"), 50, "no more than the burst");
+    }
+
+    #[test]
+    fn what_promtail_keeps_of_a_journal_read_at_once() {
+        // It read 700 entries within one second of its wall clock, and kept the burst.
+        let mut stage = one_stage("limit: {rate: 1, burst: 50, drop: true}");
+        assert_eq!(passed(&mut *stage, (0..700).map(|n| 1_000_000 + n), "a"), 50);
+        // By their own times they are 17 minutes of entries.
+        let mut stage = one_stage("limit: {rate: 1, burst: 50, drop: true}");
+        assert_eq!(passed(&mut *stage, (0..700).map(|n| n * 1523), "a"), 700);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_closes_nothing_for_good() {
+        const YEAR: i64 = 365 * 24 * 3_600_000;
+        let mut stage = one_stage("limit: {rate: 1, burst: 5, drop: true}");
+        assert_eq!(passed(&mut *stage, [50 * YEAR; 9], "a"), 5);
+        assert_eq!(passed(&mut *stage, [YEAR; 9], "a"), 0, "setting it back gains nothing");
+        assert_eq!(passed(&mut *stage, [YEAR + 3000; 9], "a"), 3);
+        assert_eq!(passed(&mut *stage, [YEAR - 3000; 9], "a"), 0, "a small step is none");
+        assert_eq!(passed(&mut *stage, [YEAR + 4000; 9], "a"), 1);
     }
 
     #[test]
@@ -189,9 +221,35 @@ mod tests {
         }
         assert_eq!(stage.run(&mut item("", &[]), &mut context), Flow::Next);
         assert!(context.wait_until.is_some_and(|until| until > Instant::now()));
+        // The longest wait counts, whichever stage asked for it.
+        let far = Instant::now() + Duration::from_secs(900);
+        context.wait_until = Some(far);
+        assert_eq!(stage.run(&mut item("", &[]), &mut context), Flow::Next);
+        assert_eq!(context.wait_until, Some(far));
         let mut dry = Context { dry: true, ..Context::default() };
         assert_eq!(stage.run(&mut item("", &[]), &mut dry), Flow::Next);
         assert!(dry.wait_until.is_none());
+    }
+
+    #[test]
+    fn without_drop_the_rate_is_kept() {
+        let mut stage = one_stage("limit: {rate: 10, burst: 1}");
+        let mut context = Context::default();
+        let begin = Instant::now();
+        for n in 0..20 {
+            stage.run(&mut item("", &[]), &mut context);
+            let until = context.wait_until.unwrap_or(begin);
+            let wait = until.saturating_duration_since(begin).as_millis();
+            // The upper bound leaves room for a machine that stands still.
+            assert!((n * 100..n * 100 + 900).contains(&(wait + 5)), "{n}: {wait} ms");
+        }
+    }
+
+    #[test]
+    fn an_empty_label_name_is_none() {
+        let mut stage = one_stage("limit: {rate: 1, burst: 3, drop: true, by_label_name: ''}");
+        assert_eq!(passed(&mut *stage, [0; 9], "a"), 3);
+        one_stage("limit: {rate: 1, burst: 3, by_label_name: ''}");
     }
 
     #[test]

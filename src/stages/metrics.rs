@@ -1,16 +1,22 @@
 //! `metrics`: counts entries and measures extracted values; Prometheus finds them at `/metrics`.
 //!
 //! As in Promtail the labels of an entry are the labels of its series, and names begin with `promtail_custom_`
-//! unless `prefix` says otherwise, so that dashboards go on.
+//! unless `prefix` says otherwise, so that dashboards go on. Metrics of one name in several stages are one metric,
+//! and have to be of one kind.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Context, Flow, Item, Setup, Stage, Value};
 use crate::config::{self, Checker, Finding, Section, quoted};
-use crate::metrics::{Family, Kind, SeriesLabels};
+use crate::labels::LabelSet;
+use crate::metrics::{Family, Kind, SeriesLabels, label_name};
 
 const PREFIX: &str = "promtail_custom_";
+/// How names begin that this program uses for itself.
+const OWN: &str = "journalship_";
+/// Bounds of a histogram that has none of its own: those of Prometheus's client library.
+const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// `stages[].metrics`
 #[derive(Debug, Clone, PartialEq)]
@@ -89,18 +95,26 @@ fn metric(checker: &Checker<'_>, name: &str, value: &config::Value<'_>) -> Optio
             &[("Counter", 0), ("Gauge", 1), ("Histogram", 2), ("counter", 0), ("gauge", 1), ("histogram", 2)],
         )
     });
-    let (mut description, mut source, mut prefix) = (String::new(), name.to_owned(), PREFIX.to_owned());
+    let (mut description, mut source, mut prefix) = (String::new(), name.to_owned(), String::new());
     let mut max_idle = Duration::from_secs(5 * 60);
     section.read("description", &mut description, |value| checker.text(value, "a string"));
     section.read("source", &mut source, |value| checker.text(value, "the name of a value"));
     section.read("prefix", &mut prefix, |value| checker.text(value, "a string"));
     section.read("max_idle_duration", &mut max_idle, |value| checker.go_duration(value, &IDLE));
-    let whole = format!("{prefix}{name}");
+    // An empty prefix is none, as in Promtail.
+    let whole = format!("{}{name}", if prefix.is_empty() { PREFIX } else { &prefix });
     let valid = |c: char| c == '_' || c == ':' || c.is_ascii_alphanumeric();
-    if !whole.chars().all(valid) || whole.starts_with(|c: char| c.is_ascii_digit()) || whole.is_empty() {
+    if !whole.chars().all(valid) || whole.starts_with(|c: char| c.is_ascii_digit()) {
         checker.note(
             Finding::at(value.key.clone(), format!("{} is no name of a metric", quoted(&whole)))
                 .label("expected letters, digits, `_` and `:`, no digit first"),
+        );
+        return None;
+    }
+    if whole.starts_with(OWN) {
+        checker.note(
+            Finding::at(value.key.clone(), format!("{} is a name of journal-ship's own", quoted(&whole)))
+                .label(format!("expected one that does not begin with `{OWN}`")),
         );
         return None;
     }
@@ -109,7 +123,36 @@ fn metric(checker: &Checker<'_>, name: &str, value: &config::Value<'_>) -> Optio
         config::Value { path: format!("{}.config", value.path), node: &empty, key: value.key.clone() };
     let written = section.get("config").unwrap_or(&absent);
     let (only, action) = action(checker, written, kind?)?;
+    let clash = exposed(&whole, &action).into_iter().find_map(|(name, meaning)| {
+        checker.claim(&name, &meaning, value.key.clone()).err().map(|first| (name, meaning, first))
+    });
+    if let Some((name, meaning, (first, at))) = clash {
+        checker.note(
+            Finding::at(value.key.clone(), format!("the metric {} is two things", quoted(&name)))
+                .label(format!("here it is {meaning}"))
+                .related(at, format!("here it is {first}"))
+                .help("rename one of them, or give it a `prefix`"),
+        );
+        return None;
+    }
     Some(MetricConfig { name: whole, description, source, max_idle, value: only, action })
+}
+
+/// The names that a metric has in the text for Prometheus, each with what it is there.
+fn exposed(name: &str, action: &Action) -> Vec<(String, String)> {
+    let one = |kind: &str| vec![(name.to_owned(), kind.to_owned())];
+    match action {
+        Action::Count { .. } | Action::Sum | Action::Bytes => one("a counter"),
+        Action::Gauge(_) => one("a gauge"),
+        Action::Observe(bounds) => {
+            let parts = ["_bucket", "_sum", "_count"];
+            let part =
+                |suffix| (format!("{name}{suffix}"), format!("a part of the histogram {}", quoted(name)));
+            let mut names = one(&format!("a histogram with the buckets {bounds:?}"));
+            names.extend(parts.into_iter().map(part));
+            names
+        }
+    }
 }
 
 fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Option<(Option<String>, Action)> {
@@ -151,10 +194,13 @@ fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Optio
             checker.choice(value, &[("set", Set), ("inc", Inc), ("dec", Dec), ("add", Add), ("sub", Sub)])
         })?),
         _ => {
-            let mut buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+            let mut buckets = Vec::new();
             section.read("buckets", &mut buckets, |value| {
                 checker.each(value, "a list of numbers", |item| checker.number(item, &(f64::MIN..=f64::MAX)))
             });
+            if buckets.is_empty() {
+                buckets = BUCKETS.to_vec();
+            }
             buckets.sort_by(f64::total_cmp);
             buckets.dedup();
             Action::Observe(buckets)
@@ -183,6 +229,22 @@ struct Metrics {
     metrics: Vec<(MetricConfig, Arc<Family>)>,
 }
 
+/// The labels of a series: those of the entry but the internal ones, with names that Prometheus takes; where two
+/// names become one, the first counts. `le` is a histogram's own.
+fn series_labels(labels: &LabelSet, histogram: bool) -> SeriesLabels {
+    let mut series = SeriesLabels::new();
+    for (name, value) in labels.iter() {
+        let mut plain = label_name(name);
+        if histogram && plain == "le" {
+            plain = "exported_le".into();
+        }
+        if !plain.starts_with("__") && !series.iter().any(|(other, _)| *other == plain) {
+            series.push((plain.into_owned(), value.to_owned()));
+        }
+    }
+    series
+}
+
 /// A value as a number: digits, or a duration in seconds, as Promtail reads it.
 fn number(value: &Value) -> Option<f64> {
     match value {
@@ -191,7 +253,14 @@ fn number(value: &Value) -> Option<f64> {
         Value::Number(number) => Some(*number),
         Value::Text(text) => match text.parse() {
             Ok(number) => Some(number),
-            Err(_) => config::go_duration(text).ok().map(|duration| duration.as_secs_f64()),
+            // Go's durations have a sign.
+            Err(_) => {
+                let (sign, rest) = match text.strip_prefix('-') {
+                    Some(rest) => (-1.0, rest),
+                    None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+                };
+                config::go_duration(rest).ok().map(|duration| sign * duration.as_secs_f64())
+            }
         },
     }
 }
@@ -204,10 +273,8 @@ impl Stage for Metrics {
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
         for (metric, family) in &self.metrics {
             let value = item.extracted.get(&metric.source);
-            let labels = || -> SeriesLabels {
-                let labels = item.labels.iter().filter(|(name, _)| !name.starts_with("__"));
-                labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-            };
+            let histogram = matches!(metric.action, Action::Observe(_));
+            let labels = || series_labels(&item.labels, histogram);
             let now = context.now_ns;
             match metric.action {
                 Action::Count { all: true } => {
@@ -248,7 +315,7 @@ impl Stage for Metrics {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{item, refusal};
+    use super::super::testing::{item, parse, refusal, refused};
     use super::*;
 
     /// What the metrics written say after these values of `v`.
@@ -294,7 +361,7 @@ mod tests {
             ),
             (
                 "type: Counter, source: v, prefix: my_, config: {action: add}",
-                vec![some("1.5"), some("500ms"), some("-1"), some("z")],
+                vec![some("1.5"), some("500ms"), some("-1"), some("-1s"), some("NaN"), some("z")],
                 r#"my_m{unit="a"} 2"#,
             ),
             (
@@ -306,6 +373,11 @@ mod tests {
                 "type: Gauge, source: v, config: {action: sub}",
                 vec![some("3"), Some(Value::Bool(true))],
                 r#"promtail_custom_m{unit="a"} -4"#,
+            ),
+            (
+                "type: Gauge, source: v, prefix: '', config: {action: add}",
+                vec![some("-1.5s"), some("+1m"), some("1e1"), some("1 m")],
+                r#"promtail_custom_m{unit="a"} 68.5"#,
             ),
             (
                 "type: gauge, source: v, config: {action: dec}",
@@ -323,6 +395,70 @@ mod tests {
     }
 
     #[test]
+    fn a_histogram_without_buckets_has_those_of_prometheus() {
+        for config in ["type: Histogram, source: v", "type: Histogram, source: v, config: {buckets: []}"] {
+            let text = text(&format!("{{m: {{{config}}}}}"), &[Some("0.3".into())]);
+            assert_eq!(text.matches("_bucket").count(), BUCKETS.len() + 1, "{config}: {text}");
+            assert!(
+                text.contains(r#"le="0.25"} 0 "#) && text.contains(r#"le="0.5"} 1 "#),
+                "{config}: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn series_have_the_labels_of_the_entry() {
+        for (pairs, histogram, expected) in [
+            (&[("a", "1"), ("__b", "2")][..], false, "a=1 "),
+            (&[("a.b", "1"), ("7", "2"), ("é", "3")], false, "_7=2 a_b=1 _=3 "),
+            (&[("a.b", "1"), ("a_b", "2")], false, "a_b=1 "),
+            (&[("._x", "1")], false, ""),
+            (&[("le", "1")], false, "le=1 "),
+            (&[("le", "1")], true, "exported_le=1 "),
+        ] {
+            let series = series_labels(&item("", pairs).labels, histogram);
+            let text: String = series.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+            assert_eq!(text, expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_metric_wherever_it_stands() {
+        const COUNTER: &str = "metrics: {m: {type: Counter, config: {action: inc, match_all: true}}}";
+        let stages = |second: &str| {
+            format!("[{{{COUNTER}}}, {{match: {{selector: '{{a=\"b\"}}', stages: [{second}]}}}}]")
+        };
+        // Two stages of one kind share it.
+        let setup = Setup::default();
+        for stage in parse(&stages(&format!("{{{COUNTER}}}"))).unwrap() {
+            stage.build(&setup).run(&mut item("", &[("a", "b")]), &mut Context::default());
+        }
+        assert!(
+            setup.metrics.text(0).contains("promtail_custom_m{a=\"b\"} 2\n"),
+            "{}",
+            setup.metrics.text(0)
+        );
+        for (second, parts) in [
+            (
+                "{m: {type: Gauge, config: {action: inc}}}",
+                ["is two things", "here it is a gauge", "here it is a counter"],
+            ),
+            (
+                "{h: {type: Histogram, config: {buckets: [1]}}, h_sum: {type: Gauge, config: {action: inc}}}",
+                ["`promtail_custom_h_sum` is two things", "here it is a gauge", "a part of the histogram"],
+            ),
+            (
+                "{h: {type: Histogram, prefix: promtail_, config: {buckets: [1]}}, \
+                 promtail_h: {type: Histogram, prefix: _, config: {buckets: [1]}}, \
+                 _h: {type: Histogram, prefix: promtail, config: {buckets: [2]}}}",
+                ["`promtail_h` is two things", "the buckets [1.0]", "the buckets [2.0]"],
+            ),
+        ] {
+            refused(&[(&stages(&format!("{{metrics: {second}}}")), &parts)]);
+        }
+    }
+
+    #[test]
     fn what_is_no_metric_is_refused() {
         for (written, part) in [
             ("{m: {}}", "has no `type`"),
@@ -334,6 +470,7 @@ mod tests {
                 "{m: {type: Counter, config: {action: inc, match_all: true, value: x}}}",
                 "not all entries match",
             ),
+            ("{up: {type: Gauge, prefix: journalship_, config: {action: inc}}}", "journal-ship's own"),
             ("{m-n: {type: Gauge, config: {action: inc}}}", "no name of a metric"),
             ("{m: {type: Gauge, max_idle_duration: 1ms, config: {action: inc}}}", "too small"),
             ("{m: {type: Histogram, config: {buckets: [x]}}}", "no number that fits"),

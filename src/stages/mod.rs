@@ -9,6 +9,7 @@
 
 mod chain;
 mod config;
+mod generations;
 mod item;
 mod source;
 #[cfg(test)]

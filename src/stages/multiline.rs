@@ -1,10 +1,11 @@
 //! `multiline`: joins the lines of one block, as of a stack trace.
 //!
 //! A line that `firstline` matches begins a block; the following lines of the same label set belong to it, until
-//! the next first line, `max_lines`, or a pause of `max_wait_time` between two lines. The pause is one of event
-//! time, so a block has the same borders when it is read again; when no more lines come, the wall clock ends it.
-//! Lines before the first block pass as they are, and lines after a block that was full or timed out form a new
-//! one with the time and labels of the old first line, as in Promtail.
+//! the next first line, `max_lines`, the longest line that Loki takes, or a pause of `max_wait_time` between two
+//! lines. The pause is one of event time, as journald has it, so a block has the same borders when it is read
+//! again; when no more lines come, the wall clock ends it. Lines before the first block pass as they are, and lines
+//! after a block that was full or timed out form a new one with the time and labels of the old first line, as in
+//! Promtail.
 //!
 //! What a block holds is in no batch yet. [`Stage::held`] names these entries, the checkpoint writes them down, and
 //! a restart reads them again: a crash loses nothing and sends nothing twice.
@@ -20,8 +21,17 @@ use crate::labels::LabelSet;
 use crate::line::LINE_MAX;
 use crate::re2::Re2;
 
-/// Label sets that have a block at a time (count): each holds up to a line of the longest length.
+/// Label sets whose blocks are known at a time (count). One more takes the place of the one that had no line for
+/// longest: its block goes on as it is, and its next lines pass until a first line comes.
 const BLOCKS_MAX: usize = 1000;
+/// Text that all blocks hold before the largest of them goes on early (bytes): a few lines of the longest length,
+/// or some hundred stack traces.
+const TEXT_MAX: usize = 4 << 20;
+/// A last line so far ahead of the clock (microseconds) was written before the clock was set back: no use waiting
+/// for that time to come.
+const AHEAD_MAX: u64 = 3600 * 1_000_000;
+/// Lines of a block where `max_lines` is 0, which is none in Promtail (count).
+const LINES_MAX: u64 = 100_000;
 
 /// `stages[].multiline`
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +51,10 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
     let firstline = section.required(checker, value, "firstline", |value| checker.regex(value, Re2::new));
     let (mut max_wait_time, mut max_lines) = (Duration::from_secs(3), 128);
     section.read("max_wait_time", &mut max_wait_time, |value| checker.go_duration(value, &WAIT));
-    section.read("max_lines", &mut max_lines, |value| checker.integer(value, &(1..=100_000)));
+    section.read("max_lines", &mut max_lines, |value| checker.integer(value, &(0..=LINES_MAX)));
+    if max_lines == 0 {
+        max_lines = LINES_MAX;
+    }
     Some(Config { firstline: firstline?, max_wait_time, max_lines })
 }
 
@@ -50,8 +63,9 @@ impl Config {
     pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Multiline {
             config: self.clone(),
-            wait: i64::try_from(self.max_wait_time.as_nanos()).unwrap_or(i64::MAX),
+            wait: u64::try_from(self.max_wait_time.as_micros()).unwrap_or(u64::MAX),
             blocks: HashMap::new(),
+            text: 0,
         })
     }
 }
@@ -59,8 +73,11 @@ impl Config {
 #[derive(Debug)]
 struct Multiline {
     config: Config,
-    wait: i64,
+    /// Microseconds.
+    wait: u64,
     blocks: HashMap<Arc<LabelSet>, Block>,
+    /// Text that all blocks hold (bytes).
+    text: usize,
 }
 
 /// The lines of one label set.
@@ -69,8 +86,8 @@ struct Block {
     /// The first line's item; its line is the block's text.
     item: Item,
     lines: u64,
-    /// Time of the last line (nanoseconds).
-    last: i64,
+    /// Time of the last line, which may have gone on since (microseconds since 1970, by journald's clock).
+    last: u64,
     held: Vec<Cursor>,
 }
 
@@ -83,22 +100,42 @@ impl Block {
         if self.item.line.is_empty() {
             return None;
         }
-        let next = Item { line: String::new(), ..self.item.clone() };
-        Some(std::mem::replace(&mut self.item, next))
+        let line = std::mem::take(&mut self.item.line);
+        Some(Item { line, ..self.item.clone() })
     }
 
-    fn add(&mut self, item: &Item) {
-        if self.lines > 0 && !self.item.line.is_empty() {
+    fn add(&mut self, line: &str, cursor: Cursor) {
+        if !self.item.line.is_empty() {
             self.item.line.push('\n');
         }
-        self.item.line.push_str(&item.line);
+        self.item.line.push_str(line);
         self.lines += 1;
-        self.last = item.timestamp_ns;
-        self.held.push(item.cursor);
+        self.last = cursor.realtime;
+        self.held.push(cursor);
     }
 
-    fn is_full(&self, max_lines: u64) -> bool {
-        self.lines >= max_lines || self.item.line.len() >= LINE_MAX
+    /// Whether a line more would make it longer than Loki takes.
+    fn has_no_room(&self, line: &str) -> bool {
+        !self.item.line.is_empty() && self.item.line.len() + 1 + line.len() > LINE_MAX
+    }
+}
+
+impl Multiline {
+    /// Forgets the label set that had no line for longest; what it held goes on.
+    fn forget_oldest(&mut self) -> Option<Item> {
+        // Sequence numbers decide between equal times, so that it is the same one whenever this is read.
+        let age = |(_, block): &(&Arc<LabelSet>, &Block)| (block.last, block.item.cursor.seqnum);
+        let labels = self.blocks.iter().min_by_key(age).map(|(labels, _)| labels.clone())?;
+        self.blocks.remove(&labels)?.take()
+    }
+
+    /// The block with the most text, when all of them hold too much.
+    fn take_largest(&mut self) -> Option<Item> {
+        if self.text <= TEXT_MAX {
+            return None;
+        }
+        let size = |block: &&mut Block| (block.item.line.len(), block.item.cursor.seqnum);
+        self.blocks.values_mut().max_by_key(size).and_then(Block::take)
     }
 }
 
@@ -107,53 +144,71 @@ impl Stage for Multiline {
         "multiline"
     }
 
-    fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
+    fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
         let first = self.config.firstline.is_match(&item.line);
-        let Some(block) = self.blocks.get_mut(&item.labels) else {
+        let mut done = None;
+        if !self.blocks.contains_key(&item.labels) {
             if !first {
                 return Flow::Next;
             }
             if self.blocks.len() >= BLOCKS_MAX {
-                context.fail("multiline", || format!("{BLOCKS_MAX} label sets have open blocks"));
-                return Flow::Next;
+                done = self.forget_oldest();
             }
-            let (last, held) = (item.timestamp_ns, vec![item.cursor]);
-            let mut block = Block { item: std::mem::take(item), lines: 1, last, held };
-            let full = block.is_full(self.config.max_lines).then(|| block.take()).flatten();
-            self.blocks.insert(block.item.labels.clone(), block);
-            return match full {
-                Some(full) => {
-                    *item = full;
-                    Flow::Next
-                }
-                None => Flow::Held,
-            };
-        };
-        let paused = item.timestamp_ns.saturating_sub(block.last) > self.wait;
-        let mut done = if first || paused { block.take() } else { None };
-        if first {
-            block.item = Item { line: String::new(), ..item.clone() };
         }
-        block.add(item);
-        // Two blocks can end with one line only when a block has one line; then the lines pass one late.
-        if done.is_none() && block.is_full(self.config.max_lines) {
-            done = block.take();
+        let (cursor, line) = (item.cursor, std::mem::take(&mut item.line));
+        let block = self.blocks.entry(item.labels.clone()).or_insert_with(|| Block {
+            item: Item::default(),
+            lines: 0,
+            last: cursor.realtime,
+            held: Vec::new(),
+        });
+        let paused = cursor.realtime.saturating_sub(block.last) > self.wait;
+        // It can be full already: when it filled up, another block went on with that line.
+        let full = block.lines >= self.config.max_lines;
+        if first || paused || full || block.has_no_room(&line) {
+            // A block that is new holds nothing.
+            done = block.take().or(done);
+        }
+        self.text = self.text.saturating_sub(done.as_ref().map_or(0, |done| done.line.len()));
+        if first {
+            block.item = std::mem::take(item);
+        }
+        let before = block.item.line.len();
+        block.add(&line, cursor);
+        self.text += block.item.line.len() - before;
+        if done.is_none() {
+            done = if block.lines >= self.config.max_lines { block.take() } else { self.take_largest() };
+            self.text = self.text.saturating_sub(done.as_ref().map_or(0, |done| done.line.len()));
         }
         match done {
             Some(done) => {
                 *item = done;
                 Flow::Next
             }
-            None => Flow::Held,
+            None => {
+                *item = Item::default();
+                Flow::Held
+            }
         }
     }
 
     fn release(&mut self, context: &mut Context) -> Option<Item> {
-        let due = context.now_ns.saturating_sub(self.wait);
-        let over = |block: &Block| block.lines > 0 && (block.last < due || context.now_ns == i64::MAX);
-        // The oldest first, so that a release at the end has an order.
-        let oldest = self.blocks.values_mut().filter(|block| over(block)).min_by_key(|block| block.last);
-        oldest.and_then(Block::take)
+        let now = u64::try_from(context.now_ns / 1000).unwrap_or(0);
+        let over = |block: &&mut Block| {
+            let waited = block.last.saturating_add(self.wait) < now;
+            let ahead = block.last > now.saturating_add(AHEAD_MAX);
+            block.lines > 0 && (waited || ahead || context.now_ns == i64::MAX)
+        };
+        // The oldest first, so that a release at the end has an order. One of empty lines only gives no item.
+        while let Some(oldest) =
+            self.blocks.values_mut().filter(over).min_by_key(|block| (block.last, block.item.cursor.seqnum))
+        {
+            if let Some(item) = oldest.take() {
+                self.text = self.text.saturating_sub(item.line.len());
+                return Some(item);
+            }
+        }
+        None
     }
 
     fn held(&self, out: &mut Vec<Cursor>) {
@@ -165,6 +220,7 @@ impl Stage for Multiline {
 mod tests {
     use super::super::testing::{item, one_stage, refusal};
     use super::*;
+    use proptest::prelude::*;
 
     /// Runs lines `(unit, milliseconds, text)` and returns what comes out, with its time, then what is held at the
     /// end.
@@ -174,6 +230,7 @@ mod tests {
             let mut item = item(text, &[("unit", unit)]);
             item.timestamp_ns = ms * 1_000_000;
             item.cursor.seqnum = number as u64 + 1;
+            item.cursor.realtime = u64::try_from(*ms).unwrap() * 1000;
             if stage.run(&mut item, &mut Context::default()) == Flow::Next {
                 out.push((item.timestamp_ns / 1_000_000, item.line));
             }
@@ -224,13 +281,156 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_bounded() {
-        let mut stage = one_stage("multiline: {firstline: '^E', max_lines: 100000}");
-        let long = "y".repeat(LINE_MAX / 2);
-        let (out, held) = run(&mut *stage, &[("u", 0, "E"), ("u", 0, &long), ("u", 0, &long), ("u", 0, "z")]);
-        assert_eq!((out.len(), held), (1, 1));
+    fn a_block_is_what_promtail_made_of_it() {
+        // Times, texts and blocks as Promtail 3.6.9 had them, which read all of it within its `max_wait_time`; by the
+        // entries' own times that takes one of more than an hour.
+        let lines = [
+            ("notice", 11_239, "ERROR upper"),
+            ("crit", 14_931, "Error mixed"),
+            ("crit", 29_435, "ERROR upper"),
+            ("debug", 67_274, "naïve café – ☕"),
+            ("notice", 68_004, "Error mixed"),
+            ("notice", 150_586, "ERROR upper"),
+            ("debug", 153_703, "ERROR upper"),
+            ("crit", 164_557, "naïve café – ☕"),
+            ("crit", 202_634, "ERROR upper"),
+            ("notice", 232_031, "Error mixed"),
+            ("notice", 248_854, "Error mixed"),
+            ("notice", 282_439, "multi word  double space"),
+            ("notice", 291_507, "Error mixed"),
+        ];
+        let whole = [
+            (14_931, "Error mixed"),
+            (11_239, "ERROR upper\nError mixed"),
+            (67_274, "naïve café – ☕"),
+            (29_435, "ERROR upper"),
+            (164_557, "naïve café – ☕"),
+            (150_586, "ERROR upper\nError mixed\nError mixed\nmulti word  double space"),
+        ];
+        let stage = |wait| {
+            let stage =
+                format!("multiline: {{firstline: '^(ERROR|naïve)', max_wait_time: {wait}, max_lines: 4}}");
+            one_stage(&stage)
+        };
+        // Held: a block of `crit`, one of `debug`, and what follows the full one of `notice`.
+        assert_eq!(run(&mut *stage("1h"), &lines), (expect(&whole), 3));
+        let split = [
+            (14_931, "Error mixed"),
+            (11_239, "ERROR upper"),
+            (11_239, "Error mixed"),
+            (67_274, "naïve café – ☕"),
+            (29_435, "ERROR upper"),
+            (164_557, "naïve café – ☕"),
+            (150_586, "ERROR upper"),
+            (150_586, "Error mixed"),
+            (150_586, "Error mixed"),
+            (150_586, "multi word  double space"),
+        ];
+        assert_eq!(run(&mut *stage("3s"), &lines), (expect(&split), 3));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_nothing_for_ever() {
+        const HOUR: i64 = 3_600_000;
+        let mut stage = one_stage(STAGE);
+        run(&mut *stage, &[("u", 10 * HOUR, "E1"), ("v", 2 * HOUR, "E2")]);
+        let mut context = Context { now_ns: 2 * HOUR * 1_000_000, ..Context::default() };
+        assert_eq!(stage.release(&mut context).unwrap().line, "E1");
+        assert!(stage.release(&mut context).is_none());
+    }
+
+    #[test]
+    fn a_block_of_empty_lines_does_not_keep_others_from_their_release() {
+        let mut stage = one_stage("multiline: {firstline: '^(E|$)'}");
+        assert_eq!(run(&mut *stage, &[("u", 0, ""), ("u", 0, ""), ("v", 1, "E1")]).1, 2);
+        let mut context = Context { now_ns: i64::MAX, ..Context::default() };
+        assert_eq!(stage.release(&mut context).unwrap().line, "E1");
+        assert!(stage.release(&mut context).is_none());
+    }
+
+    #[test]
+    fn no_block_is_longer_than_a_line_may_be() {
+        let mut stage = one_stage("multiline: {firstline: '^E', max_lines: 0}");
+        let (half, whole) = ("y".repeat(LINE_MAX / 2), "z".repeat(LINE_MAX));
+        let lines =
+            [("u", 0, "E"), ("u", 1, &half), ("u", 2, &half), ("u", 3, "a"), ("u", 4, &whole), ("u", 5, "b")];
+        let (out, held) = run(&mut *stage, &lines);
+        let expected = [format!("E\n{half}"), format!("{half}\na"), whole.clone()];
+        assert_eq!(held, 1);
+        assert!(out.iter().map(|(_, line)| line).eq(&expected), "nothing is cut, nothing is missing");
+    }
+
+    #[test]
+    fn a_block_of_one_line_goes_on_at_once() {
         let mut stage = one_stage("multiline: {firstline: '^E', max_lines: 1}");
         assert_eq!(run(&mut *stage, &[("u", 0, "E1"), ("u", 1, "E2")]).0, expect(&[(0, "E1"), (1, "E2")]));
+    }
+
+    #[test]
+    fn label_sets_are_bounded_and_the_quietest_makes_room() {
+        let mut stage = one_stage("multiline: {firstline: '^E', max_wait_time: 1h}");
+        let units: Vec<String> = (0..BLOCKS_MAX + 10).map(|n| format!("u{n}")).collect();
+        let mut lines: Vec<(&str, i64, &str)> = Vec::new();
+        for (n, unit) in units.iter().enumerate() {
+            lines.push((unit, n as i64, "E"));
+        }
+        let (out, held) = run(&mut *stage, &lines);
+        assert_eq!(held, BLOCKS_MAX);
+        // None is lost: the first ten went on to make room for the last ten.
+        assert!(out.iter().map(|(ms, _)| *ms).eq(0..10), "{out:?}");
+        // The forgotten ones start anew with a first line.
+        assert_eq!(run(&mut *stage, &[("u0", 2000, "a")]).0, expect(&[(2000, "a")]));
+    }
+
+    #[test]
+    fn all_text_together_is_bounded() {
+        let mut stage = one_stage("multiline: {firstline: '^E', max_wait_time: 1h}");
+        let long = format!("E{}", "x".repeat(LINE_MAX - 1));
+        let units: Vec<String> = (0..40).map(|n| format!("u{n}")).collect();
+        let lines: Vec<_> = units.iter().map(|unit| (unit.as_str(), 0, long.as_str())).collect();
+        let (out, held) = run(&mut *stage, &lines);
+        assert_eq!((out.len() + held, held), (40, TEXT_MAX / LINE_MAX));
+        // What went on is no longer counted.
+        let mut context = Context { now_ns: i64::MAX, ..Context::default() };
+        assert_eq!(std::iter::from_fn(|| stage.release(&mut context)).count(), held);
+        assert_eq!(run(&mut *stage, &lines).1, TEXT_MAX / LINE_MAX);
+    }
+
+    proptest! {
+        /// Whatever comes in goes out once: passed on, joined, or released at the end; and what is said to be held
+        /// is what has not gone out.
+        #[test]
+        fn no_line_is_lost_or_doubled(
+            lines in proptest::collection::vec((0..4u8, 0..3000i64, "[Ea][a-z]{0,3}"), 0..60),
+            max_lines in 0..5u64,
+        ) {
+            let mut stage = one_stage(&format!(
+                "multiline: {{firstline: '^E', max_wait_time: 1s, max_lines: {max_lines}}}"
+            ));
+            let (mut ms, mut came, mut went, mut gone) = (0, Vec::new(), Vec::new(), 0);
+            for (number, (unit, pause, text)) in lines.iter().enumerate() {
+                ms += pause;
+                // Each line is told from all others by its number.
+                let text = format!("{text}-{number}");
+                came.push(text.clone());
+                let mut item = item(&text, &[("unit", &unit.to_string())]);
+                item.cursor.realtime = u64::try_from(ms).unwrap() * 1000;
+                item.cursor.seqnum = number as u64 + 1;
+                if stage.run(&mut item, &mut Context::default()) == Flow::Next {
+                    gone += item.line.split('\n').count();
+                    went.push(item.line);
+                }
+                let mut held = Vec::new();
+                stage.held(&mut held);
+                prop_assert_eq!(gone + held.len(), number + 1);
+            }
+            let mut end = Context { now_ns: i64::MAX, ..Context::default() };
+            went.extend(std::iter::from_fn(|| stage.release(&mut end)).map(|item| item.line));
+            let mut went: Vec<_> = went.iter().flat_map(|line| line.split('\n')).map(str::to_owned).collect();
+            came.sort();
+            went.sort();
+            prop_assert_eq!(came, went);
+        }
     }
 
     #[test]
@@ -239,7 +439,7 @@ mod tests {
             ("{}", "has no `firstline`"),
             ("{firstline: '('}", "not a regular expression"),
             ("{firstline: a, max_wait_time: 0s}", "too small"),
-            ("{firstline: a, max_lines: 0}", "no whole number that fits"),
+            ("{firstline: a, max_lines: 100001}", "no whole number that fits"),
         ] {
             let text = refusal(&format!("multiline: {written}"));
             assert!(text.contains(part), "{written}: {text}");

@@ -6,6 +6,9 @@ use super::{Context, Flow, Item, Setup, Stage};
 use crate::config::{Checker, Section, Value};
 use crate::sample;
 
+/// Why entries end here unless `drop_counter_reason` says so.
+const REASON: &str = "sampling_stage";
+
 /// `stages[].sampling`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -19,8 +22,9 @@ pub struct Config {
 pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
     let section = Section::open(checker, value, "stages[].sampling")?;
     let rate = section.required(checker, value, "rate", |value| checker.number(value, &(0.0..=1.0)));
-    let mut reason = "sampling_stage".to_owned();
+    let mut reason = String::new();
     section.read("drop_counter_reason", &mut reason, |value| checker.text(value, "a string"));
+    let reason = if reason.is_empty() { REASON } else { &reason };
     Some(Config { rate: rate?, reason: reason.into() })
 }
 
@@ -63,6 +67,15 @@ mod tests {
                 }
             });
             assert!((least..=most).contains(&kept.count()), "{rate}");
+        }
+    }
+
+    #[test]
+    fn the_reason_is_promtails_unless_written() {
+        for written in ["{rate: 0}", "{rate: 0, drop_counter_reason: ''}"] {
+            let mut stage = one_stage(&format!("sampling: {written}"));
+            let flow = stage.run(&mut Item::default(), &mut Context::default());
+            assert_eq!(flow, Flow::Drop("sampling_stage".into()), "{written}");
         }
     }
 

@@ -3,18 +3,18 @@
 //! The journal's own time is what journald saw, and nobody can forge it; a program's time may be a better one for
 //! lines that were buffered, and a worse one for the order of a stream.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
+use jiff::tz::{self, TimeZone};
 
+use super::generations::Generations;
 use super::{Context, Flow, Item, Setup, Stage};
 use crate::config::{Checker, Refusal, Section, Value, quoted};
 use crate::go_time::Layout;
 use crate::labels::LabelSet;
 
-/// Label sets whose last time is remembered for `fudge` (count), as in Promtail.
-const REMEMBERED_MAX: usize = 10_000;
+/// Label sets whose last time is remembered at least for `fudge` (count), as in Promtail.
+const REMEMBERED: usize = 10_000;
 
 /// `stages[].timestamp`
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +76,21 @@ fn format(text: &str) -> Format {
     }
 }
 
+/// A zone by the name that Go's `time.LoadLocation` takes. UTC needs no zone files.
+fn zone(name: &str) -> Result<TimeZone, Refusal> {
+    let refusal = |what: String| Refusal::new(what, "expected a name such as `Europe/Berlin`");
+    let found = match name {
+        "" | "UTC" => Ok(TimeZone::UTC),
+        "Local" => TimeZone::try_system(),
+        name => TimeZone::get(name),
+    };
+    found.map_err(|_| match tz::db().available().next() {
+        Some(_) => refusal(format!("the time zone {} is not known", quoted(name))),
+        None => refusal(format!("the time zone {} cannot be looked up here", quoted(name)))
+            .help("there are no time zones in /usr/share/zoneinfo: install the package tzdata, or set TZDIR"),
+    })
+}
+
 /// Reads it.
 pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
     let section = Section::open(checker, value, "stages[].timestamp")?;
@@ -92,15 +107,8 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
     let (mut more, mut location, mut on_failure) = (Vec::new(), None, OnFailure::Fudge);
     section.read("fallback_formats", &mut more, |value| checker.each(value, "a list of time formats", one));
     section.read("location", &mut location, |value| {
-        let zone = |name: &str| match TimeZone::get(name) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Refusal::new(
-                format!("the time zone {} is not known", quoted(name)),
-                "expected a name such as `Europe/Berlin`",
-            )
-            .help("zones come from /usr/share/zoneinfo: the package tzdata must be there")),
-        };
-        checker.checked(value, "a time zone", zone).and_then(|name| TimeZone::get(&name).ok()).map(Some)
+        let known = |name: &str| zone(name).map(|_| ());
+        checker.checked(value, "a time zone", known).and_then(|name| zone(&name).ok()).map(Some)
     });
     section.read("action_on_failure", &mut on_failure, |value| {
         checker.choice(value, &[("fudge", OnFailure::Fudge), ("skip", OnFailure::Skip)])
@@ -112,14 +120,14 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
 impl Config {
     /// The stage, ready to run.
     pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Timestamp { config: self.clone(), last: HashMap::new() })
+        Box::new(Timestamp { config: self.clone(), last: Generations::new(REMEMBERED) })
     }
 }
 
 #[derive(Debug)]
 struct Timestamp {
     config: Config,
-    last: HashMap<Arc<LabelSet>, i64>,
+    last: Generations<Arc<LabelSet>, i64>,
 }
 
 impl Format {
@@ -172,7 +180,10 @@ impl Stage for Timestamp {
             Ok(time) => time,
             Err(why) => {
                 context.fail("timestamp", || why);
-                match self.last.get(&item.labels).filter(|_| fudge) {
+                if !fudge {
+                    return Flow::Next;
+                }
+                match self.last.find(&item.labels) {
                     Some(last) => last.saturating_add(1),
                     None => return Flow::Next,
                 }
@@ -180,10 +191,7 @@ impl Stage for Timestamp {
         };
         item.timestamp_ns = time;
         if fudge {
-            if self.last.len() >= REMEMBERED_MAX && !self.last.contains_key(&item.labels) {
-                self.last.clear();
-            }
-            self.last.insert(item.labels.clone(), time);
+            *self.last.get(&item.labels, || time) = time;
         }
         Flow::Next
     }
@@ -214,6 +222,34 @@ mod tests {
                 "{source: ts, format: RFC3339, fallback_formats: [UnixMs, Unix]}",
                 "1795242600",
                 1_795_242_600_000_000,
+            ),
+            // What Promtail 3.6.9 answered.
+            ("{source: ts, format: RFC3339Nano}", "2026-11-21T06:30:00.5Z", 1_795_242_600_500_000_000),
+            ("{source: ts, format: RFC3339, action_on_failure: skip}", "haproxy", NEAR),
+            ("{source: ts, format: Unix}", "-1.5", -500_000_000),
+            ("{source: ts, format: Unix}", "1.", NEAR),
+            ("{source: ts, format: Unix}", "1.2.3", NEAR),
+            ("{source: ts, format: UnixMs}", "9999999999999999", NEAR),
+            (
+                "{source: ts, format: ANSIC, location: Local}",
+                "Sat Nov 21 06:30:00 2026",
+                "2026-11-21T06:30:00"
+                    .parse::<jiff::civil::DateTime>()
+                    .unwrap()
+                    .to_zoned_datetime(TimeZone::system())
+                    .unwrap()
+                    .timestamp()
+                    .as_nanosecond() as i64,
+            ),
+            (
+                "{source: ts, format: ANSIC, location: UTC}",
+                "Sat Nov 21 06:30:00 2026",
+                1_795_242_600_000_000_000,
+            ),
+            (
+                "{source: ts, format: ANSIC, location: ''}",
+                "Sat Nov 21 06:30:00 2026",
+                1_795_242_600_000_000_000,
             ),
             ("{source: ts, format: RFC3339}", "yesterday", NEAR),
             ("{source: ts, format: Unix}", "99999999999999", NEAR),
