@@ -112,9 +112,17 @@ impl Diagnostics {
         self.files.append(&mut other.files);
     }
 
-    /// How many mistakes there are.
+    /// How many mistakes there are; warnings are none.
     pub fn count(&self) -> usize {
-        self.files.iter().map(|file| file.findings.len()).sum()
+        self.findings(false)
+    }
+
+    fn findings(&self, warnings: bool) -> usize {
+        self.files
+            .iter()
+            .flat_map(|file| &file.findings)
+            .filter(|finding| finding.warning == warnings)
+            .count()
     }
 
     /// The whole text for a person, lines ended by `\n`; with `colour`, ANSI escapes for a terminal.
@@ -131,12 +139,18 @@ impl Diagnostics {
                 text.push_str(&format!("{hidden} more of {} are not shown\n\n", file.origin));
             }
         }
-        let errors = match self.count() {
-            1 => "1 error".to_owned(),
-            count => format!("{count} errors"),
+        let counted = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            count => Some(format!("{count} {what}s")),
         };
+        let counts = [counted(self.findings(false), "error"), counted(self.findings(true), "warning")];
+        let counts: Vec<String> = counts.into_iter().flatten().collect();
+        if counts.is_empty() {
+            return text;
+        }
         let origins: Vec<&str> = self.files.iter().map(|file| file.origin.as_str()).collect();
-        text.push_str(&format!("{errors} in {}\n", origins.join(", ")));
+        text.push_str(&format!("{} in {}\n", counts.join(", "), origins.join(", ")));
         text
     }
 }

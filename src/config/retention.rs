@@ -31,6 +31,15 @@ pub(super) fn retention(checker: &Checker<'_>, value: &Value<'_>) -> Option<Rete
     section.read("rules", &mut retention.rules, |value| {
         checker.each(value, "a list of rules", |item| rule(checker, item, retention.label.is_some()))
     });
+    if let (None, Some(label)) = (&retention.label, section.get("label"))
+        && retention.rules.iter().any(|rule| rule.keep.is_some())
+    {
+        checker.warn(
+            Finding::at(label.place(), "without a label Loki must know each rule by its selector")
+                .label("Loki's configuration has to follow every change of the rules")
+                .help("`journal-ship retention` prints it; with a label it changes only when a new time is used"),
+        );
+    }
     if retention.rules.len() > MAX_RULES {
         let title = format!("{} retention rules", retention.rules.len());
         checker.note(Finding::at(value.key.clone(), title).label(format!("expected at most {MAX_RULES}")));

@@ -12,13 +12,16 @@ use super::{DryRunError, Output};
 use crate::batch::Batches;
 use crate::loki::proto::{Entry as PushedEntry, PushRequest};
 
+/// How many records are held back at most; they, and whether each would be pushed.
+type Held = (u64, VecDeque<(Vec<u8>, bool)>);
+
 /// Shows what batches hold.
 pub(super) struct Printer {
     output: Output,
     tenant: Option<String>,
     zone: TimeZone,
     /// The last so many records, and whether each would be pushed, until the journal's end is reached.
-    held: Option<(u64, VecDeque<(Vec<u8>, bool)>)>,
+    held: Option<Held>,
     pub(super) entries: u64,
     /// Instead of records.
     pub(super) summary: Option<Summary>,

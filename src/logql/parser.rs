@@ -73,7 +73,7 @@ impl Parser<'_> {
     /// The token at hand is not what is `expected`.
     fn unexpected(&self, expected: impl Into<String>) -> ParseError {
         let found = match self.token {
-            Token::End => "the end".to_owned(),
+            Token::End => "end".to_owned(),
             _ => format!("`{}`", self.shown()),
         };
         ParseError::new(format!("unexpected {found}"), self.span.clone()).expected(expected)

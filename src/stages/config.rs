@@ -1,7 +1,7 @@
 //! The stages of a configuration: which there are, and how one is read.
 
 use super::*;
-use crate::config::{Checker, Finding, Section, Value as Written};
+use crate::config::{Checker, Finding, Kind, Section, Value as Written};
 
 /// One item of `stages`, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,10 @@ fn stage(checker: &Checker<'_>, item: &Written<'_>) -> Option<StageConfig> {
     let section = Section::open(checker, item, "stages[]")?;
     let mut entries = section.entries();
     let (Some((name, value)), None) = (entries.next(), entries.next()) else {
+        // One key that is not known has been spoken of.
+        if matches!(&item.node.kind, Kind::Map(written) if written.len() == 1) {
+            return None;
+        }
         checker.note(
             Finding::at(item.place(), format!("`{}` is not one stage", item.path))
                 .label("expected a map with one key: the name of a stage")

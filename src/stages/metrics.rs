@@ -161,11 +161,23 @@ fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Optio
     section.read("value", &mut only, |value| checker.raw(value, "a string").map(Some));
     section.read("match_all", &mut all, |value| checker.flag(value));
     section.read("count_entry_bytes", &mut bytes, |value| checker.flag(value));
+    let mut buckets = Vec::new();
+    section.read("buckets", &mut buckets, |value| {
+        checker.each(value, "a list of numbers", |item| checker.number(item, &(f64::MIN..=f64::MAX)))
+    });
     let refuse = |name: &str, why: &str| {
         let place = section.get(name).map_or(written.key.clone(), |value| value.key.clone());
         checker.note(Finding::at(place, format!("`{}`: `{name}` does not go here", written.path)).label(why));
         None
     };
+    if kind != 2 && !buckets.is_empty() {
+        return refuse("buckets", "only a histogram has buckets");
+    }
+    if let Some(name) = [("match_all", all), ("count_entry_bytes", bytes)].into_iter().find(|(_, set)| *set)
+        && kind != 0
+    {
+        return refuse(name.0, "only a counter counts all entries");
+    }
     let action = match kind {
         0 => {
             let sums = section.required(checker, written, "action", |value| {
@@ -194,10 +206,6 @@ fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Optio
             checker.choice(value, &[("set", Set), ("inc", Inc), ("dec", Dec), ("add", Add), ("sub", Sub)])
         })?),
         _ => {
-            let mut buckets = Vec::new();
-            section.read("buckets", &mut buckets, |value| {
-                checker.each(value, "a list of numbers", |item| checker.number(item, &(f64::MIN..=f64::MAX)))
-            });
             if buckets.is_empty() {
                 buckets = BUCKETS.to_vec();
             }
@@ -474,6 +482,8 @@ mod tests {
             ("{m-n: {type: Gauge, config: {action: inc}}}", "no name of a metric"),
             ("{m: {type: Gauge, max_idle_duration: 1ms, config: {action: inc}}}", "too small"),
             ("{m: {type: Histogram, config: {buckets: [x]}}}", "no number that fits"),
+            ("{m: {type: Counter, config: {action: inc, buckets: [1]}}}", "only a histogram"),
+            ("{m: {type: Gauge, config: {action: inc, match_all: true}}}", "only a counter"),
         ] {
             let text = refusal(&format!("metrics: {written}"));
             assert!(text.contains(part), "{written}: {text}");

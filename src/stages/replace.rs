@@ -25,7 +25,7 @@ pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<C
     let expression = section.required(checker, value, "expression", |value| checker.regex(value, Re2::new));
     let (mut source, mut replace) = (None, None);
     section.read("source", &mut source, |value| checker.source(value).map(Some));
-    section.read("replace", &mut replace, |value| compiled(checker, value).map(Some));
+    section.read("replace", &mut replace, |value| compiled(checker, value).map(Compiled::unless_empty));
     Some(Config { expression: expression?, source, replace })
 }
 

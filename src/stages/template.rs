@@ -24,6 +24,11 @@ pub struct Config {
 pub struct Compiled(String);
 
 impl Compiled {
+    /// Itself, if there is anything in it.
+    pub(super) fn unless_empty(self) -> Option<Compiled> {
+        (!self.0.is_empty()).then_some(self)
+    }
+
     /// Ready to be filled in.
     pub(super) fn template(&self) -> Option<Template> {
         Template::new(&self.0, promtail::function).ok()
