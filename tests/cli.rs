@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use support::agent::{Expected, expected, output, program};
 use support::fixtures::{ExportEntry, Format, build_journal, journalctl_export};
-use support::journald::{Bulk, Journald, Transport};
+use support::journald::{Bulk, Journald, Transport, wait_until};
 use support::or_skip;
 
 fn text(bytes: &[u8]) -> String {
@@ -267,9 +267,18 @@ fn as_nobody(args: &[&str], home: &Path) -> Output {
         copy.args(args).env_clear().env("TZ", "UTC").stdin(Stdio::null());
         copy
     };
-    let out = command.uid(65534).gid(65534).current_dir(home).output().unwrap();
+    command.uid(65534).gid(65534).current_dir(home);
+    // A process that another test is just starting may still have the copy open for writing.
+    let mut out = command.output();
+    wait_until("the copy can be started", || {
+        let busy = out.as_ref().is_err_and(|e| e.kind() == ErrorKind::ExecutableFileBusy);
+        if busy {
+            out = command.output();
+        }
+        !busy
+    });
     fs::remove_file(binary).unwrap();
-    out
+    out.unwrap()
 }
 
 #[test]
