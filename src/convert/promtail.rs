@@ -94,7 +94,7 @@ impl Conversion {
             );
         }
         match job {
-            Some(job) => self.journal(job, positions),
+            Some(job) => self.journal(job, positions, get(root, "limits_config")),
             None => self.tell(0, "no scrape_config reads the journal: the defaults of journal-ship stand"),
         }
         for more in scrapes.iter().filter(|scrape| get(scrape, "journal").is_some()).skip(1) {
@@ -121,7 +121,7 @@ impl Conversion {
         }
     }
 
-    fn journal(&mut self, job: &Node, positions: Option<&str>) {
+    fn journal(&mut self, job: &Node, positions: Option<&str>, limits: Option<&Node>) {
         let Some(journal) = get(job, "journal") else { return };
         let name = get_text(job, "job_name").unwrap_or_default();
         let mut lines = Writer::default();
@@ -161,6 +161,11 @@ impl Conversion {
             }
         }
         self.out.line(1, "fields: {}");
+        let streams =
+            limits.and_then(|limits| get_text(limits, "max_streams")).filter(|streams| *streams != "0");
+        if let Some(streams) = streams {
+            self.out.line(1, &format!("max_streams: {streams}"));
+        }
         if let Some(rules) = get(job, "relabel_configs") {
             self.out.entry(1, "relabel_configs", rules);
         }
@@ -207,7 +212,7 @@ impl Conversion {
         let stages = stages.map(items).unwrap_or_default();
         if !stages.is_empty() || limited {
             self.out.line(0, "stages:");
-            self.stage_list(1, stages);
+            self.stage_list(1, stages, limited);
         }
         let Some(limits) = limits else { return };
         if limited {
@@ -225,7 +230,7 @@ impl Conversion {
         for (key, value) in entries(limits) {
             match key {
                 k if k.starts_with("readline_") => {}
-                "max_streams" => self.tell(0, "limits_config.max_streams: write it as labels.max_streams"),
+                "max_streams" => {}
                 "max_line_size" | "max_line_size_truncate" => self.tell(
                     0,
                     "limits_config.max_line_size: lines over 256 KiB are cut with a mark; a `drop` stage with \
@@ -236,7 +241,8 @@ impl Conversion {
         }
     }
 
-    fn stage_list(&mut self, depth: usize, stages: &[Node]) {
+    /// Writes stages; `more` says that another one follows them.
+    fn stage_list(&mut self, depth: usize, stages: &[Node], more: bool) {
         let mut written = 0;
         for (name, value) in stages.iter().flat_map(entries) {
             written += 1;
@@ -250,7 +256,7 @@ impl Conversion {
                 name => self.stage(depth, name, value),
             }
         }
-        if written == 0 {
+        if written == 0 && !more {
             // A list of comments alone would be no list.
             self.out.line(depth, "[]");
         }
@@ -267,7 +273,7 @@ impl Conversion {
             match key {
                 "stages" => {
                     self.out.line(depth + 2, "stages:");
-                    self.stage_list(depth + 3, items(inner));
+                    self.stage_list(depth + 3, items(inner), false);
                 }
                 key => self.out.entry(depth + 2, key, inner),
             }
@@ -288,7 +294,15 @@ impl Conversion {
     }
 
     fn client(&mut self, index: usize, client: &Node) {
-        let url = variables(get_text(client, "url").unwrap_or_default());
+        let mut url = variables(get_text(client, "url").unwrap_or_default());
+        let authority = url.find("://").map(|at| at + 3);
+        if let Some((start, end)) =
+            authority.and_then(|start| Some((start, start + url.get(start..)?.find('@')?)))
+            && url.get(start..end).is_some_and(|user| !user.contains('/'))
+        {
+            url.replace_range(start..=end, "");
+            self.tell(1, "clients.url: the user and password in it are left out");
+        }
         self.out.line(1, &format!("- url: '{}'", url.replace('\'', "''")));
         if index > 0 || get(client, "name").is_some() {
             let name = get_text(client, "name").map_or_else(|| format!("loki-{}", index + 1), str::to_owned);
