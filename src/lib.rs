@@ -1,12 +1,12 @@
 //! journal-ship: journald's entries to Grafana Loki.
 //!
 //! ```text
-//!     journald's files                                     Loki
-//!         |                                                  ^
-//!         v                                                  | POST, snappy protobuf
-//!     journal::Tail -> entry::Entry -> pipeline -> batch -> loki::push
-//!         |              labels, line, metadata              |
-//!         +---- resumes here <---- loki::checkpoint <---- acknowledged
+//!     journald's files                                                      Loki
+//!         |                                                                   ^
+//!         v                                                                   | POST, snappy protobuf
+//!     journal::Tail -> entry::Entry -> labels -> stages -> retention -> batch -> loki::push
+//!         |                            (pipeline takes it through)            |
+//!         +---- resumes here <------------- loki::checkpoint <----------- acknowledged
 //! ```
 //!
 //! The modules below stand in the order of that way. Each destination has a tail, a pipeline, a batch and
