@@ -84,7 +84,7 @@ fn the_summary_counts_by_rule() {
     assert!(stderr.contains(&format!("{total} entries would be pushed; nothing was; ")), "{stderr}");
     let dropped =
         numbers(row("retention rule 1 {unit=\"nginx.service\"} |= \"/healthz\": dropped"))[0].clone();
-    let by_rule = stdout.lines().filter(|line| line.contains("retention rule 1 ")).last().unwrap();
+    let by_rule = stdout.lines().rfind(|line| line.contains("retention rule 1 ")).unwrap();
     assert!(by_rule.trim_start().starts_with('-') && numbers(by_rule).contains(&dropped), "{by_rule}");
     assert!(
         row("retention rule 4 {unit=\"cron.service\"}: too old")
