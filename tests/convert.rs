@@ -10,6 +10,8 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use journal_ship::config::Config;
+use journal_ship::convert::promtail;
 use serde_json::Value;
 
 use support::agent::{Agent, output};
@@ -166,4 +168,82 @@ fn with_its_positions_the_first_start_goes_on_where_promtail_stopped() {
     let lines: Vec<&str> =
         stored.iter().map(|s| s.line.as_str()).filter(|line| line.starts_with("before")).collect();
     assert_eq!(lines, ["before 15", "before 16", "before 17", "before 18", "before 19"]);
+}
+
+/// Converted by the library, and what `check` says against it.
+fn converted(source: &str) -> (String, Option<String>) {
+    let converted =
+        promtail(source, "promtail.yaml", None).unwrap_or_else(|error| panic!("{source}: {error}"));
+    let refused = Config::parse(&converted.yaml, "converted", &|_| Some("x".to_owned())).err();
+    let said = format!("{}\n{}", converted.yaml, converted.notes.join("\n"));
+    (said, refused.map(|error| error.to_string()))
+}
+
+const JOB: &str = "scrape_configs: [{job_name: journal, journal: {labels: {job: j}}}]";
+
+fn with_client(inside: &str) -> String {
+    format!("clients: [{{url: 'http://loki/loki/api/v1/push', {inside}}}]\n{JOB}\n")
+}
+
+fn with_stage(stage: &str) -> String {
+    format!(
+        "scrape_configs: [{{job_name: j, journal: {{labels: {{job: j}}}}, pipeline_stages: [{stage}]}}]\n"
+    )
+}
+
+#[test]
+fn wherever_a_secret_is_written_it_is_not_copied() {
+    for source in [
+        with_client("basic_auth: {username: u, password: \"hunter2\\nhunter3\"}"),
+        with_client("bearer_token: hunter2"),
+        with_client("authorization: {type: Bearer, credentials: hunter2}"),
+        with_client("authorization: hunter2"),
+        with_client("oauth2: {client_secret: hunter2}"),
+        with_client("headers: {Authorization: Bearer hunter2, X-Api-Key: hunter3, Cookie: hunter4}"),
+        with_client("proxy_url: 'http://u:hunter2@p'"),
+        with_client("proxy_connect_header: {Proxy-Authorization: [hunter2]}"),
+        "clients: [{url: 'http://u:hunter2@${HOST:loki}/loki/api/v1/push'}]".to_owned(),
+        "clients: [{url: 'ftp://u:hunter2@loki'}]".to_owned(),
+        "scrape_configs: [{job_name: c, consul_sd_configs: [{token: hunter2}]}]".to_owned(),
+        "password: |\n  hunter2\n  hunter3\n".to_owned(),
+        "secrets: [hunter2, {a: hunter3}]".to_owned(),
+    ] {
+        let (said, refused) = converted(&source);
+        assert!(!said.contains("hunter"), "{source}\n{said}");
+        assert_eq!(refused, None, "{source}\n{said}");
+    }
+}
+
+#[test]
+fn what_our_checks_refuse_stays_as_a_comment() {
+    for (source, part) in [
+        (with_client("headers: {X-Scope-OrgID: t}"), "# X-Scope-OrgID: t"),
+        (with_client("external_labels: {bad-name: x}"), "# bad-name: x"),
+        (with_client("batchwait: 0s"), "# batchwait: '0s'"),
+        (with_client("batchsize: 1000000000"), "# batchsize: 1000000000"),
+        (with_client("backoff_config: {min_period: 10m}"), "#   min_period: '10m'"),
+        (with_client("backoff_config: {wobble: 3}"), "# wobble: 3"),
+        (with_client("name: a b"), "name: 'a-b' # name: 'a b'"),
+        (with_client("timeout: 1.5s"), "timeout: 1s500ms # timeout: '1.5s'"),
+        (with_stage("{regex: {expression: abc}}"), "#     expression: abc"),
+        (with_stage("{frobnicate: {a: 1}}"), "#     a: 1"),
+        (with_stage("{output: {source: x, wobble: 3}}"), "#     wobble: 3"),
+        (with_stage("{match: {selector: '{a=', stages: [{output: {source: x}}]}}"), "#     selector: '{a='"),
+        (with_stage("{json: {expressions: {a: }, source: , drop_malformed: }}"), "  - json:"),
+        (
+            format!("server: {{http_listen_address: localhost, http_listen_port: 9080}}\n{JOB}"),
+            "'127.0.0.1:9080'",
+        ),
+        (format!("server: {{http_listen_address: '::1', http_listen_port: 9080}}\n{JOB}"), "'[::1]:9080'"),
+        (format!("server: {{disable: true, http_listen_port: 9080}}\n{JOB}"), "http: {listen: null}"),
+        (format!("positions: {{filename: /p}}\n{JOB}"), "#   filename: /p"),
+        (format!("limits_config: {{max_line_size: 64kb}}\n{JOB}"), "longer_than: '64kb'"),
+        (JOB.replace("{job: j}", "{job: j, nothing: ''}"), "# nothing: ''"),
+        (JOB.replace("labels:", "path: relative, labels:"), "# path: relative"),
+        (JOB.replace("labels:", "matches: _PID=1 _PID=2 PRIORITY=3, labels:"), "regex: '1|2'"),
+    ] {
+        let (said, refused) = converted(&source);
+        assert!(said.contains(part), "{source}\n{said}");
+        assert_eq!(refused, None, "{source}\n{said}");
+    }
 }

@@ -112,6 +112,12 @@ impl Diagnostics {
         self.files.append(&mut other.files);
     }
 
+    /// What is wrong, without its places.
+    pub(crate) fn titles(&self) -> impl Iterator<Item = &str> {
+        let findings = self.files.iter().flat_map(|file| &file.findings);
+        findings.filter(|finding| !finding.warning).map(|finding| finding.title.as_str())
+    }
+
     /// How many mistakes there are; warnings are none.
     pub fn count(&self) -> usize {
         self.findings(false)

@@ -16,7 +16,7 @@ mod read;
 mod relabel;
 mod retention;
 mod scalars;
-mod secrets;
+pub(crate) mod secrets;
 pub mod units;
 
 use std::path::PathBuf;

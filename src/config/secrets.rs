@@ -56,13 +56,13 @@ pub(super) fn in_text(source: &str) -> Vec<Span> {
     found
 }
 
-fn is_suspect(key: &str) -> bool {
+pub(crate) fn is_suspect(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     SUSPECT.iter().any(|part| key.contains(part)) && !key.ends_with(FILE_SUFFIX)
 }
 
 /// `scheme://user@host`, `scheme://user:password@host`
-fn has_user(text: &str) -> bool {
+pub(crate) fn has_user(text: &str) -> bool {
     text.split("://").skip(1).any(|rest| {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         authority.contains('@')

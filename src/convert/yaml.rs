@@ -62,6 +62,18 @@ impl Writer {
         }
     }
 
+    /// Where the next line begins.
+    pub(super) fn mark(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Puts a line in place of the one that was written at `mark`.
+    pub(super) fn replace(&mut self, mark: usize, depth: usize, line: &str) {
+        let end =
+            self.text.get(mark..).and_then(|rest| rest.find('\n')).map_or(self.text.len(), |at| mark + at);
+        self.text.replace_range(mark..end, &format!("{}{line}", "  ".repeat(depth)));
+    }
+
     pub(super) fn finish(self) -> String {
         self.text
     }

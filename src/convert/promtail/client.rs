@@ -1,0 +1,201 @@
+//! `clients`: where entries go.
+
+use super::*;
+
+/// Keys that say how to prove who one is, or how to get there.
+const NOT_YET: [&str; 9] = [
+    "basic_auth",
+    "bearer_token",
+    "bearer_token_file",
+    "authorization",
+    "oauth2",
+    "tls_config",
+    "proxy_url",
+    "no_proxy",
+    "proxy_connect_header",
+];
+
+const AROUND: &str = "loki: [{url: 'http://h', {}}]";
+
+impl Conversion {
+    pub(super) fn clients(&mut self, root: &Node) {
+        let single = get(root, "client");
+        let clients: Vec<&Node> =
+            get(root, "clients").map(items).unwrap_or_default().iter().chain(single).collect();
+        if clients.is_empty() {
+            return self.tell(0, "clients: there are none; write where Loki is under `loki`");
+        }
+        let start = self.out.mark();
+        self.out.line(0, "loki:");
+        let mut names = Vec::new();
+        for client in clients {
+            self.client(client, &mut names);
+        }
+        if names.is_empty() {
+            self.out.replace(start, 0, "loki: []");
+        }
+    }
+
+    fn client(&mut self, client: &Node, names: &mut Vec<String>) {
+        let Some(address) = get(client, "url") else {
+            return self.leave_item(1, "a client", "it has no url", client);
+        };
+        let theirs = variables(text(address).unwrap_or_default());
+        let url = without_user(&theirs);
+        let line = format!("- url: {}", quoted(&url));
+        if let Some(why) = refusal(&format!("loki:\n {line}")) {
+            return self.leave_item(1, "a client", &why, client);
+        }
+        let changed = text(address)
+            .filter(|old| *old != theirs && url == theirs)
+            .map(|old| format!(" # url: {}", scalar(old)));
+        self.out.line(1, &format!("{line}{}", changed.unwrap_or_default()));
+        if url != theirs {
+            self.tell(
+                2,
+                "clients.url: user and password are left out; authentication has no counterpart yet",
+            );
+        }
+        let path = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let whole = ["/loki/api/v1/push", "/api/prom/push"].iter().any(|end| path.ends_with(end));
+        if !whole && !url.contains("${") {
+            self.tell(
+                2,
+                "clients.url: Promtail pushed to this very path; journal-ship adds /loki/api/v1/push to it",
+            );
+        }
+        self.name(get(client, "name"), names);
+
+        let (mut batch, mut backoff) = (Vec::new(), None);
+        for (key, value) in written(client) {
+            let word = text(value).unwrap_or_default();
+            let from = ("clients", key, value);
+            match key {
+                "url" | "name" => {}
+                "tenant_id" if word.is_empty() => self.keep_text(2, key, value),
+                "tenant_id" => {
+                    self.offer(2, AROUND, &format!("tenant: {}", quoted(&variables(word))), from);
+                }
+                "batchwait" => batch.push(("max_wait", duration(word), key, value)),
+                "batchsize" => batch.push(("max_bytes", scalar_size(word), key, value)),
+                "timeout" => drop(self.offer(2, AROUND, &format!("timeout: {}", duration(word)), from)),
+                "external_labels" => self.strings(2, "labels", AROUND, "clients.external_labels", value),
+                "headers" => self.strings(2, "headers", AROUND, "clients.headers", value),
+                "backoff_config" => backoff = Some(value),
+                "drop_rate_limited_batches" if word == "true" => {
+                    self.leave(2, "clients", key, "journal-ship never drops what Loki may take later", value);
+                }
+                "drop_rate_limited_batches" | "proxy_from_environment" if word == "false" => {
+                    self.keep_text(2, key, value);
+                }
+                "follow_redirects" | "enable_http2" => {
+                    self.leave(2, "clients", key, "cannot be chosen", value)
+                }
+                _ if NOT_YET.contains(&key) || key == "proxy_from_environment" => {
+                    self.leave(2, "clients", key, "has no counterpart yet", value);
+                }
+                _ => self.leave(2, "clients", key, "no such key in Promtail 3.6", value),
+            }
+        }
+        self.section(2, "batch", &batch);
+        if let Some(value) = backoff {
+            self.backoff(value);
+        }
+    }
+
+    /// Each destination has a name of its own; the first one's may be the default.
+    fn name(&mut self, given: Option<&Node>, names: &mut Vec<String>) {
+        let word = given.and_then(text).unwrap_or_default();
+        let mut name: String = match (word, names.len()) {
+            ("", 0) => return names.push("main".to_owned()),
+            ("", others) => format!("loki-{}", others + 1),
+            (word, _) => word
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' })
+                .take(60)
+                .collect(),
+        };
+        if name.starts_with('.') {
+            name.insert(0, '-');
+        }
+        while names.contains(&name) {
+            name.push('2');
+        }
+        let old = if word.is_empty() || word == name {
+            String::new()
+        } else {
+            format!(" # name: {}", scalar(word))
+        };
+        self.out.line(2, &format!("name: {}{old}", quoted(&name)));
+        names.push(name);
+    }
+
+    /// A section of our own, of lines each of which our checks accept.
+    fn section(&mut self, depth: usize, name: &str, lines: &[(&str, String, &str, &Node)]) {
+        let around = AROUND.replace("{}", &format!("{name}: {{{{}}}}"));
+        let fits = |ours: &str, written: &str| {
+            refusal(&around.replace("{}", &format!("{ours}: {written}"))).is_none()
+        };
+        if lines.iter().any(|(ours, written, ..)| fits(ours, written)) {
+            self.out.line(depth, &format!("{name}:"));
+        }
+        for (ours, written, key, value) in lines {
+            let at = if fits(ours, written) { depth + 1 } else { depth };
+            self.offer(at, &around, &format!("{ours}: {written}"), ("clients", key, value));
+        }
+    }
+
+    fn backoff(&mut self, backoff: &Node) {
+        let mut lines = Vec::new();
+        for (key, value) in written(backoff) {
+            let word = duration(text(value).unwrap_or_default());
+            match key {
+                "min_period" => lines.push(("min", word, key, value)),
+                "max_period" => lines.push(("max", word, key, value)),
+                "max_retries" => {
+                    self.leave(2, "clients.backoff_config", key, "journal-ship never gives up", value);
+                }
+                _ => self.leave(2, "clients.backoff_config", key, "no such key in Promtail 3.6", value),
+            }
+        }
+        // Promtail's own, so that the shortest pause is not over the longest one.
+        let max = Node::text("5m");
+        if !lines.iter().any(|(ours, ..)| *ours == "max") {
+            lines.push(("max", "5m".to_owned(), "max_period", &max));
+        }
+        let together: Vec<String> =
+            lines.iter().map(|(ours, written, ..)| format!("{ours}: {written}")).collect();
+        let whole = AROUND.replace("{}", &format!("backoff: {{{}}}", together.join(", ")));
+        match refusal(&whole) {
+            None => {
+                self.out.line(2, "backoff:");
+                for (ours, written, key, value) in lines {
+                    self.write(3, &format!("{ours}: {written}"), key, value);
+                }
+            }
+            Some(why) => self.leave(2, "clients", "backoff_config", &why, backoff),
+        }
+    }
+}
+
+/// A number of bytes, or Promtail's text for one.
+fn scalar_size(word: &str) -> String {
+    if word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty() {
+        word.to_owned()
+    } else {
+        scalar(&variables(word))
+    }
+}
+
+/// A URL without `user:password@`.
+fn without_user(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(end);
+            let host = authority.rsplit('@').next().unwrap_or(authority);
+            format!("{scheme}://{host}{path}")
+        }
+        None => url.to_owned(),
+    }
+}

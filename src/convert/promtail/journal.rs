@@ -1,0 +1,191 @@
+//! The scrape job that reads the journal: where it reads, and what labels entries get.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::journal::Cursor;
+
+/// Promtail's `journalDefaultMaxAgeTime`; our default is a week.
+const MAX_AGE: &str = "7h";
+
+impl Conversion {
+    pub(super) fn journal(&mut self, job: &Node, limits: Option<&Node>, positions: Option<&str>) {
+        let Some(journal) = get(job, "journal") else { return };
+        let name = get_text(job, "job_name").unwrap_or_default();
+        if let Some(value) = get(job, "job_name") {
+            self.keep_text(0, "job_name", value);
+        }
+        const AROUND: &str = "journal: {{}}";
+        self.out.line(0, "journal:");
+        if let Some(value) = get(journal, "path").filter(|path| text(path) != Some("")) {
+            let path = variables(text(value).unwrap_or_default());
+            self.offer(1, AROUND, &format!("paths: [{}]", quoted(&path)), ("journal", "path", value));
+        }
+        match get(journal, "max_age").filter(|age| text(age) != Some("")) {
+            Some(age) => {
+                let line = format!("backfill: {}", duration(text(age).unwrap_or_default()));
+                self.offer(1, AROUND, &line, ("journal", "max_age", age));
+            }
+            None => self.out.line(1, &format!("backfill: {MAX_AGE}")),
+        }
+        if let Some(cursor) = positions.and_then(|positions| self.cursor(positions, name)) {
+            self.out.line(1, &format!("start_cursor: '{cursor}'"));
+        }
+        for (key, value) in written(journal) {
+            match key {
+                "path" if text(value) == Some("") => self.keep_text(1, key, value),
+                "path" | "max_age" | "matches" | "labels" | "json" => {}
+                _ => self.leave(1, "journal", key, "no such key in Promtail 3.6", value),
+            }
+        }
+        self.labels(job, journal, limits);
+        self.out.line(0, "structured_metadata: {}");
+        let json = get(journal, "json").and_then(text);
+        match json {
+            Some("true") => self.out.line(0, "line: json # json: true"),
+            Some(other) => self.out.line(0, &format!("line: message # json: {}", scalar(other))),
+            None => {}
+        }
+        for (key, value) in written(job) {
+            if !["job_name", "journal", "relabel_configs", "pipeline_stages"].contains(&key) {
+                self.leave(0, "scrape_configs", key, "has no counterpart for a journal", value);
+            }
+        }
+        if json != Some("true") {
+            self.note(
+                "an entry without MESSAGE was dropped by Promtail; journal-ship sends it with an empty line",
+            );
+        }
+    }
+
+    fn labels(&mut self, job: &Node, journal: &Node, limits: Option<&Node>) {
+        const AROUND: &str = "labels: {{}}";
+        self.out.line(0, "labels:");
+        let rules = get(job, "relabel_configs").map(items).unwrap_or_default();
+        let matches = get(journal, "matches").filter(|matches| text(matches) != Some(""));
+        match get(journal, "labels").filter(|labels| entries(labels).next().is_some()) {
+            // Names that are for relabelling only are refused: nothing makes them here.
+            Some(labels) => self.strings(1, "static", AROUND, "journal.labels", labels),
+            None if rules.is_empty() => {
+                let name = get_text(job, "job_name").filter(|name| !name.is_empty()).unwrap_or("journal");
+                self.tell(
+                    1,
+                    "static: Promtail set no label, and dropped every entry; the job's name is one now",
+                );
+                self.out.line(1, &format!("static: {{job: {}}}", quoted(name)));
+            }
+            None => self.out.line(1, "static: {}"),
+        }
+        self.out.line(1, "fields: {}");
+        if !rules.is_empty() || matches.is_some() {
+            let start = self.out.mark();
+            self.out.line(1, "relabel_configs:");
+            let mut count = matches.map_or(0, |matches| self.matches(matches));
+            for (index, rule) in rules.iter().enumerate() {
+                count += usize::from(self.rule(index, rule));
+            }
+            if count == 0 {
+                // A list of comments alone would be no list.
+                self.out.replace(start, 1, "relabel_configs: []");
+            }
+        }
+        if let Some(max) = limits.and_then(|limits| get(limits, "max_streams")) {
+            match text(max) {
+                Some("0") => {
+                    self.leave(1, "limits_config", "max_streams", "0 was no limit; here it is 5000", max)
+                }
+                word => {
+                    let line = format!("max_streams: {}", scalar_number(word.unwrap_or_default()));
+                    if self.offer(1, AROUND, &line, ("limits_config", "max_streams", max)) {
+                        self.note(
+                            "limits_config.max_streams: Promtail dropped the entries of further streams; \
+                             journal-ship sends them in one overflow stream",
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes one rule, if our relabelling takes it.
+    fn rule(&mut self, index: usize, rule: &Node) -> bool {
+        let kept = match &rule.kind {
+            Kind::Map(entries) => {
+                Node::map(entries.iter().filter(|(_, value)| value.kind != Kind::Null).cloned().collect())
+            }
+            _ => rule.clone(),
+        };
+        let mut ours = Writer::default();
+        ours.line(0, "labels:");
+        ours.line(1, "relabel_configs:");
+        ours.item(2, &kept);
+        let ours = ours.finish();
+        // Here `${1}` is a group, not a variable.
+        match Config::parse(&ours, "", &|_| None) {
+            Ok(_) => {
+                self.out.item(2, &kept);
+                true
+            }
+            Err(diagnostics) => {
+                let why = diagnostics
+                    .titles()
+                    .next()
+                    .unwrap_or("not taken")
+                    .replace("labels.relabel_configs[0].", "");
+                self.leave_item(2, &format!("relabel_configs[{index}]"), &why, rule);
+                false
+            }
+        }
+    }
+
+    /// Writes journal matches as rules: any of the values of a field, and all of the fields. Says how many.
+    fn matches(&mut self, matches: &Node) -> usize {
+        let mut fields: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut all = matches.kind != Kind::Null;
+        for term in text(matches).unwrap_or_default().split_whitespace() {
+            match term.split_once('=') {
+                Some((field, value)) if config::names::field_name(field).is_ok() => {
+                    fields.entry(field).or_default().push(regex::escape(value));
+                }
+                _ => all = false,
+            }
+        }
+        if !all || fields.is_empty() {
+            self.leave(2, "journal", "matches", "has no counterpart yet: all entries are read", matches);
+            return 0;
+        }
+        self.tell(2, "journal.matches: relabelling keeps these entries; all are read");
+        self.keep_text(2, "matches", matches);
+        for (field, values) in &fields {
+            let label = format!("__journal_{}", field.to_ascii_lowercase());
+            self.out.line(2, &format!("- source_labels: [{label}]"));
+            self.out.line(3, &format!("regex: {}", quoted(&values.join("|"))));
+            self.out.line(3, "action: keep");
+        }
+        fields.len()
+    }
+
+    /// Promtail's cursor for this job, if its positions file has one.
+    fn cursor(&mut self, positions: &str, job: &str) -> Option<Cursor> {
+        let found = config::document(positions, "positions").ok().and_then(|root| {
+            let positions = get(&root, "positions")?;
+            get_text(positions, &format!("cursor-{job}"))?.parse().ok()
+        });
+        if found.is_none() {
+            self.note(&format!(
+                "the positions file has no cursor of the job {}: `backfill` says where to begin",
+                printable(job)
+            ));
+        }
+        found
+    }
+}
+
+/// A number as it is, anything else as a text for our checks to look at.
+fn scalar_number(word: &str) -> String {
+    if word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty() {
+        word.to_owned()
+    } else {
+        scalar(word)
+    }
+}

@@ -1,0 +1,391 @@
+//! Promtail's configuration, as version 3.6 reads it (grafana/loki, `clients/pkg/promtail`).
+//!
+//! Each part that is written is held against our own checks first. What they refuse stays in the result as a
+//! comment with their reason, so the result as a whole is one that `check` accepts.
+
+mod client;
+mod journal;
+mod stages;
+
+use super::yaml::{Writer, scalar, text};
+use crate::config::secrets::{has_user, is_suspect};
+use crate::config::{self, Config, Diagnostics, Kind, Node};
+
+/// What a conversion results in.
+#[derive(Debug)]
+pub struct Converted {
+    /// Our configuration.
+    pub yaml: String,
+    /// What has no counterpart, or means something else now: a line each.
+    pub notes: Vec<String>,
+}
+
+/// Converts a configuration; `positions` is the text of Promtail's positions file, to go on where it stopped.
+///
+/// # Errors
+/// When it is no YAML map.
+pub fn promtail(source: &str, origin: &str, positions: Option<&str>) -> Result<Converted, Diagnostics> {
+    let root = config::document(source, origin)?;
+    let mut conversion = Conversion { out: Writer::default(), notes: Vec::new() };
+    conversion.all(&root, positions);
+    let Conversion { out, mut notes } = conversion;
+    let yaml = out.finish();
+    if expands(&yaml) {
+        notes.push(
+            "${…} stands for environment variables, as with Promtail's -config.expand-env=true; \
+             they must be set for journal-ship, too"
+                .to_owned(),
+        );
+    }
+    Ok(Converted { yaml, notes })
+}
+
+/// Whether an environment variable is in what counts; groups in a `replacement` only look alike.
+fn expands(yaml: &str) -> bool {
+    let counts = |line: &&str| !line.starts_with(['#']) && !line.starts_with("replacement:");
+    yaml.lines().map(str::trim_start).filter(counts).any(|line| line.contains("${"))
+}
+
+struct Conversion {
+    out: Writer,
+    notes: Vec<String>,
+}
+
+/// Entries of a map; none of anything else.
+fn entries(node: &Node) -> impl Iterator<Item = (&str, &Node)> {
+    let entries = match &node.kind {
+        Kind::Map(entries) => entries.as_slice(),
+        _ => &[],
+    };
+    entries.iter().filter_map(|(key, value)| Some((text(key)?, value)))
+}
+
+/// Entries of a map that have a value: what is left empty is Promtail's default.
+fn written(node: &Node) -> impl Iterator<Item = (&str, &Node)> {
+    entries(node).filter(|(_, value)| value.kind != Kind::Null)
+}
+
+fn get<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    written(node).find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+fn get_text<'n>(node: &'n Node, name: &str) -> Option<&'n str> {
+    get(node, name).and_then(text)
+}
+
+fn items(node: &Node) -> &[Node] {
+    match &node.kind {
+        Kind::Seq(items) => items,
+        _ => &[],
+    }
+}
+
+/// What our checks say against a configuration, if anything. What environment variables hold is not known.
+fn refusal(ours: &str) -> Option<String> {
+    if ours.contains("${") {
+        return None;
+    }
+    let diagnostics = Config::parse(ours, "", &|_| None).err()?;
+    Some(diagnostics.titles().next().unwrap_or("not taken").replace("stages[0].", "").replace("loki[0].", ""))
+}
+
+/// A value without what may be a secret: what stands under a name that says so, but names of files, and URLs
+/// with a user.
+fn without_secrets(node: &Node, suspect: bool) -> Node {
+    const HIDDEN: &str = "(left out: a secret)";
+    let kind = match &node.kind {
+        Kind::Map(entries) => Kind::Map(
+            entries
+                .iter()
+                .map(|(key, value)| {
+                    let name = text(key).unwrap_or_default();
+                    let harmless = name.ends_with("_file") || name.ends_with("_url") || name == "type";
+                    let suspect = !harmless && (suspect || is_suspect(name));
+                    (key.clone(), without_secrets(value, suspect))
+                })
+                .collect(),
+        ),
+        Kind::Seq(items) => Kind::Seq(items.iter().map(|item| without_secrets(item, suspect)).collect()),
+        Kind::Null => Kind::Null,
+        Kind::Str(text) if has_user(text) => Kind::Str(HIDDEN.to_owned()),
+        _ if suspect => Kind::Str(HIDDEN.to_owned()),
+        kind => kind.clone(),
+    };
+    Node { kind, ..node.clone() }
+}
+
+impl Conversion {
+    /// Says to the person that something is not as it was.
+    fn note(&mut self, note: &str) {
+        self.notes.push(note.to_owned());
+    }
+
+    /// Says so at this place, too.
+    fn tell(&mut self, depth: usize, note: &str) {
+        self.out.comment(depth, note);
+        self.note(note);
+    }
+
+    /// Says that `key` at `place` is left out, with its text as a comment; a secret is not copied, not even there.
+    fn leave(&mut self, depth: usize, place: &str, key: &str, why: &str, value: &Node) {
+        let name = if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
+        self.tell(depth, &format!("{}: {why}", printable(&name)));
+        self.keep_text(depth, key, value);
+    }
+
+    /// The text of what is left out, as a comment.
+    fn keep_text(&mut self, depth: usize, key: &str, value: &Node) {
+        let mut kept = Writer::default();
+        kept.entry(0, key, &without_secrets(value, !key.ends_with("_file") && is_suspect(key)));
+        self.out.comment(depth, kept.finish().trim_end());
+    }
+
+    /// The same for an item of a list.
+    fn leave_item(&mut self, depth: usize, name: &str, why: &str, value: &Node) {
+        self.tell(depth, &format!("{}: {why}", printable(name)));
+        let mut kept = Writer::default();
+        kept.item(0, &without_secrets(value, false));
+        self.out.comment(depth, kept.finish().trim_end());
+    }
+
+    /// Writes a line where our checks accept it inside `around` (with `{}` for the line); else leaves it.
+    fn offer(&mut self, depth: usize, around: &str, line: &str, from: (&str, &str, &Node)) -> bool {
+        let (place, key, value) = from;
+        if let Some(why) = refusal(&around.replace("{}", line)) {
+            self.leave(depth, place, key, &why, value);
+            return false;
+        }
+        self.write(depth, line, key, value);
+        true
+    }
+
+    /// Writes a line; what is written in another way there is still to be found behind it.
+    fn write(&mut self, depth: usize, line: &str, key: &str, value: &Node) {
+        let old = text(value).map(scalar).filter(|old| !line.contains(old.trim_matches('\'')));
+        match old {
+            Some(old) => self.out.line(depth, &format!("{line} # {}: {old}", scalar(key))),
+            None => self.out.line(depth, line),
+        }
+    }
+
+    /// A map of names to texts under `key`, each held against our checks.
+    fn strings(&mut self, depth: usize, key: &str, around: &str, place: &str, map: &Node) {
+        let line = |name: &str, value: &Node| {
+            let value = variables(text(value).unwrap_or_default());
+            format!("{}: {}", scalar(name), quoted(&value))
+        };
+        let accepted = |name: &str, value: &Node| {
+            let line = format!("{key}: {{{}}}", line(name, value));
+            match key == "headers" && is_suspect(name) {
+                true => Some("a secret does not belong here".to_owned()),
+                false => refusal(&around.replace("{}", &line)),
+            }
+        };
+        let (good, bad): (Vec<_>, Vec<_>) = entries(map)
+            .map(|(name, value)| (name, value, accepted(name, value)))
+            .partition(|(.., no)| no.is_none());
+        match good.is_empty() {
+            true => self.out.line(depth, &format!("{key}: {{}}")),
+            false => self.out.line(depth, &format!("{key}:")),
+        }
+        for (name, value, _) in good {
+            let line = line(name, value);
+            let old = text(value).map(scalar).filter(|old| !line.contains(old.trim_matches('\'')));
+            let old = old.map(|old| format!(" # {old}")).unwrap_or_default();
+            self.out.line(depth + 1, &format!("{line}{old}"));
+        }
+        for (name, value, why) in bad {
+            self.leave(depth + 1, place, name, &why.unwrap_or_default(), value);
+        }
+    }
+
+    fn all(&mut self, root: &Node, positions: Option<&str>) {
+        self.out
+            .comment(0, "Converted from Promtail's configuration; see what `journal-ship check` says of it.");
+        let scrapes = get(root, "scrape_configs").map(items).unwrap_or_default();
+        let (jobs, others): (Vec<_>, Vec<_>) =
+            scrapes.iter().partition(|scrape| get(scrape, "journal").is_some());
+        let name = |scrape: &Node| format!("scrape_configs {}", get_text(scrape, "job_name").unwrap_or("?"));
+        for scrape in others {
+            let why = "not a journal; journal-ship reads nothing else";
+            self.leave_item(0, &name(scrape), why, scrape);
+        }
+        let job = jobs.first().copied();
+        for more in jobs.iter().skip(1) {
+            let why = "a second reading of the journal; journal-ship reads it once: join them with relabelling \
+                       or `match` stages, or run a second journal-ship";
+            self.leave_item(0, &name(more), why, more);
+        }
+        let limits = get(root, "limits_config");
+        match job {
+            Some(job) => self.journal(job, limits, positions),
+            None => self.tell(0, "no scrape_config reads the journal: the defaults of journal-ship stand"),
+        }
+        if job.is_none()
+            && let Some(max) = limits.and_then(|limits| get(limits, "max_streams"))
+        {
+            self.leave(0, "limits_config", "max_streams", "write it as labels.max_streams", max);
+        }
+        self.stages(job.and_then(|job| get(job, "pipeline_stages")), limits);
+        self.clients(root);
+        for (name, value) in written(root) {
+            let why = match name {
+                "clients" | "client" | "scrape_configs" | "limits_config" => continue,
+                "server" => {
+                    self.server(value);
+                    continue;
+                }
+                "positions" => {
+                    "journal-ship keeps its place in state_directory; with `--positions FILE` this conversion \
+                     goes on where Promtail stopped"
+                }
+                "wal" => "not needed: the journal itself is the queue",
+                "target_config" | "global" => "not needed: journal-ship is told of new entries",
+                "options" | "tracing" => "has no counterpart",
+                _ => "no such section in Promtail 3.6",
+            };
+            self.leave(0, "", name, why, value);
+        }
+    }
+
+    fn server(&mut self, server: &Node) {
+        const AROUND: &str = "{}";
+        for (key, value) in written(server) {
+            let word = text(value).unwrap_or_default();
+            match key {
+                "http_listen_address" | "http_listen_port" | "disable" => {}
+                "log_level" => drop(self.offer(
+                    0,
+                    AROUND,
+                    &format!("log_level: {}", scalar(&variables(word))),
+                    ("server", key, value),
+                )),
+                "grpc_listen_port" | "grpc_listen_address" => {
+                    self.leave(0, "server", key, "journal-ship serves no gRPC", value);
+                }
+                _ => self.leave(0, "server", key, "has no counterpart", value),
+            }
+        }
+        let (address, port) = (get(server, "http_listen_address"), get(server, "http_listen_port"));
+        if let Some(disable) = get(server, "disable") {
+            self.keep_text(0, "disable", disable);
+            if text(disable) == Some("true") {
+                self.out.line(0, "http: {listen: null}");
+                for (key, value) in [("http_listen_address", address), ("http_listen_port", port)] {
+                    if let Some(value) = value {
+                        self.keep_text(0, key, value);
+                    }
+                }
+                return;
+            }
+        }
+        match port.and_then(text) {
+            Some("0") | None => {
+                for (key, value) in [("http_listen_address", address), ("http_listen_port", port)] {
+                    let Some(value) = value else { continue };
+                    self.leave(0, "server", key, "no port of its own: http.listen is 127.0.0.1:9194", value);
+                }
+            }
+            Some(port_text) => {
+                let host = match address.and_then(text) {
+                    None | Some("") => {
+                        self.note("server: Promtail listened on all addresses; http.listen is 127.0.0.1 now");
+                        "127.0.0.1".to_owned()
+                    }
+                    Some("localhost") => "127.0.0.1".to_owned(),
+                    Some(host) if host.contains(':') && !host.contains(['[', '$']) => format!("[{host}]"),
+                    Some(host) => host.to_owned(),
+                };
+                let line =
+                    format!("http: {{listen: {}}}", quoted(&variables(&format!("{host}:{port_text}"))));
+                self.offer(
+                    0,
+                    AROUND,
+                    &line,
+                    ("server", "http_listen_address", address.unwrap_or(&Node::text(""))),
+                );
+            }
+        }
+    }
+}
+
+/// A name as it can stand in a message of one line.
+fn printable(name: &str) -> String {
+    if name.chars().any(char::is_control) { name.escape_debug().to_string() } else { name.to_owned() }
+}
+
+/// A text in quotes, whatever is in it.
+fn quoted(text: &str) -> String {
+    let plain = scalar(text);
+    if plain.starts_with(['\'', '"']) { plain } else { format!("'{text}'") }
+}
+
+/// Promtail's `${VAR:default}` (github.com/drone/envsubst) in our spelling; `${1}` stays what it is.
+fn variables(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        out.push_str(before);
+        out.push_str("${");
+        rest = after;
+        if let Some((inner, behind)) = after.split_once('}') {
+            let end = inner.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(inner.len());
+            let (name, default) = inner.split_at(end);
+            let default = [":-", ":=", ":", "="].iter().find_map(|mark| default.strip_prefix(mark));
+            match default {
+                Some(default) => out.push_str(&format!("{name}:-{default}")),
+                None => out.push_str(inner),
+            }
+            out.push('}');
+            rest = behind;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A duration of Go's in Prometheus's spelling, which has no fractions and no sign.
+fn duration(go: &str) -> String {
+    match config::go_duration(go) {
+        Ok(duration) => config::units::format_duration(duration),
+        // Left as it is: our checks say what is wrong with it.
+        Err(_) => scalar(&variables(go)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_spelt_our_way() {
+        for (theirs, ours) in [
+            ("plain $1", "plain $1"),
+            ("${HOST}", "${HOST}"),
+            ("a${HOST:x}b${H2:-y}c", "a${HOST:-x}b${H2:-y}c"),
+            ("${HOST:=x} ${HOST=y}", "${HOST:-x} ${HOST:-y}"),
+            ("${URL:http://h:1/}", "${URL:-http://h:1/}"),
+            ("${1}", "${1}"),
+            ("open ${", "open ${"),
+        ] {
+            assert_eq!(variables(theirs), ours);
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_kept_but_names_of_files_are() {
+        let source = "basic_auth: {username: u, password: s1, password_file: /f}\nauthorization: {type: Bearer, \
+                      credentials: s2, credentials_file: /g}\noauth2: {client_secret: s3, token_url: http://t}\n\
+                      url: http://u:s4@h\nproxy_connect_header: {Proxy-Authorization: [s5]}\n";
+        let root = config::document(source, "").unwrap();
+        let mut writer = Writer::default();
+        writer.value(0, &without_secrets(&root, false));
+        let kept = writer.finish();
+        for secret in ["s1", "s2", "s3", "s4", "s5"] {
+            assert!(!kept.contains(secret), "{kept}");
+        }
+        for plain in ["/f", "/g", "http://t", "Bearer"] {
+            assert!(kept.contains(plain), "{plain}: {kept}");
+        }
+    }
+}
