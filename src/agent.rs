@@ -395,6 +395,7 @@ impl Reading {
                 if self.batches.size() < max_bytes && !passed_by {
                     continue;
                 }
+                self.pipeline.release_passed(&mut self.batches);
                 if !self.send() {
                     return Ok(());
                 }

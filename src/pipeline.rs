@@ -38,6 +38,8 @@ pub struct Pipeline {
     classes: HashMap<usize, Classes>,
     encoded: Metadata,
     context: Context,
+    /// When the entry was written that came last (microseconds since 1970).
+    newest: u64,
 }
 
 /// What retention makes of a label set.
@@ -93,6 +95,7 @@ impl Pipeline {
             classes: HashMap::new(),
             encoded: Metadata::default(),
             context: Context { dry: setup.dry, ..Context::default() },
+            newest: 0,
         };
         pipeline.tick();
         (pipeline, keys)
@@ -141,6 +144,8 @@ impl Pipeline {
         };
         let mut item = std::mem::take(&mut self.item);
         item.cursor = *entry.cursor();
+        item.parts.clear();
+        self.newest = item.cursor.realtime;
         item.timestamp_ns = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
         item.line.clear();
         item.line.push_str(&self.liner.line(entry));
@@ -162,25 +167,36 @@ impl Pipeline {
         self.item = item;
     }
 
+    /// Adds what stages have held long enough by the time of the entries. To be called now and then while there is a
+    /// backlog, for there the clock says nothing.
+    pub fn release_passed(&mut self, batches: &mut Batches) {
+        if !self.chain.is_empty() {
+            self.release_at(i64::try_from(self.newest).unwrap_or(i64::MAX).saturating_mul(1000), batches);
+        }
+    }
+
     /// Adds what stages have held long enough. To be called when the journal is quiet.
     pub fn release(&mut self, batches: &mut Batches) {
         if !self.chain.is_empty() {
             self.tick();
-            while let Some(mut item) = self.chain.release(&mut self.context) {
-                item.labels = self.labeler.streams.canonical(&item.labels);
-                self.emit(&mut item, batches);
-            }
+            self.release_at(self.context.now_ns, batches);
         }
     }
 
     /// As [`Pipeline::release`], whatever time it is: nothing more will come.
     pub fn release_all(&mut self, batches: &mut Batches) {
-        let now = std::mem::replace(&mut self.context.now_ns, i64::MAX);
-        let mut released: Vec<_> = std::iter::from_fn(|| self.chain.release(&mut self.context)).collect();
+        self.release_at(i64::MAX, batches);
+    }
+
+    /// Adds what stages have held long enough if it is this time (nanoseconds since 1970).
+    fn release_at(&mut self, time_ns: i64, batches: &mut Batches) {
+        let now = std::mem::replace(&mut self.context.now_ns, time_ns);
+        let released: Vec<_> = std::iter::from_fn(|| self.chain.release(&mut self.context)).collect();
+        // Retention counts ages from now.
         self.context.now_ns = now;
-        for item in &mut released {
+        for mut item in released {
             item.labels = self.labeler.streams.canonical(&item.labels);
-            self.emit(item, batches);
+            self.emit(&mut item, batches);
         }
     }
 

@@ -133,6 +133,7 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
                         false => printer.show(&mut batches, &steps, out)?,
                     }
                 } else if batches.size() >= max_bytes {
+                    pipeline.release_passed(&mut batches);
                     printer.show(&mut batches, &[], out)?;
                 }
             }

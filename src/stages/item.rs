@@ -123,6 +123,8 @@ impl Extracted {
 pub struct Item {
     /// Whose entry it is: for `multiline`, that of the first line.
     pub cursor: Cursor,
+    /// All entries whose lines `multiline` has joined in it; empty when it is a single one.
+    pub parts: Vec<Cursor>,
     /// Nanoseconds since 1970.
     pub timestamp_ns: i64,
     /// The log line.
