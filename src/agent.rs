@@ -15,13 +15,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::batch::{Batches, Sealed};
+use crate::batch::Batches;
 use crate::config::{self, Config, Destination};
 use crate::http;
 use crate::journal::{Cursor, Keys, OpenError, Resume, Start, Tail, Waker};
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
-use crate::loki::push::{Client, ClientError, Outcome, without_query};
-use crate::metrics::{Family, Kind, Registry};
+use crate::loki::health::{Health, Readiness};
+use crate::loki::learned::Learned;
+use crate::loki::push::{Parcel, PushError, Pusher, Tally, without_query};
+use crate::metrics::{Family, Kind, Registry, SeriesLabels};
 use crate::pipeline::{Counts, Pipeline};
 use crate::stages::Setup;
 
@@ -33,8 +35,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 const PASSED_BY_MAX: u64 = 50_000;
 /// While stages hold lines and the journal is quiet, whether their time is over is looked at this often.
 pub(crate) const HELD_EVERY: Duration = Duration::from_millis(500);
-/// What Loki refuses for good is logged at most this often.
-const REFUSED_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ pub enum AgentError {
     Locked(PathBuf),
     /// A destination cannot be spoken to.
     #[error("{0}")]
-    Client(#[from] ClientError),
+    Push(#[from] PushError),
     /// The system refused a thread, a signal handler or a descriptor.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -83,14 +83,6 @@ pub enum AgentError {
     },
 }
 
-/// All that crosses from reader to pusher.
-struct Message {
-    /// One for each tenant.
-    batches: Vec<Sealed>,
-    /// Where reading goes on once all of them are acknowledged.
-    resume: Resume,
-}
-
 /// What was done, for the log at the end and for /metrics.
 #[derive(Debug)]
 struct Totals {
@@ -104,6 +96,8 @@ struct Totals {
 struct Metrics {
     acknowledged: Arc<Family>,
     refused: Arc<Family>,
+    requests: Arc<Family>,
+    bound: Arc<Family>,
     dropped: Arc<Family>,
     failed: Arc<Family>,
     labels: Arc<Family>,
@@ -115,13 +109,20 @@ impl Metrics {
     fn new(registry: &Registry) -> Metrics {
         let counter = |name: &str, help: &str| registry.family(name, help, Kind::Counter, None);
         Metrics {
-            acknowledged: counter(
-                "journalship_entries_acknowledged_total",
-                "Entries in batches that Loki has acknowledged.",
-            ),
+            acknowledged: counter("journalship_entries_acknowledged_total", "Entries that Loki has stored."),
             refused: counter(
                 "journalship_entries_refused_total",
-                "Entries in batches of which Loki refused a part for good.",
+                "Entries that Loki has refused for good, by reason.",
+            ),
+            requests: counter(
+                "journalship_push_requests_total",
+                "Requests to Loki, by the status of the answer; none: there was no answer.",
+            ),
+            bound: registry.family(
+                "journalship_push_rate_bound_bytes",
+                "Bytes a second that pushing keeps to because Loki limits the rate; 0: no bound.",
+                Kind::Gauge,
+                None,
             ),
             dropped: counter(
                 "journalship_entries_dropped_total",
@@ -227,6 +228,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         refused: AtomicU64::new(0),
         metrics: Metrics::new(&setup.metrics),
     });
+    let readiness = Arc::new(Readiness::default());
     let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
     let mut readers = Vec::new();
     let (mut pushers, mut savers) = (JoinSet::new(), JoinSet::new());
@@ -249,12 +251,16 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         stop.wakers.push(waker);
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (destination, stop) = (destination.clone(), stop.flag.clone());
-        let client = Client::new(&destination)?;
+        let learned = Arc::new(Learned::default());
+        let health = Health::new(&destination.name, &destination.url, readiness.clone());
+        let counted = Counted { name: destination.name.clone(), totals: totals.clone() };
+        let pusher = Pusher::new(&destination, learned.clone(), health, Box::new(counted))?;
         let metrics = totals.metrics.clone();
-        let reading = Reading { destination, tail, pipeline, batches, stop, sender, metrics, unsaid: 0 };
-        starting.push((reading, receiver, checkpoint, resume, client));
+        let reading =
+            Reading { destination, tail, pipeline, batches, stop, sender, metrics, learned, unsaid: 0 };
+        starting.push((reading, receiver, checkpoint, resume, pusher));
     }
-    for (reading, receiver, checkpoint, resume, client) in starting {
+    for (reading, receiver, checkpoint, resume, pusher) in starting {
         let destination = &reading.destination;
         let name = destination.name.clone();
         log::info!(
@@ -264,11 +270,12 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         );
         let (acknowledged, latest) = watch::channel(Resume::default());
         savers.spawn(save(checkpoint, latest));
-        pushers.spawn(push(client, receiver, acknowledged, name.clone(), totals.clone()));
+        pushers.spawn(pusher.run(receiver, acknowledged));
         readers.push((name, reading.start()?));
     }
 
-    let server = listener.map(|listener| tokio::spawn(http::serve(listener, setup.metrics.clone())));
+    let server = listener
+        .map(|listener| tokio::spawn(http::serve(listener, setup.metrics.clone(), readiness.clone())));
     // A pusher ends only when its reader has: on the order to stop, or because reading failed.
     tokio::select! {
         _ = terminate.recv() => {}
@@ -293,7 +300,7 @@ async fn run_until_signal(config: &Config) -> Result<(), AgentError> {
         server.abort();
     }
     log::info!(
-        "stopped; {} entries acknowledged, {} in batches with refused ones",
+        "stopped; {} entries acknowledged, {} refused",
         totals.acknowledged.load(Relaxed),
         totals.refused.load(Relaxed)
     );
@@ -370,8 +377,9 @@ struct Reading {
     pipeline: Pipeline,
     batches: Batches,
     stop: Arc<AtomicBool>,
-    sender: mpsc::Sender<Message>,
+    sender: mpsc::Sender<Parcel>,
     metrics: Metrics,
+    learned: Arc<Learned>,
     /// Entries read since the last message.
     unsaid: u64,
 }
@@ -392,7 +400,7 @@ impl Reading {
                     self.pause(until)?;
                 }
                 let passed_by = self.batches.is_empty() && self.unsaid >= PASSED_BY_MAX;
-                if self.batches.size() < max_bytes && !passed_by {
+                if self.batches.size() < max_bytes.min(self.learned.batch()) && !passed_by {
                     continue;
                 }
                 self.pipeline.release_passed(&mut self.batches);
@@ -429,11 +437,12 @@ impl Reading {
     /// Hands the batches over; false when nobody takes them any more.
     fn send(&mut self) -> bool {
         self.pipeline.tick();
+        self.pipeline.fit(self.learned.limits());
         self.publish();
         self.unsaid = 0;
         let mut resume = self.tail.resume();
         resume.held = self.pipeline.held();
-        self.sender.blocking_send(Message { batches: self.batches.seal(), resume }).is_ok()
+        self.sender.blocking_send(Parcel { batches: self.batches.seal(), resume }).is_ok()
     }
 
     /// Tells /metrics what was counted.
@@ -478,31 +487,37 @@ fn take_held(
     Ok(())
 }
 
-/// Pushes batches until the reader has ended.
-async fn push(
-    mut client: Client,
-    mut receiver: mpsc::Receiver<Message>,
-    acknowledged: watch::Sender<Resume>,
+/// Counts what became of the entries of a destination.
+struct Counted {
     name: String,
     totals: Arc<Totals>,
-) {
-    let mut refused = Refused::default();
-    while let Some(Message { batches, resume }) = receiver.recv().await {
-        for batch in batches {
-            let labels = vec![("destination".to_owned(), name.clone())];
-            match client.deliver(&batch).await {
-                Outcome::Acknowledged => {
-                    totals.metrics.acknowledged.add(labels, 0, batch.entries as f64);
-                    totals.acknowledged.fetch_add(batch.entries, Relaxed);
-                }
-                Outcome::Refused(words) => {
-                    refused.tell(&name, &words, batch.entries);
-                    totals.metrics.refused.add(labels, 0, batch.entries as f64);
-                    totals.refused.fetch_add(batch.entries, Relaxed);
-                }
-            }
-        }
-        acknowledged.send_replace(resume);
+}
+
+impl Counted {
+    fn labels(&self, more: Option<(&str, String)>) -> SeriesLabels {
+        let more = more.map(|(name, value)| (name.to_owned(), value));
+        [("destination".to_owned(), self.name.clone())].into_iter().chain(more).collect()
+    }
+}
+
+impl Tally for Counted {
+    fn acknowledged(&self, entries: u64) {
+        self.totals.acknowledged.fetch_add(entries, Relaxed);
+        self.totals.metrics.acknowledged.add(self.labels(None), 0, entries as f64);
+    }
+
+    fn refused(&self, reason: &'static str, entries: u64) {
+        self.totals.refused.fetch_add(entries, Relaxed);
+        self.totals.metrics.refused.add(self.labels(Some(("reason", reason.to_owned()))), 0, entries as f64);
+    }
+
+    fn answered(&self, status: Option<u16>) {
+        let status = status.map_or("none".to_owned(), |status| status.to_string());
+        self.totals.metrics.requests.add(self.labels(Some(("status", status))), 0, 1.0);
+    }
+
+    fn bounded(&self, rate: Option<f64>) {
+        self.totals.metrics.bound.set(self.labels(None), 0, rate.unwrap_or(0.0));
     }
 }
 
@@ -524,30 +539,6 @@ async fn save(checkpoint: Checkpoint, mut latest: watch::Receiver<Resume>) {
                 );
             }
             _ => {}
-        }
-    }
-}
-
-/// Tells of refused batches, at most once a minute.
-#[derive(Default)]
-struct Refused {
-    told: Option<Instant>,
-    batches: u64,
-    entries: u64,
-}
-
-impl Refused {
-    fn tell(&mut self, name: &str, words: &str, entries: u64) {
-        self.batches += 1;
-        self.entries += entries;
-        if self.told.is_none_or(|told| told.elapsed() >= REFUSED_EVERY) {
-            log::error!(
-                "loki `{name}` refused entries for good in {} batches of {} entries together; the others of a batch are \
-                 stored, unless Loki refused it whole (as with 413): {words}",
-                self.batches,
-                self.entries
-            );
-            *self = Refused { told: Some(Instant::now()), ..Refused::default() };
         }
     }
 }

@@ -25,6 +25,7 @@ pub struct Batch {
     slots: Vec<Slot>,
     by_stream: HashMap<u32, u32, foldhash::fast::RandomState>,
     label_bytes: usize,
+    payload_bytes: usize,
     plain: Vec<u8>,
     packed: Vec<u8>,
     snappy: snap::raw::Encoder,
@@ -140,6 +141,8 @@ pub struct Sealed {
     pub entries: u64,
     /// Its size before compression.
     pub plain_bytes: usize,
+    /// Bytes of lines and metadata: what Loki counts against its limits.
+    pub payload_bytes: usize,
 }
 
 impl Default for Batch {
@@ -150,6 +153,7 @@ impl Default for Batch {
             slots: Vec::new(),
             by_stream: HashMap::default(),
             label_bytes: 0,
+            payload_bytes: 0,
             plain: Vec::new(),
             packed: Vec::new(),
             snappy: snap::raw::Encoder::new(),
@@ -169,6 +173,7 @@ impl Batch {
         encode::put_entry(&mut self.entries, timestamp_ns, line, metadata);
         let bytes = self.entries.len() - before;
         self.index.push((slot, bytes as u32));
+        self.payload_bytes += line.len() + metadata.payload();
         if let Some(slot) = self.slots.get_mut(slot as usize) {
             slot.bytes += bytes;
         }
@@ -231,6 +236,7 @@ impl Batch {
             body: bytes::Bytes::copy_from_slice(self.packed.get(..len).unwrap_or_default()),
             entries: self.index.len() as u64,
             plain_bytes: self.plain.len(),
+            payload_bytes: std::mem::take(&mut self.payload_bytes),
         };
         self.entries.clear();
         self.index.clear();

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics};
+use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment};
 use crate::log::{Reader, init};
 use crate::{agent, dry_run, when};
 
@@ -139,8 +139,8 @@ pub fn main() -> ExitCode {
 }
 
 /// The configuration, or all that is wrong with it.
-fn load(cli: &Cli) -> Result<Config, Diagnostics> {
-    Config::load(file(cli), &environment)
+fn load(cli: &Cli, environment: &Environment<'_>) -> Result<Config, Diagnostics> {
+    Config::load(file(cli), environment)
 }
 
 fn file(cli: &Cli) -> &Path {
@@ -151,8 +151,15 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// The environment of a person who looks at a unit's configuration: credentials are where systemd would put them
+/// (systemd.exec(5), `LoadCredential=`). None of them is read.
+fn environment_of_unit(name: &str) -> Option<String> {
+    const CREDENTIALS: (&str, &str) = ("CREDENTIALS_DIRECTORY", "/run/credentials/journal-ship.service");
+    environment(name).or_else(|| (name == CREDENTIALS.0).then(|| CREDENTIALS.1.to_owned()))
+}
+
 fn run(cli: &Cli) -> ExitCode {
-    let config = load(cli).and_then(|config| {
+    let config = load(cli, &environment).and_then(|config| {
         config.require_destinations(&file(cli).display().to_string())?;
         Ok(config)
     });
@@ -195,7 +202,7 @@ fn convert_promtail(file: &Path, positions: Option<&Path>) -> ExitCode {
 }
 
 fn retention(cli: &Cli) -> ExitCode {
-    match load(cli) {
+    match load(cli, &environment_of_unit) {
         Ok(Config { retention: Some(retention), .. }) => {
             let text = crate::retention::loki_config(&retention);
             quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
@@ -209,7 +216,7 @@ fn retention(cli: &Cli) -> ExitCode {
 }
 
 fn check(cli: &Cli) -> ExitCode {
-    match Config::examine(file(cli), &environment) {
+    match Config::examine(file(cli), &environment_of_unit) {
         Ok((config, warnings)) => {
             show(&warnings);
             let count = config.loki.len();
@@ -230,7 +237,7 @@ fn dry_run(cli: &Cli) -> ExitCode {
     let config = if cli.config.is_none() && !Path::new(DEFAULT_CONFIG_FILE).exists() {
         Config::builtin(&environment)
     } else {
-        match load(cli) {
+        match load(cli, &environment_of_unit) {
             Ok(config) => config,
             Err(diagnostics) => return invalid(&diagnostics),
         }

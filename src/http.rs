@@ -1,4 +1,4 @@
-//! The HTTP listener: what Prometheus scrapes, and whether the process lives.
+//! The HTTP listener: what Prometheus scrapes, whether the process lives, and whether it needs a person.
 //!
 //! It runs on the thread that waits on the network. It serves whoever can connect, so it listens on the loopback
 //! interface unless told otherwise, gives away numbers only, and is bounded in time and connections.
@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::loki::health::Readiness;
 use crate::metrics::Registry;
 
 /// Connections at a time (count): Prometheus needs one.
@@ -38,7 +39,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Answers requests for ever.
-pub async fn serve(listener: TcpListener, metrics: Arc<Registry>) {
+pub async fn serve(listener: TcpListener, metrics: Arc<Registry>, readiness: Arc<Readiness>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // The semaphore is never closed.
@@ -51,10 +52,10 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Registry>) {
                 continue;
             }
         };
-        let metrics = metrics.clone();
+        let (metrics, readiness) = (metrics.clone(), readiness.clone());
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let answer = answer(&request, &metrics);
+                let answer = answer(&request, &metrics, &readiness);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
@@ -68,7 +69,7 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Registry>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Registry) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &Registry, readiness: &Readiness) -> Response<Full<Bytes>> {
     const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
     let reply = |status: StatusCode, kind: HeaderValue, text: String| {
@@ -89,7 +90,11 @@ fn answer(request: &Request<Incoming>, metrics: &Registry) -> Response<Full<Byte
             reply(StatusCode::OK, METRICS, metrics.text(now))
         }
         "/healthz" => reply(StatusCode::OK, TEXT, "ok\n".into()),
-        _ => reply(StatusCode::NOT_FOUND, TEXT, "there are /metrics and /healthz\n".into()),
+        "/ready" => match readiness.report() {
+            (true, report) => reply(StatusCode::OK, TEXT, report),
+            (false, report) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, report),
+        },
+        _ => reply(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /ready and /healthz\n".into()),
     }
 }
 
@@ -106,7 +111,7 @@ mod tests {
         registry.family("up", "U.", Kind::Gauge, None).set(Vec::new(), 0, 1.0);
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, registry));
+        tokio::spawn(serve(listener, registry, Arc::default()));
         address
     }
 
@@ -135,6 +140,7 @@ mod tests {
             ("GET /metrics?name=x", "200 OK", &["up 1\n"]),
             ("HEAD /metrics", "200 OK", &["content-length: 34\r\n"]),
             ("GET /healthz", "200 OK", &["\r\n\r\nok\n"]),
+            ("GET /ready", "200 OK", &[]),
             ("GET /", "404 Not Found", &["/metrics"]),
             ("GET /metrics/", "404 Not Found", &[]),
             ("POST /metrics", "405 Method Not Allowed", &["allow: GET, HEAD\r\n"]),

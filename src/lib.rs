@@ -37,6 +37,7 @@ pub mod pipeline;
 
 pub mod batch;
 
+pub mod client;
 pub mod loki;
 
 pub mod agent;

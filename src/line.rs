@@ -8,7 +8,8 @@ use crate::journal::{Key, Keys};
 use crate::labels::{cut, lossy};
 
 /// Longest line that Loki takes by default (bytes; grafana/loki, `pkg/validation/limits.go`,
-/// `max_line_size`). A longer one is cut, because Loki would drop it whole.
+/// `max_line_size`), and where `loki[].max_line_bytes` begins. A longer one is cut, because Loki would drop it
+/// whole.
 pub const LINE_MAX: usize = 256 << 10;
 
 /// Stands at the end of a line that was cut.
@@ -18,18 +19,25 @@ pub const CUT_MARK: &str = " [cut by journal-ship]";
 pub struct Liner {
     message: Key,
     format: config::Line,
+    /// Longest line (bytes).
+    max: usize,
     buffer: Vec<u8>,
 }
 
 impl Liner {
     /// Registers what the format needs with the reader.
-    pub fn new(format: config::Line, keys: &mut Keys) -> Liner {
+    pub fn new(format: config::Line, max: usize, keys: &mut Keys) -> Liner {
         // One byte more than fits tells that there was more.
-        keys.cut_values(LINE_MAX + 1);
+        keys.cut_values(max + 1);
         if format == config::Line::Json {
             keys.add_all();
         }
-        Liner { message: keys.add("MESSAGE"), format, buffer: Vec::new() }
+        Liner { message: keys.add("MESSAGE"), format, max, buffer: Vec::new() }
+    }
+
+    /// From now on lines are no longer than this (bytes).
+    pub fn fit(&mut self, max: usize) {
+        self.max = self.max.min(max);
     }
 
     /// The line of this entry; empty when it has no message. Bytes that are not UTF-8 become U+FFFD.
@@ -38,7 +46,7 @@ impl Liner {
         match self.format {
             config::Line::Message => {
                 let line = lossy(entry.value(self.message).unwrap_or_default());
-                if line.len() <= LINE_MAX { line } else { Cow::Owned(shorten(line)) }
+                if line.len() <= self.max { line } else { Cow::Owned(shorten(line, self.max)) }
             }
             config::Line::Json => {
                 self.write_json(entry);
@@ -51,6 +59,7 @@ impl Liner {
     /// a line are cut, the last ones left out.
     fn write_json(&mut self, entry: &Entry<'_>) {
         const KEY_ROOM: usize = 128;
+        let max = self.max;
         let out = &mut self.buffer;
         out.clear();
         out.push(b'{');
@@ -59,7 +68,7 @@ impl Liner {
             if fields[..index].iter().any(|(n, _)| n == name) {
                 continue;
             }
-            if out.len() + 2 * KEY_ROOM > LINE_MAX {
+            if out.len() + 2 * KEY_ROOM > max {
                 break;
             }
             if out.len() > 1 {
@@ -69,17 +78,17 @@ impl Liner {
             out.push(b':');
             let repeated: Vec<_> = fields[index + 1..].iter().filter(|(n, _)| n == name).collect();
             if repeated.is_empty() {
-                write_json_string(out, value, LINE_MAX.saturating_sub(out.len() + KEY_ROOM));
+                write_json_string(out, value, max.saturating_sub(out.len() + KEY_ROOM));
                 continue;
             }
             out.push(b'[');
-            write_json_string(out, value, LINE_MAX.saturating_sub(out.len() + KEY_ROOM));
+            write_json_string(out, value, max.saturating_sub(out.len() + KEY_ROOM));
             for (_, value) in repeated {
-                if out.len() + KEY_ROOM > LINE_MAX {
+                if out.len() + KEY_ROOM > max {
                     break;
                 }
                 out.push(b',');
-                write_json_string(out, value, LINE_MAX.saturating_sub(out.len() + KEY_ROOM));
+                write_json_string(out, value, max.saturating_sub(out.len() + KEY_ROOM));
             }
             out.push(b']');
         }
@@ -87,16 +96,16 @@ impl Liner {
     }
 }
 
-/// Cuts a line that a stage has made too long.
-pub fn fit(line: &mut String) {
-    if line.len() > LINE_MAX {
-        *line = shorten(Cow::Owned(std::mem::take(line)));
+/// Cuts a line to `max` bytes if it is longer, as one is that a stage has made.
+pub fn fit(line: &mut String, max: usize) {
+    if line.len() > max {
+        *line = shorten(Cow::Owned(std::mem::take(line)), max);
     }
 }
 
 /// Cuts a line so that it fits with the mark.
-fn shorten(line: Cow<'_, str>) -> String {
-    let mut line = cut(line, LINE_MAX - CUT_MARK.len()).into_owned();
+fn shorten(line: Cow<'_, str>, max: usize) -> String {
+    let mut line = cut(line, max.saturating_sub(CUT_MARK.len())).into_owned();
     line.push_str(CUT_MARK);
     line
 }

@@ -16,6 +16,7 @@ use crate::journal::{Cursor, Keys};
 use crate::labels::{Changes, FieldLookup, LabelSet, Labeler, Outcome, Resolved, cut, lossy};
 use crate::line::{self, Liner};
 use crate::loki::encode::Metadata;
+use crate::loki::learned::Limits;
 use crate::retention::{self, Retention, Verdict};
 use crate::stages::{Chain, Context, Flow, Item, Setup};
 
@@ -32,6 +33,7 @@ pub struct Pipeline {
     labeler: Labeler,
     metadata: Vec<FieldLookup>,
     liner: Liner,
+    limits: Limits,
     chain: Chain,
     item: Item,
     retention: Option<Retention>,
@@ -84,11 +86,13 @@ impl Pipeline {
         let labeler = Labeler::new(&config.labels, added, label, &mut keys);
         let metadata: Vec<_> =
             config.structured_metadata.iter().map(|rule| FieldLookup::new(rule, &mut keys)).collect();
-        let liner = Liner::new(config.line, &mut keys);
+        let max_line = destination.map_or(line::LINE_MAX, |d| d.max_line_bytes);
+        let liner = Liner::new(config.line, max_line, &mut keys);
         let mut pipeline = Pipeline {
             labeler,
             metadata,
             liner,
+            limits: Limits { line: max_line, metadata: METADATA_MAX, metadata_names: METADATA_NAMES_MAX },
             chain: Chain::new(&config.stages, setup),
             item: Item::default(),
             retention: config.retention.as_ref().map(Retention::new),
@@ -117,6 +121,15 @@ impl Pipeline {
         self.context.now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
     }
 
+    /// From now on keeps to these limits, too.
+    pub fn fit(&mut self, limits: Limits) {
+        let Limits { line, metadata, metadata_names } = limits;
+        self.limits.line = self.limits.line.min(line);
+        self.limits.metadata = self.limits.metadata.min(metadata);
+        self.limits.metadata_names = self.limits.metadata_names.min(metadata_names);
+        self.liner.fit(self.limits.line);
+    }
+
     /// When reading may go on, if a stage asks for a pause.
     pub fn pause(&mut self) -> Option<Instant> {
         self.context.wait_until.take()
@@ -132,7 +145,7 @@ impl Pipeline {
             };
             self.encoded.clear();
             let fields = self.metadata.iter().filter_map(|m| Some((m.name.as_str(), lossy(m.value(entry)?))));
-            put_metadata(&mut self.encoded, fields, resolved.moved);
+            put_metadata(&mut self.encoded, &self.limits, fields, resolved.moved);
             explain_labels(&mut self.context, &resolved);
             let line = self.liner.line(entry);
             batches.push(None, resolved.stream, entry.timestamp_ns(), &line, &self.encoded);
@@ -288,9 +301,9 @@ impl Pipeline {
         let resolved = self.labeler.streams.resolve(&item.labels, item.timestamp_ns);
         self.encoded.clear();
         let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), Cow::from(value)));
-        put_metadata(&mut self.encoded, metadata, resolved.moved);
+        put_metadata(&mut self.encoded, &self.limits, metadata, resolved.moved);
         explain_labels(&mut self.context, &resolved);
-        line::fit(&mut item.line);
+        line::fit(&mut item.line, self.limits.line);
         let time = u64::try_from(item.timestamp_ns).unwrap_or(0);
         batches.push(item.tenant.as_deref(), resolved.stream, time, &item.line, &self.encoded);
     }
@@ -300,10 +313,12 @@ impl Pipeline {
 #[inline]
 fn put_metadata<'a>(
     encoded: &mut Metadata,
+    limits: &Limits,
     metadata: impl Iterator<Item = (&'a str, Cow<'a, str>)> + Clone,
     moved: &[(String, String)],
 ) {
-    let mut room = METADATA_MAX;
+    let mut room = limits.metadata;
+    let most = limits.metadata_names;
     let mut put = |name: &str, value: Cow<'_, str>| {
         room = room.saturating_sub(name.len());
         let value = cut(value, room);
@@ -311,11 +326,11 @@ fn put_metadata<'a>(
         encoded.add(name, &value);
     };
     if moved.is_empty() {
-        return metadata.take(METADATA_NAMES_MAX).for_each(|(name, value)| put(name, value));
+        return metadata.take(most).for_each(|(name, value)| put(name, value));
     }
     let moved = moved.iter().filter(|(name, _)| metadata.clone().all(|(other, _)| other != name));
-    let moved: Vec<_> = moved.take(METADATA_NAMES_MAX).collect();
-    for (name, value) in metadata.take(METADATA_NAMES_MAX - moved.len()) {
+    let moved: Vec<_> = moved.take(most).collect();
+    for (name, value) in metadata.take(most - moved.len()) {
         put(name, value);
     }
     moved.into_iter().for_each(|(name, value)| put(name, value.into()));

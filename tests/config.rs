@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use journal_ship::config::{
-    Backoff, Batch, Config, Destination, FieldRule, Journal, KEYS, Labels, Line, MAX_FILE_BYTES,
+    Access, Auth, Backoff, Batch, Config, Destination, FieldRule, Journal, KEYS, Labels, Line,
+    MAX_FILE_BYTES, Tls,
 };
 use proptest::prelude::*;
 
@@ -25,6 +26,7 @@ fn env(name: &str) -> Option<String> {
         "TENANT" => Some("team-a".into()),
         "BAD_WAIT" => Some("5 minutes".into()),
         "EMPTY" => Some(String::new()),
+        "CREDENTIALS_DIRECTORY" => Some("/run/credentials/journal-ship.service".into()),
         _ => None,
     }
 }
@@ -145,6 +147,10 @@ line: json
 loki:
   - url: http://${LOKI_HOST}:3100/
     tenant: ${TENANT}
+    basic_auth: {username: ada, password_file: "/run/${TENANT}/password"}
+    tls: {}
+    proxy_url: http://proxy:3128
+    max_line_bytes: 64KiB
     headers: {X-Two: "2", X-One: "${UNSET:-1}"}
     labels: {env: test}
     batch: {max_bytes: 65536, max_wait: 250ms}
@@ -152,12 +158,31 @@ loki:
     backoff: {min: 1s, max: 1s}
   - name: archive
     url: https://archive/prefix/loki/api/v1/push
+    bearer_token_file: /run/token
+    tls: {ca_file: /ca.pem, cert_file: /cert.pem, key_file: /key.pem, server_name: loki.example.org}
 log_level: debug
 state_directory: /tmp/state
 "#,
     );
     let mut main = Destination::new("main", "http://loki.example.org:3100/loki/api/v1/push");
     main.tenant = Some("team-a".into());
+    main.access = Access {
+        auth: Some(Auth::Basic { username: "ada".into(), password_file: "/run/team-a/password".into() }),
+        tls: Tls::default(),
+        proxy: Some("http://proxy:3128".into()),
+    };
+    main.max_line_bytes = 64 << 10;
+    let mut archive = Destination::new("archive", "https://archive/prefix/loki/api/v1/push");
+    archive.access = Access {
+        auth: Some(Auth::Bearer { token_file: "/run/token".into() }),
+        tls: Tls {
+            ca_file: Some("/ca.pem".into()),
+            cert_file: Some("/cert.pem".into()),
+            key_file: Some("/key.pem".into()),
+            server_name: Some("loki.example.org".into()),
+        },
+        proxy: None,
+    };
     main.headers = vec![("X-Two".into(), "2".into()), ("X-One".into(), "1".into())];
     main.labels = vec![("env".into(), "test".into())];
     main.batch = Batch { max_bytes: 65536, max_wait: Duration::from_millis(250) };
@@ -185,7 +210,7 @@ state_directory: /tmp/state
             },
             structured_metadata: vec![],
             line: Line::Json,
-            loki: vec![main, Destination::new("archive", "https://archive/prefix/loki/api/v1/push")],
+            loki: vec![main, archive],
             log_level: log::LevelFilter::Debug,
             state_directory: "/tmp/state".into(),
         }
@@ -360,6 +385,8 @@ fn defaults_written_out_change_nothing() {
 /// What else must stand in a section of that path so that it is whole.
 fn beside(section: &str, name: &str) -> &'static [(&'static str, &'static str)] {
     match section {
+        "loki[].basic_auth" => &[("username", "a"), ("password_file", "/f")],
+        "loki[]" if name == "tls" => &[("url", "'https://x'")],
         "loki[]" => &[("url", "'http://x'")],
         "labels.relabel_configs[]" if name == "action" => &[("target_label", "x")],
         "labels.relabel_configs[]" => &[("action", "keep")],

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::access;
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Finding, Span};
 use super::labels;
@@ -26,6 +27,8 @@ const OLD_PUSH_PATH: &str = "/api/prom/push";
 const MAX_BYTES: RangeInclusive<u64> = 4 << 10..=16 << 20;
 /// Below, batches hold single entries; above, logs are no longer live.
 const MAX_WAIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+/// Below, honest lines are cut; above, a line is larger than a batch may be.
+const LINE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 20;
 /// Below, a busy Loki never answers in time; above, a lost connection goes unnoticed.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
 /// Below, a Loki that is down is hammered; above, one that is back waits for us.
@@ -103,9 +106,13 @@ fn destination(checker: &Checker<'_>, item: &Value<'_>, section: &Section<'_>) -
         ),
     }
     section.read("tenant", &mut destination.tenant, |value| tenant(checker, value));
+    destination.access = access::access(checker, section, "loki[]", &destination.url);
     section.read("headers", &mut destination.headers, |value| headers(checker, value));
     section.read("labels", &mut destination.labels, |value| labels::fixed(checker, value));
     section.read("batch", &mut destination.batch, |value| batch(checker, value));
+    section.read("max_line_bytes", &mut destination.max_line_bytes, |value| {
+        checker.size(value, &LINE_BYTES).and_then(|bytes| usize::try_from(bytes).ok())
+    });
     section.read("timeout", &mut destination.timeout, |value| checker.duration(value, &TIMEOUT));
     section.read("backoff", &mut destination.backoff, |value| backoff(checker, value));
     destination

@@ -4,6 +4,7 @@
 //! mistake of the file has been reported at its place, all of them in one run. Nothing here touches the
 //! network, reads a secret or writes state, so `journal-ship check` works in a build sandbox.
 
+mod access;
 mod check;
 mod diagnostic;
 mod expand;
@@ -178,6 +179,8 @@ pub struct Destination {
     pub url: String,
     /// `X-Scope-OrgID`.
     pub tenant: Option<String>,
+    /// How the server is reached.
+    pub access: Access,
     /// Further request headers, in the order written.
     pub headers: Vec<(String, String)>,
     /// Labels added for this destination only, sorted by name; they win over `labels`.
@@ -188,6 +191,49 @@ pub struct Destination {
     pub timeout: Duration,
     /// Pauses between attempts.
     pub backoff: Backoff,
+    /// Longest line (bytes); a longer one is cut, with a mark.
+    pub max_line_bytes: usize,
+}
+
+/// How a server is reached: who we are, who it must be, and by which way.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Access {
+    /// Credentials; `None`: none.
+    pub auth: Option<Auth>,
+    /// What certificates have to be, with `https`.
+    pub tls: Tls,
+    /// A proxy's URL; `None`: the server is connected to directly.
+    pub proxy: Option<String>,
+}
+
+/// Credentials. Secrets stand in files, which are read when they are needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// `basic_auth` (RFC 7617)
+    Basic {
+        /// The user's name.
+        username: String,
+        /// The file with the password.
+        password_file: PathBuf,
+    },
+    /// `bearer_token_file` (RFC 6750)
+    Bearer {
+        /// The file with the token.
+        token_file: PathBuf,
+    },
+}
+
+/// `tls`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// Authorities that the server's certificate must come from (PEM), instead of this machine's.
+    pub ca_file: Option<PathBuf>,
+    /// Our certificate, with those between it and its authority (PEM).
+    pub cert_file: Option<PathBuf>,
+    /// Its key (PEM).
+    pub key_file: Option<PathBuf>,
+    /// The name that the server's certificate must have, instead of the one in the URL.
+    pub server_name: Option<String>,
 }
 
 impl Destination {
@@ -197,11 +243,13 @@ impl Destination {
             name: name.into(),
             url: url.into(),
             tenant: None,
+            access: Access::default(),
             headers: Vec::new(),
             labels: Vec::new(),
             batch: Batch::default(),
             timeout: Duration::from_secs(10),
             backoff: Backoff::default(),
+            max_line_bytes: crate::line::LINE_MAX,
         }
     }
 }

@@ -260,10 +260,10 @@ fn journal(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journal> {
     Some(journal)
 }
 
-const PATH: &str = "an absolute path";
+pub(super) const PATH: &str = "an absolute path";
 
 /// Paths are absolute: a service starts in `/`, a person who checks the file elsewhere.
-fn absolute(path: &str) -> Result<(), Refusal> {
+pub(super) fn absolute(path: &str) -> Result<(), Refusal> {
     if path.contains('\0') {
         return Err(Refusal::new("a path holds no NUL", "expected an absolute path"));
     }

@@ -51,18 +51,28 @@ fn put_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
 #[derive(Debug, Default)]
 pub struct Metadata {
     bytes: Vec<u8>,
+    /// Bytes of names and values.
+    payload: usize,
 }
 
 impl Metadata {
     /// Begins an entry.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.payload = 0;
+    }
+
+    /// Bytes of names and values.
+    #[inline]
+    pub fn payload(&self) -> usize {
+        self.payload
     }
 
     /// Adds a pair.
     #[inline]
     pub fn add(&mut self, name: &str, value: &str) {
         let part = |text: &str| if text.is_empty() { 0 } else { field_len(text.len()) };
+        self.payload += name.len() + value.len();
         self.bytes.push(tag(3));
         put_varint(&mut self.bytes, (part(name) + part(value)) as u64);
         for (field, text) in [(1, name), (2, value)] {

@@ -1,7 +1,12 @@
 //! Grafana Loki's push API: the body, the client, and how far Loki has acknowledged.
 
+mod answer;
 pub mod checkpoint;
 pub mod encode;
+pub mod health;
+pub mod learned;
+mod pace;
 #[allow(missing_docs)] // generated
 pub mod proto;
 pub mod push;
+mod split;

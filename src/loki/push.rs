@@ -1,84 +1,131 @@
-//! The push client: one sealed batch after another, each until Loki has answered for good.
+//! Pushing to one destination: one sealed batch after another, each until Loki has answered for good.
 //!
-//! There is no last attempt. What Loki did not take for its own reasons (overload, a restart, a network
-//! that is down, credentials that are not right yet) is sent again, the same bytes, for as long as it
-//! takes: the journal keeps everything that comes meanwhile. Only what Loki refuses as invalid is let go,
-//! and only on Loki's word: what else may answer at the address knows nothing about the entries.
+//! There is no last attempt. What Loki did not take for its own reasons (overload, a restart, a network that is down,
+//! credentials that are not right yet) is sent again, the same bytes, for as long as it takes: the journal keeps
+//! everything that comes meanwhile. What Loki refuses as invalid is let go, and only that: a batch in which
+//! something is wrong is taken apart until the entry or stream is found, and what can be made to fit is cut and sent.
 
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::{mpsc, watch};
 
+use super::answer::{Answer, Reason, Refusal, Verdict};
+use super::health::{Health, Kind};
+use super::learned::Learned;
+use super::pace::Pace;
+use super::split;
 use crate::batch::Sealed;
+use crate::client::{AccessError, Client, chain};
 use crate::config::{Backoff, Destination};
+use crate::journal::Resume;
 
 /// The header that names a tenant.
 const TENANT: &str = "x-scope-orgid";
-/// The log mentions failures at most this often.
-const REMIND: Duration = Duration::from_secs(60);
 /// Answers that a person must mend (credentials, address) are tried again at least this slowly.
 const HOLD_MIN: Duration = Duration::from_secs(10);
-/// A gateway's wish for a pause is granted up to this.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
-/// Bytes of an answer that are read.
-const ANSWER_MAX: usize = 4 << 10;
+/// Bytes of an answer that are read: a refusal may have a line for each entry of a batch.
+const ANSWER_MAX: usize = 1 << 20;
+/// Answers 500 with the same words, in a row, after which something in the batch may be to blame (count).
+const SUSPECTS_MAX: u32 = 10;
+/// The same for a part of such a batch.
+const PART_SUSPECTS_MAX: u32 = 3;
+/// A batch is halved so often although Loki has taken nothing since it answers 500 (count): then it is Loki that is
+/// broken, and small requests do not mend it.
+const BLIND_HALVES: u32 = 3;
+/// Parts with which Loki fails at a time (count): more of the journal is not read to find out why.
+const STUCK_MAX: usize = 16;
+/// Answers 429 in a row after which a request may be larger than the limit's bucket (count).
+const SLOWER_MAX: u32 = 6;
+/// Tenants whose pace is known (count).
+const TENANTS_MAX: usize = 1024;
 
-/// What became of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Loki has it.
-    Acknowledged,
-    /// Loki refuses entries of it for good; it has stored the others. Its words.
-    Refused(String),
+/// All that crosses from reader to pusher.
+#[derive(Debug)]
+pub struct Parcel {
+    /// One for each tenant.
+    pub batches: Vec<Sealed>,
+    /// Where reading goes on once all of them are with Loki.
+    pub resume: Resume,
 }
 
-/// What an answer means for the batch.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Done(Outcome),
-    /// Send again after the usual pause, or the pause that was asked for.
-    Retry(Option<Duration>),
-    /// Send again, slowly: a person must mend something.
-    Hold,
-}
-
-/// Why a client cannot be made of a destination.
+/// Why a destination cannot be pushed to.
 #[derive(Debug, thiserror::Error)]
 #[error("loki `{name}`: {reason}")]
-pub struct ClientError {
+pub struct PushError {
     name: String,
     reason: String,
 }
 
+/// What became of entries and requests, for whoever counts.
+pub trait Tally: Send {
+    /// Loki has stored so many entries, now or before.
+    fn acknowledged(&self, entries: u64);
+    /// Loki has refused so many entries for good.
+    fn refused(&self, reason: &'static str, entries: u64);
+    /// A request was answered, with this status; `None`: not at all.
+    fn answered(&self, status: Option<u16>);
+    /// Loki limits the rate, and this is kept to (bytes a second); `None`: it does not.
+    fn bounded(&self, rate: Option<f64>);
+}
+
 /// Pushes to one destination.
-pub struct Client {
-    http: reqwest::Client,
+pub struct Pusher {
+    client: Client,
     name: String,
-    url: String,
     headers: HeaderMap,
     pauses: Pauses,
-    trouble: Option<Trouble>,
-    /// When a failure was mentioned last, this one or one before it.
-    told: Option<Instant>,
+    paces: HashMap<Option<Arc<str>>, Pace>,
+    learned: Arc<Learned>,
+    health: Health,
+    tally: Box<dyn Tally>,
 }
 
-/// A failure that lasts.
-struct Trouble {
-    since: Instant,
-    told: bool,
-    attempts: u64,
+/// A batch or a part of one on its way.
+struct Part {
+    sealed: Sealed,
+    /// How often it was halved to come to this part.
+    halved: u32,
+    /// Answers 500 in a row, and their words.
+    suspects: (u32, String),
+    /// Answers 429 in a row.
+    slower: u32,
+    /// Loki took others while this one failed, and it is tried once more.
+    condemned: bool,
 }
 
-impl Client {
-    /// Prepares connections; opens none.
+impl Part {
+    fn new(sealed: Sealed, halved: u32) -> Part {
+        Part { sealed, halved, suspects: (0, String::new()), slower: 0, condemned: false }
+    }
+}
+
+/// How an attempt ended that needs no further one of the same bytes.
+enum End {
+    /// It is with Loki, as it was sent, or refused.
+    Settled(Option<Part>),
+    /// These have to be sent instead, the last one first.
+    Instead(Vec<Part>),
+    /// Loki fails with it, again and again.
+    Stuck(Part),
+}
+
+impl Pusher {
+    /// Prepares connections; opens none, and reads no secret.
     ///
     /// # Errors
     /// When the destination cannot be expressed in HTTP.
-    pub fn new(destination: &Destination) -> Result<Client, ClientError> {
-        let fail = |reason: String| ClientError { name: destination.name.clone(), reason };
+    pub fn new(
+        destination: &Destination,
+        learned: Arc<Learned>,
+        health: Health,
+        tally: Box<dyn Tally>,
+    ) -> Result<Pusher, PushError> {
+        let fail = |reason: String| PushError { name: destination.name.clone(), reason };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let tenant = destination.tenant.iter().map(|tenant| (TENANT, tenant.as_str()));
@@ -88,59 +135,219 @@ impl Client {
             let value = value.parse().map_err(|e| fail(format!("header `{name}`: {e}")))?;
             headers.insert(name, value);
         }
-        // Another provider may be there already when this is used as a library: that one serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("journal-ship/", env!("CARGO_PKG_VERSION")))
-            .timeout(destination.timeout)
-            // A redirect could carry the logs, and later credentials, to a host nobody named.
-            .redirect(Policy::none())
-            // A variable meant for a shell must not send the logs of a service another way.
-            .no_proxy();
-        let secure = destination.url.starts_with("https:");
-        if !secure {
-            // Without this a machine that has no CA certificates could not even speak http.
-            builder = builder.tls_certs_only([]);
-        }
-        let http = builder.build().map_err(|e| match secure {
-            true => fail(format!(
-                "https cannot be prepared: {}; the CA certificates of this machine come with its package \
-                 ca-certificates, or from the file that SSL_CERT_FILE names",
-                chain(&e)
-            )),
-            false => fail(chain(&e)),
-        })?;
-        Ok(Client {
-            http,
+        let client = Client::new(&destination.url, &destination.access, destination.timeout)
+            .map_err(|e: AccessError| fail(e.to_string()))?;
+        Ok(Pusher {
+            client,
             name: destination.name.clone(),
-            url: destination.url.clone(),
             headers,
             pauses: Pauses::new(destination.backoff),
-            trouble: None,
-            told: None,
+            paces: HashMap::new(),
+            learned,
+            health,
+            tally,
         })
     }
 
-    /// Sends a batch until Loki has answered for good. May take for ever: drop the future to give up.
-    pub async fn deliver(&mut self, batch: &Sealed) -> Outcome {
+    /// Pushes what comes until the reader has ended, and tells how far that is. May take for ever: drop the future
+    /// to give up.
+    pub async fn run(mut self, mut parcels: mpsc::Receiver<Parcel>, acknowledged: watch::Sender<Resume>) {
+        while let Some(parcel) = parcels.recv().await {
+            let resume = self.deliver(parcel, &mut parcels).await;
+            acknowledged.send_replace(resume);
+        }
+    }
+
+    /// Delivers a parcel, and later ones if it takes them to tell whether Loki or an entry is to blame.
+    async fn deliver(&mut self, parcel: Parcel, later: &mut mpsc::Receiver<Parcel>) -> Resume {
+        let mut resume = parcel.resume;
+        // The next one is the last.
+        let mut parts: Vec<Part> =
+            parcel.batches.into_iter().rev().map(|batch| Part::new(batch, 0)).collect();
+        let mut stuck: Vec<Part> = Vec::new();
+        // Loki has taken something since parts are stuck.
+        let mut works = false;
+        // What it took last: sent once more it is folded, and shows whether Loki works.
+        let mut good: Option<Sealed> = None;
         loop {
-            let (verdict, words) = self.attempt(batch).await;
-            let pause = match verdict {
-                Verdict::Done(outcome) => {
-                    self.recovered();
-                    return outcome;
+            let Some(part) = parts.pop() else {
+                if stuck.is_empty() {
+                    return resume;
+                }
+                let deep = |part: &Part| part.halved >= BLIND_HALVES || part.sealed.entries == 1;
+                if !works && stuck.iter().all(deep) {
+                    if let Some(good) = &good
+                        && self.attempt(good).await.0 == Verdict::Stored
+                    {
+                        works = true;
+                        continue;
+                    }
+                    let next = if stuck.len() < STUCK_MAX { later.try_recv().ok() } else { None };
+                    match next {
+                        Some(next) => {
+                            resume = next.resume;
+                            parts.extend(next.batches.into_iter().rev().map(|batch| Part::new(batch, 0)));
+                        }
+                        None => {
+                            tokio::time::sleep(self.pauses.next()).await;
+                            parts.extend(stuck.drain(..).rev());
+                        }
+                    }
+                    continue;
+                }
+                for part in stuck.drain(..).rev() {
+                    // Until Loki took others while this one failed, twice, it may be Loki that is to blame.
+                    let guilty = works && part.condemned;
+                    if !guilty && (works || deep(&part)) {
+                        parts.push(Part { condemned: works || part.condemned, ..part });
+                        continue;
+                    }
+                    match split::halves(&part.sealed) {
+                        Some((first, second)) => {
+                            parts.push(Part::new(second, part.halved + 1));
+                            parts.push(Part::new(first, part.halved + 1));
+                        }
+                        None => {
+                            let words = part.suspects.1;
+                            self.refused(&[Refusal::whole(Reason::ServerError, &part.sealed)], 1, &words);
+                        }
+                    }
+                }
+                works = false;
+                self.pauses.reset();
+                continue;
+            };
+            let part = Part { suspects: (0, String::new()), ..part };
+            match self.settle(part).await {
+                End::Settled(taken) => {
+                    works = true;
+                    // Kept only while it can be of use: parts of a batch with something wrong in it.
+                    good = taken.filter(|part| part.halved > 0).map(|part| part.sealed).or(good);
+                }
+                End::Instead(instead) => parts.extend(instead),
+                End::Stuck(part) => stuck.push(part),
+            }
+        }
+    }
+
+    /// Sends a part until there is an answer that is not "later".
+    async fn settle(&mut self, mut part: Part) -> End {
+        loop {
+            self.keep_pace(&part.sealed).await;
+            let (verdict, words) = self.attempt(&part.sealed).await;
+            let sealed = &part.sealed;
+            let halves = |part: &Part| {
+                let (first, second) = split::halves(&part.sealed)?;
+                Some(End::Instead(vec![Part::new(second, part.halved), Part::new(first, part.halved)]))
+            };
+            let refused = |pusher: &mut Pusher, reason: Reason| {
+                pusher.recovered();
+                pusher.refused(&[Refusal::whole(reason, sealed)], sealed.entries, &words);
+                End::Settled(None)
+            };
+            let (kind, pause) = match verdict {
+                Verdict::Stored => {
+                    self.taken(sealed);
+                    self.tally.acknowledged(sealed.entries);
+                    return End::Settled(Some(part));
+                }
+                Verdict::Refused(refusals) => {
+                    self.taken(sealed);
+                    self.learn(&refusals);
+                    if let Some(fitted) = split::fit(sealed, &self.learned.limits()) {
+                        return End::Instead(vec![Part::new(fitted, part.halved)]);
+                    }
+                    let entries = self.refused(&refusals, sealed.entries, &words);
+                    self.tally.acknowledged(sealed.entries - entries);
+                    return End::Settled(None);
+                }
+                Verdict::Unparsable => {
+                    return halves(&part).unwrap_or_else(|| refused(self, Reason::Unparsable));
+                }
+                // A stream's labels are those of all its entries.
+                Verdict::BadLabels | Verdict::Blocked => {
+                    let reason = if verdict == Verdict::Blocked { Reason::Blocked } else { Reason::Labels };
+                    return match split::streams(sealed) {
+                        0 | 1 => refused(self, reason),
+                        _ => halves(&part).unwrap_or_else(|| refused(self, reason)),
+                    };
+                }
+                Verdict::TooLarge => {
+                    self.learned.too_large(sealed.plain_bytes);
+                    return halves(&part).unwrap_or_else(|| refused(self, Reason::TooLarge));
+                }
+                Verdict::Slower(asked, limit) => {
+                    part.slower += 1;
+                    let pace = self.pace(&sealed.tenant);
+                    pace.refused(sealed.payload_bytes, limit, Instant::now());
+                    let rate = pace.rate();
+                    self.tally.bounded(rate);
+                    if part.slower.is_multiple_of(SLOWER_MAX)
+                        && let Some(end) = halves(&part)
+                    {
+                        return end;
+                    }
+                    // Once is how a limit is found; again, and others use it up.
+                    let pause = if part.slower > 1 { self.pauses.next() } else { Duration::ZERO };
+                    (Kind::Slower, asked.map_or(pause, |asked| asked.max(pause)))
+                }
+                Verdict::Suspect => {
+                    part.suspects.0 = if part.suspects.1 == words { part.suspects.0 + 1 } else { 1 };
+                    part.suspects.1.clone_from(&words);
+                    let most = match part.halved {
+                        _ if part.condemned => 1,
+                        0 => SUSPECTS_MAX,
+                        _ => PART_SUSPECTS_MAX,
+                    };
+                    if part.suspects.0 >= most {
+                        self.health.trouble(Kind::Retry, &words, Duration::ZERO);
+                        return End::Stuck(part);
+                    }
+                    (Kind::Retry, self.pauses.next())
                 }
                 // `Retry-After: 0` is no leave to hammer.
-                Verdict::Retry(Some(asked)) => asked.max(self.pauses.limits.min),
-                Verdict::Retry(None) => self.pauses.next(),
-                Verdict::Hold => self.pauses.next().max(HOLD_MIN),
+                Verdict::Retry(Some(asked)) => (Kind::Retry, asked.max(self.pauses.limits.min)),
+                Verdict::Retry(None) => (Kind::Retry, self.pauses.next()),
+                Verdict::Hold => (Kind::Hold, self.pauses.next().max(HOLD_MIN)),
             };
-            self.tell(&words, pause);
+            if kind != Kind::Slower {
+                part.slower = 0;
+            }
+            if !matches!(verdict, Verdict::Suspect) {
+                part.suspects.0 = 0;
+            }
+            let rest = self.pace(&part.sealed.tenant).wait(Instant::now());
+            self.health.trouble(kind, &words, pause.max(rest));
             tokio::time::sleep(pause).await;
         }
     }
 
-    async fn attempt(&self, batch: &Sealed) -> (Verdict, String) {
+    /// Waits until Loki is likely to take a batch.
+    async fn keep_pace(&mut self, sealed: &Sealed) {
+        loop {
+            let now = Instant::now();
+            let pace = self.pace(&sealed.tenant);
+            let wait = pace.wait(now);
+            if wait.is_zero() {
+                return pace.sent(sealed.payload_bytes, now);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn pace(&mut self, tenant: &Option<Arc<str>>) -> &mut Pace {
+        if self.paces.len() >= TENANTS_MAX {
+            self.paces.clear();
+        }
+        self.paces.entry(tenant.clone()).or_insert_with(|| Pace::new(Instant::now()))
+    }
+
+    /// Sends once.
+    async fn attempt(&mut self, batch: &Sealed) -> (Verdict, String) {
+        let request = match self.client.post() {
+            Ok(request) => request,
+            Err(error) => return (Verdict::Hold, error.to_string()),
+        };
         let mut headers = self.headers.clone();
         if let Some(tenant) = &batch.tenant
             // What a stage took for a tenant was checked there.
@@ -148,75 +355,102 @@ impl Client {
         {
             headers.insert(TENANT, tenant);
         }
-        let request = self.http.post(&self.url).headers(headers).body(batch.body.clone());
-        let mut answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) => return (Verdict::Retry(None), chain(&error.without_url())),
+        let mut response = match request.headers(headers).body(batch.body.clone()).send().await {
+            Ok(response) => response,
+            Err(error) => {
+                self.tally.answered(None);
+                let verdict =
+                    if is_about_certificates(&error) { Verdict::Hold } else { Verdict::Retry(None) };
+                return (verdict, chain(&error.without_url()));
+            }
         };
-        let status = answer.status().as_u16();
-        let from_loki = is_from_loki(answer.headers());
-        let asked = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
+        let mut answer = Answer::read(response.status().as_u16(), response.headers());
         // The status decides; a body that breaks off only shortens what is told.
         let mut body = Vec::new();
-        while let Ok(Some(piece)) = answer.chunk().await {
+        while let Ok(Some(piece)) = response.chunk().await {
             body.extend_from_slice(&piece);
             if body.len() >= ANSWER_MAX {
                 break;
             }
         }
-        let words = one_line(&body);
-        let verdict = judge(status, from_loki, asked.map(Duration::from_secs), &words);
-        (verdict, format!("HTTP {status} {words}").trim_end().to_owned())
+        answer.text = String::from_utf8_lossy(&body).into_owned();
+        self.tally.answered(Some(answer.status));
+        (answer.judge(), answer.words())
     }
 
-    /// Mentions a failure when it begins, and then once a minute; one that begins within a minute of such
-    /// a mention waits for that minute to end. Else a Loki that fails every second time would have two
-    /// lines about each batch, and shipping those would make the next batch.
-    fn tell(&mut self, words: &str, pause: Duration) {
-        let now = Instant::now();
-        let trouble = self.trouble.get_or_insert(Trouble { since: now, told: false, attempts: 0 });
-        trouble.attempts += 1;
-        if self.told.is_none_or(|told| now.duration_since(told) >= REMIND) {
-            self.told = Some(now);
-            trouble.told = true;
-            log::warn!(
-                "loki `{}` ({}) does not take entries: {words}; attempt {}, next in {:.1} s; nothing is lost while \
-                 the journal keeps its files",
-                self.name,
-                without_query(&self.url),
-                trouble.attempts,
-                pause.as_secs_f64(),
-            );
-        }
+    /// Loki has done with a request what it should.
+    fn taken(&mut self, sealed: &Sealed) {
+        let pace = self.pace(&sealed.tenant);
+        pace.taken(sealed.payload_bytes);
+        let rate = pace.rate();
+        self.tally.bounded(rate);
+        self.recovered();
     }
 
     fn recovered(&mut self) {
         self.pauses.reset();
-        if let Some(trouble) = self.trouble.take().filter(|trouble| trouble.told) {
-            let lasted = trouble.since.elapsed().as_secs_f64();
-            log::info!("loki `{}` takes entries again after {lasted:.1} s", self.name);
+        self.health.recovered();
+    }
+
+    /// Remembers the limits that refusals name.
+    fn learn(&self, refusals: &[Refusal]) {
+        for Refusal { reason, limit, .. } in refusals {
+            let (new, what) = match (reason, limit) {
+                (Reason::LineTooLong, Some(bytes)) => (
+                    self.learned.line(*bytes),
+                    format!("lines of at most {bytes} bytes: longer ones are cut"),
+                ),
+                (Reason::MetadataTooLarge, Some(bytes)) => {
+                    let what = format!("structured metadata of at most {bytes} bytes: more is left out");
+                    (self.learned.metadata(*bytes), what)
+                }
+                (Reason::TooMuchMetadata, Some(count)) => {
+                    let what = format!("at most {count} names of structured metadata: more are left out");
+                    (self.learned.metadata_names(*count), what)
+                }
+                (Reason::MetadataDisallowed, _) => {
+                    (self.learned.metadata_names(0), "no structured metadata: it is left out".into())
+                }
+                _ => continue,
+            };
+            if new {
+                log::warn!("loki `{}` takes {what}", self.name);
+            }
         }
     }
-}
 
-/// The class of an answer. Source: grafana/loki, `pkg/distributor/http.go`, and what a real Loki did.
-fn judge(status: u16, from_loki: bool, retry_after: Option<Duration>, words: &str) -> Verdict {
-    match status {
-        200..=259 | 261..=299 => Verdict::Done(Outcome::Acknowledged),
-        // Not about the entries: a TLS port that was spoken to in plain http, a proxy's idea of a request.
-        400 if !from_loki => Verdict::Hold,
-        // 260: a policy blocks a part of the batch; the others are stored.
-        260 | 400 | 413 | 422 => Verdict::Done(Outcome::Refused(format!("HTTP {status} {words}"))),
-        429 | 500..=599 | 408 => Verdict::Retry(retry_after.map(|d| d.min(RETRY_AFTER_MAX))),
-        _ => Verdict::Hold,
+    /// Counts refused entries, at most those of the request, and says how many they are.
+    fn refused(&mut self, refusals: &[Refusal], most: u64, words: &str) -> u64 {
+        let mut by_reason: BTreeMap<Reason, u64> = BTreeMap::new();
+        let mut room = most;
+        for refusal in refusals {
+            let entries = refusal.entries.min(room);
+            room -= entries;
+            *by_reason.entry(refusal.reason).or_default() += entries;
+        }
+        for (reason, entries) in by_reason.into_iter().filter(|(_, entries)| *entries > 0) {
+            self.tally.refused(reason.name(), entries);
+            self.health.refused(reason.name(), entries, words);
+        }
+        most - room
     }
 }
 
-/// Whether an error text may be Loki's: it says that it is plain text (Go, `net/http`, `Error`) or JSON. Proxies
-/// answer in HTML, and a TLS port that gets plain http answers without a type (Go, `net/http`, `conn.serve`).
-fn is_from_loki(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    ["text/plain", "application/json"].iter().any(|known| kind.starts_with(known))
+/// Whether a connection failed because of a certificate, ours or theirs: waiting alone does not mend that.
+fn is_about_certificates(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        let tls = match inner {
+            Some(inner) => inner.downcast_ref::<rustls::Error>(),
+            None => error.downcast_ref::<rustls::Error>(),
+        };
+        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)) = tls {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Pauses between attempts: doubling, and jittered so that a fleet does not knock in step.
@@ -249,71 +483,9 @@ pub fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(url, _)| url)
 }
 
-/// The first line of an answer, without anything that could disturb a log.
-fn one_line(body: &[u8]) -> String {
-    const SHOWN_MAX: usize = 500;
-    let text = String::from_utf8_lossy(body);
-    let line = text.trim().lines().next().unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn answers_have_their_meaning() {
-        let refused = |status| Verdict::Done(Outcome::Refused(format!("HTTP {status} why")));
-        let second = Duration::from_secs(1);
-        for (status, from_loki, asked, verdict) in [
-            (200, true, None, Verdict::Done(Outcome::Acknowledged)),
-            (204, false, None, Verdict::Done(Outcome::Acknowledged)),
-            (260, true, None, refused(260)),
-            (400, true, None, refused(400)),
-            (400, false, None, Verdict::Hold),
-            (413, true, None, refused(413)),
-            (413, false, None, refused(413)),
-            (422, true, None, refused(422)),
-            (401, true, None, Verdict::Hold),
-            (403, true, None, Verdict::Hold),
-            (404, true, None, Verdict::Hold),
-            (302, false, None, Verdict::Hold),
-            (429, true, None, Verdict::Retry(None)),
-            (429, true, Some(second), Verdict::Retry(Some(second))),
-            (503, false, Some(second * 9999), Verdict::Retry(Some(RETRY_AFTER_MAX))),
-            (500, true, None, Verdict::Retry(None)),
-        ] {
-            assert_eq!(judge(status, from_loki, asked, "why"), verdict, "{status}");
-        }
-    }
-
-    #[test]
-    fn an_error_is_lokis_when_its_type_is() {
-        for (kind, from_loki) in [
-            (Some("text/plain; charset=utf-8"), true),
-            (Some("application/json"), true),
-            (Some("text/html"), false),
-            (None, false),
-        ] {
-            let headers = kind.map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
-            assert_eq!(is_from_loki(&headers.into_iter().collect()), from_loki, "{kind:?}");
-        }
-    }
 
     #[test]
     fn pauses_double_up_to_the_limit_with_jitter() {
@@ -325,11 +497,5 @@ mod tests {
         }
         pauses.reset();
         assert!(pauses.next() <= second);
-    }
-
-    #[test]
-    fn words_of_an_answer_cannot_disturb_the_log() {
-        assert_eq!(one_line(b"\n bad\x1b[31m thing\r\nsecond line"), "bad[31m thing");
-        assert_eq!(one_line(&[b'x'; 9999]).len(), 500);
     }
 }

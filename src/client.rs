@@ -1,0 +1,379 @@
+//! An HTTP client of one server: who we are, who it must be, and by which way it is reached.
+//!
+//! Passwords, tokens and certificates come from files. Each file is looked at before a request (one `stat`) and
+//! read again when it has changed, so a rotated secret needs no restart. A file that cannot be read is a reason
+//! to wait, not to end: secrets may be mounted late.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{HOST, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Identity, Proxy, RequestBuilder, Url};
+
+use crate::config::{Access, Auth};
+
+/// Longest file with a password, a token or certificates (bytes): the bundle of all public authorities has a
+/// quarter of it.
+const FILE_MAX: u64 = 1 << 20;
+
+/// A password or a token: it can be used, and not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Why a server cannot be spoken to as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AccessError(String);
+
+/// Speaks to one server.
+#[derive(Debug)]
+pub struct Client {
+    access: Access,
+    timeout: Duration,
+    /// The URL that requests go to: with the certificate's name as its host, if there is one of its own.
+    url: Url,
+    /// The host as configured, where `url` has another one.
+    host: Option<HeaderValue>,
+    built: Option<Built>,
+}
+
+/// What was made of the files as they were.
+#[derive(Debug)]
+struct Built {
+    http: reqwest::Client,
+    secret: Option<Secret>,
+    seen: Vec<Option<Version>>,
+}
+
+/// Tells one state of a file from another.
+type Version = (u64, u64, u64, i64, i64, i64);
+
+impl Client {
+    /// A client that has read nothing yet.
+    ///
+    /// # Errors
+    /// When `url` is none.
+    pub fn new(url: &str, access: &Access, timeout: Duration) -> Result<Client, AccessError> {
+        let mut url: Url = url.parse().map_err(|error| AccessError(format!("not a URL: {error}")))?;
+        let mut host = None;
+        if let Some(name) = &access.tls.server_name {
+            let written = authority(&url);
+            host = HeaderValue::from_str(&written).ok();
+            url.set_host(Some(name)).map_err(|error| AccessError(format!("tls.server_name: {error}")))?;
+        }
+        // Another provider may be there already when this is used as a library: that one serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Client { access: access.clone(), timeout, url, host, built: None })
+    }
+
+    /// A POST request to the server, with what proves who we are.
+    ///
+    /// # Errors
+    /// When a file cannot be read or does not hold what it should; the next call looks again.
+    pub fn post(&mut self) -> Result<RequestBuilder, AccessError> {
+        let seen = self.files().map(|(_, path)| version(path)).collect::<Vec<_>>();
+        let built = match self.built.take() {
+            Some(built) if built.seen == seen => built,
+            _ => self.build(seen)?,
+        };
+        let mut request = built.http.post(self.url.clone());
+        if let Some(host) = &self.host {
+            request = request.header(HOST, host);
+        }
+        request = match (&self.access.auth, &built.secret) {
+            (Some(Auth::Basic { username, .. }), Some(secret)) => {
+                request.basic_auth(username, Some(&secret.0))
+            }
+            (Some(Auth::Bearer { .. }), Some(secret)) => request.bearer_auth(&secret.0),
+            _ => request,
+        };
+        self.built = Some(built);
+        Ok(request)
+    }
+
+    /// The files of the configuration, each with its key.
+    fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let auth = self.access.auth.as_ref().map(|auth| match auth {
+            Auth::Basic { password_file, .. } => ("basic_auth.password_file", password_file),
+            Auth::Bearer { token_file } => ("bearer_token_file", token_file),
+        });
+        let tls = &self.access.tls;
+        let tls = [
+            ("tls.ca_file", &tls.ca_file),
+            ("tls.cert_file", &tls.cert_file),
+            ("tls.key_file", &tls.key_file),
+        ];
+        let tls = tls.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?)));
+        auth.into_iter().chain(tls).map(|(key, path)| (key, path.as_path()))
+    }
+
+    fn build(&self, seen: Vec<Option<Version>>) -> Result<Built, AccessError> {
+        let mut contents = Vec::new();
+        for (key, path) in self.files() {
+            let content = read(path).map_err(|error| unreadable(key, path, &error))?;
+            contents.push((key, path.to_owned(), content));
+        }
+        let find = |wanted: &str| contents.iter().find(|(key, ..)| *key == wanted);
+        let wrong = |(key, path, _): &(&str, PathBuf, Vec<u8>), why: String| {
+            AccessError(format!("{key}: {} {why}", path.display()))
+        };
+        let mut secret = None;
+        if let Some(found) = find("basic_auth.password_file").or_else(|| find("bearer_token_file")) {
+            secret = Some(secret_of(&found.2).map_err(|why| wrong(found, why.to_owned()))?);
+        }
+
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("journal-ship/", env!("CARGO_PKG_VERSION")))
+            .timeout(self.timeout)
+            // A redirect could carry the logs, and credentials, to a host nobody named.
+            .redirect(Policy::none());
+        builder = match &self.access.proxy {
+            Some(proxy) => {
+                let proxy = Proxy::all(proxy.as_str())
+                    .map_err(|error| AccessError(format!("proxy_url: {}", chain(&error))))?;
+                builder.proxy(proxy)
+            }
+            // A variable meant for a shell must not send the logs of a service another way.
+            None => builder.no_proxy(),
+        };
+        if let Some(found) = find("tls.ca_file") {
+            let certificates = Certificate::from_pem_bundle(&found.2)
+                .map_err(|error| wrong(found, format!("holds no certificates in PEM: {}", chain(&error))))?;
+            if certificates.is_empty() {
+                return Err(wrong(found, "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into()));
+            }
+            builder = builder.tls_certs_only(certificates);
+        } else if self.url.scheme() == "http" {
+            // Without this a machine that has no CA certificates could not even speak http.
+            builder = builder.tls_certs_only([]);
+        }
+        if let (Some(certificate), Some(key)) = (find("tls.cert_file"), find("tls.key_file")) {
+            let pem = [key.2.as_slice(), b"\n", certificate.2.as_slice()].concat();
+            let identity = Identity::from_pem(&pem).map_err(|error| {
+                let why = "is no certificate with its key in PEM";
+                wrong(certificate, format!("with {} {why}: {}", key.1.display(), chain(&error)))
+            })?;
+            builder = builder.identity(identity);
+        }
+        if let Some(host) = self.host.as_ref().and_then(|host| host.to_str().ok()) {
+            builder = builder.dns_resolver(Elsewhere(host_of(host).to_owned()));
+        }
+        let http = builder.build().map_err(|error| {
+            AccessError(format!(
+                "https cannot be prepared: {}; the CA certificates of this machine come with its package \
+                 ca-certificates, or from the file that SSL_CERT_FILE names, or from tls.ca_file",
+                chain(&error)
+            ))
+        })?;
+        Ok(Built { http, secret, seen })
+    }
+}
+
+/// Finds the addresses of the host that was configured, whatever name the request has.
+struct Elsewhere(String);
+
+impl Resolve for Elsewhere {
+    fn resolve(&self, _: Name) -> Resolving {
+        let host = self.0.clone();
+        Box::pin(async move {
+            // reqwest puts the port of the URL in place of 0.
+            let found: Vec<_> = match host.parse::<IpAddr>() {
+                Ok(address) => vec![(address, 0).into()],
+                Err(_) => tokio::net::lookup_host((host.as_str(), 0)).await?.collect(),
+            };
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// `host` or `host:port`, as a `Host` header has it.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// The host of what [`authority`] makes, an IPv6 address without its brackets.
+fn host_of(authority: &str) -> &str {
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// `None` when there is no such file.
+fn version(path: &Path) -> Option<Version> {
+    let data = fs::metadata(path).ok()?;
+    Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime_nsec()))
+}
+
+/// A file whole; what is no file (a pipe without a writer, say) could be waited for for ever.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    let mut content = Vec::new();
+    File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut content)?;
+    match content.len() as u64 > FILE_MAX {
+        true => Err(io::Error::other(format!("longer than {FILE_MAX} bytes"))),
+        false => Ok(content),
+    }
+}
+
+fn unreadable(key: &str, path: &Path, error: &io::Error) -> AccessError {
+    let help = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; the user that runs journal-ship must be able to read it: with systemd, name it in LoadCredential= and \
+             write ${CREDENTIALS_DIRECTORY}/NAME here"
+        }
+        _ => "",
+    };
+    AccessError(format!("{key}: {} cannot be read: {error}{help}", path.display()))
+}
+
+/// The secret in a file: all of it but the line end that editors put behind it.
+fn secret_of(content: &[u8]) -> Result<Secret, &'static str> {
+    let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    match text {
+        "" => Err("is empty"),
+        text if text.contains(char::is_control) => Err("holds more than one line, or control characters"),
+        text => Ok(Secret(text.to_owned())),
+    }
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_the_one_line_of_its_file() {
+        for (content, expected) in [
+            (&b"hunter2"[..], Ok("hunter2")),
+            (b"hunter2\n", Ok("hunter2")),
+            (b"hunter2\r\n", Ok("hunter2")),
+            (b" a b \n", Ok(" a b ")),
+            ("p\u{e4}ss".as_bytes(), Ok("p\u{e4}ss")),
+            (b"", Err("is empty")),
+            (b"\n", Err("is empty")),
+            (b"a\nb\n", Err("holds more than one line, or control characters")),
+            (b"a\0", Err("holds more than one line, or control characters")),
+            (b"\xff", Err("is not UTF-8")),
+        ] {
+            assert_eq!(
+                secret_of(content).as_ref().map(|s| s.0.as_str()),
+                expected.as_ref().copied().map_err(|e| e)
+            );
+        }
+        assert_eq!(format!("{:?}", Secret("hunter2".into())), "Secret(…)");
+    }
+
+    fn bearer(path: &Path) -> Access {
+        Access { auth: Some(Auth::Bearer { token_file: path.to_owned() }), ..Access::default() }
+    }
+
+    fn sent(client: &mut Client) -> Result<String, String> {
+        let request = client.post().map_err(|error| error.to_string())?.build().unwrap();
+        Ok(request.headers()["authorization"].to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again_and_a_missing_one_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let (link, one, two) = (home.path().join("token"), home.path().join("one"), home.path().join("two"));
+        let mut client = Client::new("http://h/", &bearer(&link), Duration::from_secs(1)).unwrap();
+        assert!(sent(&mut client).unwrap_err().contains("bearer_token_file"));
+        fs::write(&one, "first\n").unwrap();
+        fs::write(&two, "other\n").unwrap();
+        std::os::unix::fs::symlink(&one, &link).unwrap();
+        assert_eq!(sent(&mut client).unwrap(), "Bearer first");
+        assert_eq!(sent(&mut client).unwrap(), "Bearer first");
+        // As secrets are rotated: a link that points elsewhere.
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&two, &link).unwrap();
+        assert_eq!(sent(&mut client).unwrap(), "Bearer other");
+        fs::write(&two, "").unwrap();
+        assert_eq!(sent(&mut client).unwrap_err(), format!("bearer_token_file: {} is empty", link.display()));
+        fs::write(&two, "third").unwrap();
+        assert_eq!(sent(&mut client).unwrap(), "Bearer third");
+        fs::remove_file(&two).unwrap();
+        assert!(sent(&mut client).unwrap_err().contains("cannot be read"));
+        let mut folder = Client::new("http://h/", &bearer(home.path()), Duration::from_secs(1)).unwrap();
+        assert!(sent(&mut folder).unwrap_err().contains("not a file"));
+    }
+
+    #[test]
+    fn certificates_that_are_none_are_said() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("x.pem");
+        for (content, part) in
+            [("", "holds no certificate in PEM"), ("-----BEGIN CERTIFICATE-----\n!\n", "in PEM")]
+        {
+            fs::write(&file, content).unwrap();
+            let mut access = Access::default();
+            access.tls.ca_file = Some(file.clone());
+            let error =
+                Client::new("https://h/", &access, Duration::from_secs(1)).unwrap().post().unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+            access.tls = crate::config::Tls {
+                cert_file: Some(file.clone()),
+                key_file: Some(file.clone()),
+                ..Default::default()
+            };
+            let error =
+                Client::new("https://h/", &access, Duration::from_secs(1)).unwrap().post().unwrap_err();
+            assert!(error.to_string().contains("tls.cert_file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_name_keeps_the_host() {
+        for (url, sent_to, host, connected) in [
+            (
+                "https://10.0.0.1:3100/a?b=c",
+                "https://loki.example.org:3100/a?b=c",
+                "10.0.0.1:3100",
+                "10.0.0.1",
+            ),
+            ("https://[::1]/", "https://loki.example.org/", "[::1]", "::1"),
+            ("https://gateway/", "https://loki.example.org/", "gateway", "gateway"),
+        ] {
+            let mut access = Access::default();
+            access.tls.server_name = Some("loki.example.org".into());
+            let client = Client::new(url, &access, Duration::from_secs(1)).unwrap();
+            let written = client.host.as_ref().unwrap().to_str().unwrap();
+            assert_eq!((client.url.as_str(), written, host_of(written)), (sent_to, host, connected));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Reading how a server is reached: credentials, TLS and a proxy.
+//!
+//! The same keys wherever there is a server. A secret is never in the configuration, only the name of a file
+//! with it: `check` reads none of them, and a secret that changes on disk needs no new configuration.
+
+use std::path::PathBuf;
+
+use reqwest::Url;
+
+use super::check::{Checker, Section, Value};
+use super::diagnostic::Finding;
+use super::names::Refusal;
+use super::node::Kind;
+use super::read::{PATH, absolute};
+use super::{Access, Auth, Tls};
+
+/// What may stand in place of a server's name in its certificate.
+const NAME_BYTES_MAX: usize = 253;
+
+/// Reads the keys of an item (`schema` in the table of keys) whose server has the URL `url`.
+pub(super) fn access(checker: &Checker<'_>, section: &Section<'_>, schema: &str, url: &str) -> Access {
+    let mut access = Access::default();
+    let (mut basic, mut token) = (None, None);
+    section.read("basic_auth", &mut basic, |value| {
+        basic_auth(checker, value, &format!("{schema}.basic_auth")).map(Some)
+    });
+    section.read("bearer_token_file", &mut token, |value| file(checker, value).map(Some));
+    section.read("tls", &mut access.tls, |value| tls(checker, value, &format!("{schema}.tls"), url));
+    section.read("proxy_url", &mut access.proxy, |value| proxy(checker, value).map(Some));
+    if let (Some(first), Some(second)) = (section.get("basic_auth"), section.get("bearer_token_file"))
+        && basic.is_some()
+        && token.is_some()
+    {
+        checker.note(
+            Finding::at(second.key.clone(), "two ways to log in: `basic_auth` and `bearer_token_file`")
+                .label("remove one of them")
+                .related(first.key.clone(), "the other one"),
+        );
+    }
+    if let (Some(_), Some(proxy)) = (&access.tls.server_name, section.get("proxy_url"))
+        && access.proxy.is_some()
+    {
+        checker.note(
+            Finding::at(proxy.key.clone(), "`proxy_url` and `tls.server_name` together do not work")
+                .label("remove one of them")
+                .help(
+                    "a proxy is asked for the server by name: let the URL have the name of the certificate",
+                ),
+        );
+    }
+    access.auth = match (basic, token) {
+        (Some(basic), _) => Some(basic),
+        (None, Some(token_file)) => Some(Auth::Bearer { token_file }),
+        (None, None) => None,
+    };
+    access
+}
+
+fn basic_auth(checker: &Checker<'_>, value: &Value<'_>, schema: &str) -> Option<Auth> {
+    let section = Section::open(checker, value, schema)?;
+    let username = section.required(checker, value, "username", |value| {
+        checker.checked(value, "a string, the user's name", |name| {
+            match name.contains([':', '\n', '\r', '\0']) {
+                // RFC 7617: the first colon ends the name.
+                true => Err(Refusal::new("a user's name holds no colon and no line end", "expected a name")),
+                false => Ok(()),
+            }
+        })
+    });
+    let password_file = section.required(checker, value, "password_file", |value| file(checker, value));
+    Some(Auth::Basic { username: username?, password_file: password_file? })
+}
+
+fn tls(checker: &Checker<'_>, value: &Value<'_>, schema: &str, url: &str) -> Option<Tls> {
+    let section = Section::open(checker, value, schema)?;
+    let mut tls = Tls::default();
+    for (name, target) in
+        [("ca_file", &mut tls.ca_file), ("cert_file", &mut tls.cert_file), ("key_file", &mut tls.key_file)]
+    {
+        section.read(name, target, |value| file(checker, value).map(Some));
+    }
+    section.read("server_name", &mut tls.server_name, |value| {
+        checker.checked(value, "a string, the name in the server's certificate", server_name).map(Some)
+    });
+    let whose = [("cert_file", &tls.cert_file, "key_file"), ("key_file", &tls.key_file, "cert_file")];
+    for (name, there, other) in whose {
+        if let (Some(_), Some(written), None) = (there, section.get(name), section.get(other)) {
+            checker.note(
+                Finding::at(written.key.clone(), format!("`{name}` without `{other}`"))
+                    .label(format!("expected `{other}: …` beside it"))
+                    .help("a client certificate is of use only with its key"),
+            );
+        }
+    }
+    if tls != Tls::default() && url.starts_with("http:") {
+        checker.note(
+            Finding::at(value.key.clone(), "`tls` for a URL that begins with `http://`")
+                .label("nothing is encrypted there")
+                .help("write `https://` in the URL, or remove this section"),
+        );
+    }
+    Some(tls)
+}
+
+/// A file that is looked at only when it is needed.
+fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
+    checker.checked(value, PATH, absolute).map(PathBuf::from)
+}
+
+fn server_name(name: &str) -> Result<(), Refusal> {
+    // By an address there would be nothing to look up: it belongs in the URL.
+    let fits = name.parse::<std::net::Ipv4Addr>().is_err()
+        && !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
+    match fits {
+        true => Ok(()),
+        false => Err(Refusal::new("not a host name", "expected a name such as `loki.example.org`")),
+    }
+}
+
+/// The address of a proxy, as it is. No refusal repeats the text, which may hold a password.
+fn proxy(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
+    const EXPECTED: &str = "expected a URL such as `http://proxy:3128`";
+    if let Kind::Str(text) = &value.node.kind
+        && text.contains('@')
+    {
+        checker.hide(value.node.span.clone());
+    }
+    checker.checked(value, "a URL such as `http://proxy:3128`", |text| {
+        let url = Url::parse(text).map_err(|error| Refusal::new(format!("not a URL: {error}"), EXPECTED))?;
+        if !["http", "https"].contains(&url.scheme()) {
+            let what = "a proxy is spoken to by http or https";
+            return Err(Refusal::new(what, EXPECTED).help("SOCKS proxies are not supported"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refusal::new("the URL holds a user name or a password", EXPECTED)
+                .help("proxies that ask for a password are not supported"));
+        }
+        Ok(())
+    })
+}

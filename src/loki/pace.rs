@@ -1,0 +1,238 @@
+//! The pace: how fast Loki takes entries, found without storming it.
+//!
+//! Until Loki says 429 there is no bound. Then the rate is the limit that the answer names, a little under it, or
+//! what went through lately; each further refusal lowers it by a tenth, and while nothing is refused it grows, slowly
+//! where it was refused before. A backlog so goes on near the limit with few refused requests, also where many hosts
+//! share one limit. When nothing was refused for long, the bound is gone: limits are raised, and neighbours leave.
+//!
+//! All functions take the time, so that hours can be tried in a moment.
+
+use std::time::{Duration, Instant};
+
+/// Share of a limit that is named which we use: the last hundredths cost more refusals than they bring.
+const TARGET: f64 = 0.98;
+/// What a refusal leaves of a rate.
+const DECREASE: f64 = 0.9;
+/// A refusal never leaves less than this of a rate, whatever went through since the last one.
+const DECREASE_MAX: f64 = 0.5;
+/// Growth of a rate with each request that is taken, well under the one refused last, and near it: of some forty
+/// requests one finds the limit.
+const GROWTH: f64 = 0.01;
+const GROWTH_NEAR: f64 = 0.001;
+/// Above this share of the rate refused last, one is near it.
+const NEAR: f64 = 0.97;
+/// After so long without a refusal, the bound is forgotten.
+const FORGET: Duration = Duration::from_secs(600);
+/// The lowest rate (bytes a second).
+const RATE_MIN: f64 = 1024.0;
+
+/// The pace of one tenant.
+#[derive(Debug)]
+pub(super) struct Pace {
+    bound: Option<Bound>,
+    /// What was taken since `since` (bytes).
+    taken: f64,
+    since: Instant,
+}
+
+/// A rate that is not to be passed.
+#[derive(Debug)]
+struct Bound {
+    /// Bytes a second.
+    rate: f64,
+    /// Bytes a second that Loki named.
+    named: Option<f64>,
+    /// The rate that was refused last (bytes a second).
+    refused: f64,
+    refused_at: Instant,
+    /// Bytes that may be sent now; below zero, one has to wait.
+    room: f64,
+    /// When `room` and `rate` were looked at last.
+    at: Instant,
+}
+
+impl Bound {
+    fn refill(&mut self, now: Instant) {
+        let seconds = now.saturating_duration_since(self.at).as_secs_f64();
+        self.at = now;
+        // Nothing is saved up: the limit counts from its own bucket, and ours must not be the larger.
+        self.room = (self.room + seconds * self.rate).min(0.0);
+    }
+
+    fn grow(&mut self) {
+        let growth = if self.rate < self.refused * NEAR { GROWTH } else { GROWTH_NEAR };
+        self.rate *= 1.0 + growth;
+        if let Some(named) = self.named {
+            self.rate = self.rate.min(named * TARGET);
+        }
+    }
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Pace {
+        Pace { bound: None, taken: 0.0, since: now }
+    }
+
+    /// How long to wait before the next request.
+    pub(super) fn wait(&mut self, now: Instant) -> Duration {
+        if self.bound.as_ref().is_some_and(|b| now.saturating_duration_since(b.refused_at) > FORGET) {
+            self.bound = None;
+        }
+        let Some(bound) = &mut self.bound else { return Duration::ZERO };
+        bound.refill(now);
+        Duration::try_from_secs_f64(-bound.room / bound.rate).unwrap_or_default()
+    }
+
+    /// A request of so many bytes is on its way.
+    pub(super) fn sent(&mut self, bytes: usize, now: Instant) {
+        if let Some(bound) = &mut self.bound {
+            bound.refill(now);
+            bound.room -= bytes as f64;
+        }
+    }
+
+    /// A request of so many bytes was taken.
+    pub(super) fn taken(&mut self, bytes: usize) {
+        self.taken += bytes as f64;
+        if let Some(bound) = &mut self.bound {
+            bound.grow();
+        }
+    }
+
+    /// A request of so many bytes was refused, perhaps with the limit that counts (bytes a second).
+    pub(super) fn refused(&mut self, bytes: usize, limit: Option<u64>, now: Instant) {
+        let named = limit.map(|limit| limit as f64);
+        let seconds = now.saturating_duration_since(self.since).as_secs_f64();
+        let measured = self.taken / seconds.max(0.1);
+        (self.taken, self.since) = (0.0, now);
+        let (rate, refused) = match &self.bound {
+            // What went through before may have been a burst that was saved up: the name counts for more.
+            None => (named.map_or(measured, |named| named * TARGET), named.unwrap_or(measured)),
+            Some(bound) => {
+                let lowest = bound.rate * DECREASE_MAX;
+                ((bound.rate * DECREASE).min(measured.max(lowest)), bound.rate)
+            }
+        };
+        let rate = rate.min(named.map_or(f64::MAX, |named| named * TARGET)).max(RATE_MIN);
+        // As long as a bucket takes that has nothing left.
+        self.bound = Some(Bound { rate, named, refused, refused_at: now, room: -(bytes as f64), at: now });
+    }
+
+    /// The rate that is not to be passed (bytes a second).
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.bound.as_ref().map(|bound| bound.rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Loki's bucket, as Go's `rate.Limiter`.
+    struct Bucket {
+        rate: f64,
+        burst: f64,
+        tokens: f64,
+        at: Instant,
+    }
+
+    impl Bucket {
+        fn take(&mut self, bytes: usize, now: Instant) -> bool {
+            let seconds = (now - self.at).as_secs_f64();
+            self.tokens = (self.tokens + seconds * self.rate).min(self.burst);
+            self.at = now;
+            let enough = self.tokens >= bytes as f64;
+            if enough {
+                self.tokens -= bytes as f64;
+            }
+            enough
+        }
+    }
+
+    /// Senders with a backlog without end and one bucket: the share of its rate that they use, and of requests that
+    /// are refused.
+    fn simulate(senders: usize, named: bool, bucket: (f64, f64), minutes: u64) -> (f64, f64) {
+        const TRIP: Duration = Duration::from_millis(15);
+        let start = Instant::now();
+        let mut bucket = Bucket { rate: bucket.0, burst: bucket.1, tokens: bucket.1, at: start };
+        let mut paces: Vec<(Pace, Instant)> = (0..senders).map(|_| (Pace::new(start), start)).collect();
+        let (mut requests, mut refused, mut bytes, mut seed) = (0u32, 0u32, 0f64, 1u64);
+        let end = start + Duration::from_secs(minutes * 60);
+        loop {
+            let (pace, next) = paces.iter_mut().min_by_key(|(_, next)| *next).unwrap();
+            if *next > end {
+                break;
+            }
+            let now = *next;
+            let wait = pace.wait(now);
+            if wait > Duration::ZERO {
+                *next = now + wait;
+                continue;
+            }
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let size = 600_000 + usize::try_from(seed >> 45).unwrap();
+            requests += 1;
+            pace.sent(size, now);
+            if bucket.take(size, now) {
+                bytes += size as f64;
+                pace.taken(size);
+            } else {
+                refused += 1;
+                pace.refused(size, named.then_some(bucket.rate as u64), now + TRIP);
+            }
+            *next = now + TRIP;
+        }
+        let most = bucket.burst + bucket.rate * (end - start).as_secs_f64();
+        (bytes / most, f64::from(refused) / f64::from(requests))
+    }
+
+    #[test]
+    fn a_backlog_goes_near_the_limit_with_few_refusals() {
+        const MIB: f64 = 1_048_576.0;
+        for (senders, named, bucket) in [
+            (1, true, (4.0 * MIB, 6.0 * MIB)),
+            (1, false, (4.0 * MIB, 6.0 * MIB)),
+            (1, true, (1.0 * MIB, 2.0 * MIB)),
+            (1, false, (1.0 * MIB, 2.0 * MIB)),
+            (1, false, (32.0 * MIB, 40.0 * MIB)),
+            (3, true, (4.0 * MIB, 6.0 * MIB)),
+            (3, false, (4.0 * MIB, 6.0 * MIB)),
+            (10, true, (16.0 * MIB, 24.0 * MIB)),
+        ] {
+            for minutes in [5, 120] {
+                let (share, refused) = simulate(senders, named, bucket, minutes);
+                let what = format!(
+                    "{senders} senders, named {named}, {bucket:?}, {minutes} min: {share:.3} {refused:.3}"
+                );
+                println!("{what}");
+                assert!(share > 0.9 && refused < 0.05, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bound_is_forgotten() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.wait(start), Duration::ZERO);
+        pace.refused(1000, Some(2000), start);
+        let wait = pace.wait(start).as_secs_f64();
+        assert!((0.5..0.52).contains(&wait), "{wait}");
+        assert!(pace.rate().is_some());
+        assert_eq!(pace.wait(start + FORGET + Duration::from_secs(1)), Duration::ZERO);
+        assert!(pace.rate().is_none());
+    }
+
+    #[test]
+    fn a_server_that_refuses_all_is_asked_ever_less() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let (mut now, mut last) = (start, Duration::ZERO);
+        for _ in 0..50 {
+            pace.refused(1 << 20, None, now);
+            let wait = pace.wait(now);
+            assert!(wait >= last && wait <= Duration::from_secs(1025), "{wait:?} after {last:?}");
+            (now, last) = (now + wait, wait);
+        }
+    }
+}

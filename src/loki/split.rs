@@ -1,0 +1,185 @@
+//! Taking a sealed batch apart: to find what is wrong in it, or to make it fit what Loki takes.
+//!
+//! It happens only after a refusal, so it is plain rather than fast. Parts hold the entries of the whole, each once
+//! and in their order, byte for byte: what was stored already is folded when it comes again.
+
+use std::cell::Cell;
+
+use prost::Message;
+
+use super::learned::Limits;
+use super::proto::{Entry, LabelPair, PushRequest, Stream};
+use crate::batch::Sealed;
+use crate::line;
+
+/// Two halves: streams apart if there are several, else the entries of the one. `None` when there is only one
+/// entry.
+pub(super) fn halves(sealed: &Sealed) -> Option<(Sealed, Sealed)> {
+    let mut request = decode(sealed)?;
+    let total: usize = request.streams.iter().map(|stream| stream.entries.len()).sum();
+    let tail = match request.streams.as_mut_slice() {
+        [] => return None,
+        [stream] => {
+            if stream.entries.len() < 2 {
+                return None;
+            }
+            let entries = stream.entries.split_off(stream.entries.len() / 2);
+            vec![Stream { labels: stream.labels.clone(), entries }]
+        }
+        streams => {
+            let mut before = 0;
+            let middle = streams.iter().position(|stream| {
+                before += stream.entries.len();
+                before * 2 >= total
+            });
+            // At least one stream on either side.
+            let at = (middle.unwrap_or(0) + 1).min(streams.len() - 1);
+            request.streams.split_off(at)
+        }
+    };
+    Some((seal(&request, sealed), seal(&PushRequest { streams: tail }, sealed)))
+}
+
+/// How many streams there are.
+pub(super) fn streams(sealed: &Sealed) -> usize {
+    decode(sealed).map_or(0, |request| request.streams.len())
+}
+
+/// The batch with what is over the limits cut, or `None` if nothing is.
+pub(super) fn fit(sealed: &Sealed, limits: &Limits) -> Option<Sealed> {
+    let mut request = decode(sealed)?;
+    let changed = Cell::new(false);
+    for entry in request.streams.iter_mut().flat_map(|stream| &mut stream.entries) {
+        if entry.line.len() > limits.line {
+            line::fit(&mut entry.line, limits.line);
+            changed.set(true);
+        }
+        let mut room = limits.metadata;
+        let before = entry.structured_metadata.len();
+        entry.structured_metadata.truncate(limits.metadata_names);
+        entry.structured_metadata.retain(|LabelPair { name, value }| {
+            let fits = name.len() + value.len() <= room;
+            if fits {
+                room -= name.len() + value.len();
+            }
+            fits
+        });
+        changed.set(changed.get() || before != entry.structured_metadata.len());
+    }
+    changed.get().then(|| seal(&request, sealed))
+}
+
+fn decode(sealed: &Sealed) -> Option<PushRequest> {
+    // We wrote it ourselves, so it can be read.
+    let plain = snap::raw::Decoder::new().decompress_vec(&sealed.body).ok()?;
+    PushRequest::decode(plain.as_slice()).ok()
+}
+
+fn seal(request: &PushRequest, like: &Sealed) -> Sealed {
+    let plain = request.encode_to_vec();
+    let entries = || request.streams.iter().flat_map(|stream| &stream.entries);
+    // It fails for more than 4 GiB only.
+    let body = snap::raw::Encoder::new().compress_vec(&plain).unwrap_or_default();
+    Sealed {
+        tenant: like.tenant.clone(),
+        body: body.into(),
+        entries: entries().count() as u64,
+        plain_bytes: plain.len(),
+        payload_bytes: entries().map(payload).sum(),
+    }
+}
+
+/// The bytes of an entry that Loki counts (grafana/loki, `pkg/util/entry_size.go`).
+fn payload(entry: &Entry) -> usize {
+    let pairs = entry.structured_metadata.iter().map(|pair| pair.name.len() + pair.value.len());
+    entry.line.len() + pairs.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Batch;
+    use crate::labels;
+    use crate::loki::encode::Metadata;
+    use proptest::prelude::*;
+
+    const NONE: Limits = Limits { line: usize::MAX, metadata: usize::MAX, metadata_names: usize::MAX };
+
+    fn sealed(entries: &[(u8, String, Vec<(String, String)>)]) -> Sealed {
+        let mut batch = Batch::default();
+        for (number, (stream, line, pairs)) in entries.iter().enumerate() {
+            let stream =
+                labels::Stream { id: u32::from(*stream), labels: format!("{{s=\"{stream}\"}}").into() };
+            let mut metadata = Metadata::default();
+            pairs.iter().for_each(|(name, value)| metadata.add(name, value));
+            batch.push(&stream, number as u64, line, &metadata);
+        }
+        batch.seal()
+    }
+
+    /// Labels, time and line of each entry, in order.
+    fn flat(sealed: &Sealed) -> Vec<(String, i32, String)> {
+        let streams = decode(sealed).unwrap().streams;
+        let entry =
+            |labels: &str, e: Entry| (labels.to_owned(), e.timestamp.unwrap_or_default().nanos, e.line);
+        streams.into_iter().flat_map(|s| s.entries.into_iter().map(move |e| entry(&s.labels, e))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn halves_are_the_whole(
+            entries in proptest::collection::vec(
+                (0..4u8, ".{0,20}", proptest::collection::vec(("[a-z]{1,4}", ".{1,8}"), 0..3)), 1..40),
+        ) {
+            let whole = sealed(&entries);
+            let mut work = vec![whole.clone()];
+            let mut single = Vec::new();
+            let mut steps = 0;
+            while let Some(part) = work.pop() {
+                steps += 1;
+                match halves(&part) {
+                    Some((first, second)) => {
+                        prop_assert!(first.entries > 0 && second.entries > 0);
+                        prop_assert_eq!(first.payload_bytes + second.payload_bytes, part.payload_bytes);
+                        work.push(second);
+                        work.push(first);
+                    }
+                    None => {
+                        prop_assert_eq!(part.entries, 1);
+                        single.extend(flat(&part));
+                    }
+                }
+            }
+            prop_assert_eq!(steps, 2 * entries.len() - 1);
+            prop_assert_eq!(single, flat(&whole));
+            prop_assert_eq!(fit(&whole, &NONE).map(|s| s.entries), None);
+        }
+
+        #[test]
+        fn what_is_made_to_fit_fits_and_nothing_is_lost(
+            entries in proptest::collection::vec(
+                (0..4u8, ".{0,200}", proptest::collection::vec(("[a-z]{1,4}", ".{1,8}"), 0..5)), 1..20),
+            line in 30..300usize, metadata in 0..40usize, metadata_names in 0..5usize,
+        ) {
+            let whole = sealed(&entries);
+            let limits = Limits { line, metadata, metadata_names };
+            let fitted = fit(&whole, &limits);
+            let fitted = fitted.as_ref().unwrap_or(&whole);
+            prop_assert!(fit(fitted, &limits).is_none());
+            let times = |sealed| flat(sealed).into_iter().map(|(labels, time, _)| (labels, time)).collect::<Vec<_>>();
+            prop_assert_eq!(times(fitted), times(&whole));
+            for entry in decode(fitted).unwrap().streams.iter().flat_map(|stream| &stream.entries) {
+                prop_assert!(entry.line.len() <= line && entry.structured_metadata.len() <= metadata_names);
+                prop_assert!(payload(entry) - entry.line.len() <= metadata);
+            }
+        }
+    }
+
+    #[test]
+    fn what_loki_counts_is_counted() {
+        let pairs = vec![("pid".to_owned(), "42".to_owned()), ("empty".to_owned(), String::new())];
+        let whole = sealed(&[(1, "line".into(), pairs), (2, "é".into(), Vec::new())]);
+        assert_eq!(whole.payload_bytes, 4 + 5 + 5 + 2);
+        assert_eq!(seal(&decode(&whole).unwrap(), &whole).payload_bytes, whole.payload_bytes);
+    }
+}

@@ -1,0 +1,433 @@
+//! What becomes of a batch under each of Loki's answers: pushed by the library to the double, over loopback.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use journal_ship::batch::{Batch, Sealed};
+use journal_ship::config::{Backoff, Destination};
+use journal_ship::journal::{Cursor, Resume};
+use journal_ship::labels::Stream;
+use journal_ship::loki::encode::Metadata;
+use journal_ship::loki::health::{Health, Readiness};
+use journal_ship::loki::learned::Learned;
+use journal_ship::loki::proto::PushRequest;
+use journal_ship::loki::push::{Parcel, Pusher, Tally};
+use support::loki::by_hand::now_ns;
+use support::loki::{Answer, Loki, Rate};
+use tokio::sync::{mpsc, watch};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was counted.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Counts {
+    acknowledged: u64,
+    refused: BTreeMap<&'static str, u64>,
+    statuses: BTreeMap<u16, u64>,
+}
+
+#[derive(Clone, Default)]
+struct Counter(Arc<Mutex<Counts>>);
+
+impl Tally for Counter {
+    fn acknowledged(&self, entries: u64) {
+        self.0.lock().unwrap().acknowledged += entries;
+    }
+    fn refused(&self, reason: &'static str, entries: u64) {
+        *self.0.lock().unwrap().refused.entry(reason).or_default() += entries;
+    }
+    fn answered(&self, status: Option<u16>) {
+        *self.0.lock().unwrap().statuses.entry(status.unwrap_or(0)).or_default() += 1;
+    }
+    fn bounded(&self, _: Option<f64>) {}
+}
+
+/// A pusher at work.
+struct Pushing {
+    runtime: tokio::runtime::Runtime,
+    sender: Option<mpsc::Sender<Parcel>>,
+    acknowledged: watch::Receiver<Resume>,
+    task: tokio::task::JoinHandle<()>,
+    counter: Counter,
+    learned: Arc<Learned>,
+    readiness: Arc<Readiness>,
+    parcels: u64,
+}
+
+impl Pushing {
+    fn start(url: &str) -> Pushing {
+        let mut destination = Destination::new("main", format!("{url}/loki/api/v1/push"));
+        destination.backoff = Backoff { min: Duration::from_millis(1), max: Duration::from_millis(20) };
+        Pushing::to(&destination)
+    }
+
+    fn to(destination: &Destination) -> Pushing {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (learned, readiness, counter) =
+            (Arc::<Learned>::default(), Arc::<Readiness>::default(), Counter::default());
+        let health = Health::new("main", &destination.url, readiness.clone());
+        let pusher = Pusher::new(destination, learned.clone(), health, Box::new(counter.clone())).unwrap();
+        let (sender, receiver) = mpsc::channel(2);
+        let (done, acknowledged) = watch::channel(Resume::default());
+        let task = runtime.spawn(pusher.run(receiver, done));
+        Pushing { runtime, sender: Some(sender), acknowledged, task, counter, learned, readiness, parcels: 0 }
+    }
+
+    /// Hands a parcel over.
+    fn send(&mut self, batches: Vec<Sealed>) {
+        self.parcels += 1;
+        let cursor = Cursor { seqnum: self.parcels, ..Cursor::default() };
+        let parcel = Parcel { batches, resume: Resume { cursor: Some(cursor), ..Resume::default() } };
+        self.sender.as_ref().unwrap().blocking_send(parcel).unwrap();
+    }
+
+    /// The number of the last parcel that is done with.
+    fn done(&self) -> u64 {
+        self.acknowledged.borrow().cursor.map_or(0, |cursor| cursor.seqnum)
+    }
+
+    /// Waits until all is done with, and says what was counted.
+    fn finish(mut self) -> Counts {
+        self.sender = None;
+        let task = &mut self.task;
+        let ended = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, task).await });
+        ended.unwrap_or_else(|_| panic!("not delivered: {:?}", self.counter.0.lock().unwrap())).unwrap();
+        assert_eq!(self.done(), self.parcels, "the place behind the last parcel is acknowledged");
+        self.counter.0.lock().unwrap().clone()
+    }
+}
+
+/// An entry of a batch: labels, line, metadata.
+type Given<'a> = (&'a str, String, Vec<(&'a str, String)>);
+
+/// A batch; the entries' times go up in steps of a microsecond from now.
+fn batch(entries: &[Given<'_>]) -> Sealed {
+    static STEP: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+    let mut batch = Batch::default();
+    let mut ids: Vec<&str> = Vec::new();
+    for (labels, line, pairs) in entries {
+        let id = ids.iter().position(|known| known == labels).unwrap_or_else(|| {
+            ids.push(labels);
+            ids.len() - 1
+        });
+        let mut metadata = Metadata::default();
+        pairs.iter().for_each(|(name, value)| metadata.add(name, value));
+        let step = STEP.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let time = u64::try_from(now_ns() + step * 1000).unwrap();
+        batch.push(
+            &Stream { id: u32::try_from(id).unwrap(), labels: (*labels).into() },
+            time,
+            line,
+            &metadata,
+        );
+    }
+    batch.seal()
+}
+
+/// Plain entries of two streams.
+fn plain(count: usize) -> Vec<Given<'static>> {
+    let labels = |n: usize| if n.is_multiple_of(3) { r#"{a="1"}"# } else { r#"{b="2"}"# };
+    (0..count).map(|n| (labels(n), format!("line {n}"), Vec::new())).collect()
+}
+
+fn stored(loki: &Loki) -> Vec<String> {
+    let mut lines: Vec<String> = loki.stored().iter().map(|entry| entry.line.clone()).collect();
+    lines.sort();
+    lines
+}
+
+fn lines(entries: &[Given<'_>]) -> Vec<String> {
+    let mut lines: Vec<String> = entries.iter().map(|(_, line, _)| line.clone()).collect();
+    lines.sort();
+    lines
+}
+
+/// Entries in a request's body.
+fn entries_of(body: &[u8]) -> usize {
+    let plain = snap::raw::Decoder::new().decompress_vec(body).unwrap();
+    let request = <PushRequest as prost::Message>::decode(plain.as_slice()).unwrap();
+    request.streams.iter().map(|stream| stream.entries.len()).sum()
+}
+
+/// Pushes one batch and says what was counted.
+fn delivered(loki: &Loki, entries: &[Given<'_>]) -> Counts {
+    let mut pushing = Pushing::start(&loki.url());
+    pushing.send(vec![batch(entries)]);
+    pushing.finish()
+}
+
+#[test]
+fn what_time_mends_is_sent_again_until_it_is_taken() {
+    let status = |status, text: &str| Answer::Status(status, text.to_owned());
+    for answers in [
+        vec![status(500, "away")],
+        vec![status(502, ""), status(503, "x"), status(504, "x"), status(408, "")],
+        vec![status(429, "slow down"), status(429, "slow down")],
+        vec![
+            Answer::RetryAfter(429, "0".into()),
+            Answer::RetryAfter(503, "Mon, 23 Nov 2020 10:00:30 GMT".into()),
+        ],
+        vec![Answer::StoreThenStatus(504, "gave up".into())],
+        vec![Answer::CloseBeforeAnswer, Answer::Reset, Answer::CloseBeforeAnswer],
+        vec![status(413, "too large")],
+        vec![status(413, "too large"), status(413, "too large"), status(503, ""), status(413, "")],
+        vec![status(400, "proto: illegal tag"), status(503, "")],
+        vec![status(400, "couldn't parse labels: 1:4: parse error")],
+        vec![status(422, "nobody knows")],
+    ] {
+        let loki = Loki::start();
+        for answer in &answers {
+            loki.answer_next(1, answer.clone());
+        }
+        let entries = plain(20);
+        let counts = delivered(&loki, &entries);
+        assert_eq!((counts.acknowledged, &counts.refused), (20, &BTreeMap::new()), "{answers:?}");
+        assert_eq!(stored(&loki), lines(&entries), "{answers:?}");
+    }
+}
+
+#[test]
+fn one_bad_stream_or_entry_is_let_go_alone() {
+    for (name, bad, reason, requests) in [
+        ("a label name with a dash", (r#"{bad-name="x"}"#, "bad".to_owned(), vec![]), "labels", 12),
+        ("too many labels", ("", "bad".to_owned(), vec![]), "labels", 1),
+        (
+            "metadata without a name",
+            (r#"{a="1"}"#, "bad".to_owned(), vec![("", "x".to_owned())]),
+            "server_error",
+            80,
+        ),
+        (
+            "metadata of underscores",
+            (r#"{new="1"}"#, "bad".to_owned(), vec![("__", "x".to_owned())]),
+            "server_error",
+            80,
+        ),
+    ] {
+        let loki = Loki::start();
+        let many: String = (0..16).map(|n| format!("l{n}=\"x\",")).collect();
+        let many = format!("{{{}}}", many.trim_end_matches(','));
+        let mut entries = plain(40);
+        let labels = if bad.0.is_empty() { many.as_str() } else { bad.0 };
+        entries.insert(17, (labels, bad.1, bad.2));
+        let counts = delivered(&loki, &entries);
+        entries.remove(17);
+        assert_eq!(counts.refused, BTreeMap::from([(reason, 1)]), "{name}");
+        assert_eq!(counts.acknowledged, 40, "{name}");
+        assert_eq!(stored(&loki), lines(&entries), "{name}");
+        let sent: u64 = counts.statuses.values().sum();
+        assert!(sent <= requests, "{name}: {sent} requests: {counts:?}");
+    }
+}
+
+#[test]
+fn two_bad_entries_far_apart_are_both_found() {
+    let loki = Loki::start();
+    let mut entries = plain(60);
+    for at in [5, 50] {
+        entries.insert(at, (r#"{c="3"}"#, "bad".to_owned(), vec![("", "x".to_owned())]));
+    }
+    let counts = delivered(&loki, &entries);
+    assert_eq!((counts.acknowledged, counts.refused), (60, BTreeMap::from([("server_error", 2)])));
+    assert_eq!(stored(&loki), lines(&plain(60)));
+}
+
+#[test]
+fn a_bad_entry_alone_in_its_batch_waits_for_others_to_tell() {
+    let loki = Loki::start();
+    let mut pushing = Pushing::start(&loki.url());
+    pushing.send(vec![batch(&[(r#"{c="3"}"#, "bad".to_owned(), vec![("", "x".to_owned())])])]);
+    loki.wait_for(|state| state.requests().len() > 30, PATIENCE).unwrap();
+    assert_eq!(pushing.done(), 0, "nothing says yet that Loki is not to blame");
+    for _ in 0..3 {
+        pushing.send(vec![batch(&plain(5))]);
+    }
+    let counts = pushing.finish();
+    assert_eq!((counts.acknowledged, counts.refused), (15, BTreeMap::from([("server_error", 1)])));
+    assert_eq!(stored(&loki).len(), 15);
+}
+
+#[test]
+fn a_loki_that_answers_500_to_all_loses_nothing_and_is_not_stormed() {
+    let loki = Loki::start();
+    const FAILURES: usize = 400;
+    loki.answer_next(FAILURES, Answer::Status(500, "no ring members".to_owned()));
+    let mut pushing = Pushing::start(&loki.url());
+    let mut entries = Vec::new();
+    for n in 0..4 {
+        let more: Vec<Given<'_>> =
+            plain(30).into_iter().map(|(l, line, m)| (l, format!("{n} {line}"), m)).collect();
+        pushing.send(vec![batch(&more)]);
+        entries.extend(more);
+    }
+    let counts = pushing.finish();
+    assert_eq!((counts.acknowledged, counts.refused), (120, BTreeMap::new()));
+    assert_eq!(stored(&loki), lines(&entries));
+    let smallest = loki.received_requests().iter().map(|request| entries_of(&request.body)).min();
+    assert!(smallest >= Some(2), "taken apart to {smallest:?} entries while Loki takes nothing");
+}
+
+#[test]
+fn what_is_over_a_limit_is_cut_and_the_limit_kept() {
+    let pairs = |n: usize, len: usize| -> Vec<(&str, String)> {
+        const NAMES: [&str; 3] = ["p", "q", "r"];
+        (0..n).map(|n| (NAMES[n], "v".repeat(len))).collect()
+    };
+    let long = "y".repeat(300_000);
+    for (name, bad, limits) in [
+        ("a line", (r#"{a="1"}"#, long.clone(), vec![]), (262_144, usize::MAX)),
+        ("metadata", (r#"{a="1"}"#, "m".to_owned(), pairs(3, 30_000)), (usize::MAX, 65_536)),
+    ] {
+        let loki = Loki::start();
+        let mut pushing = Pushing::start(&loki.url());
+        let mut entries = plain(10);
+        entries.push(bad);
+        pushing.send(vec![batch(&entries)]);
+        let learned = pushing.learned.clone();
+        let counts = pushing.finish();
+        assert_eq!((counts.acknowledged, counts.refused), (11, BTreeMap::new()), "{name}");
+        let arrived = loki.stored();
+        assert_eq!(arrived.len(), 11, "{name}");
+        let bad = arrived.iter().find(|e| e.line.len() > 100 || !e.metadata.is_empty()).unwrap();
+        assert_eq!((learned.limits().line, learned.limits().metadata), limits, "{name}");
+        match name {
+            "a line" => assert!(bad.line.len() == 262_144 && bad.line.ends_with(" [cut by journal-ship]")),
+            _ => assert_eq!(bad.metadata.len(), 2, "the third name is left out"),
+        }
+    }
+}
+
+#[test]
+fn metadata_that_is_not_allowed_is_left_out() {
+    let loki = Loki::start();
+    loki.answer_next(
+        1,
+        Answer::Status(
+            400,
+            "stream '{a=\"1\"}' includes structured metadata, but this feature is disallowed. Please see"
+                .to_owned(),
+        ),
+    );
+    let entries = [(r#"{a="1"}"#, "x".to_owned(), vec![("pid", "1".to_owned())])];
+    let counts = delivered(&loki, &entries);
+    assert_eq!((counts.acknowledged, counts.refused), (1, BTreeMap::new()));
+    assert!(loki.stored()[0].metadata.is_empty());
+}
+
+#[test]
+fn refused_entries_are_counted_by_reason_and_the_others_stored() {
+    let loki = Loki::start();
+    let now = u64::try_from(now_ns()).unwrap();
+    let mut entries = Batch::default();
+    let day = 86_400_000_000_000;
+    for (id, n, time) in [
+        (1, 0, now - 8 * day),
+        (1, 1, now - 9 * day),
+        (1, 2, now),
+        (2, 3, now + day),
+        (2, 4, now),
+        // The order within the second stream is no matter of the first.
+        (3, 5, now),
+    ] {
+        let stream = Stream { id, labels: format!("{{s=\"{id}\"}}").into() };
+        entries.push(&stream, time, &format!("line {n}"), &Metadata::default());
+    }
+    let mut pushing = Pushing::start(&loki.url());
+    pushing.send(vec![entries.seal()]);
+    let counts = pushing.finish();
+    assert_eq!(counts.refused, BTreeMap::from([("too_new", 1), ("too_old", 2)]));
+    assert_eq!(counts.acknowledged, 3);
+    assert_eq!(stored(&loki), ["line 2", "line 4", "line 5"]);
+}
+
+#[test]
+fn entries_that_a_policy_blocks_are_told_from_the_others() {
+    let loki = Loki::start();
+    // The whole, then the half with the blocked stream, then that stream alone.
+    let blocked = Answer::StoreThenStatus(
+        260,
+        "ingestion blocked for user 'x' until 'y' with status code '260'".into(),
+    );
+    loki.answer_next(2, blocked);
+    let counts = delivered(&loki, &plain(9));
+    assert_eq!(counts.refused, BTreeMap::from([("blocked", 3)]));
+    assert_eq!(counts.acknowledged, 6);
+}
+
+#[test]
+fn what_a_person_must_mend_is_held_and_readiness_is_red() {
+    let loki = Loki::start();
+    loki.answer_next(1, Answer::Status(401, "no credentials provided".to_owned()));
+    let mut pushing = Pushing::start(&loki.url());
+    pushing.send(vec![batch(&plain(3))]);
+    let deadline = Instant::now() + PATIENCE;
+    let report = loop {
+        let (ready, report) = pushing.readiness.report();
+        if !ready {
+            break report;
+        }
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(report.contains("loki main: needs attention: HTTP 401 no credentials provided"), "{report}");
+    let readiness = pushing.readiness.clone();
+    // It is tried again after ten seconds.
+    let counts = pushing.finish();
+    assert_eq!(counts.acknowledged, 3);
+    assert!(readiness.report().0);
+}
+
+#[test]
+fn a_request_too_large_teaches_the_size() {
+    let loki = Loki::start();
+    loki.answer_next(2, Answer::Status(413, "<html>413 Request Entity Too Large</html>".to_owned()));
+    let mut pushing = Pushing::start(&loki.url());
+    let entries = plain(2000);
+    let sealed = batch(&entries);
+    let size = sealed.plain_bytes;
+    pushing.send(vec![sealed]);
+    let learned = pushing.learned.clone();
+    pushing.finish();
+    assert_eq!(stored(&loki).len(), 2000);
+    assert!(learned.batch() < size / 2 && learned.batch() >= 4096, "{} of {size}", learned.batch());
+}
+
+#[test]
+fn a_limited_rate_is_found_and_kept() {
+    // A hundredth of a day's backfill, against what Loki allows by default.
+    const BATCHES: usize = 48;
+    let rate = Rate { per_second: 4 << 20, burst: 6 << 20 };
+    let loki = Loki::builder().tenant_rate(rate).start();
+    let mut pushing = Pushing::start(&loki.url());
+    let line = "z".repeat(4096);
+    let batches: Vec<Sealed> = (0..BATCHES)
+        .map(|n| {
+            let labels: Vec<String> = (0..8).map(|stream| format!("{{s=\"{stream}\"}}")).collect();
+            let entries: Vec<Given<'_>> =
+                (0..250).map(|i| (labels[i % 8].as_str(), format!("{n} {i} {line}"), Vec::new())).collect();
+            batch(&entries)
+        })
+        .collect();
+    let bytes: usize = batches.iter().map(|batch| batch.payload_bytes).sum();
+    let start = Instant::now();
+    for batch in batches {
+        pushing.send(vec![batch]);
+    }
+    let counts = pushing.finish();
+    let allowed = rate.burst as f64 + rate.per_second as f64 * start.elapsed().as_secs_f64();
+    let share = bytes as f64 / allowed;
+    let (refused, all) =
+        (counts.statuses.get(&429).copied().unwrap_or(0), counts.statuses.values().sum::<u64>());
+    assert_eq!(counts.acknowledged, 250 * BATCHES as u64);
+    assert!(refused > 0, "the limit was never met");
+    assert!(
+        share > 0.9 && refused * 20 < all,
+        "{share:.3} of the limit, {refused} of {all} requests refused"
+    );
+}
