@@ -270,13 +270,12 @@ fn neither_missing_ca_certificates_nor_proxy_variables_stand_in_the_way_of_http(
 #[test]
 fn https_without_ca_certificates_says_what_is_missing_once() {
     let journal = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
-    let agent = Agent::new(&journal, "https://127.0.0.1:1", "");
-    let config = agent.config();
-    let mut command = support::agent::program(&["--config".as_ref(), config.as_os_str()]);
-    let out = command.env("SSL_CERT_FILE", "/nowhere").env("SSL_CERT_DIR", "/nowhere").output().unwrap();
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(1), "{stderr}");
-    assert_eq!(stderr.matches("ca-certificates").count(), 1, "{stderr}");
+    let mut agent = Agent::new(&journal, "https://127.0.0.1:1", "");
+    agent.environment = vec![("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")];
+    agent.start();
+    support::journald::wait_until("the log says it", || agent.log().contains("ca-certificates"));
+    agent.stop();
+    assert_eq!(agent.log().matches("ca-certificates").count(), 1, "{}", agent.log());
 }
 
 #[test]

@@ -103,14 +103,18 @@ impl Pace {
     pub(super) fn refused(&mut self, bytes: usize, limit: Option<u64>, now: Instant) {
         let named = limit.map(|limit| limit as f64);
         let seconds = now.saturating_duration_since(self.since).as_secs_f64();
-        let measured = self.taken / seconds.max(0.1);
+        let measured = (self.taken > 0.0).then(|| self.taken / seconds.max(0.1));
         (self.taken, self.since) = (0.0, now);
-        let (rate, refused) = match &self.bound {
+        let (rate, refused) = match (&self.bound, named, measured) {
             // What went through before may have been a burst that was saved up: the name counts for more.
-            None => (named.map_or(measured, |named| named * TARGET), named.unwrap_or(measured)),
-            Some(bound) => {
+            (None, Some(named), _) => (named * TARGET, named),
+            (None, None, Some(measured)) => (measured, measured),
+            // Nothing says what would be taken; others may use up all of it.
+            (None, None, None) => return,
+            (Some(bound), ..) => {
+                // What went through counts, but one slow answer must not count for much; nothing at all says most.
                 let lowest = bound.rate * DECREASE_MAX;
-                ((bound.rate * DECREASE).min(measured.max(lowest)), bound.rate)
+                ((bound.rate * DECREASE).min(measured.unwrap_or(0.0).max(lowest)), bound.rate)
             }
         };
         let rate = rate.min(named.map_or(f64::MAX, |named| named * TARGET)).max(RATE_MIN);
@@ -204,7 +208,6 @@ mod tests {
                 let what = format!(
                     "{senders} senders, named {named}, {bucket:?}, {minutes} min: {share:.3} {refused:.3}"
                 );
-                println!("{what}");
                 assert!(share > 0.9 && refused < 0.05, "{what}");
             }
         }
@@ -227,6 +230,9 @@ mod tests {
     fn a_server_that_refuses_all_is_asked_ever_less() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
+        pace.refused(1 << 20, None, start);
+        assert_eq!(pace.wait(start), Duration::ZERO, "nothing is known yet");
+        pace.taken(4 << 20);
         let (mut now, mut last) = (start, Duration::ZERO);
         for _ in 0..50 {
             pace.refused(1 << 20, None, now);

@@ -288,7 +288,9 @@ impl Pusher {
                         return end;
                     }
                     // Once is how a limit is found; again, and others use it up.
-                    let pause = if part.slower > 1 { self.pauses.next() } else { Duration::ZERO };
+                    let found = rate.is_some() && part.slower == 1;
+                    let pause = if found { Duration::ZERO } else { self.pauses.next() };
+                    let asked = asked.map(|asked| asked.max(self.pauses.limits.min));
                     (Kind::Slower, asked.map_or(pause, |asked| asked.max(pause)))
                 }
                 Verdict::Suspect => {
@@ -437,20 +439,14 @@ impl Pusher {
 }
 
 /// Whether a connection failed because of a certificate, ours or theirs: waiting alone does not mend that.
-fn is_about_certificates(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let tls = match inner {
-            Some(inner) => inner.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
-        };
-        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)) = tls {
-            return true;
-        }
-        cause = error.source();
+fn is_about_certificates(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_));
     }
-    false
+    // What an I/O error holds is not its cause.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+    let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
+    inner.or(error.source()).is_some_and(is_about_certificates)
 }
 
 /// Pauses between attempts: doubling, and jittered so that a fleet does not knock in step.

@@ -105,7 +105,9 @@ mod tests {
 
     const NONE: Limits = Limits { line: usize::MAX, metadata: usize::MAX, metadata_names: usize::MAX };
 
-    fn sealed(entries: &[(u8, String, Vec<(String, String)>)]) -> Sealed {
+    type Given = (u8, String, Vec<(String, String)>);
+
+    fn sealed(entries: &[Given]) -> Sealed {
         let mut batch = Batch::default();
         for (number, (stream, line, pairs)) in entries.iter().enumerate() {
             let stream =

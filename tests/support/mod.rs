@@ -4,8 +4,10 @@
 
 pub mod agent;
 pub mod fixtures;
+pub mod gate;
 pub mod journald;
 pub mod loki;
+pub mod pushing;
 
 use std::io::Write;
 

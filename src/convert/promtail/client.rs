@@ -2,20 +2,14 @@
 
 use super::*;
 
-/// Keys that say how to prove who one is, or how to get there.
-const NOT_YET: [&str; 9] = [
-    "basic_auth",
-    "bearer_token",
-    "bearer_token_file",
-    "authorization",
-    "oauth2",
-    "tls_config",
-    "proxy_url",
-    "no_proxy",
-    "proxy_connect_header",
-];
+/// Keys about who one is, or how to get there, that have no counterpart.
+const WITHOUT: [&str; 4] = ["oauth2", "no_proxy", "proxy_connect_header", "proxy_from_environment"];
 
-const AROUND: &str = "loki: [{url: 'http://h', {}}]";
+/// Keys that [`Conversion::access`] writes.
+const ACCESS: [&str; 6] =
+    ["basic_auth", "bearer_token", "bearer_token_file", "authorization", "tls_config", "proxy_url"];
+
+pub(super) const AROUND: &str = "loki: [{url: 'http://h', {}}]";
 
 impl Conversion {
     pub(super) fn clients(&mut self, root: &Node) {
@@ -50,12 +44,6 @@ impl Conversion {
             .filter(|old| *old != theirs && url == theirs)
             .map(|old| format!(" # url: {}", scalar(old)));
         self.out.line(1, &format!("{line}{}", changed.unwrap_or_default()));
-        if url != theirs {
-            self.tell(
-                2,
-                "clients.url: user and password are left out; authentication has no counterpart yet",
-            );
-        }
         let path = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
         let whole = ["/loki/api/v1/push", "/api/prom/push"].iter().any(|end| path.ends_with(end));
         if !whole && !url.contains("${") {
@@ -65,6 +53,12 @@ impl Conversion {
             );
         }
         self.name(get(client, "name"), names);
+        let name = names.last().cloned().unwrap_or_default();
+        let around = match url.starts_with("https:") {
+            true => AROUND.replace("http:", "https:"),
+            false => AROUND.to_owned(),
+        };
+        self.access(client, &name, user_of(&theirs), &around);
 
         let (mut batch, mut backoff) = (Vec::new(), None);
         for (key, value) in written(client) {
@@ -91,9 +85,8 @@ impl Conversion {
                 "follow_redirects" | "enable_http2" => {
                     self.leave(2, "clients", key, "cannot be chosen", value)
                 }
-                _ if NOT_YET.contains(&key) || key == "proxy_from_environment" => {
-                    self.leave(2, "clients", key, "has no counterpart yet", value);
-                }
+                _ if ACCESS.contains(&key) => {}
+                _ if WITHOUT.contains(&key) => self.leave(2, "clients", key, "has no counterpart", value),
                 _ => self.leave(2, "clients", key, "no such key in Promtail 3.6", value),
             }
         }
@@ -185,6 +178,31 @@ fn scalar_size(word: &str) -> String {
     } else {
         scalar(&variables(word))
     }
+}
+
+/// The user in a URL, as it is sent.
+fn user_of(url: &str) -> Option<String> {
+    if without_user(url) == url {
+        return None;
+    }
+    let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
+    let user = authority.rsplit_once('@')?.0.split(':').next()?;
+    let mut plain = Vec::new();
+    let mut rest = user.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let code = tail.get(..2).filter(|_| *first == b'%').and_then(|code| str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                plain.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                plain.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(plain).ok().filter(|user| !user.is_empty() && !user.contains([':', '$']))
 }
 
 /// A URL without `user:password@`.

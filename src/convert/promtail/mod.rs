@@ -3,6 +3,7 @@
 //! Each part that is written is held against our own checks first. What they refuse stays in the result as a
 //! comment with their reason, so the result as a whole is one that `check` accepts.
 
+mod access;
 mod client;
 mod journal;
 mod stages;
