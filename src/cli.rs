@@ -159,16 +159,17 @@ fn environment_of_unit(name: &str) -> Option<String> {
 }
 
 fn run(cli: &Cli) -> ExitCode {
-    let config = load(cli, &environment).and_then(|config| {
+    let load = || {
+        let config = load(cli, &environment)?;
         config.require_destinations(&file(cli).display().to_string())?;
-        Ok(config)
-    });
-    let config = match config {
+        Ok::<_, Diagnostics>(config)
+    };
+    let config = match load() {
         Ok(config) => config,
         Err(diagnostics) => return invalid(&diagnostics),
     };
     let reader = init(Reader::Journal, config.log_level);
-    match agent::run(&config) {
+    match agent::run(config, &|| load().map_err(|diagnostics| diagnostics.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error has it in any case; the journal, when the log goes there.

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::Full;
@@ -30,6 +30,32 @@ const CONNECTION_MAX: Duration = Duration::from_secs(300);
 /// Pause after a connection could not be taken (no descriptors left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// What is shown.
+#[derive(Debug)]
+pub struct Served {
+    /// A new configuration has a new one.
+    registry: Mutex<Arc<Registry>>,
+    /// How the destinations are.
+    pub readiness: Arc<Readiness>,
+}
+
+impl Served {
+    /// These metrics, and no destination yet.
+    pub fn new(registry: Arc<Registry>) -> Served {
+        Served { registry: Mutex::new(registry), readiness: Arc::default() }
+    }
+
+    /// The metrics that are shown.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on shows these.
+    pub fn change(&self, registry: Arc<Registry>) {
+        *self.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
+    }
+}
+
 /// Opens the port.
 ///
 /// # Errors
@@ -39,7 +65,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Answers requests for ever.
-pub async fn serve(listener: TcpListener, metrics: Arc<Registry>, readiness: Arc<Readiness>) {
+pub async fn serve(listener: TcpListener, served: Arc<Served>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // The semaphore is never closed.
@@ -52,10 +78,10 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Registry>, readiness: Arc
                 continue;
             }
         };
-        let (metrics, readiness) = (metrics.clone(), readiness.clone());
+        let served = served.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let answer = answer(&request, &metrics, &readiness);
+                let answer = answer(&request, &served);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
@@ -69,7 +95,7 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Registry>, readiness: Arc
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Registry, readiness: &Readiness) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
     const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
     let reply = |status: StatusCode, kind: HeaderValue, text: String| {
@@ -87,10 +113,10 @@ fn answer(request: &Request<Incoming>, metrics: &Registry, readiness: &Readiness
         "/metrics" => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-            reply(StatusCode::OK, METRICS, metrics.text(now))
+            reply(StatusCode::OK, METRICS, served.registry().text(now))
         }
         "/healthz" => reply(StatusCode::OK, TEXT, "ok\n".into()),
-        "/ready" => match readiness.report() {
+        "/ready" => match served.readiness.report() {
             (true, report) => reply(StatusCode::OK, TEXT, report),
             (false, report) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, report),
         },
@@ -111,7 +137,7 @@ mod tests {
         registry.family("up", "U.", Kind::Gauge, None).set(Vec::new(), 0, 1.0);
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, registry, Arc::default()));
+        tokio::spawn(serve(listener, Arc::new(Served::new(registry))));
         address
     }
 

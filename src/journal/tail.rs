@@ -36,6 +36,8 @@ pub struct Counts {
     pub damaged: u64,
     /// Entries that were in two files and handed on once.
     pub copies: u64,
+    /// Numbers of entries that were passed over: nobody can read them any more, or a file shows them later.
+    pub missing: u64,
 }
 
 /// A file with entries to read, now or when it grows.
@@ -145,10 +147,14 @@ impl Tail {
             };
             // What is not handed on below, a copy or damage, has been read all the same.
             source.last = Some((head, ordinal));
+            let before = self.state.counters.get(&head.seqnum_id).map(|read| read.seqnum);
             advance_to(&mut self.state.counters, head.seqnum_id, head);
             if self.is_copy(&head, index) {
                 self.counts.copies += 1;
                 continue;
+            }
+            if let Some(before) = before {
+                self.count_missing(before, head.seqnum);
             }
             let source = self.sources.get_mut(index)?;
             self.fields.begin();
@@ -165,6 +171,16 @@ impl Tail {
             self.remember(head);
             (self.cursor, self.ordinal) = (head, ordinal);
             return Some(Entry::new(&self.cursor, self.ordinal, &self.fields));
+        }
+    }
+
+    /// Counts the numbers between an entry and the one read before it in the same counter. One that comes late fills
+    /// its gap.
+    #[inline]
+    fn count_missing(&mut self, before: u64, now: u64) {
+        match now > before {
+            true => self.counts.missing += now - before - 1,
+            false => self.counts.missing = self.counts.missing.saturating_sub(1),
         }
     }
 

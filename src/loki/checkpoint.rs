@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::{Cursor, Id128, Resume};
 
+/// Damaged files that are kept (count).
+const ASIDE_MAX: u32 = 9;
 /// Written into each file. A higher number means that a newer program wrote it.
 const VERSION: u32 = 1;
 /// A checkpoint longer than this is not one (bytes).
@@ -166,7 +168,12 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn set_aside(&self) -> Result<PathBuf, CheckpointError> {
-        let aside = self.path.with_extension("json.damaged");
+        // Those that were set aside before are kept, too, as long as a person may care.
+        let name = |n: u32| match n {
+            1 => self.path.with_extension("json.damaged"),
+            n => self.path.with_extension(format!("json.damaged-{n}")),
+        };
+        let aside = (1..=ASIDE_MAX).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(ASIDE_MAX));
         fs::rename(&self.path, &aside).map_err(|e| self.io(e))?;
         Ok(aside)
     }
@@ -225,8 +232,13 @@ mod tests {
             let error = checkpoint.load().unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("main.json"), "{error}");
         }
-        let aside = checkpoint.set_aside().unwrap();
-        assert!(aside.exists() && checkpoint.load().unwrap().is_none());
+        for round in 1..12 {
+            fs::write(checkpoint.path(), format!("{round}")).unwrap();
+            let aside = checkpoint.set_aside().unwrap();
+            assert!(aside.exists() && checkpoint.load().unwrap().is_none());
+        }
+        let first = fs::read_to_string(dir.path().join("main.json.damaged")).unwrap();
+        assert_eq!((first.as_str(), fs::read_dir(dir.path()).unwrap().count()), ("1", 9));
     }
 
     #[test]

@@ -77,8 +77,8 @@ impl Agent {
 
     /// Sends a signal and waits for the end.
     pub fn end(&mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
         let mut child = self.child.take().expect("the agent runs");
-        kill_process(Pid::from_child(&child), signal).unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = child.try_wait().unwrap() {
@@ -90,6 +90,19 @@ impl Agent {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the agent runs");
+        kill_process(Pid::from_child(child), signal).unwrap();
+    }
+
+    /// Writes the configuration anew, with one text in place of another.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let config = fs::read_to_string(self.config()).unwrap();
+        assert!(config.contains(from), "{from} is not in\n{config}");
+        fs::write(self.config(), config.replace(from, to)).unwrap();
     }
 
     /// SIGTERM, and a good end.

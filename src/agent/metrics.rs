@@ -1,0 +1,181 @@
+//! The agent's own metrics, and who counts them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::journal::{self, Cursor};
+use crate::loki::push::Tally;
+use crate::metrics::{Family, Kind, Registry, SeriesLabels};
+use crate::pipeline::Counts;
+
+/// What was done since the start, for the log at the end.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub acknowledged: AtomicU64,
+    pub refused: AtomicU64,
+}
+
+/// The agent's own metrics. Each has the destination as label.
+#[derive(Debug, Clone)]
+pub(super) struct Metrics {
+    acknowledged: Arc<Family>,
+    refused: Arc<Family>,
+    requests: Arc<Family>,
+    bound: Arc<Family>,
+    dropped: Arc<Family>,
+    failed: Arc<Family>,
+    labels: Arc<Family>,
+    damaged: Arc<Family>,
+    lost: Arc<Family>,
+    streams: Arc<Family>,
+    shipped: Arc<Family>,
+    unsaved: Arc<Family>,
+}
+
+impl Metrics {
+    pub(super) fn new(registry: &Registry) -> Metrics {
+        let counter = |name: &str, help: &str| registry.family(name, help, Kind::Counter, None);
+        Metrics {
+            acknowledged: counter("journalship_entries_acknowledged_total", "Entries that Loki has stored."),
+            refused: counter(
+                "journalship_entries_refused_total",
+                "Entries that Loki has refused for good, by reason.",
+            ),
+            requests: counter(
+                "journalship_push_requests_total",
+                "Requests to Loki, by the status of the answer; none: there was no answer.",
+            ),
+            bound: registry.family(
+                "journalship_push_rate_bound_bytes",
+                "Bytes a second that pushing keeps to because Loki limits the rate; 0: no bound.",
+                Kind::Gauge,
+                None,
+            ),
+            dropped: counter(
+                "journalship_entries_dropped_total",
+                "Entries that the configuration keeps from being sent, by reason.",
+            ),
+            failed: counter(
+                "journalship_stage_failures_total",
+                "Entries that a stage could not work on; they were sent.",
+            ),
+            labels: counter(
+                "journalship_label_changes_total",
+                "What was done to labels so that Loki takes them, by kind.",
+            ),
+            damaged: counter(
+                "journalship_entries_damaged_total",
+                "Entries of the journal that could not be read.",
+            ),
+            lost: counter(
+                "journalship_entries_lost_total",
+                "Entries that are missing in the journal's numbers: deleted before they were read, or in files that cannot \
+                 be read.",
+            ),
+            shipped: registry.family(
+                "journalship_acknowledged_timestamp_seconds",
+                "When the newest entry was written that is done with, in the order of the journal.",
+                Kind::Gauge,
+                None,
+            ),
+            unsaved: counter(
+                "journalship_checkpoint_failures_total",
+                "Attempts to save the checkpoint that failed.",
+            ),
+            streams: registry.family(
+                "journalship_streams",
+                "Streams that had entries lately.",
+                Kind::Gauge,
+                None,
+            ),
+        }
+    }
+
+    /// Publishes what a pipeline has counted.
+    pub(super) fn publish(
+        &self,
+        destination: &str,
+        counts: &Counts,
+        journal: &journal::Counts,
+        lost: u64,
+        streams: usize,
+    ) {
+        let labels = |name: &str, value: &str| {
+            vec![("destination".to_owned(), destination.to_owned()), (name.to_owned(), value.to_owned())]
+        };
+        let only = || vec![("destination".to_owned(), destination.to_owned())];
+        for (rule, count) in counts.relabelled.iter().enumerate().filter(|(_, count)| **count > 0) {
+            self.dropped.set(labels("reason", &format!("relabel_configs[{rule}]")), 0, *count as f64);
+        }
+        for (reason, count) in &counts.stages {
+            self.dropped.set(labels("reason", reason), 0, *count as f64);
+        }
+        for (rule, count) in counts.retention.iter().enumerate() {
+            let rule = match rule + 1 == counts.retention.len() {
+                true => "retention_default".to_owned(),
+                false => format!("retention_rule_{}", rule + 1),
+            };
+            for (what, n) in [("drop", count.dropped), ("sample", count.sampled), ("expired", count.expired)]
+            {
+                if n > 0 {
+                    self.dropped.set(labels("reason", &format!("{rule}_{what}")), 0, n as f64);
+                }
+            }
+        }
+        for (stage, count) in &counts.failed {
+            self.failed.set(labels("stage", stage), 0, *count as f64);
+        }
+        for (kind, count) in counts.labels.kinds().into_iter().filter(|(_, count)| *count > 0) {
+            self.labels.set(labels("kind", kind), 0, count as f64);
+        }
+        self.damaged.set(only(), 0, journal.damaged as f64);
+        self.lost.set(only(), 0, lost as f64);
+        self.streams.set(only(), 0, streams as f64);
+    }
+
+    /// Everything up to this entry is done with.
+    pub(super) fn shipped(&self, destination: &str, cursor: &Cursor) {
+        let labels = vec![("destination".to_owned(), destination.to_owned())];
+        self.shipped.set(labels, 0, cursor.realtime as f64 / 1e6);
+    }
+
+    /// A checkpoint could not be saved.
+    pub(super) fn unsaved(&self, destination: &str) {
+        self.unsaved.add(vec![("destination".to_owned(), destination.to_owned())], 0, 1.0);
+    }
+}
+
+/// Counts what became of the entries of a destination.
+pub(super) struct Counted {
+    pub name: String,
+    pub totals: Arc<Totals>,
+    pub metrics: Metrics,
+}
+
+impl Counted {
+    fn labels(&self, more: Option<(&str, String)>) -> SeriesLabels {
+        let more = more.map(|(name, value)| (name.to_owned(), value));
+        [("destination".to_owned(), self.name.clone())].into_iter().chain(more).collect()
+    }
+}
+
+impl Tally for Counted {
+    fn acknowledged(&self, entries: u64) {
+        self.totals.acknowledged.fetch_add(entries, Relaxed);
+        self.metrics.acknowledged.add(self.labels(None), 0, entries as f64);
+    }
+
+    fn refused(&self, reason: &'static str, entries: u64) {
+        self.totals.refused.fetch_add(entries, Relaxed);
+        self.metrics.refused.add(self.labels(Some(("reason", reason.to_owned()))), 0, entries as f64);
+    }
+
+    fn answered(&self, status: Option<u16>) {
+        let status = status.map_or("none".to_owned(), |status| status.to_string());
+        self.metrics.requests.add(self.labels(Some(("status", status))), 0, 1.0);
+    }
+
+    fn bounded(&self, rate: Option<f64>) {
+        self.metrics.bound.set(self.labels(None), 0, rate.unwrap_or(0.0));
+    }
+}

@@ -1,0 +1,246 @@
+//! The agent: what runs for as long as the process does, and the only place that starts threads and tasks.
+//!
+//! Each destination has a thread that reads the journal and fills batches ([`reading`]), and a task that pushes
+//! them. Between the two stands a channel of few batches: when Loki is away the channel is full, the thread
+//! stands still, and memory stays flat; the journal itself is the queue. Everything that waits on the
+//! network is on one thread.
+
+mod metrics;
+mod reading;
+mod saving;
+mod shipping;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use self::metrics::Totals;
+pub(crate) use self::reading::HELD_EVERY;
+use self::shipping::Shipping;
+use crate::config::Config;
+use crate::http::{self, Served};
+use crate::journal::OpenError;
+use crate::loki::checkpoint::CheckpointError;
+use crate::loki::push::PushError;
+use crate::metrics::{Kind, Registry};
+
+/// Why the agent does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The journal cannot be read.
+    #[error("{0}")]
+    Journal(#[from] OpenError),
+    /// State cannot be kept.
+    #[error(
+        "cannot keep state in {folder}: {reason}; the folder must exist and be writable for this user \
+             (a unit gets one with StateDirectory=journal-ship)"
+    )]
+    State {
+        /// `state_directory`
+        folder: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// A newer program has been here.
+    #[error("{0}")]
+    Newer(CheckpointError),
+    /// Another agent uses the same state.
+    #[error("another journal-ship runs with the state in {0}; each needs a state_directory of its own")]
+    Locked(PathBuf),
+    /// A destination cannot be spoken to.
+    #[error("{0}")]
+    Push(#[from] PushError),
+    /// The system refused a thread, a signal handler or a descriptor.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+    /// The port for /metrics cannot be had.
+    #[error("cannot listen on {address} (http.listen): {reason}; choose another port, or `null` for none")]
+    Listen {
+        /// `http.listen`
+        address: std::net::SocketAddr,
+        /// The reason.
+        reason: std::io::Error,
+    },
+    /// A reader ended that should not have.
+    #[error("reading for loki `{name}` failed: {reason}")]
+    Reader {
+        /// The destination.
+        name: String,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// Reads the configuration again; or all that is wrong with it, as text for a person.
+pub type Load<'a> = dyn Fn() -> Result<Config, String> + 'a;
+
+/// Runs until SIGTERM or SIGINT; a second one ends it at once. On SIGHUP it takes the configuration that `load` gives,
+/// if that is valid.
+///
+/// # Errors
+/// When it cannot start, or when reading fails for good; each says what to do.
+pub fn run(config: Config, load: &Load<'_>) -> Result<(), AgentError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(run_until_signal(config, load));
+    // A look-up of a name cannot be called off, and may take much longer than a stop should.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run_until_signal(config: Config, load: &Load<'_>) -> Result<(), AgentError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (mut agent, mut shipping) = Agent::start(config).await?;
+    let result = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            _ = hangup.recv() => match agent.reload(load, shipping).await {
+                Ok(new) => shipping = new,
+                Err(error) => return Err(error),
+            },
+            () = shipping.broken() => break Ok(()),
+        }
+    };
+    let again = async {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    };
+    let result = result.and(shipping.stop(again).await);
+    if let Some(server) = agent.server {
+        server.abort();
+    }
+    log::info!(
+        "stopped; {} entries acknowledged, {} refused",
+        agent.totals.acknowledged.load(Relaxed),
+        agent.totals.refused.load(Relaxed)
+    );
+    result
+}
+
+/// What outlives a configuration.
+struct Agent {
+    config: Config,
+    /// Holds the state folder against a second agent.
+    lock: std::fs::File,
+    served: Arc<Served>,
+    server: Option<JoinHandle<()>>,
+    totals: Arc<Totals>,
+}
+
+impl Agent {
+    async fn start(config: Config) -> Result<(Agent, Shipping), AgentError> {
+        let lock = lock_state(&config.state_directory)?;
+        let listener = bind(&config).await?;
+        let registry = Arc::new(Registry::default());
+        let served = Arc::new(Served::new(registry.clone()));
+        let totals = Arc::<Totals>::default();
+        let shipping = Shipping::start(&config, &registry, &served.readiness, &totals)?;
+        reloaded(&registry, true);
+        let server = serve(listener, &served);
+        Ok((Agent { config, lock, served, server, totals }, shipping))
+    }
+
+    /// Takes a new configuration in place of the old one. One that is invalid, or that cannot be had (a port that is
+    /// taken, say), changes nothing but the log and a metric.
+    async fn reload(&mut self, load: &Load<'_>, shipping: Shipping) -> Result<Shipping, AgentError> {
+        let (config, lock, listener) = match self.prepare(load).await {
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => {
+                log::info!("the configuration is the same as before");
+                reloaded(&self.served.registry(), true);
+                return Ok(shipping);
+            }
+            Err(why) => {
+                log::error!("the new configuration is not taken, the old one goes on: {why}");
+                reloaded(&self.served.registry(), false);
+                return Ok(shipping);
+            }
+        };
+        // What was read and not acknowledged is read again from the checkpoint.
+        if let Err(error) = shipping.stop(std::future::pending()).await {
+            log::error!("{error}");
+        }
+        let registry = Arc::new(Registry::default());
+        let start =
+            |config: &Config| Shipping::start(config, &registry, &self.served.readiness, &self.totals);
+        let shipping = match start(&config) {
+            Ok(shipping) => shipping,
+            Err(error) => {
+                log::error!("the new configuration is not taken, the old one goes on: {error}");
+                let shipping = start(&self.config)?;
+                self.served.change(registry.clone());
+                reloaded(&registry, false);
+                return Ok(shipping);
+            }
+        };
+        self.served.change(registry.clone());
+        if config.listen != self.config.listen {
+            if let Some(old) = self.server.take() {
+                old.abort();
+            }
+            self.server = serve(listener, &self.served);
+        }
+        if let Some(lock) = lock {
+            self.lock = lock;
+        }
+        ::log::set_max_level(config.log_level);
+        self.config = config;
+        log::info!("the new configuration is taken");
+        reloaded(&registry, true);
+        Ok(shipping)
+    }
+
+    /// Reads the configuration and takes hold of what it needs besides; `None` when it is the old one.
+    #[allow(clippy::type_complexity)] // used once, beside
+    async fn prepare(
+        &self,
+        load: &Load<'_>,
+    ) -> Result<Option<(Config, Option<std::fs::File>, Option<TcpListener>)>, String> {
+        let config = load()?;
+        if config == self.config {
+            return Ok(None);
+        }
+        let moved = config.state_directory != self.config.state_directory;
+        let lock = moved.then(|| lock_state(&config.state_directory)).transpose();
+        let lock = lock.map_err(|error| error.to_string())?;
+        let listener = match config.listen == self.config.listen {
+            true => None,
+            false => bind(&config).await.map_err(|error| error.to_string())?,
+        };
+        Ok(Some((config, lock, listener)))
+    }
+}
+
+/// Says on /metrics whether the last configuration was taken.
+fn reloaded(registry: &Registry, taken: bool) {
+    let help = "Whether the configuration that was read last was taken.";
+    let family = registry.family("journalship_config_last_reload_successful", help, Kind::Gauge, None);
+    family.set(Vec::new(), 0, f64::from(u8::from(taken)));
+}
+
+async fn bind(config: &Config) -> Result<Option<TcpListener>, AgentError> {
+    let Some(address) = config.listen else { return Ok(None) };
+    let bound = http::bind(address).await;
+    bound.map(Some).map_err(|reason| AgentError::Listen { address, reason })
+}
+
+fn serve(listener: Option<TcpListener>, served: &Arc<Served>) -> Option<JoinHandle<()>> {
+    listener.map(|listener| tokio::spawn(http::serve(listener, served.clone())))
+}
+
+/// Makes the state folder if need be and holds it against a second agent.
+fn lock_state(folder: &Path) -> Result<std::fs::File, AgentError> {
+    let state = |e: std::io::Error| AgentError::State { folder: folder.into(), reason: e.to_string() };
+    std::fs::create_dir_all(folder).map_err(state)?;
+    let lock = std::fs::File::create(folder.join("lock")).map_err(state)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(AgentError::Locked(folder.into())),
+        Err(std::fs::TryLockError::Error(e)) => Err(state(e)),
+    }
+}

@@ -1,0 +1,217 @@
+//! Reading for one destination: a thread that takes entries from the journal through the pipeline into batches.
+//!
+//! When the channel to the pusher is full, the thread stands still: the journal itself is the queue.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::AgentError;
+use super::metrics::Metrics;
+use crate::batch::Batches;
+use crate::config::{self, Destination};
+use crate::journal::{Cursor, Keys, Start, Tail, Waker};
+use crate::loki::learned::Learned;
+use crate::loki::push::Parcel;
+use crate::pipeline::Pipeline;
+
+/// When so many entries in a row are dropped, the checkpoint moves although there is nothing to send (count).
+const PASSED_BY_MAX: u64 = 50_000;
+/// So long after an entry files may show others that were written before it.
+const SETTLE: Duration = Duration::from_secs(1);
+/// While stages hold lines and the journal is quiet, whether their time is over is looked at this often.
+pub(crate) const HELD_EVERY: Duration = Duration::from_millis(500);
+
+/// Entries that are missing in the journal. One that another file shows a moment later was not: what counts is
+/// missing for [`SETTLE`].
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// The least that was missing since then.
+    least: u64,
+    since: Instant,
+    told: u64,
+}
+
+impl Lost {
+    pub(super) fn new(now: Instant) -> Lost {
+        Lost { least: 0, since: now, told: 0 }
+    }
+
+    /// How many more are missing for good, if there are any.
+    fn look(&mut self, missing: u64, now: Instant) -> Option<u64> {
+        self.least = self.least.min(missing);
+        if now.duration_since(self.since) < SETTLE {
+            return None;
+        }
+        let more = self.least.saturating_sub(self.told);
+        self.told += more;
+        (self.least, self.since) = (missing, now);
+        (more > 0).then_some(more)
+    }
+
+    /// When to look again, if more is missing than was told.
+    fn due(&self, missing: u64) -> Option<Instant> {
+        (missing > self.told).then(|| self.since + SETTLE)
+    }
+}
+
+/// What the thread that reads for one destination works with.
+pub(super) struct Reading {
+    pub destination: Destination,
+    pub tail: Tail,
+    pub pipeline: Pipeline,
+    pub batches: Batches,
+    pub stop: Arc<AtomicBool>,
+    pub sender: mpsc::Sender<Parcel>,
+    pub metrics: Metrics,
+    pub learned: Arc<Learned>,
+    /// Entries read since the last parcel.
+    pub unsaid: u64,
+    pub lost: Lost,
+}
+
+impl Reading {
+    /// Starts the thread.
+    pub(super) fn start(mut self) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+        thread::Builder::new().name(format!("tail {}", self.destination.name)).spawn(move || self.run())
+    }
+
+    fn run(&mut self) -> std::io::Result<()> {
+        let config::Batch { max_bytes, max_wait } = self.destination.batch;
+        while !self.stop.load(Relaxed) {
+            if let Some(entry) = self.tail.next_entry() {
+                self.pipeline.append(&entry, &mut self.batches);
+                self.unsaid += 1;
+                if let Some(until) = self.pipeline.pause() {
+                    self.pause(until)?;
+                }
+                let passed_by = self.batches.is_empty() && self.unsaid >= PASSED_BY_MAX;
+                if self.batches.size() < max_bytes.min(self.learned.batch()) && !passed_by {
+                    continue;
+                }
+                self.pipeline.release_passed(&mut self.batches);
+                if !self.send() {
+                    return Ok(());
+                }
+                // While there is a backlog, files that come and go are noticed once a batch.
+                self.tail.poll()?;
+                continue;
+            }
+            self.pipeline.release(&mut self.batches);
+            let due = self.batches.opened().map(|opened| opened + max_wait);
+            // What is dropped or held moves the place in the journal, too.
+            let passed_by = due.is_none() && self.unsaid > 0;
+            if passed_by || due.is_some_and(|due| due <= Instant::now()) {
+                if !self.send() {
+                    return Ok(());
+                }
+                continue;
+            }
+            let look = self.pipeline.holds().then(|| Instant::now() + HELD_EVERY);
+            let settled = self.lost.due(self.tail.counts().missing);
+            if settled.is_some_and(|settled| settled <= Instant::now()) {
+                self.publish();
+                continue;
+            }
+            self.tail.wait(due.into_iter().chain(look).chain(settled).min())?;
+        }
+        if self.unsaid > 0 || !self.batches.is_empty() {
+            self.send();
+        }
+        let journal = self.tail.counts();
+        if journal.damaged > 0 {
+            log::warn!("{} damaged entries were skipped", journal.damaged);
+        }
+        Ok(())
+    }
+
+    /// Hands the batches over; false when nobody takes them any more.
+    fn send(&mut self) -> bool {
+        self.pipeline.tick();
+        self.pipeline.fit(self.learned.limits());
+        self.publish();
+        self.unsaid = 0;
+        let mut resume = self.tail.resume();
+        resume.held = self.pipeline.held();
+        self.sender.blocking_send(Parcel { batches: self.batches.seal(), resume }).is_ok()
+    }
+
+    /// Tells /metrics what was counted.
+    fn publish(&mut self) {
+        let journal = self.tail.counts();
+        if let Some(more) = self.lost.look(journal.missing, Instant::now()) {
+            log::error!(
+                "{more} entries are missing in the numbers of the journal: they were deleted before loki `{}` got them, or \
+                 stand in files that cannot be read; journald keeps more with SystemMaxUse= in journald.conf(5)",
+                self.destination.name
+            );
+        }
+        let (counts, streams) = (self.pipeline.counts(), self.pipeline.streams());
+        self.metrics.publish(&self.destination.name, &counts, &journal, self.lost.told, streams);
+    }
+
+    /// Reads nothing until then, unless the agent is to stop.
+    fn pause(&mut self, until: Instant) -> std::io::Result<()> {
+        while Instant::now() < until && !self.stop.load(Relaxed) {
+            self.tail.wait(Some(until))?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes entries that a stage held when the checkpoint was written through the pipeline again: everything
+/// behind them may have been sent already, they were not.
+pub(super) fn take_held(
+    paths: &[PathBuf],
+    keys: Keys,
+    held: &[Cursor],
+    pipeline: &mut Pipeline,
+    batches: &mut Batches,
+) -> Result<(), AgentError> {
+    let Some(oldest) = held.iter().map(|cursor| cursor.realtime).min() else { return Ok(()) };
+    let mut tail = Tail::open(paths, keys, Start::Realtime(oldest), Waker::new()?)?;
+    let mut missing = held.len();
+    while missing > 0
+        && let Some(entry) = tail.next_entry()
+    {
+        if held.contains(entry.cursor()) {
+            pipeline.append(&entry, batches);
+            missing -= 1;
+        }
+    }
+    if missing > 0 {
+        log::warn!("{missing} lines that a multiline stage held are no longer in the journal: they are lost");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_for_a_while_is_lost() {
+        let start = Instant::now();
+        let mut lost = Lost::new(start);
+        for (ms, missing, more, due) in [
+            (0, 0, None, None),
+            (10, 3, None, Some(1000)),
+            // Nothing of it was missing the whole second.
+            (1000, 3, None, Some(2000)),
+            (1500, 1, None, Some(2000)),
+            (2000, 1, Some(1), None),
+            (2100, 5, None, Some(3000)),
+            (3000, 5, None, Some(4000)),
+            (4000, 5, Some(4), None),
+        ] {
+            let at = |ms| start + Duration::from_millis(ms);
+            assert_eq!(lost.look(missing, at(ms)), more, "{ms} ms");
+            assert_eq!(lost.due(missing), due.map(at), "{ms} ms");
+        }
+        assert_eq!(lost.told, 5);
+    }
+}

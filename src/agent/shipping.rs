@@ -1,0 +1,196 @@
+//! Shipping: all that runs for one configuration, started and stopped as a whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::AgentError;
+use super::metrics::{Counted, Metrics, Totals};
+use super::reading::{Lost, Reading, take_held};
+use super::saving::save;
+use crate::batch::Batches;
+use crate::config::{self, Config};
+use crate::journal::{Resume, Start, Tail, Waker};
+use crate::loki::checkpoint::{Checkpoint, CheckpointError};
+use crate::loki::health::{Health, Readiness};
+use crate::loki::learned::Learned;
+use crate::loki::push::{Pusher, without_query};
+use crate::metrics::Registry;
+use crate::pipeline::Pipeline;
+use crate::stages::Setup;
+
+/// Sealed batches between reader and pusher (count): one is on its way while the next is being filled.
+const QUEUE: usize = 2;
+/// Longest time that pushing goes on after the order to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Tells all readers to stop, wherever they are.
+#[derive(Clone)]
+struct Stop {
+    flag: Arc<AtomicBool>,
+    wakers: Vec<Waker>,
+}
+
+impl Stop {
+    fn now(&self) {
+        self.flag.store(true, Relaxed);
+        self.wakers.iter().for_each(Waker::wake);
+    }
+}
+
+/// The threads and tasks of one configuration.
+pub(super) struct Shipping {
+    stop: Stop,
+    readers: Vec<(String, JoinHandle<std::io::Result<()>>)>,
+    pushers: JoinSet<()>,
+    savers: JoinSet<()>,
+}
+
+impl Shipping {
+    /// Starts it. Everything is opened before anything runs: a start either succeeds whole or says why not.
+    pub(super) fn start(
+        config: &Config,
+        registry: &Arc<Registry>,
+        readiness: &Arc<Readiness>,
+        totals: &Arc<Totals>,
+    ) -> Result<Shipping, AgentError> {
+        let setup = Setup { metrics: registry.clone(), ..Setup::default() };
+        let metrics = Metrics::new(registry);
+        let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
+        let mut starting = Vec::new();
+        for destination in &config.loki {
+            let checkpoint = Checkpoint::new(&config.state_directory, &destination.name);
+            let resume = starting_point(&checkpoint, &config.journal)?;
+            let waker = Waker::new()?;
+            // Entries are counted by the stage `metrics` once, however many destinations they go to.
+            let counted = if starting.is_empty() { setup.clone() } else { Setup::default() };
+            let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &counted);
+            let paths = &config.journal.paths;
+            let tail =
+                Tail::open(paths, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;
+            let mut batches = Batches::default();
+            take_held(paths, keys, &resume.held, &mut pipeline, &mut batches)?;
+            if tail.is_empty() {
+                log::warn!("there is no journal file yet in any of journal.paths; waiting for one");
+            }
+            stop.wakers.push(waker);
+            let (sender, receiver) = mpsc::channel(QUEUE);
+            let learned = Arc::new(Learned::default());
+            let health = Health::new(&destination.name, &destination.url, readiness.clone());
+            let counted =
+                Counted { name: destination.name.clone(), totals: totals.clone(), metrics: metrics.clone() };
+            let pusher = Pusher::new(destination, learned.clone(), health, Box::new(counted))?;
+            let reading = Reading {
+                destination: destination.clone(),
+                tail,
+                pipeline,
+                batches,
+                stop: stop.flag.clone(),
+                sender,
+                metrics: metrics.clone(),
+                learned,
+                unsaid: 0,
+                lost: Lost::new(Instant::now()),
+            };
+            starting.push((reading, receiver, checkpoint, resume, pusher));
+        }
+        let (mut readers, mut pushers, mut savers) = (Vec::new(), JoinSet::new(), JoinSet::new());
+        for (reading, receiver, checkpoint, resume, pusher) in starting {
+            let destination = &reading.destination;
+            let name = destination.name.clone();
+            log::info!(
+                "shipping to loki `{name}` ({}) {}",
+                without_query(&destination.url),
+                resume.cursor.map_or("from the start of the backfill".into(), |c| format!("after {c}"))
+            );
+            let (acknowledged, latest) = watch::channel(Resume::default());
+            savers.spawn(save(name.clone(), checkpoint, latest, metrics.clone()));
+            pushers.spawn(pusher.run(receiver, acknowledged));
+            readers.push((name, reading.start()?));
+        }
+        Ok(Shipping { stop, readers, pushers, savers })
+    }
+
+    /// Waits until something ends without having been stopped: a pusher ends only when its reader has.
+    pub(super) async fn broken(&mut self) {
+        self.pushers.join_next().await;
+    }
+
+    /// Stops reading, pushes for a while what was read, and saves how far that came; `at_once` cuts that short.
+    pub(super) async fn stop(mut self, at_once: impl Future<Output = ()>) -> Result<(), AgentError> {
+        self.stop.now();
+        let pushers = &mut self.pushers;
+        let drained = tokio::select! {
+            () = async { while pushers.join_next().await.is_some() {} } => true,
+            () = tokio::time::sleep(DRAIN) => false,
+            () = at_once => false,
+        };
+        if !drained {
+            log::warn!(
+                "not all entries were acknowledged before the stop ({} s at most); the journal keeps them, and the next \
+                 start sends them",
+                DRAIN.as_secs()
+            );
+            // Dropping the pushers closes the channels, and that ends readers that wait for room.
+            self.pushers.shutdown().await;
+        }
+        // Each ends with its pusher, once the last acknowledgement is on disk.
+        while self.savers.join_next().await.is_some() {}
+        join(self.readers)
+    }
+}
+
+/// Waits for the reading threads; the first failure is the agent's.
+fn join(readers: Vec<(String, JoinHandle<std::io::Result<()>>)>) -> Result<(), AgentError> {
+    let mut result = Ok(());
+    for (name, reader) in readers {
+        let reason = match reader.join() {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the reading thread panicked; this is a bug".into(),
+        };
+        result = result.and(Err(AgentError::Reader { name, reason }));
+    }
+    result
+}
+
+/// Where reading begins. The first start is written down at once, so that a crash before the first
+/// acknowledgement does not move it.
+fn starting_point(checkpoint: &Checkpoint, journal: &config::Journal) -> Result<Resume, AgentError> {
+    let backfill = journal.backfill;
+    let state = |e: CheckpointError| AgentError::State {
+        folder: checkpoint.path().parent().unwrap_or(checkpoint.path()).into(),
+        reason: e.to_string(),
+    };
+    match checkpoint.load() {
+        Ok(Some(resume)) => {
+            // Saving now tells whether it can be saved later.
+            checkpoint.save(&resume).map_err(state)?;
+            return Ok(resume);
+        }
+        Ok(None) => {}
+        Err(error @ CheckpointError::Io { .. }) => return Err(state(error)),
+        // Beginning anew would send much again, or skip what was not sent yet; nothing is broken.
+        Err(error @ CheckpointError::Newer { .. }) => return Err(AgentError::Newer(error)),
+        Err(error @ CheckpointError::Damaged { .. }) => {
+            let aside = checkpoint.set_aside().map_err(state)?;
+            log::error!(
+                "{error}; kept as {}, shipping begins anew {} back (journal.backfill)",
+                aside.display(),
+                config::units::format_duration(backfill)
+            );
+        }
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let floor = u64::try_from(now.saturating_sub(backfill).as_micros()).unwrap_or(0);
+    let resume = match journal.start_cursor {
+        Some(_) => Resume { after: journal.start_cursor, ..Resume::default() },
+        None => Resume { floor, ..Resume::default() },
+    };
+    checkpoint.save(&resume).map_err(state)?;
+    Ok(resume)
+}
