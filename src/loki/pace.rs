@@ -23,16 +23,23 @@ const GROWTH_NEAR: f64 = 0.001;
 const NEAR: f64 = 0.97;
 /// After so long without a refusal, the bound is forgotten.
 const FORGET: Duration = Duration::from_secs(600);
-/// The lowest rate (bytes a second).
-const RATE_MIN: f64 = 1024.0;
+/// The lowest rate (bytes a second) unless a lower limit is named: what takes less than this has pauses that double.
+const RATE_MIN: f64 = 65_536.0;
+/// A pause between requests that we did not make for the sake of the rate counts for so much: beyond it, there was
+/// nothing to send.
+const IDLE: Duration = Duration::from_millis(100);
 
 /// The pace of one tenant.
 #[derive(Debug)]
 pub(super) struct Pace {
     bound: Option<Bound>,
-    /// What was taken since `since` (bytes).
+    /// What was taken since the last refusal (bytes), and the time that it took (seconds) without idle times.
     taken: f64,
-    since: Instant,
+    busy: f64,
+    /// When the last request was sent or answered.
+    last: Instant,
+    /// The next request waits for the sake of the rate.
+    waiting: bool,
 }
 
 /// A rate that is not to be passed.
@@ -70,7 +77,7 @@ impl Bound {
 
 impl Pace {
     pub(super) fn new(now: Instant) -> Pace {
-        Pace { bound: None, taken: 0.0, since: now }
+        Pace { bound: None, taken: 0.0, busy: 0.0, last: now, waiting: false }
     }
 
     /// How long to wait before the next request.
@@ -80,31 +87,42 @@ impl Pace {
         }
         let Some(bound) = &mut self.bound else { return Duration::ZERO };
         bound.refill(now);
-        Duration::try_from_secs_f64(-bound.room / bound.rate).unwrap_or_default()
+        let wait = Duration::try_from_secs_f64(-bound.room / bound.rate).unwrap_or_default();
+        self.waiting |= !wait.is_zero();
+        wait
     }
 
     /// A request of so many bytes is on its way.
     pub(super) fn sent(&mut self, bytes: usize, now: Instant) {
+        let gap = now.saturating_duration_since(self.last);
+        self.busy += if std::mem::take(&mut self.waiting) { gap } else { gap.min(IDLE) }.as_secs_f64();
+        self.last = now;
         if let Some(bound) = &mut self.bound {
             bound.refill(now);
             bound.room -= bytes as f64;
         }
     }
 
-    /// A request of so many bytes was taken.
-    pub(super) fn taken(&mut self, bytes: usize) {
+    /// The request that was sent last, of so many bytes, was taken.
+    pub(super) fn taken(&mut self, bytes: usize, now: Instant) {
+        self.answered(now);
         self.taken += bytes as f64;
         if let Some(bound) = &mut self.bound {
             bound.grow();
         }
     }
 
-    /// A request of so many bytes was refused, perhaps with the limit that counts (bytes a second).
+    fn answered(&mut self, now: Instant) {
+        self.busy += now.saturating_duration_since(self.last).as_secs_f64();
+        self.last = now;
+    }
+
+    /// The request that was sent last, of so many bytes, was refused, perhaps with the limit that counts (bytes a second).
     pub(super) fn refused(&mut self, bytes: usize, limit: Option<u64>, now: Instant) {
         let named = limit.map(|limit| limit as f64);
-        let seconds = now.saturating_duration_since(self.since).as_secs_f64();
-        let measured = (self.taken > 0.0).then(|| self.taken / seconds.max(0.1));
-        (self.taken, self.since) = (0.0, now);
+        self.answered(now);
+        let measured = (self.taken > 0.0).then(|| self.taken / self.busy.max(0.001));
+        (self.taken, self.busy) = (0.0, 0.0);
         let (rate, refused) = match (&self.bound, named, measured) {
             // What went through before may have been a burst that was saved up: the name counts for more.
             (None, Some(named), _) => (named * TARGET, named),
@@ -117,7 +135,7 @@ impl Pace {
                 ((bound.rate * DECREASE).min(measured.unwrap_or(0.0).max(lowest)), bound.rate)
             }
         };
-        let rate = rate.min(named.map_or(f64::MAX, |named| named * TARGET)).max(RATE_MIN);
+        let rate = rate.max(RATE_MIN).min(named.map_or(f64::MAX, |named| named * TARGET));
         // As long as a bucket takes that has nothing left.
         self.bound = Some(Bound { rate, named, refused, refused_at: now, room: -(bytes as f64), at: now });
     }
@@ -179,7 +197,7 @@ mod tests {
             pace.sent(size, now);
             if bucket.take(size, now) {
                 bytes += size as f64;
-                pace.taken(size);
+                pace.taken(size, now + TRIP);
             } else {
                 refused += 1;
                 pace.refused(size, named.then_some(bucket.rate as u64), now + TRIP);
@@ -227,17 +245,33 @@ mod tests {
     }
 
     #[test]
+    fn idle_times_do_not_count() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        for _ in 0..100 {
+            now += Duration::from_secs(60);
+            pace.sent(10_000, now);
+            now += Duration::from_millis(10);
+            pace.taken(10_000, now);
+        }
+        pace.sent(10_000, now);
+        pace.refused(10_000, None, now);
+        // A request of 10 kB each 110 ms, and not each minute.
+        assert!(pace.rate() > Some(90_000.0), "{:?}", pace.rate());
+    }
+
+    #[test]
     fn a_server_that_refuses_all_is_asked_ever_less() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         pace.refused(1 << 20, None, start);
         assert_eq!(pace.wait(start), Duration::ZERO, "nothing is known yet");
-        pace.taken(4 << 20);
+        pace.taken(4 << 20, start + Duration::from_secs(1));
         let (mut now, mut last) = (start, Duration::ZERO);
         for _ in 0..50 {
             pace.refused(1 << 20, None, now);
             let wait = pace.wait(now);
-            assert!(wait >= last && wait <= Duration::from_secs(1025), "{wait:?} after {last:?}");
+            assert!(wait >= last && wait <= Duration::from_secs(17), "{wait:?} after {last:?}");
             (now, last) = (now + wait, wait);
         }
     }

@@ -383,7 +383,7 @@ impl Pusher {
     /// Loki has done with a request what it should.
     fn taken(&mut self, sealed: &Sealed) {
         let pace = self.pace(&sealed.tenant);
-        pace.taken(sealed.payload_bytes);
+        pace.taken(sealed.payload_bytes, Instant::now());
         let rate = pace.rate();
         self.tally.bounded(rate);
         self.recovered();

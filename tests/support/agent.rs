@@ -34,6 +34,8 @@ pub struct Agent {
     pub home: tempfile::TempDir,
     /// Environment variables that it starts with.
     pub environment: Vec<(&'static str, &'static str)>,
+    /// A program that starts it, as nsenter(1), with its arguments; it becomes the agent.
+    pub starter: Vec<String>,
     child: Option<Child>,
 }
 
@@ -49,7 +51,7 @@ impl Agent {
             home.path().join("state")
         );
         fs::write(home.path().join("config.yaml"), config).unwrap();
-        Agent { home, environment: Vec::new(), child: None }
+        Agent { home, environment: Vec::new(), starter: Vec::new(), child: None }
     }
 
     pub fn config(&self) -> PathBuf {
@@ -70,7 +72,15 @@ impl Agent {
         assert!(self.child.is_none(), "the agent runs");
         let log = fs::File::options().create(true).append(true).open(self.home.path().join("log")).unwrap();
         let config = self.config();
-        let mut command = program(&["--config".as_ref(), config.as_os_str()]);
+        let mut command = match self.starter.split_first() {
+            None => program::<&str>(&[]),
+            Some((starter, arguments)) => {
+                let mut command = Command::new(starter);
+                command.args(arguments).arg(PROGRAM).env_clear().stdin(Stdio::null());
+                command
+            }
+        };
+        command.arg("--config").arg(config);
         let child = command.envs(self.environment.iter().copied()).stderr(log).spawn().unwrap();
         self.child = Some(child);
     }

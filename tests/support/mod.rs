@@ -7,6 +7,7 @@ pub mod fixtures;
 pub mod gate;
 pub mod journald;
 pub mod loki;
+pub mod proxy;
 pub mod pushing;
 
 use std::io::Write;
