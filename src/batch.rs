@@ -27,7 +27,6 @@ pub struct Batch {
     label_bytes: usize,
     payload_bytes: usize,
     plain: Vec<u8>,
-    packed: Vec<u8>,
     snappy: snap::raw::Encoder,
 }
 
@@ -155,7 +154,6 @@ impl Default for Batch {
             label_bytes: 0,
             payload_bytes: 0,
             plain: Vec::new(),
-            packed: Vec::new(),
             snappy: snap::raw::Encoder::new(),
         }
     }
@@ -228,12 +226,14 @@ impl Batch {
             *place += entry.len();
             rest = after;
         }
-        self.packed.resize(snap::raw::max_compress_len(self.plain.len()), 0);
-        // The encoder fails only when the buffer is too small or the input over 4 GiB.
-        let len = self.snappy.compress(&self.plain, &mut self.packed).unwrap_or(0);
+        // The entries are in `plain` now: their buffer takes the result. The encoder fails only when the buffer is
+        // too small or the input over 4 GiB.
+        let packed = &mut self.entries;
+        packed.resize(snap::raw::max_compress_len(self.plain.len()), 0);
+        let len = self.snappy.compress(&self.plain, packed).unwrap_or(0);
         let sealed = Sealed {
             tenant: None,
-            body: bytes::Bytes::copy_from_slice(self.packed.get(..len).unwrap_or_default()),
+            body: bytes::Bytes::copy_from_slice(packed.get(..len).unwrap_or_default()),
             entries: self.index.len() as u64,
             plain_bytes: self.plain.len(),
             payload_bytes: std::mem::take(&mut self.payload_bytes),

@@ -26,7 +26,7 @@ const METADATA_MAX: usize = 64 << 10;
 /// Names of metadata that an entry may have (count; as above, `max_structured_metadata_entries_count`).
 const METADATA_NAMES_MAX: usize = 128;
 /// Label sets whose retention rules are remembered (count).
-const CLASSES_MAX: usize = 16 << 10;
+const CLASSES_MAX: usize = 4 << 10;
 
 /// Shapes entries for one destination.
 pub struct Pipeline {

@@ -119,6 +119,53 @@ fn two_bad_entries_far_apart_are_both_found() {
 }
 
 #[test]
+fn what_loki_has_no_room_for_goes_to_an_overflow_stream_and_holds_up_nobody() {
+    let loki = Loki::builder().streams_limit(4).start();
+    // One place is the overflow stream's.
+    let stream = |n: usize| format!(r#"{{host="h", retention="7d", unit="u{n}"}}"#);
+    let texts: Vec<String> = (0..8).map(stream).collect();
+    let entry = |n: usize| (texts[n % 8].as_str(), format!("line {n:03}"), vec![("pid", n.to_string())]);
+    let mut pushing = Pushing::start(&loki.url());
+    let overflow = r#"{host="h", overflow="true", retention="7d"}"#;
+    pushing.send(vec![batch(&[(overflow, "line".to_owned(), Vec::new())])]);
+    // Twice the same streams: the second time no request is lost on finding out.
+    pushing.send(vec![batch(&(0..80).map(entry).collect::<Vec<_>>())]);
+    loki.wait_for(|state| state.stored().len() >= 81, PATIENCE).unwrap();
+    let before = loki.received_requests().len();
+    assert!(before <= 22, "{before} requests");
+    pushing.send(vec![batch(&(80..160).map(entry).collect::<Vec<_>>())]);
+    let counts = pushing.finish();
+    assert_eq!(loki.received_requests().len(), before + 1);
+    assert_eq!((counts.acknowledged, counts.refused, counts.folded), (161, BTreeMap::new(), 100));
+    let stored = loki.stored();
+    assert_eq!(stored.len(), 161, "none lost, none twice");
+    let folded: Vec<_> =
+        stored.iter().filter(|e| e.labels.contains_key("overflow") && e.line.len() > 4).collect();
+    assert_eq!(folded.len(), 100);
+    let number = |line: &str| line[5..].parse::<usize>().unwrap();
+    for entry in &folded {
+        let unit = format!("u{}", number(&entry.line) % 8);
+        let pairs: Vec<_> =
+            entry.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("pid", &*number(&entry.line).to_string()), ("unit", &unit)]);
+        assert_eq!((&*entry.labels["host"], &*entry.labels["retention"]), ("h", "7d"));
+    }
+    assert!(folded.is_sorted_by_key(|entry| entry.timestamp_ns), "their order is that of time");
+}
+
+#[test]
+fn what_not_even_the_overflow_stream_has_room_for_waits() {
+    let loki = Loki::builder().streams_limit(1).start();
+    let mut pushing = Pushing::start(&loki.url());
+    pushing.send(vec![batch(&[(r#"{a="1"}"#, "one".to_owned(), Vec::new())])]);
+    pushing.send(vec![batch(&[(r#"{a="2"}"#, "two".to_owned(), Vec::new())])]);
+    loki.wait_for(|state| state.requests().len() > 10, PATIENCE).unwrap();
+    assert_eq!(pushing.done(), 1);
+    assert_eq!(pushing.counter.0.lock().unwrap().refused, BTreeMap::new());
+    pushing.task.abort();
+}
+
+#[test]
 fn a_bad_entry_alone_in_its_batch_waits_for_others_to_tell() {
     let loki = Loki::start();
     let mut pushing = Pushing::start(&loki.url());

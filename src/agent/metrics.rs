@@ -20,6 +20,7 @@ pub(super) struct Totals {
 pub(super) struct Metrics {
     acknowledged: Arc<Family>,
     refused: Arc<Family>,
+    folded: Arc<Family>,
     requests: Arc<Family>,
     bound: Arc<Family>,
     dropped: Arc<Family>,
@@ -40,6 +41,10 @@ impl Metrics {
             refused: counter(
                 "journalship_entries_refused_total",
                 "Entries that Loki has refused for good, by reason.",
+            ),
+            folded: counter(
+                "journalship_entries_folded_total",
+                "Entries sent to an overflow stream because Loki had no room for theirs.",
             ),
             requests: counter(
                 "journalship_push_requests_total",
@@ -173,6 +178,12 @@ impl Tally for Counted {
     fn answered(&self, status: Option<u16>) {
         let status = status.map_or("none".to_owned(), |status| status.to_string());
         self.metrics.requests.add(self.labels(Some(("status", status))), 0, 1.0);
+    }
+
+    fn folded(&self, entries: u64) {
+        if entries > 0 {
+            self.metrics.folded.add(self.labels(None), 0, entries as f64);
+        }
     }
 
     fn bounded(&self, rate: Option<f64>) {

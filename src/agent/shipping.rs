@@ -83,7 +83,8 @@ impl Shipping {
             let health = Health::new(&destination.name, &destination.url, readiness.clone());
             let counted =
                 Counted { name: destination.name.clone(), totals: totals.clone(), metrics: metrics.clone() };
-            let pusher = Pusher::new(destination, learned.clone(), health, Box::new(counted))?;
+            let class = config.retention.as_ref().and_then(|retention| retention.label.as_deref());
+            let pusher = Pusher::new(destination, class, learned.clone(), health, Box::new(counted))?;
             let reading = Reading {
                 destination: destination.clone(),
                 tail,

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::limits::{Changes, Fitted, Limits, Moved, metadata_name};
-use super::set::LabelSet;
+use super::set::{LabelSet, parse};
 
 /// After so long without an entry a stream is idle (nanoseconds). Loki closes its chunk after half of that
 /// (grafana/loki, `pkg/ingester/ingester.go`, `chunk_idle_period`) and then forgets the stream.
@@ -22,15 +22,21 @@ const IDLE: u64 = 3_600_000_000_000;
 const SWEEP_EVERY: u64 = 60_000_000_000;
 /// Overflow streams (count). One is usual; a host or job that takes many values makes more, and past
 /// this number these labels are folded too.
-const OVERFLOW_MAX: usize = 64;
+const OVERFLOW_MAX: usize = 48;
+/// Of the active streams, so many are kept for overflow streams (count), one of each retention class among them; but
+/// not more than an eighth. Loki counts them too, and when it takes no further stream, this is where entries go.
+const RESERVED: usize = 64;
 /// Labels that an overflow stream keeps, beside that of the retention class.
 const OVERFLOW_KEEPS: [&str; 2] = ["host", "job"];
 /// The label that says that a stream is an overflow stream.
 const OVERFLOW: &str = "overflow";
-/// Label sets that are remembered at least (count), streams or not.
-pub(super) const REMEMBERED_MIN: usize = 16 << 10;
-/// What label sets that are remembered may take together, on average of the greatest number (bytes).
-const REMEMBERED_BYTES: usize = 1024;
+/// What label sets that are remembered may take together for each active stream that there may be (bytes). One of
+/// five labels has about that: if fewer were remembered than are active, they would be forgotten and made in turns.
+const REMEMBERED_BYTES: usize = 450;
+/// The least of that (bytes).
+const REMEMBERED_BYTES_MIN: usize = 1 << 20;
+/// What a label set that is remembered takes besides itself (bytes), near enough: its place in the tables.
+const KNOWN_BYTES: usize = 100;
 /// The place of a label set that has no stream of its own.
 const NOWHERE: u32 = u32::MAX;
 
@@ -59,18 +65,38 @@ struct Known {
     set: Arc<LabelSet>,
     /// The label set made fit, as text.
     labels: Arc<str>,
-    moved: Moved,
-    changes: Changes,
+    /// What made it fit; most label sets fit as they are.
+    altered: Option<Box<Altered>>,
     /// Index of its stream in `active`.
     place: u32,
     /// Where its entries go when it gets no place.
     folded: Option<Box<Folded>>,
 }
 
-struct Folded {
-    stream: Stream,
+struct Altered {
     moved: Moved,
     changes: Changes,
+}
+
+static UNALTERED: Altered = Altered {
+    moved: Moved::new(),
+    changes: Changes { sanitized: 0, cut: 0, over_limit: 0, without_label: 0, folded: 0 },
+};
+
+impl Altered {
+    /// What it takes in memory (bytes), near enough.
+    fn memory(&self) -> usize {
+        const ALLOCATIONS: usize = 2 * 16;
+        let pair = |(name, value): &(String, String)| {
+            name.len() + value.len() + size_of::<(String, String)>() + ALLOCATIONS
+        };
+        size_of::<Altered>() + self.moved.iter().map(pair).sum::<usize>()
+    }
+}
+
+struct Folded {
+    stream: Stream,
+    altered: Altered,
 }
 
 struct Active {
@@ -83,6 +109,7 @@ struct Active {
 pub struct Streams {
     limits: Limits,
     retention: Option<String>,
+    /// How many may be active, overflow streams among them.
     max: usize,
     known: Vec<Known>,
     /// Label set -> index into `known`. Senders choose the text, so this hash is keyed, as are all here.
@@ -147,12 +174,6 @@ impl Streams {
         self.epoch
     }
 
-    /// How many label sets are remembered at most: more than can be active, else they would be forgotten
-    /// and made again in turns.
-    pub(super) fn remembered_max(&self) -> usize {
-        REMEMBERED_MIN.max(self.max.saturating_mul(2))
-    }
-
     pub(super) fn set(&self, index: u32) -> &Arc<LabelSet> {
         &self.known[index as usize].set
     }
@@ -162,18 +183,19 @@ impl Streams {
         if let Some(index) = self.by_set.get(&**set) {
             return *index;
         }
-        let max = self.remembered_max();
-        if self.known.len() >= max || self.known_bytes >= max * REMEMBERED_BYTES {
+        if self.known_bytes >= REMEMBERED_BYTES_MIN.max(self.max.saturating_mul(REMEMBERED_BYTES)) {
             self.known.clear();
             self.by_set.clear();
             self.known_bytes = 0;
             self.epoch = self.epoch.wrapping_add(1);
         }
         let Fitted { set: fitted, moved, changes } = self.limits.fit(set);
-        let labels = Arc::from(fitted.to_string());
-        self.known_bytes += bytes(set) + bytes(&fitted);
+        let labels: Arc<str> = fitted.to_string().into();
+        let altered = (changes != Changes::default()).then(|| Box::new(Altered { moved, changes }));
+        self.known_bytes += KNOWN_BYTES + set.memory() + labels.len();
+        self.known_bytes += altered.as_deref().map_or(0, Altered::memory);
         let index = self.known.len() as u32;
-        self.known.push(Known { set: set.clone(), labels, moved, changes, place: NOWHERE, folded: None });
+        self.known.push(Known { set: set.clone(), labels, altered, place: NOWHERE, folded: None });
         self.by_set.insert(set.clone(), index);
         index
     }
@@ -193,11 +215,15 @@ impl Streams {
     #[inline]
     fn resolved(&mut self, index: u32) -> Resolved<'_> {
         let known = &self.known[index as usize];
-        if known.changes != Changes::default() {
-            self.totals += known.changes;
-        }
+        let altered = match &known.altered {
+            None => &UNALTERED,
+            Some(altered) => {
+                self.totals += altered.changes;
+                altered
+            }
+        };
         let stream = &self.active[known.place as usize].stream;
-        Resolved { stream, moved: &known.moved, changes: &known.changes }
+        Resolved { stream, moved: &altered.moved, changes: &altered.changes }
     }
 
     #[cold]
@@ -207,7 +233,7 @@ impl Streams {
             Some(place) => *place,
             None => {
                 let labels = labels.clone();
-                if self.active.len() >= self.max && !self.sweep(time) {
+                if self.active.len() >= self.places() && !self.sweep(time) {
                     return self.fold(index);
                 }
                 let place = self.active.len() as u32;
@@ -220,6 +246,11 @@ impl Streams {
         self.active[place as usize].last = time;
         self.known[index as usize].place = place;
         self.resolved(index)
+    }
+
+    /// How many streams may be active that are no overflow streams.
+    fn places(&self) -> usize {
+        self.max - RESERVED.min(self.max / 8)
     }
 
     fn new_stream(&mut self, labels: &Arc<str>) -> Stream {
@@ -263,33 +294,31 @@ impl Streams {
         }
         let folded = match self.known[index as usize].folded.take() {
             Some(folded) => folded,
-            None => Box::new(self.folded(index)),
+            None => {
+                let folded = self.folded(index);
+                self.known_bytes += size_of::<Stream>() + folded.altered.memory();
+                Box::new(folded)
+            }
         };
-        self.totals += folded.changes;
-        let Folded { stream, moved, changes } = &**self.known[index as usize].folded.insert(folded);
-        Resolved { stream, moved, changes }
+        self.totals += folded.altered.changes;
+        let Folded { stream, altered } = &**self.known[index as usize].folded.insert(folded);
+        Resolved { stream, moved: &altered.moved, changes: &altered.changes }
     }
 
     /// The overflow stream for a label set.
     fn folded(&mut self, index: u32) -> Folded {
         let known = &self.known[index as usize];
         let all = self.limits.fit(&known.set).set.into_owned();
-        let changes = Changes { folded: 1, ..known.changes };
-        let mut moved = known.moved.clone();
+        let Altered { moved, changes } = known.altered.as_deref().unwrap_or(&UNALTERED);
+        let (mut moved, changes) = (moved.clone(), Changes { folded: 1, ..*changes });
         let retention = self.retention.as_deref();
-        let mut set = all.clone();
-        set.retain(|name, _| OVERFLOW_KEEPS.contains(&name) || Some(name) == retention);
-        set.insert(OVERFLOW, b"true");
+        let mut set = overflowing(&all, retention);
         let mut labels: Arc<str> = set.to_string().into();
         if self.overflow.len() >= OVERFLOW_MAX && !self.overflow.contains_key(&labels) {
             set.retain(|name, _| name == OVERFLOW || Some(name) == retention);
             labels = set.to_string().into();
         }
-        for (name, value) in all.iter() {
-            if name == OVERFLOW || set.get(name).is_none() {
-                moved.push((metadata_name(name), value.to_owned()));
-            }
-        }
+        moved.extend(lost(&all, &set));
         let stream = match self.overflow.get(&labels) {
             Some(stream) => stream.clone(),
             None => {
@@ -298,13 +327,31 @@ impl Streams {
                 stream
             }
         };
-        Folded { stream, moved, changes }
+        Folded { stream, altered: Altered { moved, changes } }
     }
 }
 
-/// What a label set takes in memory, near enough.
-fn bytes(set: &LabelSet) -> usize {
-    set.iter().map(|(name, value)| name.len() + value.len()).sum()
+/// The labels of the overflow stream for such entries; `retention` is the label of the retention class.
+fn overflowing(all: &LabelSet, retention: Option<&str>) -> LabelSet {
+    let mut set = all.clone();
+    set.retain(|name, _| OVERFLOW_KEEPS.contains(&name) || Some(name) == retention);
+    set.insert(OVERFLOW, b"true");
+    set
+}
+
+/// The labels that entries lose when they go to another stream, as their metadata.
+fn lost<'a>(all: &'a LabelSet, set: &'a LabelSet) -> impl Iterator<Item = (String, String)> + 'a {
+    let lost = all.iter().filter(|(name, _)| *name == OVERFLOW || set.get(name).is_none());
+    lost.map(|(name, value)| (metadata_name(name), value.to_owned()))
+}
+
+/// The overflow stream in place of one that is written as `labels`, and what its entries lose by that. `None` if that
+/// is one already.
+pub(crate) fn fold(labels: &str, retention: Option<&str>) -> Option<(String, Moved)> {
+    let mut all = LabelSet::default();
+    parse(labels).iter().for_each(|(name, value)| all.insert(name, value.as_bytes()));
+    let set = overflowing(&all, retention);
+    (set != all).then(|| (set.to_string(), lost(&all, &set).collect()))
 }
 
 #[cfg(test)]
@@ -454,18 +501,18 @@ mod tests {
             streams.resolve(&unit(n), 0);
         }
         let before = streams.epoch();
-        for n in 5..REMEMBERED_MIN * 2 + 100 {
+        for n in 5..REMEMBERED_BYTES_MIN / 200 {
             assert_eq!(&*streams.resolve(&unit(n), 0).stream.labels, OVERFLOWING);
-            assert!(streams.known.len() <= REMEMBERED_MIN);
+            assert!(streams.known_bytes <= REMEMBERED_BYTES_MIN + 2000);
         }
         assert_ne!(streams.epoch(), before);
         let ids: Vec<u32> = (0..5).map(|n| streams.resolve(&unit(n), 0).stream.id).collect();
         assert_eq!(ids, [0, 1, 2, 3, 4]);
 
         let long = "x".repeat(2000);
-        for n in 0..REMEMBERED_MIN {
+        for n in 0..2000 {
             streams.resolve(&set(&[("host", "h"), ("job", &format!("{n}{long}"))]), 0);
-            assert!(streams.known_bytes <= REMEMBERED_MIN * REMEMBERED_BYTES + 10_000);
+            assert!(streams.known_bytes <= REMEMBERED_BYTES_MIN + 10_000);
         }
     }
 }

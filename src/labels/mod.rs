@@ -19,12 +19,17 @@ use crate::config::{FieldRule, Labels};
 use crate::entry::Entry;
 use crate::journal::{Key, Keys};
 
+pub(crate) use cap::fold;
 pub use cap::{Resolved, Stream, Streams};
 pub use limits::{Changes, LABEL_NAME_MAX, LABEL_NAMES_MAX, Moved};
 pub use set::{LABEL_VALUE_MAX, LabelSet, cut, lossy};
 
 use limits::Limits;
 use relabel::Relabeler;
+
+/// Combinations of values that are remembered (count). More are met only when a field that changes with every entry
+/// makes a label, or when a rule drops them.
+const COMBINATIONS_MAX: usize = 8 << 10;
 
 /// A journal field that a label or metadata value may come from.
 #[derive(Debug, Clone)]
@@ -218,12 +223,14 @@ impl Labeler {
             None => Ok(set),
         };
         let memo = match relabelled {
-            Ok(set) => Memo::Set(self.streams.intern(&Arc::new(set))),
+            Ok(mut set) => {
+                set.shrink();
+                Memo::Set(self.streams.intern(&Arc::new(set)))
+            }
             Err(rule) => Memo::Dropped(rule as u32),
         };
-        // More combinations than are remembered are met only when a field that changes with every entry
-        // makes a label; and when label sets are forgotten, what refers to them is too.
-        if self.by_identity.len() >= self.streams.remembered_max() || self.epoch != self.streams.epoch() {
+        // When label sets are forgotten, what refers to them is too.
+        if self.by_identity.len() >= COMBINATIONS_MAX || self.epoch != self.streams.epoch() {
             self.epoch = self.streams.epoch();
             self.by_identity.clear();
         }

@@ -14,9 +14,14 @@ use std::hash::{Hash, Hasher};
 pub const LABEL_VALUE_MAX: usize = 2048;
 
 /// Names and values of one stream, sorted by name.
+///
+/// They lie one behind the other in one text, so that a set is two allocations however many labels it has: thousands
+/// of sets are remembered, and copied whenever a stage changes one.
 #[derive(Debug, Clone, Default)]
 pub struct LabelSet {
-    labels: Vec<(Box<str>, Box<str>)>,
+    text: String,
+    /// Of each label, where its name and its value end in the text.
+    ends: Vec<(u32, u32)>,
     cut: u32,
 }
 
@@ -36,59 +41,133 @@ impl LabelSet {
             value = cut(value, LABEL_VALUE_MAX);
             self.cut = self.cut.saturating_add(1);
         }
-        let value = Box::from(value.as_ref());
-        match self.find(name) {
-            Ok(at) => self.labels[at].1 = value,
-            Err(at) => self.labels.insert(at, (name.into(), value)),
+        let at = match self.find(name) {
+            Ok(at) => {
+                self.take(at);
+                at
+            }
+            Err(at) => at,
+        };
+        let start = self.start(at);
+        self.text.insert_str(start, &value);
+        self.text.insert_str(start, name);
+        let name_end = start + name.len();
+        self.ends.insert(at, (name_end as u32, (name_end + value.len()) as u32));
+        let more = (name.len() + value.len()) as u32;
+        for (name_end, value_end) in self.ends.iter_mut().skip(at + 1) {
+            *name_end += more;
+            *value_end += more;
+        }
+    }
+
+    /// Where a label begins in the text.
+    fn start(&self, at: usize) -> usize {
+        let before = at.checked_sub(1).and_then(|before| self.ends.get(before));
+        before.map_or(0, |(_, end)| *end as usize)
+    }
+
+    fn label(&self, at: usize) -> Option<(&str, &str)> {
+        let (name_end, value_end) = self.ends.get(at)?;
+        let (name_end, value_end) = (*name_end as usize, *value_end as usize);
+        Some((self.text.get(self.start(at)..name_end)?, self.text.get(name_end..value_end)?))
+    }
+
+    /// Takes out the label at this place.
+    fn take(&mut self, at: usize) {
+        let start = self.start(at);
+        if at < self.ends.len() {
+            let (_, end) = self.ends.remove(at);
+            self.text.replace_range(start..end as usize, "");
+            let less = end - start as u32;
+            for (name_end, value_end) in self.ends.iter_mut().skip(at) {
+                *name_end -= less;
+                *value_end -= less;
+            }
         }
     }
 
     /// Where a label is, or would be.
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.labels.binary_search_by(|(other, _)| (**other).cmp(name))
+        // There are few, and they are usually added in their order.
+        for (at, (other, _)) in self.iter().enumerate() {
+            match other.cmp(name) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => return Ok(at),
+                std::cmp::Ordering::Greater => return Err(at),
+            }
+        }
+        Err(self.ends.len())
     }
 
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.labels.get(self.find(name).ok()?).map(|(_, value)| &**value)
+        self.label(self.find(name).ok()?).map(|(_, value)| value)
     }
 
     /// Takes a label away and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let at = self.find(name).ok()?;
-        Some(self.labels.remove(at).1.into())
+        let value = self.label(at)?.1.to_owned();
+        self.take(at);
+        Some(value)
     }
 
     /// Keeps the labels that `keep` wants.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
-        self.labels.retain(|(name, value)| keep(name, value));
+        let mut at = 0;
+        while let Some((name, value)) = self.label(at) {
+            match keep(name, value) {
+                true => at += 1,
+                false => self.take(at),
+            }
+        }
     }
 
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.labels.iter().map(|(name, value)| (&**name, &**value))
+        let mut start = 0;
+        self.ends.iter().map(move |(name_end, value_end)| {
+            let name = self.text.get(start..*name_end as usize).unwrap_or_default();
+            start = *value_end as usize;
+            (name, self.text.get(*name_end as usize..start).unwrap_or_default())
+        })
     }
 
     /// How many labels there are.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.ends.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.ends.is_empty()
     }
 
     /// How many values were too long when they were inserted.
     pub fn cut(&self) -> u32 {
         self.cut
     }
+
+    /// What it takes in memory (bytes), near enough.
+    pub(super) fn memory(&self) -> usize {
+        const ALLOCATIONS: usize = 2 * 16;
+        size_of::<LabelSet>()
+            + self.text.capacity()
+            + size_of::<(u32, u32)>() * self.ends.capacity()
+            + ALLOCATIONS
+    }
+
+    /// Gives back what is not needed, before it is remembered.
+    pub(super) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
 }
 
 /// Two sets are equal when they name the same stream, whatever happened to their values before.
 impl PartialEq for LabelSet {
     fn eq(&self, other: &LabelSet) -> bool {
-        self.labels == other.labels
+        self.text == other.text && self.ends == other.ends
     }
 }
 
@@ -96,7 +175,8 @@ impl Eq for LabelSet {}
 
 impl Hash for LabelSet {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.labels.hash(state);
+        self.text.hash(state);
+        self.ends.hash(state);
     }
 }
 
@@ -193,6 +273,33 @@ mod tests {
             // U+FFFD is not kept.
             prop_assume!(!labels.values().any(|v| v.contains(char::REPLACEMENT_CHARACTER)));
             prop_assert_eq!(parse(&set.to_string()), labels);
+        }
+
+        /// It does what a map from the standard library does.
+        #[test]
+        fn a_set_is_a_map(steps in proptest::collection::vec(("[a-d]{1,2}", "[x-zü]{0,3}", 0..8u8), 0..40)) {
+            let (mut set, mut map) = (LabelSet::default(), BTreeMap::new());
+            for (name, value, what) in steps {
+                match what {
+                    0 => prop_assert_eq!(set.remove(&name), map.remove(&name)),
+                    1 => {
+                        set.retain(|other, _| *other >= *name);
+                        map.retain(|other: &String, _| *other >= name);
+                    }
+                    _ => {
+                        set.insert(&name, value.as_bytes());
+                        match value.is_empty() {
+                            true => map.remove(&name),
+                            false => map.insert(name.clone(), value),
+                        };
+                    }
+                }
+                prop_assert_eq!(set.get(&name), map.get(&name).map(String::as_str));
+                prop_assert!(set.iter().eq(map.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
+                let mut anew = LabelSet::default();
+                map.iter().rev().for_each(|(name, value)| anew.insert(name, value.as_bytes()));
+                prop_assert_eq!(&anew, &set);
+            }
         }
 
         #[test]

@@ -48,6 +48,8 @@ pub(super) enum Verdict {
     /// Too much at once: a part may be stored. With the pause that was asked for, and the limit if it is known (bytes a
     /// second).
     Slower(Option<Duration>, Option<u64>),
+    /// There is no room for some of the streams; the others are stored. With the pause that was asked for.
+    Crowded(Option<Duration>),
     /// To be sent again: after the usual pause, or the pause that was asked for.
     Retry(Option<Duration>),
     /// As before; but when it lasts, something in the body may be to blame.
@@ -174,7 +176,7 @@ impl Answer {
             400 | 422 => self.refused(),
             413 => Verdict::TooLarge,
             429 => match self.text.contains("maximum active stream limit exceeded") {
-                true => Verdict::Retry(self.retry_after),
+                true => Verdict::Crowded(self.retry_after),
                 false => Verdict::Slower(self.retry_after, rate_limit(&self.text)),
             },
             500 if self.from_loki => Verdict::Suspect,
@@ -331,7 +333,7 @@ mod tests {
             ("metadata: 129 names, with another entry", one(Reason::TooMuchMetadata, 1, Some(128))),
             ("metadata: 65 KB", one(Reason::MetadataTooLarge, 1, Some(65_536))),
             ("7 MB at once against the tenant burst of 6 MB", Verdict::Slower(None, Some(4_194_304))),
-            ("stream number 362 over max_global_streams_per_user (400)", Verdict::Retry(None)),
+            ("stream number 362 over max_global_streams_per_user (400)", Verdict::Crowded(None)),
             ("metadata: empty name", Verdict::Suspect),
         ] {
             let row = recorded.as_array().unwrap().iter().find(|row| row["case"] == case).expect(case);

@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod checkpoint;
+mod crowd;
 pub mod encode;
 pub mod health;
 pub mod learned;

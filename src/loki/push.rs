@@ -15,6 +15,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Answer, Reason, Refusal, Verdict};
+use super::crowd::Crowd;
 use super::health::{Health, Kind};
 use super::learned::Learned;
 use super::pace::Pace;
@@ -69,6 +70,8 @@ pub trait Tally: Send {
     fn refused(&self, reason: &'static str, entries: u64);
     /// A request was answered, with this status; `None`: not at all.
     fn answered(&self, status: Option<u16>);
+    /// Loki has no room for their streams: so many entries are sent to an overflow stream.
+    fn folded(&self, entries: u64);
     /// Loki limits the rate, and this is kept to (bytes a second); `None`: it does not.
     fn bounded(&self, rate: Option<f64>);
 }
@@ -81,6 +84,7 @@ pub struct Pusher {
     pauses: Pauses,
     paces: HashMap<Option<Arc<str>>, Pace>,
     learned: Arc<Learned>,
+    crowd: Crowd,
     health: Health,
     tally: Box<dyn Tally>,
 }
@@ -112,15 +116,18 @@ enum End {
     Instead(Vec<Part>),
     /// Loki fails with it, again and again.
     Stuck(Part),
+    /// There is no room for its stream.
+    Crowded(Part),
 }
 
 impl Pusher {
-    /// Prepares connections; opens none, and reads no secret.
+    /// Prepares connections; opens none, and reads no secret. `retention` is the label of the retention class.
     ///
     /// # Errors
     /// When the destination cannot be expressed in HTTP.
     pub fn new(
         destination: &Destination,
+        retention: Option<&str>,
         learned: Arc<Learned>,
         health: Health,
         tally: Box<dyn Tally>,
@@ -144,6 +151,7 @@ impl Pusher {
             pauses: Pauses::new(destination.backoff),
             paces: HashMap::new(),
             learned,
+            crowd: Crowd::new(retention),
             health,
             tally,
         })
@@ -162,8 +170,9 @@ impl Pusher {
     async fn deliver(&mut self, parcel: Parcel, later: &mut mpsc::Receiver<Parcel>) -> Resume {
         let mut resume = parcel.resume;
         // The next one is the last.
-        let mut parts: Vec<Part> =
-            parcel.batches.into_iter().rev().map(|batch| Part::new(batch, 0)).collect();
+        let mut parts: Vec<Part> = self.unpack(parcel.batches);
+        // Of streams that Loki has no room for.
+        let mut crowded: Vec<Sealed> = Vec::new();
         let mut stuck: Vec<Part> = Vec::new();
         // Loki has taken something since parts are stuck.
         let mut works = false;
@@ -171,6 +180,10 @@ impl Pusher {
         let mut good: Option<Sealed> = None;
         loop {
             let Some(part) = parts.pop() else {
+                if !crowded.is_empty() {
+                    parts.extend(self.fold(std::mem::take(&mut crowded)));
+                    continue;
+                }
                 if stuck.is_empty() {
                     return resume;
                 }
@@ -186,7 +199,7 @@ impl Pusher {
                     match next {
                         Some(next) => {
                             resume = next.resume;
-                            parts.extend(next.batches.into_iter().rev().map(|batch| Part::new(batch, 0)));
+                            parts.extend(self.unpack(next.batches));
                         }
                         None => {
                             tokio::time::sleep(self.pauses.next()).await;
@@ -226,8 +239,37 @@ impl Pusher {
                 }
                 End::Instead(instead) => parts.extend(instead),
                 End::Stuck(part) => stuck.push(part),
+                End::Crowded(part) => crowded.push(part.sealed),
             }
         }
+    }
+
+    /// What has to be sent, the last one first.
+    fn unpack(&mut self, batches: Vec<Sealed>) -> Vec<Part> {
+        let mut part = |batch| {
+            let (batch, folded) = self.crowd.fold(batch, Instant::now());
+            self.tally.folded(folded);
+            Part::new(batch, 0)
+        };
+        batches.into_iter().rev().map(&mut part).collect()
+    }
+
+    /// Sends parts of streams for which Loki has no room to overflow streams.
+    fn fold(&mut self, crowded: Vec<Sealed>) -> Vec<Part> {
+        let (folded, new) = self.crowd.refused(crowded, Instant::now());
+        if new {
+            log::warn!(
+                "loki `{}` has no room for further streams: their entries go to streams with overflow=\"true\", their \
+                 labels to structured metadata; `journal-ship --dry-run --summary` shows which label takes many values, \
+                 and Loki's limit is max_global_streams_per_user",
+                self.name
+            );
+        }
+        let part = |(sealed, entries)| {
+            self.tally.folded(entries);
+            Part::new(sealed, 0)
+        };
+        folded.into_iter().map(part).collect()
     }
 
     /// Sends a part until there is an answer that is not "later".
@@ -267,7 +309,7 @@ impl Pusher {
                 // A stream's labels are those of all its entries.
                 Verdict::BadLabels | Verdict::Blocked => {
                     let reason = if verdict == Verdict::Blocked { Reason::Blocked } else { Reason::Labels };
-                    return match split::streams(sealed) {
+                    return match split::labels(sealed).len() {
                         0 | 1 => refused(self, reason),
                         _ => halves(&part).unwrap_or_else(|| refused(self, reason)),
                     };
@@ -306,6 +348,18 @@ impl Pusher {
                         return End::Stuck(part);
                     }
                     (Kind::Retry, self.pauses.next())
+                }
+                Verdict::Crowded(asked) => {
+                    if split::labels(sealed).len() > 1
+                        && let Some(end) = halves(&part)
+                    {
+                        return end;
+                    }
+                    if self.crowd.can_fold(sealed) {
+                        return End::Crowded(part);
+                    }
+                    // Not even for the overflow stream: somebody else's must go first.
+                    (Kind::Retry, self.pauses.next().max(asked.unwrap_or_default()))
                 }
                 // `Retry-After: 0` is no leave to hammer.
                 Verdict::Retry(Some(asked)) => (Kind::Retry, asked.max(self.pauses.limits.min)),

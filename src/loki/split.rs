@@ -4,13 +4,14 @@
 //! and in their order, byte for byte: what was stored already is folded when it comes again.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use prost::Message;
 
 use super::learned::Limits;
 use super::proto::{Entry, LabelPair, PushRequest, Stream};
 use crate::batch::Sealed;
-use crate::line;
+use crate::{labels, line};
 
 /// Two halves: streams apart if there are several, else the entries of the one. `None` when there is only one
 /// entry.
@@ -40,9 +41,10 @@ pub(super) fn halves(sealed: &Sealed) -> Option<(Sealed, Sealed)> {
     Some((seal(&request, sealed), seal(&PushRequest { streams: tail }, sealed)))
 }
 
-/// How many streams there are.
-pub(super) fn streams(sealed: &Sealed) -> usize {
-    decode(sealed).map_or(0, |request| request.streams.len())
+/// The label sets of its streams.
+pub(super) fn labels(sealed: &Sealed) -> Vec<String> {
+    let streams = decode(sealed).map(|request| request.streams).unwrap_or_default();
+    streams.into_iter().map(|stream| stream.labels).collect()
 }
 
 /// The batch with what is over the limits cut, or `None` if nothing is.
@@ -67,6 +69,44 @@ pub(super) fn fit(sealed: &Sealed, limits: &Limits) -> Option<Sealed> {
         changed.set(changed.get() || before != entry.structured_metadata.len());
     }
     changed.get().then(|| seal(&request, sealed))
+}
+
+/// One batch of several, in which overflow streams take the place of those that `refused` tells; `None` if there is
+/// none. All must be the same tenant's. `retention` is the label of the retention class.
+pub(super) fn fold(
+    parts: &[Sealed],
+    retention: Option<&str>,
+    mut refused: impl FnMut(&str) -> bool,
+) -> Option<(Sealed, u64)> {
+    let mut request = PushRequest::default();
+    let mut folded: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for mut stream in parts.iter().filter_map(decode).flat_map(|request| request.streams) {
+        let overflow = refused(&stream.labels).then(|| labels::fold(&stream.labels, retention)).flatten();
+        let Some((overflow, lost)) = overflow else {
+            request.streams.push(stream);
+            continue;
+        };
+        for Entry { structured_metadata: pairs, .. } in &mut stream.entries {
+            for (name, value) in &lost {
+                if !pairs.iter().any(|pair| pair.name == *name) {
+                    pairs.push(LabelPair { name: name.clone(), value: value.clone() });
+                }
+            }
+        }
+        folded.entry(overflow).or_default().append(&mut stream.entries);
+    }
+    let entries = folded.values().map(|entries| entries.len() as u64).sum();
+    for (labels, mut entries) in folded {
+        match request.streams.iter_mut().find(|stream| stream.labels == labels) {
+            Some(stream) => stream.entries.append(&mut entries),
+            None => request.streams.push(Stream { labels, entries }),
+        }
+    }
+    for stream in &mut request.streams {
+        // Loki takes what is a little late, but a batch may span days.
+        stream.entries.sort_by_key(|entry| entry.timestamp.map(|time| (time.seconds, time.nanos)));
+    }
+    (entries > 0).then_some(()).and(parts.first()).map(|like| (seal(&request, like), entries))
 }
 
 fn decode(sealed: &Sealed) -> Option<PushRequest> {
@@ -99,7 +139,6 @@ fn payload(entry: &Entry) -> usize {
 mod tests {
     use super::*;
     use crate::batch::Batch;
-    use crate::labels;
     use crate::loki::encode::Metadata;
     use proptest::prelude::*;
 

@@ -22,6 +22,7 @@ use super::loki::by_hand::now_ns;
 pub struct Counts {
     pub acknowledged: u64,
     pub refused: BTreeMap<&'static str, u64>,
+    pub folded: u64,
     pub statuses: BTreeMap<u16, u64>,
 }
 
@@ -37,6 +38,9 @@ impl Tally for Counter {
     }
     fn answered(&self, status: Option<u16>) {
         *self.0.lock().unwrap().statuses.entry(status.unwrap_or(0)).or_default() += 1;
+    }
+    fn folded(&self, entries: u64) {
+        self.0.lock().unwrap().folded += entries;
     }
     fn bounded(&self, _: Option<f64>) {}
 }
@@ -64,7 +68,9 @@ impl Pushing {
         let (learned, readiness, counter) =
             (Arc::<Learned>::default(), Arc::<Readiness>::default(), Counter::default());
         let health = Health::new("main", &destination.url, readiness.clone());
-        let pusher = Pusher::new(destination, learned.clone(), health, Box::new(counter.clone())).unwrap();
+        let retention = Some("retention");
+        let pusher =
+            Pusher::new(destination, retention, learned.clone(), health, Box::new(counter.clone())).unwrap();
         let (sender, receiver) = mpsc::channel(2);
         let (done, acknowledged) = watch::channel(Resume::default());
         let task = runtime.spawn(pusher.run(receiver, done));
