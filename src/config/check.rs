@@ -226,12 +226,12 @@ impl<'a> Checker<'a> {
         self.measure(value, kind, range, units::parse_size, |size| units::format_size(*size))
     }
 
-    /// One of a few words.
+    /// One of a few words, in whatever case: Promtail and Prometheus take capitals, too.
     pub(crate) fn choice<T: Copy>(&self, value: &Value<'_>, choices: &[(&str, T)]) -> Option<T> {
         let words = || choices.iter().map(|(word, _)| *word);
         let expected = format!("one of {}", enumerate(words()));
         let text = self.text(value, &expected)?;
-        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)) {
             return Some(*choice);
         }
         let title = format!("{} cannot be {}", value.name(), quoted(&text));

@@ -90,10 +90,7 @@ fn metric(checker: &Checker<'_>, name: &str, value: &config::Value<'_>) -> Optio
         Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
     let section = Section::open(checker, value, "stages[].metrics.*")?;
     let kind = section.required(checker, value, "type", |value| {
-        checker.choice(
-            value,
-            &[("Counter", 0), ("Gauge", 1), ("Histogram", 2), ("counter", 0), ("gauge", 1), ("histogram", 2)],
-        )
+        checker.choice(value, &[("Counter", 0), ("Gauge", 1), ("Histogram", 2)])
     });
     let (mut description, mut source, mut prefix) = (String::new(), name.to_owned(), String::new());
     let mut max_idle = Duration::from_secs(5 * 60);
@@ -353,7 +350,7 @@ mod tests {
                 r#"promtail_custom_m{unit="a"} 2"#,
             ),
             (
-                "type: Counter, config: {action: inc, match_all: true}",
+                "type: Counter, config: {action: INC, match_all: true}",
                 vec![None, None],
                 r#"promtail_custom_m{unit="a"} 2"#,
             ),
