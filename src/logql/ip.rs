@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// The addresses from one to another, both of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct IpRange {
+pub struct IpRange {
     first: IpAddr,
     last: IpAddr,
 }

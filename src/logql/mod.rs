@@ -6,19 +6,28 @@
 //!     `------------- label matchers ----------´  `-- line filters --´
 //! ```
 //!
-//! [`lexer`] knows the words of the whole language; the parser knows [`Selector`]s, which choose entries by
-//! their labels and lines. What is LogQL but no selector is refused as such, at its place.
+//! A [`Selector`] chooses entries by their labels and lines. An [`Expr`] is a metric query: [`pipeline`] makes samples of
+//! entries, [`aggregate`] makes series of the samples of a range, [`vectors`] computes with series. What is neither
+//! is refused as such, at its place.
 
+pub mod aggregate;
+pub mod ansi;
 mod ast;
 mod error;
+pub mod expr;
 mod filter;
 mod ip;
 pub mod lexer;
+pub mod logfmt;
 mod parser;
 mod pattern;
+pub mod pipeline;
 mod quote;
-mod units;
+pub mod stage;
+pub(crate) mod units;
+pub mod vectors;
 
 pub use ast::{MatchOp, Matcher, Selector};
 pub use error::ParseError;
+pub use expr::Expr;
 pub use filter::{FilterOp, LineFilter, Operand};

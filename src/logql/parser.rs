@@ -1,9 +1,13 @@
 //! From the words of LogQL to what they say (grafana/loki, `pkg/logql/syntax/syntax.y`).
 
+mod metric;
+mod pipeline;
+
 use std::ops::Range;
 
 use super::ast::{MatchOp, Matcher, Selector};
 use super::error::ParseError;
+use super::expr::Expr;
 use super::filter::{BadOperand, FilterOp, LineFilter, Operand};
 use super::lexer::{Lexer, Token};
 use crate::re2::Re2Error;
@@ -27,13 +31,22 @@ pub(super) enum Rules {
 
 /// Reads a selector.
 pub(super) fn parse(text: &str, rules: Rules) -> Result<Selector, ParseError> {
+    begin(text, rules)?.selector()
+}
+
+/// Reads a metric query.
+pub(super) fn parse_expr(text: &str) -> Result<Expr, ParseError> {
+    begin(text, Rules::Loki)?.metric()
+}
+
+fn begin(text: &str, rules: Rules) -> Result<Parser<'_>, ParseError> {
     if text.len() >= TEXT_MAX {
         let message = format!("this is too long: Loki takes less than {} KiB", TEXT_MAX >> 10);
         return Err(ParseError::new(message, 0..text.len()));
     }
     let mut parser = Parser { source: text, lexer: Lexer::new(text), token: Token::End, span: 0..0, rules };
     parser.advance()?;
-    parser.selector()
+    Ok(parser)
 }
 
 struct Parser<'s> {
@@ -107,6 +120,22 @@ impl Parser<'_> {
             Token::Number(_) => return Err(self.unsupported("a number".to_owned(), self.span.clone())),
             _ => {}
         }
+        let matchers = self.stream_selector()?;
+        let filters = self.filters()?;
+        for _ in 0..brackets {
+            self.not_a_range()?;
+            self.expect(")")?;
+        }
+        self.not_a_range()?;
+        match self.token {
+            Token::End => Ok(Selector { matchers, filters }),
+            _ if brackets > 0 => Err(self.unexpected("the end")),
+            _ => Err(self.unexpected(FILTERS)),
+        }
+    }
+
+    /// `{unit="a"}`
+    fn stream_selector(&mut self) -> Parsed<Vec<Matcher>> {
         let start = self.span.start;
         self.expect("{").map_err(|error| error.expected("a selector, as `{unit=\"sshd.service\"}`"))?;
         let matchers = self.matchers()?;
@@ -118,17 +147,7 @@ impl Parser<'_> {
             return Err(ParseError::new("no matcher here asks for a label that is not empty", start..end)
                 .expected(expected));
         }
-        let filters = self.filters()?;
-        for _ in 0..brackets {
-            self.not_a_range()?;
-            self.expect(")")?;
-        }
-        self.not_a_range()?;
-        match self.token {
-            Token::End => Ok(Selector { filters, ..selector }),
-            _ if brackets > 0 => Err(self.unexpected("the end")),
-            _ => Err(self.unexpected(FILTERS)),
-        }
+        Ok(selector.matchers)
     }
 
     fn not_a_range(&self) -> Parsed {
@@ -205,12 +224,17 @@ impl Parser<'_> {
         ParseError::new(format!("not a regular expression: {}", error.message), span)
     }
 
-    /// Line filters, up to what is none.
+    /// The line filters of a selector, and no stage behind them.
     fn filters(&mut self) -> Parsed<Vec<LineFilter>> {
+        let filters = self.line_filters()?;
+        if self.at("|") { Err(self.no_stage()?) } else { Ok(filters) }
+    }
+
+    /// Line filters, up to what is none.
+    fn line_filters(&mut self) -> Parsed<Vec<LineFilter>> {
         let mut filters = Vec::new();
         loop {
             let op = match self.token {
-                Token::Symbol("|") => return Err(self.stage()?),
                 Token::Symbol(symbol) => FilterOp::of(symbol),
                 _ => None,
             };
@@ -256,7 +280,7 @@ impl Parser<'_> {
     }
 
     /// What follows a `|` is for queries; the error that says so, or that there is no such thing.
-    fn stage(&mut self) -> Parsed<ParseError> {
+    fn no_stage(&mut self) -> Parsed<ParseError> {
         let start = self.span.start;
         self.advance()?;
         let span = start..self.span.end;

@@ -62,6 +62,80 @@ impl Pattern {
     }
 }
 
+/// A pattern with captures, for the stage `pattern`: `<ip> - <user> <_>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captures {
+    source: String,
+    /// The text that a line must begin with.
+    head: String,
+    /// Captures, each with the text behind it; a name that is not there is `<_>`.
+    captures: Vec<(Option<String>, String)>,
+}
+
+impl Captures {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(super) fn parse(text: &str) -> Result<Captures, String> {
+        let mut pattern = Captures { source: text.to_owned(), head: String::new(), captures: Vec::new() };
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            if let Some(name) = capture(rest) {
+                if pattern.captures.last().is_some_and(|(_, behind)| behind.is_empty()) {
+                    return Err(
+                        "between two captures there must be text that tells where the first ends".to_owned()
+                    );
+                }
+                let known = |(other, _): &(Option<String>, String)| other.as_deref() == Some(name);
+                if name != "_" && pattern.captures.iter().any(known) {
+                    return Err(format!("`<{name}>` stands twice"));
+                }
+                pattern.captures.push(((name != "_").then(|| name.to_owned()), String::new()));
+                rest = rest.get(name.len() + 2..).unwrap_or_default();
+            } else {
+                let behind = pattern.captures.last_mut().map(|(_, behind)| behind);
+                behind.unwrap_or(&mut pattern.head).push(c);
+                rest = rest.get(c.len_utf8()..).unwrap_or_default();
+            }
+        }
+        match pattern.captures.iter().any(|(name, _)| name.is_some()) {
+            true => Ok(pattern),
+            false => Err("there is no capture with a name, as `<ip>`".to_owned()),
+        }
+    }
+
+    /// As it is written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Calls `found` with what a line has. A line that breaks off gives the last capture all that is left.
+    pub(super) fn captures(&self, line: &str, mut found: impl FnMut(&str, &str)) {
+        let Some(mut rest) = line.strip_prefix(self.head.as_str()).filter(|_| !line.is_empty()) else {
+            return;
+        };
+        for (name, behind) in &self.captures {
+            let end = if behind.is_empty() {
+                None
+            } else {
+                memchr::memmem::find(rest.as_bytes(), behind.as_bytes())
+            };
+            let (caught, after) = match end {
+                Some(end) => (rest.get(..end), rest.get(end + behind.len()..)),
+                None => (Some(rest), None),
+            };
+            if let (Some(name), Some(caught)) = (name, caught) {
+                found(name, caught);
+            }
+            match after {
+                Some(after) => rest = after,
+                None => return,
+            }
+        }
+    }
+}
+
 /// The name of the capture that a text begins with.
 fn capture(text: &str) -> Option<&str> {
     let (name, _) = text.strip_prefix('<')?.split_once('>')?;

@@ -49,7 +49,7 @@ pub(super) fn prometheus_duration(text: &str) -> Option<i64> {
 }
 
 /// Numbers with fractions, units in any order, a sign before it all (Go's `time.ParseDuration`).
-fn go_duration(text: &str) -> Option<i64> {
+pub(crate) fn go_duration(text: &str) -> Option<i64> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
@@ -78,7 +78,7 @@ fn go_duration(text: &str) -> Option<i64> {
 }
 
 /// A size in bytes, its unit in any case (github.com/dustin/go-humanize, `ParseBytes`).
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = split(text, |c| c.is_ascii_digit() || c == '.');
     let number: f64 = number.parse().ok()?;
     let unit = unit.trim().to_ascii_lowercase();
@@ -92,6 +92,34 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     };
     let bytes = number * factor;
     (bytes < u64::MAX as f64).then_some(bytes as u64)
+}
+
+/// A number as Go's `strconv.ParseFloat` takes it: `1e3`, `0x1p4`, `1_000`, `Inf`, `NaN`; not one too large.
+pub(super) fn number(text: &str) -> Option<f64> {
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if unsigned.starts_with(['-', '+']) {
+        return None;
+    }
+    let lower = unsigned.to_ascii_lowercase();
+    if let Some(digits) = lower.strip_prefix("0x") {
+        // Only with an exponent, or a whole number of the lexer.
+        let (mantissa, exponent) = digits.split_once('p').unwrap_or((digits, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits: String = whole.chars().chain(fraction.chars()).filter(|c| *c != '_').collect();
+        let value = u64::from_str_radix(&digits, 16).ok()? as f64;
+        let exponent: i32 = exponent.parse().ok()?;
+        return Some(sign * value * 2_f64.powi(exponent - 4 * i32::try_from(fraction.len()).ok()?));
+    }
+    match lower.as_str() {
+        "inf" | "infinity" => return Some(sign * f64::INFINITY),
+        "nan" => return Some(f64::NAN),
+        _ => {}
+    }
+    let value: f64 = lower.parse().ok()?;
+    value.is_finite().then_some(sign * value)
 }
 
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {

@@ -1,16 +1,10 @@
 //! `decolorize`: removes ANSI colour sequences from the line.
-//!
-//! What a sequence is, is what Loki and Promtail take for one (grafana/loki, `pkg/logql/log/fmt.go`, after
-//! the npm package `ansi-regex`): ESC or U+009B, any of `[]()#;?`, then either letters, digits and `;` up to
-//! a BEL, or numbers of up to four digits between `;` and one final character, which may be a digit.
+
+use std::borrow::Cow;
 
 use super::{Context, Flow, Item, Setup, Stage};
 use crate::config::{Checker, Section, Value};
-
-/// Characters that begin a sequence.
-const INTRODUCERS: [char; 2] = ['\u{1b}', '\u{9b}'];
-/// Most digits of a number in a sequence.
-const MAX_DIGITS: usize = 4;
+use crate::logql::ansi;
 
 /// `stages[].decolorize`
 #[derive(Debug, Clone, PartialEq)]
@@ -37,66 +31,11 @@ impl Stage for Running {
     }
 
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        if item.line.contains(INTRODUCERS) {
-            item.line = plain(&item.line);
+        if let Cow::Owned(plain) = ansi::strip(&item.line) {
+            item.line = plain;
         }
         Flow::Next
     }
-}
-
-/// The text without sequences.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(INTRODUCERS) {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        let mut after = from.chars();
-        let introducer = after.next();
-        rest = match behind_sequence(after.as_str()) {
-            Some(rest) => rest,
-            None => {
-                out.extend(introducer);
-                after.as_str()
-            }
-        };
-    }
-    out.push_str(rest);
-    out
-}
-
-/// What follows the sequence whose introducer stands before `text`, if there is one.
-fn behind_sequence(text: &str) -> Option<&str> {
-    let text = text.trim_start_matches(['[', ']', '(', ')', '#', ';', '?']);
-    let word = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == ';');
-    if let Some(rest) = word.strip_prefix('\u{7}') {
-        return Some(rest);
-    }
-    let bytes = text.as_bytes();
-    let digits =
-        |at: usize| bytes.iter().skip(at).take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
-    let mut end = digits(0);
-    // The last digit, should no final character follow.
-    let mut last_digit = end;
-    while end > 0 && bytes.get(end) == Some(&b';') {
-        let more = digits(end + 1);
-        end += 1 + more;
-        if more > 0 {
-            last_digit = end;
-        }
-    }
-    if bytes.get(end).is_some_and(|byte| is_final(*byte)) {
-        text.get(end + 1..)
-    } else if last_digit > 0 {
-        text.get(last_digit..)
-    } else {
-        None
-    }
-}
-
-fn is_final(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'A'..=b'P' | b'R' | b'Z' | b'c' | b'f'..=b'n' | b'q' | b'r' | b't' | b'y')
-        || matches!(byte, b'=' | b'>' | b'<' | b'~')
 }
 
 #[cfg(test)]
@@ -145,7 +84,7 @@ mod tests {
                 r"|(?:(?:[0-9]{1,4}(?:;[0-9]{0,4})*)?[0-9A-PRZcf-nqrty=><~]))",
             );
             let expected = regex::Regex::new(sequence).unwrap().replace_all(&text, "").into_owned();
-            prop_assert_eq!(plain(&text), expected);
+            prop_assert_eq!(ansi::strip(&text), expected);
         }
     }
 }

@@ -1,14 +1,10 @@
 //! `logfmt`: extracts values from `key=value` lines.
 //!
-//! The grammar is that of github.com/go-logfmt/logfmt (`decode.go`): pairs between bytes up to the space,
-//! keys alone have an empty value, quoted values have JSON's escapes. An error ends the reading; what was
-//! found before it stays.
-
-use std::borrow::Cow;
+//! An error ends the reading; what was found before it stays.
 
 use super::{Context, Flow, Item, Setup, Stage, Value, source};
 use crate::config::{Checker, Finding, Section, Value as Written};
-use crate::jmespath::{hex4, pair};
+use crate::logql::logfmt::Pairs;
 
 /// `stages[].logfmt`
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +53,7 @@ impl Stage for Running {
         let Some(text) = source::text("logfmt", source, &item.line, &item.extracted, context) else {
             return Flow::Next;
         };
-        for pair in (Pairs { text: &text, at: 0 }) {
+        for pair in Pairs::new(&text, false) {
             match pair {
                 Ok((key, value)) => {
                     for (name, _) in self.config.mapping.iter().filter(|(_, wanted)| *wanted == key) {
@@ -71,141 +67,10 @@ impl Stage for Running {
     }
 }
 
-/// Why a text is not logfmt.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not logfmt: {what} at byte {at}")]
-struct BadPair {
-    what: &'static str,
-    at: usize,
-}
-
-/// The pairs of a text up to the first mistake, which is the last item.
-struct Pairs<'t> {
-    text: &'t str,
-    at: usize,
-}
-
-impl<'t> Iterator for Pairs<'t> {
-    type Item = Result<(&'t str, Cow<'t, str>), BadPair>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while self.byte()? <= b' ' {
-            self.at += 1;
-        }
-        let pair = self.pair();
-        if pair.is_err() {
-            self.at = self.text.len();
-        }
-        Some(pair)
-    }
-}
-
-impl<'t> Pairs<'t> {
-    fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn error<T>(&self, what: &'static str) -> Result<T, BadPair> {
-        Err(BadPair { what, at: self.at })
-    }
-
-    fn until(&mut self, end: impl Fn(u8) -> bool) -> &'t str {
-        let start = self.at;
-        while self.byte().is_some_and(|byte| !end(byte)) {
-            self.at += 1;
-        }
-        self.text.get(start..self.at).unwrap_or_default()
-    }
-
-    fn pair(&mut self) -> Result<(&'t str, Cow<'t, str>), BadPair> {
-        let key = self.until(|byte| byte <= b' ' || matches!(byte, b'=' | b'"'));
-        let follows = self.byte();
-        if follows == Some(b'"') {
-            return self.error("a quote in a key");
-        }
-        if key.is_empty() {
-            return self.error("`=` without a key");
-        }
-        if key.contains(char::REPLACEMENT_CHARACTER) {
-            return self.error("a key that is not UTF-8");
-        }
-        if follows != Some(b'=') {
-            return Ok((key, Cow::Borrowed("")));
-        }
-        self.at += 1;
-        if self.byte() == Some(b'"') {
-            return Ok((key, self.quoted()?));
-        }
-        let value = self.until(|byte| byte <= b' ' || matches!(byte, b'=' | b'"'));
-        match self.byte() {
-            Some(b'=') => self.error("`=` in a value"),
-            Some(b'"') => self.error("a quote in a value"),
-            _ => Ok((key, Cow::Borrowed(value))),
-        }
-    }
-
-    /// Up to the closing quote, which must stand in the same line.
-    fn quoted(&mut self) -> Result<Cow<'t, str>, BadPair> {
-        self.at += 1;
-        let start = self.at;
-        let (mut escapes, mut escaped) = (false, false);
-        loop {
-            match self.byte() {
-                None | Some(b'\n') => return self.error("a quoted value without an end"),
-                _ if escaped => escaped = false,
-                Some(b'\\') => (escapes, escaped) = (true, true),
-                Some(b'"') => break,
-                Some(_) => {}
-            }
-            self.at += 1;
-        }
-        let inside = self.text.get(start..self.at).unwrap_or_default();
-        if !escapes {
-            self.at += 1;
-            return Ok(Cow::Borrowed(inside));
-        }
-        match unescape(inside) {
-            Some(value) => {
-                self.at += 1;
-                Ok(Cow::Owned(value))
-            }
-            None => self.error("a quoted value with an escape that there is not"),
-        }
-    }
-}
-
-/// JSON's escapes and `\'`; a control character is as wrong here as in JSON.
-fn unescape(inside: &str) -> Option<String> {
-    let mut text = String::with_capacity(inside.len());
-    let mut rest = inside;
-    while let Some(at) = rest.find(|c: char| c == '\\' || c < ' ') {
-        text.push_str(rest.get(..at)?);
-        rest = rest.get(at..)?.strip_prefix('\\')?;
-        let mut chars = rest.chars();
-        text.push(match chars.next()? {
-            c @ ('"' | '\\' | '/' | '\'') => c,
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'u' => {
-                let first = hex4(rest, 1)?;
-                let second = if rest.get(5..7) == Some("\\u") { hex4(rest, 7) } else { None };
-                let both = second.and_then(|second| pair(first, second));
-                chars = rest.get(if both.is_some() { 11 } else { 5 }..)?.chars();
-                both.or(char::from_u32(first)).unwrap_or(char::REPLACEMENT_CHARACTER)
-            }
-            _ => return None,
-        });
-        rest = chars.as_str();
-    }
-    text.push_str(rest);
-    Some(text)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::super::testing::{item, labels_after, refused, run, value};
     use super::*;
     use proptest::prelude::*;
@@ -213,7 +78,7 @@ mod tests {
     /// The pairs as `key=[value]`, and what ended the reading.
     fn pairs(text: &str) -> (String, String) {
         let (mut found, mut error) = (Vec::new(), String::new());
-        for pair in (Pairs { text, at: 0 }) {
+        for pair in Pairs::new(text, false) {
             match pair {
                 Ok((key, value)) => found.push(format!("{key}=[{value}]")),
                 Err(bad) => error = bad.to_string().trim_start_matches("not logfmt: ").to_owned(),
@@ -300,14 +165,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_to_its_end(text in "\\PC{0,30}|[a=\"\\\\un \n\u{e9}0]{0,30}") {
-            let count = (Pairs { text: &text, at: 0 }).count();
+            let count = Pairs::new(&text, false).count();
             prop_assert!(count <= text.len());
         }
 
         #[test]
         fn what_is_quoted_is_read_back(key in "[a-z.]{1,5}", value in "\\PC{0,12}|[\"\\\\\n\t=]{0,6}") {
             let text = format!("{key}={}", serde_json::to_string(&value).unwrap_or_default());
-            let found: Vec<_> = (Pairs { text: &text, at: 0 }).collect();
+            let found: Vec<_> = Pairs::new(&text, false).collect();
             prop_assert_eq!(found, [Ok((key.as_str(), Cow::Borrowed(value.as_str())))]);
         }
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::parser::{Callee, Command, Node, Pipeline, Word};
-use super::{TemplateError, Value};
+use super::{Missing, TemplateError, Value};
 
 /// Longest output (bytes): a log line is cut at a quarter of it.
 const OUTPUT_MAX: usize = 1 << 20;
@@ -14,8 +14,9 @@ pub(super) fn run(
     nodes: &[Node],
     data: &Value,
     variables: &[(&str, Value)],
+    missing: Missing,
 ) -> Result<String, TemplateError> {
-    let mut state = State { out: String::new(), variables: Vec::new(), steps: 0 };
+    let mut state = State { out: String::new(), variables: Vec::new(), steps: 0, missing };
     state.variables.push(("$".to_owned(), data.clone()));
     state.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     state.nodes(nodes, data)?;
@@ -26,6 +27,7 @@ struct State {
     out: String,
     variables: Vec<(String, Value)>,
     steps: usize,
+    missing: Missing,
 }
 
 /// How a list of nodes ended.
@@ -176,6 +178,9 @@ impl State {
                 }
                 last.or(value).ok_or_else(|| fail(format!("{name} wants at least one argument")))
             }
+            Callee::Call(_) if self.given(name).is_some() => {
+                Ok(self.given(name).cloned().unwrap_or(Value::Nil))
+            }
             Callee::Call(function) => {
                 let mut arguments = Vec::with_capacity(words.len() + 1);
                 for word in words {
@@ -187,10 +192,19 @@ impl State {
         }
     }
 
+    /// The value of a function that is given as a variable.
+    fn given(&self, name: &str) -> Option<&Value> {
+        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
     fn word(&mut self, word: &Word, dot: &Value, command: &Command) -> Result<Value, TemplateError> {
+        let missing = match self.missing {
+            Missing::Nothing => Value::Nil,
+            Missing::Empty => "".into(),
+        };
         let field = |value: Value, fields: &[String]| {
             fields.iter().try_fold(value, |value, name| match value {
-                Value::Map(entries) => Ok(entries.get(name).cloned().unwrap_or(Value::Nil)),
+                Value::Map(entries) => Ok(entries.get(name).unwrap_or(&missing).clone()),
                 other => {
                     let what = format!("a {} has no field `{name}`", other.kind());
                     Err(TemplateError::new(command.at.clone(), what))
@@ -211,6 +225,9 @@ impl State {
                 field(value, fields)
             }
             // A function without arguments.
+            Word::Function(Callee::Call(_), name) if self.given(name).is_some() => {
+                Ok(self.given(name).cloned().unwrap_or(Value::Nil))
+            }
             Word::Function(Callee::Call(function), name) => {
                 function(&[]).map_err(|why| TemplateError::new(command.at.clone(), format!("{name}: {why}")))
             }

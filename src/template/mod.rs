@@ -12,6 +12,7 @@ mod parser;
 mod printf;
 mod value;
 
+pub mod logql;
 pub mod promtail;
 
 use std::ops::Range;
@@ -47,6 +48,17 @@ impl TemplateError {
 pub struct Template {
     source: String,
     nodes: Vec<Node>,
+    /// What a key that is not there is.
+    missing: Missing,
+}
+
+/// What a key that is not there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// Nothing, which prints as `<no value>`.
+    Nothing,
+    /// The empty text (Go's `missingkey=zero` on maps of texts).
+    Empty,
 }
 
 impl PartialEq for Template {
@@ -61,7 +73,23 @@ impl Template {
     /// # Errors
     /// What is no template, or asks for a function that there is not.
     pub fn new(source: &str, functions: Functions) -> Result<Template, TemplateError> {
-        Ok(Template { source: source.to_owned(), nodes: parser::parse(source, functions)? })
+        let nodes = parser::parse(source, functions)?;
+        Ok(Template { source: source.to_owned(), nodes, missing: Missing::Nothing })
+    }
+
+    /// Reads a template in which keys that are not there are empty texts, as Loki and Prometheus have it.
+    ///
+    /// # Errors
+    /// As [`Template::new`].
+    pub fn with_empty(source: &str, functions: Functions) -> Result<Template, TemplateError> {
+        Ok(Template { missing: Missing::Empty, ..Template::new(source, functions)? })
+    }
+
+    /// The keys of the dot that it looks at, each once: `{{.a}}`.
+    pub fn fields(&self) -> Vec<&str> {
+        let mut fields = Vec::new();
+        parser::fields(&self.nodes, &mut fields);
+        fields
     }
 
     /// As it was written.
@@ -78,12 +106,13 @@ impl Template {
         }
     }
 
-    /// Fills it in. `data` is the dot, `variables` are those it begins with (with their `$`).
+    /// Fills it in. `data` is the dot, `variables` are those it begins with (with their `$`); a function whose name is
+    /// among them gives that value.
     ///
     /// # Errors
     /// What a function refuses, and going over a bound.
     pub fn fill(&self, data: &Value, variables: &[(&str, Value)]) -> Result<String, TemplateError> {
-        exec::run(&self.nodes, data, variables)
+        exec::run(&self.nodes, data, variables, self.missing)
     }
 }
 

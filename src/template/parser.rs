@@ -61,6 +61,38 @@ pub(super) enum Callee {
     Call(Function),
 }
 
+/// The keys of the dot that nodes look at, each once.
+pub(super) fn fields<'n>(nodes: &'n [Node], found: &mut Vec<&'n str>) {
+    fn of_pipeline<'n>(pipeline: &'n Pipeline, found: &mut Vec<&'n str>) {
+        for word in pipeline.commands.iter().flat_map(|command| &command.words) {
+            match word {
+                Word::Fields(names) => {
+                    if let Some(name) = names.first()
+                        && !found.contains(&name.as_str())
+                    {
+                        found.push(name);
+                    }
+                }
+                Word::Nested(inner, _) => of_pipeline(inner, found),
+                _ => {}
+            }
+        }
+    }
+    for node in nodes {
+        match node {
+            Node::Text(_) | Node::Break | Node::Continue => {}
+            Node::Show(pipeline) => of_pipeline(pipeline, found),
+            Node::If { condition: pipeline, then: first, other }
+            | Node::With { value: pipeline, then: first, other }
+            | Node::Range { value: pipeline, body: first, other } => {
+                of_pipeline(pipeline, found);
+                fields(first, found);
+                fields(other, found);
+            }
+        }
+    }
+}
+
 pub(super) fn parse(source: &str, functions: Functions) -> Result<Vec<Node>, TemplateError> {
     if source.len() > SOURCE_MAX {
         return Err(TemplateError::new(

@@ -282,7 +282,7 @@ fn item(args: &[Value], pick: fn(&[Value]) -> Option<&Value>) -> Result<Value, S
 }
 
 /// A number as sprig casts one: what is none is zero.
-fn number(value: &Value) -> f64 {
+pub(super) fn number(value: &Value) -> f64 {
     match value {
         Value::Int(number) => *number as f64,
         Value::Float(number) => *number,

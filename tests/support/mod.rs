@@ -6,6 +6,7 @@ pub mod agent;
 pub mod fixtures;
 pub mod gate;
 pub mod journald;
+pub mod logql;
 pub mod loki;
 pub mod proxy;
 pub mod pushing;

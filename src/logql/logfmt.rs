@@ -1,0 +1,153 @@
+//! logfmt: `key=value key="a value" key`.
+//!
+//! The format is that of github.com/go-logfmt/logfmt (`decode.go`), with which Promtail reads, and of Loki's copy of
+//! it (grafana/loki, `pkg/logql/log/logfmt`): pairs between bytes up to the space, keys alone have an empty value, quoted
+//! values have JSON's escapes.
+
+use std::borrow::Cow;
+
+use crate::jmespath::{hex4, pair};
+
+/// Why a text is not logfmt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not logfmt: {what} at byte {at}")]
+pub struct BadPair {
+    what: &'static str,
+    at: usize,
+}
+
+/// The pairs of a text. The first mistake is the last item, unless reading goes on behind it.
+#[derive(Debug)]
+pub struct Pairs<'t> {
+    text: &'t str,
+    at: usize,
+    goes_on: bool,
+}
+
+impl<'t> Iterator for Pairs<'t> {
+    type Item = Result<(&'t str, Cow<'t, str>), BadPair>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.byte()? <= b' ' {
+            self.at += 1;
+        }
+        let pair = self.pair();
+        if pair.is_err() {
+            match self.goes_on {
+                true => _ = self.until(|byte| byte <= b' '),
+                false => self.at = self.text.len(),
+            }
+        }
+        Some(pair)
+    }
+}
+
+impl<'t> Pairs<'t> {
+    /// Those of a text. Loki's queries go on behind a mistake at the next space, and take line breaks in quotes.
+    pub fn new(text: &'t str, goes_on: bool) -> Pairs<'t> {
+        Pairs { text, at: 0, goes_on }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn error<T>(&self, what: &'static str) -> Result<T, BadPair> {
+        Err(BadPair { what, at: self.at })
+    }
+
+    fn until(&mut self, end: impl Fn(u8) -> bool) -> &'t str {
+        let start = self.at;
+        while self.byte().is_some_and(|byte| !end(byte)) {
+            self.at += 1;
+        }
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    fn pair(&mut self) -> Result<(&'t str, Cow<'t, str>), BadPair> {
+        let key = self.until(|byte| byte <= b' ' || matches!(byte, b'=' | b'"'));
+        let follows = self.byte();
+        if follows == Some(b'"') {
+            return self.error("a quote in a key");
+        }
+        if key.is_empty() {
+            return self.error("`=` without a key");
+        }
+        if key.contains(char::REPLACEMENT_CHARACTER) {
+            return self.error("a key that is not UTF-8");
+        }
+        if follows != Some(b'=') {
+            return Ok((key, Cow::Borrowed("")));
+        }
+        self.at += 1;
+        if self.byte() == Some(b'"') {
+            return Ok((key, self.quoted()?));
+        }
+        let value = self.until(|byte| byte <= b' ' || matches!(byte, b'=' | b'"'));
+        match self.byte() {
+            Some(b'=') => self.error("`=` in a value"),
+            Some(b'"') => self.error("a quote in a value"),
+            _ => Ok((key, Cow::Borrowed(value))),
+        }
+    }
+
+    /// Up to the closing quote, which must stand in the same line.
+    fn quoted(&mut self) -> Result<Cow<'t, str>, BadPair> {
+        self.at += 1;
+        let start = self.at;
+        let (mut escapes, mut escaped) = (false, false);
+        loop {
+            match self.byte() {
+                None => return self.error("a quoted value without an end"),
+                Some(b'\n') if !self.goes_on => return self.error("a quoted value without an end"),
+                _ if escaped => escaped = false,
+                Some(b'\\') => (escapes, escaped) = (true, true),
+                Some(b'"') => break,
+                Some(_) => {}
+            }
+            self.at += 1;
+        }
+        let inside = self.text.get(start..self.at).unwrap_or_default();
+        if !escapes {
+            self.at += 1;
+            return Ok(Cow::Borrowed(inside));
+        }
+        match unescape(inside) {
+            Some(value) => {
+                self.at += 1;
+                Ok(Cow::Owned(value))
+            }
+            None => self.error("a quoted value with an escape that there is not"),
+        }
+    }
+}
+
+/// JSON's escapes and `\'`; a control character is as wrong here as in JSON.
+fn unescape(inside: &str) -> Option<String> {
+    let mut text = String::with_capacity(inside.len());
+    let mut rest = inside;
+    while let Some(at) = rest.find(|c: char| c == '\\' || c < ' ') {
+        text.push_str(rest.get(..at)?);
+        rest = rest.get(at..)?.strip_prefix('\\')?;
+        let mut chars = rest.chars();
+        text.push(match chars.next()? {
+            c @ ('"' | '\\' | '/' | '\'') => c,
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let first = hex4(rest, 1)?;
+                let second = if rest.get(5..7) == Some("\\u") { hex4(rest, 7) } else { None };
+                let both = second.and_then(|second| pair(first, second));
+                chars = rest.get(if both.is_some() { 11 } else { 5 }..)?.chars();
+                both.or(char::from_u32(first)).unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            _ => return None,
+        });
+        rest = chars.as_str();
+    }
+    text.push_str(rest);
+    Some(text)
+}

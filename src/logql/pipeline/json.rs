@@ -1,0 +1,229 @@
+//! JSON in lines, read as Loki does (github.com/grafana/jsonparser): from the beginning, as far as it is asked for.
+//! What is behind that may be anything.
+
+use std::borrow::Cow;
+
+use crate::jmespath::{hex4, pair};
+
+/// Objects inside each other (count), so that a line cannot exhaust the stack.
+const DEPTH_MAX: usize = 200;
+
+/// A value, as it stands in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Json<'t> {
+    /// What stands between the quotes.
+    Text(&'t str),
+    /// A number, `true` or `false`.
+    Plain(&'t str),
+    /// `null`
+    Null,
+    /// All of it, with its braces.
+    Object(&'t str),
+    /// All of it, with its brackets.
+    List(&'t str),
+}
+
+/// Why a text is not JSON.
+pub(super) type Bad = &'static str;
+
+const NO_JSON: Bad = "Malformed JSON error";
+const NO_OBJECT: Bad = "Value looks like object, but can't find closing '}' symbol";
+const NO_LIST: Bad = "Value is array, but can't find closing ']' symbol";
+const NO_TEXT: Bad = "Value is string, but can't find closing '\"' symbol";
+const NO_VALUE: Bad = "Unknown value type";
+const NO_END: Bad = "Value looks like Number/Boolean/None, but can't find its end: ',' or '}' symbol";
+const NO_ESCAPE: Bad = "Encountered an invalid escape sequence in a string";
+
+/// Calls `visit` with each key and value of an object, until it says no.
+///
+/// # Errors
+/// The first mistake before that.
+pub(super) fn each<'t>(
+    text: &'t str,
+    visit: &mut impl FnMut(Cow<'t, str>, Json<'t>) -> Result<bool, Bad>,
+) -> Result<bool, Bad> {
+    let mut rest = text.trim_start_matches(SPACE).strip_prefix('{').ok_or(NO_JSON)?;
+    rest = rest.trim_start_matches(SPACE);
+    loop {
+        let Some(inside) = rest.strip_prefix('"') else {
+            return if rest.starts_with('}') {
+                Ok(true)
+            } else {
+                Err(if rest.is_empty() { NO_JSON } else { NO_OBJECT })
+            };
+        };
+        let (key, after) = text_end(inside).ok_or(NO_JSON)?;
+        let key = unescape(key).ok_or(NO_ESCAPE)?;
+        let after = after.trim_start_matches(SPACE).strip_prefix(':').ok_or(NO_OBJECT)?;
+        let (value, after) = value(after)?;
+        if !visit(key, value)? {
+            return Ok(false);
+        }
+        rest = after.trim_start_matches(SPACE);
+        if rest.starts_with('}') {
+            return Ok(true);
+        }
+        rest = rest.strip_prefix(',').ok_or(if rest.is_empty() { NO_LIST } else { NO_OBJECT })?;
+        rest = rest.trim_start_matches(SPACE);
+    }
+}
+
+const SPACE: [char; 4] = [' ', '\n', '\r', '\t'];
+
+/// The value that a text begins with, and what follows it.
+pub(super) fn value(text: &str) -> Result<(Json<'_>, &str), Bad> {
+    let text = text.trim_start_matches(SPACE);
+    match text.bytes().next() {
+        None => Err(NO_JSON),
+        Some(b'"') => {
+            let (inside, rest) = text.get(1..).and_then(text_end).ok_or(NO_TEXT)?;
+            Ok((Json::Text(inside), rest))
+        }
+        Some(b'{') => block(text, b'{', b'}').map(|(all, rest)| (Json::Object(all), rest)).ok_or(NO_OBJECT),
+        Some(b'[') => block(text, b'[', b']').map(|(all, rest)| (Json::List(all), rest)).ok_or(NO_LIST),
+        Some(_) => {
+            let end = text.find([' ', '\n', '\r', '\t', ',', '}', ']']).ok_or(NO_END)?;
+            let (word, rest) = text.split_at(end);
+            match word {
+                "true" | "false" => Ok((Json::Plain(word), rest)),
+                "null" => Ok((Json::Null, rest)),
+                _ if word.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+                    Ok((Json::Plain(word), rest))
+                }
+                _ => Err(NO_VALUE),
+            }
+        }
+    }
+}
+
+/// What stands before the closing quote, and what follows it.
+fn text_end(inside: &str) -> Option<(&str, &str)> {
+    let mut escaped = false;
+    let end = inside.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })?;
+    Some((inside.get(..end)?, inside.get(end + 1..)?))
+}
+
+/// An object or list with all that is in it, and what follows it.
+fn block(text: &str, open: u8, close: u8) -> Option<(&str, &str)> {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = text.as_bytes().get(at) {
+        match byte {
+            b'"' => {
+                let (inside, _) = text_end(text.get(at + 1..)?)?;
+                at += inside.len() + 1;
+            }
+            byte if *byte == open => depth += 1,
+            byte if *byte == close => {
+                depth -= 1;
+                if depth == 0 {
+                    return text.split_at_checked(at + 1);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The value of a string; `None` if an escape is none.
+pub(super) fn unescape(inside: &str) -> Option<Cow<'_, str>> {
+    if !inside.contains('\\') {
+        return Some(Cow::Borrowed(inside));
+    }
+    let mut text = String::with_capacity(inside.len());
+    let mut rest = inside;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        text.push_str(before);
+        let mut chars = escape.chars();
+        text.push(match chars.next()? {
+            c @ ('"' | '\\' | '/') => c,
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let first = hex4(escape, 1)?;
+                let second = if escape.get(5..7) == Some("\\u") { hex4(escape, 7) } else { None };
+                let both = second.and_then(|second| pair(first, second));
+                chars = escape.get(if both.is_some() { 11 } else { 5 }..)?.chars();
+                both.or(char::from_u32(first)).unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            _ => return None,
+        });
+        rest = chars.as_str();
+    }
+    text.push_str(rest);
+    Some(Cow::Owned(text))
+}
+
+/// A value as the text of a label.
+pub(super) fn shown(value: Json<'_>) -> String {
+    match value {
+        Json::Text(inside) => printable(&unescape(inside).unwrap_or_default()),
+        Json::Plain(word) => word.to_owned(),
+        Json::Object(all) | Json::List(all) => all.to_owned(),
+        Json::Null => String::new(),
+    }
+}
+
+/// No label has a replacement character (U+FFFD).
+pub(super) fn printable(text: &str) -> String {
+    text.replace(char::REPLACEMENT_CHARACTER, " ")
+}
+
+/// Calls `visit` with the names and values that the label set of a line gets: keys inside each other are joined with `_`,
+/// lists are left out.
+pub(super) fn flatten(text: &str, visit: &mut impl FnMut(Step<'_>) -> bool) -> Result<bool, Bad> {
+    object(text, &mut String::new(), 0, visit)
+}
+
+/// What is come upon in a document.
+pub(super) enum Step<'t> {
+    /// An object of this name: look into it?
+    Into(&'t str),
+    /// A value: go on?
+    Value(&'t str, Json<'t>),
+}
+
+fn object(
+    text: &str,
+    prefix: &mut String,
+    depth: usize,
+    visit: &mut impl FnMut(Step<'_>) -> bool,
+) -> Result<bool, Bad> {
+    if depth > DEPTH_MAX {
+        return Err("too many objects inside each other");
+    }
+    each(text, &mut |key, value| {
+        let before = prefix.len();
+        push_sanitized(prefix, &key);
+        let result = match value {
+            Json::Object(all) => match visit(Step::Into(prefix)) {
+                true => object(all, prefix, depth + 1, visit),
+                false => Ok(true),
+            },
+            Json::Text(_) | Json::Plain(_) if !prefix.is_empty() => Ok(visit(Step::Value(prefix, value))),
+            _ => Ok(true),
+        };
+        prefix.truncate(before);
+        result
+    })
+}
+
+/// Adds a key to a name: what no name of a label may hold becomes `_`.
+pub(super) fn push_sanitized(name: &mut String, key: &str) {
+    let key = key.trim();
+    if key.is_empty() {
+        return;
+    }
+    if !name.is_empty() || key.starts_with(|c: char| c.is_ascii_digit()) {
+        name.push('_');
+    }
+    name.extend(key.chars().map(|c| if c == '_' || c.is_ascii_alphanumeric() { c } else { '_' }));
+}

@@ -1,0 +1,180 @@
+//! LogQL means what it means to Loki: `tests/data/oracle/loki.json.gz` holds what a real Loki (main of August 2026)
+//! answered over the entries of `journal.export.gz`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use journal_ship::logql::Expr;
+use journal_ship::logql::vectors::{EvalError, Vector};
+use serde_json::Value;
+use support::agent::expected;
+use support::fixtures::{gunzip, parse_export};
+use support::logql::{Given, Slow, label_set};
+use support::loki::Stored;
+
+const SECOND: i64 = 1_000_000_000;
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/oracle").join(name)
+}
+
+fn oracle() -> Value {
+    serde_json::from_slice(&gunzip(&data("loki.json.gz"))).unwrap()
+}
+
+/// The entries that Loki had.
+fn entries() -> Vec<Given> {
+    let given = |entry| {
+        let (time, labels, metadata, line) = expected(&entry);
+        let mut stored = Stored {
+            tenant: "t".into(),
+            labels: Arc::new(labels),
+            timestamp_ns: 0,
+            line,
+            metadata: metadata.into_iter().collect(),
+            arrival: 0,
+        };
+        let level = stored.queried_labels().remove("detected_level").unwrap();
+        stored.metadata.push(("detected_level".to_owned(), level));
+        Given {
+            time: i64::try_from(time).unwrap() * 1000,
+            labels: Arc::new(label_set(stored.labels.iter())),
+            metadata: stored.metadata,
+            line: stored.line,
+        }
+    };
+    let mut entries: Vec<Given> =
+        parse_export(&gunzip(&data("journal.export.gz"))).into_iter().map(given).collect();
+    entries.sort_by_key(|entry| entry.time);
+    entries
+}
+
+type Series = BTreeMap<BTreeMap<String, String>, f64>;
+
+fn series(vector: Vector) -> Series {
+    let labels = |sample: &journal_ship::logql::vectors::Sample| {
+        sample.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    };
+    let count = vector.len();
+    let series: Series = vector.iter().map(|sample| (labels(sample), sample.value)).collect();
+    assert_eq!(series.len(), count, "no two of the same labels");
+    series
+}
+
+fn number(text: &Value) -> f64 {
+    match text.as_str().unwrap() {
+        "NaN" => f64::NAN,
+        "+Inf" => f64::INFINITY,
+        "-Inf" => f64::NEG_INFINITY,
+        text => text.parse().unwrap(),
+    }
+}
+
+/// An empty label is one that is not there, here as in Prometheus and Alertmanager; Loki shows it.
+fn labels_of(value: &Value) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<String, String> = serde_json::from_value(value.clone()).unwrap();
+    labels.retain(|_, value| !value.is_empty());
+    labels
+}
+
+/// What Loki said of a time.
+fn recorded(answer: &Value, time: i64) -> Result<Series, String> {
+    if let Some(text) = answer.get("text") {
+        return Err(text.as_str().unwrap_or_default().to_owned());
+    }
+    if let Some(scalar) = answer.get("scalar") {
+        let value = scalar.as_array().and_then(|pair| pair.last()).unwrap_or(scalar);
+        return Ok([(BTreeMap::new(), number(value))].into());
+    }
+    if let Some(vector) = answer.get("vector") {
+        return Ok(vector
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (labels_of(&row[0]), number(&row[1])))
+            .collect());
+    }
+    let matrix = answer["matrix"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let at = |row: &Value| {
+        let point = row[1].as_array()?.iter().find(|point| point[0].as_i64() == Some(time / SECOND))?;
+        Some((labels_of(&row[0]), number(&point[1])))
+    };
+    Ok(matrix.iter().filter_map(at).collect())
+}
+
+fn same(ours: &Series, theirs: &Series) -> bool {
+    ours.len() == theirs.len()
+        && ours.iter().all(|(labels, value)| {
+            theirs.get(labels).is_some_and(|other| {
+                (value.is_nan() && other.is_nan())
+                    || value == other
+                    || (value - other).abs() <= 1e-9 * value.abs().max(other.abs())
+            })
+        })
+}
+
+fn agrees(ours: &Result<Series, String>, theirs: &Result<Series, String>, ties: bool) -> bool {
+    match (ours, theirs) {
+        (Ok(ours), Ok(theirs)) if ties => {
+            let values = |series: &Series| {
+                let mut values: Vec<f64> = series.values().copied().collect();
+                values.sort_by(f64::total_cmp);
+                values
+            };
+            values(ours) == values(theirs)
+        }
+        (Ok(ours), Ok(theirs)) => same(ours, theirs),
+        (Err(_), Err(_)) => true,
+        _ => false,
+    }
+}
+
+#[test]
+fn metric_queries_have_lokis_values() {
+    let (oracle, entries) = (oracle(), entries());
+    let mut wrong = Vec::new();
+    let queries = oracle["metric"].as_array().unwrap();
+    assert_eq!(queries.len(), 336);
+    for row in queries {
+        // Loki moves line filters to the front, also of `decolorize`, so that this finds nothing there.
+        const MOVED: &str = "| decolorize |= ";
+        let query = row["query"].as_str().unwrap();
+        let expr = Expr::parse(query).map_err(|error| error.to_string());
+        let slow = expr.as_ref().map(|expr| Slow::new(expr, &entries));
+        let value = |time: i64| -> Result<Series, String> {
+            let vector = slow.as_ref().map_err(|error| (*error).clone())?.value_at(time);
+            vector.map(series).map_err(|error: EvalError| error.to_string())
+        };
+        const INSTANT: i64 = 1_795_246_200 * SECOND;
+        // Loki's front end moves ranges to multiples of their step.
+        const START: i64 = 1_795_241_700 * SECOND;
+        // Of equal values `topk` chooses any.
+        if query.contains(MOVED) {
+            assert_eq!(value(INSTANT).unwrap().values().sum::<f64>(), 28.0);
+            continue;
+        }
+        let ties = query.contains("topk(") || query.contains("bottomk(");
+        let times = (0..=7).map(|step| START + step * 900 * SECOND);
+        let range = &row["range"];
+        // An error at one time is one of the whole range.
+        let failed = range.get("text").is_some();
+        if failed && times.clone().all(|time| value(time).is_ok()) {
+            wrong.push(format!("{query}\n  should fail at some time of the range"));
+        }
+        let of_range = times.filter(|_| !failed).map(|time| (range, time));
+        for (answer, time) in [(&row["instant"], INSTANT)].into_iter().chain(of_range) {
+            let (ours, theirs) = (value(time), recorded(answer, time));
+            if !agrees(&ours, &theirs, ties) {
+                let at = time / SECOND;
+                wrong.push(format!("{query}\n  at {at}\n  ours   {ours:?}\n  Loki's {theirs:?}"));
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), queries.len(), wrong.join("\n"));
+}
