@@ -34,6 +34,7 @@ pub mod stages;
 pub mod template;
 
 pub mod pipeline;
+pub mod rules;
 
 pub mod batch;
 

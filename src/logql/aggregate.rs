@@ -59,7 +59,7 @@ fn variance(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// Between the two nearest values, by their distance.
-pub(super) fn quantile(quantile: f64, mut values: Vec<f64>) -> f64 {
+pub(crate) fn quantile(quantile: f64, mut values: Vec<f64>) -> f64 {
     if values.is_empty() || quantile.is_nan() {
         return f64::NAN;
     }
@@ -78,15 +78,11 @@ pub(super) fn quantile(quantile: f64, mut values: Vec<f64>) -> f64 {
     at(rank as usize) * (1.0 - weight) + at(rank as usize + 1) * weight
 }
 
-/// How fast a counter grows (by the second), resets left out, as if it were known at both ends of the window.
 fn rate_counter(points: &[Point], range: i64, end: i64) -> f64 {
-    let (Some((first_at, first)), Some((last_at, last))) = (points.first(), points.last()) else {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else {
         return 0.0;
     };
-    if points.len() < 2 {
-        return 0.0;
-    }
-    let mut growth = last - first;
+    let mut growth = last.1 - first.1;
     let mut before = 0.0;
     for (_, value) in points {
         if *value < before {
@@ -94,19 +90,44 @@ fn rate_counter(points: &[Point], range: i64, end: i64) -> f64 {
         }
         before = *value;
     }
-    let mut to_start = (first_at - (end - range)) as f64 / SECOND;
-    let mut to_end = (end - last_at) as f64 / SECOND;
-    let sampled = (last_at - first_at) as f64 / SECOND;
-    let usual = sampled / (points.len() - 1) as f64;
-    let threshold = usual * 1.1;
-    if to_start >= threshold {
-        to_start = usual / 2.0;
+    Counter { first: *first, last: *last, growth, count: points.len() as f64 }.rate(range, end)
+}
+
+/// What is known of the samples of a counter.
+#[derive(Debug, Clone, Copy)]
+pub struct Counter {
+    /// The first sample.
+    pub first: Point,
+    /// The last one.
+    pub last: Point,
+    /// By how much it grew, with what it had before it began anew.
+    pub growth: f64,
+    /// How many samples there are.
+    pub count: f64,
+}
+
+impl Counter {
+    /// How fast it grows (by the second) in a window of length `range` that ends at `end` (nanoseconds), as if it were
+    /// known at both ends of the window.
+    pub fn rate(&self, range: i64, end: i64) -> f64 {
+        let Counter { first, last, growth, count } = *self;
+        if count < 2.0 {
+            return 0.0;
+        }
+        let mut to_start = (first.0 - (end - range)) as f64 / SECOND;
+        let mut to_end = (end - last.0) as f64 / SECOND;
+        let sampled = (last.0 - first.0) as f64 / SECOND;
+        let usual = sampled / (count - 1.0);
+        let threshold = usual * 1.1;
+        if to_start >= threshold {
+            to_start = usual / 2.0;
+        }
+        // A counter is not below zero.
+        let to_zero = if growth > 0.0 && first.1 >= 0.0 { sampled * (first.1 / growth) } else { to_start };
+        to_start = to_start.min(to_zero);
+        if to_end >= threshold {
+            to_end = usual / 2.0;
+        }
+        growth * ((sampled + to_start + to_end) / sampled) / (range as f64 / SECOND)
     }
-    // A counter is not below zero.
-    let to_zero = if growth > 0.0 && *first >= 0.0 { sampled * (first / growth) } else { to_start };
-    to_start = to_start.min(to_zero);
-    if to_end >= threshold {
-        to_end = usual / 2.0;
-    }
-    growth * ((sampled + to_start + to_end) / sampled) / (range as f64 / SECOND)
 }

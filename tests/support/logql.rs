@@ -58,7 +58,7 @@ impl<'e> Slow<'e> {
         expr.ranges(&mut |range, outer| {
             let extractor = Extractor::new(range, outer);
             let mut taken = Vec::new();
-            for entry in entries.iter().filter(|entry| range.query.matches(&entry.labels)) {
+            for entry in entries.iter().filter(|entry| extractor.matches(&entry.labels)) {
                 let metadata = entry.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 if let Some((labels, value)) = extractor.extract(&entry.labels, &entry.line, metadata) {
                     let labels = sets.get(&labels).cloned().unwrap_or_else(|| Arc::new(labels));

@@ -25,9 +25,9 @@ const SAMPLE_ERROR: &str = "SampleExtractionErr";
 const PACKED: &str = "_entry";
 
 /// What a range aggregation takes from an entry: the labels of its series and a value.
-#[derive(Debug)]
-pub struct Extractor<'q> {
-    query: &'q LogQuery,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extractor {
+    query: LogQuery,
     hints: Hints,
     groups: Grouping,
     /// The series has no labels.
@@ -35,9 +35,9 @@ pub struct Extractor<'q> {
     bytes: bool,
 }
 
-impl<'q> Extractor<'q> {
+impl Extractor {
     /// Of a range aggregation. `outer` is the grouping of a `sum` right around it, if that may be done here.
-    pub fn new(range: &'q RangeAggregation, outer: Option<&Grouping>) -> Extractor<'q> {
+    pub fn new(range: &RangeAggregation, outer: Option<&Grouping>) -> Extractor {
         let given = outer.or(range.grouping.as_ref());
         let is_single = |grouping: &Grouping| !grouping.without && grouping.labels.is_empty();
         let single = given.is_some_and(is_single) || range.op == RangeOp::AbsentOverTime;
@@ -60,7 +60,12 @@ impl<'q> Extractor<'q> {
             false => Hints::default(),
         };
         let bytes = matches!(range.op, RangeOp::BytesOverTime | RangeOp::BytesRate);
-        Extractor { query, hints, groups, single, bytes }
+        Extractor { query: query.clone(), hints, groups, single, bytes }
+    }
+
+    /// Whether a stream is chosen.
+    pub fn matches(&self, stream: &LabelSet) -> bool {
+        self.query.matches(stream)
     }
 
     /// What an entry of a stream that matches gives, if it passes. Failures are among the labels.
@@ -70,8 +75,13 @@ impl<'q> Extractor<'q> {
         line: &str,
         metadata: impl Iterator<Item = (&'m str, &'m str)>,
     ) -> Option<(LabelSet, f64)> {
+        // Most entries end here.
+        let (filters, stages) = self.query.leading_filters();
+        if !filters.iter().all(|filter| matches!(filter, Stage::Line(filter) if filter.matches(line))) {
+            return None;
+        }
         let mut row = Row::new(stream, &self.hints, metadata);
-        let line = self.query.run(Cow::Borrowed(line), &mut row)?;
+        let line = stages.iter().try_fold(Cow::Borrowed(line), |line, stage| stage.run(line, &mut row))?;
         let mut value = if self.bytes { line.len() as f64 } else { 1.0 };
         if let Some(unwrap) = &self.query.unwrap {
             let text = row.get(&unwrap.label).filter(|text| !text.is_empty())?;
@@ -140,12 +150,10 @@ impl LogQuery {
         self.matchers.iter().all(|matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default()))
     }
 
-    /// The line after all stages, if the entry passes.
-    fn run<'l>(&self, mut line: Cow<'l, str>, row: &mut Row<'_>) -> Option<Cow<'l, str>> {
-        for stage in &self.stages {
-            line = stage.run(line, row)?;
-        }
-        Some(line)
+    /// The line filters that it begins with, and the stages behind them.
+    fn leading_filters(&self) -> (&[Stage], &[Stage]) {
+        let count = self.stages.iter().take_while(|stage| matches!(stage, Stage::Line(_))).count();
+        self.stages.split_at(count)
     }
 }
 

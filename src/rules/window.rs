@@ -1,0 +1,169 @@
+//! Windows: what one range aggregation knows of its entries, for the evaluations of its group.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::bucket::Bucket;
+use crate::labels::LabelSet;
+use crate::logql::aggregate::Point;
+use crate::logql::expr::{RangeAggregation, RangeOp};
+use crate::logql::pipeline::{DETAILS, ERROR, PRESERVE};
+use crate::logql::vectors::{EvalError, Sample, Vector};
+use crate::logql::{MatchOp, Matcher};
+
+/// One range aggregation, evaluated every `interval` nanoseconds.
+#[derive(Debug)]
+pub(super) struct Window {
+    range: RangeAggregation,
+    interval: i64,
+    /// Where in an interval buckets begin (nanoseconds): two cuts, which may be the same.
+    cuts: [i64; 2],
+    series: HashMap<LabelSet, Series>,
+    /// Buckets in which an entry failed.
+    failed: VecDeque<(i64, EvalError)>,
+    /// The last bucket in which a series had no room.
+    crowded: Option<i64>,
+    series_max: usize,
+    absent: Arc<LabelSet>,
+}
+
+#[derive(Debug)]
+struct Series {
+    labels: Arc<LabelSet>,
+    /// By their number, the oldest first.
+    buckets: VecDeque<(i64, Bucket)>,
+}
+
+impl Window {
+    /// `interval` in nanoseconds; at most `series_max` series at a time.
+    pub(super) fn new(range: &RangeAggregation, interval: i64, series_max: usize) -> Window {
+        let cut = |edge: i64| edge.rem_euclid(interval);
+        let mut cuts = [cut(-range.offset), cut(-range.offset - range.range)];
+        cuts.sort_unstable();
+        Window {
+            absent: Arc::new(absent_labels(&range.query.matchers)),
+            range: range.clone(),
+            interval,
+            cuts,
+            series: HashMap::new(),
+            failed: VecDeque::new(),
+            crowded: None,
+            series_max,
+        }
+    }
+
+    /// How long before an evaluation an entry may lie that counts for it (nanoseconds).
+    pub(super) fn reach(&self) -> i64 {
+        self.range.range.saturating_add(self.range.offset.max(0))
+    }
+
+    /// How many series there are.
+    pub(super) fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// The number of the bucket that a time belongs to: a bucket does not have its beginning, but its end.
+    fn bucket(&self, time: i64) -> i64 {
+        let [first, second] = self.cuts;
+        let since = time - first - 1;
+        let behind = since.rem_euclid(self.interval) + 1 > second - first;
+        since.div_euclid(self.interval) * 2 + i64::from(behind && second > first)
+    }
+
+    /// Counts an entry.
+    pub(super) fn add(&mut self, labels: LabelSet, point: Point) {
+        let number = self.bucket(point.0);
+        if let (Some(kind), None) = (labels.get(ERROR), labels.get(PRESERVE)) {
+            // One is enough to fail.
+            if self.failed.back().is_none_or(|(last, _)| *last != number) {
+                let details = labels.get(DETAILS).unwrap_or_default().to_owned();
+                let error =
+                    EvalError::Pipeline { kind: kind.to_owned(), labels: labels.to_string(), details };
+                self.failed.push_back((number, error));
+            }
+            return;
+        }
+        let op = self.range.op;
+        let full = self.series.len() >= self.series_max;
+        if full && !self.series.contains_key(&labels) {
+            self.crowded = self.crowded.max(Some(number));
+            return;
+        }
+        // A label set is copied for a new series only.
+        let series = match self.series.contains_key(&labels) {
+            true => self.series.get_mut(&labels),
+            false => {
+                let series = Series { labels: Arc::new(labels.clone()), buckets: VecDeque::new() };
+                Some(self.series.entry(labels).or_insert(series))
+            }
+        };
+        let Some(series) = series else { return };
+        let buckets = &mut series.buckets;
+        // Usually it is the last one.
+        let at = buckets.iter().rposition(|(other, _)| *other <= number);
+        match at.and_then(|at| buckets.get_mut(at)) {
+            Some((other, bucket)) if *other == number => bucket.add(point),
+            _ => buckets.insert(at.map_or(0, |at| at + 1), (number, Bucket::new(op, point))),
+        }
+    }
+
+    /// The series at an evaluation (nanoseconds since 1970). What no later one needs is forgotten.
+    ///
+    /// # Errors
+    /// An entry in the window failed, or there were too many series.
+    pub(super) fn value_at(&mut self, time: i64) -> Result<Vector, EvalError> {
+        let end = time - self.range.offset;
+        let after = self.bucket(end - self.range.range);
+        let last = self.bucket(end);
+        while self.failed.front().is_some_and(|(number, _)| *number <= after) {
+            self.failed.pop_front();
+        }
+        self.crowded = self.crowded.filter(|number| *number > after);
+        let mut vector = Vec::new();
+        self.series.retain(|_, series| {
+            while series.buckets.front().is_some_and(|(number, _)| *number <= after) {
+                series.buckets.pop_front();
+            }
+            let mut merged: Option<Bucket> = None;
+            for (_, bucket) in series.buckets.iter().take_while(|(number, _)| *number <= last) {
+                match &mut merged {
+                    Some(merged) => merged.merge(bucket),
+                    None => merged = Some(bucket.clone()),
+                }
+            }
+            if let Some(merged) = merged {
+                let value = merged.value(&self.range, end);
+                vector.push(Sample { labels: series.labels.clone(), value });
+            }
+            !series.buckets.is_empty()
+        });
+        if let Some((_, error)) = self.failed.iter().find(|(number, _)| *number <= last) {
+            return Err(error.clone());
+        }
+        if self.crowded.is_some() {
+            return Err(EvalError::TooManySeries(self.series_max));
+        }
+        if self.range.op == RangeOp::AbsentOverTime {
+            let absent = Sample { labels: self.absent.clone(), value: 1.0 };
+            return Ok(if vector.is_empty() { vec![absent] } else { Vec::new() });
+        }
+        Ok(vector)
+    }
+}
+
+/// The labels that `absent_over_time` gives: those that are asked for with `=`, if nothing else is asked of them
+/// (grafana/loki, `pkg/logql/evaluator.go`, `absentLabels`).
+fn absent_labels(matchers: &[Matcher]) -> LabelSet {
+    let mut labels = LabelSet::default();
+    let mut others: Vec<&str> = Vec::new();
+    for matcher in matchers {
+        match matcher.op() == MatchOp::Equal && labels.get(matcher.name()).is_none() {
+            true => labels.insert(matcher.name(), matcher.value().as_bytes()),
+            false => others.push(matcher.name()),
+        }
+    }
+    for name in others {
+        labels.remove(name);
+    }
+    labels
+}

@@ -1,0 +1,185 @@
+//! The rule engine: what it keeps of entries comes to the same as looking at all of them again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use journal_ship::labels::LabelSet;
+use journal_ship::logql::Expr;
+use journal_ship::logql::vectors::{EvalError, Vector};
+use journal_ship::rules::engine::Engine;
+use proptest::prelude::*;
+use support::logql::{Given, Slow, label_set};
+
+const SECOND: i64 = 1_000_000_000;
+/// A multiple of all intervals here.
+const START: i64 = 1_764_000_000 * SECOND;
+
+/// Series by their labels; sorted, for they have no order.
+fn series(result: Result<Vector, EvalError>) -> Result<BTreeMap<String, f64>, String> {
+    match result {
+        Ok(vector) => Ok(vector.into_iter().map(|s| (s.labels.to_string(), s.value)).collect()),
+        Err(EvalError::Pipeline { kind, .. }) => Err(kind),
+        Err(other) => Err(other.to_string()),
+    }
+}
+
+fn query() -> impl Strategy<Value = String> {
+    let pipeline = prop::sample::select(vec![
+        "",
+        "|= \"a\"",
+        "!= \"a\" |~ \"[bc]\"",
+        "| logfmt | __error__=\"\"",
+        "| logfmt | n > 2",
+        "| json",
+        "| pattern \"<w> <_>\"",
+        "| label_format x=`{{.unit}}-{{.pid}}`",
+    ]);
+    let range = prop::sample::select(vec![
+        "[1m]",
+        "[2m]",
+        "[90s]",
+        "[5m]",
+        "[20s]",
+        "[7m] offset 1m",
+        "[1m] offset 45s",
+        "[150s] offset 10s",
+    ]);
+    let lines = prop::sample::select(vec![
+        "count_over_time",
+        "rate",
+        "bytes_over_time",
+        "bytes_rate",
+        "absent_over_time",
+    ]);
+    let values = prop::sample::select(vec![
+        ("sum_over_time(", ""),
+        ("avg_over_time(", ""),
+        ("min_over_time(", " by (unit)"),
+        ("max_over_time(", ""),
+        ("stddev_over_time(", " by ()"),
+        ("stdvar_over_time(", " without (pid)"),
+        ("first_over_time(", " by (unit)"),
+        ("last_over_time(", ""),
+        ("quantile_over_time(0.9, ", " by (unit)"),
+        ("rate(", ""),
+        ("rate_counter(", ""),
+    ]);
+    let selector =
+        prop::sample::select(vec!["{job=\"j\"}", "{unit=\"u1\"}", "{unit=~\"u[12]\",level!=\"debug\"}"]);
+    let of_lines = (lines, selector.clone(), pipeline.clone(), range.clone())
+        .prop_map(|(op, selector, pipeline, range)| format!("{op}({selector} {pipeline} {range})"));
+    let of_values = (values, selector, range).prop_map(|((op, end), selector, range)| {
+        format!("{op}{selector} | logfmt | unwrap n | __error__=\"\" {range}){end}")
+    });
+    let inner = prop_oneof![of_lines.clone(), of_values];
+    let around = prop::sample::select(vec![
+        "",
+        "sum",
+        "sum by (unit)",
+        "avg by (level)",
+        "count without (pid)",
+        "topk",
+    ]);
+    // What is divided by has no rounding that could make all of it.
+    (inner, around, of_lines, 0..4u8).prop_map(|(left, around, right, both)| {
+        let left = match around {
+            "" => left,
+            "topk" => format!("max({left})"),
+            around => format!("{around} ({left})"),
+        };
+        match both {
+            0 => format!("sum({left}) / sum({right}) > 0.500123"),
+            1 => format!("{left} or {right}"),
+            _ => left,
+        }
+    })
+}
+
+fn entries() -> impl Strategy<Value = Vec<Given>> {
+    let sets: Vec<Arc<LabelSet>> = (0..3)
+        .flat_map(|unit| ["info", "debug"].map(|level| (unit, level)))
+        .map(|(unit, level)| {
+            Arc::new(label_set([("job", "j"), ("unit", &format!("u{unit}")), ("level", level)]))
+        })
+        .collect();
+    let line = prop_oneof![
+        "[abc]{1,4}( [abc]{1,3})?",
+        (0..9i32, "[abc]").prop_map(|(n, text)| format!("n={n} t={text}")),
+        (-50..50i32).prop_map(|n| format!("n={}", f64::from(n) / 8.0)),
+        Just("n=\"broken".to_owned()),
+        (0..9u32).prop_map(|n| format!("{{\"n\": {n}}}")),
+    ];
+    // Times at cuts and beside them.
+    let step = prop_oneof![0..40 * SECOND, (0..3i64).prop_map(|n| n * 10 * SECOND), 0..3i64];
+    prop::collection::vec((step, 0..sets.len(), line, 0..3u8), 0..120).prop_map(move |given| {
+        let mut time = START - 600 * SECOND;
+        let entry = |(step, set, line, pid): (i64, usize, String, u8)| {
+            time += step;
+            Given {
+                time,
+                labels: sets[set].clone(),
+                metadata: vec![("pid".to_owned(), pid.to_string())],
+                line,
+            }
+        };
+        given.into_iter().map(entry).collect()
+    })
+}
+
+fn same(
+    ours: &Result<BTreeMap<String, f64>, String>,
+    theirs: &Result<BTreeMap<String, f64>, String>,
+    exact: bool,
+) -> bool {
+    let near = |a: f64, b: f64| {
+        a == b
+            || (a.is_nan() && b.is_nan())
+            || (!exact && (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1e-3))
+    };
+    match (ours, theirs) {
+        (Ok(ours), Ok(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a.0 == b.0 && near(*a.1, *b.1))
+        }
+        (ours, theirs) => ours == theirs,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows_come_to_the_same_as_all_entries(
+        queries in prop::collection::vec(query(), 1..5),
+        interval in prop::sample::select(vec![10, 30, 60, 120]),
+        entries in entries(),
+    ) {
+        let exprs: Vec<Expr> = queries.iter().map(|query| Expr::parse(query).unwrap()).collect();
+        let slow: Vec<Slow<'_>> = exprs.iter().map(|expr| Slow::new(expr, &entries)).collect();
+        let mut engine = Engine::new(1000);
+        exprs.iter().for_each(|expr| _ = engine.watch(expr.clone(), interval * SECOND));
+        let mut evaluations = Vec::new();
+        engine.advance(START - 900 * SECOND, |evaluation| evaluations.push(evaluation));
+        for Given { time, labels, metadata, line } in &entries {
+            engine.advance(time - 1, |evaluation| evaluations.push(evaluation));
+            let metadata = metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            engine.observe(*time, labels, line, metadata);
+        }
+        engine.advance(START + 3600 * SECOND, |evaluation| evaluations.push(evaluation));
+        prop_assert_eq!(evaluations.len() as i64, exprs.len() as i64 * (3600 / interval - (-900_i64).div_euclid(interval)));
+        for evaluation in evaluations {
+            let query = &queries[evaluation.number];
+            let theirs = series(slow[evaluation.number].value_at(evaluation.time));
+            let ours = series(evaluation.result);
+            let exact = query.starts_with("count_over_time") && !query.contains("_over_time(", );
+            prop_assert!(
+                same(&ours, &theirs, exact),
+                "{} at {}\nours   {:?}\nslowly {:?}", query, (evaluation.time - START) / SECOND, ours, theirs
+            );
+        }
+        prop_assert_eq!(engine.series(), 0, "nothing is kept of what no evaluation needs");
+    }
+}
