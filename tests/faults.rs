@@ -166,6 +166,7 @@ fn random_faults_beside_a_writer_kills_stops_and_reloads() {
         journald.spawn_bulk(&bulk(transport, seconds * rate / 2, 1).per_second(rate as u32 / 2))
     });
     let end = Instant::now() + Duration::from_secs(seconds);
+    let mut starts = 1;
     while Instant::now() < end {
         match chance.below(11) {
             0..=3 => {
@@ -181,12 +182,17 @@ fn random_faults_beside_a_writer_kills_stops_and_reloads() {
                 loki.answer_next(1 + chance.below(3) as usize, answer);
             }
             6 => {
+                wait_until("it runs", || agent.log().matches("shipping to loki").count() == starts);
                 agent.end(Signal::KILL);
                 agent.start();
+                starts += 1;
             }
             7 => {
+                // Before that a signal is the end, and not a stop.
+                wait_until("it runs", || agent.log().matches("shipping to loki").count() == starts);
                 agent.stop();
                 agent.start();
+                starts += 1;
             }
             8 => {
                 agent.signal(Signal::STOP);
