@@ -30,7 +30,7 @@ pub(super) fn duration(text: &str) -> Option<i64> {
 
 /// Whole numbers, each unit at most once, from large to small (`model.ParseDuration` of
 /// github.com/prometheus/common).
-pub(super) fn prometheus_duration(text: &str) -> Option<i64> {
+pub(crate) fn prometheus_duration(text: &str) -> Option<i64> {
     if text == "0" {
         return Some(0);
     }
@@ -95,7 +95,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// A number as Go's `strconv.ParseFloat` takes it: `1e3`, `0x1p4`, `1_000`, `Inf`, `NaN`; not one too large.
-pub(super) fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     let (sign, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
         None => (1.0, text.strip_prefix('+').unwrap_or(text)),

@@ -13,6 +13,7 @@ mod printf;
 mod value;
 
 pub mod logql;
+pub mod prometheus;
 pub mod promtail;
 
 use std::ops::Range;
@@ -73,7 +74,7 @@ impl Template {
     /// # Errors
     /// What is no template, or asks for a function that there is not.
     pub fn new(source: &str, functions: Functions) -> Result<Template, TemplateError> {
-        let nodes = parser::parse(source, functions)?;
+        let nodes = parser::parse(source, functions, &[])?;
         Ok(Template { source: source.to_owned(), nodes, missing: Missing::Nothing })
     }
 
@@ -83,6 +84,19 @@ impl Template {
     /// As [`Template::new`].
     pub fn with_empty(source: &str, functions: Functions) -> Result<Template, TemplateError> {
         Ok(Template { missing: Missing::Empty, ..Template::new(source, functions)? })
+    }
+
+    /// As [`Template::with_empty`], with variables (and their `$`) that [`Template::fill`] will be given.
+    ///
+    /// # Errors
+    /// As [`Template::new`].
+    pub fn with_variables(
+        source: &str,
+        functions: Functions,
+        variables: &[&str],
+    ) -> Result<Template, TemplateError> {
+        let nodes = parser::parse(source, functions, variables)?;
+        Ok(Template { source: source.to_owned(), nodes, missing: Missing::Empty })
     }
 
     /// The keys of the dot that it looks at, each once: `{{.a}}`.

@@ -93,7 +93,8 @@ pub(super) fn fields<'n>(nodes: &'n [Node], found: &mut Vec<&'n str>) {
     }
 }
 
-pub(super) fn parse(source: &str, functions: Functions) -> Result<Vec<Node>, TemplateError> {
+/// `given` are the variables that there are from the beginning, besides `$`.
+pub(super) fn parse(source: &str, functions: Functions, given: &[&str]) -> Result<Vec<Node>, TemplateError> {
     if source.len() > SOURCE_MAX {
         return Err(TemplateError::new(
             0..source.len(),
@@ -105,7 +106,7 @@ pub(super) fn parse(source: &str, functions: Functions) -> Result<Vec<Node>, Tem
         functions,
         depth: 0,
         ranges: 0,
-        variables: vec!["$".into()],
+        variables: ["$"].iter().chain(given).map(|name| (*name).to_owned()).collect(),
     };
     let (nodes, end) = parser.list()?;
     match end {

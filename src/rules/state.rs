@@ -1,0 +1,408 @@
+//! The states of one alert rule: what fires, since when, and what of it has to be told
+//! (github.com/prometheus/prometheus, `rules/alerting.go`).
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::labels::LabelSet;
+use crate::logql::vectors::{EvalError, Vector};
+use crate::template::{Template, Value, prometheus};
+
+/// A resolved alert is told about for so long (nanoseconds): a server that was away learns of it.
+const TOLD_AFTER: i64 = 15 * 60 * 1_000_000_000;
+/// A server that hears nothing for so many evaluations or resends takes an alert for resolved (count).
+const SILENT_MAX: i64 = 4;
+/// The variables of templates.
+pub const VARIABLES: [&str; 4] = ["$labels", "$value", "$externalLabels", "$externalURL"];
+
+/// What a rule says beside its expression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alert {
+    /// `alertname`
+    pub name: String,
+    /// How long a series must be there before it fires (nanoseconds).
+    pub hold: i64,
+    /// How long it fires on when the series is gone (nanoseconds).
+    pub keep_firing: i64,
+    /// Labels that are added.
+    pub labels: Vec<(String, Template)>,
+    /// What is told about it.
+    pub annotations: Vec<(String, Template)>,
+    /// The most alerts; 0: any number.
+    pub limit: usize,
+}
+
+/// What templates know of the world.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outside {
+    /// Labels of all alerts, unless a rule sets them.
+    pub labels: LabelSet,
+    /// Where people find more.
+    pub url: String,
+}
+
+/// The state of one alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Resolved, and told about for a while.
+    Inactive,
+    /// There, but not for long enough.
+    Pending,
+    /// Firing.
+    Firing,
+}
+
+/// One alert: a series of a rule that is there, or was until lately. Times in nanoseconds since 1970.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Active {
+    /// All its labels, `alertname` among them.
+    pub labels: Arc<LabelSet>,
+    /// What is told about it.
+    pub annotations: BTreeMap<String, String>,
+    /// Where it stands.
+    pub state: State,
+    /// The value of its series, the last time that it was there.
+    pub value: f64,
+    /// Since when it is there.
+    pub active_at: i64,
+    /// Since when it fires.
+    pub fired_at: Option<i64>,
+    /// Since when it does not.
+    pub resolved_at: Option<i64>,
+    /// Since when its series is gone while it fires on.
+    kept_since: Option<i64>,
+    /// When it was told about.
+    sent_at: Option<i64>,
+}
+
+/// What is told to Alertmanager about one alert. Times in nanoseconds since 1970.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// All its labels.
+    pub labels: Arc<LabelSet>,
+    /// What is told about it.
+    pub annotations: BTreeMap<String, String>,
+    /// Since when it fires.
+    pub starts_at: i64,
+    /// Until when it is, or was, to be taken for firing.
+    pub ends_at: i64,
+    /// Whether that is over.
+    pub resolved: bool,
+}
+
+/// Why a rule has no states.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// The expression has no value.
+    #[error(transparent)]
+    Expression(#[from] EvalError),
+    /// Two series make one alert.
+    #[error("two series make the same alert {0}: do not override labels that tell them apart")]
+    SameLabels(String),
+    /// There are more alerts than the group allows.
+    #[error("{0} alerts, and the group's limit is {1}")]
+    Limit(usize, usize),
+}
+
+/// The alerts of a rule.
+#[derive(Debug)]
+pub struct States {
+    alert: Alert,
+    outside: Arc<Outside>,
+    active: BTreeMap<String, Active>,
+    failed_templates: u64,
+}
+
+impl States {
+    /// None yet.
+    pub fn new(alert: Alert, outside: Arc<Outside>) -> States {
+        States { alert, outside, active: BTreeMap::new(), failed_templates: 0 }
+    }
+
+    /// The alerts, sorted by their labels.
+    pub fn active(&self) -> impl Iterator<Item = &Active> {
+        self.active.values()
+    }
+
+    /// Templates that have failed so far; what they said stands in their place.
+    pub fn failed_templates(&self) -> u64 {
+        self.failed_templates
+    }
+
+    /// Takes the value of the expression at a time (nanoseconds since 1970).
+    ///
+    /// # Errors
+    /// States stay as they are, but for the limit: then all are gone.
+    pub fn update(&mut self, time: i64, result: Result<Vector, EvalError>) -> Result<(), RuleError> {
+        let mut seen: BTreeMap<String, Active> = BTreeMap::new();
+        for sample in result? {
+            let given = self.given(&sample.labels, sample.value);
+            let mut labels = (*sample.labels).clone();
+            for (name, value) in self.outside.labels.iter() {
+                if labels.get(name).is_none() {
+                    labels.insert(name, value.as_bytes());
+                }
+            }
+            for (name, template) in &self.alert.labels {
+                let value = fill(template, &given, &mut self.failed_templates);
+                labels.insert(name, value.as_bytes());
+            }
+            labels.insert("alertname", self.alert.name.as_bytes());
+            let annotation = |(name, template): &(String, Template), failed: &mut u64| {
+                (name.clone(), fill(template, &given, failed))
+            };
+            let failed = &mut self.failed_templates;
+            let active = Active {
+                annotations: self.alert.annotations.iter().map(|pair| annotation(pair, failed)).collect(),
+                state: State::Pending,
+                value: sample.value,
+                active_at: time,
+                fired_at: None,
+                resolved_at: None,
+                kept_since: None,
+                sent_at: None,
+                labels: Arc::new(labels),
+            };
+            let key = active.labels.to_string();
+            if seen.contains_key(&key) {
+                return Err(RuleError::SameLabels(key));
+            }
+            seen.insert(key, active);
+        }
+        for (key, new) in &seen {
+            match self.active.get_mut(key) {
+                Some(known) if known.state != State::Inactive => {
+                    known.value = new.value;
+                    known.annotations.clone_from(&new.annotations);
+                }
+                _ => _ = self.active.insert(key.clone(), new.clone()),
+            }
+        }
+        let (hold, keep) = (self.alert.hold, self.alert.keep_firing);
+        self.active.retain(|key, alert| {
+            if seen.contains_key(key) {
+                alert.kept_since = None;
+            } else {
+                if alert.state == State::Firing && keep > 0 {
+                    let since = *alert.kept_since.get_or_insert(time);
+                    if time - since < keep {
+                        return true;
+                    }
+                }
+                let forgotten = alert.resolved_at.is_some_and(|resolved| time - resolved > TOLD_AFTER);
+                if alert.state == State::Pending || forgotten {
+                    return false;
+                }
+                if alert.state != State::Inactive {
+                    alert.state = State::Inactive;
+                    alert.resolved_at = Some(time);
+                }
+                return true;
+            }
+            if alert.state == State::Pending && time - alert.active_at >= hold {
+                alert.state = State::Firing;
+                alert.fired_at = Some(time);
+            }
+            true
+        });
+        let count = self.active.values().filter(|alert| alert.state != State::Inactive).count();
+        if self.alert.limit > 0 && count > self.alert.limit {
+            self.active.clear();
+            return Err(RuleError::Limit(count, self.alert.limit));
+        }
+        Ok(())
+    }
+
+    /// What has to be told at a time: what is new, and what was told longer than `resend` ago. `interval` is that of the
+    /// evaluations; all in nanoseconds.
+    pub fn notices(&mut self, time: i64, interval: i64, resend: i64) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        for alert in self.active.values_mut() {
+            let Some(starts_at) = alert.fired_at.filter(|_| alert.state != State::Pending) else { continue };
+            let news = match (alert.sent_at, alert.resolved_at) {
+                (None, _) => true,
+                (Some(sent), Some(resolved)) if resolved > sent => true,
+                (Some(sent), _) => time - sent >= resend,
+            };
+            if !news {
+                continue;
+            }
+            alert.sent_at = Some(time);
+            notices.push(Notice {
+                labels: alert.labels.clone(),
+                annotations: alert.annotations.clone(),
+                starts_at,
+                ends_at: alert.resolved_at.unwrap_or(time + SILENT_MAX * interval.max(resend)),
+                resolved: alert.resolved_at.is_some(),
+            });
+        }
+        notices
+    }
+
+    fn given(&self, labels: &LabelSet, value: f64) -> [(&'static str, Value); 4] {
+        let map = |labels: &LabelSet| {
+            Value::Map(Rc::new(labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()))
+        };
+        let [of_labels, of_value, of_external, of_url] = VARIABLES;
+        [
+            (of_labels, map(labels)),
+            (of_value, Value::Float(value)),
+            (of_external, map(&self.outside.labels)),
+            (of_url, self.outside.url.as_str().into()),
+        ]
+    }
+}
+
+/// Reads a template of a rule.
+///
+/// # Errors
+/// What is no template.
+pub fn template(source: &str) -> Result<Template, crate::template::TemplateError> {
+    Template::with_variables(source, prometheus::function, &VARIABLES)
+}
+
+fn fill(template: &Template, given: &[(&str, Value)], failed: &mut u64) -> String {
+    // The dot is what Prometheus has in it.
+    let dot = given.iter().map(|(name, value)| {
+        let name = match *name {
+            "$labels" => "Labels",
+            "$value" => "Value",
+            "$externalLabels" => "ExternalLabels",
+            _ => "ExternalURL",
+        };
+        (name.to_owned(), value.clone())
+    });
+    match template.fill(&Value::Map(Rc::new(dot.collect())), given) {
+        Ok(text) => text,
+        Err(error) => {
+            *failed += 1;
+            format!("<error expanding template: {error}>")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logql::vectors::Sample;
+
+    const MINUTE: i64 = 60_000_000_000;
+
+    fn alert(hold: i64, keep_firing: i64) -> Alert {
+        let of = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, text)| ((*name).to_owned(), template(text).unwrap())).collect()
+        };
+        Alert {
+            name: "A".to_owned(),
+            hold: hold * MINUTE,
+            keep_firing: keep_firing * MINUTE,
+            labels: of(&[("severity", "warning"), ("of", "{{ $labels.unit }}")]),
+            annotations: of(&[
+                ("summary", "{{ $value }} on {{ .ExternalLabels.host }}"),
+                ("bad", "{{ humanize .Labels.unit }}"),
+            ]),
+            limit: 3,
+        }
+    }
+
+    fn states(hold: i64, keep_firing: i64) -> States {
+        let mut labels = LabelSet::default();
+        labels.insert("host", b"h1");
+        States::new(alert(hold, keep_firing), Arc::new(Outside { labels, url: String::new() }))
+    }
+
+    fn vector(units: &[&str]) -> Result<Vector, EvalError> {
+        let sample = |unit: &&str| {
+            let mut labels = LabelSet::default();
+            labels.insert("unit", unit.as_bytes());
+            Sample { labels: Arc::new(labels), value: 7.0 }
+        };
+        Ok(units.iter().map(sample).collect())
+    }
+
+    /// The states after evaluations a minute apart: a letter for each alert.
+    fn timeline(states: &mut States, there: &str) -> String {
+        let mut shown = String::new();
+        for (minute, there) in there.chars().enumerate() {
+            let units: &[&str] = if there == '#' { &["u"] } else { &[] };
+            states.update(minute as i64 * MINUTE, vector(units)).unwrap();
+            shown.push(match states.active().next().map(|alert| alert.state) {
+                None => '.',
+                Some(State::Inactive) => 'r',
+                Some(State::Pending) => 'p',
+                Some(State::Firing) => 'F',
+            });
+        }
+        shown
+    }
+
+    #[test]
+    fn states_follow_the_series() {
+        for (hold, keep, there, expected) in [
+            (0, 0, "..##..", "..FFrr"),
+            (2, 0, "#.####..", "p.ppFFrr"),
+            (2, 0, "##.##.", "pp.pp."),
+            (1, 2, "##.#...", "pFFFFFr"),
+            (1, 2, "##....#", "pFFFrrp"),
+            (0, 0, "#.#", "FrF"),
+            (0, 0, "#................", "Frrrrrrrrrrrrrrrr"),
+            (0, 0, "#.................", "Frrrrrrrrrrrrrrrr."),
+        ] {
+            assert_eq!(
+                timeline(&mut states(hold, keep), there),
+                expected,
+                "for {hold}m, keep {keep}m: {there}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_alert_has_its_labels_and_annotations() {
+        let mut states = states(0, 0);
+        states.update(0, vector(&["u"])).unwrap();
+        let alert = states.active().next().unwrap();
+        assert_eq!(
+            alert.labels.to_string(),
+            r#"{alertname="A", host="h1", of="u", severity="warning", unit="u"}"#
+        );
+        assert_eq!(alert.annotations["summary"], "7 on h1");
+        assert!(
+            alert.annotations["bad"].starts_with("<error expanding template: "),
+            "{:?}",
+            alert.annotations
+        );
+        assert_eq!(states.failed_templates(), 1);
+    }
+
+    #[test]
+    fn errors_leave_states_alone_and_a_limit_clears_them() {
+        let mut states = states(0, 0);
+        states.update(0, vector(&["a", "b", "c"])).unwrap();
+        assert_eq!(
+            states.update(MINUTE, vector(&["a", "a"])).unwrap_err().to_string().split(' ').next(),
+            Some("two")
+        );
+        let error = EvalError::TooManySeries(5);
+        assert_eq!(states.update(MINUTE, Err(error.clone())), Err(RuleError::Expression(error)));
+        assert_eq!(states.active().count(), 3);
+        assert_eq!(states.update(MINUTE, vector(&["a", "b", "c", "d"])), Err(RuleError::Limit(4, 3)));
+        assert_eq!(states.active().count(), 0);
+    }
+
+    #[test]
+    fn what_is_told_and_when() {
+        let mut states = states(1, 0);
+        let mut told = Vec::new();
+        for minute in 0..=24 {
+            let time = minute * MINUTE;
+            states.update(time, vector(if minute < 6 { &["u"] } else { &[] })).unwrap();
+            for notice in states.notices(time, MINUTE, 2 * MINUTE) {
+                told.push((minute, notice.resolved, notice.starts_at / MINUTE, notice.ends_at / MINUTE));
+            }
+        }
+        let resolved = [6, 8, 10, 12, 14, 16, 18, 20].map(|minute| (minute, true, 1, 6));
+        let firing = [(1, false, 1, 9), (3, false, 1, 11), (5, false, 1, 13)];
+        assert_eq!(told, [firing.as_slice(), resolved.as_slice()].concat());
+    }
+}
