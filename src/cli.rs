@@ -9,6 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment};
 use crate::log::{Reader, init};
+use crate::rules::unit_test;
 use crate::{agent, dry_run, when};
 
 /// Exit status when the configuration is invalid (sysexits.h, `EX_CONFIG`): a unit does not restart on it.
@@ -100,6 +101,21 @@ enum Command {
     },
     /// Print what Loki's configuration needs for the retention rules, as YAML
     Retention,
+    /// Try alert rules
+    Rules {
+        #[command(subcommand)]
+        what: Rules,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Rules {
+    /// Run unit tests of rule files; the status is 1 if one fails
+    Test {
+        /// Files of tests, each with the rule files it is about
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,8 +149,39 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Retention) if cli.dry_run => usage("--dry-run does not go with `retention`"),
         Some(Command::Retention) => retention(&cli),
+        Some(Command::Rules { .. }) if cli.dry_run => usage("--dry-run does not go with `rules`"),
+        Some(Command::Rules { what: Rules::Test { files } }) => test_rules(files),
         None if cli.dry_run => dry_run(&cli),
         None => run(&cli),
+    }
+}
+
+/// Runs the tests of all files, also behind one that fails.
+fn test_rules(files: &[PathBuf]) -> ExitCode {
+    let mut status = ExitCode::SUCCESS;
+    let mut out = String::new();
+    for path in files {
+        match unit_test::run(path) {
+            Ok(report) => {
+                for failure in &report.failed {
+                    out.push_str(&format!("FAILED {}: {failure}\n", path.display()));
+                }
+                let (passed, failed) = (report.passed, report.failed.len());
+                out.push_str(&format!("{}: {passed} passed, {failed} failed\n", path.display()));
+                if failed > 0 {
+                    status = ExitCode::FAILURE;
+                }
+            }
+            Err(unit_test::TestError::Invalid(diagnostics)) => status = invalid(&diagnostics),
+            Err(error) => {
+                say(&format!("error: {error}"));
+                status = ExitCode::FAILURE;
+            }
+        }
+    }
+    match io::stdout().lock().write_all(out.as_bytes()) {
+        Ok(()) => status,
+        error => quiet_pipe(error),
     }
 }
 

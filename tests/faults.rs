@@ -155,7 +155,9 @@ fn random_faults_beside_a_writer_kills_stops_and_reloads() {
     let mut chance = Chance::new("random_faults_beside_a_writer_kills_stops_and_reloads");
     let long = std::env::var_os("FAULTS_LONG").is_some();
     let (seconds, rate) = if long { (120, 20_000) } else { (20, 2_500) };
-    let journald = or_skip!(Journald::builder().drop_in("SystemMaxUse=8G\nSystemMaxFileSize=16M").start());
+    let journald = or_skip!(
+        Journald::builder().drop_in("SystemMaxUse=8G\nSystemMaxFileSize=16M\nSystemMaxFiles=10000").start()
+    );
     let loki = Loki::builder().ignore_age(true).start();
     let proxy = Proxy::start(LOCAL, &loki.url());
     let mut agent = agent(&journald.dir(), &proxy.url());

@@ -183,3 +183,108 @@ proptest! {
         prop_assert_eq!(engine.series(), 0, "nothing is kept of what no evaluation needs");
     }
 }
+
+/// The built program on files of tests: what it prints, what it complains of, and its status.
+fn rules_test(files: &[&str]) -> (String, String, Option<i32>) {
+    let output = support::agent::output(&[&["rules", "test"], files].concat());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code())
+}
+
+#[test]
+fn the_shipped_rules_pass_their_tests() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rules/host.test.yaml");
+    let (out, complaints, status) = rules_test(&[path]);
+    assert_eq!((complaints.as_str(), status), ("", Some(0)), "{out}");
+    assert!(out.ends_with(": 22 passed, 0 failed\n"), "{out}");
+    // Every alert is expected to fire somewhere.
+    let rules = std::fs::read_to_string(path.replace(".test", "")).unwrap();
+    let tests = std::fs::read_to_string(path).unwrap();
+    for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(tests.contains(&format!("alertname: {alert}\n")), "{alert} has no test in which it fires");
+    }
+}
+
+#[test]
+fn a_test_that_fails_shows_what_was_expected_and_what_came() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    write(
+        "rules.yaml",
+        "groups: [{name: g, rules: [{alert: A, expr: 'count_over_time({u=~\".+\"}[5m]) > 1', labels: {s: w}}]}]",
+    );
+    let test = write(
+        "test.yaml",
+        r#"
+rule_files: [rules.yaml]
+tests:
+  - input:
+      - {labels: '{u="a"}', lines: [{line: x, repeat: 3}]}
+      - {labels: '{u="b"}', metadata: {pid: 7}, lines: [{line: x, at: 10s, repeat: 3}]}
+    alert_rule_test:
+      - {eval_time: 1m, alertname: A, exp_alerts: [{exp_labels: {u: a, s: w}}, {exp_labels: {u: c, s: w}}]}
+      - {eval_time: 30s, alertname: A}
+    logql_expr_test:
+      - {expr: 'sum(count_over_time({u=~".+"}[1m]))', eval_time: 1m, exp_samples: [{value: 6}]}
+      - {expr: 'sum by (pid) (count_over_time({u=~".+"} | pid="7" [1m]))', eval_time: 1m, exp_samples: [{labels: '{pid="7"}', value: 3}]}
+"#,
+    );
+    let (out, complaints, status) = rules_test(&[&test]);
+    assert_eq!((complaints.as_str(), status), ("", Some(1)));
+    let expected = format!(
+        r#"FAILED {test}: test 1: alert A at 1m
+  as expected   {{s="w", u="a"}}
+  missing       {{s="w", u="c"}}
+  not expected  {{pid="7", s="w", u="b"}}
+FAILED {test}: test 1: sum(count_over_time({{u=~".+"}}[1m])) at 1m
+  missing       {{}} 6
+  not expected  {{}} 5
+{test}: 2 passed, 2 failed
+"#
+    );
+    assert_eq!(out, expected);
+
+    let missing = home.path().join("nosuch.yaml").display().to_string();
+    let (out, complaints, status) = rules_test(&[&missing, &test]);
+    assert!(complaints.contains("nosuch.yaml cannot be read: No such file"), "{complaints}");
+    assert!(out.contains("2 passed, 2 failed"), "the others run all the same: {out}");
+    assert_eq!(status, Some(1));
+
+    write("rules.yaml", "groups: [{name: g, rules: [{alert: A, expr: 'rate({u=\"a\"})'}]}]");
+    let (out, complaints, status) = rules_test(&[&test]);
+    assert_eq!((out.as_str(), status), ("", Some(78)));
+    for expected in ["rules.yaml:1:58", "unexpected `)`", "expected a range, as `[5m]`"] {
+        assert!(complaints.contains(expected), "{expected}: {complaints}");
+    }
+    let bad = write(
+        "bad.yaml",
+        "tests: [{input: [{labels: '{u=~\"x\"}', lines: [{lin: x}]}], alert_rule_tests: []}]",
+    );
+    let (_, complaints, status) = rules_test(&[&bad]);
+    assert_eq!(status, Some(78));
+    for expected in [
+        "is no label set",
+        "unknown key `lin`",
+        "unknown key `alert_rule_tests`",
+        "did you mean `alert_rule_test`?",
+    ] {
+        assert!(complaints.contains(expected), "{expected}: {complaints}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_document_work() {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rules.md")).unwrap();
+    let examples: Vec<&str> =
+        document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [rules, tests] = examples.as_slice() else { panic!("{} examples", examples.len()) };
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("rules.yaml"), rules).unwrap();
+    std::fs::write(home.path().join("test.yaml"), tests).unwrap();
+    let (out, complaints, status) = rules_test(&[&home.path().join("test.yaml").display().to_string()]);
+    assert_eq!((complaints.as_str(), status), ("", Some(0)), "{out}");
+}

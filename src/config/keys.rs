@@ -161,9 +161,54 @@ pub const KEYS: &[Key] = &[
     key("state_directory", "path", "${STATE_DIRECTORY:-/var/lib/journal-ship}"),
 ];
 
+/// The keys of rule files, those of Loki's ruler (`pkg/ruler`, and `model/rulefmt` of Prometheus), and of the tests of
+/// rules. Their sections begin with the name of the kind of file.
+pub(super) const RULE_KEYS: &[Key] = &[
+    key("rules.groups", "list of sections", "required"),
+    key("rules.groups[].name", "string", "required"),
+    key("rules.groups[].interval", "duration", "null"),
+    key("rules.groups[].limit", "whole number", "0"),
+    key("rules.groups[].query_offset", "duration", "0s"),
+    key("rules.groups[].labels", "map of strings", "{}"),
+    key("rules.groups[].rules", "list of sections", "[]"),
+    key("rules.groups[].rules[].alert", "string", "null"),
+    key("rules.groups[].rules[].record", "string", "null"),
+    key("rules.groups[].rules[].expr", "LogQL expression", "required"),
+    key("rules.groups[].rules[].for", "duration", "0s"),
+    key("rules.groups[].rules[].keep_firing_for", "duration", "0s"),
+    key("rules.groups[].rules[].labels", "map of templates", "{}"),
+    key("rules.groups[].rules[].annotations", "map of templates", "{}"),
+    key("tests.rule_files", "list of paths", "[]"),
+    key("tests.evaluation_interval", "duration", "1m"),
+    key("tests.external_labels", "map of strings", "{}"),
+    key("tests.external_url", "string", "\"\""),
+    key("tests.tests", "list of sections", "required"),
+    key("tests.tests[].name", "string", "\"\""),
+    key("tests.tests[].input", "list of sections", "[]"),
+    key("tests.tests[].input[].labels", "label set", "required"),
+    key("tests.tests[].input[].metadata", "map of strings", "{}"),
+    key("tests.tests[].input[].lines", "list of sections", "required"),
+    key("tests.tests[].input[].lines[].at", "duration", "0s"),
+    key("tests.tests[].input[].lines[].line", "string", "required"),
+    key("tests.tests[].input[].lines[].repeat", "whole number", "1"),
+    key("tests.tests[].input[].lines[].every", "duration", "1s"),
+    key("tests.tests[].alert_rule_test", "list of sections", "[]"),
+    key("tests.tests[].alert_rule_test[].eval_time", "duration", "required"),
+    key("tests.tests[].alert_rule_test[].alertname", "string", "required"),
+    key("tests.tests[].alert_rule_test[].exp_alerts", "list of sections", "[]"),
+    key("tests.tests[].alert_rule_test[].exp_alerts[].exp_labels", "map of strings", "{}"),
+    key("tests.tests[].alert_rule_test[].exp_alerts[].exp_annotations", "map of strings", "{}"),
+    key("tests.tests[].logql_expr_test", "list of sections", "[]"),
+    key("tests.tests[].logql_expr_test[].expr", "LogQL expression", "required"),
+    key("tests.tests[].logql_expr_test[].eval_time", "duration", "required"),
+    key("tests.tests[].logql_expr_test[].exp_samples", "list of sections", "[]"),
+    key("tests.tests[].logql_expr_test[].exp_samples[].labels", "label set", "{}"),
+    key("tests.tests[].logql_expr_test[].exp_samples[].value", "number", "required"),
+];
+
 /// The names that a section may hold; the section of the whole file is "".
 pub(super) fn names_in(section: &str) -> impl Iterator<Item = &'static str> {
-    KEYS.iter().filter_map(move |key| {
+    KEYS.iter().chain(RULE_KEYS).filter_map(move |key| {
         let (parent, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
         (parent == section).then_some(name)
     })
@@ -184,7 +229,7 @@ pub(super) fn has_default(path: &str) -> bool {
 
 /// Whether a key of a section has the default `null`.
 pub(super) fn null_is_default(section: &str, name: &str) -> bool {
-    KEYS.iter().any(|key| {
+    KEYS.iter().chain(RULE_KEYS).any(|key| {
         let (parent, last) = key.path.rsplit_once('.').unwrap_or(("", key.path));
         parent == section && last == name && key.default == "null"
     })

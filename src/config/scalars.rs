@@ -8,7 +8,7 @@ use super::diagnostic::{Finding, Span, quoted};
 use super::names::Refusal;
 use super::node::Kind;
 use super::units::{self, UnitError};
-use crate::logql::Selector;
+use crate::logql::{Expr, ParseError, Selector};
 use crate::re2::Re2;
 
 /// Units of durations in Go (`time.ParseDuration`) and in Prometheus, in nanoseconds. They agree where both
@@ -148,9 +148,23 @@ impl Checker<'_> {
 
     /// A LogQL selector, also one that chooses all streams.
     pub(crate) fn selector(&self, value: &Value<'_>) -> Option<Selector> {
-        let text = self.raw(value, "a LogQL selector in quotes")?;
-        match Selector::parse_any(&text) {
-            Ok(selector) => Some(selector),
+        self.logql(value, "a LogQL selector in quotes", Selector::parse_any)
+    }
+
+    /// A LogQL metric query.
+    pub(crate) fn expression(&self, value: &Value<'_>) -> Option<Expr> {
+        self.logql(value, "a LogQL expression", Expr::parse)
+    }
+
+    fn logql<T>(
+        &self,
+        value: &Value<'_>,
+        expected: &str,
+        parse: impl Fn(&str) -> Result<T, ParseError>,
+    ) -> Option<T> {
+        let text = self.raw(value, expected)?;
+        match parse(&text) {
+            Ok(parsed) => Some(parsed),
             Err(error) => {
                 let place = self.inside(value, &text, Some(error.span));
                 let finding = Finding::at(place, format!("`{}`: {}", value.path, error.message));

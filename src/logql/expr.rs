@@ -38,6 +38,20 @@ impl Expr {
         parser::parse_expr(text)
     }
 
+    /// Looks at entries from so much longer before (nanoseconds).
+    pub fn shift(&mut self, by: i64) {
+        match self {
+            Expr::Number(_) | Expr::Vector(_) => {}
+            Expr::Range(range) => range.offset = range.offset.saturating_add(by),
+            Expr::Aggregate(aggregate) => aggregate.inner.shift(by),
+            Expr::Binary(binary) => {
+                binary.left.shift(by);
+                binary.right.shift(by);
+            }
+            Expr::LabelReplace(replace) => replace.inner.shift(by),
+        }
+    }
+
     /// Calls `visit` for each range aggregation in it, in the order of evaluation; with the grouping of a `sum` right
     /// around it, if that makes the same of it: then series need no other labels.
     pub fn ranges<'e>(&'e self, visit: &mut impl FnMut(&'e RangeAggregation, Option<&'e Grouping>)) {

@@ -4,9 +4,13 @@
 //!     entry -> engine: sources -> windows of buckets -> evaluation at each tick -> alert states
 //! ```
 //!
-//! [`engine`] looks at each entry once for all expressions that want the same of it, [`state`] says what fires.
+//! [`engine`] looks at each entry once for all expressions that want the same of it, [`state`] says what fires, [`run`] joins
+//! them for the groups of rule files ([`file`]), and [`unit_test`] tries rules on lines that a person makes up.
 
 mod bucket;
 pub mod engine;
+pub mod file;
+pub mod run;
 pub mod state;
+pub mod unit_test;
 mod window;

@@ -1,0 +1,286 @@
+//! Rule files: groups of alert and recording rules, as Loki's ruler reads them (grafana/loki, `pkg/ruler`; the format
+//! is that of Prometheus, `model/rulefmt`). What Loki ignores of it (`keep_firing_for`, `query_offset`, `labels` of
+//! a group) is done here.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::state::{self, Alert};
+use crate::config::{Checker, Diagnostics, Finding, Kind, Refusal, Section, Value, document, names, quoted};
+use crate::logql::Expr;
+use crate::template::Template;
+
+/// How often a group may be evaluated: more often than every second is not what logs are for.
+const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+/// How long anything else may be.
+const DURATION: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(365 * 24 * 3600);
+
+/// A group of rules, evaluated together. Durations in nanoseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Unique in its file.
+    pub name: String,
+    /// How often; `None`: as often as all that say nothing.
+    pub interval: Option<i64>,
+    /// The most alerts, or series, that one of its rules may have; 0: any number.
+    pub limit: usize,
+    /// Evaluations look at entries up to so long ago.
+    pub query_offset: i64,
+    /// Its rules, in their order.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// What is evaluated.
+    pub expr: Expr,
+    /// What becomes of the result.
+    pub kind: RuleKind,
+}
+
+/// What becomes of a rule's result.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RuleKind {
+    /// Each series is an alert.
+    Alert(Alert),
+    /// Each series is a gauge of this name, with these labels besides its own.
+    Record(String, Vec<(String, String)>),
+}
+
+/// Reads a rule file; `origin` names it in messages.
+///
+/// # Errors
+/// All mistakes, each at its place.
+pub fn parse(source: &str, origin: &str) -> Result<(Vec<Group>, Diagnostics), Diagnostics> {
+    let root = document(source, origin)?;
+    let environment = |_: &str| None;
+    let checker = Checker::new(source, Vec::new(), &environment);
+    let value = Value { path: String::new(), key: root.span.clone(), node: &root };
+    let groups = groups(&checker, &value);
+    checker.finish(origin, groups.unwrap_or_default())
+}
+
+fn groups(checker: &Checker<'_>, root: &Value<'_>) -> Option<Vec<Group>> {
+    let section = Section::open(checker, root, "rules")?;
+    let mut names = HashSet::new();
+    section.required(checker, root, "groups", |value| {
+        checker.each(value, "a list of groups", |item| {
+            let group = group(checker, item)?;
+            if !names.insert(group.name.clone()) {
+                let title = format!("there are two groups {}", quoted(&group.name));
+                checker.note(Finding::at(item.key.clone(), title).label("expected another `name`"));
+            }
+            Some(group)
+        })
+    })
+}
+
+fn group(checker: &Checker<'_>, item: &Value<'_>) -> Option<Group> {
+    let section = Section::open(checker, item, "rules.groups[]")?;
+    let name = section.required(checker, item, "name", |value| named(checker, value, "the name of a group"));
+    let (mut interval, mut limit, mut query_offset) = (None, 0, 0);
+    section.read("interval", &mut interval, |value| nanoseconds(checker, value, &INTERVAL).map(Some));
+    section.read("limit", &mut limit, |value| checker.integer(value, &(0..=1_000_000)));
+    section.read("query_offset", &mut query_offset, |value| nanoseconds(checker, value, &DURATION));
+    let mut labels = Vec::new();
+    section.read("labels", &mut labels, |value| templates(checker, value, true));
+    let mut rules = Vec::new();
+    section.read("rules", &mut rules, |value| {
+        checker.each(value, "a list of rules", |item| rule(checker, item, &labels, limit as usize))
+    });
+    Some(Group { name: name?, interval, limit: limit as usize, query_offset, rules })
+}
+
+/// `of_group` are the labels of its group, which its own override.
+fn rule(
+    checker: &Checker<'_>,
+    item: &Value<'_>,
+    of_group: &[(String, Template)],
+    limit: usize,
+) -> Option<Rule> {
+    let section = Section::open(checker, item, "rules.groups[].rules[]")?;
+    let expr = section.required(checker, item, "expr", |value| checker.expression(value));
+    let name = |key: &str, what: &str| section.get(key).map(|value| named(checker, value, what));
+    let (alert, record) = (name("alert", "the name of an alert"), name("record", "the name of a metric"));
+    let (mut hold, mut keep_firing) = (0, 0);
+    section.read("for", &mut hold, |value| nanoseconds(checker, value, &DURATION));
+    section.read("keep_firing_for", &mut keep_firing, |value| nanoseconds(checker, value, &DURATION));
+    let (mut labels, mut annotations) = (of_group.to_vec(), Vec::new());
+    let mut own = Vec::new();
+    section.read("labels", &mut own, |value| templates(checker, value, true));
+    labels.retain(|(name, _)| own.iter().all(|(other, _)| other != name));
+    labels.extend(own);
+    section.read("annotations", &mut annotations, |value| templates(checker, value, false));
+    let kind = match (alert, record) {
+        (Some(_), Some(_)) => {
+            let title = format!("`{}` is an alert and a recording rule", item.path);
+            checker
+                .note(Finding::at(item.key.clone(), title).label("expected `alert` or `record`, not both"));
+            return None;
+        }
+        (None, None) => {
+            let title = format!("`{}` has no name", item.path);
+            checker.note(Finding::at(item.key.clone(), title).label("expected `alert: …` or `record: …`"));
+            return None;
+        }
+        (Some(name), None) => {
+            RuleKind::Alert(Alert { name: name?, hold, keep_firing, labels, annotations, limit })
+        }
+        (None, Some(name)) => {
+            for key in ["for", "keep_firing_for", "annotations"] {
+                if let Some(value) = section.get(key) {
+                    let title = format!("a recording rule has no `{key}`");
+                    checker.note(Finding::at(value.key.clone(), title).label("only alerts have"));
+                }
+            }
+            let name = name?;
+            let valid = name.chars().all(|c| c == '_' || c == ':' || c.is_ascii_alphanumeric())
+                && !name.starts_with(|c: char| c.is_ascii_digit());
+            if let Some(value) = section.get("record").filter(|_| !valid) {
+                let title = format!("{} is no name of a metric", quoted(&name));
+                checker
+                    .note(Finding::at(value.place(), title).label("expected letters, digits, `_` and `:`"));
+            }
+            let fixed = |(name, template): (String, Template)| (name, template.source().to_owned());
+            RuleKind::Record(name, labels.into_iter().map(fixed).collect())
+        }
+    };
+    Some(Rule { expr: expr?, kind })
+}
+
+fn named(checker: &Checker<'_>, value: &Value<'_>, what: &str) -> Option<String> {
+    let name = checker.raw(value, what)?;
+    if name.trim().is_empty() {
+        checker.refuse(value.place(), &value.path, Refusal::new("it is empty", format!("expected {what}")));
+        return None;
+    }
+    Some(name)
+}
+
+fn nanoseconds(checker: &Checker<'_>, value: &Value<'_>, range: &RangeInclusive<Duration>) -> Option<i64> {
+    i64::try_from(checker.duration(value, range)?.as_nanos()).ok()
+}
+
+/// Names and templates; `labels` says that the names must be those of labels.
+fn templates(checker: &Checker<'_>, value: &Value<'_>, labels: bool) -> Option<Vec<(String, Template)>> {
+    if value.node.kind == Kind::Null {
+        return Some(Vec::new());
+    }
+    let mut templates = Vec::new();
+    for entry in checker.entries(value, "a map of names and templates")? {
+        if let Err(refusal) = names::label_name(entry.name) {
+            checker.refuse(entry.value.key.clone(), &entry.value.path, refusal);
+            continue;
+        }
+        if labels && entry.name == "alertname" {
+            let finding = Finding::at(entry.value.key.clone(), "`alertname` is the name of the alert");
+            checker.note(finding.label("expected another label, or `alert: …`"));
+            continue;
+        }
+        let Some(text) = checker.raw(&entry.value, "a template") else { continue };
+        match state::template(&text) {
+            Ok(template) => templates.push((entry.name.to_owned(), template)),
+            Err(error) => {
+                let place = checker.inside(&entry.value, &text, Some(error.at));
+                checker.note(
+                    Finding::at(place, format!("`{}`: {}", entry.value.path, error.message)).label("here"),
+                );
+            }
+        }
+    }
+    Some(templates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_lokis_ruler() {
+        let (groups, _) = parse(
+            r#"
+groups:
+  - name: ssh
+    interval: 30s
+    limit: 5
+    query_offset: 10s
+    labels: {team: ops, severity: none}
+    rules:
+      - alert: BruteForce
+        expr: |
+          sum by (host) (count_over_time({unit="sshd.service"} |= "Failed password" [5m])) > 10
+        for: 2m
+        keep_firing_for: 5m
+        labels: {severity: '{{ if gt $value 100.0 }}critical{{ else }}warning{{ end }}'}
+        annotations: {summary: "{{ $value }} failures on {{ $labels.host }}"}
+      - record: job:failures:rate5m
+        expr: rate({unit="sshd.service"} |= "Failed" [5m])
+  - name: empty
+"#,
+            "f",
+        )
+        .unwrap_or_else(|error| panic!("{}", error.render(false)));
+        let [ssh, empty] = groups.as_slice() else { panic!("{groups:?}") };
+        assert_eq!((ssh.interval, ssh.limit, ssh.query_offset), (Some(30_000_000_000), 5, 10_000_000_000));
+        let RuleKind::Alert(alert) = &ssh.rules[0].kind else { panic!("{ssh:?}") };
+        assert_eq!((alert.hold, alert.keep_firing, alert.limit), (120_000_000_000, 300_000_000_000, 5));
+        let labels: Vec<_> = alert.labels.iter().map(|(name, text)| (name.as_str(), text.source())).collect();
+        assert_eq!(labels[0], ("team", "ops"));
+        assert_eq!(labels[1].0, "severity");
+        let team = vec![("team".to_owned(), "ops".to_owned()), ("severity".to_owned(), "none".to_owned())];
+        assert_eq!(ssh.rules[1].kind, RuleKind::Record("job:failures:rate5m".to_owned(), team));
+        assert_eq!((empty.rules.len(), empty.interval), (0, None));
+    }
+
+    #[test]
+    fn mistakes() {
+        for (text, expected) in [
+            ("", "has no `groups`"),
+            ("groups: x", "expected a list of groups"),
+            ("group: []", "unknown key `group`"),
+            ("groups: [{rules: []}]", "has no `name`"),
+            ("groups: [{name: ''}]", "it is empty"),
+            ("groups: [{name: a}, {name: a}]", "there are two groups `a`"),
+            ("groups: [{name: a, interval: 0s}]", "too small"),
+            ("groups: [{name: a, intervall: 1m}]", "did you mean `interval`?"),
+            ("groups: [{name: a, limit: -1}]", "no whole number that fits"),
+            ("groups: [{name: a, source_tenants: [x]}]", "unknown key `source_tenants`"),
+            ("groups: [{name: a, rules: [{expr: vector(1)}]}]", "expected `alert: …` or `record: …`"),
+            ("groups: [{name: a, rules: [{alert: A, record: b, expr: vector(1)}]}]", "not both"),
+            ("groups: [{name: a, rules: [{alert: A}]}]", "has no `expr`"),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: 'rate({a=\"b\"})'}]}]",
+                "expected a range, as `[5m]`",
+            ),
+            ("groups: [{name: a, rules: [{alert: A, expr: '{a=\"b\"}'}]}]", "a log query"),
+            ("groups: [{name: a, rules: [{alert: A, expr: vector(1), for: 5}]}]", "not a duration"),
+            ("groups: [{name: a, rules: [{alert: A, expr: vector(1), labels: {a-b: x}}]}]", "a-b"),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: vector(1), labels: {alertname: x}}]}]",
+                "is the name of the alert",
+            ),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: vector(1), annotations: {a: '{{ $lables.x }}'}}]}]",
+                "the variable $lables is not declared",
+            ),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: vector(1), annotations: {a: '{{ humanise 1 }}'}}]}]",
+                "there is no function `humanise`",
+            ),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: vector(1), annotations: {a: '{{ if }}'}}]}]",
+                "here",
+            ),
+            (
+                "groups: [{name: a, rules: [{record: b, expr: vector(1), for: 5m}]}]",
+                "a recording rule has no `for`",
+            ),
+            ("groups: [{name: a, rules: [{record: b-c, expr: vector(1)}]}]", "no name of a metric"),
+        ] {
+            let error = parse(text, "f").map(|_| ()).expect_err(text).render(false);
+            assert!(error.contains(expected), "{text}:\n{error}");
+        }
+    }
+}
