@@ -184,6 +184,30 @@ proptest! {
     }
 }
 
+#[test]
+fn ranges_longer_than_there_is_time_are_only_long() {
+    let mut engine = Engine::new(10);
+    for text in [
+        "count_over_time({a=\"b\"}[290y])",
+        "count_over_time({a=\"b\"}[290y] offset 290y)",
+        "rate_counter({a=\"b\"} | unwrap c [290y] offset -2000000h)",
+        "count_over_time({a=\"b\"}[1ms] offset 290y)",
+    ] {
+        engine.watch(Expr::parse(text).unwrap(), 60 * SECOND);
+    }
+    let labels = Arc::new(label_set([("a", "b"), ("c", "1")]));
+    let mut seen = Vec::new();
+    for time in [i64::MIN / 2, 0, START, i64::MAX] {
+        engine.observe(time, &labels, "x", std::iter::empty());
+    }
+    engine.advance(START, |_| {});
+    engine.advance(START + 60 * SECOND, |evaluation| {
+        seen.push((evaluation.number, evaluation.result.unwrap().len()))
+    });
+    assert_eq!(seen.len(), 4);
+    assert_eq!(seen.first(), Some(&(0, 1)));
+}
+
 /// The built program on files of tests: what it prints, what it complains of, and its status.
 fn rules_test(files: &[&str]) -> (String, String, Option<i32>) {
     let output = support::agent::output(&[&["rules", "test"], files].concat());

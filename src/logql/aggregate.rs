@@ -114,9 +114,9 @@ impl Counter {
         if count < 2.0 {
             return 0.0;
         }
-        let mut to_start = (first.0 - (end - range)) as f64 / SECOND;
-        let mut to_end = (end - last.0) as f64 / SECOND;
-        let sampled = (last.0 - first.0) as f64 / SECOND;
+        let mut to_start = first.0.saturating_sub(end.saturating_sub(range)) as f64 / SECOND;
+        let mut to_end = end.saturating_sub(last.0) as f64 / SECOND;
+        let sampled = last.0.saturating_sub(first.0) as f64 / SECOND;
         let usual = sampled / (count - 1.0);
         let threshold = usual * 1.1;
         if to_start >= threshold {

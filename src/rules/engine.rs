@@ -61,6 +61,7 @@ impl Engine {
 
     /// Watches an expression: it will be evaluated at all multiples of `interval` (nanoseconds). Gives its number.
     pub fn watch(&mut self, expr: Expr, interval: i64) -> usize {
+        let interval = interval.max(1);
         let mut windows = Vec::new();
         let mut wanted: Vec<(RangeAggregation, Option<Grouping>)> = Vec::new();
         expr.ranges(&mut |range, outer| wanted.push((range.clone(), outer.cloned())));

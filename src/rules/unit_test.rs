@@ -121,9 +121,9 @@ fn test_alerts(test: &Test, file: &File, groups: &[Group], report: &mut Report) 
     let mut lines = test.lines.iter().peekable();
     for ExpectedAlerts { at, name, alerts } in expected {
         while let Some(line) = lines.next_if(|line| line.at <= *at) {
-            rules.advance(START + line.at - 1);
+            rules.advance(START.saturating_add(line.at) - 1);
             let metadata = line.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            rules.observe(START + line.at, &line.labels, &line.line, metadata);
+            rules.observe(START.saturating_add(line.at), &line.labels, &line.line, metadata);
         }
         rules.advance(START + at);
         let wanted = alerts.iter().map(|(labels, annotations)| {
@@ -159,7 +159,7 @@ fn test_value(test: &Test, expected: &ExpectedValue, interval: i64, report: &mut
     engine.advance(START - 1, |_| {});
     for line in test.lines.iter().filter(|line| line.at <= *at) {
         let metadata = line.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        engine.observe(START + line.at, &line.labels, &line.line, metadata);
+        engine.observe(START.saturating_add(line.at), &line.labels, &line.line, metadata);
     }
     engine.advance(START + at, |evaluation| {
         if evaluation.time == START + at {
@@ -318,7 +318,7 @@ fn input(checker: &Checker<'_>, item: &Value<'_>) -> Option<Vec<Line>> {
             section.read("every", &mut every, |value| nanoseconds(checker, value));
             let labels = labels.clone()?;
             made.extend((0..repeat as i64).map(|n| Line {
-                at: at + n * every,
+                at: at.saturating_add(n.saturating_mul(every)),
                 labels: labels.clone(),
                 metadata: metadata.clone(),
                 line: line.clone(),

@@ -37,8 +37,11 @@ struct Series {
 impl Window {
     /// `interval` in nanoseconds; at most `series_max` series at a time.
     pub(super) fn new(range: &RangeAggregation, interval: i64, series_max: usize) -> Window {
-        let cut = |edge: i64| edge.rem_euclid(interval);
-        let mut cuts = [cut(-range.offset), cut(-range.offset - range.range)];
+        let interval = interval.max(1);
+        // Taken apart, for their sum may be more than there is time.
+        let back = |by: i64| interval - by.rem_euclid(interval);
+        let first = back(range.offset) % interval;
+        let mut cuts = [first, (first + back(range.range)) % interval];
         cuts.sort_unstable();
         Window {
             absent: Arc::new(absent_labels(&range.query.matchers)),
@@ -65,7 +68,7 @@ impl Window {
     /// The number of the bucket that a time belongs to: a bucket does not have its beginning, but its end.
     fn bucket(&self, time: i64) -> i64 {
         let [first, second] = self.cuts;
-        let since = time - first - 1;
+        let since = time.saturating_sub(first).saturating_sub(1);
         let behind = since.rem_euclid(self.interval) + 1 > second - first;
         since.div_euclid(self.interval) * 2 + i64::from(behind && second > first)
     }
@@ -112,8 +115,8 @@ impl Window {
     /// # Errors
     /// An entry in the window failed, or there were too many series.
     pub(super) fn value_at(&mut self, time: i64) -> Result<Vector, EvalError> {
-        let end = time - self.range.offset;
-        let after = self.bucket(end - self.range.range);
+        let end = time.saturating_sub(self.range.offset);
+        let after = self.bucket(end.saturating_sub(self.range.range));
         let last = self.bucket(end);
         while self.failed.front().is_some_and(|(number, _)| *number <= after) {
             self.failed.pop_front();
