@@ -133,7 +133,7 @@ impl Engine {
         while let Some((interval, time)) = self
             .ticks
             .iter()
-            .map(|(interval, last)| (*interval, last + interval))
+            .filter_map(|(interval, last)| Some((*interval, last.checked_add(*interval)?)))
             .min_by_key(|(_, next)| *next)
             && time <= to
         {
