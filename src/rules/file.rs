@@ -283,4 +283,20 @@ groups:
             assert!(error.contains(expected), "{text}:\n{error}");
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
+
+        /// A file with a part of it gone or doubled is read or refused.
+        #[test]
+        fn a_mutilated_file_ends(from in 0..900usize, length in 0..40usize, twice in proptest::bool::ANY) {
+            let text = include_str!("../../config/rules/host.yaml");
+            let boundary = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let (start, end) = (boundary(from), boundary(from + length));
+            let mutilated = if twice { [&text[..end], &text[start..]] } else { [&text[..start], &text[end..]] };
+            if let Err(why) = parse(&mutilated.concat(), "f") {
+                why.render(false);
+            }
+        }
+    }
 }

@@ -31,7 +31,6 @@ const NO_OBJECT: Bad = "Value looks like object, but can't find closing '}' symb
 const NO_LIST: Bad = "Value is array, but can't find closing ']' symbol";
 const NO_TEXT: Bad = "Value is string, but can't find closing '\"' symbol";
 const NO_VALUE: Bad = "Unknown value type";
-const NO_END: Bad = "Value looks like Number/Boolean/None, but can't find its end: ',' or '}' symbol";
 const NO_ESCAPE: Bad = "Encountered an invalid escape sequence in a string";
 
 /// Calls `visit` with each key and value of an object, until it says no.
@@ -82,7 +81,7 @@ pub(super) fn value(text: &str) -> Result<(Json<'_>, &str), Bad> {
         Some(b'{') => block(text, b'{', b'}').map(|(all, rest)| (Json::Object(all), rest)).ok_or(NO_OBJECT),
         Some(b'[') => block(text, b'[', b']').map(|(all, rest)| (Json::List(all), rest)).ok_or(NO_LIST),
         Some(_) => {
-            let end = text.find([' ', '\n', '\r', '\t', ',', '}', ']']).ok_or(NO_END)?;
+            let end = text.find([' ', '\n', '\r', '\t', ',', '}', ']']).unwrap_or(text.len());
             let (word, rest) = text.split_at(end);
             match word {
                 "true" | "false" => Ok((Json::Plain(word), rest)),
@@ -226,4 +225,106 @@ pub(super) fn push_sanitized(name: &mut String, key: &str) {
         name.push('_');
     }
     name.extend(key.chars().map(|c| if c == '_' || c.is_ascii_alphanumeric() { c } else { '_' }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    /// Names and values, and what ended the reading.
+    fn flat(text: &str) -> (Vec<(String, String)>, Option<Bad>) {
+        let mut found = Vec::new();
+        let end = flatten(text, &mut |step| {
+            if let Step::Value(name, value) = step {
+                found.push((name.to_owned(), shown(value)));
+            }
+            true
+        });
+        (found, end.err())
+    }
+
+    #[test]
+    fn documents() {
+        for (text, expected, error) in [
+            (r#"{}"#, "", None),
+            (r#" {"a": 1, "b": {"c": "x", "d-e": true}} rest"#, "a=1 b_c=x b_d_e=true", None),
+            (r#"{"a":null,"b":[1,{"c":2}],"c":-1.5e3}"#, "c=-1.5e3", None),
+            (r#"{"9a": 1, "ü b": 2, " c ": 3, "": 4}"#, "_9a=1 __b=2 c=3", None),
+            (r#"{"a": "q\"\n\u00e9\ud83d\ude00\ud83d"}"#, "a=q\"\n\u{e9}\u{1f600} ", None),
+            (r#"{"a": {"b": {"c": 1}}, "a_b": 2}"#, "a_b_c=1 a_b=2", None),
+            // As far as it is one.
+            (r#"{"a": 1, "b": 2"#, "a=1 b=2", Some(NO_LIST)),
+            (r#"{"a": 1, "b"#, "a=1", Some(NO_JSON)),
+            (r#"{"a": 1, "b" 2}"#, "a=1", Some(NO_OBJECT)),
+            (r#"{"a": "x"#, "", Some(NO_TEXT)),
+            (r#"{"a": nope}"#, "", Some(NO_VALUE)),
+            (r#"{"a": {"b": 1}"#, "a_b=1", Some(NO_LIST)),
+            (r#"{"a": {"b": 1"#, "", Some(NO_OBJECT)),
+            ("plain", "", Some(NO_JSON)),
+            ("[1]", "", Some(NO_JSON)),
+            ("", "", Some(NO_JSON)),
+        ] {
+            let (found, why) = flat(text);
+            let found: Vec<String> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            assert_eq!((found.join(" ").as_str(), why), (expected, error), "{text}");
+        }
+    }
+
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "(\\PC|\n|\"){0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-zé -]{0,4}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// The same by serde_json's tree.
+    fn reference(value: &Value, prefix: &str, found: &mut Vec<(String, String)>) {
+        let Value::Object(map) = value else { return };
+        for (key, value) in map {
+            let mut name = prefix.to_owned();
+            push_sanitized(&mut name, key);
+            match value {
+                Value::Object(_) => reference(value, &name, found),
+                Value::Null | Value::Array(_) => {}
+                _ if name.is_empty() => {}
+                Value::String(text) => found.push((name, printable(text))),
+                other => found.push((name, other.to_string())),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_as_by_a_tree(value in document(), pretty in any::<bool>()) {
+            prop_assume!(value.is_object());
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let mut expected = Vec::new();
+            reference(&value, "", &mut expected);
+            prop_assert_eq!(flat(&text.unwrap()), (expected, None));
+        }
+
+        #[test]
+        fn any_text_ends(text in "([{}\\[\\]:,\" ]|\\\\u[0-9a-d]{0,4}|[a-z0-9]{1,4}|\\PC){0,40}") {
+            flat(&text);
+            let _ = value(&text);
+        }
+
+        #[test]
+        fn what_breaks_off_ends(value in document(), at in any::<prop::sample::Index>()) {
+            let text = value.to_string();
+            let at = (0..=at.index(text.len() + 1)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            flat(&text[..at]);
+        }
+    }
 }
