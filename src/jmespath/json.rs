@@ -303,39 +303,43 @@ impl<'t> Reader<'t> {
     }
 
     fn escape(&mut self) -> Result<char, JsonError> {
-        let c = match self.byte() {
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(c @ (b'"' | b'\\' | b'/')) => char::from(c),
-            Some(b'u') => return self.unicode(),
-            _ => return Err(self.error("no such escape")),
+        let Some((c, length)) = self.text.get(self.at..).and_then(escaped) else {
+            return Err(self.error(match self.byte() {
+                Some(b'u') => "`\\u` takes four hexadecimal digits",
+                _ => "no such escape",
+            }));
         };
-        self.at += 1;
+        self.at += length;
         Ok(c)
-    }
-
-    /// `uXXXX`, and a second one when it is the first half of a pair.
-    fn unicode(&mut self) -> Result<char, JsonError> {
-        let Some(first) = hex4(self.text, self.at + 1) else {
-            return Err(self.error("`\\u` takes four hexadecimal digits"));
-        };
-        self.at += 5;
-        let pair = match self.text.get(self.at..self.at + 2) {
-            Some("\\u") => hex4(self.text, self.at + 2).and_then(|second| pair(first, second)),
-            _ => None,
-        };
-        if pair.is_some() {
-            self.at += 6;
-        }
-        Ok(pair.or_else(|| char::from_u32(first)).unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 }
 
+/// The character that an escape stands for, and the length of the escape without its backslash; the second half of a
+/// surrogate pair is part of it. Half a pair alone is U+FFFD.
+pub(crate) fn escaped(behind: &str) -> Option<(char, usize)> {
+    let c = match behind.chars().next()? {
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        c @ ('"' | '\\' | '/') => c,
+        'u' => {
+            let first = hex4(behind, 1)?;
+            let second = if behind.get(5..7) == Some("\\u") { hex4(behind, 7) } else { None };
+            let half = || char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER);
+            return Some(match second.and_then(|second| pair(first, second)) {
+                Some(both) => (both, 11),
+                None => (half(), 5),
+            });
+        }
+        _ => return None,
+    };
+    Some((c, 1))
+}
+
 /// Four hexadecimal digits.
-pub(crate) fn hex4(text: &str, at: usize) -> Option<u32> {
+fn hex4(text: &str, at: usize) -> Option<u32> {
     let digits = text.get(at..at.checked_add(4)?)?;
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
@@ -344,7 +348,7 @@ pub(crate) fn hex4(text: &str, at: usize) -> Option<u32> {
 }
 
 /// The character of a surrogate pair.
-pub(crate) fn pair(first: u32, second: u32) -> Option<char> {
+fn pair(first: u32, second: u32) -> Option<char> {
     let (high, low) = (first.checked_sub(0xd800)?, second.checked_sub(0xdc00)?);
     (high < 0x400 && low < 0x400).then(|| char::from_u32(0x1_0000 + (high << 10) + low)).flatten()
 }

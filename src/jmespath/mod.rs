@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use eval::EvalError;
-pub(crate) use json::{Json, hex4, pair, write_text};
+pub(crate) use json::{Json, escaped, write_text};
 
 /// An expression, compiled.
 #[derive(Clone)]

@@ -82,14 +82,19 @@ impl FromStr for Selector {
 
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("{")?;
-        for (index, matcher) in self.matchers.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{matcher}")?;
-        }
-        f.write_str("}")?;
+        write_matchers(f, &self.matchers)?;
         self.filters.iter().try_for_each(|filter| write!(f, " {filter}"))
     }
+}
+
+/// `{a="b", c="d"}`
+pub(super) fn write_matchers(f: &mut fmt::Formatter<'_>, matchers: &[Matcher]) -> fmt::Result {
+    f.write_str("{")?;
+    for (index, matcher) in matchers.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(f, "{comma}{matcher}")?;
+    }
+    f.write_str("}")
 }
 
 /// What a matcher asks of a label.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::ast::Matcher;
+use super::ast::{Matcher, write_matchers};
 use super::error::ParseError;
 use super::parser;
 use super::quote::Quoted;
@@ -426,12 +426,7 @@ impl fmt::Display for RangeAggregation {
 
 impl fmt::Display for LogQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("{")?;
-        for (index, matcher) in self.matchers.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{matcher}")?;
-        }
-        f.write_str("}")?;
+        write_matchers(f, &self.matchers)?;
         self.stages.iter().try_for_each(|stage| write!(f, " {stage}"))?;
         let Some(Unwrap { label, conversion, filters }) = &self.unwrap else {
             return Ok(());

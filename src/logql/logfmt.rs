@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::jmespath::{hex4, pair};
+use crate::jmespath::escaped;
 
 /// Why a text is not logfmt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -129,24 +129,9 @@ fn unescape(inside: &str) -> Option<String> {
     while let Some(at) = rest.find(|c: char| c == '\\' || c < ' ') {
         text.push_str(rest.get(..at)?);
         rest = rest.get(at..)?.strip_prefix('\\')?;
-        let mut chars = rest.chars();
-        text.push(match chars.next()? {
-            c @ ('"' | '\\' | '/' | '\'') => c,
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'u' => {
-                let first = hex4(rest, 1)?;
-                let second = if rest.get(5..7) == Some("\\u") { hex4(rest, 7) } else { None };
-                let both = second.and_then(|second| pair(first, second));
-                chars = rest.get(if both.is_some() { 11 } else { 5 }..)?.chars();
-                both.or(char::from_u32(first)).unwrap_or(char::REPLACEMENT_CHARACTER)
-            }
-            _ => return None,
-        });
-        rest = chars.as_str();
+        let (c, length) = if rest.starts_with('\'') { ('\'', 1) } else { escaped(rest)? };
+        text.push(c);
+        rest = rest.get(length..)?;
     }
     text.push_str(rest);
     Some(text)

@@ -77,8 +77,8 @@ impl Window {
     pub(super) fn add(&mut self, labels: LabelSet, point: Point) {
         let number = self.bucket(point.0);
         if let (Some(kind), None) = (labels.get(ERROR), labels.get(PRESERVE)) {
-            // One is enough to fail.
-            if self.failed.back().is_none_or(|(last, _)| *last != number) {
+            // One is enough for a bucket, and entries may come out of order.
+            if !self.failed.iter().rev().any(|(other, _)| *other == number) {
                 let details = labels.get(DETAILS).unwrap_or_default().to_owned();
                 let error =
                     EvalError::Pipeline { kind: kind.to_owned(), labels: labels.to_string(), details };
@@ -87,20 +87,15 @@ impl Window {
             return;
         }
         let op = self.range.op;
-        let full = self.series.len() >= self.series_max;
-        if full && !self.series.contains_key(&labels) {
-            self.crowded = self.crowded.max(Some(number));
-            return;
-        }
-        // A label set is copied for a new series only.
-        let series = match self.series.contains_key(&labels) {
-            true => self.series.get_mut(&labels),
-            false => {
-                let series = Series { labels: Arc::new(labels.clone()), buckets: VecDeque::new() };
-                Some(self.series.entry(labels).or_insert(series))
+        if !self.series.contains_key(&labels) {
+            if self.series.len() >= self.series_max {
+                self.crowded = self.crowded.max(Some(number));
+                return;
             }
-        };
-        let Some(series) = series else { return };
+            let series = Series { labels: Arc::new(labels.clone()), buckets: VecDeque::new() };
+            self.series.insert(labels.clone(), series);
+        }
+        let Some(series) = self.series.get_mut(&labels) else { return };
         let buckets = &mut series.buckets;
         // Usually it is the last one.
         let at = buckets.iter().rposition(|(other, _)| *other <= number);
@@ -118,17 +113,15 @@ impl Window {
         let end = time.saturating_sub(self.range.offset);
         let after = self.bucket(end.saturating_sub(self.range.range));
         let last = self.bucket(end);
-        while self.failed.front().is_some_and(|(number, _)| *number <= after) {
-            self.failed.pop_front();
-        }
+        // What the next evaluation does not need makes room for what comes until then.
+        let next = self.bucket(end.saturating_add(self.interval).saturating_sub(self.range.range));
+        self.failed.retain(|(number, _)| *number > after);
         self.crowded = self.crowded.filter(|number| *number > after);
         let mut vector = Vec::new();
         self.series.retain(|_, series| {
-            while series.buckets.front().is_some_and(|(number, _)| *number <= after) {
-                series.buckets.pop_front();
-            }
             let mut merged: Option<Bucket> = None;
-            for (_, bucket) in series.buckets.iter().take_while(|(number, _)| *number <= last) {
+            let inside = |number: i64| after < number && number <= last;
+            for (_, bucket) in series.buckets.iter().filter(|(number, _)| inside(*number)) {
                 match &mut merged {
                     Some(merged) => merged.merge(bucket),
                     None => merged = Some(bucket.clone()),
@@ -137,6 +130,9 @@ impl Window {
             if let Some(merged) = merged {
                 let value = merged.value(&self.range, end);
                 vector.push(Sample { labels: series.labels.clone(), value });
+            }
+            while series.buckets.front().is_some_and(|(number, _)| *number <= next) {
+                series.buckets.pop_front();
             }
             !series.buckets.is_empty()
         });
@@ -169,4 +165,50 @@ fn absent_labels(matchers: &[Matcher]) -> LabelSet {
         labels.remove(name);
     }
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logql::Expr;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn window(text: &str, interval: i64) -> Window {
+        let expr = Expr::parse(text).unwrap();
+        let mut windows = Vec::new();
+        expr.ranges(&mut |range, _| windows.push(Window::new(range, interval * SECOND, 2)));
+        windows.remove(0)
+    }
+
+    fn set(pairs: &[(&str, &str)]) -> LabelSet {
+        let mut labels = LabelSet::default();
+        pairs.iter().for_each(|(name, value)| labels.insert(name, value.as_bytes()));
+        labels
+    }
+
+    #[test]
+    fn failures_out_of_order_are_kept_once_a_bucket_and_end_with_their_window() {
+        let mut window = window(r#"count_over_time({a="b"}[2m])"#, 60);
+        for n in 0..1000 {
+            window.add(set(&[(ERROR, "JSONParserErr")]), ((90 - n % 2 * 60) * SECOND, 1.0));
+        }
+        assert_eq!(window.failed.len(), 2);
+        assert!(window.value_at(120 * SECOND).is_err());
+        assert!(window.value_at(180 * SECOND).is_err(), "that of 90 s is in (60 s, 180 s]");
+        assert_eq!(window.value_at(240 * SECOND), Ok(Vec::new()));
+        assert!(window.failed.is_empty());
+    }
+
+    #[test]
+    fn too_many_series_are_an_error_until_their_window_is_over() {
+        let mut window = window(r#"count_over_time({a="b"}[1m])"#, 60);
+        for n in 0..5 {
+            window.add(set(&[("n", &n.to_string())]), (30 * SECOND, 1.0));
+        }
+        assert_eq!(window.len(), 2);
+        assert_eq!(window.value_at(60 * SECOND), Err(EvalError::TooManySeries(2)));
+        window.add(set(&[("n", "9")]), (90 * SECOND, 1.0));
+        assert_eq!(window.value_at(120 * SECOND).map(|vector| vector.len()), Ok(1));
+    }
 }

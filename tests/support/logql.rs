@@ -47,13 +47,12 @@ fn absent_labels(matchers: &[Matcher]) -> LabelSet {
 pub struct Slow<'e> {
     expr: &'e Expr,
     samples: Vec<Vec<(i64, Arc<LabelSet>, f64)>>,
-    /// Equal sets are one.
-    sets: HashSet<Arc<LabelSet>>,
 }
 
 impl<'e> Slow<'e> {
     /// Of entries in the order of time.
     pub fn new(expr: &'e Expr, entries: &[Given]) -> Slow<'e> {
+        // Equal sets are one.
         let (mut samples, mut sets) = (Vec::new(), HashSet::<Arc<LabelSet>>::new());
         expr.ranges(&mut |range, outer| {
             let extractor = Extractor::new(range, outer);
@@ -68,7 +67,7 @@ impl<'e> Slow<'e> {
             }
             samples.push(taken);
         });
-        Slow { expr, samples, sets }
+        Slow { expr, samples }
     }
 
     /// The value at a time (nanoseconds since 1970).

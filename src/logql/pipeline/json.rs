@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::jmespath::{hex4, pair};
+use crate::jmespath::escaped;
 
 /// Objects inside each other (count), so that a line cannot exhaust the stack.
 const DEPTH_MAX: usize = 200;
@@ -138,24 +138,9 @@ pub(super) fn unescape(inside: &str) -> Option<Cow<'_, str>> {
     let mut rest = inside;
     while let Some((before, escape)) = rest.split_once('\\') {
         text.push_str(before);
-        let mut chars = escape.chars();
-        text.push(match chars.next()? {
-            c @ ('"' | '\\' | '/') => c,
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'u' => {
-                let first = hex4(escape, 1)?;
-                let second = if escape.get(5..7) == Some("\\u") { hex4(escape, 7) } else { None };
-                let both = second.and_then(|second| pair(first, second));
-                chars = escape.get(if both.is_some() { 11 } else { 5 }..)?.chars();
-                both.or(char::from_u32(first)).unwrap_or(char::REPLACEMENT_CHARACTER)
-            }
-            _ => return None,
-        });
-        rest = chars.as_str();
+        let (c, length) = escaped(escape)?;
+        text.push(c);
+        rest = escape.get(length..)?;
     }
     text.push_str(rest);
     Some(Cow::Owned(text))
