@@ -14,7 +14,7 @@ use super::reading::{Lost, Reading, take_held};
 use super::saving::save;
 use crate::batch::Batches;
 use crate::config::{self, Config};
-use crate::journal::{Resume, Start, Tail, Waker};
+use crate::journal::{Keys, Resume, Start, Tail, Waker};
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
 use crate::loki::health::{Health, Readiness};
 use crate::loki::learned::Learned;
@@ -68,7 +68,8 @@ impl Shipping {
             let waker = Waker::new()?;
             // Entries are counted by the stage `metrics` once, however many destinations they go to.
             let counted = if starting.is_empty() { setup.clone() } else { Setup::default() };
-            let (mut pipeline, keys) = Pipeline::new(config, Some(destination), &counted);
+            let mut keys = Keys::default();
+            let mut pipeline = Pipeline::new(config, Some(destination), &counted, &mut keys);
             let paths = &config.journal.paths;
             let tail =
                 Tail::open(paths, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use crate::agent::HELD_EVERY;
 use crate::batch::Batches;
 use crate::config::Config;
-use crate::journal::{OpenError, Start, Tail, Waker};
+use crate::journal::{Keys, OpenError, Start, Tail, Waker};
 use crate::pipeline::{Counts, Pipeline};
 use crate::stages::Setup;
 
@@ -91,7 +91,9 @@ pub struct Shown {
 pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<Shown, DryRunError> {
     let destination = config.loki.first();
     let paths = if options.paths.is_empty() { &config.journal.paths } else { &options.paths };
-    let (mut pipeline, keys) = Pipeline::new(config, destination, &Setup { dry: true, ..Setup::default() });
+    let mut keys = Keys::default();
+    let setup = Setup { dry: true, ..Setup::default() };
+    let mut pipeline = Pipeline::new(config, destination, &setup, &mut keys);
     let waker = Waker::new().map_err(DryRunError::Watch)?;
     let mut start = options.since.map_or(Start::Oldest, Start::Realtime);
     if let Some(lines) = options.lines {

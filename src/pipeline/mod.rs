@@ -4,21 +4,25 @@
 //! Most configurations have no stages; then nothing is copied on the way, and what depends on labels alone is
 //! remembered for each label set.
 
+mod shaper;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
+pub(crate) use self::shaper::Shaper;
+use self::shaper::values;
 use crate::batch::Batches;
 use crate::config::{Config, Destination};
 use crate::entry::Entry;
 use crate::journal::{Cursor, Keys};
-use crate::labels::{Changes, FieldLookup, LabelSet, Labeler, Outcome, Resolved, cut, lossy};
-use crate::line::{self, Liner};
+use crate::labels::{Changes, LabelSet, Outcome, Resolved, cut};
+use crate::line;
 use crate::loki::encode::Metadata;
 use crate::loki::learned::Limits;
 use crate::retention::{self, Retention, Verdict};
-use crate::stages::{Chain, Context, Flow, Item, Setup};
+use crate::stages::{Context, Item, Setup};
 
 /// Longest that names and values of an entry's metadata are together (bytes; grafana/loki,
 /// `pkg/validation/limits.go`, `max_structured_metadata_size`). Values are cut to fit.
@@ -30,18 +34,11 @@ const CLASSES_MAX: usize = 4 << 10;
 
 /// Shapes entries for one destination.
 pub struct Pipeline {
-    labeler: Labeler,
-    metadata: Vec<FieldLookup>,
-    liner: Liner,
+    shaper: Shaper,
     limits: Limits,
-    chain: Chain,
-    item: Item,
     retention: Option<Retention>,
     classes: HashMap<usize, Classes>,
     encoded: Metadata,
-    context: Context,
-    /// When the entry was written that came last (microseconds since 1970).
-    newest: u64,
 }
 
 /// What retention makes of a label set.
@@ -78,47 +75,36 @@ impl Counts {
 }
 
 impl Pipeline {
-    /// Prepares for a destination and says which fields of the journal it needs.
-    pub fn new(config: &Config, destination: Option<&Destination>, setup: &Setup) -> (Pipeline, Keys) {
-        let mut keys = Keys::default();
-        let added = destination.map(|d| d.labels.as_slice()).unwrap_or_default();
-        let label = config.retention.as_ref().and_then(|retention| retention.label.as_deref());
-        let labeler = Labeler::new(&config.labels, added, label, &mut keys);
-        let metadata: Vec<_> =
-            config.structured_metadata.iter().map(|rule| FieldLookup::new(rule, &mut keys)).collect();
+    /// Prepares for a destination; the fields of the journal that it needs are added to `keys`.
+    pub fn new(
+        config: &Config,
+        destination: Option<&Destination>,
+        setup: &Setup,
+        keys: &mut Keys,
+    ) -> Pipeline {
         let max_line = destination.map_or(line::LINE_MAX, |d| d.max_line_bytes);
-        let liner = Liner::new(config.line, max_line, &mut keys);
-        let mut pipeline = Pipeline {
-            labeler,
-            metadata,
-            liner,
+        Pipeline {
+            shaper: Shaper::new(config, destination, setup, keys),
             limits: Limits { line: max_line, metadata: METADATA_MAX, metadata_names: METADATA_NAMES_MAX },
-            chain: Chain::new(&config.stages, setup),
-            item: Item::default(),
             retention: config.retention.as_ref().map(Retention::new),
             classes: HashMap::new(),
             encoded: Metadata::default(),
-            context: Context { dry: setup.dry, ..Context::default() },
-            newest: 0,
-        };
-        pipeline.tick();
-        (pipeline, keys)
+        }
     }
 
     /// From now on says what happens to each entry, a line for each step.
     pub fn explain(&mut self) {
-        self.context.explain = Some(Vec::new());
+        self.shaper.context.explain = Some(Vec::new());
     }
 
     /// What happened since the last question.
     pub fn explained(&mut self) -> Vec<String> {
-        self.context.explain.as_mut().map(std::mem::take).unwrap_or_default()
+        self.shaper.context.explain.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Looks at the wall clock: to be called now and then, as for each batch.
     pub fn tick(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.context.now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+        self.shaper.tick();
     }
 
     /// From now on keeps to these limits, too.
@@ -127,88 +113,57 @@ impl Pipeline {
         self.limits.line = self.limits.line.min(line);
         self.limits.metadata = self.limits.metadata.min(metadata);
         self.limits.metadata_names = self.limits.metadata_names.min(metadata_names);
-        self.liner.fit(self.limits.line);
+        self.shaper.liner.fit(self.limits.line);
     }
 
     /// When reading may go on, if a stage asks for a pause.
     pub fn pause(&mut self) -> Option<Instant> {
-        self.context.wait_until.take()
+        self.shaper.context.wait_until.take()
     }
 
     /// Takes an entry through everything and adds it to its batch, unless it is dropped or held.
     #[inline]
     pub fn append(&mut self, entry: &Entry<'_>, batches: &mut Batches) {
-        if self.chain.is_empty() && self.retention.is_none() {
-            let resolved = match self.labeler.stream(entry) {
+        if self.shaper.is_plain() && self.retention.is_none() {
+            let Shaper { labeler, metadata, liner, context, .. } = &mut self.shaper;
+            let resolved = match labeler.stream(entry) {
                 Outcome::Kept(resolved) => resolved,
-                Outcome::Dropped(rule) => return relabelled(&mut self.context, rule),
+                Outcome::Dropped(rule) => return shaper::relabelled(context, rule),
             };
             self.encoded.clear();
-            let fields = self.metadata.iter().filter_map(|m| Some((m.name.as_str(), lossy(m.value(entry)?))));
-            put_metadata(&mut self.encoded, &self.limits, fields, resolved.moved);
-            explain_labels(&mut self.context, &resolved);
-            let line = self.liner.line(entry);
+            put_metadata(&mut self.encoded, &self.limits, values(metadata, entry), resolved.moved);
+            explain_labels(context, &resolved);
+            let line = liner.line(entry);
             batches.push(None, resolved.stream, entry.timestamp_ns(), &line, &self.encoded);
             return;
         }
-        let labels = match self.labeler.labels(entry) {
-            Outcome::Kept(labels) => labels.clone(),
-            Outcome::Dropped(rule) => return relabelled(&mut self.context, rule),
-        };
-        let mut item = std::mem::take(&mut self.item);
-        item.cursor = *entry.cursor();
-        item.parts.clear();
-        self.newest = item.cursor.realtime;
-        item.timestamp_ns = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
-        item.line.clear();
-        item.line.push_str(&self.liner.line(entry));
-        item.tenant = None;
-        item.metadata.clear();
-        for lookup in &self.metadata {
-            if let Some(value) = lookup.value(entry) {
-                item.metadata.push((lookup.name.clone(), lossy(value).into_owned()));
-            }
-        }
-        item.extracted.restart(&labels);
-        item.labels = labels.clone();
-        if self.chain.run(&mut item, &mut self.context) == Flow::Next {
-            if !Arc::ptr_eq(&item.labels, &labels) {
-                item.labels = self.labeler.streams.canonical(&item.labels);
-            }
+        if let Some(mut item) = self.shaper.shape(entry) {
             self.emit(&mut item, batches);
+            self.shaper.give_back(item);
         }
-        self.item = item;
     }
 
     /// Adds what stages have held long enough by the time of the entries. To be called now and then while there is a
     /// backlog, for there the clock says nothing.
     pub fn release_passed(&mut self, batches: &mut Batches) {
-        if !self.chain.is_empty() {
-            self.release_at(i64::try_from(self.newest).unwrap_or(i64::MAX).saturating_mul(1000), batches);
-        }
+        let released = self.shaper.release_passed();
+        self.emit_all(released, batches);
     }
 
     /// Adds what stages have held long enough. To be called when the journal is quiet.
     pub fn release(&mut self, batches: &mut Batches) {
-        if !self.chain.is_empty() {
-            self.tick();
-            self.release_at(self.context.now_ns, batches);
-        }
+        let released = self.shaper.release();
+        self.emit_all(released, batches);
     }
 
     /// As [`Pipeline::release`], whatever time it is: nothing more will come.
     pub fn release_all(&mut self, batches: &mut Batches) {
-        self.release_at(i64::MAX, batches);
+        let released = self.shaper.release_all();
+        self.emit_all(released, batches);
     }
 
-    /// Adds what stages have held long enough if it is this time (nanoseconds since 1970).
-    fn release_at(&mut self, time_ns: i64, batches: &mut Batches) {
-        let now = std::mem::replace(&mut self.context.now_ns, time_ns);
-        let released: Vec<_> = std::iter::from_fn(|| self.chain.release(&mut self.context)).collect();
-        // Retention counts ages from now.
-        self.context.now_ns = now;
-        for mut item in released {
-            item.labels = self.labeler.streams.canonical(&item.labels);
+    fn emit_all(&mut self, items: Vec<Item>, batches: &mut Batches) {
+        for mut item in items {
             self.emit(&mut item, batches);
         }
     }
@@ -226,30 +181,29 @@ impl Pipeline {
 
     /// The entries that stages hold: they are not in any batch yet.
     pub fn held(&self) -> Vec<Cursor> {
-        let mut held = Vec::new();
-        self.chain.held(&mut held);
-        held
+        self.shaper.held()
     }
 
     /// Whether stages hold anything.
     pub fn holds(&self) -> bool {
-        !self.chain.is_empty() && !self.held().is_empty()
+        self.shaper.holds()
     }
 
     /// What was not sent so far, and why.
     pub fn counts(&self) -> Counts {
+        let Shaper { labeler, context, .. } = &self.shaper;
         Counts {
-            relabelled: self.labeler.dropped().to_vec(),
-            stages: self.context.dropped.clone(),
+            relabelled: labeler.dropped().to_vec(),
+            stages: context.dropped.clone(),
             retention: self.retention.as_ref().map(|r| r.counts().to_vec()).unwrap_or_default(),
-            failed: self.context.failed.clone(),
-            labels: *self.labeler.streams.totals(),
+            failed: context.failed.clone(),
+            labels: *labeler.streams.totals(),
         }
     }
 
     /// How many streams there are.
     pub fn streams(&self) -> usize {
-        self.labeler.streams.active()
+        self.shaper.labeler.streams.active()
     }
 
     /// The retention rules.
@@ -260,6 +214,7 @@ impl Pipeline {
     /// Adds an item to the batch of its tenant, as retention has it. Its label set is the one remembered of
     /// all equal ones, so that it is known by its address.
     fn emit(&mut self, item: &mut Item, batches: &mut Batches) {
+        let Shaper { labeler, context, .. } = &mut self.shaper;
         if let Some(retention) = &mut self.retention {
             let key = Arc::as_ptr(&item.labels) as usize;
             if self.classes.len() >= CLASSES_MAX {
@@ -271,8 +226,8 @@ impl Pipeline {
                 labelled: Vec::new(),
             });
             let rule = retention.rule(&classes.candidates, &item.line);
-            let verdict = retention.judge(rule, &item.cursor, item.timestamp_ns, self.context.now_ns);
-            if let Some(steps) = &mut self.context.explain {
+            let verdict = retention.judge(rule, &item.cursor, item.timestamp_ns, context.now_ns);
+            if let Some(steps) = &mut context.explain {
                 let what = match verdict {
                     Verdict::Keep => format!("keep {}", retention.class(rule)),
                     Verdict::Dropped => "dropped".into(),
@@ -298,11 +253,11 @@ impl Pipeline {
                 }
             };
         }
-        let resolved = self.labeler.streams.resolve(&item.labels, item.timestamp_ns);
+        let resolved = labeler.streams.resolve(&item.labels, item.timestamp_ns);
         self.encoded.clear();
         let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), Cow::from(value)));
         put_metadata(&mut self.encoded, &self.limits, metadata, resolved.moved);
-        explain_labels(&mut self.context, &resolved);
+        explain_labels(context, &resolved);
         line::fit(&mut item.line, self.limits.line);
         let time = u64::try_from(item.timestamp_ns).unwrap_or(0);
         batches.push(item.tenant.as_deref(), resolved.stream, time, &item.line, &self.encoded);
@@ -334,12 +289,6 @@ fn put_metadata<'a>(
         put(name, value);
     }
     moved.into_iter().for_each(|(name, value)| put(name, value.into()));
-}
-
-fn relabelled(context: &mut Context, rule: usize) {
-    if let Some(steps) = &mut context.explain {
-        steps.push(format!("labels.relabel_configs[{rule}]: dropped"));
-    }
 }
 
 fn explain_labels(context: &mut Context, resolved: &Resolved<'_>) {

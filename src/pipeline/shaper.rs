@@ -1,0 +1,162 @@
+//! Shaping: the part of the way that entries go for every purpose: labels, line, metadata and stages. Behind it
+//! shipping goes on to retention and batches, and alert rules look at what comes out.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::config::{Config, Destination};
+use crate::entry::Entry;
+use crate::journal::{Cursor, Keys};
+use crate::labels::{FieldLookup, Labeler, Outcome, lossy};
+use crate::line::{self, Liner};
+use crate::stages::{Chain, Context, Flow, Item, Setup};
+
+/// Gives entries their labels and takes them through the stages.
+pub(crate) struct Shaper {
+    pub(crate) labeler: Labeler,
+    pub(crate) metadata: Vec<FieldLookup>,
+    pub(crate) liner: Liner,
+    pub(super) context: Context,
+    chain: Chain,
+    /// One item for all entries, so that its memory is used again.
+    item: Item,
+    /// When the entry was written that came last (microseconds since 1970).
+    newest: u64,
+}
+
+impl Shaper {
+    /// Prepares, with the labels and limits of a destination if there is one; the fields of the journal that it needs
+    /// are added to `keys`.
+    pub(crate) fn new(
+        config: &Config,
+        destination: Option<&Destination>,
+        setup: &Setup,
+        keys: &mut Keys,
+    ) -> Shaper {
+        let added = destination.map(|d| d.labels.as_slice()).unwrap_or_default();
+        let label = config.retention.as_ref().and_then(|retention| retention.label.as_deref());
+        let max_line = destination.map_or(line::LINE_MAX, |d| d.max_line_bytes);
+        let mut shaper = Shaper {
+            labeler: Labeler::new(&config.labels, added, label, keys),
+            metadata: config.structured_metadata.iter().map(|rule| FieldLookup::new(rule, keys)).collect(),
+            liner: Liner::new(config.line, max_line, keys),
+            context: Context { dry: setup.dry, ..Context::default() },
+            chain: Chain::new(&config.stages, setup),
+            item: Item::default(),
+            newest: 0,
+        };
+        shaper.tick();
+        shaper
+    }
+
+    /// Whether there are no stages: then nothing but labels, metadata and line matters.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.chain.is_empty()
+    }
+
+    /// Looks at the wall clock: to be called now and then, as for each batch.
+    pub(crate) fn tick(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.context.now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+    }
+
+    /// Takes an entry through labels and stages; `None` when it is dropped or held. Label sets of items that come out
+    /// are known by their address. The item is to be given back.
+    pub(crate) fn shape(&mut self, entry: &Entry<'_>) -> Option<Item> {
+        let labels = match self.labeler.labels(entry) {
+            Outcome::Kept(labels) => labels.clone(),
+            Outcome::Dropped(rule) => {
+                relabelled(&mut self.context, rule);
+                return None;
+            }
+        };
+        let mut item = std::mem::take(&mut self.item);
+        item.cursor = *entry.cursor();
+        item.parts.clear();
+        self.newest = item.cursor.realtime;
+        item.timestamp_ns = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
+        item.line.clear();
+        item.line.push_str(&self.liner.line(entry));
+        item.tenant = None;
+        item.metadata.clear();
+        for lookup in &self.metadata {
+            if let Some(value) = lookup.value(entry) {
+                item.metadata.push((lookup.name.clone(), lossy(value).into_owned()));
+            }
+        }
+        item.extracted.restart(&labels);
+        item.labels = labels.clone();
+        if self.chain.run(&mut item, &mut self.context) == Flow::Next {
+            if !Arc::ptr_eq(&item.labels, &labels) {
+                item.labels = self.labeler.streams.canonical(&item.labels);
+            }
+            return Some(item);
+        }
+        self.item = item;
+        None
+    }
+
+    /// Takes back an item that [`Shaper::shape`] gave.
+    pub(crate) fn give_back(&mut self, item: Item) {
+        self.item = item;
+    }
+
+    /// What stages have held long enough by the time of the entries.
+    pub(crate) fn release_passed(&mut self) -> Vec<Item> {
+        self.release_at(i64::try_from(self.newest).unwrap_or(i64::MAX).saturating_mul(1000))
+    }
+
+    /// What stages have held long enough, now that the journal is quiet.
+    pub(crate) fn release(&mut self) -> Vec<Item> {
+        self.tick();
+        self.release_at(self.context.now_ns)
+    }
+
+    /// All that stages hold.
+    pub(crate) fn release_all(&mut self) -> Vec<Item> {
+        self.release_at(i64::MAX)
+    }
+
+    /// What stages have held long enough if it is this time (nanoseconds since 1970).
+    fn release_at(&mut self, time_ns: i64) -> Vec<Item> {
+        if self.is_plain() {
+            return Vec::new();
+        }
+        let now = std::mem::replace(&mut self.context.now_ns, time_ns);
+        let mut released: Vec<_> = std::iter::from_fn(|| self.chain.release(&mut self.context)).collect();
+        // Ages count from now.
+        self.context.now_ns = now;
+        for item in &mut released {
+            item.labels = self.labeler.streams.canonical(&item.labels);
+        }
+        released
+    }
+
+    /// The entries that stages hold.
+    pub(crate) fn held(&self) -> Vec<Cursor> {
+        let mut held = Vec::new();
+        self.chain.held(&mut held);
+        held
+    }
+
+    /// Whether stages hold anything.
+    pub(crate) fn holds(&self) -> bool {
+        !self.is_plain() && !self.held().is_empty()
+    }
+}
+
+/// An entry's metadata: names and values.
+#[inline]
+pub(crate) fn values<'a>(
+    metadata: &'a [FieldLookup],
+    entry: &'a Entry<'a>,
+) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> + Clone {
+    metadata.iter().filter_map(|lookup| Some((lookup.name.as_str(), lossy(lookup.value(entry)?))))
+}
+
+pub(super) fn relabelled(context: &mut Context, rule: usize) {
+    if let Some(steps) = &mut context.explain {
+        steps.push(format!("labels.relabel_configs[{rule}]: dropped"));
+    }
+}
