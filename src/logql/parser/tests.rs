@@ -296,7 +296,10 @@ proptest! {
         prop_assert_eq!(&again, &selector);
         prop_assert_eq!(again.matches_line(&line), selector.matches_line(&line));
         prop_assert_eq!(again.to_string(), printed);
-        prop_assert_eq!(Selector::parse(&text).is_ok(), selector.is_bounded(), "{}", text);
+        // A name that happens to be a word of LogQL, as `by`, is refused for that.
+        let parsed = Selector::parse(&text);
+        let word = parsed.as_ref().is_err_and(|error| error.message.contains("is a word of LogQL"));
+        prop_assert_eq!(parsed.is_ok() || word, selector.is_bounded() || word, "{}", text);
     }
 
     #[test]
