@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     }
     let mut groups = Vec::new();
     for text in [shipped, &own] {
-        match file::parse(text, "rules") {
+        match file::parse(text, "rules", None) {
             Ok((of_file, _)) => groups.extend(of_file),
             Err(why) => {
                 let _ = writeln!(io::stderr(), "rules: {}", why.render(false));

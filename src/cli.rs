@@ -273,8 +273,12 @@ fn check(cli: &Cli) -> ExitCode {
                 1 => "1 destination".into(),
                 n => format!("{n} destinations"),
             };
+            let rules = match (config.alerts.rules(), config.alerts.files.len()) {
+                (0, 0) => String::new(),
+                (rules, files) => format!("; rules: {rules} in {files} files"),
+            };
             let mut out = io::stdout().lock();
-            quiet_pipe(writeln!(out, "{}: valid; {where_to}", file(cli).display()))
+            quiet_pipe(writeln!(out, "{}: valid; {where_to}{rules}", file(cli).display()))
         }
         Err(diagnostics) => invalid(&diagnostics),
     }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use journal_ship::config::{
-    Access, Auth, Backoff, Batch, Config, Destination, FieldRule, Journal, KEYS, Labels, Line,
-    MAX_FILE_BYTES, Tls,
+    Access, Alertmanager, Alerts, Auth, Backoff, Batch, Config, Destination, FieldRule, Journal, KEYS,
+    Labels, Line, MAX_FILE_BYTES, Tls,
 };
 use proptest::prelude::*;
 
@@ -124,6 +124,7 @@ fn nothing_written_is_the_builtin_configuration() {
             listen: Some("127.0.0.1:9194".parse().unwrap()),
             line: Line::Message,
             loki: vec![],
+            alerts: Alerts::default(),
             log_level: log::LevelFilter::Info,
             state_directory: "/var/lib/journal-ship".into(),
         }
@@ -160,6 +161,16 @@ loki:
     url: https://archive/prefix/loki/api/v1/push
     bearer_token_file: /run/token
     tls: {ca_file: /ca.pem, cert_file: /cert.pem, key_file: /key.pem, server_name: loki.example.org}
+alerts:
+  alertmanagers:
+    - url: http://am:9093/
+    - {url: "https://h/alertmanager", bearer_token_file: /run/token, timeout: 3s}
+  external_labels: {zone: "${TENANT}", cluster: a}
+  external_url: https://grafana.example.org/g
+  datasource_uid: P8E8
+  evaluation_interval: 30s
+  resend_delay: 5m
+  max_series: 500
 log_level: debug
 state_directory: /tmp/state
 "#,
@@ -211,6 +222,30 @@ state_directory: /tmp/state
             structured_metadata: vec![],
             line: Line::Json,
             loki: vec![main, archive],
+            alerts: Alerts {
+                files: Vec::new(),
+                alertmanagers: vec![
+                    Alertmanager {
+                        url: "http://am:9093/api/v2/alerts".into(),
+                        access: Access::default(),
+                        timeout: Duration::from_secs(10),
+                    },
+                    Alertmanager {
+                        url: "https://h/alertmanager/api/v2/alerts".into(),
+                        access: Access {
+                            auth: Some(Auth::Bearer { token_file: "/run/token".into() }),
+                            ..Access::default()
+                        },
+                        timeout: Duration::from_secs(3),
+                    },
+                ],
+                external_labels: vec![("cluster".into(), "a".into()), ("zone".into(), "team-a".into())],
+                external_url: Some("https://grafana.example.org/g".into()),
+                datasource_uid: "P8E8".into(),
+                evaluation_interval: Duration::from_secs(30),
+                resend_delay: Duration::from_secs(300),
+                max_series: 500,
+            },
             log_level: log::LevelFilter::Debug,
             state_directory: "/tmp/state".into(),
         }
@@ -385,9 +420,14 @@ fn defaults_written_out_change_nothing() {
 /// What else must stand in a section of that path so that it is whole.
 fn beside(section: &str, name: &str) -> &'static [(&'static str, &'static str)] {
     match section {
-        "loki[].basic_auth" => &[("username", "a"), ("password_file", "/f")],
+        "loki[].basic_auth" | "alerts.alertmanagers[].basic_auth" => {
+            &[("username", "a"), ("password_file", "/f")]
+        }
         "loki[]" if name == "tls" => &[("url", "'https://x'")],
         "loki[]" => &[("url", "'http://x'")],
+        "alerts" => &[("rule_files", "[]")],
+        "alerts.alertmanagers[]" if name == "tls" => &[("url", "'https://x'")],
+        "alerts.alertmanagers[]" => &[("url", "'http://x'")],
         "labels.relabel_configs[]" if name == "action" => &[("target_label", "x")],
         "labels.relabel_configs[]" => &[("action", "keep")],
         "retention.rules[]" if name == "keep" => &[("selector", "'{a=\"b\"}'"), ("sample", "0.5")],
@@ -563,4 +603,43 @@ proptest! {
     fn any_yaml_punctuation_gets_an_answer(text in "[-:?,\\[\\]{}#&*!|>'\"%@`~<= \n\tab1é$]{0,60}") {
         survives(text.as_bytes())?;
     }
+}
+
+#[test]
+fn rule_files_are_found_by_pattern_and_checked_in_the_same_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().display();
+    let rule = |name: &str, expr: &str| {
+        let expr = format!("count_over_time({expr}[5m]) > 1");
+        format!("groups: [{{name: {name}, rules: [{{alert: A, expr: '{expr}'}}]}}]")
+    };
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("b.yaml", &rule("b", r#"{unit="b"}"#));
+    write("a.yaml", &rule("a", r#"{unit="a"}"#));
+    write("c.txt", "no rules");
+    let source =
+        |patterns: &str| format!("alerts: {{rule_files: [{patterns}], alertmanagers: [{{url: http://a}}]}}");
+    let examine = |patterns: &str| Config::examine_text(&source(patterns), "main.yaml", &env);
+
+    let (config, warnings) = examine(&format!("'{home}/*.yaml', {home}/a.yaml")).unwrap();
+    let files: Vec<_> = config.alerts.files.iter().map(|file| file.path.file_name().unwrap()).collect();
+    assert_eq!(files, ["a.yaml", "b.yaml"], "sorted, and each once");
+    assert_eq!((config.alerts.rules(), warnings.render(false).as_str()), (2, ""));
+
+    write("b.yaml", &rule("b", r#"{unti="b"}"#));
+    let warnings = examine(&format!("'{home}/?.yaml'")).unwrap().1.render(false);
+    assert!(warnings.contains("b.yaml") && warnings.contains("did you mean `unit`?"), "{warnings}");
+
+    write("a.yaml", "groups: [{nmae: a}]");
+    write("b.yaml", &rule("b", "{unit=b}"));
+    let mistakes = examine(&format!("'{home}/*.yaml', {home}/missing.yaml")).unwrap_err().render(false);
+    for part in ["did you mean `name`?", "a.yaml", "b.yaml", "missing.yaml cannot be read", "main.yaml"] {
+        assert!(mistakes.contains(part), "no {part} in {mistakes}");
+    }
+
+    // What a changed rule file makes of the configuration is another configuration.
+    write("a.yaml", &rule("a", r#"{unit="a"}"#));
+    let (before, _) = examine(&format!("{home}/a.yaml")).unwrap();
+    write("a.yaml", &rule("a", r#"{unit="other"}"#));
+    assert_ne!(examine(&format!("{home}/a.yaml")).unwrap().0, before);
 }

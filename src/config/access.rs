@@ -56,6 +56,31 @@ pub(super) fn access(checker: &Checker<'_>, section: &Section<'_>, schema: &str,
     access
 }
 
+/// The URL of a server. No refusal repeats the text, which may hold a password.
+pub(super) fn server_url(text: &str, expected: &str) -> Result<Url, Refusal> {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(Refusal::new("a URL holds no spaces", expected));
+    }
+    let has_scheme = ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    if !has_scheme {
+        let refusal = Refusal::new("the URL begins with neither `http://` nor `https://`", expected);
+        let bare = !text.is_empty() && !text.contains("//") && !text.contains('@');
+        return Err(if bare { refusal.help(format!("did you mean `http://{text}`?")) } else { refusal });
+    }
+    let url = Url::parse(text).map_err(|error| Refusal::new(format!("not a URL: {error}"), expected))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refusal::new("the URL holds a user name or a password", "expected a URL without `user:password@`")
+            .help("credentials do not belong in this file, which is often readable by everyone and in version control"));
+    }
+    if url.fragment().is_some() {
+        return Err(Refusal::new("the URL holds a `#fragment`", "expected a URL without it")
+            .help("a fragment is never sent to a server"));
+    }
+    Ok(url)
+}
+
 fn basic_auth(checker: &Checker<'_>, value: &Value<'_>, schema: &str) -> Option<Auth> {
     let section = Section::open(checker, value, schema)?;
     let username = section.required(checker, value, "username", |value| {

@@ -25,6 +25,8 @@ pub(crate) struct Checker<'a> {
     noted: RefCell<HashSet<(Option<Span>, String)>>,
     claims: RefCell<HashMap<String, (String, Span)>>,
     secrets: RefCell<Vec<Span>>,
+    /// What was found in files that this one names.
+    pub(super) others: RefCell<Vec<Diagnostics>>,
 }
 
 /// A value together with the name it is known by in messages.
@@ -64,6 +66,7 @@ impl<'a> Checker<'a> {
             noted: RefCell::default(),
             claims: RefCell::default(),
             secrets: RefCell::new(secrets),
+            others: RefCell::default(),
         }
     }
 
@@ -95,9 +98,9 @@ impl<'a> Checker<'a> {
     /// `built` with the warnings, if no mistake was noted on the way.
     pub(crate) fn finish<T>(self, origin: &str, built: T) -> Result<(T, Diagnostics), Diagnostics> {
         let findings = self.findings.into_inner();
-        let failed = findings.iter().any(|finding| !finding.warning);
-        let diagnostics = Diagnostics::new(origin, self.source, self.secrets.into_inner(), findings);
-        if failed { Err(diagnostics) } else { Ok((built, diagnostics)) }
+        let mut diagnostics = Diagnostics::new(origin, self.source, self.secrets.into_inner(), findings);
+        self.others.into_inner().into_iter().for_each(|other| diagnostics.append(other));
+        if diagnostics.titles().next().is_some() { Err(diagnostics) } else { Ok((built, diagnostics)) }
     }
 
     pub(super) fn wrong_kind(&self, value: &Value<'_>, expected: &str) {

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use reqwest::Url;
-
-use super::access;
+use super::access::{self, server_url};
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Finding, Span};
 use super::labels;
@@ -207,26 +205,7 @@ fn url(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
 /// No refusal repeats the text, which may hold a password.
 fn push_url(text: &str) -> Result<String, Refusal> {
     const EXPECTED: &str = "expected a URL such as `http://loki:3100`";
-    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(Refusal::new("a URL holds no spaces", EXPECTED));
-    }
-    let has_scheme = ["http://", "https://"]
-        .iter()
-        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
-    if !has_scheme {
-        let refusal = Refusal::new("the URL begins with neither `http://` nor `https://`", EXPECTED);
-        let bare = !text.is_empty() && !text.contains("//") && !text.contains('@');
-        return Err(if bare { refusal.help(format!("did you mean `http://{text}`?")) } else { refusal });
-    }
-    let mut url = Url::parse(text).map_err(|error| Refusal::new(format!("not a URL: {error}"), EXPECTED))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refusal::new("the URL holds a user name or a password", "expected a URL without `user:password@`")
-            .help("credentials do not belong in this file, which is often readable by everyone and in version control"));
-    }
-    if url.fragment().is_some() {
-        return Err(Refusal::new("the URL holds a `#fragment`", "expected a URL without it")
-            .help("a fragment is never sent to a server"));
-    }
+    let mut url = server_url(text, EXPECTED)?;
     let path = url.path().trim_end_matches('/').to_owned();
     if !path.ends_with(PUSH_PATH) && !path.ends_with(OLD_PUSH_PATH) {
         if path.ends_with("/loki/api/v1") || path.ends_with("/loki/api") || path.ends_with("/api/prom") {

@@ -5,6 +5,7 @@
 //! network, reads a secret or writes state, so `journal-ship check` works in a build sandbox.
 
 mod access;
+mod alerts;
 mod check;
 mod diagnostic;
 mod expand;
@@ -23,6 +24,7 @@ pub mod units;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use alerts::{Alertmanager, Alerts, RuleFile};
 pub(crate) use check::{Checker, Section, Value};
 pub use diagnostic::Diagnostics;
 pub(crate) use diagnostic::{Finding, quoted};
@@ -53,6 +55,8 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// Where entries go; empty only for a dry run.
     pub loki: Vec<Destination>,
+    /// Which rules are evaluated, and who is told.
+    pub alerts: Alerts,
     /// Where `/metrics` is served; `None`: nowhere.
     pub listen: Option<std::net::SocketAddr>,
     /// The agent's own log: most verbose level written.

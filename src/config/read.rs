@@ -11,7 +11,7 @@ use log::LevelFilter;
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::Environment;
-use super::{Config, Journal, Labels, Line, labels, loki, node, retention, secrets};
+use super::{Alerts, Config, Journal, Labels, Line, alerts, labels, loki, node, retention, secrets};
 use super::{FieldRule, names::Refusal, node::Kind};
 
 /// Where the configuration is unless `--config` names another file.
@@ -118,6 +118,7 @@ impl Config {
             stages: Vec::new(),
             retention: None,
             loki: Vec::new(),
+            alerts: Alerts::default(),
             listen: Some(DEFAULT_LISTEN),
             log_level: LevelFilter::Info,
             state_directory: default_state_directory(env),
@@ -201,6 +202,8 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     section.read("stages", &mut config.stages, |value| crate::stages::read(checker, value));
     section.read("retention", &mut config.retention, |value| retention::retention(checker, value).map(Some));
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
+    let (labels, stages) = (&config.labels, &config.stages);
+    section.read("alerts", &mut config.alerts, |value| alerts::alerts(checker, value, labels, stages));
     section.read("http", &mut config.listen, |value| http(checker, value));
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| {

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::lint::KnownLabels;
 use super::state::{self, Alert};
 use crate::config::{Checker, Diagnostics, Finding, Kind, Refusal, Section, Value, document, names, quoted};
 use crate::logql::Expr;
@@ -49,25 +50,30 @@ pub enum RuleKind {
     Record(String, Vec<(String, String)>),
 }
 
-/// Reads a rule file; `origin` names it in messages.
+/// Reads a rule file; `origin` names it in messages. With the labels that entries may have, there are warnings about rules
+/// that will not do what one may think.
 ///
 /// # Errors
 /// All mistakes, each at its place.
-pub fn parse(source: &str, origin: &str) -> Result<(Vec<Group>, Diagnostics), Diagnostics> {
+pub fn parse(
+    source: &str,
+    origin: &str,
+    known: Option<&KnownLabels>,
+) -> Result<(Vec<Group>, Diagnostics), Diagnostics> {
     let root = document(source, origin)?;
     let environment = |_: &str| None;
     let checker = Checker::new(source, Vec::new(), &environment);
     let value = Value { path: String::new(), key: root.span.clone(), node: &root };
-    let groups = groups(&checker, &value);
+    let groups = groups(&checker, &value, known);
     checker.finish(origin, groups.unwrap_or_default())
 }
 
-fn groups(checker: &Checker<'_>, root: &Value<'_>) -> Option<Vec<Group>> {
+fn groups(checker: &Checker<'_>, root: &Value<'_>, known: Option<&KnownLabels>) -> Option<Vec<Group>> {
     let section = Section::open(checker, root, "rules")?;
     let mut names = HashSet::new();
     section.required(checker, root, "groups", |value| {
         checker.each(value, "a list of groups", |item| {
-            let group = group(checker, item)?;
+            let group = group(checker, item, known)?;
             if !names.insert(group.name.clone()) {
                 let title = format!("there are two groups {}", quoted(&group.name));
                 checker.note(Finding::at(item.key.clone(), title).label("expected another `name`"));
@@ -77,7 +83,7 @@ fn groups(checker: &Checker<'_>, root: &Value<'_>) -> Option<Vec<Group>> {
     })
 }
 
-fn group(checker: &Checker<'_>, item: &Value<'_>) -> Option<Group> {
+fn group(checker: &Checker<'_>, item: &Value<'_>, known: Option<&KnownLabels>) -> Option<Group> {
     let section = Section::open(checker, item, "rules.groups[]")?;
     let name = section.required(checker, item, "name", |value| named(checker, value, "the name of a group"));
     let (mut interval, mut limit, mut query_offset) = (None, 0, 0);
@@ -88,7 +94,7 @@ fn group(checker: &Checker<'_>, item: &Value<'_>) -> Option<Group> {
     section.read("labels", &mut labels, |value| templates(checker, value, true));
     let mut rules = Vec::new();
     section.read("rules", &mut rules, |value| {
-        checker.each(value, "a list of rules", |item| rule(checker, item, &labels, limit as usize))
+        checker.each(value, "a list of rules", |item| rule(checker, item, &labels, limit as usize, known))
     });
     Some(Group { name: name?, interval, limit: limit as usize, query_offset, rules })
 }
@@ -99,9 +105,16 @@ fn rule(
     item: &Value<'_>,
     of_group: &[(String, Template)],
     limit: usize,
+    known: Option<&KnownLabels>,
 ) -> Option<Rule> {
     let section = Section::open(checker, item, "rules.groups[].rules[]")?;
-    let expr = section.required(checker, item, "expr", |value| checker.expression(value));
+    let expr = section.required(checker, item, "expr", |value| {
+        let expr = checker.expression(value)?;
+        for lint in known.into_iter().flat_map(|known| known.lint(&expr)) {
+            checker.warn(Finding::at(value.place(), lint.title).label(lint.label).help(lint.help));
+        }
+        Some(expr)
+    });
     let name = |key: &str, what: &str| section.get(key).map(|value| named(checker, value, what));
     let (alert, record) = (name("alert", "the name of an alert"), name("record", "the name of a metric"));
     let (mut hold, mut keep_firing) = (0, 0);
@@ -220,6 +233,7 @@ groups:
   - name: empty
 "#,
             "f",
+            None,
         )
         .unwrap_or_else(|error| panic!("{}", error.render(false)));
         let [ssh, empty] = groups.as_slice() else { panic!("{groups:?}") };
@@ -279,7 +293,7 @@ groups:
             ),
             ("groups: [{name: a, rules: [{record: b-c, expr: vector(1)}]}]", "no name of a metric"),
         ] {
-            let error = parse(text, "f").map(|_| ()).expect_err(text).render(false);
+            let error = parse(text, "f", None).map(|_| ()).expect_err(text).render(false);
             assert!(error.contains(expected), "{text}:\n{error}");
         }
     }
@@ -294,7 +308,7 @@ groups:
             let boundary = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             let (start, end) = (boundary(from), boundary(from + length));
             let mutilated = if twice { [&text[..end], &text[start..]] } else { [&text[..start], &text[end..]] };
-            if let Err(why) = parse(&mutilated.concat(), "f") {
+            if let Err(why) = parse(&mutilated.concat(), "f", None) {
                 why.render(false);
             }
         }

@@ -10,7 +10,10 @@
 mod bucket;
 pub mod engine;
 pub mod file;
+mod lint;
 pub mod run;
 pub mod state;
 pub mod unit_test;
 mod window;
+
+pub use lint::{KnownLabels, Lint};

@@ -102,7 +102,7 @@ pub fn run(path: &Path) -> Result<Report, TestError> {
     for name in &tests.rule_files {
         let path = folder.join(name);
         let (of_file, _) =
-            file::parse(&read(&path)?, &path.display().to_string()).map_err(TestError::Invalid)?;
+            file::parse(&read(&path)?, &path.display().to_string(), None).map_err(TestError::Invalid)?;
         groups.extend(of_file);
     }
     let mut report = Report::default();

@@ -33,6 +33,11 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
 }
 
 impl Config {
+    /// The labels that it sets.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.labels.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The stage, ready to run.
     pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Running { config: self.clone() })

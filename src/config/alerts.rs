@@ -1,0 +1,341 @@
+//! Reading `alerts`: the rule files, and where alerts go.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::access::{self, server_url};
+use super::check::{Checker, Section, Value};
+use super::diagnostic::{Diagnostics, Finding, quoted};
+use super::labels;
+use super::names::Refusal;
+use super::read::absolute;
+use super::{Access, Labels};
+use crate::rules::KnownLabels;
+use crate::rules::file::{self, Group, RuleKind};
+use crate::stages::StageConfig;
+
+/// Alertmanager's path for alerts (github.com/prometheus/alertmanager, `api/v2/openapi.yaml`).
+const ALERTS_PATH: &str = "/api/v2/alerts";
+/// Below, every entry is another evaluation; above, alerts come a day late.
+const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+/// Below, Alertmanager hears the same all the time; above, it takes alerts for resolved while nobody evaluates.
+const RESEND: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// Below, a busy Alertmanager never answers in time; above, one that hangs delays what is new.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+/// Series of one range aggregation (count): below, honest rules fail; above, memory is no longer bounded by much.
+const SERIES: RangeInclusive<u64> = 10..=1_000_000;
+/// Largest rule file (bytes): a hundred times a large one.
+const FILE_MAX: u64 = 1 << 20;
+/// Rule files at most (count): more is a pattern that was not meant.
+const FILES_MAX: usize = 1000;
+
+/// `alerts:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alerts {
+    /// The rule files that were found, in the order of their names within each pattern.
+    pub files: Vec<RuleFile>,
+    /// Who is told; every one is told everything.
+    pub alertmanagers: Vec<Alertmanager>,
+    /// Labels of every alert that has none of that name.
+    pub external_labels: Vec<(String, String)>,
+    /// Grafana's address, for the link of each alert.
+    pub external_url: Option<String>,
+    /// Grafana's name for Loki, for the link of each alert.
+    pub datasource_uid: String,
+    /// How often groups are evaluated that do not say it.
+    pub evaluation_interval: Duration,
+    /// An alert that goes on is told again after this.
+    pub resend_delay: Duration,
+    /// Series that one range aggregation may have (count).
+    pub max_series: usize,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            alertmanagers: Vec::new(),
+            external_labels: Vec::new(),
+            external_url: None,
+            datasource_uid: "loki".to_owned(),
+            evaluation_interval: Duration::from_secs(60),
+            resend_delay: Duration::from_secs(60),
+            max_series: 10_000,
+        }
+    }
+}
+
+impl Alerts {
+    /// All groups of rules, in the order of their files.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.files.iter().flat_map(|file| &file.groups)
+    }
+
+    /// How many rules there are.
+    pub fn rules(&self) -> usize {
+        self.groups().map(|group| group.rules.len()).sum()
+    }
+}
+
+/// A rule file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What stands in it.
+    pub groups: Vec<Group>,
+}
+
+/// One item of `alerts.alertmanagers`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alertmanager {
+    /// The full URL that alerts go to.
+    pub url: String,
+    /// How the server is reached.
+    pub access: Access,
+    /// Longest time one request may take, connecting included.
+    pub timeout: Duration,
+}
+
+/// Reads it. `labels` and `stages` say which labels rules may ask for.
+pub(super) fn alerts(
+    checker: &Checker<'_>,
+    value: &Value<'_>,
+    labels: &Labels,
+    stages: &[StageConfig],
+) -> Option<Alerts> {
+    let section = Section::open(checker, value, "alerts")?;
+    let mut alerts = Alerts::default();
+    let known = KnownLabels::new(labels, stages);
+    section.read("rule_files", &mut alerts.files, |value| rule_files(checker, value, &known));
+    section.read("alertmanagers", &mut alerts.alertmanagers, |value| alertmanagers(checker, value));
+    section.read("external_labels", &mut alerts.external_labels, |value| labels::fixed(checker, value));
+    section.read("external_url", &mut alerts.external_url, |value| {
+        let rule =
+            |text: &str| server_url(text, "expected a URL such as `https://grafana.example.org`").map(drop);
+        checker.checked(value, "a URL such as `https://grafana.example.org`", rule).map(Some)
+    });
+    section.read("datasource_uid", &mut alerts.datasource_uid, |value| {
+        checker.checked(value, "a string, the UID of a data source in Grafana", |_| Ok(()))
+    });
+    section.read("evaluation_interval", &mut alerts.evaluation_interval, |value| {
+        checker.duration(value, &INTERVAL)
+    });
+    section.read("resend_delay", &mut alerts.resend_delay, |value| checker.duration(value, &RESEND));
+    section.read("max_series", &mut alerts.max_series, |value| {
+        checker.integer(value, &SERIES).and_then(|max| usize::try_from(max).ok())
+    });
+    if let Some(place) = section.get("external_labels")
+        && let Some((name, _)) = alerts.external_labels.iter().find(|(name, _)| name == "alertname")
+    {
+        let finding = Finding::at(place.key.clone(), format!("`{name}` is the name of each alert"));
+        checker.note(finding.label("expected other labels"));
+    }
+    let alerting = alerts.groups().flat_map(|group| &group.rules);
+    let alerting = alerting.filter(|rule| matches!(rule.kind, RuleKind::Alert(_))).count();
+    if let Some(files) = section.get("rule_files")
+        && alerting > 0
+        && section.get("alertmanagers").is_none()
+    {
+        checker.warn(
+            Finding::at(files.key.clone(), format!("{alerting} alert rules, and nobody is told"))
+                .label("they are evaluated, and show on /metrics only")
+                .help("write where Alertmanager is: `alertmanagers: [{url: http://alertmanager:9093}]`"),
+        );
+    }
+    if let Some(place) = section.get("alertmanagers")
+        && !alerts.alertmanagers.is_empty()
+        && section.get("rule_files").is_none()
+    {
+        checker.warn(
+            Finding::at(place.key.clone(), "there are no rules: nobody will be told anything")
+                .label("expected `rule_files` beside it"),
+        );
+    }
+    Some(alerts)
+}
+
+fn alertmanagers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Alertmanager>> {
+    let mut seen = HashSet::new();
+    checker.each(value, "a list of servers, each begun with `- `", |item| {
+        let section = Section::open(checker, item, "alerts.alertmanagers[]")?;
+        let url = section.required(checker, item, "url", |value| url(checker, value)).unwrap_or_default();
+        if !url.is_empty() && !seen.insert(url.clone()) {
+            let finding = Finding::at(item.key.clone(), "this Alertmanager stands twice in the list");
+            checker.note(finding.label("remove one of them"));
+        }
+        let access = access::access(checker, &section, "alerts.alertmanagers[]", &url);
+        let mut timeout = Duration::from_secs(10);
+        section.read("timeout", &mut timeout, |value| checker.duration(value, &TIMEOUT));
+        Some(Alertmanager { url, access, timeout })
+    })
+}
+
+/// The full URL for alerts.
+fn url(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
+    let text = checker.text(value, "a URL such as `http://alertmanager:9093`")?;
+    if text.contains('@') {
+        checker.hide(value.node.span.clone());
+    }
+    match alerts_url(&text) {
+        Ok(url) => Some(url),
+        Err(refusal) => {
+            checker.refuse(value.place(), &value.path, refusal);
+            None
+        }
+    }
+}
+
+/// The URL for alerts for what is written: as it is if it ends in that path, else with the path.
+fn alerts_url(text: &str) -> Result<String, Refusal> {
+    const EXPECTED: &str = "expected a URL such as `http://alertmanager:9093`";
+    let mut url = server_url(text, EXPECTED)?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    if path.ends_with("/api/v1/alerts") || path.ends_with("/api/v1") {
+        return Err(Refusal::new("Alertmanager has no API of version 1 any more", EXPECTED)
+            .help("write the address before `/api`: version 2 is what is used"));
+    }
+    let base = path.strip_suffix(ALERTS_PATH).or(path.strip_suffix("/api/v2")).unwrap_or(&path);
+    url.set_path(&format!("{base}{ALERTS_PATH}"));
+    Ok(url.to_string())
+}
+
+/// Reads all files that patterns name.
+fn rule_files(checker: &Checker<'_>, value: &Value<'_>, known: &KnownLabels) -> Option<Vec<RuleFile>> {
+    let mut seen = HashSet::new();
+    let found =
+        checker.each(value, "a list of files; `*` and `?` stand for any text and character", |item| {
+            let pattern = checker.checked(item, "an absolute path, or a pattern of such", absolute)?;
+            let paths = paths(checker, item, &pattern)?;
+            let new = paths.into_iter().filter(|path| seen.insert(path.clone()));
+            Some(new.map(|path| rule_file(checker, item, path, known)).collect::<Vec<_>>())
+        })?;
+    let files: Option<Vec<RuleFile>> = found.into_iter().flatten().collect();
+    if let Some(count) = files.as_ref().map(Vec::len).filter(|count| *count > FILES_MAX) {
+        let finding = Finding::at(value.key.clone(), format!("{count} rule files"));
+        checker.note(finding.label(format!("expected at most {FILES_MAX}")));
+    }
+    files
+}
+
+/// The files of a pattern, sorted. A name without wildcards is that of a file that must be there.
+fn paths(checker: &Checker<'_>, item: &Value<'_>, pattern: &str) -> Option<Vec<PathBuf>> {
+    if !pattern.contains(['*', '?', '[']) {
+        return Some(vec![PathBuf::from(pattern)]);
+    }
+    let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+    let paths = match glob::glob_with(pattern, options) {
+        Ok(paths) => paths,
+        Err(error) => {
+            let finding = Finding::at(item.place(), format!("`{}`: not a pattern: {}", item.path, error.msg));
+            checker.note(finding.label("expected for instance `/etc/journal-ship/rules/*.yaml`"));
+            return None;
+        }
+    };
+    let mut found = Vec::new();
+    for path in paths {
+        match path {
+            Ok(path) => found.push(path),
+            Err(error) => {
+                let title = format!(
+                    "`{}`: {} cannot be looked into: {}",
+                    item.path,
+                    error.path().display(),
+                    error.error()
+                );
+                checker.note(Finding::at(item.place(), title).label("expected folders that can be read"));
+                return None;
+            }
+        }
+    }
+    if found.is_empty() {
+        checker.warn(
+            Finding::at(item.place(), format!("no file is named as {}", quoted(pattern)))
+                .label("there are no rules from here"),
+        );
+    }
+    Some(found)
+}
+
+fn rule_file(
+    checker: &Checker<'_>,
+    item: &Value<'_>,
+    path: PathBuf,
+    known: &KnownLabels,
+) -> Option<RuleFile> {
+    let source = match read(&path) {
+        Ok(source) => source,
+        Err(error) => {
+            let title = format!("the rule file {} cannot be read: {error}", path.display());
+            let finding = Finding::at(item.place(), title).label("named here");
+            checker.note(match error.kind() {
+                io::ErrorKind::IsADirectory => {
+                    finding.help(format!("name the files in it: `{}/*.yaml`", path.display()))
+                }
+                io::ErrorKind::PermissionDenied => finding.help(format!(
+                    "the user that runs journal-ship needs read permission: see `namei -l {}`",
+                    path.display()
+                )),
+                _ => finding,
+            });
+            return None;
+        }
+    };
+    match file::parse(&source, &path.display().to_string(), Some(known)) {
+        Ok((groups, warnings)) => {
+            checker.attach(warnings);
+            Some(RuleFile { path, groups })
+        }
+        Err(mistakes) => {
+            checker.attach(mistakes);
+            None
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut source = String::new();
+    File::open(path)?.take(FILE_MAX + 1).read_to_string(&mut source)?;
+    match source.len() as u64 > FILE_MAX {
+        true => Err(io::Error::other(format!("it is longer than {FILE_MAX} bytes"))),
+        false => Ok(source),
+    }
+}
+
+impl Checker<'_> {
+    /// Adds what was found in another file.
+    fn attach(&self, found: Diagnostics) {
+        self.others.borrow_mut().push(found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_end_in_the_path_for_alerts() {
+        for (text, expected) in [
+            ("http://am:9093", "http://am:9093/api/v2/alerts"),
+            ("http://am:9093/", "http://am:9093/api/v2/alerts"),
+            ("https://h/alertmanager/", "https://h/alertmanager/api/v2/alerts"),
+            ("https://h/a/api/v2", "https://h/a/api/v2/alerts"),
+            ("https://h/a/api/v2/alerts/", "https://h/a/api/v2/alerts"),
+            ("http://[::1]:9093?x=y", "http://[::1]:9093/api/v2/alerts?x=y"),
+        ] {
+            assert_eq!(alerts_url(text).as_deref(), Ok(expected), "{text}");
+        }
+        for (text, part) in [
+            ("am:9093", "did you mean `http://am:9093`"),
+            ("http://am:9093/api/v1/alerts", "no API of version 1"),
+            ("http://u:hunter2@am:9093", "user name or a password"),
+        ] {
+            let refusal = format!("{:?}", alerts_url(text).expect_err(text));
+            assert!(refusal.contains(part) && !refusal.contains("hunter2"), "{refusal}");
+        }
+    }
+}
