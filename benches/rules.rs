@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     let cpu = || clock_gettime(ClockId::ProcessCPUTime);
     let mut best = Duration::MAX;
     for _ in 0..runs {
-        let mut rules = Rules::new(groups.clone(), Outside::default(), 60 * SECOND, 10_000);
+        let mut rules = Rules::new(&groups, Outside::default(), 60 * SECOND, 10_000);
         rules.advance(START - 1);
         let begin = cpu();
         for n in 0..entries as i64 {

@@ -18,7 +18,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::loki::health::Readiness;
+use serde_json::Value;
+
+use crate::health::Readiness;
 use crate::metrics::Registry;
 
 /// Connections at a time (count): Prometheus needs one.
@@ -35,19 +37,44 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 pub struct Served {
     /// A new configuration has a new one.
     registry: Mutex<Arc<Registry>>,
-    /// How the destinations are.
+    /// How the servers are that we send to.
     pub readiness: Arc<Readiness>,
+    /// How the rules are, when there are any.
+    rules: Mutex<Option<Value>>,
 }
 
 impl Served {
     /// These metrics, and no destination yet.
     pub fn new(registry: Arc<Registry>) -> Served {
-        Served { registry: Mutex::new(registry), readiness: Arc::default() }
+        Served { registry: Mutex::new(registry), readiness: Arc::default(), rules: Mutex::default() }
     }
 
     /// The metrics that are shown.
     pub fn registry(&self) -> Arc<Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on says this of the rules.
+    pub fn set_rules(&self, rules: Option<Value>) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// How everything is, as JSON.
+    fn status(&self) -> String {
+        let (ready, report) = self.readiness.report();
+        let servers: serde_json::Map<_, _> = report
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, words)| (name.to_owned(), words.into()))
+            .collect();
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let status = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "ready": ready,
+            "servers": servers,
+            "rules": rules.unwrap_or_else(|| Value::Array(Vec::new())),
+        });
+        format!("{status:#}\n")
     }
 
     /// From now on shows these.
@@ -97,6 +124,7 @@ pub async fn serve(listener: TcpListener, served: Arc<Served>) {
 
 fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
     const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
     const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
     let reply = |status: StatusCode, kind: HeaderValue, text: String| {
         let mut response = Response::new(Full::new(Bytes::from(text)));
@@ -120,7 +148,8 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
             (true, report) => reply(StatusCode::OK, TEXT, report),
             (false, report) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, report),
         },
-        _ => reply(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /ready and /healthz\n".into()),
+        "/status" => reply(StatusCode::OK, JSON, served.status()),
+        _ => reply(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /ready, /healthz and /status\n".into()),
     }
 }
 
@@ -167,6 +196,7 @@ mod tests {
             ("HEAD /metrics", "200 OK", &["content-length: 34\r\n"]),
             ("GET /healthz", "200 OK", &["\r\n\r\nok\n"]),
             ("GET /ready", "200 OK", &[]),
+            ("GET /status", "200 OK", &["application/json", "\"ready\": true", "\"rules\": []"]),
             ("GET /", "404 Not Found", &["/metrics"]),
             ("GET /metrics/", "404 Not Found", &[]),
             ("POST /metrics", "405 Method Not Allowed", &["allow: GET, HEAD\r\n"]),

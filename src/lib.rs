@@ -39,7 +39,11 @@ pub mod rules;
 pub mod batch;
 
 pub mod client;
+mod disk;
+pub mod health;
 pub mod loki;
+
+pub mod alertmanager;
 
 pub mod agent;
 pub mod dry_run;

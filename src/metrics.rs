@@ -117,6 +117,14 @@ impl Family {
         self.change(labels, now, |value| *value = Value::Number(amount))
     }
 
+    /// Sets all series of a counter or gauge: others are gone.
+    pub fn replace(&self, series: Vec<(SeriesLabels, f64)>) {
+        self.lock().series.clear();
+        for (labels, value) in series {
+            self.set(labels, 0, value);
+        }
+    }
+
     /// Adds a value to a histogram.
     pub fn observe(&self, labels: SeriesLabels, now: i64, observed: f64) -> bool {
         let Kind::Histogram(bounds) = &self.kind else { return false };

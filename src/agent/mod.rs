@@ -9,6 +9,7 @@ mod metrics;
 mod reading;
 mod saving;
 mod shipping;
+mod watching;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use self::metrics::Totals;
 pub(crate) use self::reading::HELD_EVERY;
 use self::shipping::Shipping;
+use crate::client::AccessError;
 use crate::config::Config;
 use crate::http::{self, Served};
 use crate::journal::OpenError;
@@ -54,6 +56,14 @@ pub enum AgentError {
     /// A destination cannot be spoken to.
     #[error("{0}")]
     Push(#[from] PushError),
+    /// An Alertmanager cannot be spoken to.
+    #[error("alertmanager {url}: {reason}")]
+    Alertmanager {
+        /// Its URL.
+        url: String,
+        /// The reason.
+        reason: AccessError,
+    },
     /// The system refused a thread, a signal handler or a descriptor.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -66,9 +76,9 @@ pub enum AgentError {
         reason: std::io::Error,
     },
     /// A reader ended that should not have.
-    #[error("reading for loki `{name}` failed: {reason}")]
+    #[error("reading for {name} failed: {reason}")]
     Reader {
-        /// The destination.
+        /// For what.
         name: String,
         /// The reason.
         reason: String,
@@ -139,7 +149,7 @@ impl Agent {
         let registry = Arc::new(Registry::default());
         let served = Arc::new(Served::new(registry.clone()));
         let totals = Arc::<Totals>::default();
-        let shipping = Shipping::start(&config, &registry, &served.readiness, &totals)?;
+        let shipping = Shipping::start(&config, &registry, &served, &totals)?;
         reloaded(&registry, true);
         let server = serve(listener, &served);
         Ok((Agent { config, lock, served, server, totals }, shipping))
@@ -166,8 +176,7 @@ impl Agent {
             log::error!("{error}");
         }
         let registry = Arc::new(Registry::default());
-        let start =
-            |config: &Config| Shipping::start(config, &registry, &self.served.readiness, &self.totals);
+        let start = |config: &Config| Shipping::start(config, &registry, &self.served, &self.totals);
         let shipping = match start(&config) {
             Ok(shipping) => shipping,
             Err(error) => {

@@ -5,20 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::AgentError;
 use super::metrics::{Counted, Metrics, Totals};
 use super::reading::{Lost, Reading, take_held};
 use super::saving::save;
+use super::watching::Watching;
+use crate::alertmanager::{Outboxes, Teller, Told};
 use crate::batch::Batches;
-use crate::config::{self, Config};
+use crate::client::without_query;
+use crate::config::{self, Alertmanager, Config};
+use crate::health::{Health, LOKI};
+use crate::http::Served;
 use crate::journal::{Keys, Resume, Start, Tail, Waker};
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
-use crate::loki::health::{Health, Readiness};
 use crate::loki::learned::Learned;
-use crate::loki::push::{Pusher, without_query};
+use crate::loki::push::Pusher;
 use crate::metrics::Registry;
 use crate::pipeline::Pipeline;
 use crate::stages::Setup;
@@ -48,6 +52,9 @@ pub(super) struct Shipping {
     readers: Vec<(String, JoinHandle<std::io::Result<()>>)>,
     pushers: JoinSet<()>,
     savers: JoinSet<()>,
+    tellers: JoinSet<()>,
+    /// Ends when the thread of the rules does.
+    watched: Option<oneshot::Receiver<()>>,
 }
 
 impl Shipping {
@@ -55,9 +62,10 @@ impl Shipping {
     pub(super) fn start(
         config: &Config,
         registry: &Arc<Registry>,
-        readiness: &Arc<Readiness>,
+        served: &Arc<Served>,
         totals: &Arc<Totals>,
     ) -> Result<Shipping, AgentError> {
+        let readiness = &served.readiness;
         let setup = Setup { metrics: registry.clone(), ..Setup::default() };
         let metrics = Metrics::new(registry);
         let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
@@ -81,7 +89,7 @@ impl Shipping {
             stop.wakers.push(waker);
             let (sender, receiver) = mpsc::channel(QUEUE);
             let learned = Arc::new(Learned::default());
-            let health = Health::new(&destination.name, &destination.url, readiness.clone());
+            let health = Health::new(&LOKI, &destination.name, &destination.url, readiness.clone());
             let counted =
                 Counted { name: destination.name.clone(), totals: totals.clone(), metrics: metrics.clone() };
             let class = config.retention.as_ref().and_then(|retention| retention.label.as_deref());
@@ -100,6 +108,19 @@ impl Shipping {
             };
             starting.push((reading, receiver, checkpoint, resume, pusher));
         }
+        let waker = Waker::new()?;
+        stop.wakers.push(waker.clone());
+        let mut outboxes = Outboxes::default();
+        let told = Told::new(registry);
+        let teller = |server: &Alertmanager| {
+            let resend = config.alerts.resend_delay;
+            let teller = Teller::new(server, outboxes.add(), resend, readiness.clone(), told.clone());
+            teller.map_err(|reason| AgentError::Alertmanager { url: server.url.clone(), reason })
+        };
+        let starting_tellers =
+            config.alerts.alertmanagers.iter().map(teller).collect::<Result<Vec<_>, _>>()?;
+        let watching = Watching::open(config, outboxes, registry, served, stop.flag.clone(), waker)?;
+
         let (mut readers, mut pushers, mut savers) = (Vec::new(), JoinSet::new(), JoinSet::new());
         for (reading, receiver, checkpoint, resume, pusher) in starting {
             let destination = &reading.destination;
@@ -112,22 +133,42 @@ impl Shipping {
             let (acknowledged, latest) = watch::channel(Resume::default());
             savers.spawn(save(name.clone(), checkpoint, latest, metrics.clone()));
             pushers.spawn(pusher.run(receiver, acknowledged));
-            readers.push((name, reading.start()?));
+            readers.push((format!("loki `{name}`"), reading.start()?));
         }
-        Ok(Shipping { stop, readers, pushers, savers })
+        let (mut tellers, mut watched) = (JoinSet::new(), None);
+        if let Some(watching) = watching {
+            starting_tellers.into_iter().for_each(|teller| _ = tellers.spawn(teller.run()));
+            let (ends, ended) = oneshot::channel();
+            watched = Some(ended);
+            readers.push(("alert rules".to_owned(), watching.start(ends)?));
+        }
+        Ok(Shipping { stop, readers, pushers, savers, tellers, watched })
     }
 
     /// Waits until something ends without having been stopped: a pusher ends only when its reader has.
     pub(super) async fn broken(&mut self) {
-        self.pushers.join_next().await;
+        let Shipping { pushers, watched, .. } = self;
+        let pusher = async {
+            match pushers.is_empty() {
+                true => std::future::pending().await,
+                false => pushers.join_next().await,
+            }
+        };
+        let watched = async {
+            match watched {
+                Some(watched) => _ = watched.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! { _ = pusher => {}, () = watched => {} }
     }
 
     /// Stops reading, pushes for a while what was read, and saves how far that came; `at_once` cuts that short.
     pub(super) async fn stop(mut self, at_once: impl Future<Output = ()>) -> Result<(), AgentError> {
         self.stop.now();
-        let pushers = &mut self.pushers;
+        let (pushers, tellers) = (&mut self.pushers, &mut self.tellers);
         let drained = tokio::select! {
-            () = async { while pushers.join_next().await.is_some() {} } => true,
+            () = async { while pushers.join_next().await.is_some() || tellers.join_next().await.is_some() {} } => true,
             () = tokio::time::sleep(DRAIN) => false,
             () = at_once => false,
         };
@@ -139,6 +180,7 @@ impl Shipping {
             );
             // Dropping the pushers closes the channels, and that ends readers that wait for room.
             self.pushers.shutdown().await;
+            self.tellers.shutdown().await;
         }
         // Each ends with its pusher, once the last acknowledgement is on disk.
         while self.savers.join_next().await.is_some() {}

@@ -132,7 +132,8 @@ impl Config {
     ///
     /// There is no destination: what to write.
     pub fn require_destinations(&self, origin: &str) -> Result<(), Diagnostics> {
-        if !self.loki.is_empty() {
+        // One that only evaluates rules has something to do, too.
+        if !self.loki.is_empty() || (self.alerts.rules() > 0 && !self.alerts.alertmanagers.is_empty()) {
             return Ok(());
         }
         let finding = Finding::nowhere("there is no destination to ship to")

@@ -7,28 +7,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::batch::Sealed;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
-
-/// A gateway's wish for a pause is granted up to this.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
-/// Characters of an answer that the log shows.
-const SHOWN_MAX: usize = 500;
-
-/// An answer as it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub status: u16,
-    pub text: String,
-    /// The text may be Loki's: see [`Answer::read`].
-    from_loki: bool,
-    /// It is a page for people.
-    html: bool,
-    retry_after: Option<Duration>,
-    location: Option<String>,
-}
+use crate::client::Reply;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,41 +109,7 @@ const KNOWN: [(&str, Reason, Option<&str>); 14] = [
     ("total ignored: ", Reason::TooFarBehind, None),
 ];
 
-impl Answer {
-    /// What the head of an answer says; its text is still to come.
-    ///
-    /// Loki says that an error is plain text (Go, `net/http`, `Error`) or JSON. Proxies answer in HTML, and a TLS port
-    /// that gets plain http answers without a type (Go, `net/http`, `conn.serve`).
-    pub(super) fn read(status: u16, headers: &HeaderMap) -> Answer {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let kind = text(CONTENT_TYPE).unwrap_or_default();
-        Answer {
-            status,
-            text: String::new(),
-            from_loki: ["text/plain", "application/json"].iter().any(|known| kind.starts_with(known)),
-            html: kind.starts_with("text/html"),
-            retry_after: text(RETRY_AFTER).and_then(|v| pause(v, Timestamp::now())),
-            location: text(LOCATION).map(|location| super::push::without_query(location).to_owned()),
-        }
-    }
-
-    /// For the log: the status, and the first line without anything that could disturb a log.
-    pub(super) fn words(&self) -> String {
-        let line = self.text.trim().lines().next().unwrap_or_default();
-        let line: String = line.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
-        let words = match (self.status, &self.location) {
-            (300..=399, Some(to)) => {
-                let to: String = to.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
-                format!("it redirects to {to}, which is not followed: write the right address in the url")
-            }
-            (200..=299, _) if self.html => "a page for people, so there is no Loki at this url".into(),
-            (401, _) => format!("{line} (see basic_auth, bearer_token_file, tenant)"),
-            (404 | 405, _) => format!("{line} (is the url right?)"),
-            _ => line,
-        };
-        format!("HTTP {} {}", self.status, words.trim()).trim_end().to_owned()
-    }
-
+impl Reply {
     /// What is to be done about it.
     pub(super) fn judge(&self) -> Verdict {
         match self.status {
@@ -172,14 +118,14 @@ impl Answer {
             200..=299 if self.html => Verdict::Hold,
             200..=299 => Verdict::Stored,
             // Not about the entries: a TLS port that was spoken to in plain http, a proxy's idea of a request.
-            400 | 422 if !self.from_loki => Verdict::Hold,
+            400 | 422 if !self.from_server => Verdict::Hold,
             400 | 422 => self.refused(),
             413 => Verdict::TooLarge,
             429 => match self.text.contains("maximum active stream limit exceeded") {
                 true => Verdict::Crowded(self.retry_after),
                 false => Verdict::Slower(self.retry_after, rate_limit(&self.text)),
             },
-            500 if self.from_loki => Verdict::Suspect,
+            500 if self.from_server => Verdict::Suspect,
             408 | 500..=599 => Verdict::Retry(self.retry_after),
             _ => Verdict::Hold,
         }
@@ -251,27 +197,14 @@ fn rate_limit(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_shl(shift).filter(|limit| *limit > 0)
 }
 
-/// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
-fn pause(value: &str, now: Timestamp) -> Option<Duration> {
-    let value = value.trim();
-    let asked = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-            Duration::try_from(date.duration_since(now)).unwrap_or_default()
-        }
-    };
-    Some(asked.min(RETRY_AFTER_MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderValue;
+    use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
-    fn answer(status: u16, kind: Option<&'static str>, text: &str) -> Answer {
+    fn answer(status: u16, kind: Option<&'static str>, text: &str) -> Reply {
         let headers = kind.map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
-        Answer { text: text.to_owned(), ..Answer::read(status, &headers.into_iter().collect()) }
+        Reply { text: text.to_owned(), ..Reply::read(status, &headers.into_iter().collect()) }
     }
 
     #[test]
@@ -375,36 +308,5 @@ mod tests {
         ] {
             assert_eq!(rate_limit(text), limit, "{text}");
         }
-    }
-
-    #[test]
-    fn a_pause_is_seconds_or_a_date() {
-        let now = "2026-11-23T10:00:00Z".parse::<Timestamp>().unwrap();
-        let seconds = |n| Some(Duration::from_secs(n));
-        for (value, expected) in [
-            ("7", seconds(7)),
-            (" 0 ", seconds(0)),
-            ("99999", Some(RETRY_AFTER_MAX)),
-            ("Mon, 23 Nov 2026 10:00:30 GMT", seconds(30)),
-            ("Mon, 23 Nov 2026 09:00:30 GMT", seconds(0)),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            assert_eq!(pause(value, now), expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn words_of_an_answer_cannot_disturb_the_log() {
-        let words = |text: &str| answer(503, None, text).words();
-        assert_eq!(words("\n bad\x1b[31m thing\r\nsecond line"), "HTTP 503 bad[31m thing");
-        assert_eq!(words(&"x".repeat(9999)).len(), "HTTP 503 ".len() + SHOWN_MAX);
-        assert_eq!(words(""), "HTTP 503");
-        let to = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static("https://h/login?key=hunter2"))]);
-        let words = Answer::read(302, &to).words();
-        assert!(
-            words.contains("redirects to https://h/login, which") && !words.contains("hunter2"),
-            "{words}"
-        );
     }
 }

@@ -5,12 +5,12 @@
 //! It is never ahead of an acknowledgement; what lies behind it is sent again, byte for byte the same.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::journal::{Cursor, Id128, Resume};
 
 /// Damaged files that are kept (count).
@@ -98,12 +98,11 @@ impl Checkpoint {
     /// # Errors
     /// When it cannot be read or is damaged.
     pub fn load(&self) -> Result<Option<Resume>, CheckpointError> {
-        let text = match fs::metadata(&self.path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Ok(metadata) if metadata.len() > SIZE_MAX => {
-                return Err(self.damaged(format!("it has {} bytes", metadata.len())));
-            }
-            _ => fs::read(&self.path).map_err(|e| self.io(e))?,
+        let text = match disk::read(&self.path, SIZE_MAX) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(self.damaged(error)),
+            Err(error) => return Err(self.io(error)),
         };
         let AnyVersion { version } = serde_json::from_slice(&text).map_err(|e| self.damaged(e))?;
         if version > VERSION {
@@ -151,16 +150,7 @@ impl Checkpoint {
         };
         let mut text = serde_json::to_vec_pretty(&written).map_err(|e| self.damaged(e))?;
         text.push(b'\n');
-        let temporary = self.path.with_extension("json.new");
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let replace = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &self.path)?;
-            File::open(folder)?.sync_all()
-        };
-        replace().map_err(|e| self.io(e))
+        disk::replace(&self.path, &text).map_err(|e| self.io(e))
     }
 
     /// Renames a damaged file so that a person can look at it; returns its new name.

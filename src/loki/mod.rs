@@ -4,7 +4,6 @@ mod answer;
 pub mod checkpoint;
 mod crowd;
 pub mod encode;
-pub mod health;
 pub mod learned;
 mod pace;
 #[allow(missing_docs)] // generated

@@ -5,32 +5,28 @@
 //! everything that comes meanwhile. What Loki refuses as invalid is let go, and only that: a batch in which
 //! something is wrong is taken apart until the entry or stream is found, and what can be made to fit is cut and sent.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{mpsc, watch};
 
-use super::answer::{Answer, Reason, Refusal, Verdict};
+use super::answer::{Reason, Refusal, Verdict};
 use super::crowd::Crowd;
-use super::health::{Health, Kind};
 use super::learned::Learned;
 use super::pace::Pace;
 use super::split;
 use crate::batch::Sealed;
-use crate::client::{AccessError, Client, chain};
-use crate::config::{Backoff, Destination};
+use crate::client::{AccessError, Client, NoReply, Pauses, exchange};
+use crate::config::Destination;
+use crate::health::{Health, Kind};
 use crate::journal::Resume;
 
 /// The header that names a tenant.
 const TENANT: &str = "x-scope-orgid";
 /// Answers that a person must mend (credentials, address) are tried again at least this slowly.
 const HOLD_MIN: Duration = Duration::from_secs(10);
-/// Bytes of an answer that are read: a refusal may have a line for each entry of a batch.
-const ANSWER_MAX: usize = 1 << 20;
 /// Answers 500 with the same words, in a row, after which something in the batch may be to blame (count).
 const SUSPECTS_MAX: u32 = 10;
 /// The same for a part of such a batch.
@@ -332,7 +328,7 @@ impl Pusher {
                     // Once is how a limit is found; again, and others use it up.
                     let found = rate.is_some() && part.slower == 1;
                     let pause = if found { Duration::ZERO } else { self.pauses.next() };
-                    let asked = asked.map(|asked| asked.max(self.pauses.limits.min));
+                    let asked = asked.map(|asked| asked.max(self.pauses.shortest()));
                     (Kind::Slower, asked.map_or(pause, |asked| asked.max(pause)))
                 }
                 Verdict::Suspect => {
@@ -362,7 +358,7 @@ impl Pusher {
                     (Kind::Retry, self.pauses.next().max(asked.unwrap_or_default()))
                 }
                 // `Retry-After: 0` is no leave to hammer.
-                Verdict::Retry(Some(asked)) => (Kind::Retry, asked.max(self.pauses.limits.min)),
+                Verdict::Retry(Some(asked)) => (Kind::Retry, asked.max(self.pauses.shortest())),
                 Verdict::Retry(None) => (Kind::Retry, self.pauses.next()),
                 Verdict::Hold => (Kind::Hold, self.pauses.next().max(HOLD_MIN)),
             };
@@ -411,27 +407,16 @@ impl Pusher {
         {
             headers.insert(TENANT, tenant);
         }
-        let mut response = match request.headers(headers).body(batch.body.clone()).send().await {
-            Ok(response) => response,
-            Err(error) => {
-                self.tally.answered(None);
-                let verdict =
-                    if is_about_certificates(&error) { Verdict::Hold } else { Verdict::Retry(None) };
-                return (verdict, chain(&error.without_url()));
+        match exchange(request.headers(headers).body(batch.body.clone())).await {
+            Ok(reply) => {
+                self.tally.answered(Some(reply.status));
+                (reply.judge(), reply.words())
             }
-        };
-        let mut answer = Answer::read(response.status().as_u16(), response.headers());
-        // The status decides; a body that breaks off only shortens what is told.
-        let mut body = Vec::new();
-        while let Ok(Some(piece)) = response.chunk().await {
-            body.extend_from_slice(&piece);
-            if body.len() >= ANSWER_MAX {
-                break;
+            Err(NoReply { words, certificate }) => {
+                self.tally.answered(None);
+                (if certificate { Verdict::Hold } else { Verdict::Retry(None) }, words)
             }
         }
-        answer.text = String::from_utf8_lossy(&body).into_owned();
-        self.tally.answered(Some(answer.status));
-        (answer.judge(), answer.words())
     }
 
     /// Loki has done with a request what it should.
@@ -489,63 +474,5 @@ impl Pusher {
             self.health.refused(reason.name(), entries, words);
         }
         most - room
-    }
-}
-
-/// Whether a connection failed because of a certificate, ours or theirs: waiting alone does not mend that.
-fn is_about_certificates(error: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(error) = error.downcast_ref::<rustls::Error>() {
-        return matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_));
-    }
-    // What an I/O error holds is not its cause.
-    let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-    let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
-    inner.or(error.source()).is_some_and(is_about_certificates)
-}
-
-/// Pauses between attempts: doubling, and jittered so that a fleet does not knock in step.
-struct Pauses {
-    limits: Backoff,
-    next: Duration,
-}
-
-impl Pauses {
-    fn new(limits: Backoff) -> Pauses {
-        Pauses { limits, next: limits.min }
-    }
-
-    fn reset(&mut self) {
-        self.next = self.limits.min;
-    }
-
-    /// Between half of the pause and the whole of it.
-    fn next(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = (pause * 2).min(self.limits.max);
-        // Each state is seeded anew by the system: chance enough for this.
-        let chance = RandomState::new().build_hasher().finish() as u32;
-        pause / 2 + pause.mul_f64(0.5 * f64::from(chance) / f64::from(u32::MAX))
-    }
-}
-
-/// A URL for the log: what stands behind `?` may be a key.
-pub fn without_query(url: &str) -> &str {
-    url.split_once('?').map_or(url, |(url, _)| url)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_limit_with_jitter() {
-        let second = Duration::from_secs(1);
-        let mut pauses = Pauses::new(Backoff { min: second, max: second * 5 });
-        for whole in [1, 2, 4, 5, 5] {
-            let pause = pauses.next();
-            assert!(pause >= second * whole / 2 && pause <= second * whole, "{pause:?} of {whole} s");
-        }
-        pauses.reset();
-        assert!(pauses.next() <= second);
     }
 }

@@ -11,8 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) use self::shaper::Shaper;
-use self::shaper::values;
+pub(crate) use self::shaper::{Shaper, values};
 use crate::batch::Batches;
 use crate::config::{Config, Destination};
 use crate::entry::Entry;

@@ -36,7 +36,8 @@ pub struct Engine {
     watched: Vec<Watched>,
     windows: Vec<Window>,
     sources: Vec<Source>,
-    by_stream: HashMap<usize, (Arc<LabelSet>, Vec<usize>)>,
+    /// By the address of the set, which no sender can choose: the hash need not be keyed.
+    by_stream: HashMap<usize, (Arc<LabelSet>, Vec<usize>), foldhash::fast::RandomState>,
     series_max: usize,
     /// The last time that was evaluated, for each interval (nanoseconds).
     ticks: BTreeMap<i64, i64>,
@@ -90,6 +91,35 @@ impl Engine {
         self.windows.iter().map(Window::len).sum()
     }
 
+    /// The first evaluation that is still to be made (nanoseconds since 1970), once it is known when it is.
+    pub fn next(&self) -> Option<i64> {
+        self.ticks.iter().filter_map(|(interval, last)| last.checked_add(*interval)).min()
+    }
+
+    /// Evaluations up to a time are not made.
+    pub fn skip(&mut self, to: i64) {
+        for (interval, last) in &mut self.ticks {
+            *last = (*last).max(to.div_euclid(*interval) * *interval);
+        }
+    }
+
+    /// Whether any source chooses a stream. Sets with one address are one set.
+    pub fn wants(&mut self, labels: &Arc<LabelSet>) -> bool {
+        let key = Arc::as_ptr(labels) as usize;
+        if let Some((_, sources)) = self.by_stream.get(&key) {
+            return !sources.is_empty();
+        }
+        if self.by_stream.len() >= STREAMS_MAX {
+            self.by_stream.clear();
+        }
+        let chosen = |(index, source): (usize, &Source)| source.extractor.matches(labels).then_some(index);
+        let sources: Vec<_> = self.sources.iter().enumerate().filter_map(chosen).collect();
+        let wanted = !sources.is_empty();
+        // The set is kept, so that no other one can have its address.
+        self.by_stream.insert(key, (labels.clone(), sources));
+        wanted
+    }
+
     /// Looks at an entry of a stream; `time` in nanoseconds since 1970. Evaluate up to it first.
     pub fn observe<'m>(
         &mut self,
@@ -100,14 +130,7 @@ impl Engine {
     ) {
         let key = Arc::as_ptr(labels) as usize;
         if !self.by_stream.contains_key(&key) {
-            if self.by_stream.len() >= STREAMS_MAX {
-                self.by_stream.clear();
-            }
-            let chosen =
-                |(index, source): (usize, &Source)| source.extractor.matches(labels).then_some(index);
-            let sources = self.sources.iter().enumerate().filter_map(chosen).collect();
-            // The set is kept, so that no other one can have its address.
-            self.by_stream.insert(key, (labels.clone(), sources));
+            self.wants(labels);
         }
         let Some((_, sources)) = self.by_stream.get(&key) else { return };
         for source in sources {

@@ -12,8 +12,11 @@ pub mod engine;
 pub mod file;
 mod lint;
 pub mod run;
+pub mod saved;
 pub mod state;
 pub mod unit_test;
+pub mod watch;
 mod window;
 
 pub use lint::{KnownLabels, Lint};
+pub use watch::Watcher;

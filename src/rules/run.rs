@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
+use reqwest::Url;
+
 use super::engine::{Engine, Evaluation};
 use super::file::{Group, Rule, RuleKind};
-use super::state::{Active, Outside, RuleError, State, States};
+use super::saved::{Saved, SavedRule};
+use super::state::{Active, Notice, Outside, RuleError, State, States};
 use crate::labels::LabelSet;
+use crate::logql::Expr;
 use crate::logql::vectors::{Sample, Vector};
+
+/// States older than this are not gone on with (nanoseconds): nobody waits for an alert of last week, and all entries
+/// since then would have to be read.
+const CATCH_UP_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
 
 /// All rules, and where they stand.
 #[derive(Debug)]
@@ -20,12 +28,22 @@ pub struct Rules {
 pub struct Running {
     /// The name of its group.
     pub group: String,
+    /// Its own name.
+    pub name: String,
+    /// Its expression.
+    pub expr: String,
     /// How often it is evaluated (nanoseconds).
     pub interval: i64,
     /// What it makes of its series.
     pub outcome: Outcome,
-    /// Why its last evaluation has failed.
+    /// Evaluations that were made, and those that have failed (count).
+    pub evaluations: u64,
+    /// See there.
+    pub failures: u64,
+    /// Why the last evaluation has failed.
     pub error: Option<RuleError>,
+    /// Where people find more.
+    link: Option<Arc<str>>,
 }
 
 /// What a rule makes of its series.
@@ -37,23 +55,59 @@ pub enum Outcome {
     Metric(String, Vec<(String, String)>, Vector),
 }
 
+impl Running {
+    /// Its alerts; none for a metric.
+    pub fn alerts(&self) -> impl Iterator<Item = &Active> {
+        let states = match &self.outcome {
+            Outcome::Alerts(states) => Some(states),
+            Outcome::Metric(..) => None,
+        };
+        states.into_iter().flat_map(States::active)
+    }
+
+    /// How many alerts are in a state.
+    pub fn count(&self, state: State) -> usize {
+        self.alerts().filter(|alert| alert.state == state).count()
+    }
+}
+
 impl Rules {
     /// Of these groups; those without an interval have `interval` (nanoseconds). A range aggregation has at most
     /// `series_max` series.
-    pub fn new(groups: Vec<Group>, outside: Outside, interval: i64, series_max: usize) -> Rules {
+    pub fn new<'g>(
+        groups: impl IntoIterator<Item = &'g Group>,
+        outside: Outside,
+        interval: i64,
+        series_max: usize,
+    ) -> Rules {
         let mut engine = Engine::new(series_max);
         let outside = Arc::new(outside);
         let mut rules = Vec::new();
-        for Group { name, interval: own, query_offset, rules: of_group, .. } in groups {
+        for Group { name: group, interval: own, query_offset, rules: of_group, .. } in groups {
             let interval = own.unwrap_or(interval);
-            for Rule { mut expr, kind } in of_group {
-                expr.shift(query_offset);
-                engine.watch(expr, interval);
-                let outcome = match kind {
-                    RuleKind::Alert(alert) => Outcome::Alerts(States::new(alert, outside.clone())),
-                    RuleKind::Record(name, labels) => Outcome::Metric(name, labels, Vec::new()),
+            for Rule { expr, kind } in of_group {
+                let (mut shifted, text) = (expr.clone(), expr.to_string());
+                shifted.shift(*query_offset);
+                engine.watch(shifted, interval);
+                let (name, outcome) = match kind.clone() {
+                    RuleKind::Alert(alert) => {
+                        (alert.name.clone(), Outcome::Alerts(States::new(alert, outside.clone())))
+                    }
+                    RuleKind::Record(name, labels) => {
+                        (name.clone(), Outcome::Metric(name, labels, Vec::new()))
+                    }
                 };
-                rules.push(Running { group: name.clone(), interval, outcome, error: None });
+                rules.push(Running {
+                    group: group.clone(),
+                    name,
+                    link: link(&outside, expr),
+                    expr: text,
+                    interval,
+                    outcome,
+                    evaluations: 0,
+                    failures: 0,
+                    error: None,
+                });
             }
         }
         Rules { engine, rules }
@@ -69,16 +123,75 @@ impl Rules {
         self.engine.reach()
     }
 
+    /// How many series are kept.
+    pub fn series(&self) -> usize {
+        self.engine.series()
+    }
+
+    /// The first evaluation that is still to be made (nanoseconds since 1970), once it is known when it is.
+    pub fn next(&self) -> Option<i64> {
+        self.engine.next()
+    }
+
+    /// When evaluations have to begin so that at a time (`now`; all in nanoseconds) states are as if they had always
+    /// been made: those that are gone on with begin where they were left, and of others that have been there for long
+    /// enough it shows.
+    pub fn begin(&mut self, now: i64, saved: &Saved) -> i64 {
+        let mut begin = now;
+        let mut taken = vec![false; saved.rules.len()];
+        for rule in &mut self.rules {
+            let Outcome::Alerts(states) = &mut rule.outcome else { continue };
+            let known = saved.rules.iter().enumerate().find(|(index, saved)| {
+                let SavedRule { group, rule: name, expr, evaluated_at, .. } = saved;
+                let fits = *group == rule.group && *name == rule.name && *expr == rule.expr;
+                // Also what was said under another clock is of no use.
+                fits && (now - CATCH_UP_MAX..=now).contains(evaluated_at) && taken.get(*index) == Some(&false)
+            });
+            match known {
+                Some((index, saved)) => {
+                    if let Some(taken) = taken.get_mut(index) {
+                        *taken = true;
+                    }
+                    states.restore(saved.active(), saved.evaluated_at);
+                    begin = begin.min(saved.evaluated_at);
+                }
+                None => begin = begin.min(now.saturating_sub(states.hold()).saturating_sub(rule.interval)),
+            }
+        }
+        begin
+    }
+
+    /// What to keep for [`Rules::begin`].
+    pub fn saved(&self) -> Saved {
+        let rules = self.rules.iter().filter_map(|rule| {
+            let Outcome::Alerts(states) = &rule.outcome else { return None };
+            SavedRule::new(&rule.group, &rule.name, &rule.expr, states)
+        });
+        Saved { rules: rules.collect() }
+    }
+
     /// The alerts that fire, with the name of their group.
     pub fn firing(&self) -> impl Iterator<Item = (&str, &Active)> {
         self.rules.iter().flat_map(|rule| {
-            let states = match &rule.outcome {
-                Outcome::Alerts(states) => Some(states),
-                Outcome::Metric(..) => None,
-            };
-            let firing = states.into_iter().flat_map(States::active).filter(|a| a.state == State::Firing);
+            let firing = rule.alerts().filter(|alert| alert.state == State::Firing);
             firing.map(|alert| (rule.group.as_str(), alert))
         })
+    }
+
+    /// What has to be told, as [`States::notices`]; `now` and `resend` in nanoseconds.
+    pub fn notices(&mut self, now: i64, resend: i64) -> Vec<Notice> {
+        let mut all = Vec::new();
+        for rule in &mut self.rules {
+            let Outcome::Alerts(states) = &mut rule.outcome else { continue };
+            let notices = states.notices(now, rule.interval, resend);
+            all.extend(notices.into_iter().map(|notice| Notice { link: rule.link.clone(), ..notice }));
+        }
+        all
+    }
+
+    /// Whether any rule looks at the entries of a stream.
+    pub fn wants(&mut self, labels: &Arc<LabelSet>) -> bool {
+        self.engine.wants(labels)
     }
 
     /// Looks at an entry of a stream; `time` in nanoseconds since 1970. Evaluate up to it first.
@@ -90,6 +203,11 @@ impl Rules {
         metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
     ) {
         self.engine.observe(time, labels, line, metadata);
+    }
+
+    /// Evaluations longer ago than states are gone on with are not made: the clock was wrong until now.
+    pub fn skip_to(&mut self, now: i64) {
+        self.engine.skip(now.saturating_sub(CATCH_UP_MAX));
     }
 
     /// Makes all evaluations up to a time (nanoseconds since 1970), as [`Engine::advance`].
@@ -104,9 +222,15 @@ impl Rules {
                         *series = vector.into_iter().map(|sample| labelled(sample, labels)).collect();
                         None
                     }
-                    Err(error) => Some(error.into()),
+                    Err(error) => {
+                        // What was is no longer known.
+                        series.clear();
+                        Some(error.into())
+                    }
                 },
             };
+            rule.evaluations += 1;
+            rule.failures += u64::from(rule.error.is_some());
         });
     }
 }
@@ -115,4 +239,22 @@ fn labelled(mut sample: Sample, labels: &[(String, String)]) -> Sample {
     let set = Arc::make_mut(&mut sample.labels);
     labels.iter().for_each(|(name, value)| set.insert(name, value.as_bytes()));
     sample
+}
+
+/// Grafana's page for an expression, in the form that Loki's ruler gives (grafana/loki, `pkg/ruler/base/ruler.go`).
+fn link(outside: &Outside, expr: &Expr) -> Option<Arc<str>> {
+    let mut url = Url::parse(outside.url.trim_end_matches('/')).ok()?;
+    let path = format!("{}/explore", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    let query = serde_json::json!({
+        "queries": [{
+            "refId": "A",
+            "expr": expr.to_string(),
+            "queryType": "range",
+            "datasource": {"type": "loki", "uid": outside.datasource},
+        }],
+        "range": {"from": "now-1h", "to": "now"},
+    });
+    url.query_pairs_mut().append_pair("left", &query.to_string());
+    Some(url.as_str().into())
 }

@@ -2,7 +2,6 @@
 //! (github.com/prometheus/prometheus, `rules/alerting.go`).
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::labels::LabelSet;
@@ -38,8 +37,10 @@ pub struct Alert {
 pub struct Outside {
     /// Labels of all alerts, unless a rule sets them.
     pub labels: LabelSet,
-    /// Where people find more.
+    /// Where people find more: Grafana.
     pub url: String,
+    /// What Grafana calls Loki.
+    pub datasource: String,
 }
 
 /// The state of one alert.
@@ -59,7 +60,7 @@ pub struct Active {
     /// All its labels, `alertname` among them.
     pub labels: Arc<LabelSet>,
     /// What is told about it.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Arc<BTreeMap<String, String>>,
     /// Where it stands.
     pub state: State,
     /// The value of its series, the last time that it was there.
@@ -71,9 +72,9 @@ pub struct Active {
     /// Since when it does not.
     pub resolved_at: Option<i64>,
     /// Since when its series is gone while it fires on.
-    kept_since: Option<i64>,
+    pub(super) kept_since: Option<i64>,
     /// When it was told about.
-    sent_at: Option<i64>,
+    pub(super) sent_at: Option<i64>,
 }
 
 /// What is told to Alertmanager about one alert. Times in nanoseconds since 1970.
@@ -81,8 +82,10 @@ pub struct Active {
 pub struct Notice {
     /// All its labels.
     pub labels: Arc<LabelSet>,
-    /// What is told about it.
-    pub annotations: BTreeMap<String, String>,
+    /// What is told about it. Several servers are told the same.
+    pub annotations: Arc<BTreeMap<String, String>>,
+    /// Where people find more, if that is known.
+    pub link: Option<Arc<str>>,
     /// Since when it fires.
     pub starts_at: i64,
     /// Until when it is, or was, to be taken for firing.
@@ -105,24 +108,55 @@ pub enum RuleError {
     Limit(usize, usize),
 }
 
+impl RuleError {
+    /// What it is, without anything that entries hold.
+    pub fn kind(&self) -> String {
+        match self {
+            RuleError::Expression(EvalError::Pipeline { kind, .. }) => {
+                format!("a stage of the query fails on entries: {kind}")
+            }
+            RuleError::SameLabels(_) => "two series make the same alert".to_owned(),
+            error => error.to_string(),
+        }
+    }
+}
+
 /// The alerts of a rule.
 #[derive(Debug)]
 pub struct States {
     alert: Alert,
     outside: Arc<Outside>,
     active: BTreeMap<String, Active>,
+    /// The last time that it had a value.
+    evaluated_at: Option<i64>,
     failed_templates: u64,
 }
 
 impl States {
     /// None yet.
     pub fn new(alert: Alert, outside: Arc<Outside>) -> States {
-        States { alert, outside, active: BTreeMap::new(), failed_templates: 0 }
+        States { alert, outside, active: BTreeMap::new(), evaluated_at: None, failed_templates: 0 }
     }
 
     /// The alerts, sorted by their labels.
     pub fn active(&self) -> impl Iterator<Item = &Active> {
         self.active.values()
+    }
+
+    /// How long a series must be there before it fires (nanoseconds).
+    pub(super) fn hold(&self) -> i64 {
+        self.alert.hold
+    }
+
+    /// The last time that the expression had a value (nanoseconds since 1970).
+    pub fn evaluated_at(&self) -> Option<i64> {
+        self.evaluated_at
+    }
+
+    /// Goes on where states were left at a time (nanoseconds since 1970): evaluations up to it were made.
+    pub(super) fn restore(&mut self, alerts: Vec<Active>, evaluated_at: i64) {
+        self.active = alerts.into_iter().map(|alert| (alert.labels.to_string(), alert)).collect();
+        self.evaluated_at = Some(evaluated_at);
     }
 
     /// Templates that have failed so far; what they said stands in their place.
@@ -135,6 +169,9 @@ impl States {
     /// # Errors
     /// States stay as they are, but for the limit: then all are gone.
     pub fn update(&mut self, time: i64, result: Result<Vector, EvalError>) -> Result<(), RuleError> {
+        if self.evaluated_at.is_some_and(|last| time <= last) {
+            return Ok(());
+        }
         let mut seen: BTreeMap<String, Active> = BTreeMap::new();
         for sample in result? {
             let given = self.given(&sample.labels, sample.value);
@@ -154,7 +191,9 @@ impl States {
             };
             let failed = &mut self.failed_templates;
             let active = Active {
-                annotations: self.alert.annotations.iter().map(|pair| annotation(pair, failed)).collect(),
+                annotations: Arc::new(
+                    self.alert.annotations.iter().map(|pair| annotation(pair, failed)).collect(),
+                ),
                 state: State::Pending,
                 value: sample.value,
                 active_at: time,
@@ -211,13 +250,16 @@ impl States {
             self.active.clear();
             return Err(RuleError::Limit(count, self.alert.limit));
         }
+        self.evaluated_at = Some(time);
         Ok(())
     }
 
-    /// What has to be told at a time: what is new, and what was told longer than `resend` ago. `interval` is that of the
-    /// evaluations; all in nanoseconds.
-    pub fn notices(&mut self, time: i64, interval: i64, resend: i64) -> Vec<Notice> {
+    /// What has to be told after an evaluation: what is new, and what was told longer than `resend` ago. `now` is the time
+    /// of the wall clock, `interval` that of the evaluations; all in nanoseconds.
+    pub fn notices(&mut self, now: i64, interval: i64, resend: i64) -> Vec<Notice> {
         let mut notices = Vec::new();
+        // That of the entries, as all times of states: it may lag behind the clock.
+        let Some(time) = self.evaluated_at else { return notices };
         for alert in self.active.values_mut() {
             let Some(starts_at) = alert.fired_at.filter(|_| alert.state != State::Pending) else { continue };
             let news = match (alert.sent_at, alert.resolved_at) {
@@ -232,8 +274,9 @@ impl States {
             notices.push(Notice {
                 labels: alert.labels.clone(),
                 annotations: alert.annotations.clone(),
+                link: None,
                 starts_at,
-                ends_at: alert.resolved_at.unwrap_or(time + SILENT_MAX * interval.max(resend)),
+                ends_at: alert.resolved_at.unwrap_or(now + SILENT_MAX * interval.max(resend)),
                 resolved: alert.resolved_at.is_some(),
             });
         }
@@ -242,7 +285,7 @@ impl States {
 
     fn given(&self, labels: &LabelSet, value: f64) -> [(&'static str, Value); 4] {
         let map = |labels: &LabelSet| {
-            Value::Map(Rc::new(labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()))
+            Value::Map(Arc::new(labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()))
         };
         let [of_labels, of_value, of_external, of_url] = VARIABLES;
         [
@@ -273,7 +316,7 @@ fn fill(template: &Template, given: &[(&str, Value)], failed: &mut u64) -> Strin
         };
         (name.to_owned(), value.clone())
     });
-    match template.fill(&Value::Map(Rc::new(dot.collect())), given) {
+    match template.fill(&Value::Map(Arc::new(dot.collect())), given) {
         Ok(text) => text,
         Err(error) => {
             *failed += 1;
@@ -309,7 +352,7 @@ mod tests {
     fn states(hold: i64, keep_firing: i64) -> States {
         let mut labels = LabelSet::default();
         labels.insert("host", b"h1");
-        States::new(alert(hold, keep_firing), Arc::new(Outside { labels, url: String::new() }))
+        States::new(alert(hold, keep_firing), Arc::new(Outside { labels, ..Outside::default() }))
     }
 
     fn vector(units: &[&str]) -> Result<Vector, EvalError> {

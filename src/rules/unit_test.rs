@@ -116,7 +116,7 @@ pub fn run(path: &Path) -> Result<Report, TestError> {
 fn test_alerts(test: &Test, file: &File, groups: &[Group], report: &mut Report) {
     let mut expected: Vec<&ExpectedAlerts> = test.alerts.iter().collect();
     expected.sort_by_key(|expected| expected.at);
-    let mut rules = Rules::new(groups.to_vec(), file.outside.clone(), file.interval, SERIES_MAX);
+    let mut rules = Rules::new(groups, file.outside.clone(), file.interval, SERIES_MAX);
     rules.advance(START - 1);
     let mut lines = test.lines.iter().peekable();
     for ExpectedAlerts { at, name, alerts } in expected {

@@ -90,7 +90,9 @@ impl Compiled {
             }
         });
         let template = ready.ok_or("the template cannot be read")?;
-        template.fill(&template::Value::Map(Rc::new(data)), &[]).map_err(|error| error.to_string())
+        template
+            .fill(&template::Value::Map(std::sync::Arc::new(data)), &[])
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Filling a template in.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::parser::{Callee, Command, Node, Pipeline, Word};
 use super::{Missing, TemplateError, Value};
@@ -240,5 +240,5 @@ impl State {
 
 /// A list of values.
 pub(super) fn list(items: impl IntoIterator<Item = Value>) -> Value {
-    Value::List(items.into_iter().collect::<Rc<[Value]>>())
+    Value::List(items.into_iter().collect::<Arc<[Value]>>())
 }

@@ -201,7 +201,7 @@ mod tests {
             ),
             ("{{ default \"none\" .nosuch }} {{ __line__ | len }}", "none 4"),
         ] {
-            let data = Value::Map(std::rc::Rc::new([("a".to_owned(), Value::from("x y"))].into()));
+            let data = Value::Map(std::sync::Arc::new([("a".to_owned(), Value::from("x y"))].into()));
             let template = Template::with_empty(template, function).unwrap();
             assert_eq!(template.fill(&data, &[("__line__", "line".into())]).unwrap(), expected);
         }

@@ -63,7 +63,7 @@ pub fn function(name: &str) -> Option<Function> {
         "externalURL" | "pathPrefix" => |_| Ok("".into()),
         "args" => |args| {
             let named = args.iter().enumerate().map(|(n, value)| (format!("arg{n}"), value.clone()));
-            Ok(Value::Map(std::rc::Rc::new(named.collect())))
+            Ok(Value::Map(std::sync::Arc::new(named.collect())))
         },
         _ => return None,
     })
@@ -225,7 +225,7 @@ mod tests {
             ("{{ urlQueryEscape \"a b&c\" }}", "a+b%26c"),
         ] {
             let labels =
-                Value::Map(std::rc::Rc::new([("unit".to_owned(), Value::from("sshd.service"))].into()));
+                Value::Map(std::sync::Arc::new([("unit".to_owned(), Value::from("sshd.service"))].into()));
             let template = Template::with_variables(template, function, &["$labels", "$value"]).unwrap();
             let filled = template.fill(&Value::Nil, &[("$labels", labels), ("$value", Value::Float(1234.5))]);
             assert_eq!(filled.unwrap(), expected);

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -10,10 +10,10 @@ fn data() -> Value {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();
-    map.insert("items".into(), Value::List(Rc::from([Value::from("a"), Value::from("b")])));
-    map.insert("deep".into(), Value::Map(Rc::new(BTreeMap::from([("x".into(), Value::Int(7))]))));
+    map.insert("items".into(), Value::List(Arc::from([Value::from("a"), Value::from("b")])));
+    map.insert("deep".into(), Value::Map(Arc::new(BTreeMap::from([("x".into(), Value::Int(7))]))));
     map.insert("f".into(), Value::Float(0.5));
-    Value::Map(Rc::new(map))
+    Value::Map(Arc::new(map))
 }
 
 fn fill(source: &str) -> Result<String, String> {

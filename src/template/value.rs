@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,11 +16,11 @@ pub enum Value {
     /// Any other number.
     Float(f64),
     /// Text.
-    Text(Rc<str>),
+    Text(Arc<str>),
     /// A list.
-    List(Rc<[Value]>),
+    List(Arc<[Value]>),
     /// A map, sorted by its keys.
-    Map(Rc<BTreeMap<String, Value>>),
+    Map(Arc<BTreeMap<String, Value>>),
 }
 
 impl From<&str> for Value {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use journal_ship::batch::{Batch, Sealed};
 use journal_ship::config::{Backoff, Destination};
+use journal_ship::health::{Health, LOKI, Readiness};
 use journal_ship::journal::{Cursor, Resume};
 use journal_ship::labels::Stream;
 use journal_ship::loki::encode::Metadata;
-use journal_ship::loki::health::{Health, Readiness};
 use journal_ship::loki::learned::Learned;
 use journal_ship::loki::push::{Parcel, Pusher, Tally};
 use tokio::sync::{mpsc, watch};
@@ -67,7 +67,7 @@ impl Pushing {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (learned, readiness, counter) =
             (Arc::<Learned>::default(), Arc::<Readiness>::default(), Counter::default());
-        let health = Health::new("main", &destination.url, readiness.clone());
+        let health = Health::new(&LOKI, "main", &destination.url, readiness.clone());
         let retention = Some("retention");
         let pusher =
             Pusher::new(destination, retention, learned.clone(), health, Box::new(counter.clone())).unwrap();

@@ -1,11 +1,13 @@
 //! Pipelines at work: what becomes of the line and the labels of an entry (grafana/loki, `pkg/logql/log`).
 
 mod json;
+mod level;
 mod row;
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::Arc;
 
+pub use level::{DETECTED_LEVEL, detected_level};
 pub use row::{DETAILS, ERROR, Hints, PRESERVE, Row};
 
 use self::json::{Json, Step};
@@ -373,7 +375,7 @@ fn unpack<'l>(line: Cow<'l, str>, row: &mut Row<'_>) -> Cow<'l, str> {
 /// The labels as a template sees them.
 fn data(row: &Row<'_>) -> Value {
     let labels = row.labels();
-    Value::Map(Rc::new(labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()))
+    Value::Map(Arc::new(labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()))
 }
 
 fn line_format<'l>(template: &Template, line: Cow<'l, str>, row: &mut Row<'_>) -> Cow<'l, str> {

@@ -4,6 +4,9 @@
 //! read again when it has changed, so a rotated secret needs no restart. A file that cannot be read is a reason
 //! to wait, not to end: secrets may be mounted late.
 
+mod pauses;
+mod reply;
+
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -17,6 +20,8 @@ use reqwest::header::{HOST, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Identity, Proxy, RequestBuilder, Url};
 
+pub(crate) use self::pauses::Pauses;
+pub(crate) use self::reply::{NoReply, Reply, exchange};
 use crate::config::{Access, Auth};
 
 /// Longest file with a password, a token or certificates (bytes): the bundle of all public authorities has a
@@ -256,6 +261,11 @@ fn secret_of(content: &[u8]) -> Result<Secret, &'static str> {
         text if text.contains(char::is_control) => Err("holds more than one line, or control characters"),
         text => Ok(Secret(text.to_owned())),
     }
+}
+
+/// A URL for the log: what stands behind `?` may be a key.
+pub fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(url, _)| url)
 }
 
 /// An error with its causes.

@@ -1,4 +1,4 @@
-//! How a destination is: what the log, `/ready` and a person are told of failures and refusals.
+//! How a server is that we send to: what the log, `/ready` and a person are told of failures and refusals.
 //!
 //! The log mentions each kind of failure when it begins and then once a minute: a Loki that fails every second time
 //! would otherwise have two lines about each batch, and shipping those would make the next batch.
@@ -10,18 +10,36 @@ use std::time::{Duration, Instant};
 /// The log mentions a kind of failure, and a reason for refusals, at most this often.
 const REMIND: Duration = Duration::from_secs(60);
 
+/// What a server is there for, in the words of the log.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Role {
+    /// What it is.
+    name: &'static str,
+    /// What it takes.
+    takes: &'static str,
+    /// What becomes of that while it does not take it.
+    meanwhile: &'static str,
+}
+
+/// It keeps entries.
+pub const LOKI: Role =
+    Role { name: "loki", takes: "entries", meanwhile: "nothing is lost while the journal keeps its files" };
+/// It tells people of alerts.
+pub const ALERTMANAGER: Role =
+    Role { name: "alertmanager", takes: "alerts", meanwhile: "alerts that go on then are told then" };
+
 /// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Time mends it, or whoever runs Loki.
+    /// Time mends it, or whoever runs the server.
     Retry,
-    /// Loki limits the rate.
+    /// The server limits the rate.
     Slower,
     /// A person must mend something here: credentials, certificates, an address.
     Hold,
 }
 
-/// The failures of all destinations that last, by name: what `/ready` shows.
+/// The failures of all servers that last, by role and name: what `/ready` shows.
 #[derive(Debug, Default)]
 pub struct Readiness {
     troubles: Mutex<BTreeMap<String, Option<(Kind, String)>>>,
@@ -33,24 +51,27 @@ impl Readiness {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether no person has to do anything, and a line for each destination.
+    /// Whether no person has to do anything, and a line for each server.
     pub fn report(&self) -> (bool, String) {
         let troubles = self.lock();
         let ready = !troubles.values().flatten().any(|(kind, _)| *kind == Kind::Hold);
         let line = |(name, trouble): (&String, &Option<(Kind, String)>)| match trouble {
-            None => format!("loki {name}: ok\n"),
-            Some((Kind::Slower, words)) => format!("loki {name}: limited: {words}\n"),
-            Some((Kind::Retry, words)) => format!("loki {name}: retrying: {words}\n"),
-            Some((Kind::Hold, words)) => format!("loki {name}: needs attention: {words}\n"),
+            None => format!("{name}: ok\n"),
+            Some((Kind::Slower, words)) => format!("{name}: limited: {words}\n"),
+            Some((Kind::Retry, words)) => format!("{name}: retrying: {words}\n"),
+            Some((Kind::Hold, words)) => format!("{name}: needs attention: {words}\n"),
         };
         (ready, troubles.iter().map(line).collect())
     }
 }
 
-/// The health of one destination.
+/// The health of one server.
 #[derive(Debug)]
 pub struct Health {
+    role: &'static Role,
     name: String,
+    /// Role and name.
+    key: String,
     /// For the log.
     url: String,
     all: Arc<Readiness>,
@@ -76,12 +97,15 @@ struct Refused {
 }
 
 impl Health {
-    /// That of a destination with nothing to complain about.
-    pub fn new(name: &str, url: &str, all: Arc<Readiness>) -> Health {
-        all.lock().insert(name.to_owned(), None);
+    /// That of a server with nothing to complain about.
+    pub fn new(role: &'static Role, name: &str, url: &str, all: Arc<Readiness>) -> Health {
+        let key = format!("{} {name}", role.name);
+        all.lock().insert(key.clone(), None);
         Health {
+            role,
+            key,
             name: name.to_owned(),
-            url: super::push::without_query(url).to_owned(),
+            url: crate::client::without_query(url).to_owned(),
             all,
             trouble: None,
             told: BTreeMap::new(),
@@ -89,51 +113,51 @@ impl Health {
         }
     }
 
-    /// Entries were not taken; they are sent again after a pause.
-    pub(super) fn trouble(&mut self, kind: Kind, words: &str, pause: Duration) {
+    /// Something was not taken; it is sent again after a pause.
+    pub(crate) fn trouble(&mut self, kind: Kind, words: &str, pause: Duration) {
         let now = Instant::now();
         let trouble = self.trouble.get_or_insert(Trouble { since: now, told: false, attempts: 0 });
         trouble.attempts += 1;
-        self.all.lock().insert(self.name.clone(), Some((kind, words.to_owned())));
+        self.all.lock().insert(self.key.clone(), Some((kind, words.to_owned())));
         if self.told.get(&kind).is_some_and(|told| now.duration_since(*told) < REMIND) {
             return;
         }
         self.told.insert(kind, now);
         trouble.told = true;
+        let Role { name: role, takes, meanwhile } = self.role;
         let (name, url, pause, attempts) = (&self.name, &self.url, pause.as_secs_f64(), trouble.attempts);
         match kind {
             Kind::Retry => log::warn!(
-                "loki `{name}` ({url}) does not take entries: {words}; attempt {attempts}, next in {pause:.1} s; nothing is \
-                 lost while the journal keeps its files"
+                "{role} `{name}` ({url}) does not take {takes}: {words}; attempt {attempts}, next in {pause:.1} s; {meanwhile}"
             ),
             Kind::Slower => log::warn!(
-                "loki `{name}` ({url}) limits the rate: {words}; going on more slowly, next in {pause:.1} s; nothing is lost \
-                 while the journal keeps its files"
+                "{role} `{name}` ({url}) limits the rate: {words}; going on more slowly, next in {pause:.1} s; {meanwhile}"
             ),
             Kind::Hold => log::error!(
-                "loki `{name}` ({url}) needs attention: {words}; attempt {attempts}, next in {pause:.1} s; nothing is lost \
-                 while the journal keeps its files"
+                "{role} `{name}` ({url}) needs attention: {words}; attempt {attempts}, next in {pause:.1} s; {meanwhile}"
             ),
         }
     }
 
-    /// Entries are taken again.
-    pub(super) fn recovered(&mut self) {
+    /// Things are taken again.
+    pub(crate) fn recovered(&mut self) {
         let Some(trouble) = self.trouble.take() else { return };
-        self.all.lock().insert(self.name.clone(), None);
+        self.all.lock().insert(self.key.clone(), None);
         if trouble.told {
             let lasted = trouble.since.elapsed().as_secs_f64();
-            log::info!("loki `{}` takes entries again after {lasted:.1} s", self.name);
+            let Role { name: role, takes, .. } = self.role;
+            log::info!("{role} `{}` takes {takes} again after {lasted:.1} s", self.name);
         }
     }
 
     /// Entries were refused for good.
-    pub(super) fn refused(&mut self, reason: &'static str, entries: u64, words: &str) {
+    pub(crate) fn refused(&mut self, reason: &'static str, entries: u64, words: &str) {
+        let Role { name: role, takes, .. } = self.role;
         let refused = self.refused.entry(reason).or_default();
         refused.entries += entries;
         if refused.told.is_none_or(|told| told.elapsed() >= REMIND) {
             log::error!(
-                "loki `{}` refused {} entries for good ({reason}): {words}; all others are stored",
+                "{role} `{}` refused {} {takes} for good ({reason}): {words}; all others were taken",
                 self.name,
                 refused.entries
             );
@@ -144,7 +168,7 @@ impl Health {
 
 impl Drop for Health {
     fn drop(&mut self) {
-        self.all.lock().remove(&self.name);
+        self.all.lock().remove(&self.key);
     }
 }
 
@@ -155,8 +179,8 @@ mod tests {
     #[test]
     fn readiness_is_red_while_a_person_is_needed() {
         let all = Arc::new(Readiness::default());
-        let mut main = Health::new("main", "http://h/?key=hunter2", all.clone());
-        let other = Health::new("other", "http://o/", all.clone());
+        let mut main = Health::new(&LOKI, "main", "http://h/?key=hunter2", all.clone());
+        let other = Health::new(&LOKI, "other", "http://o/", all.clone());
         assert_eq!(all.report(), (true, "loki main: ok\nloki other: ok\n".into()));
         main.trouble(Kind::Retry, "HTTP 503", Duration::ZERO);
         assert_eq!(all.report(), (true, "loki main: retrying: HTTP 503\nloki other: ok\n".into()));

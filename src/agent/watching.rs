@@ -1,0 +1,284 @@
+//! Watching for alerts: a thread with a tail of its own that shows entries to the rules, whatever becomes of shipping.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::AgentError;
+use super::reading::HELD_EVERY;
+use crate::alertmanager::Outboxes;
+use crate::config::Config;
+use crate::http::Served;
+use crate::journal::{Keys, Start, Tail, Waker};
+use crate::metrics::{Family, Kind, Registry};
+use crate::rules::Watcher;
+use crate::rules::run::{Outcome, Running};
+use crate::rules::saved::{Saved, StateFile};
+use crate::rules::state::State;
+use crate::rules::watch::{clock, nanoseconds};
+
+/// While there is a backlog, files that come and go are noticed once in so many entries (count).
+const POLL_EVERY: u32 = 50_000;
+/// While alerts stay as they are, the last evaluation is written down this often: a crash makes that again, no more.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+/// What the thread works with.
+pub(super) struct Watching {
+    config: Config,
+    waker: Waker,
+    tail: Tail,
+    watcher: Watcher,
+    file: StateFile,
+    /// What was written last, and when.
+    saved: Option<(Saved, Instant)>,
+    outboxes: Outboxes,
+    metrics: Metrics,
+    served: Arc<Served>,
+    stop: Arc<AtomicBool>,
+    /// All that was there at the start has been looked at.
+    caught_up: bool,
+}
+
+/// Rules and a tail that begins where they need it.
+fn begin(config: &Config, file: &mut StateFile, waker: Waker) -> Result<(Watcher, Tail), AgentError> {
+    let mut keys = Keys::default();
+    let mut watcher = Watcher::new(config, Some(&host()), &mut keys);
+    let start = watcher.begin(&file.load());
+    let tail = Tail::open(&config.journal.paths, keys, Start::Realtime(start), waker)?;
+    Ok((watcher, tail))
+}
+
+/// The name of this host, as journald has it.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+impl Watching {
+    /// Opens everything; `None` when there are no rules.
+    pub(super) fn open(
+        config: &Config,
+        outboxes: Outboxes,
+        registry: &Arc<Registry>,
+        served: &Arc<Served>,
+        stop: Arc<AtomicBool>,
+        waker: Waker,
+    ) -> Result<Option<Watching>, AgentError> {
+        served.set_rules(None);
+        if config.alerts.rules() == 0 {
+            return Ok(None);
+        }
+        let mut file = StateFile::new(&config.state_directory);
+        let (watcher, tail) = begin(config, &mut file, waker.clone())?;
+        Ok(Some(Watching {
+            config: config.clone(),
+            waker,
+            tail,
+            watcher,
+            file,
+            saved: None,
+            outboxes,
+            metrics: Metrics::new(registry),
+            served: served.clone(),
+            stop,
+            caught_up: false,
+        }))
+    }
+
+    /// Starts the thread, which holds `ends` until its end.
+    pub(super) fn start(
+        mut self,
+        ends: oneshot::Sender<()>,
+    ) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+        let files = self.config.alerts.files.len();
+        log::info!(
+            "evaluating {} alert rules from {files} file{}, telling {} Alertmanager{}",
+            self.config.alerts.rules(),
+            if files == 1 { "" } else { "s" },
+            self.config.alerts.alertmanagers.len(),
+            if self.config.alerts.alertmanagers.len() == 1 { "" } else { "s" },
+        );
+        thread::Builder::new().name("tail rules".into()).spawn(move || {
+            let result = self.run();
+            // Without this a stop would wait for senders that wait for news.
+            self.outboxes.close();
+            drop(ends);
+            result
+        })
+    }
+
+    fn run(&mut self) -> std::io::Result<()> {
+        let mut unpolled = 0;
+        while !self.stop.load(Relaxed) {
+            if let Some(entry) = self.tail.next_entry() {
+                if self.watcher.entry(&entry) {
+                    self.evaluated();
+                }
+                unpolled += 1;
+                if unpolled >= POLL_EVERY {
+                    unpolled = 0;
+                    self.tail.poll()?;
+                }
+                continue;
+            }
+            unpolled = 0;
+            if self.watcher.quiet() || !self.caught_up {
+                self.caught_up = true;
+                self.evaluated();
+            }
+            if self.watcher.is_ahead() {
+                log::warn!("the clock was set back: alert rules begin anew at the time that it is now");
+                match begin(&self.config, &mut self.file, self.waker.clone()) {
+                    Ok((watcher, tail)) => {
+                        (self.watcher, self.tail, self.caught_up) = (watcher, tail, false);
+                        continue;
+                    }
+                    // What is open goes on until its time comes.
+                    Err(error) => log::error!("alert rules cannot begin anew: {error}"),
+                }
+            }
+            let now = Instant::now();
+            let due = self.watcher.due().and_then(|due| now.checked_add(due));
+            let held = self.watcher.holds().then(|| now + HELD_EVERY);
+            self.tail.wait(due.into_iter().chain(held).min())?;
+        }
+        if self.caught_up {
+            self.file.save(self.watcher.rules().saved());
+        }
+        Ok(())
+    }
+
+    /// Evaluations were made. Nobody is told before all that was there has been looked at: until then things only
+    /// become what they were.
+    fn evaluated(&mut self) {
+        if !self.caught_up {
+            return;
+        }
+        let resend = nanoseconds(self.config.alerts.resend_delay);
+        self.outboxes.put(&self.watcher.rules_mut().notices(clock(), resend));
+        let rules = self.watcher.rules();
+        let saved = rules.saved();
+        let fresh = |(last, at): &(Saved, Instant)| last.is_same(&saved) && at.elapsed() < SAVE_EVERY;
+        if !self.saved.as_ref().is_some_and(fresh) {
+            if !self.file.save(saved.clone()) {
+                self.metrics.unsaved.add(Vec::new(), 0, 1.0);
+            }
+            self.saved = Some((saved, Instant::now()));
+        }
+        self.metrics.publish(rules.rules(), rules.series(), self.watcher.ahead());
+        self.served.set_rules(Some(status(rules.rules())));
+    }
+}
+
+/// What /status says of rules. No labels of series: they are not for everyone who can connect.
+fn status(rules: &[Running]) -> serde_json::Value {
+    let rules = rules.iter().map(|rule| {
+        let (pending, firing) = (rule.count(State::Pending), rule.count(State::Firing));
+        let state = match (&rule.error, firing, pending) {
+            (Some(_), ..) => "failed",
+            (None, 1.., _) => "firing",
+            (None, 0, 1..) => "pending",
+            (None, 0, 0) => "ok",
+        };
+        serde_json::json!({
+            "group": rule.group,
+            "name": rule.name,
+            "type": match rule.outcome { Outcome::Alerts(_) => "alert", Outcome::Metric(..) => "record" },
+            "state": state,
+            "error": rule.error.as_ref().map(|error| error.kind()),
+            "pending": pending,
+            "firing": firing,
+            "evaluations": rule.evaluations,
+            "failures": rule.failures,
+        })
+    });
+    rules.collect()
+}
+
+/// The metrics of rules.
+struct Metrics {
+    registry: Arc<Registry>,
+    evaluations: Arc<Family>,
+    failures: Arc<Family>,
+    templates: Arc<Family>,
+    alerts: Arc<Family>,
+    series: Arc<Family>,
+    evaluated: Arc<Family>,
+    ahead: Arc<Family>,
+    unsaved: Arc<Family>,
+}
+
+impl Metrics {
+    fn new(registry: &Arc<Registry>) -> Metrics {
+        let counter = |name: &str, help: &str| registry.family(name, help, Kind::Counter, None);
+        let gauge = |name: &str, help: &str| registry.family(name, help, Kind::Gauge, None);
+        Metrics {
+            registry: registry.clone(),
+            evaluations: counter("journalship_rule_evaluations_total", "Evaluations of rules."),
+            failures: counter("journalship_rule_failures_total", "Evaluations of rules that failed."),
+            templates: counter(
+                "journalship_rule_template_failures_total",
+                "Templates of labels and annotations that failed; the text of the error stands in their place.",
+            ),
+            alerts: gauge("journalship_alerts", "Alerts of rules, by state."),
+            series: gauge("journalship_rule_series", "Series that the windows of all rules hold."),
+            evaluated: gauge(
+                "journalship_rules_evaluated_timestamp_seconds",
+                "When rules were evaluated last.",
+            ),
+            ahead: counter(
+                "journalship_rule_entries_ahead_total",
+                "Entries that rules did not look at because they were written under a clock that was ahead.",
+            ),
+            unsaved: counter(
+                "journalship_alert_state_failures_total",
+                "Attempts to save the states of alerts that failed.",
+            ),
+        }
+    }
+
+    fn publish(&self, rules: &[Running], series: usize, ahead: u64) {
+        // Rules of one name are one series.
+        let mut sums: BTreeMap<(&str, &str), [u64; 5]> = BTreeMap::new();
+        let mut recorded: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+        for rule in rules {
+            let failed_templates = match &rule.outcome {
+                Outcome::Alerts(states) => states.failed_templates(),
+                Outcome::Metric(name, _, vector) => {
+                    let series = recorded.entry(name).or_default();
+                    series.extend(vector.iter().map(|sample| {
+                        let labels = sample.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned()));
+                        (labels.collect(), sample.value)
+                    }));
+                    0
+                }
+            };
+            let counts = [rule.count(State::Pending), rule.count(State::Firing)].map(|count| count as u64);
+            let new = [rule.evaluations, rule.failures, failed_templates, counts[0], counts[1]];
+            let sum = sums.entry((&rule.group, &rule.name)).or_default();
+            sum.iter_mut().zip(new).for_each(|(sum, new)| *sum += new);
+        }
+        for ((group, name), [evaluations, failures, templates, pending, firing]) in sums {
+            let labels =
+                || vec![("group".to_owned(), group.to_owned()), ("rule".to_owned(), name.to_owned())];
+            self.evaluations.set(labels(), 0, evaluations as f64);
+            self.failures.set(labels(), 0, failures as f64);
+            self.templates.set(labels(), 0, templates as f64);
+            for (state, count) in [("pending", pending), ("firing", firing)] {
+                let mut labels = labels();
+                labels.push(("state".to_owned(), state.to_owned()));
+                self.alerts.set(labels, 0, count as f64);
+            }
+        }
+        for (name, series) in recorded {
+            let family = self.registry.family(name, "Of a recording rule.", Kind::Gauge, None);
+            family.replace(series);
+        }
+        self.series.set(Vec::new(), 0, series as f64);
+        self.ahead.set(Vec::new(), 0, ahead as f64);
+        self.evaluated.set(Vec::new(), 0, clock() as f64 / 1e9);
+    }
+}

@@ -1,0 +1,62 @@
+//! Pauses between attempts.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+use crate::config::Backoff;
+
+/// Pauses between attempts: doubling, and jittered so that a fleet does not knock in step.
+#[derive(Debug)]
+pub(crate) struct Pauses {
+    limits: Backoff,
+    next: Duration,
+}
+
+impl Pauses {
+    /// Between these limits.
+    pub(crate) fn new(limits: Backoff) -> Pauses {
+        Pauses { limits, next: limits.min }
+    }
+
+    /// The shortest pause.
+    pub(crate) fn shortest(&self) -> Duration {
+        self.limits.min
+    }
+
+    /// How long the next pause is at most.
+    pub(crate) fn coming(&self) -> Duration {
+        self.next
+    }
+
+    /// The next pause is the shortest again.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.limits.min;
+    }
+
+    /// Between half of the pause and the whole of it.
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(self.limits.max);
+        // Each state is seeded anew by the system: chance enough for this.
+        let chance = RandomState::new().build_hasher().finish() as u32;
+        pause / 2 + pause.mul_f64(0.5 * f64::from(chance) / f64::from(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_limit_with_jitter() {
+        let second = Duration::from_secs(1);
+        let mut pauses = Pauses::new(Backoff { min: second, max: second * 5 });
+        for whole in [1, 2, 4, 5, 5] {
+            let pause = pauses.next();
+            assert!(pause >= second * whole / 2 && pause <= second * whole, "{pause:?} of {whole} s");
+        }
+        pauses.reset();
+        assert!(pauses.next() <= second);
+    }
+}

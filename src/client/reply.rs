@@ -1,0 +1,159 @@
+//! The answer to a request, as far as it is the same for all servers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::RequestBuilder;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+
+use super::chain;
+
+/// Bytes of an answer that are read: a refusal may have a line for each entry of a batch.
+const ANSWER_MAX: usize = 1 << 20;
+/// A gateway's wish for a pause is granted up to this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// Characters of an answer that the log shows.
+const SHOWN_MAX: usize = 500;
+
+/// An answer as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// The status.
+    pub(crate) status: u16,
+    /// The body.
+    pub(crate) text: String,
+    /// The text may be the server's own: see [`Reply::read`].
+    pub(crate) from_server: bool,
+    /// It is a page for people.
+    pub(crate) html: bool,
+    /// The pause that was asked for.
+    pub(crate) retry_after: Option<Duration>,
+    /// Where it redirects to.
+    pub(crate) location: Option<String>,
+}
+
+/// There was no answer.
+#[derive(Debug)]
+pub(crate) struct NoReply {
+    /// Why, for the log.
+    pub(crate) words: String,
+    /// It was for a certificate, ours or theirs: waiting alone does not mend that.
+    pub(crate) certificate: bool,
+}
+
+/// Sends a request and reads what comes back.
+pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> {
+    let mut response = request.send().await.map_err(|error| NoReply {
+        certificate: is_about_certificates(&error),
+        words: chain(&error.without_url()),
+    })?;
+    let mut reply = Reply::read(response.status().as_u16(), response.headers());
+    // The status decides; a body that breaks off only shortens what is told.
+    let mut body = Vec::new();
+    while let Ok(Some(piece)) = response.chunk().await {
+        body.extend_from_slice(&piece);
+        if body.len() >= ANSWER_MAX {
+            break;
+        }
+    }
+    reply.text = String::from_utf8_lossy(&body).into_owned();
+    Ok(reply)
+}
+
+impl Reply {
+    /// What the head of an answer says; its text is still to come.
+    ///
+    /// Loki says that an error is plain text (Go, `net/http`, `Error`) or JSON. Proxies answer in HTML, and a TLS port
+    /// that gets plain http answers without a type (Go, `net/http`, `conn.serve`).
+    pub(crate) fn read(status: u16, headers: &HeaderMap) -> Reply {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let kind = text(CONTENT_TYPE).unwrap_or_default();
+        Reply {
+            status,
+            text: String::new(),
+            from_server: ["text/plain", "application/json"].iter().any(|known| kind.starts_with(known)),
+            html: kind.starts_with("text/html"),
+            retry_after: text(RETRY_AFTER).and_then(|v| pause(v, Timestamp::now())),
+            location: text(LOCATION).map(|location| super::without_query(location).to_owned()),
+        }
+    }
+
+    /// For the log: the status, and the first line without anything that could disturb a log.
+    pub(crate) fn words(&self) -> String {
+        let line = self.text.trim().lines().next().unwrap_or_default();
+        let line: String = line.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
+        let words = match (self.status, &self.location) {
+            (300..=399, Some(to)) => {
+                let to: String = to.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
+                format!("it redirects to {to}, which is not followed: write the right address in the url")
+            }
+            (200..=299, _) if self.html => "a page for people: is the url right?".into(),
+            (401, _) => format!("{line} (see basic_auth, bearer_token_file; of Loki also tenant)"),
+            (404 | 405, _) => format!("{line} (is the url right?)"),
+            _ => line,
+        };
+        format!("HTTP {} {}", self.status, words.trim()).trim_end().to_owned()
+    }
+}
+
+/// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
+fn pause(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    let asked = match value.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+            Duration::try_from(date.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(asked.min(RETRY_AFTER_MAX))
+}
+
+/// Whether a connection failed because of a certificate, ours or theirs: waiting alone does not mend that.
+fn is_about_certificates(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_));
+    }
+    // What an I/O error holds is not its cause.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+    let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
+    inner.or(error.source()).is_some_and(is_about_certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderValue;
+
+    #[test]
+    fn a_pause_is_seconds_or_a_date() {
+        let now = "2026-11-23T10:00:00Z".parse::<Timestamp>().unwrap();
+        let seconds = |n| Some(Duration::from_secs(n));
+        for (value, expected) in [
+            ("7", seconds(7)),
+            (" 0 ", seconds(0)),
+            ("99999", Some(RETRY_AFTER_MAX)),
+            ("Mon, 23 Nov 2026 10:00:30 GMT", seconds(30)),
+            ("Mon, 23 Nov 2026 09:00:30 GMT", seconds(0)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            assert_eq!(pause(value, now), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn words_of_an_answer_cannot_disturb_the_log() {
+        let words =
+            |text: &str| Reply { text: text.to_owned(), ..Reply::read(503, &HeaderMap::new()) }.words();
+        assert_eq!(words("\n bad\x1b[31m thing\r\nsecond line"), "HTTP 503 bad[31m thing");
+        assert_eq!(words(&"x".repeat(9999)).len(), "HTTP 503 ".len() + SHOWN_MAX);
+        assert_eq!(words(""), "HTTP 503");
+        let to = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static("https://h/login?key=hunter2"))]);
+        let words = Reply::read(302, &to).words();
+        assert!(
+            words.contains("redirects to https://h/login, which") && !words.contains("hunter2"),
+            "{words}"
+        );
+    }
+}

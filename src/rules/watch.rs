@@ -1,0 +1,224 @@
+//! Watching: entries of the journal, shaped as for shipping, are shown to the rules. The agent that follows the journal,
+//! one that catches up after a pause, and a dry run over the past do the same here.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::run::Rules;
+use super::saved::Saved;
+use super::state::Outside;
+use crate::config::Config;
+use crate::entry::Entry;
+use crate::journal::Keys;
+use crate::labels::{LabelSet, Outcome};
+use crate::logql::pipeline::{DETECTED_LEVEL, detected_level};
+use crate::pipeline::{Shaper, values};
+use crate::stages::{Item, Setup};
+
+/// So long after a time an evaluation of it is made (nanoseconds): journald tells of what it has written after a quarter
+/// of a second, and files are told of one after the other.
+pub const SETTLE: i64 = 1_000_000_000;
+/// An entry may seem to be written so long after now (nanoseconds): the clock is set while it is read. What seems later
+/// was written under a wrong clock, and is in no window.
+const AHEAD_MAX: i64 = 10_000_000_000;
+
+/// Rules, and how entries come to them.
+pub struct Watcher {
+    rules: Rules,
+    shaper: Shaper,
+    /// The wall clock when it was last looked at, which a backlog gives no reason for (nanoseconds since 1970).
+    now: i64,
+    /// The next evaluation, or the end of time.
+    next: i64,
+    /// Now counts, and what was once does not matter for itself.
+    live: bool,
+    /// The shortest time between evaluations (nanoseconds).
+    interval: i64,
+    /// Entries with a time that has not come yet.
+    ahead: u64,
+}
+
+impl Watcher {
+    /// Those of a configuration; the fields of the journal that they need are added to `keys`. `host` is what
+    /// the label `host` of alerts says where nothing else does.
+    pub fn new(config: &Config, host: Option<&str>, keys: &mut Keys) -> Watcher {
+        let alerts = &config.alerts;
+        let mut labels = LabelSet::default();
+        let host = host.map(|host| ("host", host));
+        let external = alerts.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in host.into_iter().chain(external) {
+            labels.insert(name, value.as_bytes());
+        }
+        let outside = Outside {
+            labels,
+            url: alerts.external_url.clone().unwrap_or_default(),
+            datasource: alerts.datasource_uid.clone(),
+        };
+        let interval = nanoseconds(alerts.evaluation_interval);
+        let shortest = alerts.groups().filter_map(|group| group.interval).chain([interval]).min();
+        Watcher {
+            interval: shortest.unwrap_or(interval),
+            rules: Rules::new(alerts.groups(), outside, interval, alerts.max_series),
+            // What stages measure and wait for is shipping's.
+            shaper: Shaper::new(config, None, &Setup { dry: true, ..Setup::default() }, keys),
+            now: clock(),
+            next: i64::MAX,
+            ahead: 0,
+            live: false,
+        }
+    }
+
+    /// The rules, and where they stand.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The rules, to ask what has to be told.
+    pub fn rules_mut(&mut self) -> &mut Rules {
+        &mut self.rules
+    }
+
+    /// Begins, now, where states were left. Entries count from the time that comes back (microseconds since 1970): all of
+    /// them since then have to be shown.
+    pub fn begin(&mut self, saved: &Saved) -> u64 {
+        self.now = clock();
+        self.live = true;
+        let first = self.rules.begin(self.now, saved);
+        self.begin_at(first)
+    }
+
+    /// Begins with evaluations after a time (nanoseconds since 1970). As [`Watcher::begin`].
+    pub fn begin_at(&mut self, first: i64) -> u64 {
+        self.rules.advance(first);
+        self.next = self.rules.next().unwrap_or(i64::MAX);
+        u64::try_from(first.saturating_sub(self.rules.reach()) / 1000).unwrap_or(0)
+    }
+
+    /// Looks at an entry. Evaluations whose time is over before it are made, and `true` comes back if there were any.
+    pub fn entry(&mut self, entry: &Entry<'_>) -> bool {
+        let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
+        if time > self.now {
+            self.now = clock();
+        }
+        if time > self.now.saturating_add(AHEAD_MAX) {
+            self.ahead += 1;
+            return false;
+        }
+        let evaluated = time > self.next && {
+            self.now = clock();
+            self.advance(time - 1)
+        };
+        self.shape(entry, time);
+        evaluated
+    }
+
+    /// There are no entries for now: what stages held long enough is looked at, and evaluations are made whose time is
+    /// over. `true` comes back if there were any.
+    pub fn quiet(&mut self) -> bool {
+        for item in self.shaper.release() {
+            self.item(&item);
+        }
+        self.now = clock();
+        self.advance(i64::MAX)
+    }
+
+    /// As [`Watcher::quiet`], and nothing comes any more: evaluations up to `last` (nanoseconds since 1970) are made.
+    pub fn finish(&mut self, last: i64) -> bool {
+        for item in self.shaper.release_all() {
+            self.item(&item);
+        }
+        self.now = clock();
+        self.advance(last)
+    }
+
+    /// Whether stages hold entries.
+    pub fn holds(&self) -> bool {
+        self.shaper.holds()
+    }
+
+    /// How long until the next evaluation can be made.
+    pub fn due(&self) -> Option<Duration> {
+        let after = self.next.checked_add(SETTLE)?.saturating_sub(clock());
+        Some(Duration::from_nanos(u64::try_from(after).unwrap_or(0)))
+    }
+
+    /// Whether the next evaluation is further away than one can be: the clock was set back.
+    pub fn is_ahead(&self) -> bool {
+        let latest = clock().saturating_add(self.interval).saturating_add(AHEAD_MAX);
+        self.next != i64::MAX && self.next > latest
+    }
+
+    /// Entries that were not looked at because their time has not come yet (count).
+    pub fn ahead(&self) -> u64 {
+        self.ahead
+    }
+
+    /// Makes evaluations, but none that an entry may still come for. Windows do not mind entries behind the time of an
+    /// evaluation, so there is no haste.
+    fn advance(&mut self, to: i64) -> bool {
+        let to = to.min(self.now.saturating_sub(SETTLE));
+        if to < self.next {
+            return false;
+        }
+        if self.live {
+            self.rules.skip_to(to);
+        }
+        self.rules.advance(to);
+        self.next = self.rules.next().unwrap_or(i64::MAX);
+        true
+    }
+
+    fn shape(&mut self, entry: &Entry<'_>, time: i64) {
+        let Watcher { rules, shaper, .. } = self;
+        if !shaper.is_plain() {
+            if let Some(item) = shaper.shape(entry) {
+                self.item(&item);
+                self.shaper.give_back(item);
+            }
+            return;
+        }
+        let Outcome::Kept(labels) = shaper.labeler.labels(entry) else { return };
+        if !rules.wants(labels) {
+            return;
+        }
+        // Only for streams that a rule wants; text that is no UTF-8 has to live somewhere.
+        let metadata: Vec<_> = values(&shaper.metadata, entry).collect();
+        let line = shaper.liner.line(entry);
+        let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
+        let level = levelled(labels, metadata.clone(), &line);
+        rules.observe(time, labels, &line, metadata.chain(level));
+    }
+
+    /// Time is that of the journal here, whatever stages make of it: nobody can choose it, and evaluations follow it.
+    fn item(&mut self, item: &Item) {
+        if !self.rules.wants(&item.labels) {
+            return;
+        }
+        let time = i64::try_from(item.cursor.realtime).unwrap_or(i64::MAX).saturating_mul(1000);
+        let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let level = levelled(&item.labels, metadata.clone(), &item.line);
+        self.rules.observe(time, &item.labels, &item.line, metadata.chain(level));
+    }
+}
+
+/// The level that Loki finds, unless it is given; looked for only when it is asked for.
+fn levelled<'a>(
+    labels: &'a LabelSet,
+    metadata: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    line: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
+    std::iter::once(()).filter_map(move |()| {
+        let given = metadata.clone().any(|(name, _)| name == DETECTED_LEVEL);
+        (!given).then(|| (DETECTED_LEVEL, detected_level(labels, metadata.clone(), line)))
+    })
+}
+
+/// The wall clock (nanoseconds since 1970).
+pub(crate) fn clock() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A duration in nanoseconds.
+pub(crate) fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
