@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub mod agent;
+pub mod alertmanager;
 pub mod fixtures;
 pub mod gate;
 pub mod journald;
