@@ -23,7 +23,7 @@ struct Cli {
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 
-    /// Show what would be pushed; push nothing, write no state
+    /// Show what would be pushed and what would alert; push nothing, alert nobody, write no state
     #[arg(long)]
     dry_run: bool,
 
@@ -61,7 +61,8 @@ struct DryRunArgs {
     #[arg(short, long, value_name = "FORM", requires = "dry_run", default_value = "short")]
     output: Form,
 
-    /// No entries; streams, entries, bytes, what is dropped and why, label values, retention classes
+    /// No entries; streams, entries, bytes, what is dropped and why, label values, retention classes, alerts that would
+    /// have fired
     #[arg(long, requires = "dry_run", conflicts_with = "follow")]
     summary: bool,
 
@@ -92,7 +93,7 @@ enum Form {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Validate the configuration; no network, no state
+    /// Validate the configuration and rule files; no network, no state
     Check,
     /// Convert the configuration of another program
     Convert {
@@ -336,8 +337,16 @@ fn dry_run(cli: &Cli) -> ExitCode {
                 0 => String::new(),
                 n => format!("; {n} would be dropped"),
             };
+            let alerts = match shown.alerts {
+                None => String::new(),
+                Some(1) => "; 1 alert would have fired".into(),
+                Some(n) => format!("; {n} alerts would have fired"),
+            };
             let entries = if shown.entries == 1 { "entry" } else { "entries" };
-            say(&format!("{} {entries} would be pushed; nothing was{dropped}{damaged}", shown.entries));
+            say(&format!(
+                "{} {entries} would be pushed; nothing was{dropped}{damaged}{alerts}",
+                shown.entries
+            ));
             ExitCode::SUCCESS
         }
         Err(dry_run::DryRunError::Output(error)) => quiet_pipe(Err(error)),

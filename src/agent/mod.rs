@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use self::metrics::Totals;
 pub(crate) use self::reading::HELD_EVERY;
 use self::shipping::Shipping;
+pub(crate) use self::watching::host;
 use crate::client::AccessError;
 use crate::config::Config;
 use crate::http::{self, Served};

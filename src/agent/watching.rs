@@ -53,7 +53,7 @@ fn begin(config: &Config, file: &mut StateFile, waker: Waker) -> Result<(Watcher
 }
 
 /// The name of this host, as journald has it.
-fn host() -> String {
+pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

@@ -8,12 +8,15 @@ mod summary;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Instant;
 
-use crate::agent::HELD_EVERY;
+use crate::agent::{HELD_EVERY, host};
 use crate::batch::Batches;
 use crate::config::Config;
 use crate::journal::{Keys, OpenError, Start, Tail, Waker};
-use crate::pipeline::{Counts, Pipeline};
+use crate::pipeline::Pipeline;
+use crate::rules::Watcher;
+use crate::rules::history::History;
 use crate::stages::Setup;
 
 use printer::Printer;
@@ -81,6 +84,8 @@ pub struct Shown {
     pub damaged: u64,
     /// Entries that were read and would not be pushed.
     pub dropped: u64,
+    /// Alerts that would have fired, if there are rules.
+    pub alerts: Option<usize>,
 }
 
 /// Shows what would be pushed to the first destination, or with the labels that all have when there is
@@ -95,12 +100,19 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
     let setup = Setup { dry: true, ..Setup::default() };
     let mut pipeline = Pipeline::new(config, destination, &setup, &mut keys);
     let waker = Waker::new().map_err(DryRunError::Watch)?;
+    let mut watcher = (config.alerts.rules() > 0).then(|| Watcher::new(config, Some(&host()), &mut keys));
     let mut start = options.since.map_or(Start::Oldest, Start::Realtime);
     if let Some(lines) = options.lines {
         let mut tail = Tail::open(paths, keys.clone(), start.clone(), waker.clone())?;
         if let Some(time) = tail.time_of_last(lines, options.until) {
             start = Start::Realtime(time.max(options.since.unwrap_or(0)));
         }
+    }
+    // Rules need what was before the first record that is shown.
+    let shown_from = if let Start::Realtime(since) = start { Some(since) } else { None };
+    if let Some(watcher) = &mut watcher {
+        let since = shown_from.map(|since| i64::try_from(since).unwrap_or(i64::MAX).saturating_mul(1000));
+        start = watcher.remember(since).map_or(start, Start::Realtime);
     }
     #[cfg(feature = "sd-journal")]
     let second = options.compare.then(|| crate::journal::SecondReader::open(paths)).transpose()?;
@@ -127,6 +139,14 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
                     agreed += 1;
                 }
                 let realtime = entry.cursor().realtime;
+                if let Some(watcher) = &mut watcher {
+                    if watcher.entry(&entry) {
+                        tell(watcher, &mut printer, &mut batches, out)?;
+                    }
+                    if shown_from.is_some_and(|since| realtime < since) {
+                        continue;
+                    }
+                }
                 pipeline.append(&entry, &mut batches);
                 if explain {
                     let steps = pipeline.explained();
@@ -148,25 +168,58 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
                     false => pipeline.release_all(&mut batches),
                 }
                 printer.show(&mut batches, &pipeline.explained(), out)?;
+                if let Some(watcher) = &mut watcher {
+                    match options.follow {
+                        true => watcher.quiet(),
+                        false => watcher.finish(options.until.map_or(i64::MAX, |until| {
+                            i64::try_from(until).unwrap_or(i64::MAX).saturating_mul(1000)
+                        })),
+                    };
+                    tell(watcher, &mut printer, &mut batches, out)?;
+                }
                 printer.release(out)?;
                 if !options.follow {
-                    let counts = pipeline.counts();
                     if let Some(summary) = &printer.summary {
-                        summary.write(&counts, pipeline.retention(), &pipeline.streams_by_rule(), out)?;
+                        let report = summary.report(&pipeline, watcher.as_mut());
+                        match options.output {
+                            Output::Json => report.write_json(out)?,
+                            Output::Short | Output::Explain => report.write(out)?,
+                        }
                     }
                     out.flush()?;
-                    return Ok(shown(&printer, &tail, &counts));
+                    return Ok(Shown {
+                        entries: printer.entries,
+                        damaged: tail.counts().damaged,
+                        dropped: pipeline.counts().dropped(),
+                        alerts: watcher
+                            .as_mut()
+                            .and_then(Watcher::history)
+                            .map(|history| history.fired().len()),
+                    });
                 }
                 out.flush()?;
-                let look = pipeline.holds().then(|| std::time::Instant::now() + HELD_EVERY);
-                tail.wait(look).map_err(DryRunError::Watch)?;
+                let now = Instant::now();
+                let look = pipeline.holds().then(|| now + HELD_EVERY);
+                let due = watcher.as_ref().and_then(Watcher::due).and_then(|due| now.checked_add(due));
+                tail.wait(look.into_iter().chain(due).min()).map_err(DryRunError::Watch)?;
             }
         }
     }
 }
 
-fn shown(printer: &Printer, tail: &Tail, counts: &Counts) -> Shown {
-    Shown { entries: printer.entries, damaged: tail.counts().damaged, dropped: counts.dropped() }
+/// Shows what alerts have begun or ended, behind the entries before that.
+fn tell(
+    watcher: &mut Watcher,
+    printer: &mut Printer,
+    batches: &mut Batches,
+    out: &mut impl Write,
+) -> Result<(), DryRunError> {
+    let news = watcher.history().map(History::news).unwrap_or_default();
+    if !news.is_empty() {
+        printer.show(batches, &[], out)?;
+        printer.tell(&news, out)?;
+    }
+    Ok(())
 }
 
 /// Size of a batch when no destination says (bytes).

@@ -7,10 +7,11 @@ use jiff::tz::TimeZone;
 use prost::Message;
 use serde::Serialize;
 
-use super::summary::Summary;
+use super::summary::{Alert, Summary};
 use super::{DryRunError, Output};
 use crate::batch::Batches;
 use crate::loki::proto::{Entry as PushedEntry, PushRequest};
+use crate::rules::history::Fired;
 
 /// How many records are held back at most; they, and whether each would be pushed.
 type Held = (u64, VecDeque<(Vec<u8>, bool)>);
@@ -108,6 +109,38 @@ impl Printer {
             None => {
                 out.write_all(&record)?;
                 self.entries += u64::from(pushed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what rules say of alerts: that they begin or end.
+    pub(super) fn tell(&mut self, fired: &[Fired], out: &mut impl Write) -> io::Result<()> {
+        if self.summary.is_some() {
+            return Ok(());
+        }
+        for fired in fired {
+            let alert = Alert::new(fired);
+            let mut record = Vec::new();
+            match self.output {
+                Output::Json => {
+                    serde_json::to_writer(&mut record, &BTreeMap::from([("alert", &alert)]))?;
+                    writeln!(record)?;
+                }
+                Output::Short | Output::Explain => {
+                    let (what, time) = fired.until.map_or(("fires", fired.from), |until| ("is over", until));
+                    let time = jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
+                    writeln!(record, "{} alert {} {what} {}", self.time(time), fired.name, alert.text())?;
+                    if fired.until.is_none() {
+                        let told = alert.annotations().map(|(name, text)| format!("{name}: {text}"));
+                        write_steps(&told.collect::<Vec<_>>(), &mut record)?;
+                    }
+                }
+            }
+            match self.held.as_mut().and_then(|(_, held)| held.back_mut()) {
+                // It is no entry, and stays with the one before it.
+                Some((last, _)) => last.extend_from_slice(&record),
+                None => out.write_all(&record)?,
             }
         }
         Ok(())

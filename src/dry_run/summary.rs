@@ -1,17 +1,24 @@
 //! The summary of a dry run: streams, entries and bytes, what was not sent and why, which label takes how many
-//! values, and what each retention class comes to.
+//! values, what each retention class comes to, and which alerts would have fired. It is made once, as a [`Report`], and
+//! shown as text or JSON.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use super::printer::timestamp;
 use crate::labels::parse_pushed;
 use crate::loki::proto::Entry;
-use crate::pipeline::Counts;
+use crate::pipeline::{Counts, Pipeline};
 use crate::retention::Retention;
+use crate::rules::Watcher;
+use crate::rules::history::Fired;
 
 /// Streams that are listed, the largest first (count).
 const STREAMS_SHOWN: usize = 20;
+/// Alerts of one rule that are listed for a person, the latest last (count).
+const ALERTS_SHOWN: usize = 10;
 /// Values of one label that are counted exactly (count).
 const VALUES_MAX: usize = 100_000;
 const DAY: f64 = 24.0 * 3600.0;
@@ -31,6 +38,105 @@ struct Sum {
     bytes: u64,
 }
 
+/// The summary, as `-o json` has it; the order of the fields is part of the form.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    entries: u64,
+    bytes: u64,
+    first: Option<jiff::Timestamp>,
+    last: Option<jiff::Timestamp>,
+    not_sent: u64,
+    #[serde(serialize_with = "as_map")]
+    reasons: Vec<(String, u64)>,
+    #[serde(serialize_with = "as_map")]
+    changed: Vec<(String, u64)>,
+    /// All of them, the largest first.
+    streams: Vec<Stream>,
+    labels: BTreeMap<String, usize>,
+    retention: Vec<Class>,
+    rules: Vec<Rule>,
+    alerts: Vec<Alert>,
+}
+
+#[derive(Debug, Serialize)]
+struct Stream {
+    labels: BTreeMap<String, String>,
+    tenant: Option<String>,
+    entries: u64,
+    bytes: u64,
+    #[serde(skip)]
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Class {
+    rule: String,
+    /// What the label says; `null`: nothing is kept.
+    class: Option<String>,
+    streams: usize,
+    entries: u64,
+    bytes: u64,
+    dropped: u64,
+    sampled: u64,
+    expired: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Rule {
+    group: String,
+    name: String,
+    evaluations: u64,
+    failures: u64,
+    /// Why the last one failed, if it did.
+    error: Option<String>,
+}
+
+/// An alert that would have fired: also the form of one in `-o json` without a summary.
+#[derive(Debug, Serialize)]
+pub(super) struct Alert {
+    group: String,
+    name: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    value: f64,
+    from: jiff::Timestamp,
+    /// `null`: it fires still.
+    until: Option<jiff::Timestamp>,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Alert {
+    pub(super) fn new(fired: &Fired) -> Alert {
+        let time =
+            |nanoseconds: i64| jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default();
+        Alert {
+            group: fired.group.clone(),
+            name: fired.name.clone(),
+            labels: fired.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            annotations: (*fired.annotations).clone(),
+            value: fired.value,
+            from: time(fired.from),
+            until: fired.until.map(time),
+            text: {
+                let mut labels = (*fired.labels).clone();
+                labels.remove("alertname");
+                labels.to_string()
+            },
+        }
+    }
+
+    /// What would have been told about it.
+    pub(super) fn annotations(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.annotations.iter()
+    }
+
+    /// One line for a person: labels and value.
+    pub(super) fn text(&self) -> String {
+        format!("{} = {}", self.text, self.value)
+    }
+}
+
 impl Summary {
     pub(super) fn add(&mut self, tenant: Option<&str>, labels: &str, entry: &Entry) {
         let metadata = entry.structured_metadata.iter().map(|pair| pair.name.len() + pair.value.len());
@@ -43,19 +149,69 @@ impl Summary {
         sum.bytes += bytes as u64;
     }
 
-    /// Writes it for a person.
-    pub(super) fn write(
-        &self,
-        counts: &Counts,
-        retention: Option<&Retention>,
-        streams_by_rule: &[usize],
-        out: &mut impl Write,
-    ) -> io::Result<()> {
-        let mut all = Sum::default();
-        for sum in self.streams.values() {
-            all.entries += sum.entries;
-            all.bytes += sum.bytes;
+    /// All that there is to tell.
+    pub(super) fn report(&self, pipeline: &Pipeline, watcher: Option<&mut Watcher>) -> Report {
+        let counts = pipeline.counts();
+        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut streams: Vec<_> = self
+            .streams
+            .iter()
+            .map(|((tenant, labels), sum)| Stream {
+                labels: parse_pushed(labels),
+                tenant: tenant.clone(),
+                entries: sum.entries,
+                bytes: sum.bytes,
+                text: labels.clone(),
+            })
+            .collect();
+        streams.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.text.cmp(&b.text)));
+        for (name, value) in streams.iter().flat_map(|stream| &stream.labels) {
+            let values = values.entry(name.clone()).or_default();
+            if values.len() < VALUES_MAX {
+                values.insert(value.clone());
+            }
         }
+        let labels = counts.labels.kinds().into_iter().map(|(kind, n)| (format!("labels: {kind}"), n));
+        let failed = counts.failed.iter().map(|(stage, n)| (format!("stage {stage} failed, entry sent"), *n));
+        let mut report = Report {
+            entries: streams.iter().map(|stream| stream.entries).sum(),
+            bytes: streams.iter().map(|stream| stream.bytes).sum(),
+            first: self.first,
+            last: self.last,
+            not_sent: counts.dropped(),
+            reasons: reasons(&counts, pipeline.retention()),
+            changed: labels.chain(failed).filter(|(_, count)| *count > 0).collect(),
+            streams,
+            labels: values.into_iter().map(|(name, values)| (name, values.len())).collect(),
+            retention: classes(&counts, pipeline),
+            rules: Vec::new(),
+            alerts: Vec::new(),
+        };
+        if let Some(watcher) = watcher {
+            let rule = |rule: &crate::rules::run::Running| Rule {
+                group: rule.group.clone(),
+                name: rule.name.clone(),
+                evaluations: rule.evaluations,
+                failures: rule.failures,
+                error: rule.error.as_ref().map(ToString::to_string),
+            };
+            report.rules = watcher.rules().rules().iter().map(rule).collect();
+            let fired = watcher.history().map(|history| history.fired().iter().map(Alert::new).collect());
+            report.alerts = fired.unwrap_or_default();
+        }
+        report
+    }
+}
+
+impl Report {
+    /// For a machine.
+    pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        writeln!(out)
+    }
+
+    /// For a person.
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let span = match (self.first, self.last) {
             (Some(first), Some(last)) => last.duration_since(first).as_secs_f64(),
             _ => 0.0,
@@ -68,82 +224,101 @@ impl Summary {
         writeln!(
             out,
             "{} entries in {} streams, {}; {} a day",
-            all.entries,
+            self.entries,
             self.streams.len(),
-            human(all.bytes as f64),
-            a_day(all.bytes)
+            human(self.bytes as f64),
+            a_day(self.bytes)
         )?;
         if let (Some(first), Some(last)) = (self.first, self.last) {
             writeln!(out, "from {first} to {last}")?;
         }
 
-        writeln!(out, "\nnot sent: {}", counts.dropped())?;
-        for (reason, count) in reasons(counts, retention) {
+        writeln!(out, "\nnot sent: {}", self.not_sent)?;
+        for (reason, count) in &self.reasons {
             writeln!(out, "{count:>12}  {reason}")?;
         }
-        let changes = counts.labels.kinds().into_iter().map(|(kind, n)| (format!("labels: {kind}"), n));
-        let failures =
-            counts.failed.iter().map(|(stage, n)| (format!("stage {stage} failed, entry sent"), *n));
-        for (what, count) in changes.chain(failures).filter(|(_, count)| *count > 0) {
+        for (what, count) in &self.changed {
             writeln!(out, "changed on the way:{count:>12}  {what}")?;
         }
 
         writeln!(out, "\nstreams, the largest first")?;
         writeln!(out, "{:>12} {:>10} {:>10}  labels", "entries", "bytes", "a day")?;
-        let mut streams: Vec<_> = self.streams.iter().collect();
-        streams.sort_by(|(a_name, a), (b_name, b)| b.bytes.cmp(&a.bytes).then(a_name.cmp(b_name)));
-        for ((tenant, labels), sum) in streams.iter().take(STREAMS_SHOWN) {
+        for Stream { tenant, entries, bytes, text, .. } in self.streams.iter().take(STREAMS_SHOWN) {
             let tenant = tenant.as_ref().map(|t| format!(" tenant {t}")).unwrap_or_default();
-            writeln!(
-                out,
-                "{:>12} {:>10} {:>10}  {labels}{tenant}",
-                sum.entries,
-                human(sum.bytes as f64),
-                a_day(sum.bytes)
-            )?;
+            let (size, a_day) = (human(*bytes as f64), a_day(*bytes));
+            writeln!(out, "{entries:>12} {size:>10} {a_day:>10}  {text}{tenant}")?;
         }
-        if let Some(more) = streams.len().checked_sub(STREAMS_SHOWN + 1) {
+        if let Some(more) = self.streams.len().checked_sub(STREAMS_SHOWN + 1) {
             writeln!(out, "{:>12} more", more + 1)?;
         }
 
         writeln!(out, "\nlabels and how many values each takes")?;
-        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (_, labels) in self.streams.keys() {
-            for (name, value) in parse_pushed(labels) {
-                let values = values.entry(name).or_default();
-                if values.len() < VALUES_MAX {
-                    values.insert(value);
-                }
-            }
-        }
-        for (name, values) in values {
-            writeln!(out, "{:>12}  {name}", values.len())?;
+        for (name, count) in &self.labels {
+            writeln!(out, "{count:>12}  {name}")?;
         }
 
-        let Some(retention) = retention else { return Ok(()) };
-        writeln!(out, "\nretention, by rule; the first that matches decides")?;
-        writeln!(
-            out,
-            "{:>8} {:>8} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9}",
-            "class", "streams", "entries", "bytes", "a day", "dropped", "sampled", "too old"
-        )?;
-        for (rule, count) in counts.retention.iter().enumerate() {
+        if !self.retention.is_empty() {
+            writeln!(out, "\nretention, by rule; the first that matches decides")?;
             writeln!(
                 out,
-                "{:>8} {:>8} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9}  {}",
-                if retention.drops(rule) { "-" } else { retention.class(rule) },
-                streams_by_rule.get(rule).copied().unwrap_or(0),
-                count.kept,
-                human(count.bytes as f64),
-                a_day(count.bytes),
-                count.dropped,
-                count.sampled,
-                count.expired,
-                retention.name(rule)
+                "{:>8} {:>8} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9}",
+                "class", "streams", "entries", "bytes", "a day", "dropped", "sampled", "too old"
             )?;
+        }
+        for Class { rule, class, streams, entries, bytes, dropped, sampled, expired } in &self.retention {
+            let (class, size, a_day) = (class.as_deref().unwrap_or("-"), human(*bytes as f64), a_day(*bytes));
+            writeln!(
+                out,
+                "{class:>8} {streams:>8} {entries:>10} {size:>10} {a_day:>10} {dropped:>9} {sampled:>9} {expired:>9}  {rule}"
+            )?;
+        }
+        if !self.rules.is_empty() {
+            self.write_alerts(out)?;
         }
         Ok(())
     }
+
+    fn write_alerts(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "\nalerts that would have fired: {}", self.alerts.len())?;
+        let mut by_rule: BTreeMap<(&str, &str), Vec<&Alert>> = BTreeMap::new();
+        for alert in &self.alerts {
+            by_rule.entry((&alert.group, &alert.name)).or_default().push(alert);
+        }
+        for ((group, name), alerts) in &by_rule {
+            let times = if alerts.len() == 1 { "once".to_owned() } else { format!("{} times", alerts.len()) };
+            writeln!(out, "    {name} (group {group}): {times}")?;
+            if let Some(earlier) = alerts.len().checked_sub(ALERTS_SHOWN).filter(|earlier| *earlier > 0) {
+                writeln!(out, "        {earlier} earlier ones; all: -o json")?;
+            }
+            let shown = alerts.len().saturating_sub(ALERTS_SHOWN);
+            for alert in alerts.iter().skip(shown) {
+                let lasted = match alert.until {
+                    Some(until) => format!("for {}", lasted(until.duration_since(alert.from))),
+                    None => "still firing".to_owned(),
+                };
+                writeln!(out, "        {} {lasted}  {}", alert.from, alert.text())?;
+            }
+        }
+        let failed: Vec<_> = self.rules.iter().filter(|rule| rule.failures > 0).collect();
+        let quiet = self.rules.len().saturating_sub(by_rule.len() + failed.len());
+        writeln!(out, "{:>12}  rules without an alert and without a failure", quiet)?;
+        for Rule { group, name, evaluations, failures, error } in failed {
+            let error = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            writeln!(out, "failed: {name} (group {group}), {failures} of {evaluations} evaluations{error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Pairs as a map that keeps their order.
+fn as_map<S: serde::Serializer>(pairs: &[(String, u64)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(pairs.iter().map(|(name, count)| (name, count)))
+}
+
+/// A duration for a person, in whole seconds.
+fn lasted(duration: jiff::SignedDuration) -> String {
+    let seconds = u64::try_from(duration.as_secs()).unwrap_or(0);
+    crate::config::units::format_duration(std::time::Duration::from_secs(seconds))
 }
 
 /// Why entries were not sent, and how many.
@@ -160,6 +335,23 @@ fn reasons(counts: &Counts, retention: Option<&Retention>) -> Vec<(String, u64)>
     }
     reasons.retain(|(_, count)| *count > 0);
     reasons
+}
+
+/// What each retention rule comes to.
+fn classes(counts: &Counts, pipeline: &Pipeline) -> Vec<Class> {
+    let Some(retention) = pipeline.retention() else { return Vec::new() };
+    let streams = pipeline.streams_by_rule();
+    let class = |(rule, count): (usize, &crate::retention::Counts)| Class {
+        rule: retention.name(rule),
+        class: (!retention.drops(rule)).then(|| retention.class(rule).to_owned()),
+        streams: streams.get(rule).copied().unwrap_or(0),
+        entries: count.kept,
+        bytes: count.bytes,
+        dropped: count.dropped,
+        sampled: count.sampled,
+        expired: count.expired,
+    };
+    counts.retention.iter().enumerate().map(class).collect()
 }
 
 /// Bytes for a person.

@@ -10,6 +10,7 @@
 mod bucket;
 pub mod engine;
 pub mod file;
+pub mod history;
 mod lint;
 pub mod run;
 pub mod saved;

@@ -212,6 +212,11 @@ impl Rules {
 
     /// Makes all evaluations up to a time (nanoseconds since 1970), as [`Engine::advance`].
     pub fn advance(&mut self, to: i64) {
+        self.advance_shown(to, |_, _, _| {});
+    }
+
+    /// As [`Rules::advance`], and shows each rule, with its number, after each of its evaluations.
+    pub fn advance_shown(&mut self, to: i64, mut show: impl FnMut(usize, &Running, i64)) {
         let Rules { engine, rules } = self;
         engine.advance(to, |Evaluation { number, time, result }| {
             let Some(rule) = rules.get_mut(number) else { return };
@@ -231,6 +236,7 @@ impl Rules {
             };
             rule.evaluations += 1;
             rule.failures += u64::from(rule.error.is_some());
+            show(number, rule, time);
         });
     }
 }

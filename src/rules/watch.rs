@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::history::History;
 use super::run::Rules;
 use super::saved::Saved;
 use super::state::Outside;
@@ -31,6 +32,10 @@ pub struct Watcher {
     next: i64,
     /// Now counts, and what was once does not matter for itself.
     live: bool,
+    /// Whether it is known when evaluations begin.
+    begun: bool,
+    /// What alerts did, if anyone wants to know.
+    history: Option<History>,
     /// The shortest time between evaluations (nanoseconds).
     interval: i64,
     /// Entries with a time that has not come yet.
@@ -64,6 +69,8 @@ impl Watcher {
             next: i64::MAX,
             ahead: 0,
             live: false,
+            begun: false,
+            history: None,
         }
     }
 
@@ -86,8 +93,22 @@ impl Watcher {
         self.begin_at(first)
     }
 
-    /// Begins with evaluations after a time (nanoseconds since 1970). As [`Watcher::begin`].
-    pub fn begin_at(&mut self, first: i64) -> u64 {
+    /// From now on remembers what alerts do since a time (nanoseconds since 1970), and begins early enough before it. As
+    /// [`Watcher::begin`]; without a time it begins with the first entry.
+    pub fn remember(&mut self, since: Option<i64>) -> Option<u64> {
+        self.history = Some(History::new(since.unwrap_or(0)));
+        let first = self.rules.begin(since?, &Saved::default());
+        Some(self.begin_at(first))
+    }
+
+    /// What alerts did since then.
+    pub fn history(&mut self) -> Option<&mut History> {
+        self.history.as_mut()
+    }
+
+    /// Begins with evaluations after a time (nanoseconds since 1970).
+    fn begin_at(&mut self, first: i64) -> u64 {
+        self.begun = true;
         self.rules.advance(first);
         self.next = self.rules.next().unwrap_or(i64::MAX);
         u64::try_from(first.saturating_sub(self.rules.reach()) / 1000).unwrap_or(0)
@@ -102,6 +123,9 @@ impl Watcher {
         if time > self.now.saturating_add(AHEAD_MAX) {
             self.ahead += 1;
             return false;
+        }
+        if !self.begun {
+            self.begin_at(time - 1);
         }
         let evaluated = time > self.next && {
             self.now = clock();
@@ -162,7 +186,12 @@ impl Watcher {
         if self.live {
             self.rules.skip_to(to);
         }
-        self.rules.advance(to);
+        match &mut self.history {
+            Some(history) => {
+                self.rules.advance_shown(to, |number, rule, time| history.look(number, rule, time))
+            }
+            None => self.rules.advance(to),
+        }
         self.next = self.rules.next().unwrap_or(i64::MAX);
         true
     }

@@ -1,0 +1,106 @@
+//! What alerts did over a stretch of the past: when each fired, and for how long.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::run::Running;
+use super::state::{Active, State};
+use crate::labels::LabelSet;
+
+/// Alerts that are remembered (count): of more than anyone reads there is the number.
+const FIRED_MAX: usize = 10_000;
+
+/// An alert that fired. Times in nanoseconds since 1970.
+#[derive(Debug, Clone)]
+pub struct Fired {
+    /// The group of its rule.
+    pub group: String,
+    /// Its name.
+    pub name: String,
+    /// All its labels.
+    pub labels: Arc<LabelSet>,
+    /// What would have been told about it first.
+    pub annotations: Arc<BTreeMap<String, String>>,
+    /// The value that it fired with.
+    pub value: f64,
+    /// When it began.
+    pub from: i64,
+    /// When it ended, if it did.
+    pub until: Option<i64>,
+}
+
+/// All that fired since a time.
+#[derive(Debug, Default)]
+pub struct History {
+    since: i64,
+    fired: Vec<Fired>,
+    /// Those that fire, by their rule and labels: their places.
+    open: HashMap<(usize, Arc<LabelSet>), usize>,
+    /// Places of those that began or ended since the last question.
+    news: Vec<usize>,
+    left_out: u64,
+}
+
+impl History {
+    /// Of what fires at a time (nanoseconds since 1970) or later.
+    pub(super) fn new(since: i64) -> History {
+        History { since, ..History::default() }
+    }
+
+    /// Takes notice of the evaluation of a rule, which is known by its number.
+    pub(super) fn look(&mut self, number: usize, rule: &Running, time: i64) {
+        if time < self.since {
+            return;
+        }
+        let firing = |alert: &&Active| alert.state == State::Firing;
+        for alert in rule.alerts().filter(firing) {
+            let key = (number, alert.labels.clone());
+            if self.open.contains_key(&key) {
+                continue;
+            }
+            if self.fired.len() >= FIRED_MAX {
+                self.left_out += 1;
+                continue;
+            }
+            self.open.insert(key, self.fired.len());
+            self.news.push(self.fired.len());
+            self.fired.push(Fired {
+                group: rule.group.clone(),
+                name: rule.name.clone(),
+                labels: alert.labels.clone(),
+                annotations: alert.annotations.clone(),
+                value: alert.value,
+                from: alert.fired_at.unwrap_or(time),
+                until: None,
+            });
+        }
+        if self.open.keys().any(|(other, _)| *other == number) {
+            let History { open, fired, news, .. } = self;
+            open.retain(|(other, labels), place| {
+                let goes_on =
+                    *other != number || rule.alerts().filter(firing).any(|alert| alert.labels == *labels);
+                if let Some(fired) = fired.get_mut(*place).filter(|_| !goes_on) {
+                    fired.until = Some(time);
+                    news.push(*place);
+                }
+                goes_on
+            });
+        }
+    }
+
+    /// All that fired, in the order of its beginning.
+    pub fn fired(&self) -> &[Fired] {
+        &self.fired
+    }
+
+    /// Evaluations at which an alert fired that is not remembered (count).
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// What began or ended since the last question.
+    pub fn news(&mut self) -> Vec<Fired> {
+        let news = std::mem::take(&mut self.news);
+        news.into_iter().filter_map(|place| self.fired.get(place).cloned()).collect()
+    }
+}
