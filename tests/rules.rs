@@ -11,6 +11,9 @@ use journal_ship::labels::LabelSet;
 use journal_ship::logql::Expr;
 use journal_ship::logql::vectors::{EvalError, Vector};
 use journal_ship::rules::engine::Engine;
+use journal_ship::rules::file;
+use journal_ship::rules::run::Rules;
+use journal_ship::rules::state::{Active, Outside};
 use proptest::prelude::*;
 use support::logql::{Given, Slow, label_set};
 
@@ -181,6 +184,68 @@ proptest! {
             );
         }
         prop_assert_eq!(engine.series(), 0, "nothing is kept of what no evaluation needs");
+    }
+}
+
+/// Where all alerts stand: labels, state and times.
+fn standing(rules: &Rules) -> Vec<String> {
+    let of_rule = |(number, rule): (usize, &journal_ship::rules::run::Running)| {
+        let shown = |alert: &Active| {
+            let times = (alert.active_at, alert.fired_at, alert.resolved_at);
+            format!("{number} {} {:?} {times:?}", alert.labels, alert.state)
+        };
+        rule.alerts().map(shown).collect::<Vec<_>>()
+    };
+    rules.rules().iter().enumerate().flat_map(of_rule).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// After a restart, whenever and for however long, states are as if there had been none.
+    #[test]
+    fn a_restart_changes_nothing(
+        queries in prop::collection::vec((query(), 0..300i64, 0..200i64), 1..4),
+        interval in prop::sample::select(vec![10, 30, 60]),
+        entries in entries(),
+        stop in -900..900i64,
+        away in 0..900i64,
+    ) {
+        let rule = |(number, (query, hold, keep)): (usize, &(String, i64, i64))| {
+            format!("      - {{alert: A{number}, expr: '{query}', for: {hold}s, keep_firing_for: {keep}s}}\n")
+        };
+        let text: String = queries.iter().enumerate().map(rule).collect();
+        let text = format!("groups:\n  - name: g\n    rules:\n{text}");
+        let (groups, _) = file::parse(&text, "rules", None).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let new = || Rules::new(&groups, Outside::default(), interval * SECOND, 1000);
+        let show = |rules: &mut Rules, from: i64, to: i64| {
+            for Given { time, labels, metadata, line } in &entries {
+                if (from..=to).contains(time) {
+                    rules.advance(time - 1);
+                    let metadata = metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                    rules.observe(*time, labels, line, metadata);
+                }
+            }
+            rules.advance(to);
+        };
+        let (first, stop) = (START - 900 * SECOND, START + stop * SECOND);
+        let (back, last) = (stop + away * SECOND, START + 1800 * SECOND);
+        let mut always = new();
+        always.advance(first);
+        show(&mut always, first, stop);
+        let saved = always.saved();
+        show(&mut always, stop + 1, last);
+
+        let mut again = new();
+        let begin = again.begin(back, &saved);
+        again.advance(begin);
+        let reach = again.reach();
+        show(&mut again, begin - reach, back);
+        show(&mut again, back + 1, last);
+        // A rule that was never evaluated before the stop begins anew.
+        if !saved.rules.is_empty() {
+            prop_assert_eq!(standing(&again), standing(&always), "{}", text);
+        }
     }
 }
 

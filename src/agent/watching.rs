@@ -23,8 +23,11 @@ use crate::rules::watch::{clock, nanoseconds};
 
 /// While there is a backlog, files that come and go are noticed once in so many entries (count).
 const POLL_EVERY: u32 = 50_000;
-/// While alerts stay as they are, the last evaluation is written down this often: a crash makes that again, no more.
+/// While alerts stay as they are, the last evaluation is written down this often: after a crash, evaluations go on
+/// behind that.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
+/// The same while there are none, for then nothing but the time changes.
+const SAVE_QUIET_EVERY: Duration = Duration::from_secs(600);
 
 /// What the thread works with.
 pub(super) struct Watching {
@@ -161,7 +164,8 @@ impl Watching {
         self.outboxes.put(&self.watcher.rules_mut().notices(clock(), resend));
         let rules = self.watcher.rules();
         let saved = rules.saved();
-        let fresh = |(last, at): &(Saved, Instant)| last.is_same(&saved) && at.elapsed() < SAVE_EVERY;
+        let every = if saved.has_alerts() { SAVE_EVERY } else { SAVE_QUIET_EVERY };
+        let fresh = |(last, at): &(Saved, Instant)| last.is_same(&saved) && at.elapsed() < every;
         if !self.saved.as_ref().is_some_and(fresh) {
             if !self.file.save(saved.clone()) {
                 self.metrics.unsaved.add(Vec::new(), 0, 1.0);

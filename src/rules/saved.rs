@@ -19,7 +19,7 @@ const SIZE_MAX: u64 = 256 << 20;
 /// Where alerts stood.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Saved {
-    /// Only rules with alerts.
+    /// All rules that were evaluated.
     pub rules: Vec<SavedRule>,
 }
 
@@ -58,6 +58,11 @@ impl State {
 }
 
 impl Saved {
+    /// Whether there is any alert.
+    pub fn has_alerts(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.alerts.is_empty())
+    }
+
     /// Whether alerts are as they are there, but for values and the time of the last evaluation.
     pub fn is_same(&self, other: &Saved) -> bool {
         let alerts = |rule: &SavedRule| {
@@ -72,7 +77,7 @@ impl Saved {
 }
 
 impl SavedRule {
-    /// Of a rule's states; `None` when there are no alerts.
+    /// Of a rule's states; `None` when there are none yet.
     pub(super) fn new(group: &str, rule: &str, expr: &str, states: &States) -> Option<SavedRule> {
         let map = |labels: &LabelSet| labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         let alerts: Vec<_> = states
@@ -88,7 +93,7 @@ impl SavedRule {
                 kept_since: alert.kept_since,
             })
             .collect();
-        let evaluated_at = states.evaluated_at().filter(|_| !alerts.is_empty())?;
+        let evaluated_at = states.evaluated_at()?;
         let owned = str::to_owned;
         Some(SavedRule { group: owned(group), rule: owned(rule), expr: owned(expr), evaluated_at, alerts })
     }

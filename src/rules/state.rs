@@ -38,7 +38,7 @@ pub struct Outside {
     /// Labels of all alerts, unless a rule sets them.
     pub labels: LabelSet,
     /// Where people find more: Grafana.
-    pub url: String,
+    pub url: Arc<str>,
     /// What Grafana calls Loki.
     pub datasource: String,
 }
@@ -127,15 +127,24 @@ pub struct States {
     alert: Alert,
     outside: Arc<Outside>,
     active: BTreeMap<String, Active>,
-    /// The last time that it had a value.
+    /// The last time that it was evaluated.
     evaluated_at: Option<i64>,
+    /// The last time that this had a value: who does not know tells nobody.
+    known_at: Option<i64>,
     failed_templates: u64,
 }
 
 impl States {
     /// None yet.
     pub fn new(alert: Alert, outside: Arc<Outside>) -> States {
-        States { alert, outside, active: BTreeMap::new(), evaluated_at: None, failed_templates: 0 }
+        States {
+            alert,
+            outside,
+            active: BTreeMap::new(),
+            evaluated_at: None,
+            known_at: None,
+            failed_templates: 0,
+        }
     }
 
     /// The alerts, sorted by their labels.
@@ -148,7 +157,7 @@ impl States {
         self.alert.hold
     }
 
-    /// The last time that the expression had a value (nanoseconds since 1970).
+    /// The last time that the expression was evaluated (nanoseconds since 1970).
     pub fn evaluated_at(&self) -> Option<i64> {
         self.evaluated_at
     }
@@ -156,7 +165,7 @@ impl States {
     /// Goes on where states were left at a time (nanoseconds since 1970): evaluations up to it were made.
     pub(super) fn restore(&mut self, alerts: Vec<Active>, evaluated_at: i64) {
         self.active = alerts.into_iter().map(|alert| (alert.labels.to_string(), alert)).collect();
-        self.evaluated_at = Some(evaluated_at);
+        (self.evaluated_at, self.known_at) = (Some(evaluated_at), Some(evaluated_at));
     }
 
     /// Templates that have failed so far; what they said stands in their place.
@@ -172,6 +181,8 @@ impl States {
         if self.evaluated_at.is_some_and(|last| time <= last) {
             return Ok(());
         }
+        self.evaluated_at = Some(time);
+        prometheus::set_within(time, &self.outside.url);
         let mut seen: BTreeMap<String, Active> = BTreeMap::new();
         for sample in result? {
             let given = self.given(&sample.labels, sample.value);
@@ -250,7 +261,7 @@ impl States {
             self.active.clear();
             return Err(RuleError::Limit(count, self.alert.limit));
         }
-        self.evaluated_at = Some(time);
+        self.known_at = Some(time);
         Ok(())
     }
 
@@ -259,7 +270,7 @@ impl States {
     pub fn notices(&mut self, now: i64, interval: i64, resend: i64) -> Vec<Notice> {
         let mut notices = Vec::new();
         // That of the entries, as all times of states: it may lag behind the clock.
-        let Some(time) = self.evaluated_at else { return notices };
+        let Some(time) = self.known_at else { return notices };
         for alert in self.active.values_mut() {
             let Some(starts_at) = alert.fired_at.filter(|_| alert.state != State::Pending) else { continue };
             let news = match (alert.sent_at, alert.resolved_at) {
@@ -292,7 +303,7 @@ impl States {
             (of_labels, map(labels)),
             (of_value, Value::Float(value)),
             (of_external, map(&self.outside.labels)),
-            (of_url, self.outside.url.as_str().into()),
+            (of_url, Value::Text(self.outside.url.clone())),
         ]
     }
 }

@@ -234,7 +234,7 @@ fn read_file(checker: &Checker<'_>, root: &Value<'_>) -> Option<File> {
         i64::try_from(checker.duration(value, &range)?.as_nanos()).ok()
     });
     section.read("external_labels", &mut file.outside.labels, |value| Some(set(&pairs(checker, value)?)));
-    section.read("external_url", &mut file.outside.url, |value| checker.raw(value, "a URL"));
+    section.read("external_url", &mut file.outside.url, |value| checker.raw(value, "a URL").map(Into::into));
     let mut number = 0;
     file.tests = section.required(checker, root, "tests", |value| {
         checker.each(value, "a list of tests", |item| {

@@ -55,7 +55,7 @@ impl Watcher {
         }
         let outside = Outside {
             labels,
-            url: alerts.external_url.clone().unwrap_or_default(),
+            url: alerts.external_url.as_deref().unwrap_or_default().into(),
             datasource: alerts.datasource_uid.clone(),
         };
         let interval = nanoseconds(alerts.evaluation_interval);

@@ -1,10 +1,24 @@
 //! The functions of templates in alert rules (github.com/prometheus/prometheus, `template/template.go`). A template sees
 //! `$labels`, `$value`, `$externalLabels` and `$externalURL`.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use super::builtin::{exactly, text};
 use super::{Function, Value, promtail};
 use crate::logql::units;
 use crate::re2::{self, Re2};
+
+thread_local! {
+    /// What functions know without being told: when it is (seconds since 1970), and where people find more.
+    static WITHIN: RefCell<(f64, Arc<str>)> = RefCell::new((0.0, "".into()));
+}
+
+/// From now on templates of this thread are filled as it is at a time (nanoseconds since 1970), with the address where
+/// people find more.
+pub fn set_within(time: i64, url: &Arc<str>) {
+    WITHIN.with_borrow_mut(|within| *within = (time as f64 / 1e9, url.clone()));
+}
 
 /// The function of this name.
 pub fn function(name: &str) -> Option<Function> {
@@ -49,9 +63,8 @@ pub fn function(name: &str) -> Option<Function> {
             Ok(Value::Float(nanoseconds as f64 / 1e9))
         },
         "urlQueryEscape" => return super::logql::function("urlencode"),
-        "graphLink" | "tableLink" => {
-            |_| Err("links to Prometheus' own pages have no meaning for logs".into())
-        }
+        "graphLink" => |args| link(args, 0),
+        "tableLink" => |args| link(args, 1),
         "query" => {
             |_| Err("`query` has no meaning here: a rule sees the series of its own expression".into())
         }
@@ -59,14 +72,57 @@ pub fn function(name: &str) -> Option<Function> {
         "value" | "label" | "strvalue" | "sortByLabel" => {
             |_| Err("there is no result of `query` here".into())
         }
-        "now" | "toTime" | "toDuration" => |_| Err("times are not supported: use humanizeTimestamp".into()),
-        "externalURL" | "pathPrefix" => |_| Ok("".into()),
+        "now" => |_| Ok(Value::Float(WITHIN.with_borrow(|(now, _)| *now))),
+        // Values of their own in Go, with methods; here they are the text that they show.
+        "toTime" => |args| Ok(timestamp(number(args)?)?.into()),
+        "toDuration" => |args| Ok(go_duration(number(args)?).into()),
+        "externalURL" => |_| Ok(WITHIN.with_borrow(|(_, url)| Value::Text(url.clone()))),
+        "pathPrefix" => |_| {
+            let path = WITHIN.with_borrow(|(_, url)| {
+                url.parse::<reqwest::Url>().map(|url| url.path().trim_end_matches('/').to_owned())
+            });
+            Ok(path.unwrap_or_default().into())
+        },
         "args" => |args| {
             let named = args.iter().enumerate().map(|(n, value)| (format!("arg{n}"), value.clone()));
-            Ok(Value::Map(std::sync::Arc::new(named.collect())))
+            Ok(Value::Map(Arc::new(named.collect())))
         },
         _ => return None,
     })
+}
+
+/// Prometheus' page of an expression; Grafana has another.
+fn link(args: &[Value], tab: u8) -> Result<Value, String> {
+    let [expr] = exactly(args)?;
+    let escape = super::logql::function("urlencode").ok_or("there is no urlencode")?;
+    let Value::Text(expr) = escape(std::slice::from_ref(expr))? else { return Err("wants text".into()) };
+    Ok(format!("/graph?g0.expr={expr}&g0.tab={tab}").into())
+}
+
+/// A duration of so many seconds, as Go's `Duration.String`.
+fn go_duration(seconds: f64) -> String {
+    let nanoseconds = (seconds * 1e9) as i64;
+    let (sign, left) = (if nanoseconds < 0 { "-" } else { "" }, nanoseconds.unsigned_abs());
+    let fraction = |value: u64, unit: u64| {
+        let text = format!("{}.{:0width$}", value / unit, value % unit, width = unit.ilog10() as usize);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    let text = match left {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{left}ns"),
+        1_000..1_000_000 => fraction(left, 1_000) + "µs",
+        1_000_000..1_000_000_000 => fraction(left, 1_000_000) + "ms",
+        _ => {
+            let (hours, minutes) = (left / 3_600_000_000_000, left / 60_000_000_000 % 60);
+            let seconds = fraction(left % 60_000_000_000, 1_000_000_000);
+            match (hours, minutes) {
+                (0, 0) => format!("{seconds}s"),
+                (0, _) => format!("{minutes}m{seconds}s"),
+                _ => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    };
+    format!("{sign}{text}")
 }
 
 /// A number, or a text that is one.
@@ -195,6 +251,7 @@ mod tests {
 
     #[test]
     fn functions() {
+        set_within(1_500_000_000_000_000_000, &"http://g/a/".into());
         for (template, expected) in [
             ("{{ $labels.unit }} {{ $value }} [{{ $labels.nosuch }}]", "sshd.service 1234.5 []"),
             (
@@ -223,6 +280,16 @@ mod tests {
             ("{{ range $name, $value := $labels }}{{ $name }}={{ $value }};{{ end }}", "unit=sshd.service;"),
             ("{{ with $labels.unit }}{{ . }}{{ end }} {{ printf \"%.1f\" $value }}", "sshd.service 1234.5"),
             ("{{ urlQueryEscape \"a b&c\" }}", "a+b%26c"),
+            (
+                "{{ graphLink \"a b\" }} {{ tableLink \"x\" }}",
+                "/graph?g0.expr=a+b&g0.tab=0 /graph?g0.expr=x&g0.tab=1",
+            ),
+            ("{{ externalURL }} {{ pathPrefix }} {{ now }}", "http://g/a/ /a 1.5e+09"),
+            ("{{ toTime 1435065584 }}", "2015-06-23 13:19:44 +0000 UTC"),
+            (
+                "{{ toDuration 5400.5 }} {{ toDuration -61 }} {{ toDuration 0.0125 }} {{ toDuration 0.0000015 }} {{ toDuration 0 }}",
+                "1h30m0.5s -1m1s 12.5ms 1.5µs 0s",
+            ),
         ] {
             let labels =
                 Value::Map(std::sync::Arc::new([("unit".to_owned(), Value::from("sshd.service"))].into()));
@@ -230,7 +297,7 @@ mod tests {
             let filled = template.fill(&Value::Nil, &[("$labels", labels), ("$value", Value::Float(1234.5))]);
             assert_eq!(filled.unwrap(), expected);
         }
-        for refused in ["{{ query \"up\" }}", "{{ humanize \"x\" }}", "{{ graphLink \"up\" }}"] {
+        for refused in ["{{ query \"up\" }}", "{{ humanize \"x\" }}", "{{ graphLink 1 }}"] {
             let template = Template::with_empty(refused, function).unwrap();
             assert!(template.fill(&Value::Nil, &[]).is_err(), "{refused}");
         }
