@@ -391,7 +391,8 @@ mod tests {
         let outbox = Outbox::default();
         let notices: Vec<_> = (0..WAITING_MAX + 5).map(|n| notice(&n.to_string(), 100, false)).collect();
         outbox.put(&notices);
-        assert_eq!((outbox.lock().notices.len(), outbox.lock().refused), (WAITING_MAX, 5));
+        let counts = |waiting: MutexGuard<'_, Waiting>| (waiting.notices.len(), waiting.refused);
+        assert_eq!(counts(outbox.lock()), (WAITING_MAX, 5));
         assert_eq!(outbox.take(0).len(), BATCH);
     }
 

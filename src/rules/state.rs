@@ -438,9 +438,9 @@ mod tests {
             Some("two")
         );
         let error = EvalError::TooManySeries(5);
-        assert_eq!(states.update(MINUTE, Err(error.clone())), Err(RuleError::Expression(error)));
+        assert_eq!(states.update(2 * MINUTE, Err(error.clone())), Err(RuleError::Expression(error)));
         assert_eq!(states.active().count(), 3);
-        assert_eq!(states.update(MINUTE, vector(&["a", "b", "c", "d"])), Err(RuleError::Limit(4, 3)));
+        assert_eq!(states.update(3 * MINUTE, vector(&["a", "b", "c", "d"])), Err(RuleError::Limit(4, 3)));
         assert_eq!(states.active().count(), 0);
     }
 

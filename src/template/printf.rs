@@ -5,15 +5,15 @@ use super::Value;
 /// Widest and most precise that a verb may be (count).
 const WIDTH_MAX: usize = 10_000;
 
-/// A number in as few digits as say the same, as Go's `%v` writes it: with an exponent from 1e21 on and below
-/// 1e-4.
+/// A number in as few digits as say the same, as Go's `%v` writes it: with an exponent from 1e6 on and below
+/// 1e-4 (Go, `strconv/ftoa.go`).
 pub(super) fn shortest(number: f64) -> String {
     match number {
         n if n.is_nan() => "NaN".into(),
         f64::INFINITY => "+Inf".into(),
         f64::NEG_INFINITY => "-Inf".into(),
         0.0 => "0".into(),
-        n if (1e-4..1e21).contains(&n.abs()) => n.to_string(),
+        n if (1e-4..1e6).contains(&n.abs()) => n.to_string(),
         n => exponent(&format!("{n:e}")),
     }
 }
