@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal_ship::labels::LabelSet;
+use journal_ship::rules::engine::Engine;
 use journal_ship::rules::file;
 use journal_ship::rules::run::Rules;
 use journal_ship::rules::state::Outside;
@@ -110,7 +111,42 @@ fn main() -> ExitCode {
         if kept { "kept" } else { "missed" }
     );
     let check = env::var_os("JOURNAL_SHIP_BENCH_CHECK").is_some_and(|check| check == "1");
+    for buckets in [1, 15] {
+        let _ = writeln!(
+            out,
+            "a series of {buckets} bucket{} takes {:.0} bytes",
+            if buckets == 1 { "" } else { "s" },
+            series_bytes(buckets)
+        );
+    }
     if kept || !check { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Resident memory (bytes) of a series with samples in so many buckets of a minute, as 10,000 of them take it.
+fn series_bytes(buckets: i64) -> f64 {
+    const SERIES: i64 = 10_000;
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0);
+        pages * rustix::param::page_size() as f64
+    };
+    let Ok(expr) = r#"sum by (n) (count_over_time({unit="u"} | pattern "<n> <_>" [15m]))"#.parse() else {
+        return f64::NAN;
+    };
+    let mut engine = Engine::new(SERIES as usize);
+    engine.watch(expr, 60 * SECOND);
+    engine.advance(START - 1, |_| {});
+    let mut labels = LabelSet::default();
+    labels.insert("unit", b"u");
+    let labels = Arc::new(labels);
+    let before = resident();
+    for minute in 0..buckets {
+        for n in 0..SERIES {
+            let time = START + minute * 60 * SECOND + n;
+            engine.observe(time, &labels, &format!("{n:08} x"), std::iter::empty());
+        }
+    }
+    (resident() - before) / SERIES as f64
 }
 
 type Given = (Arc<LabelSet>, Vec<(&'static str, String)>, String);

@@ -58,7 +58,10 @@ const ANNOTATIONS: &[(&str, &str)] = &[
     ),
     ("args", "{{ with args $labels.unit 3 }}{{ .arg0 }}-{{ .arg1 }}{{ end }}"),
     ("links", "{{ graphLink \"up{a='b'}\" }} {{ tableLink \"x y\" }}"),
-    ("numbers", "{{ 1.5e9 }} {{ 123456789.0 }} {{ 1e20 }} {{ 1e21 }} {{ 0.0001 }} {{ 0.00001 }} {{ printf \"%v %g\" 1.5e9 1.5e9 }}"),
+    (
+        "numbers",
+        "{{ 1.5e9 }} {{ 123456789.0 }} {{ 1e20 }} {{ 1e21 }} {{ 0.0001 }} {{ 0.00001 }} {{ printf \"%v %g\" 1.5e9 1.5e9 }}",
+    ),
     ("times", "{{ toTime 1435065584.128 }}"),
 ];
 
