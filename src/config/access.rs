@@ -56,6 +56,21 @@ pub(super) fn access(checker: &Checker<'_>, section: &Section<'_>, schema: &str,
     access
 }
 
+/// Reads the URL of a server, of which `full` makes the one that requests go to.
+pub(super) fn url(
+    checker: &Checker<'_>,
+    value: &Value<'_>,
+    expected: &str,
+    full: impl Fn(&str) -> Result<String, Refusal>,
+) -> Option<String> {
+    let text = checker.text(value, expected)?;
+    // Also where no scheme stands before the user.
+    if text.contains('@') {
+        checker.hide(value.node.span.clone());
+    }
+    full(&text).map_err(|refusal| checker.refuse(value.place(), &value.path, refusal)).ok()
+}
+
 /// The URL of a server. No refusal repeats the text, which may hold a password.
 pub(super) fn server_url(text: &str, expected: &str) -> Result<Url, Refusal> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {

@@ -163,7 +163,11 @@ fn alertmanagers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Alertma
     let mut seen = HashSet::new();
     checker.each(value, "a list of servers, each begun with `- `", |item| {
         let section = Section::open(checker, item, "alerts.alertmanagers[]")?;
-        let url = section.required(checker, item, "url", |value| url(checker, value)).unwrap_or_default();
+        let url = section
+            .required(checker, item, "url", |value| {
+                access::url(checker, value, "a URL such as `http://alertmanager:9093`", alerts_url)
+            })
+            .unwrap_or_default();
         if !url.is_empty() && !seen.insert(url.clone()) {
             let finding = Finding::at(item.key.clone(), "this Alertmanager stands twice in the list");
             checker.note(finding.label("remove one of them"));
@@ -173,21 +177,6 @@ fn alertmanagers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Alertma
         section.read("timeout", &mut timeout, |value| checker.duration(value, &TIMEOUT));
         Some(Alertmanager { url, access, timeout })
     })
-}
-
-/// The full URL for alerts.
-fn url(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
-    let text = checker.text(value, "a URL such as `http://alertmanager:9093`")?;
-    if text.contains('@') {
-        checker.hide(value.node.span.clone());
-    }
-    match alerts_url(&text) {
-        Ok(url) => Some(url),
-        Err(refusal) => {
-            checker.refuse(value.place(), &value.path, refusal);
-            None
-        }
-    }
 }
 
 /// The URL for alerts for what is written: as it is if it ends in that path, else with the path.

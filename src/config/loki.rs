@@ -96,7 +96,10 @@ fn same_name(name: &str, place: Span, first: &Span) -> Finding {
 fn destination(checker: &Checker<'_>, item: &Value<'_>, section: &Section<'_>) -> Destination {
     let mut destination = Destination::new("", "");
     match section.get("url") {
-        Some(value) => destination.url = url(checker, value).unwrap_or_default(),
+        Some(value) => {
+            destination.url =
+                access::url(checker, value, "a URL such as `http://loki:3100`", push_url).unwrap_or_default()
+        }
         None => checker.note(
             Finding::at(item.place(), format!("`{}` has no `url`", item.path))
                 .label("expected `url`")
@@ -183,22 +186,6 @@ fn backoff(checker: &Checker<'_>, value: &Value<'_>) -> Option<Backoff> {
         }
     }
     Some(backoff)
-}
-
-/// The full push URL.
-fn url(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
-    let text = checker.text(value, "a URL such as `http://loki:3100`")?;
-    // Also where no scheme stands before the user.
-    if text.contains('@') {
-        checker.hide(value.node.span.clone());
-    }
-    match push_url(&text) {
-        Ok(url) => Some(url),
-        Err(refusal) => {
-            checker.refuse(value.place(), &value.path, refusal);
-            None
-        }
-    }
 }
 
 /// The push URL for what is written: as it is if it ends in a push path, else with Loki's push path.
