@@ -75,15 +75,15 @@ impl Outbox {
         self.news.notify_one();
     }
 
-    /// Some of what waits; of that, what is over is left out.
-    fn take(&self, now: i64) -> Vec<Notice> {
+    /// Some of what waits, at most `count`; what is over is left out.
+    fn take(&self, now: i64, count: usize) -> Vec<Notice> {
         let mut waiting = self.lock();
         waiting.notices.retain(|_, notice| match notice.resolved {
             true => now - notice.ends_at <= RESOLVED_MAX,
             // Told now it would be taken for resolved.
             false => notice.ends_at > now,
         });
-        let keys: Vec<_> = waiting.notices.keys().take(BATCH).cloned().collect();
+        let keys: Vec<_> = waiting.notices.keys().take(count).cloned().collect();
         keys.iter().filter_map(|key| waiting.notices.remove(key)).collect()
     }
 
@@ -174,6 +174,8 @@ pub struct Teller {
     pauses: Pauses,
     health: Health,
     told: Told,
+    /// Alerts in a request (count): fewer when the server has found one too large.
+    batch: usize,
 }
 
 /// What became of a request.
@@ -183,6 +185,8 @@ enum Sent {
     Later,
     /// Some of it is not valid.
     Refused,
+    /// It is more than the server, or a proxy before it, takes at a time.
+    TooLarge,
 }
 
 impl Teller {
@@ -205,6 +209,7 @@ impl Teller {
             url,
             outbox,
             told,
+            batch: BATCH,
         })
     }
 
@@ -213,7 +218,7 @@ impl Teller {
         // Of nothing, to know at once whether this is an Alertmanager that lets us in.
         let mut probe = true;
         loop {
-            let notices = self.outbox.take(clock());
+            let notices = self.outbox.take(clock(), self.batch);
             let closed = self.outbox.lock().closed;
             if notices.is_empty() && !probe {
                 self.publish();
@@ -234,6 +239,14 @@ impl Teller {
                     probe = false;
                     self.pauses.reset();
                     self.count(&self.told.dropped, Some(("reason", "refused")), notices.len());
+                }
+                Sent::TooLarge if notices.len() > 1 => {
+                    self.batch = (notices.len() / 2).max(1);
+                    self.outbox.give_back(notices);
+                }
+                Sent::TooLarge => {
+                    probe = false;
+                    self.count(&self.told.dropped, Some(("reason", "too_large")), notices.len());
                 }
                 Sent::Later => {
                     // It has to be one that works before anything else is tried.
@@ -279,6 +292,12 @@ impl Teller {
             Reply { status: 400, from_server: true, .. } if !notices.is_empty() => {
                 self.health.refused("invalid", notices.len() as u64, &words);
                 Sent::Refused
+            }
+            Reply { status: 413, .. } if !notices.is_empty() => {
+                if notices.len() == 1 {
+                    self.health.refused("too_large", 1, &words);
+                }
+                Sent::TooLarge
             }
             Reply { status: 408 | 429 | 500.., .. } => self.later(Kind::Retry, &words),
             Reply { status: 404 | 405, .. } => {
@@ -374,16 +393,16 @@ mod tests {
         let outbox = Outbox::default();
         outbox.put(&[notice("a", 100, false), notice("b", 100, false)]);
         outbox.put(&[notice("a", 60, true)]);
-        let mut taken = outbox.take(90 * SECOND);
+        let mut taken = outbox.take(90 * SECOND, BATCH);
         taken.sort_by_key(|notice| notice.labels.to_string());
         let shown: Vec<_> = taken.iter().map(|n| (n.labels.to_string(), n.resolved)).collect();
         assert_eq!(shown, [(r#"{unit="a"}"#.to_owned(), true), (r#"{unit="b"}"#.to_owned(), false)]);
         // What is newer stays.
         outbox.put(&[notice("b", 80, true)]);
         outbox.give_back(taken);
-        assert!(outbox.take(90 * SECOND).iter().all(|notice| notice.resolved));
+        assert!(outbox.take(90 * SECOND, BATCH).iter().all(|notice| notice.resolved));
         outbox.put(&[notice("old", 100, true), notice("silent", 100, false)]);
-        assert!(outbox.take((100 + 15 * 60 + 1) * SECOND).is_empty());
+        assert!(outbox.take((100 + 15 * 60 + 1) * SECOND, BATCH).is_empty());
     }
 
     #[test]
@@ -393,7 +412,7 @@ mod tests {
         outbox.put(&notices);
         let counts = |waiting: MutexGuard<'_, Waiting>| (waiting.notices.len(), waiting.refused);
         assert_eq!(counts(outbox.lock()), (WAITING_MAX, 5));
-        assert_eq!(outbox.take(0).len(), BATCH);
+        assert_eq!(outbox.take(0, BATCH).len(), BATCH);
     }
 
     #[test]
@@ -402,8 +421,66 @@ mod tests {
         let both = [outboxes.add(), outboxes.add()];
         outboxes.put(&[notice("a", 100, false)]);
         outboxes.close();
-        let told: HashSet<_> = both.iter().map(|outbox| outbox.take(0).len()).collect();
+        let told: HashSet<_> = both.iter().map(|outbox| outbox.take(0, BATCH).len()).collect();
         assert_eq!(told, HashSet::from([1]));
         assert!(both.iter().all(|outbox| outbox.lock().closed));
+    }
+
+    /// A server that takes so many alerts at a time answers 413 to more; it says how many each request had.
+    async fn narrow(listener: tokio::net::TcpListener, most: usize, seen: Arc<Mutex<Vec<usize>>>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut text, mut buffer) = (Vec::new(), [0; 65536]);
+            let body = loop {
+                let length = stream.read(&mut buffer).await.unwrap();
+                text.extend_from_slice(&buffer[..length]);
+                let so_far = String::from_utf8_lossy(&text).into_owned();
+                let Some((head, body)) = so_far.split_once("\r\n\r\n") else { continue };
+                let length = head
+                    .lines()
+                    .find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+                if body.len() >= length.unwrap().parse().unwrap() {
+                    break body.to_owned();
+                }
+            };
+            let alerts: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let count = alerts.as_array().unwrap().len();
+            seen.lock().unwrap().push(count);
+            let status = if count > most { "413 Too Large" } else { "200 OK" };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_that_are_too_large_are_halved_and_one_alert_alone_is_let_go() {
+        for (most, expected) in [(3, &[10, 5, 2, 2, 2, 2, 2][..]), (0, &[10, 5, 2, 1])] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/", listener.local_addr().unwrap());
+            let seen = Arc::<Mutex<Vec<usize>>>::default();
+            let serving = tokio::spawn(narrow(listener, most, seen.clone()));
+            let outbox = Arc::<Outbox>::default();
+            let firing = (0..10).map(|n| notice(&n.to_string(), i64::MAX / SECOND, false));
+            outbox.put(&firing.collect::<Vec<_>>());
+            outbox.close();
+            let registry = Registry::default();
+            let server = Alertmanager { url, access: Default::default(), timeout: Duration::from_secs(10) };
+            let resend = Duration::from_secs(1);
+            let told = Told::new(&registry);
+            Teller::new(&server, outbox, resend, Arc::default(), told).unwrap().run().await;
+            let seen = seen.lock().unwrap().clone();
+            assert_eq!(&seen[..expected.len()], expected, "{seen:?}");
+            let (sent, dropped) = if most == 0 { (0, 10) } else { (10, 0) };
+            let text = registry.text(0);
+            assert!(
+                sent == 0
+                    || text.contains("journalship_notifications_sent_total{alertmanager=")
+                        && text.contains(" 10\n"),
+                "{text}"
+            );
+            assert!(dropped == 0 || text.contains("reason=\"too_large\"} 10\n"), "{text}");
+            serving.abort();
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment};
@@ -37,7 +37,7 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of --dry-run")]
 struct DryRunArgs {
-    /// Begin at this time: "2026-11-01 10:00", "1h ago", -2h, yesterday
+    /// Begin at this time: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday
     #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
     since: Option<String>,
 
@@ -102,6 +102,13 @@ enum Command {
     },
     /// Print what Loki's configuration needs for the retention rules, as YAML
     Retention,
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
     /// Try alert rules
     Rules {
         #[command(subcommand)]
@@ -152,6 +159,17 @@ pub fn main() -> ExitCode {
         Some(Command::Retention) => retention(&cli),
         Some(Command::Rules { .. }) if cli.dry_run => usage("--dry-run does not go with `rules`"),
         Some(Command::Rules { what: Rules::Test { files } }) => test_rules(files),
+        Some(Command::Completions { .. } | Command::Man) if cli.dry_run => {
+            usage("--dry-run does not go with `completions` and `man`")
+        }
+        Some(Command::Completions { shell }) => {
+            let mut out = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut out);
+            quiet_pipe(io::stdout().lock().write_all(&out))
+        }
+        Some(Command::Man) => {
+            quiet_pipe(clap_mangen::Man::new(Cli::command()).render(&mut io::stdout().lock()))
+        }
         None if cli.dry_run => dry_run(&cli),
         None => run(&cli),
     }
@@ -276,6 +294,7 @@ fn check(cli: &Cli) -> ExitCode {
             };
             let rules = match (config.alerts.rules(), config.alerts.files.len()) {
                 (0, 0) => String::new(),
+                (rules, 1) => format!("; rules: {rules} in 1 file"),
                 (rules, files) => format!("; rules: {rules} in {files} files"),
             };
             let mut out = io::stdout().lock();
@@ -299,7 +318,15 @@ fn dry_run(cli: &Cli) -> ExitCode {
     let (now, zone) = (Timestamp::now(), TimeZone::system());
     let time = |name: &str, text: &Option<String>| {
         text.as_deref()
-            .map(|text| when::parse(text, now, &zone).map_err(|e| format!("{name}: {e}")))
+            // A duration alone is one ago: 30d.
+            .map(|text| {
+                let parse = |text: &str| when::parse(text, now, &zone);
+                parse(text).or_else(|error| {
+                    let ago =
+                        text.starts_with(|c: char| c.is_ascii_digit()).then(|| parse(&format!("-{text}")));
+                    ago.and_then(Result::ok).ok_or_else(|| format!("{name}: {error}"))
+                })
+            })
             .transpose()
     };
     let (since, until) = match (time("--since", &cli.dry.since), time("--until", &cli.dry.until)) {

@@ -50,3 +50,4 @@ pub mod dry_run;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod systemd;

@@ -178,3 +178,14 @@ fn alerts_stand_between_the_entries() {
     let (stdout, _) = past.run(&["-n", "3", "--until", "2026-01-01 00:09:00"]);
     assert_eq!(stdout.lines().filter(|line| line.contains(" beat")).count(), 3, "{stdout}");
 }
+
+#[test]
+fn a_duration_alone_is_one_ago() {
+    let past = or_skip!(past());
+    // All of it is older than a day, and younger than a century.
+    assert_eq!(past.run(&["--since", "1d"]).0, "");
+    assert!(past.run(&["--since", "50y", "--summary"]).0.contains("alerts that would have fired: "));
+    let out = output(&["--dry-run", "--since", "30x"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("`30x` is no time"), "{out:?}");
+}

@@ -1,7 +1,8 @@
 //! The agent's own metrics, and who counts them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::journal::{self, Cursor};
 use crate::loki::push::Tally;
@@ -13,6 +14,27 @@ use crate::pipeline::Counts;
 pub(super) struct Totals {
     pub acknowledged: AtomicU64,
     pub refused: AtomicU64,
+    /// When the newest entry was written that each destination is done with (microseconds since 1970).
+    positions: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Totals {
+    /// A destination is done with everything up to this entry.
+    pub(super) fn reached(&self, destination: &str, cursor: &Cursor) {
+        let mut positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        positions.insert(destination.to_owned(), cursor.realtime);
+    }
+
+    /// All of it, in one line for a person.
+    pub(super) fn line(&self) -> String {
+        let mut line = format!("{} entries acknowledged", self.acknowledged.load(Relaxed));
+        for (name, micros) in &*self.positions.lock().unwrap_or_else(PoisonError::into_inner) {
+            let micros = i64::try_from(*micros).unwrap_or(i64::MAX);
+            let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
+            line.push_str(&format!("; {name} up to {}", time.strftime("%Y-%m-%dT%H:%M:%SZ")));
+        }
+        line
+    }
 }
 
 /// The agent's own metrics. Each has the destination as label.

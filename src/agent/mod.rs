@@ -30,6 +30,7 @@ use crate::journal::OpenError;
 use crate::loki::checkpoint::CheckpointError;
 use crate::loki::push::PushError;
 use crate::metrics::{Kind, Registry};
+use crate::systemd::Manager;
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -106,18 +107,34 @@ async fn run_until_signal(config: Config, load: &Load<'_>) -> Result<(), AgentEr
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let (mut agent, mut shipping) = Agent::start(config).await?;
+    let manager = Manager::new(|name| std::env::var(name).ok());
+    let start = Agent::start(config).await;
+    let (mut agent, mut shipping) = start.inspect_err(|error| manager.status(&error.to_string()))?;
+    manager.ready(&agent.status());
+    let mut due = manager.watchdog().map(tokio::time::interval);
     let result = loop {
+        let watchdog = async {
+            match &mut due {
+                Some(due) => _ = due.tick().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
             _ = interrupt.recv() => break Ok(()),
-            _ = hangup.recv() => match agent.reload(load, shipping).await {
-                Ok(new) => shipping = new,
-                Err(error) => return Err(error),
+            _ = hangup.recv() => {
+                manager.reloading();
+                shipping = agent.reload(load, shipping).await?;
+                manager.ready(&agent.status());
+            }
+            () = watchdog => match shipping.pulses.stuck().as_slice() {
+                [] => manager.alive(&agent.status()),
+                stuck => log::error!("{} does not get on: the watchdog is not told of life", stuck.join(", ")),
             },
             () = shipping.broken() => break Ok(()),
         }
     };
+    manager.stopping();
     let again = async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
@@ -144,6 +161,13 @@ struct Agent {
 }
 
 impl Agent {
+    /// How it is, in one line.
+    fn status(&self) -> String {
+        let (_, report) = self.served.readiness.report();
+        let troubles = report.lines().filter(|line| !line.ends_with(": ok"));
+        std::iter::once(self.totals.line()).chain(troubles.map(str::to_owned)).collect::<Vec<_>>().join("; ")
+    }
+
     async fn start(config: Config) -> Result<(Agent, Shipping), AgentError> {
         let lock = lock_state(&config.state_directory)?;
         let listener = bind(&config).await?;

@@ -18,6 +18,7 @@ use crate::journal::{Cursor, Keys, Start, Tail, Waker};
 use crate::loki::learned::Learned;
 use crate::loki::push::Parcel;
 use crate::pipeline::Pipeline;
+use crate::systemd::Pulse;
 
 /// When so many entries in a row are dropped, the checkpoint moves although there is nothing to send (count).
 const PASSED_BY_MAX: u64 = 50_000;
@@ -72,6 +73,7 @@ pub(super) struct Reading {
     /// Entries read since the last parcel.
     pub unsaid: u64,
     pub lost: Lost,
+    pub pulse: Pulse,
 }
 
 impl Reading {
@@ -117,7 +119,8 @@ impl Reading {
                 self.publish();
                 continue;
             }
-            self.tail.wait(due.into_iter().chain(look).chain(settled).min())?;
+            let deadline = due.into_iter().chain(look).chain(settled).min();
+            self.pulse.rest(|| self.tail.wait(deadline))?;
         }
         if self.unsaid > 0 || !self.batches.is_empty() {
             self.send();
@@ -134,10 +137,13 @@ impl Reading {
         self.pipeline.tick();
         self.pipeline.fit(self.learned.limits());
         self.publish();
+        self.pulse.beat();
         self.unsaid = 0;
         let mut resume = self.tail.resume();
         resume.held = self.pipeline.held();
-        self.sender.blocking_send(Parcel { batches: self.batches.seal(), resume }).is_ok()
+        let parcel = Parcel { batches: self.batches.seal(), resume };
+        // Loki decides how long this takes.
+        self.pulse.rest(|| self.sender.blocking_send(parcel).is_ok())
     }
 
     /// Tells /metrics what was counted.
@@ -157,7 +163,7 @@ impl Reading {
     /// Reads nothing until then, unless the agent is to stop.
     fn pause(&mut self, until: Instant) -> std::io::Result<()> {
         while Instant::now() < until && !self.stop.load(Relaxed) {
-            self.tail.wait(Some(until))?;
+            self.pulse.rest(|| self.tail.wait(Some(until)))?;
         }
         Ok(())
     }

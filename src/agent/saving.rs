@@ -3,11 +3,12 @@
 //! Acknowledgements that come while one is being written are written together, so a slow disk does not slow the
 //! pushing. A disk that is full does not stop it either: saving is tried again until there is room.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Totals};
 use crate::journal::Resume;
 use crate::loki::checkpoint::Checkpoint;
 
@@ -21,6 +22,7 @@ pub(super) async fn save(
     checkpoint: Checkpoint,
     mut latest: watch::Receiver<Resume>,
     metrics: Metrics,
+    totals: Arc<Totals>,
 ) {
     let (mut failing, mut ended) = (false, false);
     while !ended {
@@ -38,6 +40,7 @@ pub(super) async fn save(
         let resume = latest.borrow_and_update().clone();
         if let Some(cursor) = &resume.cursor {
             metrics.shipped(&name, cursor);
+            totals.reached(&name, cursor);
         }
         let file = checkpoint.clone();
         match tokio::task::spawn_blocking(move || file.save(&resume)).await {

@@ -26,6 +26,7 @@ use crate::loki::push::Pusher;
 use crate::metrics::Registry;
 use crate::pipeline::Pipeline;
 use crate::stages::Setup;
+use crate::systemd::Pulses;
 
 /// Sealed batches between reader and pusher (count): one is on its way while the next is being filled.
 const QUEUE: usize = 2;
@@ -53,6 +54,8 @@ pub(super) struct Shipping {
     pushers: JoinSet<()>,
     savers: JoinSet<()>,
     tellers: JoinSet<()>,
+    /// How the threads get on.
+    pub(super) pulses: Pulses,
     /// Ends when the thread of the rules does.
     watched: Option<oneshot::Receiver<()>>,
 }
@@ -70,6 +73,7 @@ impl Shipping {
         let metrics = Metrics::new(registry);
         let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
         let mut starting = Vec::new();
+        let mut pulses = Pulses::default();
         for destination in &config.loki {
             let checkpoint = Checkpoint::new(&config.state_directory, &destination.name);
             let resume = starting_point(&checkpoint, &config.journal)?;
@@ -105,6 +109,7 @@ impl Shipping {
                 learned,
                 unsaid: 0,
                 lost: Lost::new(Instant::now()),
+                pulse: pulses.add(format!("loki `{}`", destination.name)),
             };
             starting.push((reading, receiver, checkpoint, resume, pusher));
         }
@@ -119,7 +124,8 @@ impl Shipping {
         };
         let starting_tellers =
             config.alerts.alertmanagers.iter().map(teller).collect::<Result<Vec<_>, _>>()?;
-        let watching = Watching::open(config, outboxes, registry, served, stop.flag.clone(), waker)?;
+        let watching =
+            Watching::open(config, outboxes, registry, served, stop.flag.clone(), waker, &mut pulses)?;
 
         let (mut readers, mut pushers, mut savers) = (Vec::new(), JoinSet::new(), JoinSet::new());
         for (reading, receiver, checkpoint, resume, pusher) in starting {
@@ -131,7 +137,7 @@ impl Shipping {
                 resume.cursor.map_or("from the start of the backfill".into(), |c| format!("after {c}"))
             );
             let (acknowledged, latest) = watch::channel(Resume::default());
-            savers.spawn(save(name.clone(), checkpoint, latest, metrics.clone()));
+            savers.spawn(save(name.clone(), checkpoint, latest, metrics.clone(), totals.clone()));
             pushers.spawn(pusher.run(receiver, acknowledged));
             readers.push((format!("loki `{name}`"), reading.start()?));
         }
@@ -142,7 +148,7 @@ impl Shipping {
             watched = Some(ended);
             readers.push(("alert rules".to_owned(), watching.start(ends)?));
         }
-        Ok(Shipping { stop, readers, pushers, savers, tellers, watched })
+        Ok(Shipping { stop, readers, pushers, savers, tellers, pulses, watched })
     }
 
     /// Waits until something ends without having been stopped: a pusher ends only when its reader has.

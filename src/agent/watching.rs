@@ -20,6 +20,7 @@ use crate::rules::run::{Outcome, Running};
 use crate::rules::saved::{Saved, StateFile};
 use crate::rules::state::State;
 use crate::rules::watch::{clock, nanoseconds};
+use crate::systemd::{Pulse, Pulses};
 
 /// While there is a backlog, files that come and go are noticed once in so many entries (count).
 const POLL_EVERY: u32 = 50_000;
@@ -44,6 +45,7 @@ pub(super) struct Watching {
     stop: Arc<AtomicBool>,
     /// All that was there at the start has been looked at.
     caught_up: bool,
+    pulse: Pulse,
 }
 
 /// Rules and a tail that begins where they need it.
@@ -69,6 +71,7 @@ impl Watching {
         served: &Arc<Served>,
         stop: Arc<AtomicBool>,
         waker: Waker,
+        pulses: &mut Pulses,
     ) -> Result<Option<Watching>, AgentError> {
         served.set_rules(None);
         if config.alerts.rules() == 0 {
@@ -88,6 +91,7 @@ impl Watching {
             served: served.clone(),
             stop,
             caught_up: false,
+            pulse: pulses.add("alert rules".to_owned()),
         }))
     }
 
@@ -123,6 +127,7 @@ impl Watching {
                 unpolled += 1;
                 if unpolled >= POLL_EVERY {
                     unpolled = 0;
+                    self.pulse.beat();
                     self.tail.poll()?;
                 }
                 continue;
@@ -146,7 +151,8 @@ impl Watching {
             let now = Instant::now();
             let due = self.watcher.due().and_then(|due| now.checked_add(due));
             let held = self.watcher.holds().then(|| now + HELD_EVERY);
-            self.tail.wait(due.into_iter().chain(held).min())?;
+            let deadline = due.into_iter().chain(held).min();
+            self.pulse.rest(|| self.tail.wait(deadline))?;
         }
         if self.caught_up {
             self.file.save(self.watcher.rules().saved());

@@ -1,5 +1,6 @@
 //! Groups of rules at work: each evaluation of an expression goes to its rule.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use reqwest::Url;
@@ -10,7 +11,7 @@ use super::saved::{Saved, SavedRule};
 use super::state::{Active, Notice, Outside, RuleError, State, States};
 use crate::labels::LabelSet;
 use crate::logql::Expr;
-use crate::logql::vectors::{Sample, Vector};
+use crate::logql::vectors::Vector;
 
 /// States older than this are not gone on with (nanoseconds): nobody waits for an alert of last week, and all entries
 /// since then would have to be read.
@@ -34,6 +35,8 @@ pub struct Running {
     pub expr: String,
     /// How often it is evaluated (nanoseconds).
     pub interval: i64,
+    /// The most series of a metric; 0: any number.
+    limit: usize,
     /// What it makes of its series.
     pub outcome: Outcome,
     /// Evaluations that were made, and those that have failed (count).
@@ -83,7 +86,7 @@ impl Rules {
         let mut engine = Engine::new(series_max);
         let outside = Arc::new(outside);
         let mut rules = Vec::new();
-        for Group { name: group, interval: own, query_offset, rules: of_group, .. } in groups {
+        for Group { name: group, interval: own, limit, query_offset, rules: of_group } in groups {
             let interval = own.unwrap_or(interval);
             for Rule { expr, kind } in of_group {
                 let (mut shifted, text) = (expr.clone(), expr.to_string());
@@ -103,6 +106,7 @@ impl Rules {
                     link: link(&outside, expr),
                     expr: text,
                     interval,
+                    limit: *limit,
                     outcome,
                     evaluations: 0,
                     failures: 0,
@@ -222,17 +226,17 @@ impl Rules {
             let Some(rule) = rules.get_mut(number) else { return };
             rule.error = match &mut rule.outcome {
                 Outcome::Alerts(states) => states.update(time, result).err(),
-                Outcome::Metric(_, labels, series) => match result {
-                    Ok(vector) => {
-                        *series = vector.into_iter().map(|sample| labelled(sample, labels)).collect();
-                        None
-                    }
-                    Err(error) => {
-                        // What was is no longer known.
-                        series.clear();
-                        Some(error.into())
-                    }
-                },
+                Outcome::Metric(_, labels, series) => {
+                    let recorded = result.map_err(RuleError::from);
+                    let recorded = recorded.and_then(|vector| record(vector, labels, rule.limit));
+                    // Of one that fails, what was is no longer known.
+                    let (new, error) = match recorded {
+                        Ok(new) => (new, None),
+                        Err(error) => (Vec::new(), Some(error)),
+                    };
+                    *series = new;
+                    error
+                }
             };
             rule.evaluations += 1;
             rule.failures += u64::from(rule.error.is_some());
@@ -241,10 +245,20 @@ impl Rules {
     }
 }
 
-fn labelled(mut sample: Sample, labels: &[(String, String)]) -> Sample {
-    let set = Arc::make_mut(&mut sample.labels);
-    labels.iter().for_each(|(name, value)| set.insert(name, value.as_bytes()));
-    sample
+/// The series of a recording rule, with its labels.
+fn record(mut vector: Vector, labels: &[(String, String)], limit: usize) -> Result<Vector, RuleError> {
+    if limit > 0 && vector.len() > limit {
+        return Err(RuleError::Limit(vector.len(), limit));
+    }
+    let mut seen = HashSet::new();
+    for sample in &mut vector {
+        let set = Arc::make_mut(&mut sample.labels);
+        labels.iter().for_each(|(name, value)| set.insert(name, value.as_bytes()));
+        if !seen.insert(sample.labels.clone()) {
+            return Err(RuleError::SameLabels(sample.labels.to_string()));
+        }
+    }
+    Ok(vector)
 }
 
 /// Grafana's page for an expression, in the form that Loki's ruler gives (grafana/loki, `pkg/ruler/base/ruler.go`).
@@ -263,4 +277,46 @@ fn link(outside: &Outside, expr: &Expr) -> Option<Arc<str>> {
     });
     url.query_pairs_mut().append_pair("left", &query.to_string());
     Some(url.as_str().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::file;
+
+    #[test]
+    fn series_of_a_recording_rule_have_its_labels_and_are_apart_and_few() {
+        const SECOND: i64 = 1_000_000_000;
+        for (limit, labels, units, outcome) in [
+            (0, "{from: rules}", &["a", "b"][..], Ok(2)),
+            (2, "{}", &["a", "b"], Ok(2)),
+            (2, "{}", &["a", "b", "c"], Err("3 alerts or series, and the group's limit is 2")),
+            (0, "{unit: all}", &["a", "b"], Err("two series come to the same labels {unit=\"all\"}")),
+        ] {
+            let rule = format!(
+                "{{record: x, expr: 'sum by (unit) (count_over_time({{j=\"j\"}}[1m]))', labels: {labels}}}"
+            );
+            let text = format!("groups: [{{name: g, limit: {limit}, rules: [{rule}]}}]");
+            let (groups, _) = file::parse(&text, "f", None).unwrap_or_else(|error| panic!("{error}"));
+            let mut rules = Rules::new(&groups, Outside::default(), 60 * SECOND, 100);
+            rules.advance(-1);
+            for unit in units {
+                let mut set = LabelSet::default();
+                [("j", "j"), ("unit", unit)]
+                    .iter()
+                    .for_each(|(name, value)| set.insert(name, value.as_bytes()));
+                rules.observe(30 * SECOND, &Arc::new(set), "line", std::iter::empty());
+            }
+            rules.advance(60 * SECOND);
+            let rule = &rules.rules()[0];
+            let Outcome::Metric(_, _, series) = &rule.outcome else { panic!("{rule:?}") };
+            match outcome {
+                Ok(count) => assert_eq!((series.len(), &rule.error), (count, &None), "{text}"),
+                Err(why) => {
+                    let error = rule.error.as_ref().expect(why).to_string();
+                    assert!(error.starts_with(why) && series.is_empty(), "{error}");
+                }
+            }
+        }
+    }
 }

@@ -100,11 +100,11 @@ pub enum RuleError {
     /// The expression has no value.
     #[error(transparent)]
     Expression(#[from] EvalError),
-    /// Two series make one alert.
-    #[error("two series make the same alert {0}: do not override labels that tell them apart")]
+    /// Two series come to one alert, or one series of a metric.
+    #[error("two series come to the same labels {0}: do not override labels that tell them apart")]
     SameLabels(String),
-    /// There are more alerts than the group allows.
-    #[error("{0} alerts, and the group's limit is {1}")]
+    /// There are more alerts, or series of a metric, than the group allows.
+    #[error("{0} alerts or series, and the group's limit is {1}")]
     Limit(usize, usize),
 }
 
@@ -115,7 +115,7 @@ impl RuleError {
             RuleError::Expression(EvalError::Pipeline { kind, .. }) => {
                 format!("a stage of the query fails on entries: {kind}")
             }
-            RuleError::SameLabels(_) => "two series make the same alert".to_owned(),
+            RuleError::SameLabels(_) => "two series come to the same labels".to_owned(),
             error => error.to_string(),
         }
     }

@@ -1,0 +1,35 @@
+# Installs what `cargo build --release` has built.
+#
+#   make install                          into /usr/local
+#   make install PREFIX=/usr DESTDIR=/tmp/package
+#
+# A configuration that is there already stays as it is.
+
+PREFIX = /usr/local
+BINARY = target/release/journal-ship
+SYSCONFDIR = /etc
+UNITDIR = $(PREFIX)/lib/systemd/system
+SHARE = $(DESTDIR)$(PREFIX)/share
+
+all: $(BINARY)
+
+target/release/journal-ship:
+	cargo build --release --locked
+
+install: $(BINARY)
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/journal-ship
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/bin/journal-ship|$(PREFIX)/bin/journal-ship|' config/journal-ship.service \
+		> $(DESTDIR)$(UNITDIR)/journal-ship.service
+	test -e $(DESTDIR)$(SYSCONFDIR)/journal-ship/config.yaml || \
+		install -D -m 644 config/config.yaml $(DESTDIR)$(SYSCONFDIR)/journal-ship/config.yaml
+	install -D -m 644 -t $(SHARE)/journal-ship/rules config/rules/host.yaml config/rules/host.test.yaml
+	install -D -m 644 -t $(SHARE)/doc/journal-ship README.md CHANGELOG.md docs/*.md
+	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
+		$(SHARE)/fish/vendor_completions.d
+	$(BINARY) man > $(SHARE)/man/man1/journal-ship.1
+	$(BINARY) completions bash > $(SHARE)/bash-completion/completions/journal-ship
+	$(BINARY) completions zsh > $(SHARE)/zsh/site-functions/_journal-ship
+	$(BINARY) completions fish > $(SHARE)/fish/vendor_completions.d/journal-ship.fish
+
+.PHONY: all install
