@@ -183,7 +183,7 @@ fn alerts_stand_between_the_entries() {
 fn a_duration_alone_is_one_ago() {
     let past = or_skip!(past());
     // All of it is older than a day, and younger than a century.
-    assert_eq!(past.run(&["--since", "1d"]).0, "");
+    assert!(!past.run(&["--since", "1d"]).0.contains(" beat"));
     assert!(past.run(&["--since", "50y", "--summary"]).0.contains("alerts that would have fired: "));
     let out = output(&["--dry-run", "--since", "30x"]);
     assert_eq!(out.status.code(), Some(2));
