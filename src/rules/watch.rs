@@ -32,8 +32,8 @@ pub struct Watcher {
     next: i64,
     /// Now counts, and what was once does not matter for itself.
     live: bool,
-    /// Whether it is known when evaluations begin.
-    begun: bool,
+    /// Evaluations begin with the first entry, but not before this (nanoseconds since 1970); none: they have begun.
+    begin: Option<i64>,
     /// What alerts did, if anyone wants to know.
     history: Option<History>,
     /// The shortest time between evaluations (nanoseconds).
@@ -69,7 +69,7 @@ impl Watcher {
             next: i64::MAX,
             ahead: 0,
             live: false,
-            begun: false,
+            begin: Some(i64::MIN),
             history: None,
         }
     }
@@ -90,15 +90,17 @@ impl Watcher {
         self.now = clock();
         self.live = true;
         let first = self.rules.begin(self.now, saved);
-        self.begin_at(first)
+        self.begin_at(first);
+        self.needed(first)
     }
 
-    /// From now on remembers what alerts do since a time (nanoseconds since 1970), and begins early enough before it. As
-    /// [`Watcher::begin`]; without a time it begins with the first entry.
+    /// From now on remembers what alerts do since a time (nanoseconds since 1970), and begins early enough before it, but
+    /// not before the first entry. As [`Watcher::begin`]; without a time all entries count.
     pub fn remember(&mut self, since: Option<i64>) -> Option<u64> {
         self.history = Some(History::new(since.unwrap_or(0)));
         let first = self.rules.begin(since?, &Saved::default());
-        Some(self.begin_at(first))
+        self.begin = Some(first);
+        Some(self.needed(first))
     }
 
     /// What alerts did since then.
@@ -107,10 +109,14 @@ impl Watcher {
     }
 
     /// Begins with evaluations after a time (nanoseconds since 1970).
-    fn begin_at(&mut self, first: i64) -> u64 {
-        self.begun = true;
+    fn begin_at(&mut self, first: i64) {
+        self.begin = None;
         self.rules.advance(first);
         self.next = self.rules.next().unwrap_or(i64::MAX);
+    }
+
+    /// Since when entries count in evaluations after a time (microseconds and nanoseconds since 1970).
+    fn needed(&self, first: i64) -> u64 {
         u64::try_from(first.saturating_sub(self.rules.reach()) / 1000).unwrap_or(0)
     }
 
@@ -124,8 +130,8 @@ impl Watcher {
             self.ahead += 1;
             return false;
         }
-        if !self.begun {
-            self.begin_at(time - 1);
+        if let Some(begin) = self.begin {
+            self.begin_at(begin.max(time - 1));
         }
         let evaluated = time > self.next && {
             self.now = clock();
@@ -142,6 +148,9 @@ impl Watcher {
             self.item(&item);
         }
         self.now = clock();
+        if self.begin.is_some() {
+            self.begin_at(self.now);
+        }
         self.advance(i64::MAX)
     }
 
