@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment};
+use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment, Unset};
 use crate::log::{Reader, init};
+use crate::retention::LokiConfig;
 use crate::rules::unit_test;
 use crate::{agent, dry_run, when};
 
@@ -94,14 +95,22 @@ enum Form {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Validate the configuration and rule files; no network, no state
-    Check,
+    Check {
+        /// Do not check values with environment variables that are not set here
+        #[arg(long)]
+        allow_unset: bool,
+    },
     /// Convert the configuration of another program
     Convert {
         #[command(subcommand)]
         from: From,
     },
     /// Print what Loki's configuration needs for the retention rules, as YAML
-    Retention,
+    Retention {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -150,13 +159,15 @@ pub fn main() -> ExitCode {
         }
     };
     match &cli.command {
-        Some(Command::Check) if cli.dry_run => usage("--dry-run does not go with `check`"),
-        Some(Command::Check) => check(&cli),
+        Some(Command::Check { .. }) if cli.dry_run => usage("--dry-run does not go with `check`"),
+        Some(Command::Check { allow_unset }) => {
+            check(&cli, if *allow_unset { Unset::Unknown } else { Unset::Mistake })
+        }
         Some(Command::Convert { from: From::Promtail { file, positions } }) => {
             convert_promtail(file, positions.as_deref())
         }
-        Some(Command::Retention) if cli.dry_run => usage("--dry-run does not go with `retention`"),
-        Some(Command::Retention) => retention(&cli),
+        Some(Command::Retention { .. }) if cli.dry_run => usage("--dry-run does not go with `retention`"),
+        Some(Command::Retention { json }) => retention(&cli, *json),
         Some(Command::Rules { .. }) if cli.dry_run => usage("--dry-run does not go with `rules`"),
         Some(Command::Rules { what: Rules::Test { files } }) => test_rules(files),
         Some(Command::Completions { .. } | Command::Man) if cli.dry_run => {
@@ -268,10 +279,11 @@ fn convert_promtail(file: &Path, positions: Option<&Path>) -> ExitCode {
     }
 }
 
-fn retention(cli: &Cli) -> ExitCode {
+fn retention(cli: &Cli, json: bool) -> ExitCode {
     match load(cli, &environment_of_unit) {
         Ok(Config { retention: Some(retention), .. }) => {
-            let text = crate::retention::loki_config(&retention);
+            let config = LokiConfig::new(&retention);
+            let text = if json { config.json() } else { config.yaml() };
             quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
         }
         Ok(_) => {
@@ -282,8 +294,8 @@ fn retention(cli: &Cli) -> ExitCode {
     }
 }
 
-fn check(cli: &Cli) -> ExitCode {
-    match Config::examine(file(cli), &environment_of_unit) {
+fn check(cli: &Cli, unset: Unset) -> ExitCode {
+    match Config::examine(file(cli), &environment_of_unit, unset) {
         Ok((config, warnings)) => {
             show(&warnings);
             let count = config.loki.len();

@@ -3,7 +3,7 @@
 //! The first rule whose selector matches an entry decides on it. A rule keeps entries for a time, keeps
 //! a share of them, or drops them; what no rule matches lives for the default time. How long is told to
 //! Loki by a label on the stream, whose values form a small closed set: the compactor deletes by label
-//! matchers, and [`loki_config`] writes them. Alert rules see entries before retention does.
+//! matchers, and [`LokiConfig`] says them. Alert rules see entries before retention does.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -152,33 +152,61 @@ impl Retention {
     }
 }
 
-/// What Loki's configuration needs so that the rules hold there: `limits_config` and `compactor`, as YAML.
+/// What Loki's configuration needs so that the rules hold there: `limits_config` and `compactor`.
 /// (grafana/loki, `docs/sources/operations/storage/retention.md`.)
-pub fn loki_config(config: &Config) -> String {
-    let mut out = String::from(
-        "# For Loki's configuration file, from the retention rules of journal-ship.\n\
-         # Index periods must be 24h, and the compactor must run.\n",
-    );
-    let loki = |period: Duration| format_days(period.max(LOKI_MIN));
-    // Writing to a string does not fail.
-    let _ = writeln!(out, "limits_config:\n  retention_period: {}", loki(config.default));
-    let streams = streams(config);
-    if !streams.is_empty() {
-        out.push_str("  retention_stream:\n");
-        for (selector, priority, period) in streams {
-            let _ = writeln!(
-                out,
-                "    - selector: '{}'\n      priority: {priority}\n      period: {}",
-                selector.replace('\'', "''"),
-                loki(period)
-            );
+#[derive(Debug)]
+pub struct LokiConfig {
+    period: String,
+    streams: Vec<(String, usize, String)>,
+}
+
+impl LokiConfig {
+    /// That of these rules.
+    pub fn new(config: &Config) -> LokiConfig {
+        let loki = |period: Duration| format_days(period.max(LOKI_MIN));
+        let streams = streams(config).into_iter();
+        LokiConfig {
+            period: loki(config.default),
+            streams: streams.map(|(selector, priority, period)| (selector, priority, loki(period))).collect(),
         }
     }
-    out.push_str(
-        "compactor:\n  retention_enabled: true\n  # Where requests to delete are kept: the name of your object store.\n  \
-         delete_request_store: filesystem\n",
-    );
-    out
+
+    /// As JSON, in one line.
+    pub fn json(&self) -> String {
+        let streams = self.streams.iter().map(|(selector, priority, period)| {
+            serde_json::json!({"selector": selector, "priority": priority, "period": period})
+        });
+        let config = serde_json::json!({
+            "limits_config": {"retention_period": self.period, "retention_stream": streams.collect::<Vec<_>>()},
+            "compactor": {"retention_enabled": true, "delete_request_store": "filesystem"},
+        });
+        format!("{config}\n")
+    }
+
+    /// As YAML, for a person.
+    pub fn yaml(&self) -> String {
+        let mut out = String::from(
+            "# For Loki's configuration file, from the retention rules of journal-ship.\n\
+             # Index periods must be 24h, and the compactor must run.\n",
+        );
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "limits_config:\n  retention_period: {}", self.period);
+        if !self.streams.is_empty() {
+            out.push_str("  retention_stream:\n");
+            for (selector, priority, period) in &self.streams {
+                let selector = selector.replace('\'', "''");
+                let _ = writeln!(
+                    out,
+                    "    - selector: '{selector}'\n      priority: {priority}\n      period: {period}"
+                );
+            }
+        }
+        out.push_str(
+            "compactor:\n  retention_enabled: true\n  # Where requests to delete are kept: the name of your object store.\n  \
+             delete_request_store: filesystem\n",
+        );
+        out
+    }
 }
 
 /// Selector, priority and period of each `retention_stream`. The highest priority wins in Loki, the first

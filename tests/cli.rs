@@ -358,3 +358,38 @@ fn lines_longer_than_loki_takes_are_cut_with_a_mark() {
     assert!(lines[2].len() <= 256 << 10 && lines[2].ends_with(" [cut by journal-ship]"));
     assert_eq!(journalctl_export(&[dir.path()]).unwrap().len(), 3);
 }
+
+#[test]
+fn what_only_the_service_knows_need_not_be_checked() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("config.yaml");
+    let check = |config: &str, more: &[&str]| {
+        fs::write(&path, config).unwrap();
+        let mut args = vec!["check", "--config", path.to_str().unwrap()];
+        args.extend(more);
+        let out = output(&args);
+        (out.status.code(), text(&out.stdout), text(&out.stderr))
+    };
+    let config =
+        "loki: [{url: \"http://${LOKI_HOST}:3100\", tenant: \"${TENANT}\"}]\nlog_level: \"${LEVEL}\"\n";
+    let (status, _, errors) = check(config, &[]);
+    assert_eq!(status, Some(78));
+    for name in ["LOKI_HOST", "TENANT", "LEVEL"] {
+        assert!(
+            errors.contains(&format!("error: `{}", if name == "LEVEL" { "log_level" } else { "loki[0]" }))
+        );
+        assert!(errors.contains(&format!("the environment variable `{name}` is not set")), "{errors}");
+    }
+    let (status, said, warnings) = check(config, &["--allow-unset"]);
+    assert_eq!(status, Some(0), "{warnings}");
+    assert!(said.ends_with("valid; 1 destination\n"), "{said}");
+    assert_eq!(warnings.matches("warning: `").count(), 3, "{warnings}");
+    assert!(warnings.contains("^^^^^^^^ not checked") && !warnings.contains("error"), "{warnings}");
+    // Everything else is.
+    let (status, _, errors) = check(&format!("{config}line: \"${{X\"\nlables: {{}}\n"), &["--allow-unset"]);
+    assert_eq!(status, Some(78));
+    assert!(errors.contains("`${` without `}`") && errors.contains("unknown key `lables`"), "{errors}");
+    // Where systemd puts credentials is known.
+    let config = "loki: [{url: http://loki:3100, bearer_token_file: \"${CREDENTIALS_DIRECTORY}/token\"}]\n";
+    assert_eq!(check(config, &[]).0, Some(0));
+}

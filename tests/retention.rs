@@ -153,6 +153,14 @@ fn loki_is_told_what_to_do() {
         assert_eq!(stdout, format!("{head}limits_config:\n{limits}{foot}"), "{config}");
         let parsed: Value = serde_saphyr::from_str(&stdout).unwrap();
         assert_eq!(parsed["compactor"]["retention_enabled"], true);
+        let (json, _) = run(config, &["retention", "--json"]);
+        let json: Value = serde_json::from_str(&json).unwrap();
+        // JSON is for merging: a list that is empty takes the place of one that is not.
+        let none = json["limits_config"]["retention_stream"] == serde_json::json!([]);
+        assert_eq!(none, parsed["limits_config"].get("retention_stream").is_none());
+        if !none {
+            assert_eq!(json, parsed);
+        }
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.yaml");

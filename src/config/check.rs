@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::diagnostic::{Diagnostics, Finding, Span, quoted, short};
-use super::expand::{BadReference, Environment, expand};
+use super::expand::{BadReference, Environment, Unset, Why, expand};
 use super::keys::{enumerate, has_default, names_in, nearest, null_is_default, sections_with};
 use super::names::Refusal;
 use super::node::{Kind, Node};
@@ -21,6 +21,7 @@ use super::units;
 pub(crate) struct Checker<'a> {
     pub(super) source: &'a str,
     env: &'a Environment<'a>,
+    unset: Unset,
     findings: RefCell<Vec<Finding>>,
     noted: RefCell<HashSet<(Option<Span>, String)>>,
     claims: RefCell<HashMap<String, (String, Span)>>,
@@ -62,12 +63,19 @@ impl<'a> Checker<'a> {
         Self {
             source,
             env,
+            unset: Unset::Mistake,
             findings: RefCell::default(),
             noted: RefCell::default(),
             claims: RefCell::default(),
             secrets: RefCell::new(secrets),
             others: RefCell::default(),
         }
+    }
+
+    /// Takes variables without a value as told.
+    pub(super) fn unset(mut self, unset: Unset) -> Self {
+        self.unset = unset;
+        self
     }
 
     /// Notes a mistake; once, though aliases may lead to the same place again.
@@ -155,7 +163,10 @@ impl<'a> Checker<'a> {
             from = found.as_ref().map(|found| found.end);
             let title = format!("{}: {}", value.name(), error.why);
             let finding = Finding::at(found.unwrap_or(scalar.clone()), title);
-            self.note(finding.label(error.why.expected()).help(error.why.help()));
+            match (&error.why, self.unset) {
+                (Why::Unset(_), Unset::Unknown) => self.warn(finding.label("not checked")),
+                _ => self.note(finding.label(error.why.expected()).help(error.why.help())),
+            }
         }
     }
 

@@ -11,6 +11,15 @@ use thiserror::Error;
 /// Looks up an environment variable.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
+/// What an environment variable means that has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unset {
+    /// A mistake.
+    Mistake,
+    /// Somebody else knows it: what it stands in is not checked.
+    Unknown,
+}
+
 /// A reference that cannot be expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadReference {

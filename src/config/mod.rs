@@ -28,7 +28,7 @@ pub use alerts::{Alertmanager, Alerts, RuleFile};
 pub(crate) use check::{Checker, Section, Value};
 pub use diagnostic::Diagnostics;
 pub(crate) use diagnostic::{Finding, quoted};
-pub use expand::Environment;
+pub use expand::{Environment, Unset};
 pub(crate) use keys::nearest;
 pub use keys::{KEYS, Key};
 pub(crate) use names::Refusal;

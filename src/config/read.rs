@@ -10,7 +10,7 @@ use log::LevelFilter;
 
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Diagnostics, Finding, quoted};
-use super::expand::Environment;
+use super::expand::{Environment, Unset};
 use super::{Alerts, Config, Journal, Labels, Line, alerts, labels, loki, node, retention, secrets};
 use super::{FieldRule, names::Refusal, node::Kind};
 
@@ -48,15 +48,20 @@ impl Config {
     /// The file cannot be read, is larger than [`MAX_FILE_BYTES`], is not UTF-8, or says something that
     /// does not hold: all of it, each at its place.
     pub fn load(path: &Path, env: &Environment<'_>) -> Result<Self, Diagnostics> {
-        Self::examine(path, env).map(|(config, _)| config)
+        Self::examine(path, env, Unset::Mistake).map(|(config, _)| config)
     }
 
-    /// As [`Config::load`], with what is no mistake but may not be as one thinks.
+    /// As [`Config::load`], with what is no mistake but may not be as one thinks; where a variable is unknown, without
+    /// what it stands in.
     ///
     /// # Errors
     ///
     /// As [`Config::load`].
-    pub fn examine(path: &Path, env: &Environment<'_>) -> Result<(Self, Diagnostics), Diagnostics> {
+    pub fn examine(
+        path: &Path,
+        env: &Environment<'_>,
+        unset: Unset,
+    ) -> Result<(Self, Diagnostics), Diagnostics> {
         let origin = path.display().to_string();
         let unreadable = |finding: Finding| Diagnostics::new(&origin, "", Vec::new(), vec![finding]);
         let bytes = read_file(path).map_err(|error| unreadable(read_finding(path, &error)))?;
@@ -66,7 +71,7 @@ impl Config {
             return Err(unreadable(finding.help("is this the right file?")));
         }
         match String::from_utf8(bytes) {
-            Ok(source) => Self::examine_text(&source, &origin, env),
+            Ok(source) => Self::examine_source(&source, &origin, env, unset),
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
                 let source = String::from_utf8_lossy(error.as_bytes());
@@ -97,9 +102,18 @@ impl Config {
         origin: &str,
         env: &Environment<'_>,
     ) -> Result<(Self, Diagnostics), Diagnostics> {
+        Self::examine_source(source, origin, env, Unset::Mistake)
+    }
+
+    fn examine_source(
+        source: &str,
+        origin: &str,
+        env: &Environment<'_>,
+        unset: Unset,
+    ) -> Result<(Self, Diagnostics), Diagnostics> {
         match node::document(source) {
             Ok(root) => {
-                let checker = Checker::new(source, secrets::in_document(&root), env);
+                let checker = Checker::new(source, secrets::in_document(&root), env).unset(unset);
                 let value = Value { path: String::new(), key: root.span.clone(), node: &root };
                 let config = config(&checker, &value, env);
                 checker.finish(origin, config)
