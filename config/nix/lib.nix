@@ -1,0 +1,34 @@
+# What both parts of the module say in Nix and the program reads: rule groups and retention.
+{ lib, pkgs }:
+
+let
+  format = pkgs.formats.yaml { };
+in
+rec {
+  # Port of the agent's metrics, the program's default.
+  metricsPort = 9194;
+
+  # An attribute set without what is null.
+  withoutNull = lib.filterAttrs (_: value: value != null);
+
+  # Groups of rules by their names, so that several modules can add theirs.
+  ruleGroups = lib.types.attrsOf (
+    lib.types.submodule {
+      freeformType = format.type;
+      options.rules = lib.mkOption {
+        type = lib.types.listOf format.type;
+        description = "The alerting and recording rules of this group, with the keys of Loki's ruler.";
+      };
+    }
+  );
+
+  # A rule file of Loki's ruler.
+  ruleFile =
+    name: groups:
+    format.generate name {
+      groups = lib.mapAttrsToList (group: content: { name = group; } // content) groups;
+    };
+
+  # Retention as the program's configuration has it.
+  retentionOf = retention: retention // { rules = map withoutNull retention.rules; };
+}

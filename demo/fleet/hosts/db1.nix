@@ -1,0 +1,4 @@
+# Nothing but a label.
+{
+  services.journalship.settings.labels.static.role = "database";
+}

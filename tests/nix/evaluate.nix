@@ -1,0 +1,160 @@
+# The module, evaluated for one host: what it says to NixOS, as values to look at and derivations to build.
+#
+# `lib` is the stand-in unless a real one is given. The options of NixOS that the module touches are declared here, as far as it
+# touches them.
+{
+  # nixpkgs' lib.
+  lib ? (import ./module-system.nix).lib,
+  # Files of modules: the host's configuration.
+  modules,
+  # Where bin/journal-ship is.
+  program,
+  # Where bin/loki is.
+  loki ? "/nowhere",
+}:
+
+let
+  inherit (lib) mkOption types;
+  pkgs = (import ./module-system.nix).pkgs lib // {
+    journal-ship = {
+      type = "derivation";
+      name = "journal-ship";
+      outPath = program;
+    };
+  };
+
+  option = type: default: mkOption { inherit type default; };
+  nixos = {
+    options = {
+      assertions = option (types.listOf types.raw) [ ];
+      warnings = option (types.listOf types.str) [ ];
+      environment.etc = option (types.attrsOf types.raw) { };
+      environment.systemPackages = option (types.listOf types.raw) [ ];
+      systemd.services = option (types.attrsOf types.raw) { };
+      networking = {
+        hostName = option types.str "nixos";
+        firewall.enable = option types.bool true;
+        firewall.interfaces = option (types.attrsOf (
+          types.submodule {
+            options.allowedTCPPorts = option (types.listOf types.port) [ ];
+          }
+        )) { };
+      };
+      services = {
+        openssh.enable = option types.bool false;
+        tailscale.enable = option types.bool false;
+        journald.storage = option types.str "persistent";
+        loki = {
+          enable = option types.bool false;
+          dataDir = option types.str "/var/lib/loki";
+          package = option types.raw { outPath = loki; };
+          configFile = option types.raw null;
+        };
+        grafana.enable = option types.bool false;
+        grafana.settings = option types.raw { };
+        grafana.provision = option types.raw { };
+        prometheus = {
+          enable = option types.bool false;
+          scrapeConfigs = option (types.listOf types.raw) [ ];
+          alertmanager = {
+            enable = option types.bool false;
+            port = option types.port 9093;
+            listenAddress = option types.str "";
+            webExternalUrl = option (types.nullOr types.str) null;
+            configuration = option types.raw null;
+          };
+        };
+      };
+      # agenix
+      age.secrets = option (types.attrsOf (
+        types.submodule (
+          { name, ... }:
+          {
+            options.file = mkOption { type = types.path; };
+            options.path = option types.str "/run/agenix/${name}";
+          }
+        )
+      )) { };
+    };
+  };
+
+  inherit
+    (lib.evalModules {
+      modules = [
+        nixos
+        ../../module.nix
+      ]
+      ++ modules;
+      specialArgs = { inherit pkgs; };
+    })
+    config
+    ;
+  unit = config.systemd.services.journal-ship or { serviceConfig = { }; };
+  failed = builtins.filter (one: !one.assertion) config.assertions;
+
+  # As NixOS writes [Service].
+  text = value: if value == true then "true" else if value == false then "false" else toString value;
+  line = name: value: map (one: "${name}=${text one}") (if builtins.isList value then value else [ value ]);
+in
+{
+  report = {
+    failed = map (one: one.message) failed;
+    inherit (config) warnings;
+    settings = config.services.journalship.settings;
+    service = builtins.concatLists (
+      builtins.attrValues (builtins.mapAttrs line unit.serviceConfig)
+    );
+    wantedBy = unit.wantedBy or [ ];
+    reloadTriggers = builtins.length (unit.reloadTriggers or [ ]);
+    etc = builtins.attrNames config.environment.etc;
+    firewall = config.networking.firewall.interfaces;
+    loki = config.services.loki.enable;
+    grafana = config.services.grafana.provision;
+    scrapeConfigs = config.services.prometheus.scrapeConfigs;
+  };
+  # Nothing is wrong with any option that is set.
+  everything = builtins.deepSeq config.services.journalship true;
+  # The checked configuration of the agent, and of Loki.
+  agent = config.environment.etc."journal-ship/config.yaml".source;
+  loki = config.services.loki.configFile;
+
+  # What can be set: name, type, default and description of each option.
+  options =
+    let
+      walk =
+        path: options:
+        builtins.concatLists (
+          lib.mapAttrsToList (
+            name: option:
+            let
+              here = path ++ [ name ];
+            in
+            if option._type or "" != "option" then
+              walk here option
+            else
+              [
+                {
+                  name = builtins.concatStringsSep "." here;
+                  type = option.type.name;
+                  description = option.description or "";
+                  default =
+                    if option ? defaultText then
+                      option.defaultText.text
+                    else if option ? default then
+                      builtins.toJSON option.default
+                    else
+                      null;
+                }
+              ]
+          ) options
+        );
+      # They do not depend on the configuration.
+      of =
+        module:
+        (import module {
+          inherit lib pkgs;
+          config = throw "options are asked without a configuration";
+        }).options.services.journalship;
+    in
+    walk [ ] (of ../../module.nix) ++ walk [ "server" ] (of ../../config/nix/server.nix).server;
+}
