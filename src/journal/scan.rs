@@ -103,6 +103,9 @@ impl Roots {
             Err(e) => return scan.problems.push((folder.to_path_buf(), e)),
         };
         scan.folders.push(folder.to_path_buf());
+        // Whether a folder's list tells what its files are, which saves asking for each. In file systems made of layers
+        // (overlayfs) they are on another device than their folder.
+        let mut list_tells = None;
         for entry in entries {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -111,9 +114,20 @@ impl Roots {
             let (name, path) = (entry.file_name(), entry.path());
             let Some(name) = name.to_str() else { continue };
             if name.ends_with(".journal") || name.ends_with(".journal~") {
-                // Only a link needs to be asked what it leads to.
                 let id = match entry.file_type() {
-                    Ok(kind) if kind.is_file() => FileId { device, inode: entry.ino() },
+                    Ok(kind) if kind.is_file() => {
+                        let listed = FileId { device, inode: entry.ino() };
+                        let asked = || fs::metadata(&path).map(|metadata| FileId::of(&metadata));
+                        match list_tells {
+                            Some(true) => listed,
+                            // One that went in the meantime is none.
+                            Some(false) | None => {
+                                let Ok(id) = asked() else { continue };
+                                list_tells = Some(id == listed);
+                                id
+                            }
+                        }
+                    }
                     Ok(kind) if kind.is_symlink() => match fs::metadata(&path) {
                         Ok(metadata) if metadata.is_file() => FileId::of(&metadata),
                         _ => continue,
