@@ -11,7 +11,7 @@ use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment, Unset
 use crate::log::{Reader, init};
 use crate::retention::LokiConfig;
 use crate::rules::unit_test;
-use crate::{agent, dry_run, when};
+use crate::{agent, dry_run, systemd, when};
 
 /// Exit status when the configuration is invalid (sysexits.h, `EX_CONFIG`): a unit does not restart on it.
 const EXIT_CONFIG: u8 = 78;
@@ -249,9 +249,12 @@ fn run(cli: &Cli) -> ExitCode {
     match agent::run(config, &|| load().map_err(|diagnostics| diagnostics.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error has it in any case; the journal, when the log goes there.
+            // Standard error has it in any case, the journal when the log goes there; and once where both are the same.
             if reader == Reader::Journal {
-                ::log::error!("{error}");
+                ::log::error!("{}", systemd::line(&error.to_string()));
+                if systemd_journal_logger::connected_to_journal() {
+                    return ExitCode::FAILURE;
+                }
             }
             fail(&error)
         }

@@ -75,7 +75,7 @@ impl Manager {
 }
 
 /// A text in one line.
-fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 

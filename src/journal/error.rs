@@ -93,13 +93,17 @@ impl fmt::Display for OpenError {
     }
 }
 
-/// The group that a file or, where it cannot be looked at, its folder belongs to.
+/// What the group of a file is where it has no number in this user namespace, as under `PrivateUsers=`
+/// (linux/highuid.h, `DEFAULT_OVERFLOWGID`).
+const UNMAPPED_GID: u32 = 65534;
+
+/// The group that a file or, where it cannot be looked at, its folder belongs to, if that can be known.
 fn group_of(path: &Path) -> Option<String> {
     let gid = path.ancestors().find_map(|p| fs::metadata(p).ok())?.gid();
     let groups = fs::read_to_string("/etc/group").ok()?;
     groups.lines().find_map(|line| {
         let mut parts = line.split(':');
         let name = parts.next()?;
-        (parts.nth(1)?.parse() == Ok(gid) && gid != 0).then(|| name.to_string())
+        (parts.nth(1)?.parse() == Ok(gid) && gid != 0 && gid != UNMAPPED_GID).then(|| name.to_string())
     })
 }
