@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 /// The log mentions a kind of failure, and a reason for refusals, at most this often.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -43,12 +45,28 @@ pub enum Kind {
 #[derive(Debug, Default)]
 pub struct Readiness {
     troubles: Mutex<BTreeMap<String, Option<(Kind, String)>>>,
+    changed: Notify,
 }
 
 impl Readiness {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<(Kind, String)>>> {
         // A panic elsewhere leaves texts as they were.
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a server is from now on.
+    fn set(&self, server: &str, trouble: Option<(Kind, String)>) {
+        let kind = |trouble: &Option<(Kind, String)>| trouble.as_ref().map(|(kind, _)| *kind);
+        let is = kind(&trouble);
+        let was = self.lock().insert(server.to_owned(), trouble).map(|trouble| kind(&trouble));
+        if was != Some(is) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Returns when a failure has begun or ended since the last call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Whether no person has to do anything, and a line for each server.
@@ -100,7 +118,7 @@ impl Health {
     /// That of a server with nothing to complain about.
     pub fn new(role: &'static Role, name: &str, url: &str, all: Arc<Readiness>) -> Health {
         let key = format!("{} {name}", role.name);
-        all.lock().insert(key.clone(), None);
+        all.set(&key, None);
         Health {
             role,
             key,
@@ -118,7 +136,7 @@ impl Health {
         let now = Instant::now();
         let trouble = self.trouble.get_or_insert(Trouble { since: now, told: false, attempts: 0 });
         trouble.attempts += 1;
-        self.all.lock().insert(self.key.clone(), Some((kind, words.to_owned())));
+        self.all.set(&self.key, Some((kind, words.to_owned())));
         if self.told.get(&kind).is_some_and(|told| now.duration_since(*told) < REMIND) {
             return;
         }
@@ -142,7 +160,7 @@ impl Health {
     /// Things are taken again.
     pub(crate) fn recovered(&mut self) {
         let Some(trouble) = self.trouble.take() else { return };
-        self.all.lock().insert(self.key.clone(), None);
+        self.all.set(&self.key, None);
         if trouble.told {
             let lasted = trouble.since.elapsed().as_secs_f64();
             let Role { name: role, takes, .. } = self.role;

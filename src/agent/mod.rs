@@ -131,6 +131,7 @@ async fn run_until_signal(config: Config, load: &Load<'_>) -> Result<(), AgentEr
                 [] => manager.alive(&agent.status()),
                 stuck => log::error!("{} does not get on: the watchdog is not told of life", stuck.join(", ")),
             },
+            () = agent.served.readiness.changed() => manager.status(&agent.status()),
             () = shipping.broken() => break Ok(()),
         }
     };
