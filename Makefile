@@ -2,19 +2,21 @@
 #
 #   make install                          into /usr/local
 #   make install PREFIX=/usr DESTDIR=/tmp/package
+#   make deb, make rpm                    packages, by cargo-deb and cargo-generate-rpm
 #
 # A configuration that is there already stays as it is.
 
 PREFIX = /usr/local
-BINARY = target/release/journal-ship
+TARGET = target
+BINARY = $(TARGET)/release/journal-ship
 SYSCONFDIR = /etc
 UNITDIR = $(PREFIX)/lib/systemd/system
 SHARE = $(DESTDIR)$(PREFIX)/share
 
 all: $(BINARY)
 
-target/release/journal-ship:
-	cargo build --release --locked
+$(TARGET)/release/journal-ship:
+	cargo build --release --locked --target-dir $(TARGET)
 
 install: $(BINARY)
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/journal-ship
@@ -32,4 +34,14 @@ install: $(BINARY)
 	$(BINARY) completions zsh > $(SHARE)/zsh/site-functions/_journal-ship
 	$(BINARY) completions fish > $(SHARE)/fish/vendor_completions.d/journal-ship.fish
 
-.PHONY: all install
+# What the packages take from here.
+layout: $(BINARY)
+	$(MAKE) install BINARY=$(BINARY) PREFIX=/usr DESTDIR=$(TARGET)/release/package
+
+deb: layout
+	CARGO_TARGET_DIR=$(TARGET) cargo deb --no-build --locked $(DEBFLAGS)
+
+rpm: layout
+	cargo generate-rpm --target-dir $(TARGET) $(RPMFLAGS)
+
+.PHONY: all deb install layout rpm

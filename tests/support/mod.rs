@@ -6,6 +6,7 @@ pub mod agent;
 pub mod alertmanager;
 pub mod fixtures;
 pub mod gate;
+pub mod host;
 pub mod journald;
 pub mod logql;
 pub mod loki;
