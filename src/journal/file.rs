@@ -5,17 +5,18 @@
 //! field cache has lost. Everything a file says is checked before it is used: type, size, place. The file
 //! is held by its descriptor, so renaming and unlinking it changes nothing here.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use memchr::memchr;
 
 use super::cursor::Cursor;
 use super::decompress::Decompressor;
 use super::fields::{self, Fields};
+use super::handle::Handle;
 use super::object::{self, Header, id_at, u32_at, u64_at};
-use super::window::{Window, read_at_most};
+use super::scan::FileId;
+use super::window::Window;
 
 /// The forward window when a file is read through (bytes): one read serves about a hundred entries.
 const AHEAD_MAX: usize = 256 << 10;
@@ -28,6 +29,9 @@ const BEHIND: usize = 4 << 10;
 const NAME_MAX: usize = 64;
 /// Items of an entry array that are read at once.
 const ARRAY_ITEMS: usize = 512;
+/// Bytes that a typical entry takes of the file, with its new DATA objects: a window and the offsets read at once last
+/// equally long.
+const ENTRY_SPAN: usize = 512;
 /// Fields an entry may have; systemd's own limit is 1,024 (`ENTRY_FIELD_COUNT_MAX`).
 const ENTRY_ITEMS_MAX: usize = 16 << 10;
 /// Bytes of the header that are read.
@@ -50,13 +54,21 @@ pub(super) enum Fault {
     Unborn,
 }
 
+impl Fault {
+    /// Whether the file is no longer where it was found.
+    pub(super) fn is_moved(&self) -> bool {
+        matches!(self, Fault::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// An open journal file and the place that has been reached in it.
 pub(super) struct JournalFile {
-    file: File,
+    pub file: Handle,
     /// The header at the last look.
     pub header: Header,
-    ahead: Window,
+    pub ahead: Window,
     ahead_size: usize,
+    ahead_max: usize,
     behind: Window,
     /// Offsets of entries, read from the current array and not yet visited.
     offsets: std::vec::IntoIter<u64>,
@@ -74,22 +86,18 @@ pub(super) struct JournalFile {
     pub damaged: u64,
 }
 
-/// One array of the chain: where it is, which entries it holds.
-struct ArrayInfo {
-    offset: u64,
-    first: u64,
-    count: u64,
-}
-
 impl JournalFile {
-    /// Takes an open file and reads its header.
-    pub(super) fn new(file: File) -> Result<JournalFile, Fault> {
+    /// Opens a file and reads its header.
+    pub(super) fn open(path: &Path, id: FileId) -> Result<JournalFile, Fault> {
+        let file = Handle::open(path, id)?;
         let header = read_header(&file)?;
+        file.expect(header.file_id);
         Ok(JournalFile {
             file,
             header,
             ahead: Window::default(),
             ahead_size: AHEAD_MIN,
+            ahead_max: AHEAD_MAX,
             behind: Window::default(),
             offsets: Vec::new().into_iter(),
             array: 0,
@@ -120,6 +128,12 @@ impl JournalFile {
         self.ahead.clear();
         self.behind.clear();
         self.ahead_size = AHEAD_MIN;
+    }
+
+    /// From now on takes about this much memory for windows (bytes), of what all files that are read by turns have.
+    pub(super) fn share(&mut self, bytes: usize) {
+        self.ahead_max = bytes.clamp(BEHIND, AHEAD_MAX);
+        self.ahead_size = self.ahead_size.min(self.ahead_max);
     }
 
     /// Whether the file has a name left. Unreadable counts as gone.
@@ -171,10 +185,11 @@ impl JournalFile {
                 // linked: the next look at the header tells.
                 return Ok(None);
             }
-            let count = self.items_left.min(wanted).min(ARRAY_ITEMS as u64);
+            let at_once = (self.ahead_max / ENTRY_SPAN).min(ARRAY_ITEMS) as u64;
+            let count = self.items_left.min(wanted).min(at_once);
             let item_size = self.header.array_item_size();
             let mut bytes = vec![0; count as usize * item_size];
-            let read = read_at_most(&self.file, &mut bytes, self.items_at)?;
+            let read = self.file.read_at_most(&mut bytes, self.items_at)?;
             bytes.truncate(read / item_size * item_size);
             if bytes.is_empty() {
                 return Err(Fault::Damaged {
@@ -213,13 +228,30 @@ impl JournalFile {
 
     /// How many items the array at this offset has room for.
     fn array_items(&self, offset: u64) -> Result<u64, Fault> {
-        let bytes = self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(offset)?;
-        let size =
-            self.check_object(&bytes, offset, object::TYPE_ENTRY_ARRAY, object::ENTRY_ARRAY_SIZE_MIN)?;
+        self.array_room(&self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(offset)?, offset)
+    }
+
+    /// As [`JournalFile::array_items`], of an array whose head was read.
+    pub(super) fn array_room(&self, head: &[u8], offset: u64) -> Result<u64, Fault> {
+        let size = self.check_object(head, offset, object::TYPE_ENTRY_ARRAY, object::ENTRY_ARRAY_SIZE_MIN)?;
         Ok((size - object::ENTRY_ARRAY_SIZE_MIN as u64) / self.header.array_item_size() as u64)
     }
 
-    fn read_fixed<const N: usize>(&self, offset: u64) -> Result<[u8; N], Fault> {
+    /// Makes the item of this number in an array the next to be visited, if there is any array; so many entries stand
+    /// before it.
+    pub(super) fn go_to(&mut self, array: Option<(u64, u64)>, visited: u64) -> Result<(), Fault> {
+        self.offsets = Vec::new().into_iter();
+        self.visited = visited;
+        if let Some((array, done)) = array {
+            self.array = array;
+            self.items_at =
+                array + object::ENTRY_ARRAY_SIZE_MIN as u64 + done * self.header.array_item_size() as u64;
+            self.items_left = self.array_items(array)?.saturating_sub(done);
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_fixed<const N: usize>(&self, offset: u64) -> Result<[u8; N], Fault> {
         let mut bytes = [0; N];
         match self.file.read_exact_at(&mut bytes, offset) {
             Ok(()) => Ok(bytes),
@@ -231,7 +263,13 @@ impl JournalFile {
     }
 
     /// Checks type, alignment and size of an object whose header was read; returns the size in bytes.
-    fn check_object(&self, head: &[u8], offset: u64, kind: u8, least: usize) -> Result<u64, Fault> {
+    pub(super) fn check_object(
+        &self,
+        head: &[u8],
+        offset: u64,
+        kind: u8,
+        least: usize,
+    ) -> Result<u64, Fault> {
         let size = u64_at(head, 8);
         if head.first() != Some(&kind) {
             return Err(Fault::Damaged { what: "an object of the wrong type", offset });
@@ -243,7 +281,7 @@ impl JournalFile {
         Ok(size)
     }
 
-    fn check_place(&self, offset: u64, size: u64) -> Result<(), Fault> {
+    pub(super) fn check_place(&self, offset: u64, size: u64) -> Result<(), Fault> {
         let inside = offset >= self.header.objects_start
             && offset.is_multiple_of(8)
             && offset.checked_add(size).is_some_and(|end| end <= self.header.objects_end);
@@ -276,7 +314,7 @@ impl JournalFile {
         Ok(cursor)
     }
 
-    fn cursor_of(&self, entry: &[u8]) -> Cursor {
+    pub(super) fn cursor_of(&self, entry: &[u8]) -> Cursor {
         Cursor {
             seqnum_id: self.header.seqnum_id,
             seqnum: u64_at(entry, 16),
@@ -300,7 +338,7 @@ impl JournalFile {
         let start = if follows { end } else { offset.saturating_sub((self.ahead_size / 2) as u64) };
         let need = (offset - start) as usize + len;
         self.ahead.load(&self.file, start, need.max(self.ahead_size))?;
-        self.ahead_size = (self.ahead_size * 2).min(AHEAD_MAX);
+        self.ahead_size = (self.ahead_size * 2).min(self.ahead_max);
         match self.ahead.get(offset, len) {
             Some(_) => Ok(()),
             None => Err(Fault::Damaged { what: "an object behind the file's end", offset }),
@@ -384,7 +422,7 @@ impl JournalFile {
             None => {
                 let arena = fields.arena();
                 arena.resize(start + len, 0);
-                let read = read_at_most(&self.file, arena.get_mut(start..).unwrap_or_default(), at)?;
+                let read = self.file.read_at_most(arena.get_mut(start..).unwrap_or_default(), at)?;
                 if read < len {
                     arena.truncate(start);
                     return Err(Fault::Damaged { what: "a field behind the file's end", offset });
@@ -402,135 +440,17 @@ impl JournalFile {
     }
 
     /// Shows bytes that the forward window has not.
-    fn show_behind(&mut self, offset: u64, len: usize) -> Result<&[u8], Fault> {
+    pub(super) fn show_behind(&mut self, offset: u64, len: usize) -> Result<&[u8], Fault> {
         if self.behind.get(offset, len).is_none() {
             self.behind.load(&self.file, offset, len.max(BEHIND))?;
         }
         self.behind.get(offset, len).ok_or(Fault::Damaged { what: "an object behind the file's end", offset })
     }
-
-    /// Goes to the first entry that is not `before` the place looked for, by bisection; entries must be
-    /// in the order that `before` speaks of, as journald writes them.
-    ///
-    /// Returns the entry just before that place, and how many of the same microsecond, at most
-    /// `ordinal_max`, stand directly before it in turn.
-    pub(super) fn seek(
-        &mut self,
-        mut before: impl FnMut(&Cursor) -> bool,
-        ordinal_max: u16,
-    ) -> Result<Option<(Cursor, u16)>, Fault> {
-        let arrays = self.arrays()?;
-        let total = arrays.last().map_or(0, |a| a.first + a.count);
-        let target = {
-            let (mut low, mut high) = (0, total);
-            while low < high {
-                let middle = low + (high - low) / 2;
-                // What cannot be read says nothing; the next that can be read does.
-                match self.first_readable(&arrays, middle, high)? {
-                    Some((index, cursor)) if before(&cursor) => low = index + 1,
-                    _ => high = middle,
-                }
-            }
-            low
-        };
-        self.offsets = Vec::new().into_iter();
-        self.visited = target;
-        if let Some(array) = arrays.iter().rev().find(|a| a.first <= target) {
-            let done = target - array.first;
-            self.array = array.offset;
-            self.items_at = array.offset
-                + object::ENTRY_ARRAY_SIZE_MIN as u64
-                + done * self.header.array_item_size() as u64;
-            self.items_left = self.array_items(array.offset)?.saturating_sub(done);
-        }
-        let mut readable = (0..target).rev().map_while(|index| self.cursor_at(&arrays, index).ok());
-        let Some(last) = readable.next() else { return Ok(None) };
-        let same =
-            readable.take(usize::from(ordinal_max)).take_while(|c| c.realtime == last.realtime).count();
-        Ok(Some((last, same as u16)))
-    }
-
-    /// The first entry of these numbers that can be read, and its number.
-    fn first_readable(
-        &mut self,
-        arrays: &[ArrayInfo],
-        from: u64,
-        to: u64,
-    ) -> Result<Option<(u64, Cursor)>, Fault> {
-        for index in from..to {
-            match self.cursor_at(arrays, index) {
-                Ok(cursor) => return Ok(Some((index, cursor))),
-                Err(Fault::Damaged { .. }) => {}
-                Err(fault) => return Err(fault),
-            }
-        }
-        Ok(None)
-    }
-
-    /// The last `count` entries that are not after `until` (realtime, microseconds), newest first, as far
-    /// as they can be read.
-    pub(super) fn last_entries(&mut self, count: u64, until: u64) -> Result<Vec<Cursor>, Fault> {
-        let arrays = self.arrays()?;
-        let total = arrays.last().map_or(0, |a| a.first + a.count);
-        let mut entries = Vec::new();
-        for index in (0..total).rev() {
-            match self.cursor_at(&arrays, index) {
-                Ok(cursor) if cursor.realtime <= until => entries.push(cursor),
-                Ok(_) | Err(Fault::Damaged { .. }) => {}
-                Err(fault) => return Err(fault),
-            }
-            if entries.len() as u64 >= count {
-                break;
-            }
-        }
-        Ok(entries)
-    }
-
-    /// The chain of arrays that hold entries.
-    fn arrays(&self) -> Result<Vec<ArrayInfo>, Fault> {
-        let len = self.file.metadata()?.len();
-        let mut arrays = Vec::new();
-        let (mut offset, mut first) = (self.header.entry_array_offset, 0);
-        while offset != 0 && first < self.header.n_entries {
-            let bytes = match self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(offset) {
-                Ok(bytes) => bytes,
-                Err(Fault::Damaged { .. }) => break,
-                Err(fault) => return Err(fault),
-            };
-            let Ok(items) = self.array_items(offset) else { break };
-            // A damaged size may claim any number of items; those behind the file's end do not exist.
-            let items_at = offset + object::ENTRY_ARRAY_SIZE_MIN as u64;
-            let held = len.saturating_sub(items_at) / self.header.array_item_size() as u64;
-            let count = items.min(held).min(self.header.n_entries - first);
-            arrays.push(ArrayInfo { offset, first, count });
-            first += count;
-            let next = u64_at(&bytes, 16);
-            if next <= offset {
-                break;
-            }
-            offset = next;
-        }
-        Ok(arrays)
-    }
-
-    fn cursor_at(&mut self, arrays: &[ArrayInfo], index: u64) -> Result<Cursor, Fault> {
-        let lost = Fault::Damaged { what: "an entry outside the arrays", offset: 0 };
-        let array = arrays.iter().rev().find(|a| a.first <= index).ok_or(lost)?;
-        let item_size = self.header.array_item_size();
-        let at =
-            array.offset + object::ENTRY_ARRAY_SIZE_MIN as u64 + (index - array.first) * item_size as u64;
-        let bytes = self.show_behind(at, item_size)?;
-        let offset = if item_size == 4 { u64::from(u32_at(bytes, 0)) } else { u64_at(bytes, 0) };
-        self.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
-        let entry = self.read_fixed::<{ object::ENTRY_SIZE_MIN }>(offset)?;
-        self.check_object(&entry, offset, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN)?;
-        Ok(self.cursor_of(&entry))
-    }
 }
 
-fn read_header(file: &File) -> Result<Header, Fault> {
+fn read_header(file: &Handle) -> Result<Header, Fault> {
     let mut bytes = [0; HEADER_READ];
-    let read = read_at_most(file, &mut bytes, 0)?;
+    let read = file.read_at_most(&mut bytes, 0)?;
     if bytes.iter().take(object::SIGNATURE.len()).all(|byte| *byte == 0) {
         return Err(Fault::Unborn);
     }
@@ -539,7 +459,7 @@ fn read_header(file: &File) -> Result<Header, Fault> {
 
 /// A part of a file as a stream.
 struct FileSlice<'a> {
-    file: &'a File,
+    file: &'a Handle,
     at: u64,
     left: u64,
 }

@@ -4,7 +4,7 @@
 //! order, each once, and can say at any time how far it is ([`Resume`]). A consumer asks for fields by
 //! [`Key`], and reading costs only what was asked for.
 //!
-//! From the outside in: `scan` finds files, `tail` merges and follows them, `file` reads one, `fields`
+//! From the outside in: `scan` finds files, `tail` merges and follows them, `file` reads one, `seek` finds places in it, `fields`
 //! remembers what its DATA objects say, `object` knows the layout.
 
 mod cursor;
@@ -12,11 +12,13 @@ mod decompress;
 mod error;
 mod fields;
 mod file;
+mod handle;
 mod object;
 mod resume;
 mod scan;
 #[cfg(feature = "sd-journal")]
 mod second;
+mod seek;
 mod tail;
 mod watch;
 mod window;

@@ -20,6 +20,9 @@ use super::cursor::Id128;
 /// First bytes of every journal file.
 pub(super) const SIGNATURE: &[u8; 8] = b"LPKSHHRH";
 
+/// Where the id of the file stands.
+pub(super) const FILE_ID: u64 = 24;
+
 /// Bytes of the header that this reader looks at; the oldest header is this long.
 pub(super) const HEADER_SIZE_MIN: usize = 208;
 
@@ -91,6 +94,12 @@ pub(super) struct Header {
     pub objects_end: u64,
     pub n_entries: u64,
     pub entry_array_offset: u64,
+    /// Numbers and times (realtime, microseconds) of the first entry and the last; zero while there is none. The last
+    /// ones may run ahead of `n_entries` or behind it for a moment while an entry is being written.
+    pub head_seqnum: u64,
+    pub tail_seqnum: u64,
+    pub head_realtime: u64,
+    pub tail_realtime: u64,
 }
 
 impl Header {
@@ -118,13 +127,17 @@ impl Header {
         Ok(Header {
             compact: incompatible & INCOMPATIBLE_COMPACT != 0,
             archived: bytes.get(16) == Some(&STATE_ARCHIVED),
-            file_id: id_at(bytes, 24),
+            file_id: id_at(bytes, FILE_ID as usize),
             seqnum_id: id_at(bytes, 72),
             objects_start: header_size,
             objects_end,
             // No honest file has more, and a damaged number must not become a count of lost entries.
             n_entries: u64_at(bytes, 152).min(arena_size / ENTRY_SIZE_MIN as u64),
             entry_array_offset: u64_at(bytes, 176),
+            tail_seqnum: u64_at(bytes, 160),
+            head_seqnum: u64_at(bytes, 168),
+            head_realtime: u64_at(bytes, 184),
+            tail_realtime: u64_at(bytes, 192),
         })
     }
 

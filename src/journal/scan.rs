@@ -75,11 +75,17 @@ impl Roots {
         for path in &self.paths {
             match fs::metadata(path) {
                 Ok(metadata) if metadata.is_dir() => self.scan_folder(path, true, &mut scan),
-                Ok(metadata) => scan.files.push(Found {
-                    path: path.clone(),
-                    id: FileId::of(&metadata),
-                    runtime: is_runtime(path),
-                }),
+                Ok(metadata) => {
+                    scan.files.push(Found {
+                        path: path.clone(),
+                        id: FileId::of(&metadata),
+                        runtime: is_runtime(path),
+                    });
+                    // What is written to it is told of there.
+                    if let Ok(Some(folder)) = std::path::absolute(path).as_deref().map(Path::parent) {
+                        scan.folders.push(folder.to_path_buf());
+                    }
+                }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     // Volatile or persistent storage only, or a folder that went: it may appear later.
                     let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());

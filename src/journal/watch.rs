@@ -4,9 +4,11 @@
 //! the file to the size it has, at most every 250 ms (systemd, `journal_file_post_change`).
 
 use std::collections::HashMap;
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,13 +44,47 @@ impl Waker {
     }
 }
 
-/// What ended a wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Files that were written to between two looks, told by name (count); with more, all are looked at.
+const NAMES_MAX: usize = 64;
+
+/// What ended a wait; a deadline is none of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Event {
     /// Files came, went or changed their names.
     pub files: bool,
-    /// A file was written to.
-    pub writes: bool,
+    /// Files were written to.
+    pub writes: Writes,
+    /// The waker was used.
+    pub woken: bool,
+}
+
+/// Which files were written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Writes {
+    /// Those of these names, in any of the folders.
+    Files(Vec<OsString>),
+    /// Any.
+    Any,
+}
+
+impl Default for Writes {
+    fn default() -> Writes {
+        Writes::Files(Vec::new())
+    }
+}
+
+impl Writes {
+    fn add(&mut self, name: Option<&CStr>) {
+        match (&mut *self, name) {
+            (Writes::Files(names), Some(name)) if names.len() < NAMES_MAX => {
+                let name = OsStr::from_bytes(name.to_bytes());
+                if !names.iter().any(|n| n == name) {
+                    names.push(name.to_owned());
+                }
+            }
+            _ => *self = Writes::Any,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -107,8 +143,8 @@ impl Watch {
             if woken {
                 self.waker.clear();
             }
-            let event = if changed { self.drain()? } else { Event::default() };
-            if woken || event != Event::default() {
+            let event = Event { woken, ..if changed { self.drain()? } else { Event::default() } };
+            if event != Event::default() {
                 return Ok(event);
             }
         }
@@ -124,7 +160,9 @@ impl Watch {
             match reader.next() {
                 Ok(one) => {
                     let flags = one.events();
-                    event.writes |= flags.intersects(R::MODIFY | R::QUEUE_OVERFLOW);
+                    if flags.intersects(R::MODIFY | R::QUEUE_OVERFLOW) {
+                        event.writes.add(one.file_name());
+                    }
                     event.files |= flags.intersects(
                         R::CREATE
                             | R::MOVED_TO
@@ -166,12 +204,13 @@ mod tests {
         let soon = Instant::now() + Duration::from_millis(20);
         assert_eq!(watch.wait(Some(soon)).unwrap(), Event::default());
         fs::write(dir.path().join("a"), "x").unwrap();
-        assert_eq!(watch.wait(None).unwrap(), Event { files: true, writes: true });
+        let written = || Writes::Files(vec!["a".into()]);
+        assert_eq!(watch.wait(None).unwrap(), Event { files: true, writes: written(), woken: false });
         fs::OpenOptions::new().write(true).open(dir.path().join("a")).unwrap().set_len(1).unwrap();
-        assert_eq!(watch.wait(None).unwrap(), Event { files: false, writes: true });
+        assert_eq!(watch.wait(None).unwrap(), Event { writes: written(), ..Event::default() });
         waker.wake();
-        assert_eq!(watch.wait(None).unwrap(), Event::default());
+        assert_eq!(watch.wait(None).unwrap(), Event { woken: true, ..Event::default() });
         fs::rename(dir.path().join("a"), dir.path().join("b")).unwrap();
-        assert_eq!(watch.wait(None).unwrap(), Event { files: true, writes: false });
+        assert_eq!(watch.wait(None).unwrap(), Event { files: true, ..Event::default() });
     }
 }

@@ -3,9 +3,9 @@
 //! Files are not mapped: a mapped file that is truncated kills the process, and its pages count as the
 //! process's memory.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+
+use super::handle::Handle;
 
 /// Bytes of a file from `start` on.
 #[derive(Debug, Default)]
@@ -31,13 +31,13 @@ impl Window {
     ///
     /// # Errors
     /// When the file cannot be read; the window is empty then.
-    pub(super) fn load(&mut self, file: &File, start: u64, len: usize) -> io::Result<()> {
+    pub(super) fn load(&mut self, file: &Handle, start: u64, len: usize) -> io::Result<()> {
         self.start = start;
         if self.bytes.capacity() > 2 * len {
             self.bytes = Vec::new();
         }
         self.bytes.resize(len, 0);
-        let read = read_at_most(file, &mut self.bytes, start);
+        let read = file.read_at_most(&mut self.bytes, start);
         self.bytes.truncate(*read.as_ref().unwrap_or(&0));
         read.map(|_| ())
     }
@@ -53,18 +53,4 @@ impl Window {
         self.bytes.clear();
         self.start = 0;
     }
-}
-
-/// Fills `buffer` from `offset` on, as far as the file reaches.
-pub(super) fn read_at_most(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut done = 0;
-    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + done as u64) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
 }

@@ -1,0 +1,167 @@
+//! A handle on a file: its name and number, and a descriptor that may be closed and comes again when it is needed.
+//!
+//! A folder may hold hundreds of journals that all may grow; the tail decides which of them keep a descriptor, and
+//! nobody else notices. A name that by now is another file's is not followed.
+
+use std::cell::Cell;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::cursor::Id128;
+use super::object;
+use super::scan::FileId;
+
+/// A file that is read by position.
+pub(super) struct Handle {
+    path: PathBuf,
+    id: FileId,
+    file: Cell<Option<File>>,
+    /// What stands in its header: the number of a file that was deleted may be another's by now.
+    file_id: Cell<Option<Id128>>,
+    reads: Cell<u64>,
+}
+
+impl Handle {
+    /// A handle on this file; opens it.
+    pub(super) fn open(path: &Path, id: FileId) -> io::Result<Handle> {
+        let file = Cell::new(Some(open(path, id)?));
+        Ok(Handle { path: path.to_owned(), id, file, file_id: Cell::new(None), reads: Cell::new(0) })
+    }
+
+    /// Takes no file for this one, from now on, that has another id in its header.
+    pub(super) fn expect(&self, file_id: Id128) {
+        self.file_id.set(Some(file_id));
+    }
+
+    /// The file has this name now.
+    pub(super) fn rename(&mut self, path: &Path) {
+        if self.path != path {
+            self.path = path.to_owned();
+        }
+    }
+
+    /// Gives the descriptor back; the next read opens the file again.
+    pub(super) fn close(&self) {
+        self.file.set(None);
+    }
+
+    /// Whether there is a descriptor.
+    pub(super) fn is_open(&self) -> bool {
+        let file = self.file.take();
+        let open = file.is_some();
+        self.file.set(file);
+        open
+    }
+
+    /// Reads so far (count).
+    pub(super) fn reads(&self) -> u64 {
+        self.reads.get()
+    }
+
+    /// As [`FileExt::read_at`].
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.with(|file| {
+            self.reads.set(self.reads.get() + 1);
+            file.read_at(buffer, offset)
+        })
+    }
+
+    /// Fills `buffer` from `offset` on, as far as the file reaches.
+    pub(super) fn read_at_most(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    /// As [`FileExt::read_exact_at`].
+    pub(super) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self.read_at_most(buffer, offset)? {
+            read if read == buffer.len() => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// As [`File::metadata`].
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        self.with(File::metadata)
+    }
+
+    fn with<T>(&self, ask: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.open_again()?,
+        };
+        let answer = ask(&file);
+        self.file.set(Some(file));
+        answer
+    }
+
+    fn open_again(&self) -> io::Result<File> {
+        let file = open(&self.path, self.id)?;
+        if let Some(expected) = self.file_id.get() {
+            let mut file_id = [0; 16];
+            file.read_exact_at(&mut file_id, object::FILE_ID)?;
+            if Id128(file_id) != expected {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "another file has its place"));
+            }
+        }
+        Ok(file)
+    }
+}
+
+/// Opens a regular file if it is still this one. Anything else of that name is refused, without waiting as for a
+/// pipe's writer.
+fn open(path: &Path, id: FileId) -> io::Result<File> {
+    let file =
+        File::options().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if FileId::of(&metadata) != id {
+        // Renamed between listing and opening: the next look finds it under its new name.
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the file was renamed meanwhile"));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_closed_file_is_opened_again_and_no_other_of_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "one").unwrap();
+        let mut handle = Handle::open(&path, FileId::of(&fs::metadata(&path).unwrap())).unwrap();
+        let read = |handle: &Handle| {
+            let mut buffer = [0; 8];
+            handle.read_at_most(&mut buffer, 1).map(|n| buffer[..n].to_vec())
+        };
+        assert_eq!(read(&handle).unwrap(), b"ne");
+        handle.close();
+        assert!(!handle.is_open());
+        assert_eq!(read(&handle).unwrap(), b"ne");
+        assert!(handle.is_open());
+        let renamed = dir.path().join("b");
+        fs::rename(&path, &renamed).unwrap();
+        fs::write(&path, "two").unwrap();
+        assert_eq!(read(&handle).unwrap(), b"ne", "a descriptor does not mind names");
+        handle.close();
+        assert_eq!(read(&handle).unwrap_err().kind(), io::ErrorKind::NotFound);
+        handle.rename(&renamed);
+        assert_eq!(read(&handle).unwrap(), b"ne");
+        assert_eq!(handle.reads(), 8, "each of four answers takes a second read to see the end");
+    }
+}

@@ -1,0 +1,215 @@
+//! Finding a place in a file without reading it through: by what its header says of its first and last entry, and
+//! by bisection over its entry arrays.
+
+use super::cursor::Cursor;
+use super::file::{Fault, JournalFile};
+use super::object::{self, Header, u32_at, u64_at};
+
+/// Bytes that are read at once when entries are read backward: some fifty entries.
+const BACKWARD: usize = 32 << 10;
+
+/// A place between the entries of a journal; what lies before it is not wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// Before all entries.
+    First,
+    /// Before the first entry of the file's own counter with this number or a higher one.
+    Seqnum(u64),
+    /// Before the first entry written at this time or later (realtime, microseconds).
+    Realtime(u64),
+    /// Behind this entry, or where it would stand.
+    After(Cursor),
+}
+
+/// How all entries of a file lie to a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// All of them before it.
+    Before,
+    /// Some of them may lie on either side.
+    Around,
+    /// All of them behind it.
+    Behind,
+}
+
+impl Place {
+    /// The same place, as it can be found fastest in a file with this header.
+    fn within(self, header: &Header) -> Place {
+        match self {
+            Place::After(cursor) if cursor.seqnum_id == header.seqnum_id => {
+                Place::Seqnum(cursor.seqnum.saturating_add(1))
+            }
+            place => place,
+        }
+    }
+
+    /// Whether an entry lies before it.
+    fn is_behind(&self, entry: &Cursor) -> bool {
+        match self {
+            Place::First => false,
+            Place::Seqnum(seqnum) => entry.seqnum < *seqnum,
+            Place::Realtime(time) => entry.realtime < *time,
+            Place::After(cursor) => entry.order(cursor).is_le(),
+        }
+    }
+
+    /// What the header of a file tells, before any of its entries is read. `still`: nobody writes to the file.
+    pub(super) fn side(self, header: &Header, still: bool) -> Side {
+        let Header { head_seqnum, tail_seqnum, head_realtime, tail_realtime, n_entries, .. } = *header;
+        // Numbers grow by one at least. A header that says otherwise is not believed.
+        let honest = head_seqnum > 0
+            && n_entries > 0
+            && tail_seqnum.checked_sub(head_seqnum).is_some_and(|span| span >= n_entries - 1);
+        let (head, tail, place) = match self.within(header) {
+            _ if !honest => return Side::Around,
+            Place::First => return Side::Behind,
+            Place::Seqnum(seqnum) => (head_seqnum, tail_seqnum, seqnum),
+            Place::Realtime(time) if head_realtime <= tail_realtime => (head_realtime, tail_realtime, time),
+            Place::Realtime(_) | Place::After(_) => return Side::Around,
+        };
+        match () {
+            () if head >= place => Side::Behind,
+            () if tail < place && still => Side::Before,
+            () => Side::Around,
+        }
+    }
+}
+
+/// One array of the chain: where it is, which entries it holds.
+struct ArrayInfo {
+    offset: u64,
+    first: u64,
+    count: u64,
+}
+
+/// Reads entries backward from a place.
+pub(super) struct Backward {
+    arrays: Vec<ArrayInfo>,
+    /// Entries that are left.
+    left: u64,
+}
+
+impl JournalFile {
+    /// Goes to a place, so that [`JournalFile::next`] gives the first entry behind it; entries must be in the order that
+    /// the place speaks of, as journald writes them.
+    ///
+    /// Returns the entry just before that place, and how many of the same microsecond, at most
+    /// `ordinal_max`, stand directly before it in turn.
+    pub(super) fn seek(&mut self, place: Place, ordinal_max: u16) -> Result<Option<(Cursor, u16)>, Fault> {
+        let arrays = self.arrays()?;
+        let target = self.find(&arrays, place)?;
+        let found = arrays.iter().rev().find(|a| a.first <= target);
+        self.go_to(found.map(|array| (array.offset, target - array.first)), target)?;
+        let mut readable = (0..target).rev().map_while(|index| self.cursor_at(&arrays, index).ok());
+        let Some(last) = readable.next() else { return Ok(None) };
+        let same =
+            readable.take(usize::from(ordinal_max)).take_while(|c| c.realtime == last.realtime).count();
+        Ok(Some((last, same as u16)))
+    }
+
+    /// The number of the first entry behind a place, counted from zero.
+    fn find(&mut self, arrays: &[ArrayInfo], place: Place) -> Result<u64, Fault> {
+        let place = place.within(&self.header);
+        let (mut low, mut high) = (0, arrays.last().map_or(0, |a| a.first + a.count));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            // What cannot be read says nothing; the next that can be read does.
+            match self.first_readable(arrays, middle, high)? {
+                Some((index, cursor)) if place.is_behind(&cursor) => low = index + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The first entry of these numbers that can be read, and its number.
+    fn first_readable(
+        &mut self,
+        arrays: &[ArrayInfo],
+        from: u64,
+        to: u64,
+    ) -> Result<Option<(u64, Cursor)>, Fault> {
+        for index in from..to {
+            match self.cursor_at(arrays, index) {
+                Ok(cursor) => return Ok(Some((index, cursor))),
+                Err(Fault::Damaged { .. }) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Begins to read backward from a place, or from the end; forward reading begins anew after it.
+    pub(super) fn backward(&mut self, place: Option<Place>) -> Result<Backward, Fault> {
+        let arrays = self.arrays()?;
+        let left = match place {
+            Some(place) => self.find(&arrays, place)?,
+            None => arrays.last().map_or(0, |a| a.first + a.count),
+        };
+        Ok(Backward { arrays, left })
+    }
+
+    /// The entry before the last one given; those that cannot be read are passed over.
+    pub(super) fn previous(&mut self, backward: &mut Backward) -> Option<Cursor> {
+        while let Some(index) = backward.left.checked_sub(1) {
+            backward.left = index;
+            let Ok(offset) = self.offset_at(&backward.arrays, index) else { continue };
+            if self.ahead.get(offset, object::ENTRY_SIZE_MIN).is_none() {
+                let start = (offset + object::ENTRY_SIZE_MIN as u64).saturating_sub(BACKWARD as u64);
+                self.ahead.load(&self.file, start, BACKWARD).ok()?;
+            }
+            let head = self.ahead.get(offset, object::ENTRY_SIZE_MIN).unwrap_or_default();
+            if self.check_object(head, offset, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN).is_ok() {
+                return Some(self.cursor_of(head));
+            }
+        }
+        None
+    }
+
+    /// The chain of arrays that hold entries.
+    fn arrays(&self) -> Result<Vec<ArrayInfo>, Fault> {
+        let len = self.file.metadata()?.len();
+        let mut arrays = Vec::new();
+        let (mut offset, mut first) = (self.header.entry_array_offset, 0);
+        while offset != 0 && first < self.header.n_entries {
+            let bytes = match self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(offset) {
+                Ok(bytes) => bytes,
+                Err(Fault::Damaged { .. }) => break,
+                Err(fault) => return Err(fault),
+            };
+            let Ok(items) = self.array_room(&bytes, offset) else { break };
+            // A damaged size may claim any number of items; those behind the file's end do not exist.
+            let items_at = offset + object::ENTRY_ARRAY_SIZE_MIN as u64;
+            let held = len.saturating_sub(items_at) / self.header.array_item_size() as u64;
+            let count = items.min(held).min(self.header.n_entries - first);
+            arrays.push(ArrayInfo { offset, first, count });
+            first += count;
+            let next = u64_at(&bytes, 16);
+            if next <= offset {
+                break;
+            }
+            offset = next;
+        }
+        Ok(arrays)
+    }
+
+    /// Where the entry of this number stands.
+    fn offset_at(&mut self, arrays: &[ArrayInfo], index: u64) -> Result<u64, Fault> {
+        let lost = Fault::Damaged { what: "an entry outside the arrays", offset: 0 };
+        let array = arrays.iter().rev().find(|a| a.first <= index).ok_or(lost)?;
+        let item_size = self.header.array_item_size();
+        let at =
+            array.offset + object::ENTRY_ARRAY_SIZE_MIN as u64 + (index - array.first) * item_size as u64;
+        let bytes = self.show_behind(at, item_size)?;
+        let offset = if item_size == 4 { u64::from(u32_at(bytes, 0)) } else { u64_at(bytes, 0) };
+        self.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
+        Ok(offset)
+    }
+
+    fn cursor_at(&mut self, arrays: &[ArrayInfo], index: u64) -> Result<Cursor, Fault> {
+        let offset = self.offset_at(arrays, index)?;
+        let entry = self.read_fixed::<{ object::ENTRY_SIZE_MIN }>(offset)?;
+        self.check_object(&entry, offset, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN)?;
+        Ok(self.cursor_of(&entry))
+    }
+}

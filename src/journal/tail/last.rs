@@ -1,0 +1,76 @@
+//! The last entries of a journal, found from its end.
+
+use super::super::cursor::Cursor;
+use super::super::file::{Fault, JournalFile};
+use super::super::scan::Found;
+use super::super::seek::{Backward, Place};
+use super::Tail;
+
+/// A file that is read backward.
+struct Candidate {
+    file: JournalFile,
+    place: Option<Place>,
+    backward: Option<Backward>,
+    /// The entry that is next, and its time; while none was read, the latest time it may have (realtime, microseconds).
+    /// Zero: there is none.
+    head: Option<Cursor>,
+    latest: u64,
+}
+
+impl Candidate {
+    fn open(found: &Found, until: Option<u64>) -> Result<Candidate, Fault> {
+        let file = JournalFile::open(&found.path, found.id)?;
+        let (place, latest) = match until {
+            Some(until) if file.header.head_realtime > until => (None, 0),
+            Some(until) if file.header.tail_realtime > until => {
+                (Some(Place::Realtime(until.saturating_add(1))), until)
+            }
+            _ => (None, file.header.tail_realtime),
+        };
+        file.file.close();
+        Ok(Candidate { file, place, backward: None, head: None, latest })
+    }
+
+    /// Goes to the entry before.
+    fn step(&mut self) {
+        if self.backward.is_none() {
+            self.backward = self.file.backward(self.place).ok();
+        }
+        self.head = self.backward.as_mut().and_then(|backward| self.file.previous(backward));
+        self.latest = self.head.map_or(0, |head| head.realtime);
+        self.file.file.close();
+    }
+}
+
+impl Tail {
+    /// The time from which on the last `count` entries were written (realtime, microseconds). Entries
+    /// after `until` do not count. Of no entries, the end of time: none that is there is wanted.
+    ///
+    /// Reads the headers of all files, and the entries of few.
+    pub fn time_of_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
+        let mut time = (count == 0).then_some(u64::MAX);
+        let found = self.roots.scan().files;
+        let mut candidates: Vec<Candidate> =
+            found.iter().filter_map(|found| Candidate::open(found, until).ok()).collect();
+        // Of one instant, to know copies.
+        let mut counted: Vec<Cursor> = Vec::new();
+        let mut left = count;
+        while left > 0
+            && let Some(candidate) =
+                candidates.iter_mut().max_by_key(|candidate| (candidate.latest, candidate.head.is_some()))
+            && candidate.latest > 0
+        {
+            let head = candidate.head.take();
+            candidate.step();
+            let Some(head) = head else { continue };
+            counted.retain(|other| other.realtime == head.realtime);
+            if !counted.iter().any(|other| other.same_entry(&head)) {
+                counted.push(head);
+                time = Some(head.realtime);
+                left -= 1;
+            }
+        }
+        self.counts.reads += candidates.iter().map(|candidate| candidate.file.file.reads()).sum::<u64>();
+        time
+    }
+}

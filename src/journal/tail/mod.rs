@@ -1,0 +1,492 @@
+//! A tail: the entries of many journal files, merged into one order, read on as they are written.
+//!
+//! Each file with unread entries offers its next one, its head; the least head is the next entry (`merge`). Files that
+//! are read to their end and cannot grow are let go; those whose turn has not come are only known by their headers, so that a folder of
+//! five hundred needs few reads and few descriptors. `follow` notices what journald writes, renames, makes and deletes.
+
+mod follow;
+mod last;
+mod merge;
+mod source;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::cursor::{Cursor, Id128};
+use super::decompress::Decompressor;
+use super::error::OpenError;
+use super::fields::{Fields, Keys};
+use super::file::{Fault, JournalFile};
+use super::resume::{Resume, Start};
+use super::scan::{FileId, Roots};
+use super::seek::{Place, Side};
+use super::watch::{Waker, Watch};
+use crate::entry::Entry;
+use merge::{Head, Merge};
+use source::{Finished, Source};
+
+/// Ordinals below the microsecond that an entry can be given: Loki's timestamps are nanoseconds.
+const ORDINAL_MAX: u16 = 999;
+/// Entries of one instant that are remembered, to know copies in other files (count).
+const RECENT_MAX: usize = 64;
+/// Journal files that keep a descriptor (count): those read and written last. What a host writes at a time is far fewer; a
+/// file without one comes back when it is needed, but is lost if it is deleted before.
+const OPEN_MAX: usize = 16;
+/// Memory for the windows of all files that are read by turns (bytes); one alone takes a quarter of it.
+const WINDOWS_MAX: usize = 1 << 20;
+
+/// What was met on the way and not handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Entries whose bytes cannot be what journald wrote.
+    pub damaged: u64,
+    /// Entries that were in two files and handed on once.
+    pub copies: u64,
+    /// Numbers of entries that were passed over: nobody can read them any more, or a file shows them later.
+    pub missing: u64,
+    /// Reads from journal files (calls to the system).
+    pub reads: u64,
+}
+
+/// Reads the journal, entry after entry.
+pub struct Tail {
+    roots: Roots,
+    watch: Watch,
+    sources: Vec<Source>,
+    finished: HashMap<FileId, Finished>,
+    merge: Merge,
+    /// Sources came, went or have a next entry where they had none: whose turn it is has to be found anew.
+    changed: bool,
+    /// The source whose turn it is, and whether its head was handed on.
+    current: Option<usize>,
+    taken: bool,
+    tags: u16,
+    /// Turns and growths so far.
+    clock: u64,
+    /// At least so many sources have a descriptor.
+    open: usize,
+    /// Sources that are being read and hold windows.
+    windows: usize,
+    fields: Fields,
+    unpack: Decompressor,
+    /// Entries handed on of the current instant.
+    recent: Vec<Cursor>,
+    state: Resume,
+    /// Of sources that were let go, and of the tail itself.
+    counts: Counts,
+    cursor: Cursor,
+    ordinal: u16,
+    /// A file was not ready to be read, as before its header was written: the next write may complete it.
+    incomplete: bool,
+    /// While files are being written to, their headers are looked at without waiting for journald to tell; until then.
+    busy: Option<Instant>,
+    /// Problems reported once.
+    reported: HashMap<PathBuf, io::ErrorKind>,
+}
+
+impl Tail {
+    /// Opens these folders or files, or this machine's journal when there are none.
+    ///
+    /// # Errors
+    /// When nothing can be read, with the reason for each place and what to do about it.
+    pub fn open(paths: &[PathBuf], keys: Keys, start: Start, waker: Waker) -> Result<Tail, OpenError> {
+        let mut tail = Tail {
+            roots: Roots::new(paths),
+            watch: Watch::new(waker).map_err(OpenError::Watch)?,
+            sources: Vec::new(),
+            finished: HashMap::new(),
+            merge: Merge::default(),
+            changed: true,
+            current: None,
+            taken: false,
+            tags: 0,
+            clock: 0,
+            open: 0,
+            windows: 0,
+            fields: Fields::new(keys),
+            unpack: Decompressor::default(),
+            recent: Vec::new(),
+            state: start.state(),
+            counts: Counts::default(),
+            cursor: Cursor::default(),
+            ordinal: 0,
+            incomplete: false,
+            busy: None,
+            reported: HashMap::new(),
+        };
+        // Its copy in another file may be still to come.
+        tail.recent.extend(tail.state.cursor);
+        let problems = tail.rescan(true);
+        // A folder that was named and can be read may be empty for now; this machine's journal may not.
+        let may_wait = tail.incomplete || (problems.is_empty() && !paths.is_empty());
+        if tail.is_empty() && !may_wait {
+            return Err(OpenError::Unreadable(problems));
+        }
+        tail.report(problems);
+        tail.check_start();
+        Ok(tail)
+    }
+
+    /// Says so if the entry that reading goes on behind is not there any more. What was deleted unread is counted by its
+    /// numbers.
+    fn check_start(&self) {
+        let Some(last) = self.state.after.or(self.state.cursor) else { return };
+        let is_last = |id, seqnum| id == last.seqnum_id && seqnum == Some(last.seqnum);
+        let there = self.sources.iter().any(|s| {
+            let read = s.last.map(|(cursor, _)| cursor);
+            is_last(s.seqnum_id, read.map(|c| c.seqnum)) || read.is_some_and(|c| c.same_entry(&last))
+        }) || self.finished.values().any(|f| is_last(f.seqnum_id, f.last));
+        if !there {
+            log::warn!(
+                "the entry that was read last is no longer in the journal ({last}): reading goes on by its time; entries \
+                 that were deleted unread are counted as far as numbers tell of them"
+            );
+        }
+    }
+
+    /// The next entry, or `None` when there is none for now: [`Tail::wait`] says when to ask again.
+    pub fn next_entry(&mut self) -> Option<Entry<'_>> {
+        loop {
+            if std::mem::take(&mut self.taken) {
+                self.advance();
+            }
+            let head = self.turn()?;
+            let index = self.current?;
+            self.taken = true;
+            let source = self.sources.get_mut(index)?;
+            let ordinal = match source.last {
+                Some((last, n)) if last.realtime == head.realtime => (n + 1).min(ORDINAL_MAX),
+                _ => 0,
+            };
+            // What is not handed on below, a copy or damage, has been read all the same.
+            source.last = Some((head, ordinal));
+            let runtime = source.runtime;
+            let before = self.state.counters.get(&head.seqnum_id).map(|read| read.seqnum);
+            advance_to(&mut self.state.counters, head.seqnum_id, head);
+            if self.is_copy(&head, index) {
+                self.counts.copies += 1;
+                continue;
+            }
+            if let Some(before) = before {
+                self.count_missing(before, head.seqnum);
+            }
+            if let Err(fault) = self.load(index) {
+                if let Some(source) = self.sources.get(index) {
+                    log::debug!("{}: entry {head}: {fault}; skipped", source.path.display());
+                }
+                self.counts.damaged += 1;
+                continue;
+            }
+            if runtime {
+                self.state.runtime = Some(head);
+            }
+            self.remember(head);
+            (self.cursor, self.ordinal) = (head, ordinal);
+            return Some(Entry::new(&self.cursor, self.ordinal, &self.fields));
+        }
+    }
+
+    /// Loads the fields of the entry that was read last in a source.
+    fn load(&mut self, index: usize) -> Result<(), Fault> {
+        let mut moved = false;
+        loop {
+            let Tail { sources, fields, unpack, .. } = self;
+            let Some(source) = sources.get_mut(index) else { return Ok(()) };
+            let Some(file) = &mut source.file else { return Ok(()) };
+            fields.begin();
+            match file.load(source.tag, fields, unpack) {
+                Err(fault) if fault.is_moved() && !moved => self.rename_all(),
+                result => return result,
+            }
+            moved = true;
+        }
+    }
+
+    /// Counts the numbers between an entry and the one read before it in the same counter. One that comes late fills
+    /// its gap.
+    #[inline]
+    fn count_missing(&mut self, before: u64, now: u64) {
+        match now > before {
+            true => self.counts.missing += now - before - 1,
+            false => self.counts.missing = self.counts.missing.saturating_sub(1),
+        }
+    }
+
+    /// How far this tail has read.
+    pub fn resume(&self) -> Resume {
+        let mut resume = Resume {
+            cursor: self.state.cursor,
+            floor: self.state.floor,
+            after: self.state.after,
+            runtime: self.state.runtime,
+            ..Resume::default()
+        };
+        for source in self.sources.iter().filter(|s| !s.archived) {
+            let read = source.last.map(|(cursor, _)| cursor);
+            if let Some(cursor) = read.or_else(|| self.state.files.get(&source.file_id).copied()) {
+                // An older copy of a file has its id, too.
+                advance_to(&mut resume.files, source.file_id, cursor);
+            }
+        }
+        let present = |id: &Id128| {
+            self.sources.iter().any(|s| s.seqnum_id == *id)
+                || self.finished.values().any(|f| f.seqnum_id == *id)
+        };
+        resume.counters =
+            self.state.counters.iter().filter(|(id, _)| present(id)).map(|(id, c)| (*id, *c)).collect();
+        resume
+    }
+
+    /// What was skipped so far.
+    pub fn counts(&self) -> Counts {
+        let damaged = self.sources.iter().map(Source::damaged).sum::<u64>();
+        let reads = self.sources.iter().filter_map(|s| s.file.as_ref()).map(|f| f.file.reads()).sum::<u64>();
+        Counts { damaged: self.counts.damaged + damaged, reads: self.counts.reads + reads, ..self.counts }
+    }
+
+    /// Whether there is any file at all.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.finished.is_empty()
+    }
+
+    /// Moves the current source to its next entry.
+    #[inline]
+    fn advance(&mut self) {
+        let Some(index) = self.current else { return };
+        let head = self.next_of(index);
+        if let Some(source) = self.sources.get_mut(index) {
+            source.head = head.map(Head::Seen);
+            // To be let go.
+            self.changed |= head.is_none() && source.is_over();
+        }
+    }
+
+    /// The next entry of a source; one whose file cannot be read any further has none.
+    #[inline]
+    fn next_of(&mut self, index: usize) -> Option<Cursor> {
+        let mut moved = false;
+        loop {
+            let source = self.sources.get_mut(index)?;
+            let file = source.file.as_mut()?;
+            match file.next() {
+                Ok(head) => return head,
+                Err(fault) if fault.is_moved() && !moved => self.rename_all(),
+                Err(fault) => {
+                    log::warn!("{}: {fault}; the rest of this file is skipped", source.path.display());
+                    file.give_up();
+                    return None;
+                }
+            }
+            moved = true;
+        }
+    }
+
+    /// Makes the source with the least head the current one and returns that head.
+    #[inline]
+    fn turn(&mut self) -> Option<Cursor> {
+        if !self.changed
+            && let Some(source) = self.current.and_then(|index| self.sources.get(index))
+            && let Some(head) = source.seen()
+            && self.merge.allows(&head)
+        {
+            return Some(head);
+        }
+        self.choose()
+    }
+
+    fn choose(&mut self) -> Option<Cursor> {
+        if let Some(index) = self.current.take()
+            && !self.changed
+        {
+            let head = self.sources.get(index).and_then(Source::seen);
+            self.merge.give_back(index, head);
+        }
+        loop {
+            if std::mem::take(&mut self.changed) {
+                self.gather();
+            }
+            if let Some(index) = self.merge.unseen() {
+                let head = self.see(index);
+                self.merge.see(head);
+                continue;
+            }
+            let (index, head) = self.merge.take()?;
+            self.current = Some(index);
+            self.use_source(index);
+            return Some(head);
+        }
+    }
+
+    /// Lets go of sources that are over, and asks all others for their heads.
+    fn gather(&mut self) {
+        let mut index = 0;
+        while let Some(source) = self.sources.get(index) {
+            if !source.is_over() {
+                index += 1;
+                continue;
+            }
+            let source = self.sources.swap_remove(index);
+            self.counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
+            let (id, finished, damaged) = source.finish();
+            self.counts.damaged += damaged;
+            self.finished.insert(id, finished);
+        }
+        self.windows = self.sources.iter().filter(|s| s.file.is_some() && s.head.is_some()).count();
+        let heads = self.sources.iter().enumerate();
+        self.merge = Merge::new(heads.filter_map(|(index, s)| Some((index, s.seqnum_id, s.head?))));
+    }
+
+    /// Reads the head of a source of which only its number is known.
+    fn see(&mut self, index: usize) -> Option<Cursor> {
+        let source = self.sources.get_mut(index)?;
+        if let (None, Some(Head::Expected(seqnum))) = (&source.file, source.head) {
+            match reopen(source, seqnum) {
+                Ok(file) => source.file = Some(file),
+                Err(fault) if fault.is_moved() => {
+                    self.rename_all();
+                    let source = self.sources.get_mut(index)?;
+                    source.file = reopen(source, seqnum).ok();
+                }
+                Err(_) => {}
+            }
+            self.windows += 1;
+            self.opened();
+        }
+        let head = self.next_of(index);
+        let source = self.sources.get_mut(index)?;
+        source.head = head.map(Head::Seen);
+        if source.file.is_none() {
+            log::warn!("{}: it cannot be opened any more; it was not read", source.path.display());
+            source.archived = true;
+        }
+        self.changed |= head.is_none() && source.is_over();
+        head
+    }
+
+    /// A source is about to be read: it may take a descriptor, which others have to give back, and a share of the
+    /// memory for windows.
+    fn use_source(&mut self, index: usize) {
+        self.clock += 1;
+        let share = WINDOWS_MAX / self.windows.max(4);
+        let Some(source) = self.sources.get_mut(index) else { return };
+        source.used = self.clock;
+        let Some(file) = &mut source.file else { return };
+        file.share(share);
+        if !file.file.is_open() {
+            self.opened();
+        }
+    }
+
+    /// One more file has a descriptor, or is about to have one.
+    fn opened(&mut self) {
+        self.open += 1;
+        if self.open > OPEN_MAX {
+            self.close_some();
+        }
+    }
+
+    /// Closes descriptors, all but those used last, so many at once that this happens seldom.
+    fn close_some(&mut self) {
+        let mut open: Vec<(u64, &mut JournalFile)> = Vec::new();
+        for source in &mut self.sources {
+            if let Some(file) = source.file.as_mut().filter(|file| file.file.is_open()) {
+                open.push((source.used, file));
+            }
+        }
+        open.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
+        for (_, file) in open.iter().skip(OPEN_MAX / 2) {
+            file.file.close();
+        }
+        // The one that is about to be opened counts.
+        self.open = open.len().min(OPEN_MAX / 2) + 1;
+    }
+
+    /// Whether this entry has been handed on from another file.
+    #[inline]
+    fn is_copy(&self, head: &Cursor, index: usize) -> bool {
+        if let Some(read) = &self.state.runtime
+            && read.boot_id == head.boot_id
+            && head.monotonic < read.monotonic
+            && !self.sources.get(index).is_some_and(|s| s.runtime)
+        {
+            return true;
+        }
+        self.recent.iter().any(|r| r.same_entry(head))
+    }
+
+    #[inline]
+    fn remember(&mut self, head: Cursor) {
+        self.state.cursor = Some(head);
+        let same_instant =
+            self.recent.last().is_some_and(|r| r.monotonic == head.monotonic && r.boot_id == head.boot_id);
+        if !same_instant {
+            self.recent.clear();
+        }
+        if self.recent.len() < RECENT_MAX {
+            self.recent.push(head);
+        }
+    }
+
+    /// A number for a file in the field cache.
+    fn new_tag(&mut self) -> u16 {
+        if self.tags == u16::MAX {
+            // A file that has been held all the while must not share its number with a new one.
+            self.fields.forget_all();
+            self.tags = 0;
+            for source in &mut self.sources {
+                self.tags = self.tags.saturating_add(1);
+                source.tag = self.tags;
+            }
+        }
+        self.tags = self.tags.saturating_add(1);
+        self.tags
+    }
+}
+
+/// Keeps the higher number of the two: an entry that becomes visible late has a lower one than others read.
+#[inline]
+fn advance_to(places: &mut HashMap<Id128, Cursor>, id: Id128, cursor: Cursor) {
+    let place = places.entry(id).or_insert(cursor);
+    if place.seqnum < cursor.seqnum {
+        *place = cursor;
+    }
+}
+
+/// Opens the file of a source again, before the entry of this number.
+fn reopen(source: &Source, seqnum: u64) -> Result<JournalFile, Fault> {
+    let mut file = JournalFile::open(&source.path, source.id)?;
+    if file.header.file_id != source.file_id {
+        return Err(Fault::Io(io::ErrorKind::NotFound.into()));
+    }
+    if Place::Seqnum(seqnum).side(&file.header, true) == Side::Around {
+        file.seek(Place::Seqnum(seqnum), 0)?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test stops at the first surprise
+
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn no_two_files_share_a_number_when_numbers_begin_anew() {
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal/system.journal");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.journal", "b.journal"] {
+            std::fs::copy(&demo, dir.path().join(name)).unwrap();
+        }
+        let mut tail =
+            Tail::open(&[dir.path().into()], Keys::default(), Start::Oldest, Waker::new().unwrap()).unwrap();
+        let generation = tail.fields.generation();
+        for _ in 0..=u16::MAX {
+            let new = tail.new_tag();
+            assert!(tail.sources.iter().all(|s| s.tag != new), "{new}");
+        }
+        assert_ne!(tail.fields.generation(), generation);
+    }
+}

@@ -1,0 +1,106 @@
+//! One file of a tail: what is known of it, and how far it was read.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::super::cursor::{Cursor, Id128};
+use super::super::file::{Fault, JournalFile};
+use super::super::scan::FileId;
+use super::super::seek::{Place, Side};
+use super::ORDINAL_MAX;
+use super::merge::Head;
+
+/// A file with entries to read, now or when it grows.
+pub(super) struct Source {
+    pub id: FileId,
+    pub path: PathBuf,
+    /// Numbers the files of this tail in the field cache.
+    pub tag: u16,
+    pub file_id: Id128,
+    pub seqnum_id: Id128,
+    /// It lies where a reboot wipes it.
+    pub runtime: bool,
+    /// Nobody writes to it any more.
+    pub archived: bool,
+    /// Not there while an archived file waits for its turn unseen.
+    pub file: Option<JournalFile>,
+    /// The next entry.
+    pub head: Option<Head>,
+    /// The entry of this file that was read last: realtime and its ordinal in that microsecond.
+    pub last: Option<(Cursor, u16)>,
+    /// When it was last seen to have grown.
+    pub grown: Option<Instant>,
+    /// When its turn was, or when it grew: counts up.
+    pub used: u64,
+    /// Scans in a row that did not find it.
+    pub missed: u8,
+}
+
+/// Scans that must have missed a file without a descriptor before it is given up: one may have looked while the file was
+/// being renamed.
+const MISSED_MAX: u8 = 2;
+
+impl Source {
+    /// The next entry, if it was read.
+    pub(super) fn seen(&self) -> Option<Cursor> {
+        match self.head? {
+            Head::Seen(cursor) => Some(cursor),
+            Head::Expected(_) => None,
+        }
+    }
+
+    /// Whether it is read to its end and cannot grow.
+    pub(super) fn is_over(&self) -> bool {
+        let gone = || match &self.file {
+            Some(file) if file.file.is_open() => !file.is_linked(),
+            _ => self.missed >= MISSED_MAX,
+        };
+        let archived = self.archived || self.file.as_ref().is_some_and(|file| file.header.archived);
+        self.head.is_none() && (archived || (self.missed > 0 && gone()))
+    }
+
+    /// What was lost in it so far (count).
+    pub(super) fn damaged(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.damaged)
+    }
+
+    /// Lets the file go: what its header promises and its arrays do not hold is damaged. Returns what is left of it,
+    /// and its damage.
+    pub(super) fn finish(self) -> (FileId, Finished, u64) {
+        let damaged = self.file.as_ref().map_or(0, |file| file.damaged + file.remaining());
+        let Source { id, path, file_id, seqnum_id, last, .. } = self;
+        (id, Finished { path, file_id, seqnum_id, last: last.map(|(cursor, _)| cursor.seqnum) }, damaged)
+    }
+}
+
+/// A file that was read to its end and cannot grow.
+pub(super) struct Finished {
+    pub path: PathBuf,
+    pub file_id: Id128,
+    pub seqnum_id: Id128,
+    /// The number of its last entry.
+    pub last: Option<u64>,
+}
+
+/// Where reading begins in a file.
+pub(super) enum Begin {
+    /// Nothing in it is wanted, and nothing will be.
+    Nowhere,
+    /// At its first entry, of which only the number is known.
+    First(u64),
+    /// Somewhere in it: the next entry, and the one before it with its ordinal, so that the ordinals within a
+    /// microsecond do not depend on where reading began.
+    Within(Option<Cursor>, Option<(Cursor, u16)>),
+}
+
+/// Finds a place in a file that was opened. `still`: nobody writes to it.
+pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result<Begin, Fault> {
+    match place.side(&file.header, still) {
+        Side::Before => Ok(Begin::Nowhere),
+        Side::Behind => Ok(Begin::First(file.header.head_seqnum)),
+        Side::Around => {
+            let last = file.seek(place, ORDINAL_MAX)?;
+            Ok(Begin::Within(file.next()?, last))
+        }
+    }
+}
