@@ -100,6 +100,8 @@ pub(super) struct Header {
     pub tail_seqnum: u64,
     pub head_realtime: u64,
     pub tail_realtime: u64,
+    /// The last entry array and the number of its entries, where the header has room for them (systemd 252).
+    pub tail_array: Option<(u64, u64)>,
 }
 
 impl Header {
@@ -138,6 +140,8 @@ impl Header {
             head_seqnum: u64_at(bytes, 168),
             head_realtime: u64_at(bytes, 184),
             tail_realtime: u64_at(bytes, 192),
+            tail_array: Some((u64::from(u32_at(bytes, 256)), u64::from(u32_at(bytes, 260))))
+                .filter(|(offset, entries)| header_size >= 264 && *offset > 0 && *entries > 0),
         })
     }
 

@@ -50,7 +50,12 @@ impl Start {
         match self {
             Start::Oldest => Resume::default(),
             Start::Realtime(floor) => Resume { floor: *floor, ..Resume::default() },
-            Start::After(cursor) => Resume { after: Some(*cursor), ..Resume::default() },
+            // What is missing behind it in its counter is counted.
+            Start::After(cursor) => Resume {
+                after: Some(*cursor),
+                counters: HashMap::from([(cursor.seqnum_id, *cursor)]),
+                ..Resume::default()
+            },
             Start::Resume(resume) => (**resume).clone(),
         }
     }

@@ -90,6 +90,37 @@ pub(super) struct Backward {
 }
 
 impl JournalFile {
+    /// How all entries of this file lie to a place, told by few reads. `still`: nobody writes to the file.
+    pub(super) fn side(&mut self, place: Place, still: bool) -> Result<Side, Fault> {
+        let side = place.side(&self.header, still);
+        if side != Side::Around || self.header.n_entries == 0 {
+            return Ok(side);
+        }
+        let Place::After(_) = place.within(&self.header) else { return Ok(side) };
+        // Entries of another counter go by boot and time, which headers do not tell of.
+        let lies = |entry: Result<Cursor, Fault>| match entry {
+            Ok(entry) => Ok(Some(place.is_behind(&entry))),
+            Err(Fault::Damaged { .. }) => Ok(None),
+            Err(fault) => Err(fault),
+        };
+        let Header { entry_array_offset, tail_array, .. } = self.header;
+        if lies(self.entry_in(entry_array_offset, 0))? == Some(false) {
+            return Ok(Side::Behind);
+        }
+        if let Some((array, entries)) = tail_array.filter(|_| still)
+            && lies(self.entry_in(array, entries - 1))? == Some(true)
+        {
+            return Ok(Side::Before);
+        }
+        Ok(Side::Around)
+    }
+
+    /// The entry that an item of an array names.
+    fn entry_in(&mut self, array: u64, item: u64) -> Result<Cursor, Fault> {
+        let only = [ArrayInfo { offset: array, first: 0, count: item + 1 }];
+        self.cursor_at(&only, item)
+    }
+
     /// Goes to a place, so that [`JournalFile::next`] gives the first entry behind it; entries must be in the order that
     /// the place speaks of, as journald writes them.
     ///

@@ -121,9 +121,14 @@ impl Agent {
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the agent runs").id()
+    }
+
     /// Peak resident memory (KiB).
     pub fn peak_kib(&self) -> u64 {
-        let pid = self.child.as_ref().expect("the agent runs").id();
+        let pid = self.pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -353,6 +353,8 @@ impl Tail {
             }
             self.windows += 1;
             self.opened();
+        } else if source.file.as_ref().is_some_and(|file| !file.file.is_open()) {
+            self.opened();
         }
         let head = self.next_of(index);
         let source = self.sources.get_mut(index)?;

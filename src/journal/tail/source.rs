@@ -95,7 +95,7 @@ pub(super) enum Begin {
 
 /// Finds a place in a file that was opened. `still`: nobody writes to it.
 pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result<Begin, Fault> {
-    match place.side(&file.header, still) {
+    match file.side(place, still)? {
         Side::Before => Ok(Begin::Nowhere),
         Side::Behind => Ok(Begin::First(file.header.head_seqnum)),
         Side::Around => {
