@@ -385,11 +385,15 @@ impl JournalFile {
         let limit = fields.value_max().saturating_add(NAME_MAX + 1);
 
         if flags != 0 {
-            let source = FileSlice { file: &self.file, at, left: packed as u64 };
-            let mut source = io::BufReader::with_capacity(packed.min(16 << 10), source);
-            unpack
-                .unpack(flags, &mut source, limit, fields.arena())
-                .map_err(|_| Fault::Damaged { what: "a payload that does not unpack", offset })?;
+            let unpacked = match self.shown(at, packed) {
+                Some(bytes) => unpack.unpack(flags, bytes, limit, fields.arena()),
+                None => {
+                    let source = FileSlice { file: &self.file, at, left: packed as u64 };
+                    let mut source = io::BufReader::with_capacity(packed.min(16 << 10), source);
+                    unpack.unpack(flags, &mut source, limit, fields.arena())
+                }
+            };
+            unpacked.map_err(|_| Fault::Damaged { what: "a payload that does not unpack", offset })?;
             match fields.name_in_arena(start, NAME_MAX) {
                 Some((name_len, Some(key))) => {
                     fields.cut_value(start, name_len);

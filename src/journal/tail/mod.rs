@@ -74,6 +74,8 @@ pub struct Tail {
     /// Entries handed on of the current instant.
     recent: Vec<Cursor>,
     state: Resume,
+    /// The highest entry read of the counter that was read last; `state` has those of the others.
+    highest: Cursor,
     /// Of sources that were let go, and of the tail itself.
     counts: Counts,
     cursor: Cursor,
@@ -109,6 +111,7 @@ impl Tail {
             unpack: Decompressor::default(),
             recent: Vec::new(),
             state: start.state(),
+            highest: Cursor::default(),
             counts: Counts::default(),
             cursor: Cursor::default(),
             ordinal: 0,
@@ -163,13 +166,13 @@ impl Tail {
             // What is not handed on below, a copy or damage, has been read all the same.
             source.last = Some((head, ordinal));
             let runtime = source.runtime;
-            let before = self.state.counters.get(&head.seqnum_id).map(|read| read.seqnum);
-            advance_to(&mut self.state.counters, head.seqnum_id, head);
+            let before = self.count(&head);
             if self.is_copy(&head, index) {
                 self.counts.copies += 1;
                 continue;
             }
-            if let Some(before) = before {
+            // Numbers begin at one.
+            if before > 0 {
                 self.count_missing(before, head.seqnum);
             }
             if let Err(fault) = self.load(index) {
@@ -204,6 +207,24 @@ impl Tail {
         }
     }
 
+    /// Takes an entry for read in its counter; the highest number read before it, zero if there is none.
+    #[inline]
+    fn count(&mut self, head: &Cursor) -> u64 {
+        if self.highest.seqnum_id != head.seqnum_id {
+            let known = self.state.counters.get(&head.seqnum_id).copied();
+            let known = known.unwrap_or(Cursor { seqnum_id: head.seqnum_id, ..Cursor::default() });
+            let other = std::mem::replace(&mut self.highest, known);
+            if other.seqnum > 0 {
+                self.state.counters.insert(other.seqnum_id, other);
+            }
+        }
+        let before = self.highest.seqnum;
+        if before < head.seqnum {
+            self.highest = *head;
+        }
+        before
+    }
+
     /// Counts the numbers between an entry and the one read before it in the same counter. One that comes late fills
     /// its gap.
     #[inline]
@@ -234,8 +255,11 @@ impl Tail {
             self.sources.iter().any(|s| s.seqnum_id == *id)
                 || self.finished.values().any(|f| f.seqnum_id == *id)
         };
-        resume.counters =
-            self.state.counters.iter().filter(|(id, _)| present(id)).map(|(id, c)| (*id, *c)).collect();
+        let counters = self.state.counters.iter().map(|(id, read)| (*id, *read));
+        resume.counters = counters.filter(|(id, _)| present(id)).collect();
+        if self.highest.seqnum > 0 && present(&self.highest.seqnum_id) {
+            resume.counters.insert(self.highest.seqnum_id, self.highest);
+        }
         resume
     }
 
