@@ -252,6 +252,7 @@ fn a_journal_that_may_not_be_read_names_path_group_and_remedy() {
         ] {
             assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
         }
+        assert_eq!(stderr.matches("permission denied").count(), 1, "{stderr}");
     }
 }
 

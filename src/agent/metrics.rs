@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::journal::{self, Cursor};
+use crate::journal::{self, Cursor, Reason};
 use crate::loki::push::Tally;
 use crate::metrics::{Family, Kind, Registry, SeriesLabels};
 use crate::pipeline::Counts;
@@ -92,12 +92,12 @@ impl Metrics {
             ),
             damaged: counter(
                 "journalship_entries_damaged_total",
-                "Entries of the journal that could not be read.",
+                "Entries of the journal that could not be read, by reason.",
             ),
             lost: counter(
                 "journalship_entries_lost_total",
                 "Entries that are missing in the journal's numbers: deleted before they were read, or in files that cannot \
-                 be read.",
+                 be opened.",
             ),
             shipped: registry.family(
                 "journalship_acknowledged_timestamp_seconds",
@@ -155,7 +155,10 @@ impl Metrics {
         for (kind, count) in counts.labels.kinds().into_iter().filter(|(_, count)| *count > 0) {
             self.labels.set(labels("kind", kind), 0, count as f64);
         }
-        self.damaged.set(only(), 0, journal.damaged as f64);
+        // Known from the start, so that the first loss is an increase.
+        for reason in Reason::ALL {
+            self.damaged.set(labels("reason", reason.name()), 0, journal.damaged.of(reason) as f64);
+        }
         self.lost.set(only(), 0, lost as f64);
         self.streams.set(only(), 0, streams as f64);
     }

@@ -126,8 +126,9 @@ impl Reading {
             self.send();
         }
         let journal = self.tail.counts();
-        if journal.damaged > 0 {
-            log::warn!("{} damaged entries were skipped", journal.damaged);
+        let damaged = journal.damaged.total();
+        if damaged > 0 {
+            log::warn!("{damaged} damaged entries were skipped");
         }
         Ok(())
     }

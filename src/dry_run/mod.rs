@@ -189,7 +189,7 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
                     out.flush()?;
                     return Ok(Shown {
                         entries: printer.entries,
-                        damaged: tail.counts().damaged,
+                        damaged: tail.counts().damaged.total(),
                         dropped: pipeline.counts().dropped(),
                         alerts: watcher
                             .as_mut()

@@ -1,34 +1,35 @@
 //! Payloads of DATA objects, decompressed: zstd, lz4 and xz, never more than asked for.
 //!
 //! A prefix is all that is needed of a field nobody wants (its name) or of a line that is cut, so each
-//! decoder stops as soon as it has the bytes asked for; a bomb costs no more than an honest payload.
+//! decoder stops as soon as it has the bytes asked for. What a payload claims to hold is never allocated
+//! before it is there, so a bomb costs no more than an honest payload.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
-use super::object;
-
-/// An lz4 payload states its size; more than this is not believed (64 MiB, bytes). The other formats
-/// are read as streams and need no such limit.
-const LZ4_SIZE_MAX: usize = 64 << 20;
+use super::{lz4, object};
 
 /// Memory that an xz stream may ask for (KiB). systemd compresses with dictionaries of at most the
 /// payload's size at preset 0.
 const XZ_MEMORY_MAX_KIB: u32 = 16 << 10;
 
-/// Packed bytes that are read at once, and working memory that is kept between payloads (bytes).
+/// A zstd frame that states no more than this is unpacked in one call, into memory taken before (bytes).
+const WHOLE_MAX: u64 = 1 << 20;
+
+/// Packed and unpacked bytes that are in hand at once (bytes).
 const PIECE: usize = 64 << 10;
 
 /// The decoders' working memory, kept from one payload to the next.
 pub(super) struct Decompressor {
     zstd: DCtx<'static>,
     packed: Vec<u8>,
+    piece: Vec<u8>,
 }
 
 impl Default for Decompressor {
     fn default() -> Decompressor {
-        Decompressor { zstd: DCtx::create(), packed: Vec::new() }
+        Decompressor { zstd: DCtx::create(), packed: Vec::new(), piece: Vec::new() }
     }
 }
 
@@ -40,88 +41,139 @@ impl Decompressor {
     pub(super) fn unpack(
         &mut self,
         flags: u8,
-        mut input: impl Read,
+        mut input: impl BufRead,
         limit: usize,
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
+        if flags == object::COMPRESSED_ZSTD {
+            self.packed.clear();
+            input.by_ref().take(PIECE as u64).read_to_end(&mut self.packed)?;
+            let size = stated_size(flags, &self.packed)?.unwrap_or(0);
+            if size <= WHOLE_MAX.min(limit as u64) {
+                return self.unpack_frame(input, size as usize, out);
+            }
+            return self.stream_zstd(input, limit as u64, &mut |piece| out.extend_from_slice(piece));
+        }
+        self.stream(flags, input, limit as u64, &mut |piece| out.extend_from_slice(piece))
+    }
+
+    /// Hands at most `limit` bytes of what `input` unpacks to to `sink`, in pieces. When it unpacks to less, it must
+    /// have nothing behind that: this proves that the size of an object is right. Memory is bounded by what the
+    /// format lets later bytes repeat: 64 KiB with lz4, and with the others at most what was unpacked before.
+    ///
+    /// # Errors
+    /// As [`Decompressor::unpack`], as far as the input was looked at.
+    pub(super) fn stream(
+        &mut self,
+        flags: u8,
+        mut input: impl BufRead,
+        limit: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<()> {
         match flags {
-            object::COMPRESSED_ZSTD => self.unpack_zstd(input, limit, out),
-            object::COMPRESSED_LZ4 => self.unpack_lz4(&mut input, limit, out),
+            object::COMPRESSED_ZSTD => {
+                self.packed.clear();
+                input.by_ref().take(PIECE as u64).read_to_end(&mut self.packed)?;
+                stated_size(flags, &self.packed)?;
+                self.stream_zstd(input, limit, sink)
+            }
+            object::COMPRESSED_LZ4 => {
+                let mut size = [0; 8];
+                input.read_exact(&mut size)?;
+                lz4::unpack(input, u64::from_le_bytes(size), limit, &mut self.piece, sink)
+            }
             object::COMPRESSED_XZ => {
-                lzma_rust2::XzReader::new_mem_limit(&mut input, false, XZ_MEMORY_MAX_KIB)
-                    .take(limit as u64)
-                    .read_to_end(out)?;
+                let reader = lzma_rust2::XzReader::new_mem_limit(&mut input, false, XZ_MEMORY_MAX_KIB);
+                let (mut reader, mut left) = (reader.take(limit), limit);
+                self.piece.resize(PIECE, 0);
+                loop {
+                    match reader.read(&mut self.piece)? {
+                        0 => break,
+                        n => {
+                            left -= n as u64;
+                            sink(self.piece.get(..n).unwrap_or_default());
+                        }
+                    }
+                }
+                if left > 0 && !input.fill_buf()?.is_empty() {
+                    return Err(invalid("bytes behind the xz stream"));
+                }
                 Ok(())
             }
             _ => Err(invalid("unknown compression")),
         }
     }
 
-    /// One frame that states its size. What is wanted whole is unpacked in one call; for a prefix the
-    /// frame is fed in pieces, and the decoder's window is touched only as far as the prefix goes.
-    fn unpack_zstd(&mut self, mut input: impl Read, limit: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        self.packed.clear();
-        input.by_ref().take(PIECE as u64).read_to_end(&mut self.packed)?;
-        let size = zstd_safe::get_frame_content_size(&self.packed)
-            .map_err(|_| invalid("the payload is not a zstd frame"))?
-            .ok_or_else(|| invalid("the zstd frame does not state its size"))?;
-        let start = out.len();
-        if size <= limit as u64 {
-            // No honest frame is longer than what it holds by more than a little.
-            input.take(size + PIECE as u64).read_to_end(&mut self.packed)?;
-            out.resize(start + size as usize, 0);
-            let written = self
-                .zstd
-                .decompress(out.get_mut(start..).unwrap_or_default(), &self.packed)
-                .map_err(|code| invalid(zstd_safe::get_error_name(code)))?;
-            return if written as u64 == size { Ok(()) } else { Err(invalid("the zstd frame is short")) };
-        }
-        out.resize(start + limit, 0);
-        let mut output = OutBuffer::around(out.get_mut(start..).unwrap_or_default());
-        let mut decoder = DCtx::create();
-        while output.pos() < limit {
-            let mut piece = InBuffer::around(&self.packed);
-            while piece.pos() < self.packed.len() && output.pos() < limit {
-                decoder
-                    .decompress_stream(&mut output, &mut piece)
-                    .map_err(|code| invalid(zstd_safe::get_error_name(code)))?;
-            }
-            self.packed.clear();
-            if output.pos() < limit && input.by_ref().take(PIECE as u64).read_to_end(&mut self.packed)? == 0 {
-                return Err(invalid("the zstd frame is cut off"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Eight bytes of size, then one block.
-    fn unpack_lz4(&mut self, input: &mut impl Read, limit: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        let mut size = [0; 8];
-        input.read_exact(&mut size)?;
-        let size = usize::try_from(u64::from_le_bytes(size)).unwrap_or(usize::MAX);
-        if size > LZ4_SIZE_MAX {
-            return Err(invalid("the lz4 payload claims more than 64 MiB"));
-        }
-        self.packed.clear();
-        input.read_to_end(&mut self.packed)?;
+    /// One frame, begun in `self.packed`, in one call.
+    fn unpack_frame(&mut self, input: impl Read, size: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        // No honest frame is longer than what it holds by more than a little.
+        input.take((size + PIECE) as u64).read_to_end(&mut self.packed)?;
         let start = out.len();
         out.resize(start + size, 0);
-        let result = lz4_flex::block::decompress_into(&self.packed, out.get_mut(start..).unwrap_or_default());
-        if self.packed.capacity() > PIECE {
-            self.packed = Vec::new();
-        }
-        match result {
-            Ok(n) if n == size => {
-                out.truncate(start + limit.min(size));
-                Ok(())
+        let written = self
+            .zstd
+            .decompress(out.get_mut(start..).unwrap_or_default(), &self.packed)
+            .map_err(|code| invalid(zstd_safe::get_error_name(code)))?;
+        if written == size { Ok(()) } else { Err(invalid("the zstd frame is short")) }
+    }
+
+    /// One frame, begun in `self.packed`, in pieces: the decoder's window is touched only as far as they go.
+    fn stream_zstd(
+        &mut self,
+        mut input: impl BufRead,
+        limit: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<()> {
+        let (mut decoder, mut left) = (DCtx::create(), limit);
+        self.piece.resize(PIECE, 0);
+        loop {
+            let mut packed = InBuffer::around(&self.packed);
+            loop {
+                let room = PIECE.min(usize::try_from(left).unwrap_or(PIECE));
+                let mut output = OutBuffer::around(self.piece.get_mut(..room).unwrap_or_default());
+                let hint = decoder
+                    .decompress_stream(&mut output, &mut packed)
+                    .map_err(|code| invalid(zstd_safe::get_error_name(code)))?;
+                let got = output.as_slice();
+                left -= got.len() as u64;
+                sink(got);
+                if hint == 0 {
+                    let rest = packed.pos() < self.packed.len() || !input.fill_buf()?.is_empty();
+                    return if rest { Err(invalid("bytes behind the zstd frame")) } else { Ok(()) };
+                }
+                if left == 0 {
+                    return Ok(());
+                }
+                // A full piece says nothing of what the decoder still holds.
+                if got.len() < room && packed.pos() == self.packed.len() {
+                    break;
+                }
             }
-            Ok(_) => Err(invalid("the lz4 block is not as long as it claims")),
-            Err(e) => Err(io::Error::new(io::ErrorKind::InvalidData, e)),
+            self.packed.clear();
+            if input.by_ref().take(PIECE as u64).read_to_end(&mut self.packed)? == 0 {
+                return Err(invalid("the zstd frame is cut off"));
+            }
         }
     }
 }
 
-fn invalid(what: &'static str) -> io::Error {
+/// The bytes that a payload says it unpacks to, from its beginning; xz says nothing of it there.
+///
+/// # Errors
+/// When it is not of the format that `flags` names, or does not say what systemd always says.
+pub(super) fn stated_size(flags: u8, packed: &[u8]) -> io::Result<Option<u64>> {
+    match flags {
+        object::COMPRESSED_ZSTD => zstd_safe::get_frame_content_size(packed)
+            .map_err(|_| invalid("the payload is not a zstd frame"))?
+            .map(Some)
+            .ok_or_else(|| invalid("the zstd frame does not state its size")),
+        object::COMPRESSED_LZ4 if packed.len() >= 8 => Ok(Some(object::u64_at(packed, 0))),
+        object::COMPRESSED_XZ => Ok(None),
+        _ => Err(invalid("the payload does not state its size")),
+    }
+}
+
+pub(super) fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
@@ -131,21 +183,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn lz4(payload: &[u8]) -> Vec<u8> {
-        // A block of literals only: token, extended length, bytes. Written by hand, because the
-        // encoder is not in the build.
         let mut block = (payload.len() as u64).to_le_bytes().to_vec();
-        if payload.len() < 15 {
-            block.push((payload.len() as u8) << 4);
-        } else {
-            block.push(0xf0);
-            let mut rest = payload.len() - 15;
-            while rest >= 255 {
-                block.push(255);
-                rest -= 255;
-            }
-            block.push(rest as u8);
-        }
-        block.extend_from_slice(payload);
+        block.extend_from_slice(&lz4_flex::block::compress(payload));
         block
     }
 
@@ -171,6 +210,10 @@ mod tests {
             for limit in [0, 1, 64, 4096, 131_072, 300_000, text.len(), text.len() + 1] {
                 let got = unpack(flags, &packed, limit).unwrap();
                 assert!(got == text[..limit.min(text.len())], "flags {flags}, limit {limit}");
+                let mut streamed = Vec::new();
+                let mut sink = |piece: &[u8]| streamed.extend_from_slice(piece);
+                Decompressor::default().stream(flags, &packed[..], limit as u64, &mut sink).unwrap();
+                assert!(streamed == got, "flags {flags}, limit {limit}");
             }
         }
     }
@@ -191,7 +234,58 @@ mod tests {
         }
     }
 
+    /// What unpacks to 512 MiB of zeros, or says so, costs as much memory as is asked for.
+    #[test]
+    fn bombs_are_not_believed_and_cost_what_is_asked_for() {
+        const SIZE: u64 = 512 << 20;
+        let mut run = SIZE.to_le_bytes().to_vec();
+        // One literal, and a match of all the rest with itself.
+        run.extend_from_slice(&[0x1f, 0, 1, 0]);
+        run.resize(run.len() + ((SIZE - 1 - 19) / 255) as usize, 255);
+        run.push(((SIZE - 1 - 19) % 255) as u8);
+        // The last sequence: no literals.
+        run.push(0);
+        let mut claim = zstd(&[0; 100]);
+        // The size in the frame's header: of one byte, then of eight.
+        claim.splice(4..6, [0xe0].into_iter().chain(SIZE.to_le_bytes()));
+        for (flags, bomb, limit, held) in [
+            (object::COMPRESSED_LZ4, &run, 1000, Some(1000)),
+            (object::COMPRESSED_ZSTD, &claim, 1000, None),
+            (object::COMPRESSED_ZSTD, &claim, SIZE as usize, None),
+        ] {
+            assert_eq!(stated_size(flags, bomb).unwrap(), Some(SIZE));
+            let (mut unpack, mut out) = (Decompressor::default(), Vec::new());
+            let result = unpack.unpack(flags, &bomb[..], limit, &mut out);
+            assert_eq!(result.ok().map(|()| out.len()), held);
+            let memory = out.capacity() + unpack.piece.capacity() + unpack.packed.capacity();
+            assert!(memory < 10 * PIECE, "{memory} bytes");
+        }
+        let mut len = 0;
+        let mut unpack = Decompressor::default();
+        unpack
+            .stream(object::COMPRESSED_LZ4, &run[..], SIZE, &mut |piece| len += piece.len() as u64)
+            .unwrap();
+        assert_eq!(len, SIZE);
+        assert!(unpack.piece.capacity() < 10 * PIECE);
+    }
+
     proptest! {
+        #[test]
+        fn lz4_is_unpacked_as_its_own_library_does(
+            pieces in proptest::collection::vec((any::<[u8; 3]>(), 1..200usize), 0..60), cut in any::<u16>(),
+        ) {
+            let payload: Vec<u8> = pieces.iter().flat_map(|(text, n)| text.repeat(*n)).collect();
+            let mut packed = lz4(&payload);
+            prop_assert!(unpack(object::COMPRESSED_LZ4, &packed, usize::MAX).unwrap() == payload);
+            // Damaged, both fail, or both say the same.
+            let at = 8 + usize::from(cut) % (packed.len() - 8);
+            packed[at] ^= 1 << (cut % 8);
+            if let Ok(theirs) = lz4_flex::block::decompress(&packed[8..], payload.len()) {
+                let own = unpack(object::COMPRESSED_LZ4, &packed, usize::MAX);
+                prop_assert!(theirs.len() != payload.len() || own.is_ok_and(|own| own == theirs));
+            }
+        }
+
         #[test]
         fn payloads_round_trip(payload in proptest::collection::vec(any::<u8>(), 0..3000), limit in 0..4000usize) {
             for (flags, packed) in

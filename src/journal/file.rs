@@ -1,21 +1,21 @@
-//! One journal file, read forward: entries in the order of its entry arrays, fields on request.
+//! One journal file, read forward: entries in the order of its entry arrays.
 //!
 //! Reading goes through two windows. `ahead` slides forward with the entries and holds them together with
 //! the DATA objects written just before them; `behind` fetches the few that lie further back and that the
-//! field cache has lost. Everything a file says is checked before it is used: type, size, place. The file
-//! is held by its descriptor, so renaming and unlinking it changes nothing here.
+//! field cache has lost. Everything a file says is checked before it is used: type, size, place, number, time.
+//! Where something does not fit, the file is in doubt from then on (`verify`), and what the arrays do not show is
+//! searched for (`search`). The file is held by its descriptor, so renaming and unlinking it changes nothing here.
 
 use std::io::{self, Read};
 use std::path::Path;
 
-use memchr::memchr;
-
-use super::cursor::Cursor;
-use super::decompress::Decompressor;
-use super::fields::{self, Fields};
+use super::cursor::{Cursor, Id128};
 use super::handle::Handle;
+use super::loss::{Ledger, Reason};
 use super::object::{self, Header, id_at, u32_at, u64_at};
-use super::scan::FileId;
+use super::scan::{FileId, is_archived_name};
+use super::search::Search;
+use super::verify::{Doubt, Trust};
 use super::window::Window;
 
 /// The forward window when a file is read through (bytes): one read serves about a hundred entries.
@@ -26,7 +26,7 @@ const AHEAD_MIN: usize = 8 << 10;
 const BEHIND: usize = 4 << 10;
 /// Longest field name that journald writes (bytes; systemd, `FIELD_NAME_MAX` in `journal-importer`/`journald-native`
 /// is 64). A longer one is damage.
-const NAME_MAX: usize = 64;
+pub(super) const NAME_MAX: usize = 64;
 /// Items of an entry array that are read at once.
 const ARRAY_ITEMS: usize = 512;
 /// Bytes that a typical entry takes of the file, with its new DATA objects: a window and the offsets read at once last
@@ -46,6 +46,12 @@ pub(super) enum Fault {
     /// The bytes cannot be what journald wrote.
     #[error("{what} at offset {offset:#x}")]
     Damaged { what: &'static str, offset: u64 },
+    /// A compressed payload is none.
+    #[error("a payload that does not unpack at offset {offset:#x}")]
+    Packed { offset: u64 },
+    /// A payload, or an entry, is another one than was written.
+    #[error("a hash that does not agree at offset {offset:#x}")]
+    Hash { offset: u64 },
     /// The file is no journal file, or one of a kind not known here.
     #[error("{0}")]
     Foreign(String),
@@ -63,38 +69,58 @@ impl Fault {
 
 /// An open journal file and the place that has been reached in it.
 pub(super) struct JournalFile {
-    pub file: Handle,
+    pub(super) file: Handle,
     /// The header at the last look.
     pub header: Header,
-    pub ahead: Window,
+    /// The name says that nothing will be appended.
+    archived: bool,
+    pub(super) ahead: Window,
     ahead_size: usize,
     ahead_max: usize,
-    behind: Window,
+    pub(super) behind: Window,
     /// Offsets of entries, read from the current array and not yet visited.
-    offsets: std::vec::IntoIter<u64>,
+    pub(super) offsets: std::vec::IntoIter<u64>,
     /// The current array, zero before the first; where its unread items begin; how many these are.
     array: u64,
-    items_at: u64,
+    pub(super) items_at: u64,
     items_left: u64,
-    /// Entries visited.
-    visited: u64,
+    /// Entries visited, and those of `offsets`.
+    pub(super) visited: u64,
+    /// The highest number that an entry can have, before as many as were visited are added.
+    pub(super) number_max: u64,
+    /// The entry last handed on.
+    pub(super) place: Spot,
     /// The entry last visited: the offsets of its DATA objects.
-    items: Vec<u64>,
-    /// Nothing more can be read: the chain of arrays is broken.
-    dead: bool,
-    /// Entries that could not be read.
-    pub damaged: u64,
+    pub(super) items: Vec<u64>,
+    /// The entry at which a file that grows was looked at twice.
+    looked_twice: u64,
+    /// Hashes are checked, because something looked wrong.
+    pub(super) doubt: Option<Box<Doubt>>,
+    /// The arrays are not to be trusted any more.
+    pub(super) search: Option<Search>,
+    /// Nothing more can be read.
+    pub(super) dead: bool,
+    /// What could not be read.
+    pub ledger: Ledger,
+}
+
+/// Where an entry stands, and its number.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Spot {
+    pub offset: u64,
+    pub seqnum: u64,
 }
 
 impl JournalFile {
-    /// Opens a file and reads its header.
+    /// Opens a file, known under this name, and reads its header.
     pub(super) fn open(path: &Path, id: FileId) -> Result<JournalFile, Fault> {
         let file = Handle::open(path, id)?;
         let header = read_header(&file)?;
         file.expect(header.file_id);
-        Ok(JournalFile {
+        let mut file = JournalFile {
             file,
             header,
+            archived: false,
             ahead: Window::default(),
             ahead_size: AHEAD_MIN,
             ahead_max: AHEAD_MAX,
@@ -104,23 +130,68 @@ impl JournalFile {
             items_at: 0,
             items_left: 0,
             visited: 0,
+            number_max: 0,
+            place: Spot::default(),
             items: Vec::new(),
+            looked_twice: u64::MAX,
+            doubt: None,
+            search: None,
             dead: false,
-            damaged: 0,
-        })
+            ledger: Ledger::default(),
+        };
+        file.bound();
+        file.named(path);
+        Ok(file)
+    }
+
+    /// The file has this name (now): what journald has put aside as unclean, or its writer has left open for good,
+    /// is in doubt.
+    pub(super) fn named(&mut self, path: &Path) {
+        self.file.rename(path);
+        self.archived |= is_archived_name(path);
+        let unclean = path.as_os_str().as_encoded_bytes().ends_with(b"~");
+        if unclean || (self.archived && self.header.online) {
+            self.distrust();
+        }
+    }
+
+    /// Whether more may be appended.
+    pub(super) fn grows(&self) -> bool {
+        !self.archived && !self.header.archived
     }
 
     /// Looks at the header again; true when there are more entries than at the last look.
     pub(super) fn refresh(&mut self) -> Result<bool, Fault> {
-        let before = self.header.n_entries;
-        self.header = read_header(&self.file)?;
-        let grown = self.header.n_entries > before;
-        if grown {
-            self.ahead.forget();
-            self.behind.forget();
-            self.ahead_size = AHEAD_MIN;
+        let before = self.header;
+        let header = read_header(&self.file)?;
+        if header.file_id != self.header.file_id {
+            return Err(Fault::Foreign("another journal file has been written over it".into()));
+        }
+        self.header = header;
+        self.bound();
+        let grown = self.header.n_entries > before.n_entries;
+        // A search looks at what is not in the arrays yet.
+        if grown || (self.search.is_some() && self.header.tail_object != before.tail_object) {
+            self.forget();
         }
         Ok(grown)
+    }
+
+    /// The bytes in the windows are old.
+    fn forget(&mut self) {
+        self.ahead.forget();
+        self.behind.forget();
+        self.ahead_size = AHEAD_MIN;
+    }
+
+    /// Numbers of entries rise by one at least, and the last one is in the header: that bounds each.
+    pub(super) fn bound(&mut self) {
+        self.number_max = match (self.header.tail_seqnum(), &self.search) {
+            (None, _) => u64::MAX >> 1,
+            (Some(tail), None) => tail - self.header.n_entries,
+            // How many entries it has missed a search does not know.
+            (Some(tail), Some(_)) => tail,
+        };
     }
 
     /// Gives the windows' memory back: the end has been reached and nothing may come for long.
@@ -142,33 +213,76 @@ impl JournalFile {
         self.file.metadata().is_ok_and(|m| m.nlink() > 0)
     }
 
-    /// Entries not yet visited.
-    pub(super) fn remaining(&self) -> u64 {
-        self.header.n_entries.saturating_sub(self.visited) + self.offsets.as_slice().len() as u64
-    }
-
-    /// Counts the rest of the file as damaged and reads no more of it.
-    pub(super) fn give_up(&mut self) {
-        self.damaged += self.remaining().max(1);
-        self.visited = self.header.n_entries;
-        self.offsets = Vec::new().into_iter();
-        self.dead = true;
-    }
-
-    /// Visits the next entry that can be read: its cursor, its fields by [`JournalFile::load`]. `None` at
-    /// the end. Damaged entries, and arrays, are skipped and counted.
+    /// Visits the next entry that can be trusted: its cursor, its fields by [`JournalFile::load`]. `None` at
+    /// the end. What is damaged is skipped, and counted when it is known how much that is.
     pub(super) fn next(&mut self) -> Result<Option<Cursor>, Fault> {
         loop {
             if self.dead {
                 return Ok(None);
             }
-            let Some(offset) = self.next_offset()? else { return Ok(None) };
-            match self.visit(offset) {
-                Ok(cursor) => return Ok(Some(cursor)),
-                Err(Fault::Damaged { .. }) => self.damaged += 1,
-                Err(fault) => return Err(fault),
+            if self.search.is_some() {
+                return self.search_on();
             }
+            let (fault, consumed) = match self.next_offset() {
+                Ok(None) => return Ok(None),
+                Err(fault) => (fault, 0),
+                Ok(Some(offset)) => match self.visit(offset) {
+                    Err(fault) => (fault, 1),
+                    Ok(cursor) => match self.trust(offset, &cursor) {
+                        Ok(Trust::Deserved) => {
+                            self.place = Spot { offset, seqnum: cursor.seqnum };
+                            return Ok(Some(cursor));
+                        }
+                        Ok(Trust::Skips) => (
+                            Fault::Damaged { what: "entries that the arrays leave out before that", offset },
+                            1,
+                        ),
+                        // It stands where an entry should, and so will the next.
+                        Ok(Trust::Lies) => {
+                            let fault =
+                                Fault::Damaged { what: "an entry out of the order of numbers", offset };
+                            self.lose(Reason::Entry, 1, &fault);
+                            continue;
+                        }
+                        Err(fault @ Fault::Io(_)) => return Err(fault),
+                        Err(fault) => {
+                            self.lose(Reason::Field, 1, &fault);
+                            continue;
+                        }
+                    },
+                },
+            };
+            if let Fault::Io(_) = fault {
+                return Err(fault);
+            }
+            self.unread(consumed);
+            if self.grows() && self.looked_twice != self.visited {
+                // Another processor may see what journald writes in another order: once more, with fresh eyes.
+                self.looked_twice = self.visited;
+                // A header that cannot be read is found out about below.
+                self.refresh().ok();
+                self.forget();
+                continue;
+            }
+            self.begin_search(if consumed == 0 { Reason::Array } else { Reason::Entry }, &fault);
         }
+    }
+
+    /// Takes what was read of the current array and not visited back, and as many that were, as if not read.
+    pub(super) fn unread(&mut self, visited: u64) {
+        let back = self.offsets.as_slice().len() as u64 + visited;
+        self.offsets = Vec::new().into_iter();
+        self.visited = self.visited.saturating_sub(back);
+        self.items_left += back;
+        self.items_at -= (back * self.header.array_item_size() as u64).min(self.items_at);
+    }
+
+    /// What the ENTRY at this place says of itself.
+    pub(super) fn entry_at(&self, offset: u64) -> Result<Cursor, Fault> {
+        self.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
+        let entry = self.read_fixed::<{ object::ENTRY_SIZE_MIN }>(offset)?;
+        self.check_object(&entry, offset, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN)?;
+        Ok(self.cursor_of(&entry))
     }
 
     fn next_offset(&mut self) -> Result<Option<u64>, Fault> {
@@ -180,10 +294,8 @@ impl JournalFile {
             if wanted == 0 {
                 return Ok(None);
             }
-            if self.items_left == 0 && !self.next_array()? {
-                // Either the header promises more than the arrays hold, or the array is just being
-                // linked: the next look at the header tells.
-                return Ok(None);
+            if self.items_left == 0 {
+                self.next_array()?;
             }
             let at_once = (self.ahead_max / ENTRY_SPAN).min(ARRAY_ITEMS) as u64;
             let count = self.items_left.min(wanted).min(at_once);
@@ -208,22 +320,28 @@ impl JournalFile {
         }
     }
 
-    /// Opens the array after the current one; false when there is none (yet).
-    fn next_array(&mut self) -> Result<bool, Fault> {
+    /// Opens the array after the current one: there must be one, since the header promises more entries.
+    fn next_array(&mut self) -> Result<(), Fault> {
         let next = match self.array {
             0 => self.header.entry_array_offset,
             // The link is read only now: it is set when the current array is full.
             current => u64_at(&self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(current)?, 16),
         };
+        if next == 0 {
+            return Err(Fault::Damaged { what: "an entry array too few", offset: self.array });
+        }
         // Arrays are appended as the file grows, so a chain never leads back.
-        if next == 0 || next <= self.array {
-            return Ok(false);
+        if next <= self.array {
+            return Err(Fault::Damaged { what: "an entry array that leads back", offset: self.array });
         }
         let items = self.array_items(next)?;
+        if items == 0 {
+            return Err(Fault::Damaged { what: "an entry array without entries", offset: next });
+        }
         self.array = next;
         self.items_at = next + object::ENTRY_ARRAY_SIZE_MIN as u64;
         self.items_left = items;
-        Ok(items > 0)
+        Ok(())
     }
 
     /// How many items the array at this offset has room for.
@@ -231,17 +349,23 @@ impl JournalFile {
         self.array_room(&self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(offset)?, offset)
     }
 
-    /// As [`JournalFile::array_items`], of an array whose head was read.
+    /// How many items an array whose head was read has room for.
     pub(super) fn array_room(&self, head: &[u8], offset: u64) -> Result<u64, Fault> {
         let size = self.check_object(head, offset, object::TYPE_ENTRY_ARRAY, object::ENTRY_ARRAY_SIZE_MIN)?;
         Ok((size - object::ENTRY_ARRAY_SIZE_MIN as u64) / self.header.array_item_size() as u64)
     }
 
     /// Makes the item of this number in an array the next to be visited, if there is any array; so many entries stand
-    /// before it.
-    pub(super) fn go_to(&mut self, array: Option<(u64, u64)>, visited: u64) -> Result<(), Fault> {
+    /// before it, the last of them with this number.
+    pub(super) fn go_to(
+        &mut self,
+        array: Option<(u64, u64)>,
+        visited: u64,
+        last: Option<u64>,
+    ) -> Result<(), Fault> {
         self.offsets = Vec::new().into_iter();
         self.visited = visited;
+        self.place.seqnum = last.unwrap_or(self.place.seqnum);
         if let Some((array, done)) = array {
             self.array = array;
             self.items_at =
@@ -288,9 +412,13 @@ impl JournalFile {
         if inside { Ok(()) } else { Err(Fault::Damaged { what: "an object outside the arena", offset }) }
     }
 
-    /// Reads an ENTRY: its cursor is returned, its items are kept for [`JournalFile::load`].
-    fn visit(&mut self, offset: u64) -> Result<Cursor, Fault> {
+    /// Reads an ENTRY, which must stand behind the last one: its cursor is returned, its items are kept for
+    /// [`JournalFile::load`].
+    pub(super) fn visit(&mut self, offset: u64) -> Result<Cursor, Fault> {
         self.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
+        if offset <= self.place.offset {
+            return Err(Fault::Damaged { what: "an entry before the one before it", offset });
+        }
         self.show_ahead(offset, object::ENTRY_SIZE_MIN)?;
         let head = self.ahead.get(offset, object::ENTRY_SIZE_MIN).unwrap_or_default();
         let size = self.check_object(head, offset, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN)?;
@@ -311,6 +439,9 @@ impl JournalFile {
         if cursor.seqnum == 0 || self.items.is_empty() {
             return Err(Fault::Damaged { what: "an entry without number or fields", offset });
         }
+        if (cursor.realtime | cursor.monotonic) >= object::TIME_MAX || cursor.boot_id == Id128::default() {
+            return Err(Fault::Damaged { what: "an entry of an impossible time", offset });
+        }
         Ok(cursor)
     }
 
@@ -327,7 +458,7 @@ impl JournalFile {
 
     /// Makes sure that the forward window holds these bytes.
     #[inline]
-    fn show_ahead(&mut self, offset: u64, len: usize) -> Result<(), Fault> {
+    pub(super) fn show_ahead(&mut self, offset: u64, len: usize) -> Result<(), Fault> {
         if self.ahead.get(offset, len).is_some() {
             return Ok(());
         }
@@ -345,101 +476,9 @@ impl JournalFile {
         }
     }
 
-    /// Adds the fields of the entry last visited. `tag` names this file among the reader's.
-    pub(super) fn load(
-        &mut self,
-        tag: u16,
-        fields: &mut Fields,
-        unpack: &mut Decompressor,
-    ) -> Result<(), Fault> {
-        for index in 0..self.items.len() {
-            let Some(offset) = self.items.get(index).copied() else { break };
-            // An offset beyond the arena could pass for another file's.
-            self.check_place(offset, self.header.data_payload() as u64)?;
-            let identity = fields::identity(tag, offset);
-            if !fields.add_cached(identity) {
-                self.load_data(offset, identity, fields, unpack)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn load_data(
-        &mut self,
-        offset: u64,
-        identity: u64,
-        fields: &mut Fields,
-        unpack: &mut Decompressor,
-    ) -> Result<(), Fault> {
-        let payload_at = self.header.data_payload();
-        if self.ahead.get(offset, payload_at).is_none() {
-            self.show_behind(offset, payload_at)?;
-        }
-        let head = self.shown(offset, payload_at).unwrap_or_default();
-        let size = self.check_object(head, offset, object::TYPE_DATA, payload_at + 1)?;
-        let flags = head.get(1).copied().unwrap_or(0) & 7;
-        let recurs = u64_at(head, 56) > 1;
-        let packed = size as usize - payload_at;
-        let at = offset + payload_at as u64;
-        let start = fields.arena().len();
-        let limit = fields.value_max().saturating_add(NAME_MAX + 1);
-
-        if flags != 0 {
-            let unpacked = match self.shown(at, packed) {
-                Some(bytes) => unpack.unpack(flags, bytes, limit, fields.arena()),
-                None => {
-                    let source = FileSlice { file: &self.file, at, left: packed as u64 };
-                    let mut source = io::BufReader::with_capacity(packed.min(16 << 10), source);
-                    unpack.unpack(flags, &mut source, limit, fields.arena())
-                }
-            };
-            unpacked.map_err(|_| Fault::Damaged { what: "a payload that does not unpack", offset })?;
-            match fields.name_in_arena(start, NAME_MAX) {
-                Some((name_len, Some(key))) => {
-                    fields.cut_value(start, name_len);
-                    fields.add_from_arena(identity, start, name_len, key, recurs);
-                }
-                Some((_, None)) => {
-                    fields.arena().truncate(start);
-                    fields.remember_unwanted(identity, recurs);
-                }
-                None => return Err(Fault::Damaged { what: "a field without a name", offset }),
-            }
-            return Ok(());
-        }
-
-        let peek = packed.min(NAME_MAX + 1);
-        if self.shown(at, peek).is_none() {
-            self.show_behind(at, peek)?;
-        }
-        let bytes = self.shown(at, peek).unwrap_or_default();
-        let name_len = memchr(b'=', bytes)
-            .filter(|n| *n > 0)
-            .ok_or(Fault::Damaged { what: "a field without a name", offset })?;
-        let Some(key) = fields.wanted(bytes.get(..name_len).unwrap_or_default()) else {
-            fields.remember_unwanted(identity, recurs);
-            return Ok(());
-        };
-        let len = packed.min(name_len + 1 + fields.value_max());
-        match self.shown(at, len) {
-            Some(bytes) => fields.arena().extend_from_slice(bytes),
-            None => {
-                let arena = fields.arena();
-                arena.resize(start + len, 0);
-                let read = self.file.read_at_most(arena.get_mut(start..).unwrap_or_default(), at)?;
-                if read < len {
-                    arena.truncate(start);
-                    return Err(Fault::Damaged { what: "a field behind the file's end", offset });
-                }
-            }
-        }
-        fields.add_from_arena(identity, start, name_len, key, recurs);
-        Ok(())
-    }
-
     /// These bytes, if a window holds them.
     #[inline]
-    fn shown(&self, offset: u64, len: usize) -> Option<&[u8]> {
+    pub(super) fn shown(&self, offset: u64, len: usize) -> Option<&[u8]> {
         self.ahead.get(offset, len).or_else(|| self.behind.get(offset, len))
     }
 
@@ -452,7 +491,7 @@ impl JournalFile {
     }
 }
 
-fn read_header(file: &Handle) -> Result<Header, Fault> {
+pub(super) fn read_header(file: &Handle) -> Result<Header, Fault> {
     let mut bytes = [0; HEADER_READ];
     let read = file.read_at_most(&mut bytes, 0)?;
     if bytes.iter().take(object::SIGNATURE.len()).all(|byte| *byte == 0) {
@@ -462,10 +501,16 @@ fn read_header(file: &Handle) -> Result<Header, Fault> {
 }
 
 /// A part of a file as a stream.
-struct FileSlice<'a> {
+pub(super) struct FileSlice<'a> {
     file: &'a Handle,
     at: u64,
     left: u64,
+}
+
+impl FileSlice<'_> {
+    pub(super) fn new(file: &Handle, at: u64, len: u64) -> FileSlice<'_> {
+        FileSlice { file, at, left: len }
+    }
 }
 
 impl Read for FileSlice<'_> {

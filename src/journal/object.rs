@@ -15,7 +15,8 @@
 //!                                  DATA   "FIELD=value", once per file, perhaps compressed
 //! ```
 
-use super::cursor::Id128;
+use super::cursor::{Cursor, Id128};
+use super::hash;
 
 /// First bytes of every journal file.
 pub(super) const SIGNATURE: &[u8; 8] = b"LPKSHHRH";
@@ -35,6 +36,8 @@ pub(super) const INCOMPATIBLE_COMPACT: u32 = 16;
 const INCOMPATIBLE_KNOWN: u32 =
     INCOMPATIBLE_XZ | INCOMPATIBLE_LZ4 | INCOMPATIBLE_KEYED_HASH | INCOMPATIBLE_ZSTD | INCOMPATIBLE_COMPACT;
 
+/// `state` of a file that is being written, or was when its writer died.
+const STATE_ONLINE: u8 = 1;
 /// `state` of a file that will never change again.
 const STATE_ARCHIVED: u8 = 2;
 
@@ -47,6 +50,10 @@ pub(super) const TYPE_ENTRY_ARRAY: u8 = 6;
 pub(super) const COMPRESSED_XZ: u8 = 1;
 pub(super) const COMPRESSED_LZ4: u8 = 2;
 pub(super) const COMPRESSED_ZSTD: u8 = 4;
+
+/// Times at or beyond this are not believed (microseconds): systemd's own limit, in the year 3111
+/// (`VALID_REALTIME`, `VALID_MONOTONIC`).
+pub(super) const TIME_MAX: u64 = 1 << 55;
 
 /// Fixed part of an ENTRY.
 pub(super) const ENTRY_SIZE_MIN: usize = 64;
@@ -85,6 +92,9 @@ pub(super) fn id_at(bytes: &[u8], at: usize) -> Id128 {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header {
     pub compact: bool,
+    /// DATA objects are hashed with the file's id as key.
+    pub keyed: bool,
+    pub online: bool,
     pub archived: bool,
     pub file_id: Id128,
     pub seqnum_id: Id128,
@@ -94,12 +104,16 @@ pub(super) struct Header {
     pub objects_end: u64,
     pub n_entries: u64,
     pub entry_array_offset: u64,
-    /// Numbers and times (realtime, microseconds) of the first entry and the last; zero while there is none. The last
-    /// ones may run ahead of `n_entries` or behind it for a moment while an entry is being written.
+    /// Where the object stands that was appended last, whether it is whole or not.
+    pub tail_object: u64,
+    /// Numbers of the first entry and the last; zero while there is none. The last one may run ahead of the arrays while
+    /// an entry is being written.
     pub head_seqnum: u64,
     pub tail_seqnum: u64,
+    /// When the first entry was written, and the last that is in the arrays (microseconds).
     pub head_realtime: u64,
     pub tail_realtime: u64,
+    tail_monotonic: u64,
     /// The last entry array and the number of its entries, where the header has room for them (systemd 252).
     pub tail_array: Option<(u64, u64)>,
 }
@@ -128,6 +142,8 @@ impl Header {
         }
         Ok(Header {
             compact: incompatible & INCOMPATIBLE_COMPACT != 0,
+            keyed: incompatible & INCOMPATIBLE_KEYED_HASH != 0,
+            online: bytes.get(16) == Some(&STATE_ONLINE),
             archived: bytes.get(16) == Some(&STATE_ARCHIVED),
             file_id: id_at(bytes, FILE_ID as usize),
             seqnum_id: id_at(bytes, 72),
@@ -136,18 +152,56 @@ impl Header {
             // No honest file has more, and a damaged number must not become a count of lost entries.
             n_entries: u64_at(bytes, 152).min(arena_size / ENTRY_SIZE_MIN as u64),
             entry_array_offset: u64_at(bytes, 176),
-            tail_seqnum: u64_at(bytes, 160),
+            tail_object: u64_at(bytes, 136),
             head_seqnum: u64_at(bytes, 168),
-            head_realtime: u64_at(bytes, 184),
+            tail_seqnum: u64_at(bytes, 160),
             tail_realtime: u64_at(bytes, 192),
+            tail_monotonic: u64_at(bytes, 200),
+            head_realtime: u64_at(bytes, 184),
             tail_array: Some((u64::from(u32_at(bytes, 256)), u64::from(u32_at(bytes, 260))))
                 .filter(|(offset, entries)| header_size >= 264 && *offset > 0 && *entries > 0),
+        })
+    }
+
+    /// The highest number that an entry of this file can have; none where the header's own numbers do not
+    /// fit together, because one of them lies.
+    ///
+    /// While a file is written it may be the number of an entry that is not in the arrays yet.
+    pub(super) fn tail_seqnum(&self) -> Option<u64> {
+        let span = self.tail_seqnum.checked_sub(self.head_seqnum)?.saturating_add(1);
+        (self.head_seqnum > 0 && span >= self.n_entries).then_some(self.tail_seqnum)
+    }
+
+    /// How many entries the file has if something must be believed: each has a number of its own.
+    pub(super) fn promised(&self) -> u64 {
+        let span = self.tail_seqnum.checked_sub(self.head_seqnum).filter(|_| self.head_seqnum > 0);
+        self.n_entries.min(span.map_or(u64::MAX, |span| span.saturating_add(1)))
+    }
+
+    /// The numbers in the header have proved wrong.
+    pub(super) fn forget_numbers(&mut self) {
+        self.head_seqnum = 0;
+    }
+
+    /// Whether an entry was finished before the header was read: journald writes an entry, puts it into the
+    /// arrays, and then says in the header when it was written.
+    pub(super) fn has_published(&self, entry: &Cursor) -> bool {
+        self.tail_seqnum().is_none_or(|tail| {
+            entry.seqnum < tail
+                || (entry.seqnum == tail
+                    && (entry.realtime, entry.monotonic) == (self.tail_realtime, self.tail_monotonic))
         })
     }
 
     /// Where the payload of a DATA object begins: compact files keep two more numbers before it.
     pub(super) fn data_payload(&self) -> usize {
         if self.compact { 72 } else { 64 }
+    }
+
+    /// The hash that a DATA object with this payload, as it was before compression, has in this file.
+    #[allow(dead_code)] // objects are looked up by it
+    pub(super) fn hash(&self, payload: &[u8]) -> u64 {
+        if self.keyed { hash::siphash(self.file_id, payload) } else { hash::jenkins(payload) }
     }
 
     /// Bytes of one item of an ENTRY.

@@ -43,8 +43,8 @@ impl Place {
         }
     }
 
-    /// Whether an entry lies before it.
-    fn is_behind(&self, entry: &Cursor) -> bool {
+    /// Whether it is behind an entry.
+    pub(super) fn is_behind(&self, entry: &Cursor) -> bool {
         match self {
             Place::First => false,
             Place::Seqnum(seqnum) => entry.seqnum < *seqnum,
@@ -55,13 +55,12 @@ impl Place {
 
     /// What the header of a file tells, before any of its entries is read. `still`: nobody writes to the file.
     pub(super) fn side(self, header: &Header, still: bool) -> Side {
-        let Header { head_seqnum, tail_seqnum, head_realtime, tail_realtime, n_entries, .. } = *header;
-        // Numbers grow by one at least. A header that says otherwise is not believed.
-        let honest = head_seqnum > 0
-            && n_entries > 0
-            && tail_seqnum.checked_sub(head_seqnum).is_some_and(|span| span >= n_entries - 1);
+        let Header { head_seqnum, head_realtime, tail_realtime, .. } = *header;
+        // A header that contradicts itself is not believed.
+        let Some(tail_seqnum) = header.tail_seqnum().filter(|_| header.n_entries > 0) else {
+            return Side::Around;
+        };
         let (head, tail, place) = match self.within(header) {
-            _ if !honest => return Side::Around,
             Place::First => return Side::Behind,
             Place::Seqnum(seqnum) => (head_seqnum, tail_seqnum, seqnum),
             Place::Realtime(time) if head_realtime <= tail_realtime => (head_realtime, tail_realtime, time),
@@ -130,12 +129,14 @@ impl JournalFile {
         let arrays = self.arrays()?;
         let target = self.find(&arrays, place)?;
         let found = arrays.iter().rev().find(|a| a.first <= target);
-        self.go_to(found.map(|array| (array.offset, target - array.first)), target)?;
         let mut readable = (0..target).rev().map_while(|index| self.cursor_at(&arrays, index).ok());
-        let Some(last) = readable.next() else { return Ok(None) };
-        let same =
-            readable.take(usize::from(ordinal_max)).take_while(|c| c.realtime == last.realtime).count();
-        Ok(Some((last, same as u16)))
+        let last = readable.next();
+        let same = last.map_or(0, |last| {
+            readable.take(usize::from(ordinal_max)).take_while(|c| c.realtime == last.realtime).count()
+        });
+        let array = found.map(|array| (array.offset, target - array.first));
+        self.go_to(array, target, last.map(|last| last.seqnum))?;
+        Ok(last.map(|last| (last, same as u16)))
     }
 
     /// The number of the first entry behind a place, counted from zero.
@@ -239,8 +240,6 @@ impl JournalFile {
 
     fn cursor_at(&mut self, arrays: &[ArrayInfo], index: u64) -> Result<Cursor, Fault> {
         let offset = self.offset_at(arrays, index)?;
-        let entry = self.read_fixed::<{ object::ENTRY_SIZE_MIN }>(offset)?;
-        self.check_object(&entry, offset, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN)?;
-        Ok(self.cursor_of(&entry))
+        self.entry_at(offset)
     }
 }

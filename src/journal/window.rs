@@ -22,6 +22,12 @@ impl Window {
         self.bytes.get(from..from.checked_add(len)?)
     }
 
+    /// All bytes of the window from `offset` on.
+    pub(super) fn from(&self, offset: u64) -> &[u8] {
+        let from = offset.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
+        from.and_then(|from| self.bytes.get(from..)).unwrap_or_default()
+    }
+
     /// First byte behind the window.
     pub(super) fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64

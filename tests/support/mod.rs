@@ -8,6 +8,7 @@ pub mod fixtures;
 pub mod gate;
 pub mod host;
 pub mod journald;
+pub mod layout;
 pub mod logql;
 pub mod loki;
 pub mod proxy;

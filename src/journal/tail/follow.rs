@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::super::error::Problem;
 use super::super::file::{Fault, JournalFile};
+use super::super::loss::Known;
 use super::super::scan::{FileId, Found, is_archived_name};
 use super::super::seek::Place;
 use super::super::watch::{Event, Writes};
@@ -148,7 +149,7 @@ impl Tail {
             if source.path != found.path {
                 source.path.clone_from(&found.path);
                 if let Some(file) = &mut source.file {
-                    file.file.rename(&found.path);
+                    file.named(&found.path);
                 }
             }
             if is_archived_name(&found.path) && !std::mem::replace(&mut source.archived, true) {
@@ -235,7 +236,7 @@ impl Tail {
         };
         let opened = file.is_some();
         let tag = self.new_tag();
-        self.sources.push(Source {
+        let mut source = Source {
             id: found.id,
             path: found.path.clone(),
             tag,
@@ -249,7 +250,10 @@ impl Tail {
             grown: None,
             used: 0,
             missed: 0,
-        });
+            known: Known::default(),
+        };
+        source.tell();
+        self.sources.push(source);
         self.changed = true;
         if opened {
             self.opened();

@@ -19,13 +19,13 @@ use super::decompress::Decompressor;
 use super::error::OpenError;
 use super::fields::{Fields, Keys};
 use super::file::{Fault, JournalFile};
+use super::loss::Losses;
 use super::resume::{Resume, Start};
 use super::scan::{FileId, Roots};
-use super::seek::{Place, Side};
 use super::watch::{Waker, Watch};
 use crate::entry::Entry;
 use merge::{Head, Merge};
-use source::{Finished, Source};
+use source::{Finished, Source, ordinal_after};
 
 /// Ordinals below the microsecond that an entry can be given: Loki's timestamps are nanoseconds.
 const ORDINAL_MAX: u16 = 999;
@@ -40,8 +40,8 @@ const WINDOWS_MAX: usize = 1 << 20;
 /// What was met on the way and not handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Entries whose bytes cannot be what journald wrote.
-    pub damaged: u64,
+    /// Entries that are in a file and cannot be read, or whose bytes cannot be what journald wrote.
+    pub damaged: Losses,
     /// Entries that were in two files and handed on once.
     pub copies: u64,
     /// Numbers of entries that were passed over: nobody can read them any more, or a file shows them later.
@@ -159,27 +159,26 @@ impl Tail {
             let index = self.current?;
             self.taken = true;
             let source = self.sources.get_mut(index)?;
-            let ordinal = match source.last {
-                Some((last, n)) if last.realtime == head.realtime => (n + 1).min(ORDINAL_MAX),
-                _ => 0,
-            };
+            let ordinal = source.last.map_or(0, |last| ordinal_after(last, head.realtime));
+            let (runtime, read) = (source.runtime, source.last.map_or(0, |(last, _)| last.seqnum));
+            let in_doubt = source.file.as_ref().is_some_and(JournalFile::in_doubt);
             // What is not handed on below, a copy or damage, has been read all the same.
             source.last = Some((head, ordinal));
-            let runtime = source.runtime;
             let before = self.count(&head);
+            // Within a file in doubt, numbers are missing by damage, which is counted as that.
+            let damage = in_doubt && read == before;
             if self.is_copy(&head, index) {
                 self.counts.copies += 1;
                 continue;
             }
             // Numbers begin at one.
-            if before > 0 {
+            if before > 0 && !damage {
                 self.count_missing(before, head.seqnum);
             }
-            if let Err(fault) = self.load(index) {
-                if let Some(source) = self.sources.get(index) {
-                    log::debug!("{}: entry {head}: {fault}; skipped", source.path.display());
+            if self.load(index).is_err() {
+                if let Some(source) = self.sources.get_mut(index) {
+                    source.tell();
                 }
-                self.counts.damaged += 1;
                 continue;
             }
             if runtime {
@@ -265,9 +264,12 @@ impl Tail {
 
     /// What was skipped so far.
     pub fn counts(&self) -> Counts {
-        let damaged = self.sources.iter().map(Source::damaged).sum::<u64>();
-        let reads = self.sources.iter().filter_map(|s| s.file.as_ref()).map(|f| f.file.reads()).sum::<u64>();
-        Counts { damaged: self.counts.damaged + damaged, reads: self.counts.reads + reads, ..self.counts }
+        let mut counts = self.counts;
+        for source in &self.sources {
+            counts.damaged += source.losses();
+            counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
+        }
+        counts
     }
 
     /// Whether there is any file at all.
@@ -294,16 +296,22 @@ impl Tail {
         loop {
             let source = self.sources.get_mut(index)?;
             let file = source.file.as_mut()?;
-            match file.next() {
-                Ok(head) => return head,
-                Err(fault) if fault.is_moved() && !moved => self.rename_all(),
-                Err(fault) => {
-                    log::warn!("{}: {fault}; the rest of this file is skipped", source.path.display());
-                    file.give_up();
-                    return None;
+            let head = match file.next() {
+                Err(fault) if fault.is_moved() && !moved => {
+                    moved = true;
+                    self.rename_all();
+                    continue;
                 }
+                Ok(head) => head,
+                Err(fault) => {
+                    file.give_up(&fault);
+                    None
+                }
+            };
+            if file.ledger.has_news() {
+                source.tell();
             }
-            moved = true;
+            return head;
         }
     }
 
@@ -353,8 +361,8 @@ impl Tail {
             }
             let source = self.sources.swap_remove(index);
             self.counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
-            let (id, finished, damaged) = source.finish();
-            self.counts.damaged += damaged;
+            let (id, finished, losses) = source.finish();
+            self.counts.damaged += losses;
             self.finished.insert(id, finished);
         }
         self.windows = self.sources.iter().filter(|s| s.file.is_some() && s.head.is_some()).count();
@@ -365,13 +373,13 @@ impl Tail {
     /// Reads the head of a source of which only its number is known.
     fn see(&mut self, index: usize) -> Option<Cursor> {
         let source = self.sources.get_mut(index)?;
-        if let (None, Some(Head::Expected(seqnum))) = (&source.file, source.head) {
-            match reopen(source, seqnum) {
+        if source.file.is_none() {
+            match reopen(source) {
                 Ok(file) => source.file = Some(file),
                 Err(fault) if fault.is_moved() => {
                     self.rename_all();
                     let source = self.sources.get_mut(index)?;
-                    source.file = reopen(source, seqnum).ok();
+                    source.file = reopen(source).ok();
                 }
                 Err(_) => {}
             }
@@ -480,16 +488,13 @@ fn advance_to(places: &mut HashMap<Id128, Cursor>, id: Id128, cursor: Cursor) {
     }
 }
 
-/// Opens the file of a source again, before the entry of this number.
-fn reopen(source: &Source, seqnum: u64) -> Result<JournalFile, Fault> {
-    let mut file = JournalFile::open(&source.path, source.id)?;
-    if file.header.file_id != source.file_id {
-        return Err(Fault::Io(io::ErrorKind::NotFound.into()));
+/// Opens the file of a source of which only the header was read, at its beginning.
+fn reopen(source: &Source) -> Result<JournalFile, Fault> {
+    let file = JournalFile::open(&source.path, source.id)?;
+    match file.header.file_id == source.file_id {
+        true => Ok(file),
+        false => Err(Fault::Io(io::ErrorKind::NotFound.into())),
     }
-    if Place::Seqnum(seqnum).side(&file.header, true) == Side::Around {
-        file.seek(Place::Seqnum(seqnum), 0)?;
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::super::cursor::{Cursor, Id128};
 use super::super::file::{Fault, JournalFile};
+use super::super::loss::{Known, Losses};
 use super::super::scan::FileId;
 use super::super::seek::{Place, Side};
 use super::ORDINAL_MAX;
@@ -34,6 +35,8 @@ pub(super) struct Source {
     pub used: u64,
     /// Scans in a row that did not find it.
     pub missed: u8,
+    /// Causes of loss that the log has told of.
+    pub known: Known,
 }
 
 /// Scans that must have missed a file without a descriptor before it is given up: one may have looked while the file was
@@ -59,17 +62,30 @@ impl Source {
         self.head.is_none() && (archived || (self.missed > 0 && gone()))
     }
 
-    /// What was lost in it so far (count).
-    pub(super) fn damaged(&self) -> u64 {
-        self.file.as_ref().map_or(0, |file| file.damaged)
+    /// What was lost in it so far.
+    pub(super) fn losses(&self) -> Losses {
+        self.file.as_ref().map_or(Losses::default(), |file| file.ledger.losses)
     }
 
-    /// Lets the file go: what its header promises and its arrays do not hold is damaged. Returns what is left of it,
-    /// and its damage.
-    pub(super) fn finish(self) -> (FileId, Finished, u64) {
-        let damaged = self.file.as_ref().map_or(0, |file| file.damaged + file.remaining());
+    /// Tells the log what was lost, once for each cause.
+    pub(super) fn tell(&mut self) {
+        for news in self.file.as_mut().map(|file| file.ledger.take_news()).unwrap_or_default() {
+            if self.known.learn(news.reason) {
+                log::warn!("{}: {news}", self.path.display());
+            }
+        }
+    }
+
+    /// Lets the file go: what its header promises and nothing has shown is lost. Returns what is left of it, and its
+    /// losses.
+    pub(super) fn finish(mut self) -> (FileId, Finished, Losses) {
+        if let Some(file) = &mut self.file {
+            file.close_account();
+        }
+        self.tell();
+        let losses = self.losses();
         let Source { id, path, file_id, seqnum_id, last, .. } = self;
-        (id, Finished { path, file_id, seqnum_id, last: last.map(|(cursor, _)| cursor.seqnum) }, damaged)
+        (id, Finished { path, file_id, seqnum_id, last: last.map(|(cursor, _)| cursor.seqnum) }, losses)
     }
 }
 
@@ -99,8 +115,32 @@ pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result
         Side::Before => Ok(Begin::Nowhere),
         Side::Behind => Ok(Begin::First(file.header.head_seqnum)),
         Side::Around => {
-            let last = file.seek(place, ORDINAL_MAX)?;
-            Ok(Begin::Within(file.next()?, last))
+            let (head, last) = go_to(file, place)?;
+            Ok(Begin::Within(head, last))
         }
     }
+}
+
+/// An entry, and its ordinal in its microsecond.
+type Counted = (Cursor, u16);
+
+/// Goes to the first entry behind a place; also returns the entry just before it.
+pub(super) fn go_to(
+    file: &mut JournalFile,
+    place: Place,
+) -> Result<(Option<Cursor>, Option<Counted>), Fault> {
+    let mut last = file.seek(place, ORDINAL_MAX)?;
+    let mut head = file.next()?;
+    // Where arrays are damaged, seeking ends before the place: the rest of the way goes entry by entry.
+    while let Some(passed) = head.filter(|head| place.is_behind(head)) {
+        last = Some((passed, last.map_or(0, |last| ordinal_after(last, passed.realtime))));
+        head = file.next()?;
+    }
+    Ok((head, last))
+}
+
+/// The ordinal of an entry at this time, behind this one with its ordinal.
+#[inline]
+pub(super) fn ordinal_after((last, ordinal): Counted, realtime: u64) -> u16 {
+    if last.realtime == realtime { (ordinal + 1).min(ORDINAL_MAX) } else { 0 }
 }

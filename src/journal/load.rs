@@ -1,0 +1,123 @@
+//! The fields of an entry: what its DATA objects say, read only as far as somebody wants it.
+
+use std::io;
+
+use memchr::memchr;
+
+use super::decompress::Decompressor;
+use super::fields::{self, Fields};
+use super::file::{Fault, FileSlice, JournalFile, NAME_MAX};
+use super::loss::Reason;
+use super::object::{self, u64_at};
+
+/// Bits that no offset has: with them it could pass for another one, or another file's, in the cache.
+const NO_OFFSET: u64 = !(object::OFFSET_MAX - 1) | 7;
+
+impl JournalFile {
+    /// Adds the fields of the entry last handed on. `tag` names this file among the reader's.
+    ///
+    /// # Errors
+    /// When one of them is damaged. The entry is counted as lost, and the file is in doubt from now on.
+    pub(super) fn load(
+        &mut self,
+        tag: u16,
+        fields: &mut Fields,
+        unpack: &mut Decompressor,
+    ) -> Result<(), Fault> {
+        // Offsets are multiples of eight: what was read before the file came into doubt is another field, and is
+        // not found in the cache any more.
+        let doubt = u64::from(self.in_doubt());
+        for index in 0..self.items.len() {
+            let Some(offset) = self.items.get(index).copied() else { break };
+            let identity = fields::identity(tag, offset | doubt);
+            // What is in the cache has passed all checks.
+            if offset & NO_OFFSET == 0 && fields.add_cached(identity) {
+                continue;
+            }
+            let place = self.check_place(offset, self.header.data_payload() as u64);
+            let loaded = place.and_then(|()| self.load_data(index, offset, identity, fields, unpack));
+            if let Err(fault) = loaded {
+                self.lose(Reason::Field, 1, &fault);
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    fn load_data(
+        &mut self,
+        index: usize,
+        offset: u64,
+        identity: u64,
+        fields: &mut Fields,
+        unpack: &mut Decompressor,
+    ) -> Result<(), Fault> {
+        let payload_at = self.header.data_payload();
+        if self.ahead.get(offset, payload_at).is_none() {
+            self.show_behind(offset, payload_at)?;
+        }
+        let head = self.shown(offset, payload_at).unwrap_or_default();
+        let size = self.check_object(head, offset, object::TYPE_DATA, payload_at + 1)?;
+        if self.item_hash(self.place.offset, index).is_some_and(|hash| hash != u64_at(head, 16)) {
+            return Err(Fault::Hash { offset });
+        }
+        let flags = head.get(1).copied().unwrap_or(0) & 7;
+        let recurs = u64_at(head, 56) > 1;
+        let packed = size as usize - payload_at;
+        let at = offset + payload_at as u64;
+        let start = fields.arena().len();
+        let limit = fields.value_max().saturating_add(NAME_MAX + 1);
+
+        if flags != 0 {
+            let unpacked = match self.shown(at, packed) {
+                Some(bytes) => unpack.unpack(flags, bytes, limit, fields.arena()),
+                None => {
+                    let source = FileSlice::new(&self.file, at, packed as u64);
+                    let mut source = io::BufReader::with_capacity(packed.min(16 << 10), source);
+                    unpack.unpack(flags, &mut source, limit, fields.arena())
+                }
+            };
+            unpacked.map_err(|_| Fault::Packed { offset })?;
+            match fields.name_in_arena(start, NAME_MAX) {
+                Some((name_len, Some(key))) => {
+                    fields.cut_value(start, name_len);
+                    fields.add_from_arena(identity, start, name_len, key, recurs);
+                }
+                Some((_, None)) => {
+                    fields.arena().truncate(start);
+                    fields.remember_unwanted(identity, recurs);
+                }
+                None => return Err(Fault::Damaged { what: "a field without a name", offset }),
+            }
+            return Ok(());
+        }
+
+        let peek = packed.min(NAME_MAX + 1);
+        if self.shown(at, peek).is_none() {
+            self.show_behind(at, peek)?;
+        }
+        let bytes = self.shown(at, peek).unwrap_or_default();
+        let name_len = memchr(b'=', bytes)
+            .filter(|n| *n > 0)
+            .ok_or(Fault::Damaged { what: "a field without a name", offset })?;
+        let Some(key) = fields.wanted(bytes.get(..name_len).unwrap_or_default()) else {
+            fields.remember_unwanted(identity, recurs);
+            return Ok(());
+        };
+        let len = packed.min(name_len + 1 + fields.value_max());
+        match self.shown(at, len) {
+            Some(bytes) => fields.arena().extend_from_slice(bytes),
+            None => {
+                let arena = fields.arena();
+                arena.resize(start + len, 0);
+                let read = self.file.read_at_most(arena.get_mut(start..).unwrap_or_default(), at)?;
+                if read < len {
+                    arena.truncate(start);
+                    return Err(Fault::Damaged { what: "a field behind the file's end", offset });
+                }
+            }
+        }
+        fields.add_from_arena(identity, start, name_len, key, recurs);
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! Entries that are lost: how many, and why.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use super::file::{Fault, JournalFile, read_header};
+
+/// Why entries could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// An ENTRY that cannot be what journald wrote.
+    Entry,
+    /// An array that names entries cannot be what journald wrote, and they were not found otherwise.
+    Array,
+    /// A DATA object that an entry refers to cannot be what journald wrote.
+    Field,
+    /// A compressed payload does not unpack, or is too large to be checked.
+    Unpack,
+    /// Hashes do not agree with what they are of.
+    Hash,
+    /// The file's content is gone: deleted with its blocks, overwritten by another file.
+    Deleted,
+    /// The system refuses to read.
+    Unreadable,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 7] = [
+        Reason::Entry,
+        Reason::Array,
+        Reason::Field,
+        Reason::Unpack,
+        Reason::Hash,
+        Reason::Deleted,
+        Reason::Unreadable,
+    ];
+
+    /// The value of the label `reason`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Entry => "damaged_entry",
+            Reason::Array => "damaged_array",
+            Reason::Field => "damaged_field",
+            Reason::Unpack => "unpack",
+            Reason::Hash => "hash",
+            Reason::Deleted => "deleted",
+            Reason::Unreadable => "unreadable",
+        }
+    }
+
+    /// What it means for the rest of the file.
+    fn meaning(self) -> &'static str {
+        match self {
+            Reason::Entry | Reason::Array => {
+                "the file is searched for the entries behind, and takes only those whose hashes agree"
+            }
+            Reason::Field | Reason::Unpack | Reason::Hash => {
+                "entries with it are skipped, and the others are taken only when their hashes agree"
+            }
+            Reason::Deleted => "what was not read yet is lost",
+            Reason::Unreadable => "the rest of this file is skipped",
+        }
+    }
+}
+
+/// How many entries were lost, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Losses([u64; Reason::ALL.len()]);
+
+impl Losses {
+    /// How many for this reason.
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.0.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// How many in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    pub(super) fn add(&mut self, reason: Reason, count: u64) {
+        if let Some(n) = self.0.get_mut(reason as usize) {
+            *n = n.saturating_add(count);
+        }
+    }
+}
+
+impl AddAssign for Losses {
+    fn add_assign(&mut self, other: Losses) {
+        Reason::ALL.into_iter().for_each(|reason| self.add(reason, other.of(reason)));
+    }
+}
+
+/// What a file has lost, and what of it nobody has been told.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub losses: Losses,
+    known: Known,
+    news: Vec<News>,
+}
+
+/// Reasons that have been told of a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Known(u8);
+
+const _: () = assert!(Reason::ALL.len() <= u8::BITS as usize);
+
+impl Known {
+    /// Adds a reason; true when it is new.
+    pub(super) fn learn(&mut self, reason: Reason) -> bool {
+        let before = self.0;
+        self.0 |= 1 << reason as u8;
+        self.0 != before
+    }
+}
+
+/// The first loss for a reason.
+#[derive(Debug)]
+pub(super) struct News {
+    pub reason: Reason,
+    what: String,
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}); {}", self.what, self.reason.name(), self.reason.meaning())
+    }
+}
+
+impl Ledger {
+    /// Enters a loss; `what` is told the first time. A count of zero: how many, the end will tell.
+    pub(super) fn lose(&mut self, reason: Reason, count: u64, what: &dyn fmt::Display) {
+        self.losses.add(reason, count);
+        if self.known.learn(reason) {
+            self.news.push(News { reason, what: what.to_string() });
+        }
+    }
+
+    /// Whether there are news.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// The news, once.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+}
+
+impl JournalFile {
+    /// Whether this file's content is no longer there: journald frees the blocks of what it deletes, too, and a copy
+    /// may be written over it.
+    pub(super) fn is_gone(&self) -> bool {
+        match read_header(&self.file) {
+            Ok(header) => header.file_id != self.header.file_id,
+            Err(fault) => matches!(fault, Fault::Unborn),
+        }
+    }
+
+    /// Enters a loss of so many entries under the reason that the fault itself tells, or this one, and returns that.
+    /// From now on the file is in doubt.
+    pub(super) fn lose(&mut self, reason: Reason, count: u64, fault: &Fault) -> Reason {
+        self.distrust();
+        let reason = match fault {
+            _ if self.is_gone() => Reason::Deleted,
+            Fault::Packed { .. } => Reason::Unpack,
+            Fault::Hash { .. } => Reason::Hash,
+            Fault::Io(_) => Reason::Unreadable,
+            _ => reason,
+        };
+        self.ledger.lose(reason, count, fault);
+        reason
+    }
+
+    /// Counts the rest of the file as lost and reads no more of it.
+    pub(super) fn give_up(&mut self, fault: &Fault) {
+        self.unread(0);
+        let rest = self.header.promised().saturating_sub(self.visited);
+        self.lose(Reason::Array, rest, fault);
+        self.visited += rest;
+        self.dead = true;
+    }
+
+    /// Counts what the header promises and nothing has shown as lost: the file is read to its end and will not grow.
+    pub(super) fn close_account(&mut self) {
+        let rest = self.header.promised().saturating_sub(self.visited);
+        if rest > 0 {
+            let fault = Fault::Damaged { what: "the arrays end early", offset: self.items_at };
+            self.lose(Reason::Array, rest, &fault);
+            self.visited += rest;
+        }
+    }
+}
