@@ -137,7 +137,7 @@ fn installed_it_ships_alerts_reloads_and_is_watched() {
     host.ok(&["systemctl", "daemon-reload"]);
     host.ok(&["systemctl", "restart", UNIT]);
     let watched = main_pid(&host);
-    host.ok(&["kill", "-STOP", &watched]);
+    host.ok(&["sh", "-c", &format!("kill -STOP {watched}")]);
     host.ok(&["systemd-run", "--wait", "echo", "while it hangs"]);
     wait_until("systemd starts it anew", || {
         host.property(UNIT, "ActiveState") == "active" && ![&watched, "0"].contains(&&*main_pid(&host))
