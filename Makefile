@@ -12,6 +12,8 @@ BINARY = $(TARGET)/release/journal-ship
 SYSCONFDIR = /etc
 UNITDIR = $(PREFIX)/lib/systemd/system
 SHARE = $(DESTDIR)$(PREFIX)/share
+# With systemd 253 a unit can say that its reload is over when the program says so.
+SYSTEMD = $(shell systemctl --version 2>/dev/null | awk 'NR == 1 { print int($$2) }')
 
 all: $(BINARY)
 
@@ -23,10 +25,13 @@ install: $(BINARY)
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/bin/journal-ship|$(PREFIX)/bin/journal-ship|' config/journal-ship.service \
 		> $(DESTDIR)$(UNITDIR)/journal-ship.service
+	test "0$(SYSTEMD)" -lt 253 || sed -i -e 's/^Type=notify$$/Type=notify-reload/' -e '/^ExecReload=/d' \
+		$(DESTDIR)$(UNITDIR)/journal-ship.service
 	test -e $(DESTDIR)$(SYSCONFDIR)/journal-ship/config.yaml || \
 		install -D -m 644 config/config.yaml $(DESTDIR)$(SYSCONFDIR)/journal-ship/config.yaml
 	install -D -m 644 -t $(SHARE)/journal-ship/rules config/rules/host.yaml config/rules/host.test.yaml
-	install -D -m 644 -t $(SHARE)/doc/journal-ship README.md CHANGELOG.md docs/*.md
+	install -D -m 644 -t $(SHARE)/doc/journal-ship README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT \
+		docs/*.md
 	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
 		$(SHARE)/fish/vendor_completions.d
 	$(BINARY) man > $(SHARE)/man/man1/journal-ship.1
@@ -34,9 +39,9 @@ install: $(BINARY)
 	$(BINARY) completions zsh > $(SHARE)/zsh/site-functions/_journal-ship
 	$(BINARY) completions fish > $(SHARE)/fish/vendor_completions.d/journal-ship.fish
 
-# What the packages take from here.
+# What the packages take from here; they are for any systemd.
 layout: $(BINARY)
-	$(MAKE) install BINARY=$(BINARY) PREFIX=/usr DESTDIR=$(TARGET)/release/package
+	$(MAKE) install BINARY=$(BINARY) PREFIX=/usr SYSTEMD=252 DESTDIR=$(TARGET)/release/package
 
 deb: layout
 	CARGO_TARGET_DIR=$(TARGET) cargo deb --no-build --locked $(DEBFLAGS)

@@ -58,7 +58,7 @@
         {
           inherit package;
           clippy = cargo "clippy" "cargo clippy --offline --all-targets -- --deny warnings" [ pkgs.clippy ];
-          fmt = pkgs.runCommand "journal-ship-fmt" { nativeBuildInputs = [ pkgs.cargo pkgs.rustfmt pkgs.nixfmt-rfc-style ]; } ''
+          fmt = pkgs.runCommand "journal-ship-fmt" { nativeBuildInputs = [ pkgs.cargo pkgs.rustfmt pkgs.nixfmt ]; } ''
             cd ${self}
             cargo fmt --check
             nixfmt --check $(find . -name '*.nix')
@@ -85,6 +85,6 @@
         };
       });
 
-      formatter = eachSystem (pkgs: pkgs.nixfmt-rfc-style);
+      formatter = eachSystem (pkgs: pkgs.nixfmt);
     };
 }

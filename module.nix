@@ -21,6 +21,7 @@ let
   cfg = config.services.journalship;
   format = pkgs.formats.yaml { };
   inherit (import ./config/nix/lib.nix { inherit lib pkgs; })
+    canRun
     metricsPort
     retentionOf
     ruleFile
@@ -33,6 +34,13 @@ let
   # `${CREDENTIALS_DIRECTORY}/NAME`, which the program expands: systemd puts the file there for the service alone.
   credential = name: "\${CREDENTIALS_DIRECTORY}/${name}";
   inStore = path: lib.hasPrefix "${builtins.storeDir}/" (toString path);
+
+  # Where it was an option of its own, up to NixOS 26.05, and where it is one of many settings.
+  journalStorage =
+    let
+      inherit (config.services) journald;
+    in
+    if journald ? settings then journald.settings.Journal.Storage or null else journald.storage;
 
   retentionRule = types.submodule {
     options = {
@@ -64,7 +72,7 @@ let
   # what stands in `environmentFile` it does not know.
   checked =
     name: file:
-    if cfg.checkConfig && pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform then
+    if cfg.checkConfig && canRun then
       pkgs.runCommand name { } ''
         ${cfg.package}/bin/journal-ship check --allow-unset --config ${file}
         cp ${file} $out
@@ -129,8 +137,9 @@ let
       ++ optional (cfg.interfaces != [ ] && !config.networking.firewall.enable) ''
         services.journalship.interfaces opens the metrics to everyone: networking.firewall.enable is off.
       ''
-      ++ optional ((config.services.journald.storage or "persistent") == "volatile") ''
-        services.journald.storage is "volatile": what was not shipped before a reboot is lost. Set it to "persistent".
+      ++ optional (journalStorage == "volatile") ''
+        journald's Storage is "volatile": what was not shipped before a reboot is lost. Set it to "persistent" in
+        services.journald.
       '';
 
     services.journalship = {
@@ -275,6 +284,7 @@ in
         '');
       defaultText = lib.literalExpression "pkgs.journal-ship";
       description = "The package that is run, and that checks the configuration.";
+      example = lib.literalExpression "pkgs.pkgsStatic.journal-ship";
     };
 
     loki = {
@@ -369,16 +379,24 @@ in
               type = types.nullOr types.str;
               default = "retention";
               description = "The label that carries how long an entry is kept; null: none.";
+              example = "keep";
             };
             default = mkOption {
               type = types.str;
               default = "31d";
               description = "How long what no rule matches is kept.";
+              example = "90d";
             };
             rules = mkOption {
               type = types.listOf retentionRule;
               default = [ ];
               description = "The first rule that matches an entry decides on it.";
+              example = [
+                {
+                  selector = ''{unit="sshd.service"}'';
+                  keep = "90d";
+                }
+              ];
             };
           };
         }
@@ -432,6 +450,7 @@ in
       type = types.listOf types.str;
       default = [ ];
       description = "Further arguments of the program.";
+      example = [ "--reader=sd-journal" ]; # of a package that has the feature of that name
     };
 
     checkConfig = mkOption {
@@ -479,18 +498,22 @@ in
                   };
                   url = mkOption {
                     type = types.str;
-                    description = "Where Loki is.";
+                    description = "Where this Loki is.";
                     example = "http://monitor:3100";
                   };
                 };
               }
             );
             default = [ ];
-            description = "The destinations.";
+            description = "The destinations, each with a name and a URL.";
+            example = [ { url = "http://monitor:3100"; } ];
           };
           alerts = mkOption {
             default = { };
             description = "Which rules are evaluated, and who is told.";
+            example = {
+              evaluation_interval = "30s";
+            };
             type = types.submodule {
               freeformType = format.type;
               options = {
@@ -498,6 +521,7 @@ in
                   type = types.listOf types.str;
                   default = [ ];
                   description = "Rule files; `rules` and `ruleFiles` add theirs.";
+                  example = [ "/etc/journal-ship/rules/*.yaml" ];
                 };
                 alertmanagers = mkOption {
                   type = types.listOf (
@@ -512,6 +536,7 @@ in
                   );
                   default = [ ];
                   description = "The Alertmanagers; `alertmanagers` adds its own.";
+                  example = [ { url = "http://monitor:9093"; } ];
                 };
               };
             };
@@ -519,6 +544,9 @@ in
           labels = mkOption {
             default = { };
             description = "How an entry becomes a stream.";
+            example = {
+              max_streams = 1000;
+            };
             type = types.submodule {
               freeformType = format.type;
               options = {
@@ -546,13 +574,17 @@ in
           };
           http = mkOption {
             default = { };
-            description = "What Prometheus scrapes.";
+            description = "Where Prometheus scrapes.";
+            example = {
+              listen = null;
+            };
             type = types.submodule {
               freeformType = format.type;
               options.listen = mkOption {
                 type = types.nullOr types.str;
                 default = "127.0.0.1:${toString metricsPort}";
                 description = "Address and port of the metrics; null: nowhere. `interfaces` changes it.";
+                example = "127.0.0.1:9999";
               };
             };
           };

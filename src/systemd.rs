@@ -4,7 +4,8 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -79,39 +80,69 @@ pub fn line(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
-/// The pulse of a thread: it beats as the thread gets on, and rests while the thread waits for something it may wait for.
-/// A thread that does neither is stuck.
+/// The pulse of a thread or a task: it beats as its owner gets on, and rests while the owner waits for something it may wait
+/// for, for no longer than that may take. An owner that does neither is stuck.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse(Arc<AtomicU64>);
+pub struct Pulse(Arc<Beats>);
+
+#[derive(Debug, Default)]
+struct Beats {
+    count: AtomicU64,
+    /// It may rest until then, in milliseconds of the monotonic clock.
+    excused: AtomicU64,
+}
 
 impl Pulse {
-    /// The thread has got on.
+    /// The owner has got on.
     pub fn beat(&self) {
-        self.0.fetch_add(2, Relaxed);
+        self.0.count.fetch_add(1, Relaxed);
     }
 
     /// Does something that may take any time, as waiting for entries or for room.
     pub fn rest<T>(&self, wait: impl FnOnce() -> T) -> T {
-        // Odd while it rests.
-        self.0.fetch_add(1, Relaxed);
+        self.0.excused.store(u64::MAX, Relaxed);
         let result = wait();
-        self.0.fetch_add(1, Relaxed);
+        self.wake();
         result
+    }
+
+    /// The same for a task; `longest` is what the waiting may take, without it any time.
+    pub async fn rest_for<T>(&self, longest: Option<Duration>, wait: impl Future<Output = T>) -> T {
+        let until = longest.map_or(u64::MAX, |longest| {
+            u64::try_from(longest.as_millis())
+                .map_or(u64::MAX, |longest| now_millis().saturating_add(longest))
+        });
+        self.0.excused.store(until, Relaxed);
+        let result = wait.await;
+        self.wake();
+        result
+    }
+
+    fn wake(&self) {
+        // In this order: whoever sees no excuse any more sees the beat.
+        self.beat();
+        self.0.excused.store(0, Release);
     }
 
     /// Whether it got on since a call with the same `last`, or rests.
     fn is_alive(&self, last: &mut u64) -> bool {
-        let now = self.0.load(Relaxed);
-        now % 2 == 1 || std::mem::replace(last, now) != now
+        let excused = self.0.excused.load(Acquire) >= now_millis();
+        let count = self.0.count.load(Relaxed);
+        std::mem::replace(last, count) != count || excused
     }
 }
 
-/// The pulses of all threads.
+fn now_millis() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec * 1000 + now.tv_nsec / 1_000_000).unwrap_or(0)
+}
+
+/// The pulses of all threads and pushers.
 #[derive(Debug, Default)]
 pub struct Pulses(Vec<(String, Pulse, u64)>);
 
 impl Pulses {
-    /// Adds that of a thread.
+    /// Adds one.
     pub fn add(&mut self, name: String) -> Pulse {
         let pulse = Pulse::default();
         // The first look finds it alive.
@@ -119,7 +150,7 @@ impl Pulses {
         pulse
     }
 
-    /// The threads that did not get on since the last question.
+    /// Those whose owners did not get on since the last question.
     pub fn stuck(&mut self) -> Vec<&str> {
         let stuck = self
             .0
@@ -134,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_neither_beats_nor_rests_is_stuck() {
+    fn who_neither_beats_nor_rests_is_stuck() {
         let mut pulses = Pulses::default();
         let pulse = pulses.add("a".into());
         assert!(pulses.stuck().is_empty(), "it has just begun");
@@ -147,6 +178,27 @@ mod tests {
         });
         assert!(pulses.stuck().is_empty(), "it got on since then");
         assert_eq!(pulses.stuck(), ["a"]);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_task_that_waits_longer_than_it_should_is_stuck() {
+        let mut pulses = Pulses::default();
+        let pulse = pulses.add("a".into());
+        assert!(pulses.stuck().is_empty());
+        let look = async { pulses.stuck().len() };
+        assert_eq!(pulse.rest_for(Some(Duration::from_secs(60)), look).await, 0);
+        let look = async { pulses.stuck().len() };
+        assert_eq!(pulse.rest_for(None, look).await, 0, "it got on");
+        let overdue = async {
+            let mut looks = 0;
+            while pulses.stuck().is_empty() {
+                looks += 1;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            looks
+        };
+        assert!(pulse.rest_for(Some(Duration::from_millis(20)), overdue).await > 2);
+        assert!(pulses.stuck().is_empty(), "at last it got on");
     }
 
     #[test]

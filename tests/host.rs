@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -136,15 +137,18 @@ fn installed_it_ships_alerts_reloads_and_is_watched() {
     host.ok(&["systemctl", "daemon-reload"]);
     host.ok(&["systemctl", "restart", UNIT]);
     let watched = main_pid(&host);
-    host.ok(&["kill", "-STOP", &watched]);
+    host.ok(&["sh", "-c", &format!("kill -STOP {watched}")]);
     host.ok(&["systemd-run", "--wait", "echo", "while it hangs"]);
     wait_until("systemd starts it anew", || {
         host.property(UNIT, "ActiveState") == "active" && ![&watched, "0"].contains(&&*main_pid(&host))
     });
     assert_eq!(host.property(UNIT, "NRestarts"), "1");
     assert_all_arrived(&host, &loki);
-    // And one that is healthy is left alone.
-    std::thread::sleep(Duration::from_millis(2500));
+    // And one that is healthy is left alone, for longer than systemd waits for the one that hangs.
+    let micros = |property: &str| host.property(UNIT, property).parse::<u64>().unwrap();
+    wait_until("it has lived for three times as long", || {
+        micros("WatchdogTimestampMonotonic") > micros("ActiveEnterTimestampMonotonic") + 3_000_000
+    });
     assert_eq!(host.property(UNIT, "NRestarts"), "1");
 
     // A stop in the middle of work.
@@ -193,8 +197,7 @@ fn after_a_reboot_it_catches_up_once_there_is_a_network() {
     host.ok(&["systemctl", "start", "network.service"]);
     assert_all_arrived(&host, &loki);
     assert_eq!(loki.stored().iter().filter(|stored| stored.line == "before the reboot").count(), 1);
-    let boots: std::collections::BTreeSet<String> =
-        host.entries().iter().map(|entry| entry.text("_BOOT_ID")).collect();
+    let boots: BTreeSet<u128> = host.entries().iter().map(|entry| entry.boot_id).collect();
     assert_eq!(boots.len(), 2);
 }
 

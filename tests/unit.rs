@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use support::agent::{Agent, PATIENCE, PROGRAM};
 use support::journald::{Bulk, Journald, Transport};
-use support::loki::Loki;
+use support::loki::{Answer, Loki};
 use support::{Unavailable, or_skip};
 
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/journal-ship.service");
@@ -52,12 +52,13 @@ fn the_unit_is_right_and_has_no_right_that_it_does_not_need() {
 #[test]
 fn everything_is_installed_and_a_configuration_is_kept() {
     let home = tempfile::tempdir().unwrap();
-    let install = || {
+    let install = |systemd: &str| {
         let mut command = Command::new("make");
         command.current_dir(env!("CARGO_MANIFEST_DIR")).arg("install").arg("PREFIX=/usr");
+        command.arg(format!("SYSTEMD={systemd}"));
         command.arg(format!("BINARY={PROGRAM}")).arg(format!("DESTDIR={}", home.path().display())).output()
     };
-    let out = or_skip!(install().map_err(|error| Unavailable(format!("make: {error}"))));
+    let out = or_skip!(install("252").map_err(|error| Unavailable(format!("make: {error}"))));
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let read = |name: &str| {
         fs::read_to_string(home.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -79,8 +80,15 @@ fn everything_is_installed_and_a_configuration_is_kept() {
     let checked = Command::new(&binary).arg("check").arg("--config").arg(&config).output().unwrap();
     assert!(checked.status.success(), "what is installed is valid: {checked:?}");
     fs::write(&config, "loki: [{url: http://mine}]\n").unwrap();
-    assert!(install().unwrap().status.success());
+    let notifies = || {
+        let unit = read("usr/lib/systemd/system/journal-ship.service");
+        let lines = unit.lines().filter(|line| line.starts_with("Type=") || line.starts_with("ExecReload="));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(notifies(), ["Type=notify", "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'"]);
+    assert!(install("253").unwrap().status.success());
     assert_eq!(read("etc/journal-ship/config.yaml"), "loki: [{url: http://mine}]\n");
+    assert_eq!(notifies(), ["Type=notify-reload"]);
 }
 
 /// The messages of the program to its manager.
@@ -91,6 +99,13 @@ impl Messages {
         let socket = UnixDatagram::bind(path).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         Messages(socket)
+    }
+
+    /// Those that came until now are of no interest.
+    fn forget(&self) {
+        self.0.set_nonblocking(true).unwrap();
+        while self.0.recv(&mut [0; 4096]).is_ok() {}
+        self.0.set_nonblocking(false).unwrap();
     }
 
     /// Waits for one that has this in it.
@@ -135,8 +150,24 @@ fn systemd_is_told_of_readiness_reload_life_and_stop() {
     loki.refuse_connections(true);
     journald.send(&Bulk::new(Transport::Native, 100, 2));
     let message = messages.wait_for("; loki main: retrying: ", &agent);
-    assert!(message.starts_with("WATCHDOG=1\nSTATUS=10") && message.contains("; main up to 20"), "{message}");
+    assert!(message.contains("STATUS=10") && message.contains("; main up to 20"), "{message}");
+    let message = messages.wait_for("WATCHDOG=1", &agent);
+    assert!(message.contains("s behind; loki main: retrying: "), "{message}");
     loki.refuse_connections(false);
+    loki.wait_for(|state| state.stored().len() >= 200, PATIENCE).unwrap();
+    messages.forget();
+    let told = messages.wait_for("WATCHDOG=1\nSTATUS=20", &agent);
+    assert!(!told.contains("behind"), "{told}");
+    // And so is an answer that is long in coming.
+    loki.answer_next(1, Answer::Stall(Duration::from_secs(6)));
+    journald.send(&Bulk::new(Transport::Native, 100, 3));
+    let waits = || loki.received_requests().last().is_some_and(|request| request.status.is_none());
+    loki.wait_for(|state| state.pending_answers() == 0, PATIENCE).unwrap();
+    messages.forget();
+    for _ in 0..4 {
+        messages.wait_for("WATCHDOG=1", &agent);
+    }
+    assert!(waits(), "it has answered already");
     agent.reconfigure("{max_wait: 50ms}", "{max_wait: 60ms}");
     agent.signal(Signal::HUP);
     assert!(messages.wait_for("RELOADING=1", &agent).contains("MONOTONIC_USEC="));

@@ -8,6 +8,9 @@ rec {
   # Port of the agent's metrics, the program's default.
   metricsPort = 9194;
 
+  # Whether the machine that builds the system can run what the system runs.
+  canRun = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+
   # An attribute set without what is null.
   withoutNull = lib.filterAttrs (_: value: value != null);
 
@@ -18,6 +21,12 @@ rec {
       options.rules = lib.mkOption {
         type = lib.types.listOf format.type;
         description = "The alerting and recording rules of this group, with the keys of Loki's ruler.";
+        example = [
+          {
+            alert = "Boom";
+            expr = ''count_over_time({unit="shop.service"} |= "boom" [5m]) > 0'';
+          }
+        ];
       };
     }
   );

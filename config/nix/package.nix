@@ -22,6 +22,8 @@ rustPlatform.buildRustPackage {
       (root + "/Makefile")
       (root + "/README.md")
       (root + "/CHANGELOG.md")
+      (root + "/LICENSE-APACHE")
+      (root + "/LICENSE-MIT")
       (root + "/benches") # Cargo.toml names them
       (root + "/config")
       (root + "/docs")
@@ -38,7 +40,7 @@ rustPlatform.buildRustPackage {
 
   postInstall = ''
     install -D -m 444 -t $out/share/journal-ship/rules config/rules/*.yaml
-    install -D -m 444 -t $out/share/doc/journal-ship README.md CHANGELOG.md docs/*.md
+    install -D -m 444 -t $out/share/doc/journal-ship README.md CHANGELOG.md LICENSE-* docs/*.md
   ''
   + lib.optionalString (stdenv.hostPlatform.emulatorAvailable buildPackages) (
     let

@@ -23,6 +23,7 @@ let
   alertmanager = config.services.prometheus.alertmanager;
   json = pkgs.formats.json { };
   inherit (import ./lib.nix { inherit lib pkgs; })
+    canRun
     metricsPort
     retentionOf
     ruleFile
@@ -34,7 +35,23 @@ let
   # Where links of alerts expect it, too (`alerts.datasource_uid`).
   datasource = "loki";
 
-  onLoopback = address: if address == "" || address == "0.0.0.0" then "127.0.0.1" else address;
+  # Whether things are checked when the system is built, and can be.
+  runs = agent.checkConfig && canRun;
+
+  # How this host reaches what listens there; an IPv6 address stands in brackets already, or is this one.
+  onLoopback =
+    address:
+    {
+      "" = "127.0.0.1";
+      "0.0.0.0" = "127.0.0.1";
+      "::" = "[::1]";
+      "[::]" = "[::1]";
+    }
+    .${address} or address;
+
+  # Where the agent of this host is scraped: the parts of ADDRESS:PORT, or null where it listens nowhere.
+  listens = agent.settings.http.listen;
+  scraped = if listens == null then null else builtins.match "(.*):([0-9]+)" listens;
   # Alertmanager serves below the path of its external URL.
   alertmanagerPath =
     let
@@ -109,7 +126,7 @@ let
     alerts.rule_files = map (file: "${file}") ruleFiles;
   };
   rules = pkgs.runCommand "loki-rules" { } ''
-    ${lib.optionalString agent.checkConfig "${agent.package}/bin/journal-ship check --config ${ruleConfig}"}
+    ${lib.optionalString runs "${agent.package}/bin/journal-ship check --config ${ruleConfig}"}
     mkdir -p $out/${tenant}
     ${lib.concatStringsSep "\n" (
       lib.imap0 (number: file: "cp ${file} $out/${tenant}/${toString number}.yaml") ruleFiles
@@ -124,7 +141,7 @@ let
     ${agent.package}/bin/journal-ship retention --json --config ${retention} > retention.json
     jq --slurp '.[0] * .[1] * .[2]' ${json.generate "loki-defaults.json" defaults} \
       retention.json ${json.generate "loki-settings.json" cfg.settings} > $out
-    ${loki.package}/bin/loki -verify-config -config.file=$out
+    ${lib.optionalString runs "${loki.package}/bin/loki -verify-config -config.file=$out"}
   '';
 in
 {
@@ -134,7 +151,8 @@ in
     port = mkOption {
       type = types.port;
       default = 3100;
-      description = "Where Loki listens.";
+      description = "The port where Loki listens.";
+      example = 3101;
     };
 
     listenAddress = mkOption {
@@ -279,9 +297,9 @@ in
         job_name = "journal-ship";
         static_configs =
           optionals (cfg.hosts != [ ]) [ { targets = map (host: "${host}:${toString metricsPort}") cfg.hosts; } ]
-          ++ optional agent.enable {
-            targets = [ "127.0.0.1:${toString metricsPort}" ];
-            labels.instance = "${config.networking.hostName}:${toString metricsPort}";
+          ++ optional (agent.enable && scraped != null) {
+            targets = [ "${onLoopback (builtins.head scraped)}:${lib.last scraped}" ];
+            labels.instance = "${config.networking.hostName}:${lib.last scraped}";
           };
       }
     ];

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use jiff::Timestamp;
+
+use crate::config::units::format_duration;
 use crate::journal::{self, Cursor, Reason};
 use crate::loki::push::Tally;
 use crate::metrics::{Family, Kind, Registry, SeriesLabels};
@@ -14,24 +18,55 @@ use crate::pipeline::Counts;
 pub(super) struct Totals {
     pub acknowledged: AtomicU64,
     pub refused: AtomicU64,
-    /// When the newest entry was written that each destination is done with (microseconds since 1970).
-    positions: Mutex<BTreeMap<String, u64>>,
+    places: Mutex<BTreeMap<String, Place>>,
+}
+
+/// How far a destination is, in times at which entries were written (microseconds since 1970; 0: none yet).
+#[derive(Debug, Default)]
+struct Place {
+    /// The newest entry that it is done with.
+    done: u64,
+    /// The last one that was read, while its reader waits for further ones.
+    end: Option<u64>,
 }
 
 impl Totals {
+    /// These are the destinations from now on, each with the entry behind which it begins.
+    pub(super) fn begin(&self, destinations: impl Iterator<Item = (String, Option<u64>)>) {
+        let place = |(name, done): (_, Option<u64>)| (name, Place { done: done.unwrap_or(0), end: None });
+        *self.places() = destinations.map(place).collect();
+    }
+
     /// A destination is done with everything up to this entry.
     pub(super) fn reached(&self, destination: &str, cursor: &Cursor) {
-        let mut positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
-        positions.insert(destination.to_owned(), cursor.realtime);
+        if let Some(place) = self.places().get_mut(destination) {
+            place.done = cursor.realtime;
+        }
+    }
+
+    /// The reader for a destination waits at the end of the journal, where this entry was the last; or not any more.
+    pub(super) fn waits(&self, destination: &str, end: Option<u64>) {
+        if let Some(place) = self.places().get_mut(destination) {
+            place.end = end;
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, BTreeMap<String, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All of it, in one line for a person.
-    pub(super) fn line(&self) -> String {
+    pub(super) fn line(&self, now: Timestamp) -> String {
         let mut line = format!("{} entries acknowledged", self.acknowledged.load(Relaxed));
-        for (name, micros) in &*self.positions.lock().unwrap_or_else(PoisonError::into_inner) {
-            let micros = i64::try_from(*micros).unwrap_or(i64::MAX);
-            let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-            line.push_str(&format!("; {name} up to {}", time.strftime("%Y-%m-%dT%H:%M:%SZ")));
+        for (name, place) in self.places().iter().filter(|(_, place)| place.done > 0) {
+            let time = |micros| i64::try_from(micros).ok().and_then(|m| Timestamp::from_microsecond(m).ok());
+            let done = time(place.done).unwrap_or_default();
+            line.push_str(&format!("; {name} up to {}", done.strftime("%Y-%m-%dT%H:%M:%SZ")));
+            if !place.end.is_some_and(|end| end == 0 || end == place.done) {
+                let behind = Duration::try_from(now.duration_since(done)).unwrap_or_default();
+                let seconds = Duration::from_secs(behind.as_secs().max(1));
+                line.push_str(&format!(", {} behind", format_duration(seconds)));
+            }
         }
         line
     }
@@ -213,5 +248,28 @@ impl Tally for Counted {
 
     fn bounded(&self, rate: Option<f64>) {
         self.metrics.bound.set(self.labels(None), 0, rate.unwrap_or(0.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_is_behind_unless_all_that_was_read_is_done() {
+        let now = "2026-11-28T10:00:00Z".parse::<Timestamp>().unwrap();
+        let minutes_ago = |minutes: u64| now.as_microsecond() as u64 - minutes * 60_000_000;
+        for (done, end, expected) in [
+            (None, None, ""),
+            (Some(90), Some(0), "; main up to 2026-11-28T08:30:00Z"),
+            (Some(90), Some(minutes_ago(90)), "; main up to 2026-11-28T08:30:00Z"),
+            (Some(90), Some(minutes_ago(1)), "; main up to 2026-11-28T08:30:00Z, 1h30m behind"),
+            (Some(90), None, "; main up to 2026-11-28T08:30:00Z, 1h30m behind"),
+        ] {
+            let totals = Totals::default();
+            totals.begin([("main".to_owned(), done.map(minutes_ago))].into_iter());
+            totals.waits("main", end);
+            assert_eq!(totals.line(now), format!("0 entries acknowledged{expected}"));
+        }
     }
 }

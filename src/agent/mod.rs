@@ -166,7 +166,10 @@ impl Agent {
     fn status(&self) -> String {
         let (_, report) = self.served.readiness.report();
         let troubles = report.lines().filter(|line| !line.ends_with(": ok"));
-        std::iter::once(self.totals.line()).chain(troubles.map(str::to_owned)).collect::<Vec<_>>().join("; ")
+        std::iter::once(self.totals.line(jiff::Timestamp::now()))
+            .chain(troubles.map(str::to_owned))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     async fn start(config: Config) -> Result<(Agent, Shipping), AgentError> {

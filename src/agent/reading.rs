@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::AgentError;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Totals};
 use crate::batch::Batches;
 use crate::config::{self, Destination};
 use crate::journal::{Cursor, Keys, Start, Tail, Waker};
@@ -69,7 +69,10 @@ pub(super) struct Reading {
     pub stop: Arc<AtomicBool>,
     pub sender: mpsc::Sender<Parcel>,
     pub metrics: Metrics,
+    pub totals: Arc<Totals>,
     pub learned: Arc<Learned>,
+    /// When the last entry that was read was written (microseconds since 1970).
+    pub newest: u64,
     /// Entries read since the last parcel.
     pub unsaid: u64,
     pub lost: Lost,
@@ -88,6 +91,7 @@ impl Reading {
             if let Some(entry) = self.tail.next_entry() {
                 self.pipeline.append(&entry, &mut self.batches);
                 self.unsaid += 1;
+                self.newest = entry.cursor().realtime;
                 if let Some(until) = self.pipeline.pause() {
                     self.pause(until)?;
                 }
@@ -120,7 +124,9 @@ impl Reading {
                 continue;
             }
             let deadline = due.into_iter().chain(look).chain(settled).min();
+            self.totals.waits(&self.destination.name, Some(self.newest));
             self.pulse.rest(|| self.tail.wait(deadline))?;
+            self.totals.waits(&self.destination.name, None);
         }
         if self.unsaid > 0 || !self.batches.is_empty() {
             self.send();

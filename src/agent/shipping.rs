@@ -97,7 +97,8 @@ impl Shipping {
             let counted =
                 Counted { name: destination.name.clone(), totals: totals.clone(), metrics: metrics.clone() };
             let class = config.retention.as_ref().and_then(|retention| retention.label.as_deref());
-            let pusher = Pusher::new(destination, class, learned.clone(), health, Box::new(counted))?;
+            let pusher = Pusher::new(destination, class, learned.clone(), health, Box::new(counted))?
+                .with_pulse(pulses.add(format!("pushing to loki `{}`", destination.name)));
             let reading = Reading {
                 destination: destination.clone(),
                 tail,
@@ -106,10 +107,12 @@ impl Shipping {
                 stop: stop.flag.clone(),
                 sender,
                 metrics: metrics.clone(),
+                totals: totals.clone(),
                 learned,
+                newest: 0,
                 unsaid: 0,
                 lost: Lost::new(Instant::now()),
-                pulse: pulses.add(format!("loki `{}`", destination.name)),
+                pulse: pulses.add(format!("reading for loki `{}`", destination.name)),
             };
             starting.push((reading, receiver, checkpoint, resume, pusher));
         }
@@ -127,6 +130,9 @@ impl Shipping {
         let watching =
             Watching::open(config, outboxes, registry, served, stop.flag.clone(), waker, &mut pulses)?;
 
+        totals.begin(starting.iter().map(|(reading, _, _, resume, _)| {
+            (reading.destination.name.clone(), resume.cursor.as_ref().map(|cursor| cursor.realtime))
+        }));
         let (mut readers, mut pushers, mut savers) = (Vec::new(), JoinSet::new(), JoinSet::new());
         for (reading, receiver, checkpoint, resume, pusher) in starting {
             let destination = &reading.destination;

@@ -22,6 +22,7 @@ use crate::client::{AccessError, Client, NoReply, Pauses, exchange};
 use crate::config::Destination;
 use crate::health::{Health, Kind};
 use crate::journal::Resume;
+use crate::systemd::Pulse;
 
 /// The header that names a tenant.
 const TENANT: &str = "x-scope-orgid";
@@ -83,6 +84,8 @@ pub struct Pusher {
     crowd: Crowd,
     health: Health,
     tally: Box<dyn Tally>,
+    pulse: Pulse,
+    timeout: Duration,
 }
 
 /// A batch or a part of one on its way.
@@ -150,13 +153,20 @@ impl Pusher {
             crowd: Crowd::new(retention),
             health,
             tally,
+            pulse: Pulse::default(),
+            timeout: destination.timeout,
         })
+    }
+
+    /// Shows with it that it gets on.
+    pub fn with_pulse(self, pulse: Pulse) -> Pusher {
+        Pusher { pulse, ..self }
     }
 
     /// Pushes what comes until the reader has ended, and tells how far that is. May take for ever: drop the future
     /// to give up.
     pub async fn run(mut self, mut parcels: mpsc::Receiver<Parcel>, acknowledged: watch::Sender<Resume>) {
-        while let Some(parcel) = parcels.recv().await {
+        while let Some(parcel) = self.pulse.rest_for(None, parcels.recv()).await {
             let resume = self.deliver(parcel, &mut parcels).await;
             acknowledged.send_replace(resume);
         }
@@ -198,7 +208,8 @@ impl Pusher {
                             parts.extend(self.unpack(next.batches));
                         }
                         None => {
-                            tokio::time::sleep(self.pauses.next()).await;
+                            let pause = self.pauses.next();
+                            self.sleep(pause).await;
                             parts.extend(stuck.drain(..).rev());
                         }
                     }
@@ -370,8 +381,12 @@ impl Pusher {
             }
             let rest = self.pace(&part.sealed.tenant).wait(Instant::now());
             self.health.trouble(kind, &words, pause.max(rest));
-            tokio::time::sleep(pause).await;
+            self.sleep(pause).await;
         }
+    }
+
+    async fn sleep(&mut self, pause: Duration) {
+        self.pulse.rest_for(Some(pause), tokio::time::sleep(pause)).await;
     }
 
     /// Waits until Loki is likely to take a batch.
@@ -383,7 +398,7 @@ impl Pusher {
             if wait.is_zero() {
                 return pace.sent(sealed.payload_bytes, now);
             }
-            tokio::time::sleep(wait).await;
+            self.sleep(wait).await;
         }
     }
 
@@ -407,7 +422,8 @@ impl Pusher {
         {
             headers.insert(TENANT, tenant);
         }
-        match exchange(request.headers(headers).body(batch.body.clone())).await {
+        let request = request.headers(headers).body(batch.body.clone());
+        match self.pulse.rest_for(Some(self.timeout), exchange(request)).await {
             Ok(reply) => {
                 self.tally.answered(Some(reply.status));
                 (reply.judge(), reply.words())

@@ -65,16 +65,6 @@ let
           };
         };
       };
-      # agenix
-      age.secrets = option (types.attrsOf (
-        types.submodule (
-          { name, ... }:
-          {
-            options.file = mkOption { type = types.path; };
-            options.path = option types.str "/run/agenix/${name}";
-          }
-        )
-      )) { };
     };
   };
 
@@ -82,6 +72,7 @@ let
     (lib.evalModules {
       modules = [
         nixos
+        ./agenix.nix
         ../../module.nix
       ]
       ++ modules;
@@ -118,9 +109,10 @@ in
   agent = config.environment.etc."journal-ship/config.yaml".source;
   loki = config.services.loki.configFile;
 
-  # What can be set: name, type, default and description of each option.
+  # What can be set, also within submodules: name, type, default, description and example of each option.
   options =
     let
+      isOption = option: option._type or "" == "option";
       walk =
         path: options:
         builtins.concatLists (
@@ -129,25 +121,37 @@ in
             let
               here = path ++ [ name ];
             in
-            if option._type or "" != "option" then
-              walk here option
-            else
-              [
-                {
-                  name = builtins.concatStringsSep "." here;
-                  type = option.type.name;
-                  description = option.description or "";
-                  default =
-                    if option ? defaultText then
-                      option.defaultText.text
-                    else if option ? default then
-                      builtins.toJSON option.default
-                    else
-                      null;
-                }
-              ]
-          ) options
+            if !isOption option then walk here option else [ (about here option) ] ++ below here option.type
+          ) (lib.filterAttrs (name: _: builtins.substring 0 1 name != "_") options)
         );
+      about = path: option: {
+        name = builtins.concatStringsSep "." path;
+        type = option.type.description;
+        description = option.description or "";
+        default =
+          if option ? defaultText then
+            option.defaultText.text
+          else if option ? default then
+            builtins.toJSON option.default
+          else
+            null;
+        hasExample = option ? example;
+      };
+      below =
+        path: type:
+        if type.name == "submodule" then
+          walk path (type.getSubOptions path)
+        else if type ? nestedTypes.elemType then
+          below (
+            path
+            ++ {
+              listOf = [ "*" ];
+              attrsOf = [ "<name>" ];
+            }
+            .${type.name} or [ ]
+          ) type.nestedTypes.elemType
+        else
+          [ ];
       # They do not depend on the configuration.
       of =
         module:

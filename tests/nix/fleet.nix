@@ -1,31 +1,10 @@
-# The hosts of demo/fleet, each as a whole NixOS system. What agenix would bring is declared here.
+# The hosts of demo/fleet, each as a whole NixOS system. What agenix would bring is in agenix.nix.
 {
   nixpkgs,
   pkgs,
   module,
 }:
 
-let
-  agenix =
-    { lib, ... }:
-    {
-      options.age.secrets = lib.mkOption {
-        type = lib.types.attrsOf (
-          lib.types.submodule (
-            { name, ... }:
-            {
-              options.file = lib.mkOption { type = lib.types.path; };
-              options.path = lib.mkOption {
-                type = lib.types.str;
-                default = "/run/agenix/${name}";
-              };
-            }
-          )
-        );
-        default = { };
-      };
-    };
-in
 nixpkgs.lib.genAttrs
   [
     "monitor"
@@ -38,7 +17,7 @@ nixpkgs.lib.genAttrs
     nixpkgs.lib.nixosSystem {
       modules = [
         module
-        agenix
+        ./agenix.nix
         ../../demo/fleet/logging.nix
         (../../demo/fleet/hosts + "/${host}.nix")
         {

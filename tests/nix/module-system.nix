@@ -83,7 +83,7 @@ let
       wrong = filter (value: !(type.check value)) values;
     in
     if wrong != [ ] then
-      throw "A definition for option `${show path}' is not of type `${type.name}'."
+      throw "A definition for option `${show path}' is not of type `${type.description}'."
     else
       type.merge path values;
 
@@ -94,8 +94,9 @@ let
     else
       throw "The option `${show path}' has conflicting definition values.";
 
-  scalar = name: check: {
-    inherit name check;
+  scalar = description: check: {
+    name = description;
+    inherit description check;
     merge = single;
   };
 
@@ -215,48 +216,64 @@ let
       path = scalar "absolute path" (value: isPath value || lib.hasPrefix "/" (toString value));
       package = scalar "package" (value: isAttrs value && value ? outPath);
       nullOr = type: {
-        name = "null or ${type.name}";
+        name = "nullOr";
+        description = "null or ${type.description}";
+        nestedTypes.elemType = type;
         check = value: value == null || type.check value;
         merge =
           path: values: if lib.all (value: value == null) values then null else merge path type values;
       };
       either = one: other: {
-        name = "${one.name} or ${other.name}";
+        name = "either";
+        description = "${one.description} or ${other.description}";
         check = value: one.check value || other.check value;
         merge = path: values: merge path (if lib.all one.check values then one else other) values;
       };
       listOf = type: {
-        name = "list of ${type.name}";
+        name = "listOf";
+        description = "list of ${type.description}";
+        nestedTypes.elemType = type;
         check = isList;
         merge =
           path: values:
           lib.imap0 (index: value: merge (path ++ [ (toString index) ]) type [ value ]) (concatLists values);
       };
       attrsOf = type: {
-        name = "attribute set of ${type.name}";
+        name = "attrsOf";
+        description = "attribute set of ${type.description}";
+        nestedTypes.elemType = type;
         check = isAttrs;
         merge = path: values: byName values (name: merge (path ++ [ name ]) type);
         member = type;
       };
       # Taken as it is.
       raw = {
-        name = "raw value";
+        name = "raw";
+        description = "raw value";
         check = _: true;
         merge = _: head;
       };
-      submodule = given: {
-        name = "submodule";
-        check = isAttrs;
-        merge =
-          path:
-          let
-            module = if isFunction given then given { name = lib.last path; } else given;
-          in
-          evaluate path (module.options or { }) (module.freeformType or null);
-      };
+      submodule =
+        given:
+        let
+          module = name: if isFunction given then given { inherit name; } else given;
+        in
+        {
+          name = "submodule";
+          description = "submodule";
+          check = isAttrs;
+          merge =
+            path:
+            let
+              inner = module (lib.last path);
+            in
+            evaluate path (inner.options or { }) (inner.freeformType or null);
+          getSubOptions = _: (module "<name>").options or { };
+        };
       # What YAML and JSON can say.
       value = {
-        name = "YAML value";
+        name = "value";
+        description = "YAML value";
         check = value: !(isFunction value);
         merge =
           path: values:
@@ -348,17 +365,22 @@ in
         inherit (lib') types;
         # As in nixpkgs' pkgs-lib/formats.nix.
         value =
-          types.value or (types.nullOr (
-            types.oneOf [
-              types.bool
-              types.int
-              types.float
-              types.str
-              types.path
-              (types.attrsOf value)
-              (types.listOf value)
-            ]
-          ));
+          types.value or (
+            types.nullOr (
+              types.oneOf [
+                types.bool
+                types.int
+                types.float
+                types.str
+                types.path
+                (types.attrsOf value)
+                (types.listOf value)
+              ]
+            )
+            // {
+              description = "YAML value";
+            }
+          );
         format = _: {
           type = value;
           # JSON is YAML.

@@ -1,4 +1,5 @@
 # Loki, Prometheus, Alertmanager and Grafana.
+{ config, ... }:
 {
   services.journalship.server = {
     enable = true;
@@ -19,7 +20,16 @@
     ];
   };
 
-  services.grafana.enable = true;
+  services.grafana = {
+    enable = true;
+    # From 26.05 on it has to be set.
+    settings.security.secret_key = "$__file{${config.age.secrets.grafana-key.path}}";
+  };
+  age.secrets.grafana-key = {
+    file = ../secrets/grafana-key.age;
+    owner = "grafana";
+  };
+
   services.prometheus.enable = true;
   services.prometheus.alertmanager = {
     enable = true;

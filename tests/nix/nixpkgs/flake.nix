@@ -20,7 +20,7 @@
         runCommand = name: _: _: fake name;
         mkShell = _: fake "shell";
         testers.runNixOSTest = test: fake test.name;
-        nixfmt-rfc-style = fake "nixfmt";
+        nixfmt = fake "nixfmt";
       }
       // builtins.listToAttrs (
         map

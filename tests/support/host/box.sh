@@ -36,6 +36,7 @@ inside)
   mount -t overlay overlay -o "lowerdir=/,upperdir=$BOX/root/upper,workdir=$BOX/root/work" "$R" ||
     unavailable "no overlay over this root"
   rm -rf "$R"/etc/systemd/system/* "$R"/var/log/journal "$R"/etc/machine-id "$R"/usr/sbin/policy-rc.d
+  rm -f "$R/usr/bin/kill" # a small system has none
   mkdir -p "$R/var/log/journal" "$R/shared" "$R/etc/systemd/system/multi-user.target.wants"
   tr -d - </proc/sys/kernel/random/uuid >"$R/etc/machine-id"
   echo "$BOX_HOSTNAME" >"$R/etc/hostname"
