@@ -8,10 +8,13 @@ pub mod fixtures;
 pub mod gate;
 pub mod host;
 pub mod journald;
+pub mod journals;
 pub mod logql;
 pub mod loki;
+pub mod merge;
 pub mod proxy;
 pub mod pushing;
+pub mod reading;
 
 use std::io::Write;
 
