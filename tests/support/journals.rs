@@ -151,7 +151,8 @@ fn shape() -> impl Strategy<Value = Shape> {
         20 => (480..540u32).prop_map(Shape::Text),
         20 => (1..100_000u32).prop_map(Shape::Text),
         20 => (1..10_000u32).prop_map(Shape::Random),
-        10 => (2..300u16).prop_map(Shape::Many),
+        // With 250 names a file is full, and another is begun.
+        10 => (2..200u16).prop_map(Shape::Many),
         10 => Just(Shape::LongestName),
         2 => (1u32 << 20..16 << 20).prop_map(Shape::Text),
         1 => (1u32 << 20..16 << 20).prop_map(Shape::Random),

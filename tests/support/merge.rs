@@ -17,7 +17,7 @@
 //! journalctl is no oracle for journals whose clocks went back: see [`is_252`].
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use journal_ship::journal::Cursor;
 use proptest::prelude::*;
@@ -53,6 +53,15 @@ fn are_copies(a: &Cursor, b: &Cursor) -> bool {
     content(a) == content(b) && (a.seqnum_id != b.seqnum_id || a.seqnum == b.seqnum)
 }
 
+/// The entry that goes first among those that the files offer, in whatever order they are looked at: none is less,
+/// and only such are equal to it.
+fn least(files: &[&[Cursor]]) -> Option<Cursor> {
+    let heads = || files.iter().filter_map(|file| file.first());
+    let none_is_less = |a: &Cursor| heads().all(|b| compare(a, b) != Ordering::Greater);
+    let goes_first = |a: &&Cursor| heads().all(|b| compare(a, b) == Ordering::Less || none_is_less(b));
+    heads().filter(|head| none_is_less(head)).find(goes_first).copied()
+}
+
 /// libsystemd's merge of these files, in the order in which it opened them.
 pub fn merge(files: &[&[Cursor]]) -> Merge {
     let mut merge = Merge { determined: true, ..Merge::default() };
@@ -71,12 +80,12 @@ pub fn merge(files: &[&[Cursor]]) -> Merge {
             }
         }
         let heads = || rest.iter().filter_map(|file| file.first());
-        let Some(least) = heads().copied().reduce(|a, b| if compare(&b, &a) == Ordering::Less { b } else { a })
+        let Some(first) = heads().copied().reduce(|a, b| if compare(&b, &a) == Ordering::Less { b } else { a })
         else {
             return merge;
         };
-        merge.determined &= heads().all(|head| compare(&least, head) != Ordering::Greater);
-        merge.shown.push(least);
+        merge.determined &= least(&rest).is_some();
+        merge.shown.push(first);
     }
 }
 
@@ -86,13 +95,12 @@ pub fn merge(files: &[&[Cursor]]) -> Merge {
 pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
     let mut rest = files.to_vec();
     let mut instant: Vec<Cursor> = Vec::new();
+    let read: HashSet<&Cursor> = got.iter().collect();
     for (index, got) in got.iter().enumerate() {
         loop {
-            let least = rest.iter().filter_map(|file| file.first()).copied().find(|head| {
-                rest.iter().filter_map(|file| file.first()).all(|h| compare(head, h) != Ordering::Greater)
-            });
+            let least = least(&rest);
             let is_copy = |head: &Cursor| instant.iter().any(|seen| are_copies(seen, head));
-            // A copy is passed over when its turn has come, or, where nobody's has, at any time.
+            // A copy is passed over when its turn has come, or, where it is nobody's turn, if it ever is.
             let passed = match least {
                 Some(least) if is_copy(&least) => rest.iter_mut().find(|f| f.first() == Some(&least)),
                 Some(least) => {
@@ -100,7 +108,7 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
                     prop_assert!(fits, "entry {index} is {got}, and {least} goes before it");
                     None
                 }
-                None => rest.iter_mut().find(|f| f.first().is_some_and(|h| is_copy(h) && h != got)),
+                None => rest.iter_mut().find(|f| f.first().is_some_and(|h| is_copy(h) && !read.contains(h))),
             };
             match passed.and_then(|file| file.split_off_first()) {
                 Some(_) => {}
@@ -160,7 +168,7 @@ pub fn assert_equal(files: &[&[Cursor]], got: &[ExportedEntry], want: &[Exported
         for cursor in &read {
             prop_assert!(missing.contains_key(&content(cursor)), "{cursor} was never written");
         }
-        let read: std::collections::HashSet<_> = read.iter().map(content).collect();
+        let read: HashSet<_> = read.iter().map(content).collect();
         prop_assert_eq!(missing.keys().find(|key| !read.contains(*key)), None, "not read");
     }
     let want: HashMap<&str, &ExportedEntry> = want.iter().map(|entry| (entry.cursor.as_str(), entry)).collect();
