@@ -26,9 +26,9 @@ const FILES_MAX: usize = 14;
 /// When the histories begin (microseconds since 1970): 8 s into most of the recorded files, so that these interleave.
 const EPOCH: u64 = 1_794_902_408_000_000;
 /// How long a property is tested unless `JOURNAL_CASES` says how often.
-const TIME: Duration = Duration::from_secs(40);
+const TIME: Duration = Duration::from_secs(15);
 /// How often it is tested at most then.
-const CASES: u64 = 60;
+const CASES: u64 = 50;
 
 /// A sequence of entries that is written to one file after another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +47,7 @@ pub enum Stream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Plain,
-    /// Equal to all others of this shape but for the boot.
+    /// Equal to the others of the event.
     Same,
     /// No field but the boot.
     Bare,
@@ -88,17 +88,21 @@ pub enum Event {
 #[derive(Debug, Clone)]
 pub struct World {
     pub events: Vec<Event>,
-    format: usize,
-    flat: bool,
-    runtime_apart: bool,
+    /// Where a test stops, asks or begins.
+    pub places: Vec<prop::sample::Index>,
+    pub format: usize,
+    pub flat: bool,
+    pub runtime_apart: bool,
 }
 
 /// Journals of which nothing is asked but that journald could have written them.
 pub fn worlds() -> impl Strategy<Value = World> {
     any::<bool>().prop_flat_map(|steady| {
         let events = prop::collection::vec(event(steady), 1..32);
-        (events, 0..Format::ALL.len(), any::<bool>(), any::<bool>()).prop_map(
-            |(events, format, flat, runtime_apart)| World { events, format, flat, runtime_apart },
+        let places = prop::collection::vec(any::<prop::sample::Index>(), 3);
+        let (flat, runtime_apart) = (any::<bool>(), any::<bool>());
+        (events, places, 0..Format::ALL.len(), flat, runtime_apart).prop_map(
+            |(events, places, format, flat, runtime_apart)| World { events, places, format, flat, runtime_apart },
         )
     })
 }
@@ -166,13 +170,13 @@ impl Shape {
         matches!(self, Shape::Text(len) | Shape::Random(len) if len >= 1 << 20)
     }
 
-    fn fill(self, entry: ExportEntry, n: u64) -> ExportEntry {
+    fn fill(self, entry: ExportEntry, n: u64, first: u64) -> ExportEntry {
         let numbered = |entry: ExportEntry| {
             entry.field("N", n.to_string()).field("_SYSTEMD_UNIT", format!("unit{}.service", n % 5))
         };
         match self {
             Shape::Plain => numbered(entry.message(format!("message {n}"))).field("PRIORITY", (n % 8).to_string()),
-            Shape::Same => entry.message("same"),
+            Shape::Same => entry.message(format!("same since {first}")),
             Shape::Bare => entry,
             Shape::NoMessage => numbered(entry),
             Shape::Empty => numbered(entry.message("").field("EMPTY", "").field("A", "")),
@@ -275,6 +279,7 @@ impl Writer {
                 if large && std::mem::replace(&mut self.large, true) {
                     return;
                 }
+                let first = self.entries + 1;
                 for _ in 0..if large { 1 } else { count } {
                     self.entries += 1;
                     let n = self.entries;
@@ -282,7 +287,7 @@ impl Writer {
                     state.monotonic += step;
                     state.clock += step;
                     let entry = ExportEntry::new(state.clock).boot(state.boot, state.monotonic);
-                    let entry = shape.fill(entry, n);
+                    let entry = shape.fill(entry, n, first);
                     self.put(machine, to, entry.clone());
                     if let Some(also) = also.filter(|also| *also != to) {
                         self.put(machine, also, entry);
@@ -528,19 +533,24 @@ pub fn cursors_of(bytes: &[u8]) -> Vec<Cursor> {
     entries_of(bytes).into_iter().map(cursor).collect()
 }
 
-/// Tests a property of many worlds. A failure names the seed that shows it again: `JOURNAL_SEED`; `JOURNAL_CASES`
-/// asks for that many cases instead of as many as the time allows.
+/// Tests a property of many worlds, for [`TIME`] or [`CASES`] cases.
 pub fn for_many_worlds(test: impl Fn(&World) -> TestCaseResult) {
+    for_many(worlds(), CASES, |world| test(&world));
+}
+
+/// Tests a property of many values. A failure names the seed that shows it again: `JOURNAL_SEED`; `JOURNAL_CASES` asks
+/// for that many cases, however long they take.
+pub fn for_many<S: Strategy>(values: S, cases: u64, test: impl Fn(S::Value) -> TestCaseResult) {
     let variable = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().expect(name));
-    let (seed, cases) = (variable("JOURNAL_SEED"), variable("JOURNAL_CASES"));
+    let (seed, asked) = (variable("JOURNAL_SEED"), variable("JOURNAL_CASES"));
     let first = seed.unwrap_or_else(|| {
         let since_1970 = std::time::UNIX_EPOCH.elapsed().expect("a clock");
         since_1970.as_nanos() as u64 & 0xffff_ffff_ffff
     });
-    let count = cases.unwrap_or(if seed.is_some() { 1 } else { CASES });
+    let cases = asked.unwrap_or(if seed.is_some() { 1 } else { cases });
     let start = Instant::now();
-    for seed in (0..count).map(|n| first.wrapping_add(n)) {
-        if cases.is_none() && start.elapsed() > TIME {
+    for seed in (0..cases).map(|n| first.wrapping_add(n)) {
+        if asked.is_none() && start.elapsed() > TIME {
             return;
         }
         let mut bytes = [0; 32];
@@ -548,11 +558,12 @@ pub fn for_many_worlds(test: impl Fn(&World) -> TestCaseResult) {
         let config = ProptestConfig {
             cases: 1,
             failure_persistence: None,
-            max_shrink_iters: 150,
+            max_shrink_iters: 100,
+            max_shrink_time: 20_000, // milliseconds
             ..ProptestConfig::default()
         };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-        if let Err(error) = runner.run(&worlds(), |world| test(&world)) {
+        if let Err(error) = runner.run(&values, &test) {
             panic!("{error}\nagain with JOURNAL_SEED={seed}");
         }
     }

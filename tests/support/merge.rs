@@ -108,7 +108,10 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
                     prop_assert!(fits, "entry {index} is {got}, and {least} goes before it");
                     None
                 }
-                None => rest.iter_mut().find(|f| f.first().is_some_and(|h| is_copy(h) && !read.contains(h))),
+                None => rest.iter_mut().find(|file| {
+                    let passed = |h: &Cursor| instant.contains(h) || (is_copy(h) && !read.contains(h));
+                    file.first().is_some_and(passed)
+                }),
             };
             match passed.and_then(|file| file.split_off_first()) {
                 Some(_) => {}
@@ -132,7 +135,7 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
 }
 
 /// Without the copies of entries of the same instant.
-fn once(shown: &[Cursor]) -> Vec<Cursor> {
+pub fn once(shown: &[Cursor]) -> Vec<Cursor> {
     let mut once: Vec<Cursor> = Vec::new();
     let at = |cursor: &Cursor| (cursor.boot_id, cursor.monotonic);
     for cursor in shown {
