@@ -102,7 +102,13 @@ pub fn worlds() -> impl Strategy<Value = World> {
         let places = prop::collection::vec(any::<prop::sample::Index>(), 3);
         let (flat, runtime_apart) = (any::<bool>(), any::<bool>());
         (events, places, 0..Format::ALL.len(), flat, runtime_apart).prop_map(
-            |(events, places, format, flat, runtime_apart)| World { events, places, format, flat, runtime_apart },
+            |(events, places, format, flat, runtime_apart)| World {
+                events,
+                places,
+                format,
+                flat,
+                runtime_apart,
+            },
         )
     })
 }
@@ -175,7 +181,9 @@ impl Shape {
             entry.field("N", n.to_string()).field("_SYSTEMD_UNIT", format!("unit{}.service", n % 5))
         };
         match self {
-            Shape::Plain => numbered(entry.message(format!("message {n}"))).field("PRIORITY", (n % 8).to_string()),
+            Shape::Plain => {
+                numbered(entry.message(format!("message {n}"))).field("PRIORITY", (n % 8).to_string())
+            }
             Shape::Same => entry.message(format!("same since {first}")),
             Shape::Bare => entry,
             Shape::NoMessage => numbered(entry),
@@ -411,7 +419,11 @@ impl World {
         for (index, which) in writer.backups.iter().take(2).enumerate() {
             if !paths.is_empty() {
                 let original = which.get(&paths);
-                let end = if original.extension().is_some_and(|e| e == "journal~") { "journal~" } else { "journal" };
+                let end = if original.extension().is_some_and(|e| e == "journal~") {
+                    "journal~"
+                } else {
+                    "journal"
+                };
                 fs::copy(original, persistent.join(format!("backup{index}.{end}"))).unwrap();
             }
         }
@@ -436,7 +448,10 @@ impl Draft {
         match self.state {
             State::Active => format!("{stream}.journal"),
             State::Archived => {
-                format!("{stream}@{counter}-{:016x}-{:016x}.journal", self.numbers[0], self.entries[0].realtime)
+                format!(
+                    "{stream}@{counter}-{:016x}-{:016x}.journal",
+                    self.numbers[0], self.entries[0].realtime
+                )
             }
             State::Unclean => format!("{stream}@{:016x}-{index:016x}.journal~", self.entries[0].realtime),
         }
@@ -447,7 +462,14 @@ impl Draft {
         let file = fs::File::options().read(true).write(true).open(path).unwrap();
         let bytes = fs::read(path).unwrap();
         let write = |value: &[u8], at: usize| file.write_all_at(value, at as u64).unwrap();
-        write(&[match self.state { State::Active => 0, State::Unclean => 1, State::Archived => 2 }], 16);
+        write(
+            &[match self.state {
+                State::Active => 0,
+                State::Unclean => 1,
+                State::Archived => 2,
+            }],
+            16,
+        );
         write(&machine_id(self.machine).to_be_bytes(), 40);
         write(&self.counter, 72);
         write(&self.numbers[self.numbers.len() - 1].to_le_bytes(), 160);

@@ -80,7 +80,8 @@ pub fn merge(files: &[&[Cursor]]) -> Merge {
             }
         }
         let heads = || rest.iter().filter_map(|file| file.first());
-        let Some(first) = heads().copied().reduce(|a, b| if compare(&b, &a) == Ordering::Less { b } else { a })
+        let Some(first) =
+            heads().copied().reduce(|a, b| if compare(&b, &a) == Ordering::Less { b } else { a })
         else {
             return merge;
         };
@@ -123,7 +124,10 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
         prop_assert_eq!(lower, None, "entry {} is {}, whose counter has a lower number", index, got);
         let file = rest.iter_mut().find(|file| file.first() == Some(got));
         let taken = file.and_then(|file| file.split_off_first());
-        prop_assert!(taken.is_some(), "entry {index} is {got}, which no file offers: doubled, or out of order");
+        prop_assert!(
+            taken.is_some(),
+            "entry {index} is {got}, which no file offers: doubled, or out of order"
+        );
         if instant.last().is_some_and(|s| (s.boot_id, s.monotonic) != (got.boot_id, got.monotonic)) {
             instant.clear();
         }
@@ -147,41 +151,49 @@ pub fn once(shown: &[Cursor]) -> Vec<Cursor> {
     once
 }
 
-/// Compares what the reader gave of some files with what journalctl showed.
-pub fn assert_equal(files: &[&[Cursor]], got: &[ExportedEntry], want: &[ExportedEntry]) -> TestCaseResult {
-    let cursors = |entries: &[ExportedEntry]| -> Vec<Cursor> {
-        entries.iter().map(|entry| entry.cursor.parse().expect("a cursor")).collect()
-    };
-    let (read, shown) = (cursors(got), cursors(want));
+/// Compares what the reader gave of some files with what libsystemd showed: entries, order and cursors.
+pub fn assert_same_order(files: &[&[Cursor]], read: &[Cursor], shown: &[Cursor]) -> TestCaseResult {
     let merge = merge(files);
-    prop_assert_eq!(&shown, &merge.shown, "journalctl does not merge as this test believes");
-    assert_right(files, &read)?;
+    prop_assert_eq!(shown, &merge.shown, "libsystemd does not merge as this test believes");
+    assert_right(files, read)?;
     if merge.determined && merge.lost.is_empty() {
-        let once = once(&shown);
+        let once = once(shown);
         for (index, (got, want)) in read.iter().zip(&once).enumerate() {
             prop_assert!(got == want || are_copies(got, want), "entry {index}: read {got}, shown {want}");
         }
         prop_assert_eq!(read.len(), once.len(), "number of entries");
     } else {
-        // The same entries all the same, and those that journalctl loses.
-        let mut missing: HashMap<_, usize> = HashMap::new();
-        for cursor in shown.iter().chain(&merge.lost) {
-            *missing.entry(content(cursor)).or_default() += 1;
-        }
-        for cursor in &read {
-            prop_assert!(missing.contains_key(&content(cursor)), "{cursor} was never written");
-        }
+        // The same entries all the same, and those that libsystemd loses.
+        let written: HashSet<_> = shown.iter().chain(&merge.lost).map(content).collect();
         let read: HashSet<_> = read.iter().map(content).collect();
-        prop_assert_eq!(missing.keys().find(|key| !read.contains(*key)), None, "not read");
+        prop_assert_eq!(written.symmetric_difference(&read).next(), None, "in one of the two only");
     }
-    let want: HashMap<&str, &ExportedEntry> = want.iter().map(|entry| (entry.cursor.as_str(), entry)).collect();
+    Ok(())
+}
+
+/// Compares what the reader gave of some files with what journalctl showed: the fields, too.
+pub fn assert_equal(files: &[&[Cursor]], got: &[ExportedEntry], want: &[ExportedEntry]) -> TestCaseResult {
+    assert_same_order(files, &cursors(got), &cursors(want))?;
+    let want: HashMap<&str, &ExportedEntry> =
+        want.iter().map(|entry| (entry.cursor.as_str(), entry)).collect();
     for got in got {
         // Of a copy, the other one is shown, and a file has its own order of fields.
         if let Some(want) = want.get(got.cursor.as_str()) {
-            prop_assert!(got.fields == want.fields, "fields of {}:\n{}\n{}", got.cursor, brief(got), brief(want));
+            prop_assert!(
+                got.fields == want.fields,
+                "fields of {}:\n{}\n{}",
+                got.cursor,
+                brief(got),
+                brief(want)
+            );
         }
     }
     Ok(())
+}
+
+/// The cursors of entries.
+pub fn cursors(entries: &[ExportedEntry]) -> Vec<Cursor> {
+    entries.iter().map(|entry| entry.cursor.parse().expect("a cursor")).collect()
 }
 
 /// Names and lengths: a value may have 16 MiB.
