@@ -220,6 +220,24 @@ fn an_entry_of_a_copied_file_is_read_once_where_clocks_have_jumped() {
     }
 }
 
+/// An instant is read in two parts, and the entries of the first come again in another file in the second.
+#[test]
+fn copies_within_an_instant_are_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = |n: u64| ExportEntry::new(1_700_000_000_000_000).message(format!("message {n}"));
+    for name in ["a", "b"] {
+        let entries: Vec<_> = (0..8).map(entry).collect();
+        or_skip!(build_journal(&dir.path().join(format!("{name}.journal")), &entries, Format::default()));
+    }
+    let paths = [dir.path().to_path_buf()];
+    for first in 0..=8 {
+        let mut tail = open(&paths, Start::Oldest);
+        let before = std::iter::from_fn(|| next(&mut tail)).take(first).count();
+        let after = read(&paths, Start::Resume(Box::new(tail.resume()))).len();
+        assert_eq!((before, after), (first, 8 - first));
+    }
+}
+
 /// What happens to a journald of the test's own.
 #[derive(Debug, Clone)]
 enum Act {
