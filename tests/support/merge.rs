@@ -44,7 +44,7 @@ fn compare(a: &Cursor, b: &Cursor) -> Ordering {
 }
 
 /// What an entry and its copies have in common, whatever file and counter they are in.
-pub fn content(cursor: &Cursor) -> impl Eq + std::hash::Hash + Ord + Copy + std::fmt::Debug + use<> {
+pub fn content(cursor: &Cursor) -> impl std::hash::Hash + Ord + Copy + std::fmt::Debug + use<> {
     (cursor.realtime, cursor.boot_id, cursor.monotonic, cursor.xor_hash)
 }
 
