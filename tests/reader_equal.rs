@@ -275,6 +275,9 @@ fn act(journald: &mut Journald, act: &Act, seed: u64) {
             let script = "for n in 1 2 3 4 5; do echo line $n; done | systemd-cat; logger from a shell";
             let output = journald.run(&["setpriv", &uid, &gid, "--clear-groups", "sh", "-c", script]);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            journald.sync();
+            let file = journald.files_dir().join(format!("user-{id}.journal"));
+            assert!(file.exists(), "{:?}", journald.files());
         }
         Act::Shape(0) => journald.send_native(&[("N", b"1")]),
         Act::Shape(1) => {
