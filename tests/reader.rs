@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use journal_ship::journal::{Cursor, Keys, Start, Tail, Waker};
@@ -15,41 +15,7 @@ use support::fixtures::{
 };
 use support::journald::{Bulk, Journald, Transport, wait_until};
 use support::or_skip;
-
-/// An entry in the form of journalctl's export, and its time in nanoseconds.
-type Read = (ExportedEntry, u64);
-
-fn open(paths: &[PathBuf], start: Start) -> Tail {
-    let mut keys = Keys::default();
-    keys.add_all();
-    Tail::open(paths, keys, start, Waker::new().unwrap()).unwrap()
-}
-
-/// All that can be read now.
-fn drain(tail: &mut Tail) -> Vec<Read> {
-    let mut entries = Vec::new();
-    while let Some(entry) = tail.next_entry() {
-        let cursor = entry.cursor();
-        let fields = entry
-            .fields()
-            .filter(|(name, _)| *name != b"_BOOT_ID")
-            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
-            .collect();
-        let exported = ExportedEntry {
-            cursor: cursor.to_string(),
-            realtime: cursor.realtime,
-            monotonic: cursor.monotonic,
-            boot_id: u128::from_be_bytes(cursor.boot_id.0),
-            fields,
-        };
-        entries.push((exported, entry.timestamp_ns()));
-    }
-    entries
-}
-
-fn read(paths: &[PathBuf], start: Start) -> Vec<Read> {
-    drain(&mut open(paths, start))
-}
+use support::reading::{Read, drain, open, read};
 
 /// Fails at the first difference; the order of fields within an entry means nothing.
 fn assert_same(got: &[Read], want: &[ExportedEntry]) {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use journal_ship::journal::{Cursor, Keys, Start, Tail, Waker};
 
 use support::fixtures::{ExportEntry, Format, build_journal, recorded};
+use support::journals::entries_of;
 use support::or_skip;
 
 /// An entry's cursor and its fields, sorted.
@@ -43,22 +44,6 @@ fn wait_for(tail: &mut Tail, count: usize) -> usize {
         got += drain(tail).len();
     }
     got
-}
-
-fn number(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
-}
-
-/// Where the ENTRY objects of a sound file are, in order.
-fn entries_of(bytes: &[u8]) -> Vec<usize> {
-    let (mut at, tail, mut found) = (number(bytes, 88), number(bytes, 136), Vec::new());
-    while at <= tail {
-        if bytes[at as usize] == 3 {
-            found.push(at as usize);
-        }
-        at += number(bytes, at as usize + 8).next_multiple_of(8);
-    }
-    found
 }
 
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {

@@ -15,6 +15,8 @@ use super::cursor::{Cursor, Id128};
 pub struct Resume {
     /// The entry read last.
     pub cursor: Option<Cursor>,
+    /// What was read of the same instant before it: copies of these in other files may be still to come.
+    pub recent: Vec<Cursor>,
     /// Entries written before this are not wanted unless something else says so (realtime, microseconds).
     pub floor: u64,
     /// Entries up to this one are not wanted unless something else says so.

@@ -25,6 +25,8 @@ const SIZE_MAX: u64 = 4 << 20;
 struct Written {
     version: u32,
     cursor: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recent: Vec<String>,
     floor: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
@@ -121,6 +123,7 @@ impl Checkpoint {
         };
         Ok(Some(Resume {
             cursor: written.cursor.map(cursor).transpose()?,
+            recent: written.recent.into_iter().map(cursor).collect::<Result<_, _>>()?,
             floor: written.floor,
             after: written.after.map(cursor).transpose()?,
             files: table(written.files)?,
@@ -141,6 +144,7 @@ impl Checkpoint {
         let written = Written {
             version: VERSION,
             cursor: resume.cursor.map(|c| c.to_string()),
+            recent: resume.recent.iter().map(Cursor::to_string).collect(),
             floor: resume.floor,
             after: resume.after.map(|c| c.to_string()),
             files: table(&resume.files),
@@ -185,6 +189,7 @@ mod tests {
         let cursor = Cursor { seqnum: 7, realtime: 9, ..Cursor::default() };
         Resume {
             cursor: Some(cursor),
+            recent: vec![cursor],
             floor: 5,
             after: Some(cursor),
             files: HashMap::from([(Id128([1; 16]), cursor)]),

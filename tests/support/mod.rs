@@ -8,11 +8,14 @@ pub mod fixtures;
 pub mod gate;
 pub mod host;
 pub mod journald;
+pub mod journals;
 pub mod layout;
 pub mod logql;
 pub mod loki;
+pub mod merge;
 pub mod proxy;
 pub mod pushing;
+pub mod reading;
 
 use std::io::Write;
 

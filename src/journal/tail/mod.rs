@@ -119,7 +119,8 @@ impl Tail {
             busy: None,
             reported: HashMap::new(),
         };
-        // Its copy in another file may be still to come.
+        // Copies in another file may be still to come.
+        tail.recent = std::mem::take(&mut tail.state.recent);
         tail.recent.extend(tail.state.cursor);
         let problems = tail.rescan(true);
         // A folder that was named and can be read may be empty for now; this machine's journal may not.
@@ -238,6 +239,7 @@ impl Tail {
     pub fn resume(&self) -> Resume {
         let mut resume = Resume {
             cursor: self.state.cursor,
+            recent: self.recent.iter().copied().filter(|read| Some(*read) != self.state.cursor).collect(),
             floor: self.state.floor,
             after: self.state.after,
             runtime: self.state.runtime,
