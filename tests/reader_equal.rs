@@ -357,11 +357,7 @@ fn the_runtime_journal_beside_the_persistent_one_is_read_as_journalctl_reads_it(
 
 /// A journald that writes to /run only (of a namespace, say) beside one that writes to /var: what comes late from
 /// there is no copy for being older than what was read in /run.
-///
-/// It fails: `Tail::is_copy` takes whatever is outside /run, of the same boot and older than the last entry read in
-/// /run, for what journald moved from there.
 #[test]
-#[ignore = "fails: the rule for moved entries does not know which journald they are of"]
 fn an_entry_is_no_copy_for_being_older_than_the_runtime_journals_last() {
     let Ok(run) = tempfile::tempdir_in("/run") else { return };
     let var = tempfile::tempdir().unwrap();

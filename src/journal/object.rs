@@ -1,19 +1,6 @@
 //! The on-disk layout: where each number of a journal file stands.
 //!
-//! A file is a header followed by objects, each aligned to eight bytes and opened by a type, flags and
-//! its size. An ENTRY names the DATA objects of its fields by offset; ENTRY_ARRAY objects, chained, name
-//! the entries in order. Every number is little-endian. Source: systemd, `src/libsystemd/sd-journal/journal-def.h`
-//! and <https://systemd.io/JOURNAL_FILE_FORMAT/>.
-//!
-//! ```text
-//!  header ─ entry_array_offset ─▶ ENTRY_ARRAY ─ next ─▶ ENTRY_ARRAY ─ next ─▶ …
-//!                                  │ │ │
-//!                                  ▼ ▼ ▼
-//!                                  ENTRY  seqnum, realtime, monotonic, boot id, xor hash
-//!                                  │ │ │
-//!                                  ▼ ▼ ▼
-//!                                  DATA   "FIELD=value", once per file, perhaps compressed
-//! ```
+//! The picture of a file is at the top of [`super`].
 
 use super::cursor::{Cursor, Id128};
 use super::hash;

@@ -25,9 +25,10 @@ pub struct Resume {
     pub files: HashMap<Id128, Cursor>,
     /// For each counter of sequence numbers: the highest entry read.
     pub counters: HashMap<Id128, Cursor>,
-    /// The entry read last from the runtime journal: what journald later copies to the persistent journal
+    /// For each journal by the name of its folder (a machine id, perhaps with a namespace): the entry read last from its
+    /// runtime part. What journald later copies to the persistent journal
     /// has been read up to here.
-    pub runtime: Option<Cursor>,
+    pub runtime: HashMap<String, Cursor>,
     /// Entries up to here with which whoever reads is not done, because more lines belong to them. They are
     /// read again, and nothing else before this place is.
     pub held: Vec<Cursor>,

@@ -151,6 +151,13 @@ impl Roots {
     }
 }
 
+/// The name of the folder that a journal file lies in: one journald writes a folder of the same name in the
+/// runtime and in the persistent place.
+pub(super) fn journal_of(path: &Path) -> String {
+    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    folder.unwrap_or_default().to_owned()
+}
+
 fn is_runtime(path: &Path) -> bool {
     path.starts_with("/run")
 }

@@ -36,8 +36,9 @@ struct Written {
     counters: HashMap<String, String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     held: Vec<String>,
-    #[serde(default)]
-    runtime: Option<String>,
+    /// By the names of folders.
+    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    runtimes: HashMap<String, String>,
 }
 
 /// Why a checkpoint could not be read or saved.
@@ -128,7 +129,11 @@ impl Checkpoint {
             after: written.after.map(cursor).transpose()?,
             files: table(written.files)?,
             counters: table(written.counters)?,
-            runtime: written.runtime.map(cursor).transpose()?,
+            runtime: written
+                .runtimes
+                .into_iter()
+                .map(|(journal, text)| Ok((journal, cursor(text)?)))
+                .collect::<Result<_, _>>()?,
             held: written.held.into_iter().map(cursor).collect::<Result<_, _>>()?,
         }))
     }
@@ -149,7 +154,7 @@ impl Checkpoint {
             after: resume.after.map(|c| c.to_string()),
             files: table(&resume.files),
             counters: table(&resume.counters),
-            runtime: resume.runtime.map(|c| c.to_string()),
+            runtimes: resume.runtime.iter().map(|(journal, c)| (journal.clone(), c.to_string())).collect(),
             held: resume.held.iter().map(Cursor::to_string).collect(),
         };
         let mut text = serde_json::to_vec_pretty(&written).map_err(|e| self.damaged(e))?;
@@ -194,7 +199,7 @@ mod tests {
             after: Some(cursor),
             files: HashMap::from([(Id128([1; 16]), cursor)]),
             counters: HashMap::from([(Id128([2; 16]), cursor)]),
-            runtime: Some(cursor),
+            runtime: HashMap::from([("0123456789abcdef0123456789abcdef.web".to_owned(), cursor)]),
             held: vec![cursor],
         }
     }

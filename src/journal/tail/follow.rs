@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::super::error::Problem;
 use super::super::file::{Fault, JournalFile};
 use super::super::loss::Known;
-use super::super::scan::{FileId, Found, is_archived_name};
+use super::super::scan::{FileId, Found, is_archived_name, journal_of};
 use super::super::seek::Place;
 use super::super::watch::{Event, Writes};
 use super::Tail;
@@ -243,6 +243,7 @@ impl Tail {
             file_id,
             seqnum_id,
             runtime: found.runtime,
+            journal: journal_of(&found.path),
             archived,
             file,
             head,

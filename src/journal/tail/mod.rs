@@ -161,7 +161,7 @@ impl Tail {
             self.taken = true;
             let source = self.sources.get_mut(index)?;
             let ordinal = source.last.map_or(0, |last| ordinal_after(last, head.realtime));
-            let (runtime, read) = (source.runtime, source.last.map_or(0, |(last, _)| last.seqnum));
+            let read = source.last.map_or(0, |(last, _)| last.seqnum);
             let in_doubt = source.file.as_ref().is_some_and(JournalFile::in_doubt);
             // What is not handed on below, a copy or damage, has been read all the same.
             source.last = Some((head, ordinal));
@@ -182,10 +182,7 @@ impl Tail {
                 }
                 continue;
             }
-            if runtime {
-                self.state.runtime = Some(head);
-            }
-            self.remember(head);
+            self.remember(head, index);
             (self.cursor, self.ordinal) = (head, ordinal);
             return Some(Entry::new(&self.cursor, self.ordinal, &self.fields));
         }
@@ -242,7 +239,7 @@ impl Tail {
             recent: self.recent.iter().copied().filter(|read| Some(*read) != self.state.cursor).collect(),
             floor: self.state.floor,
             after: self.state.after,
-            runtime: self.state.runtime,
+            runtime: self.state.runtime.clone(),
             ..Resume::default()
         };
         for source in self.sources.iter().filter(|s| !s.archived) {
@@ -442,10 +439,11 @@ impl Tail {
     /// Whether this entry has been handed on from another file.
     #[inline]
     fn is_copy(&self, head: &Cursor, index: usize) -> bool {
-        if let Some(read) = &self.state.runtime
+        if !self.state.runtime.is_empty()
+            && let Some(source) = self.sources.get(index).filter(|source| !source.runtime)
+            && let Some(read) = self.state.runtime.get(&source.journal)
             && read.boot_id == head.boot_id
             && head.monotonic < read.monotonic
-            && !self.sources.get(index).is_some_and(|s| s.runtime)
         {
             return true;
         }
@@ -453,8 +451,16 @@ impl Tail {
     }
 
     #[inline]
-    fn remember(&mut self, head: Cursor) {
+    fn remember(&mut self, head: Cursor, index: usize) {
         self.state.cursor = Some(head);
+        if let Some(source) = self.sources.get(index).filter(|source| source.runtime) {
+            match self.state.runtime.get_mut(&source.journal) {
+                Some(read) => *read = head,
+                None => {
+                    self.state.runtime.insert(source.journal.clone(), head);
+                }
+            }
+        }
         let same_instant =
             self.recent.last().is_some_and(|r| r.monotonic == head.monotonic && r.boot_id == head.boot_id);
         if !same_instant {

@@ -21,6 +21,8 @@ pub(super) struct Source {
     pub seqnum_id: Id128,
     /// It lies where a reboot wipes it.
     pub runtime: bool,
+    /// The name of its folder, which its journald has in the persistent place, too.
+    pub journal: String,
     /// Nobody writes to it any more.
     pub archived: bool,
     /// Not there while an archived file waits for its turn unseen.
