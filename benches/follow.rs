@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use journal_ship::journal::{Keys, Start, Tail, Waker};
+use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
 use rustix::fs::inotify;
 
 use support::journald::{Bulk, Journald, Transport};
@@ -42,7 +42,7 @@ fn main() {
         keys.add_all();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let start = Start::Realtime(now.as_micros() as u64);
-        Tail::open(&[journald.dir()], keys, start, Waker::new().unwrap()).unwrap()
+        Tail::open(&Scope::of([journald.dir()]), keys, start, Waker::new().unwrap()).unwrap()
     };
 
     // One that waits is there, so that the file is.

@@ -22,7 +22,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use journal_ship::journal::{Keys, Start, Tail, Waker};
+use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
 
 use support::Error;
 use support::generate::{self, BenchJournal};
@@ -93,7 +93,7 @@ fn read(job: &str) -> Result<ExitCode, Error> {
             }
         }
     }
-    let mut tail = Tail::open(&[PathBuf::from(folder)], keys, Start::Oldest, Waker::new()?)?;
+    let mut tail = Tail::open(&Scope::of([PathBuf::from(folder)]), keys, Start::Oldest, Waker::new()?)?;
     let (mut entries, mut bytes) = (0u64, 0);
     while let Some(entry) = tail.next_entry() {
         entries += 1;

@@ -14,6 +14,7 @@ use journal_ship::config::{
     Access, Alertmanager, Alerts, Auth, Backoff, Batch, Config, Destination, FieldRule, Journal, KEYS,
     Labels, Line, MAX_FILE_BYTES, Tls,
 };
+use journal_ship::journal::{Match, Namespaces, Scope};
 use proptest::prelude::*;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/config");
@@ -103,7 +104,11 @@ fn nothing_written_is_the_builtin_configuration() {
     assert_eq!(
         builtin,
         Config {
-            journal: Journal { paths: vec![], backfill: Duration::from_secs(604_800), start_cursor: None },
+            journal: Journal {
+                scope: Scope::default(),
+                backfill: Duration::from_secs(604_800),
+                start_cursor: None
+            },
             labels: Labels {
                 fixed: vec![("job".into(), "systemd-journal".into())],
                 fields: vec![
@@ -137,6 +142,10 @@ fn everything_written_is_built() {
         r#"
 journal:
   paths: [/var/log/journal, "/srv/${TENANT}/x.journal"]
+  namespaces: [web, db.2]
+  match:
+    - {PRIORITY: [3, 2.50, "0x1"], _SYSTEMD_UNIT: "${TENANT}.service"}
+    - {_TRANSPORT: kernel, EMPTY: ""}
   backfill: 1d12h
 labels:
   static: {job: journal, env: prod}
@@ -206,7 +215,20 @@ state_directory: /tmp/state
             retention: None,
             listen: Some("127.0.0.1:9194".parse().unwrap()),
             journal: Journal {
-                paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
+                scope: Scope {
+                    paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
+                    namespaces: Namespaces::Named(vec!["web".into(), "db.2".into()]),
+                    matches: vec![
+                        Match::from([
+                            ("PRIORITY".into(), vec!["3".into(), "2.50".into(), "0x1".into()]),
+                            ("_SYSTEMD_UNIT".into(), vec!["team-a.service".into()]),
+                        ]),
+                        Match::from([
+                            ("_TRANSPORT".into(), vec!["kernel".into()]),
+                            ("EMPTY".into(), vec![String::new()]),
+                        ]),
+                    ],
+                },
                 backfill: Duration::from_secs(36 * 3600),
                 start_cursor: None,
             },
@@ -250,6 +272,26 @@ state_directory: /tmp/state
             state_directory: "/tmp/state".into(),
         }
     );
+}
+
+#[test]
+fn all_namespaces_are_a_star_alone_or_in_a_list() {
+    for written in ["'*'", "['*']", "[web, '*']"] {
+        let config = parse(&format!("journal: {{namespaces: {written}}}"));
+        assert_eq!(config.journal.scope.namespaces, Namespaces::All, "{written}");
+    }
+    let config = parse("journal: {namespaces: web}");
+    assert_eq!(config.journal.scope.namespaces, Namespaces::Named(vec!["web".into()]));
+}
+
+#[test]
+fn a_match_has_a_thousand_values_at_most() {
+    let source = |count: usize| {
+        let values: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+        format!("journal: {{match: [{{A: [{}]}}, {{B: x}}]}}", values.join(", "))
+    };
+    assert_eq!(parse(&source(999)).journal.scope.matches.len(), 2);
+    assert!(message(&source(1000)).contains("1001 values"));
 }
 
 #[test]

@@ -243,7 +243,10 @@ fn what_our_checks_refuse_stays_as_a_comment() {
         (format!("limits_config: {{max_line_size: 64kb}}\n{JOB}"), "longer_than: '64kb'"),
         (JOB.replace("{job: j}", "{job: j, nothing: ''}"), "# nothing: ''"),
         (JOB.replace("labels:", "path: relative, labels:"), "# path: relative"),
-        (JOB.replace("labels:", "matches: _PID=1 _PID=2 PRIORITY=3, labels:"), "regex: '1|2'"),
+        (
+            JOB.replace("labels:", "matches: _PID=1 _PID=2 PRIORITY=3, labels:"),
+            "match: [{PRIORITY: '3', _PID: ['1', '2']}] # matches: ",
+        ),
     ] {
         let (said, refused) = converted(&source);
         assert!(said.contains(part), "{source}\n{said}");

@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Keys, Start, Tail, Waker};
+use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
 
 use support::layout::{Layout, number};
 
@@ -28,7 +28,8 @@ type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 fn read(path: &Path) -> (HashMap<String, Fields>, usize) {
     let mut keys = Keys::default();
     keys.add_all();
-    let Ok(mut tail) = Tail::open(&[path.to_owned()], keys, Start::Oldest, Waker::new().unwrap()) else {
+    let Ok(mut tail) = Tail::open(&Scope::of([path.to_owned()]), keys, Start::Oldest, Waker::new().unwrap())
+    else {
         return (HashMap::new(), 0);
     };
     let (mut entries, mut count, begun) = (HashMap::new(), 0, Instant::now());

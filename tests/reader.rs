@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Start, Tail, Waker};
+use journal_ship::journal::{Cursor, Keys, Scope, Start, Tail, Waker};
 use proptest::prelude::*;
 
 use support::fixtures::{
@@ -242,7 +242,7 @@ fn damaged_files_are_read_to_their_end() {
         let mut keys = Keys::default();
         keys.add_all();
         if let Ok(mut tail) =
-            Tail::open(std::slice::from_ref(&path), keys, Start::Oldest, Waker::new().unwrap())
+            Tail::open(&Scope::of([path.clone()]), keys, Start::Oldest, Waker::new().unwrap())
         {
             assert!(drain(&mut tail).len() <= 60);
         }
@@ -275,7 +275,8 @@ fn a_journal_that_is_not_there_says_what_to_do() {
         (Path::new("/nowhere/at/all"), "/nowhere/at/all: no such file"),
         (Path::new("/etc/passwd"), "not LPKSHHRH"),
     ] {
-        let error = Tail::open(&[path.into()], Keys::default(), Start::Oldest, Waker::new().unwrap());
+        let error =
+            Tail::open(&Scope::of([path.into()]), Keys::default(), Start::Oldest, Waker::new().unwrap());
         let error = error.err().expect("no journal").to_string();
         assert!(error.contains("no journal can be read") && error.contains(part), "{error}");
     }
@@ -306,6 +307,7 @@ fn a_pipe_named_like_a_journal_does_not_stop_reading() {
     let pipe = folder.path().join("pipe.journal");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     assert_eq!(read(&[folder.path().to_owned()], Start::Oldest).len(), recorded.expected.len());
-    let error = Tail::open(&[pipe], Keys::default(), Start::Oldest, Waker::new().unwrap()).err().unwrap();
+    let error =
+        Tail::open(&Scope::of([pipe]), Keys::default(), Start::Oldest, Waker::new().unwrap()).err().unwrap();
     assert!(error.to_string().contains("not a regular file"), "{error}");
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Start, Tail, Waker};
+use journal_ship::journal::{Cursor, Keys, Match, Scope, Start, Tail, Waker};
 
 use support::fixtures::{ExportEntry, Format, build_journal, recorded};
 use support::journals::entries_of;
@@ -21,7 +21,7 @@ type Read = (Cursor, Vec<(Vec<u8>, Vec<u8>)>);
 fn open(paths: &[PathBuf], start: Start) -> Tail {
     let mut keys = Keys::default();
     keys.add_all();
-    Tail::open(paths, keys, start, Waker::new().unwrap()).unwrap()
+    Tail::open(&Scope::of(paths), keys, start, Waker::new().unwrap()).unwrap()
 }
 
 fn next(tail: &mut Tail) -> Option<Read> {
@@ -243,5 +243,33 @@ fn copies_in_files_of_their_own_are_not_read_after_a_restart() {
             [],
             "{name}"
         );
+    }
+}
+
+#[test]
+fn what_one_file_passes_over_skips_no_lower_number_of_another() {
+    for suffix in [".journal", "@1.journal"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(format!("{name}{suffix}"));
+        or_skip!(build_journal(&path("system"), &plain([1, 3, 5, 6, 7, 9]), Format::default()));
+        or_skip!(build_journal(&path("user-1000"), &plain([2, 4, 8]), Format::default()));
+        renumber(&path("system"), 7, [1, 3, 5, 6, 7, 9]);
+        renumber(&path("user-1000"), 7, [2, 4, 8]);
+        let messages = [2, 4, 6].map(|n| format!("message {n}")).to_vec();
+        let matches = vec![Match::from([("MESSAGE".into(), messages)])];
+        let scope = Scope { matches, ..Scope::of([dir.path().into()]) };
+        let open = |start| Tail::open(&scope, Keys::default(), start, Waker::new().unwrap()).unwrap();
+        let numbers = |tail: &mut Tail| -> Vec<u64> {
+            std::iter::from_fn(|| tail.next_entry().map(|entry| entry.cursor().seqnum)).collect()
+        };
+        let mut tail = open(Start::Oldest);
+        for read in 0..=3 {
+            let rest = numbers(&mut open(Start::Resume(Box::new(tail.resume()))));
+            assert_eq!(rest, [2, 4, 6][read..], "{suffix}");
+            assert_eq!(tail.next_entry().is_some(), read < 3);
+        }
+        let mut again = open(Start::Resume(Box::new(tail.resume())));
+        assert_eq!(numbers(&mut again), [0; 0]);
+        assert_eq!(again.counts().unwanted, 0, "{suffix}");
     }
 }

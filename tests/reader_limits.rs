@@ -10,7 +10,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Start, Tail, Waker};
+use journal_ship::journal::{Cursor, Keys, Scope, Start, Tail, Waker};
 
 use support::agent::{Agent, PATIENCE};
 use support::fixtures::{ExportEntry, Format, build_journal};
@@ -28,7 +28,7 @@ const QUIET: Duration = Duration::from_secs(10);
 fn open(paths: &[PathBuf], start: Start) -> Tail {
     let mut keys = Keys::default();
     keys.add_all();
-    Tail::open(paths, keys, start, Waker::new().unwrap()).unwrap()
+    Tail::open(&Scope::of(paths), keys, start, Waker::new().unwrap()).unwrap()
 }
 
 fn drain(tail: &mut Tail) -> Vec<Cursor> {

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use journal_ship::config::Config;
-use journal_ship::journal::{Keys, Start, Tail, Waker};
+use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
 use journal_ship::labels::{Changes, Labeler, Outcome};
 use serde_json::Value;
 
@@ -146,7 +146,7 @@ labels:
     let config = Config::parse(config, "f", &|_| None).unwrap();
     let mut keys = Keys::default();
     let mut labeler = Labeler::new(&config.labels, &[], None, &mut keys);
-    let mut tail = Tail::open(&[journal], keys, Start::Oldest, Waker::new().unwrap()).unwrap();
+    let mut tail = Tail::open(&Scope::of([journal]), keys, Start::Oldest, Waker::new().unwrap()).unwrap();
     let (mut streams, mut sets) = (BTreeMap::new(), BTreeMap::new());
     let mut n = 0;
     while let Some(entry) = tail.next_entry() {

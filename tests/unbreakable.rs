@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Losses, Reason, Start, Tail, Waker};
+use journal_ship::journal::{Cursor, Keys, Losses, Reason, Scope, Start, Tail, Waker};
 use rustix::fs::FallocateFlags;
 
 use support::fixtures::{ExportEntry, Format, build_journal, recorded};
@@ -28,7 +28,7 @@ type Read = (Cursor, Fields);
 fn open(path: &Path, start: Start) -> Tail {
     let mut keys = Keys::default();
     keys.add_all();
-    Tail::open(&[path.to_owned()], keys, start, Waker::new().unwrap()).unwrap()
+    Tail::open(&Scope::of(&[path.to_owned()]), keys, start, Waker::new().unwrap()).unwrap()
 }
 
 fn next(tail: &mut Tail) -> Option<Read> {

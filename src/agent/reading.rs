@@ -2,7 +2,6 @@
 //!
 //! When the channel to the pusher is full, the thread stands still: the journal itself is the queue.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
@@ -14,7 +13,7 @@ use super::AgentError;
 use super::metrics::{Metrics, Totals};
 use crate::batch::Batches;
 use crate::config::{self, Destination};
-use crate::journal::{Cursor, Keys, Start, Tail, Waker};
+use crate::journal::{Cursor, Keys, Scope, Start, Tail, Waker};
 use crate::loki::learned::Learned;
 use crate::loki::push::Parcel;
 use crate::pipeline::Pipeline;
@@ -22,6 +21,9 @@ use crate::systemd::Pulse;
 
 /// When so many entries in a row are dropped, the checkpoint moves although there is nothing to send (count).
 const PASSED_BY_MAX: u64 = 50_000;
+/// While nothing is sent, entries that no match wants move the checkpoint this often at most: it is for restarts only, and a
+/// file is written for it.
+const UNWANTED_EVERY: Duration = Duration::from_secs(10);
 /// So long after an entry files may show others that were written before it.
 const SETTLE: Duration = Duration::from_secs(1);
 /// While stages hold lines and the journal is quiet, whether their time is over is looked at this often.
@@ -75,6 +77,8 @@ pub(super) struct Reading {
     pub newest: u64,
     /// Entries read since the last parcel.
     pub unsaid: u64,
+    /// Entries that no match wanted until then, and when that was.
+    pub unwanted: (u64, Instant),
     pub lost: Lost,
     pub pulse: Pulse,
 }
@@ -110,7 +114,8 @@ impl Reading {
             self.pipeline.release(&mut self.batches);
             let due = self.batches.opened().map(|opened| opened + max_wait);
             // What is dropped or held moves the place in the journal, too.
-            let passed_by = due.is_none() && self.unsaid > 0;
+            let unwanted = self.unwanted() && self.unwanted.1.elapsed() >= UNWANTED_EVERY;
+            let passed_by = due.is_none() && (self.unsaid > 0 || unwanted);
             if passed_by || due.is_some_and(|due| due <= Instant::now()) {
                 if !self.send() {
                     return Ok(());
@@ -128,7 +133,7 @@ impl Reading {
             self.pulse.rest(|| self.tail.wait(deadline))?;
             self.totals.waits(&self.destination.name, None);
         }
-        if self.unsaid > 0 || !self.batches.is_empty() {
+        if self.unsaid > 0 || self.unwanted() || !self.batches.is_empty() {
             self.send();
         }
         let journal = self.tail.counts();
@@ -139,6 +144,11 @@ impl Reading {
         Ok(())
     }
 
+    /// Whether entries that no match wants were passed over since the last parcel.
+    fn unwanted(&self) -> bool {
+        self.tail.counts().unwanted > self.unwanted.0
+    }
+
     /// Hands the batches over; false when nobody takes them any more.
     fn send(&mut self) -> bool {
         self.pipeline.tick();
@@ -146,6 +156,7 @@ impl Reading {
         self.publish();
         self.pulse.beat();
         self.unsaid = 0;
+        self.unwanted = (self.tail.counts().unwanted, Instant::now());
         let mut resume = self.tail.resume();
         resume.held = self.pipeline.held();
         let parcel = Parcel { batches: self.batches.seal(), resume };
@@ -179,14 +190,14 @@ impl Reading {
 /// Takes entries that a stage held when the checkpoint was written through the pipeline again: everything
 /// behind them may have been sent already, they were not.
 pub(super) fn take_held(
-    paths: &[PathBuf],
+    scope: &Scope,
     keys: Keys,
     held: &[Cursor],
     pipeline: &mut Pipeline,
     batches: &mut Batches,
 ) -> Result<(), AgentError> {
     let Some(oldest) = held.iter().map(|cursor| cursor.realtime).min() else { return Ok(()) };
-    let mut tail = Tail::open(paths, keys, Start::Realtime(oldest), Waker::new()?)?;
+    let mut tail = Tail::open(scope, keys, Start::Realtime(oldest), Waker::new()?)?;
     let mut missing = held.len();
     while missing > 0
         && let Some(entry) = tail.next_entry()

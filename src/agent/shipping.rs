@@ -82,11 +82,11 @@ impl Shipping {
             let counted = if starting.is_empty() { setup.clone() } else { Setup::default() };
             let mut keys = Keys::default();
             let mut pipeline = Pipeline::new(config, Some(destination), &counted, &mut keys);
-            let paths = &config.journal.paths;
+            let scope = &config.journal.scope;
             let tail =
-                Tail::open(paths, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;
+                Tail::open(scope, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;
             let mut batches = Batches::default();
-            take_held(paths, keys, &resume.held, &mut pipeline, &mut batches)?;
+            take_held(scope, keys, &resume.held, &mut pipeline, &mut batches)?;
             if tail.is_empty() {
                 log::warn!("there is no journal file yet in any of journal.paths; waiting for one");
             }
@@ -111,6 +111,7 @@ impl Shipping {
                 learned,
                 newest: 0,
                 unsaid: 0,
+                unwanted: (0, Instant::now()),
                 lost: Lost::new(Instant::now()),
                 pulse: pulses.add(format!("reading for loki `{}`", destination.name)),
             };

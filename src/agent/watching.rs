@@ -53,7 +53,7 @@ fn begin(config: &Config, file: &mut StateFile, waker: Waker) -> Result<(Watcher
     let mut keys = Keys::default();
     let mut watcher = Watcher::new(config, Some(&host()), &mut keys);
     let start = watcher.begin(&file.load());
-    let tail = Tail::open(&config.journal.paths, keys, Start::Realtime(start), waker)?;
+    let tail = Tail::open(&config.journal.scope, keys, Start::Realtime(start), waker)?;
     Ok((watcher, tail))
 }
 

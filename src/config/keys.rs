@@ -28,6 +28,8 @@ const FIELDS: &str = "{host: _HOSTNAME, unit: [_SYSTEMD_USER_UNIT, _SYSTEMD_UNIT
 pub const KEYS: &[Key] = &[
     key("journal", "section", ""),
     key("journal.paths", "list of paths", "[]"),
+    key("journal.namespaces", "name or list of names", "[]"),
+    key("journal.match", "list of maps of journal fields", "[]"),
     key("journal.backfill", "duration", "7d"),
     key("journal.start_cursor", "cursor", "null"),
     key("labels", "section", ""),

@@ -9,6 +9,7 @@ mod alerts;
 mod check;
 mod diagnostic;
 mod expand;
+mod journal;
 mod keys;
 mod labels;
 mod loki;
@@ -37,6 +38,8 @@ pub(crate) use read::document;
 pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
 pub use relabel::{Relabel, RelabelAction};
 pub(crate) use scalars::go_duration;
+
+use crate::journal::Scope;
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,8 +71,8 @@ pub struct Config {
 /// `journal:`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Journal {
-    /// Directories or files; empty: this machine's persistent and runtime journal.
-    pub paths: Vec<PathBuf>,
+    /// What of it is read.
+    pub scope: Scope,
     /// On the first start: how far back from now reading begins; zero begins at the end.
     pub backfill: Duration,
     /// On the first start: the entry behind which reading begins, instead of `backfill`.
@@ -79,7 +82,7 @@ pub struct Journal {
 impl Default for Journal {
     fn default() -> Self {
         // Loki refuses what is older than a week unless told otherwise (`reject_old_samples_max_age`).
-        Self { paths: Vec::new(), backfill: Duration::from_secs(7 * 24 * 3600), start_cursor: None }
+        Self { scope: Scope::default(), backfill: Duration::from_secs(7 * 24 * 3600), start_cursor: None }
     }
 }
 

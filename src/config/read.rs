@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use log::LevelFilter;
 
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::{Environment, Unset};
-use super::{Alerts, Config, Journal, Labels, Line, alerts, labels, loki, node, retention, secrets};
+use super::{Alerts, Config, Journal, Labels, Line, alerts, journal, labels, loki, node, retention, secrets};
 use super::{FieldRule, names::Refusal, node::Kind};
 
 /// Where the configuration is unless `--config` names another file.
@@ -22,9 +21,6 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 
 /// Where checkpoints are kept when systemd does not say so.
 const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/journal-ship";
-
-/// Longest backfill: the age of the oldest journal there can be, and a bound for date arithmetic.
-const MAX_BACKFILL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Where `/metrics` is served unless `http.listen` says otherwise: not from outside.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9194);
@@ -208,7 +204,7 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     let mut config = Config::builtin(env);
     let Some(section) = Section::open(checker, root, "") else { return config };
     let mut destinations = Vec::new();
-    section.read("journal", &mut config.journal, |value| journal(checker, value));
+    section.read("journal", &mut config.journal, |value| journal::journal(checker, value));
     section.read("labels", &mut config.labels, |value| labels::labels(checker, value));
     section.read("structured_metadata", &mut config.structured_metadata, |value| {
         labels::metadata(checker, value)
@@ -253,29 +249,6 @@ fn http(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<SocketAddr>> 
         }
     };
     checker.checked(listen, ADDRESS, rule)?.parse().ok().map(Some)
-}
-
-fn journal(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journal> {
-    let section = Section::open(checker, value, "journal")?;
-    let mut journal = Journal::default();
-    section.read("paths", &mut journal.paths, |value| {
-        checker.each(value, "a list of absolute paths", |path| {
-            checker.checked(path, PATH, absolute).map(PathBuf::from)
-        })
-    });
-    section.read("backfill", &mut journal.backfill, |value| {
-        checker.duration(value, &(Duration::ZERO..=MAX_BACKFILL))
-    });
-    section.read("start_cursor", &mut journal.start_cursor, |value| {
-        let rule = |text: &str| match text.parse::<crate::journal::Cursor>() {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                Err(Refusal::new(error.to_string(), "expected a cursor as `journalctl --show-cursor` has it"))
-            }
-        };
-        checker.checked(value, "a cursor", rule)?.parse().ok().map(Some)
-    });
-    Some(journal)
 }
 
 pub(super) const PATH: &str = "an absolute path";

@@ -95,7 +95,10 @@ pub struct Shown {
 /// When the journal cannot be read or `out` not be written to.
 pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<Shown, DryRunError> {
     let destination = config.loki.first();
-    let paths = if options.paths.is_empty() { &config.journal.paths } else { &options.paths };
+    let mut scope = config.journal.scope.clone();
+    if !options.paths.is_empty() {
+        scope.paths.clone_from(&options.paths);
+    }
     let mut keys = Keys::default();
     let setup = Setup { dry: true, ..Setup::default() };
     let mut pipeline = Pipeline::new(config, destination, &setup, &mut keys);
@@ -103,7 +106,7 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
     let mut watcher = (config.alerts.rules() > 0).then(|| Watcher::new(config, Some(&host()), &mut keys));
     let mut start = options.since.map_or(Start::Oldest, Start::Realtime);
     if let Some(lines) = options.lines {
-        let mut tail = Tail::open(paths, keys.clone(), start.clone(), waker.clone())?;
+        let mut tail = Tail::open(&scope, keys.clone(), start.clone(), waker.clone())?;
         if let Some(time) = tail.time_of_last(lines, options.until) {
             start = Start::Realtime(time.max(options.since.unwrap_or(0)));
         }
@@ -115,10 +118,10 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
         start = watcher.remember(since).map_or(start, Start::Realtime);
     }
     #[cfg(feature = "sd-journal")]
-    let second = options.compare.then(|| crate::journal::SecondReader::open(paths)).transpose()?;
+    let second = options.compare.then(|| crate::journal::SecondReader::open(&scope)).transpose()?;
     #[cfg(feature = "sd-journal")]
     let (mut agreed, since) = (0, if let Start::Realtime(since) = start { Some(since) } else { None });
-    let mut tail = Tail::open(paths, keys, start, waker)?;
+    let mut tail = Tail::open(&scope, keys, start, waker)?;
     if tail.is_empty() {
         return Err(OpenError::Unreadable(Vec::new()).into());
     }

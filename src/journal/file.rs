@@ -8,9 +8,12 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::cursor::{Cursor, Id128};
+use super::filter::{Filter, Wanted};
 use super::handle::Handle;
+use super::lookup::Walk;
 use super::loss::{Ledger, Reason};
 use super::object::{self, Header, id_at, u32_at, u64_at};
 use super::scan::{FileId, is_archived_name};
@@ -86,12 +89,30 @@ pub(super) struct JournalFile {
     items_left: u64,
     /// Entries visited, and those of `offsets`.
     pub(super) visited: u64,
+    /// An entry that could not be visited yet, because the file was not where it was.
+    pub(super) again: Option<u64>,
     /// The highest number that an entry can have, before as many as were visited are added.
     pub(super) number_max: u64,
-    /// The entry last handed on.
+    /// The entry last visited, wanted or not.
     pub(super) place: Spot,
     /// The entry last visited: the offsets of its DATA objects.
     pub(super) items: Vec<u64>,
+    /// Which entries are wanted; none: all.
+    pub wanted: Option<Box<Wanted>>,
+    /// Whether it was decided how they are found.
+    pub(super) planned: bool,
+    /// While wanted entries are looked up instead of read through.
+    pub(super) walk: Option<Box<Walk>>,
+    /// The entry visited last does not stand directly behind the one visited before.
+    pub(super) jumped: bool,
+    /// The microsecond of the entry visited last, and how many wanted ones of it stand together up to there.
+    pub(super) run: (u64, u64),
+    /// The place of the entry visited last among these.
+    pub(super) ordinal: u64,
+    /// The entry passed over last, because it is not wanted or lies before the start.
+    pub(super) passed: Option<Cursor>,
+    /// Entries passed over because they are not wanted.
+    pub unwanted: u64,
     /// The entry at which a file that grows was looked at twice.
     looked_twice: u64,
     /// Hashes are checked, because something looked wrong.
@@ -130,9 +151,18 @@ impl JournalFile {
             items_at: 0,
             items_left: 0,
             visited: 0,
+            again: None,
             number_max: 0,
             place: Spot::default(),
             items: Vec::new(),
+            wanted: None,
+            planned: false,
+            walk: None,
+            jumped: false,
+            run: (0, 0),
+            ordinal: 0,
+            passed: None,
+            unwanted: 0,
             looked_twice: u64::MAX,
             doubt: None,
             search: None,
@@ -158,6 +188,23 @@ impl JournalFile {
     /// Whether more may be appended.
     pub(super) fn grows(&self) -> bool {
         !self.archived && !self.header.archived
+    }
+
+    /// The same file, of which only some entries are wanted.
+    pub(super) fn filtered(mut self, filter: Option<&Arc<Filter>>) -> JournalFile {
+        self.wanted = filter.map(|filter| Box::new(Wanted::new(filter.clone())));
+        self
+    }
+
+    /// The place of the entry last visited among the wanted ones of its microsecond that stand with it, from zero.
+    #[inline]
+    pub(super) fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// The entry passed over last on the way to the one last visited, or to the end.
+    pub(super) fn passed(&self) -> Option<Cursor> {
+        self.passed
     }
 
     /// Looks at the header again; true when there are more entries than at the last look.
@@ -213,30 +260,61 @@ impl JournalFile {
         self.file.metadata().is_ok_and(|m| m.nlink() > 0)
     }
 
-    /// Visits the next entry that can be trusted: its cursor, its fields by [`JournalFile::load`]. `None` at
+    /// That reading begins behind this entry, which is one of so many wanted ones of its microsecond that stand together.
+    pub(super) fn begin_behind(&mut self, passed: Option<Cursor>, together: u64) {
+        self.passed = passed;
+        self.run = (passed.map_or(0, |cursor| cursor.realtime), together);
+        (self.planned, self.walk, self.jumped) = (false, None, false);
+    }
+
+    /// That the entry last visited is passed over.
+    pub(super) fn pass(&mut self, entry: Cursor) {
+        self.passed = Some(entry);
+    }
+
+    /// Visits the next wanted entry that can be trusted: its cursor, its fields by [`JournalFile::load`]. `None` at
     /// the end. What is damaged is skipped, and counted when it is known how much that is.
     pub(super) fn next(&mut self) -> Result<Option<Cursor>, Fault> {
+        if self.wanted.is_some() {
+            self.prepare()?;
+        }
         loop {
             if self.dead {
                 return Ok(None);
             }
             if self.search.is_some() {
-                return self.search_on();
+                let Some(cursor) = self.search_on()? else { return Ok(None) };
+                match self.admit(&cursor, self.place.offset)? {
+                    true => return Ok(Some(cursor)),
+                    false => self.pass(cursor),
+                }
+                continue;
             }
-            let (fault, consumed) = match self.next_offset() {
+            let next = match self.again.take() {
+                Some(offset) => Ok(Some(offset)),
+                None => self.next_offset(),
+            };
+            let (at, fault, consumed) = match next {
                 Ok(None) => return Ok(None),
-                Err(fault) => (fault, 0),
+                Err(fault) => (None, fault, 0),
                 Ok(Some(offset)) => match self.visit(offset) {
-                    Err(fault) => (fault, 1),
+                    Err(fault) => (Some(offset), fault, 1),
                     Ok(cursor) => match self.trust(offset, &cursor) {
-                        Ok(Trust::Deserved) => {
-                            self.place = Spot { offset, seqnum: cursor.seqnum };
-                            return Ok(Some(cursor));
+                        Ok(Trust::Deserved) => match self.admit(&cursor, offset) {
+                            Ok(wanted) => {
+                                self.place = Spot { offset, seqnum: cursor.seqnum };
+                                if wanted {
+                                    return Ok(Some(cursor));
+                                }
+                                self.pass(cursor);
+                                continue;
+                            }
+                            Err(fault) => (Some(offset), fault, 1),
+                        },
+                        Ok(Trust::Skips) => {
+                            let what = "entries that the arrays leave out before that";
+                            (Some(offset), Fault::Damaged { what, offset }, 1)
                         }
-                        Ok(Trust::Skips) => (
-                            Fault::Damaged { what: "entries that the arrays leave out before that", offset },
-                            1,
-                        ),
                         // It stands where an entry should, and so will the next.
                         Ok(Trust::Lies) => {
                             let fault =
@@ -244,7 +322,7 @@ impl JournalFile {
                             self.lose(Reason::Entry, 1, &fault);
                             continue;
                         }
-                        Err(fault @ Fault::Io(_)) => return Err(fault),
+                        Err(fault @ Fault::Io(_)) => (Some(offset), fault, 1),
                         Err(fault) => {
                             self.lose(Reason::Field, 1, &fault);
                             continue;
@@ -253,7 +331,12 @@ impl JournalFile {
                 },
             };
             if let Fault::Io(_) = fault {
+                // The file may be found again.
+                self.again = at;
                 return Err(fault);
+            }
+            if self.give_up_walk(at)? {
+                continue;
             }
             self.unread(consumed);
             if self.grows() && self.looked_twice != self.visited {
@@ -286,6 +369,11 @@ impl JournalFile {
     }
 
     fn next_offset(&mut self) -> Result<Option<u64>, Fault> {
+        if let Some(walk) = self.walk.take()
+            && let Some(offset) = self.next_walked(walk)?
+        {
+            return Ok(Some(offset));
+        }
         loop {
             if let Some(offset) = self.offsets.next() {
                 return Ok(Some(offset));
@@ -298,26 +386,27 @@ impl JournalFile {
                 self.next_array()?;
             }
             let at_once = (self.ahead_max / ENTRY_SPAN).min(ARRAY_ITEMS) as u64;
-            let count = self.items_left.min(wanted).min(at_once);
-            let item_size = self.header.array_item_size();
-            let mut bytes = vec![0; count as usize * item_size];
-            let read = self.file.read_at_most(&mut bytes, self.items_at)?;
-            bytes.truncate(read / item_size * item_size);
-            if bytes.is_empty() {
-                return Err(Fault::Damaged {
-                    what: "an entry array behind the file's end",
-                    offset: self.items_at,
-                });
-            }
-            let offsets: Vec<u64> = match item_size {
-                4 => bytes.chunks_exact(4).map(|b| u64::from(u32_at(b, 0))).collect(),
-                _ => bytes.chunks_exact(8).map(|b| u64_at(b, 0)).collect(),
-            };
+            let offsets = self.array_part(self.items_at, self.items_left.min(wanted).min(at_once))?;
             self.visited += offsets.len() as u64;
             self.items_left -= offsets.len() as u64;
-            self.items_at += bytes.len() as u64;
+            self.items_at += (offsets.len() * self.header.array_item_size()) as u64;
             self.offsets = offsets.into_iter();
         }
+    }
+
+    /// Some items of an entry array, at most so many; at least one.
+    pub(super) fn array_part(&self, at: u64, count: u64) -> Result<Vec<u64>, Fault> {
+        let item_size = self.header.array_item_size();
+        let mut bytes = vec![0; count.min(ARRAY_ITEMS as u64) as usize * item_size];
+        let read = self.file.read_at_most(&mut bytes, at)?;
+        bytes.truncate(read / item_size * item_size);
+        if bytes.is_empty() {
+            return Err(Fault::Damaged { what: "an entry array behind the file's end", offset: at });
+        }
+        Ok(match item_size {
+            4 => bytes.chunks_exact(4).map(|b| u64::from(u32_at(b, 0))).collect(),
+            _ => bytes.chunks_exact(8).map(|b| u64_at(b, 0)).collect(),
+        })
     }
 
     /// Opens the array after the current one: there must be one, since the header promises more entries.
@@ -346,13 +435,19 @@ impl JournalFile {
 
     /// How many items the array at this offset has room for.
     fn array_items(&self, offset: u64) -> Result<u64, Fault> {
-        self.array_room(&self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(offset)?, offset)
+        Ok(self.array_at(offset)?.0)
     }
 
     /// How many items an array whose head was read has room for.
     pub(super) fn array_room(&self, head: &[u8], offset: u64) -> Result<u64, Fault> {
         let size = self.check_object(head, offset, object::TYPE_ENTRY_ARRAY, object::ENTRY_ARRAY_SIZE_MIN)?;
         Ok((size - object::ENTRY_ARRAY_SIZE_MIN as u64) / self.header.array_item_size() as u64)
+    }
+
+    /// How many items the array at this offset has room for, and the array behind it.
+    pub(super) fn array_at(&self, offset: u64) -> Result<(u64, u64), Fault> {
+        let head = self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(offset)?;
+        Ok((self.array_room(&head, offset)?, u64_at(&head, 16)))
     }
 
     /// Makes the item of this number in an array the next to be visited, if there is any array; so many entries stand
@@ -364,6 +459,7 @@ impl JournalFile {
         last: Option<u64>,
     ) -> Result<(), Fault> {
         self.offsets = Vec::new().into_iter();
+        self.again = None;
         self.visited = visited;
         self.place.seqnum = last.unwrap_or(self.place.seqnum);
         if let Some((array, done)) = array {
@@ -423,19 +519,11 @@ impl JournalFile {
         let head = self.ahead.get(offset, object::ENTRY_SIZE_MIN).unwrap_or_default();
         let size = self.check_object(head, offset, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN)?;
         let cursor = self.cursor_of(head);
-        let item_size = self.header.entry_item_size();
-        let count = (size as usize - object::ENTRY_SIZE_MIN) / item_size;
-        if count > ENTRY_ITEMS_MAX {
-            return Err(Fault::Damaged { what: "an entry of an impossible size", offset });
-        }
+        self.check_items(offset, size)?;
         self.show_ahead(offset, size as usize)?;
         let bytes = self.ahead.get(offset, size as usize).unwrap_or_default();
-        let items = bytes.get(object::ENTRY_SIZE_MIN..).unwrap_or_default().chunks_exact(item_size);
-        self.items.clear();
-        match item_size {
-            4 => self.items.extend(items.map(|b| u64::from(u32_at(b, 0)))),
-            _ => self.items.extend(items.map(|b| u64_at(b, 0))),
-        }
+        let items = bytes.get(object::ENTRY_SIZE_MIN..).unwrap_or_default();
+        take_items(items, self.header.entry_item_size(), &mut self.items);
         if cursor.seqnum == 0 || self.items.is_empty() {
             return Err(Fault::Damaged { what: "an entry without number or fields", offset });
         }
@@ -443,6 +531,14 @@ impl JournalFile {
             return Err(Fault::Damaged { what: "an entry of an impossible time", offset });
         }
         Ok(cursor)
+    }
+
+    /// That an ENTRY of this size can be one.
+    pub(super) fn check_items(&self, offset: u64, size: u64) -> Result<(), Fault> {
+        match size > (object::ENTRY_SIZE_MIN + ENTRY_ITEMS_MAX * self.header.entry_item_size()) as u64 {
+            true => Err(Fault::Damaged { what: "an entry of an impossible size", offset }),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn cursor_of(&self, entry: &[u8]) -> Cursor {
@@ -469,7 +565,10 @@ impl JournalFile {
         let start = if follows { end } else { offset.saturating_sub((self.ahead_size / 2) as u64) };
         let need = (offset - start) as usize + len;
         self.ahead.load(&self.file, start, need.max(self.ahead_size))?;
-        self.ahead_size = (self.ahead_size * 2).min(self.ahead_max);
+        // Looked up entries lie far apart.
+        if self.walk.is_none() {
+            self.ahead_size = (self.ahead_size * 2).min(self.ahead_max);
+        }
         match self.ahead.get(offset, len) {
             Some(_) => Ok(()),
             None => Err(Fault::Damaged { what: "an object behind the file's end", offset }),
@@ -500,6 +599,15 @@ pub(super) fn read_header(file: &Handle) -> Result<Header, Fault> {
     Header::parse(bytes.get(..read).unwrap_or_default()).map_err(Fault::Foreign)
 }
 
+/// The offsets of an ENTRY's DATA objects, from its bytes behind the fixed part.
+pub(super) fn take_items(bytes: &[u8], item_size: usize, items: &mut Vec<u64>) {
+    items.clear();
+    match item_size {
+        4 => items.extend(bytes.chunks_exact(4).map(|b| u64::from(u32_at(b, 0)))),
+        _ => items.extend(bytes.chunks_exact(item_size).map(|b| u64_at(b, 0))),
+    }
+}
+
 /// A part of a file as a stream.
 pub(super) struct FileSlice<'a> {
     file: &'a Handle,
@@ -508,8 +616,8 @@ pub(super) struct FileSlice<'a> {
 }
 
 impl FileSlice<'_> {
-    pub(super) fn new(file: &Handle, at: u64, len: u64) -> FileSlice<'_> {
-        FileSlice { file, at, left: len }
+    pub(super) fn new(file: &JournalFile, at: u64, left: u64) -> FileSlice<'_> {
+        FileSlice { file: &file.file, at, left }
     }
 }
 

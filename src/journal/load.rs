@@ -72,7 +72,7 @@ impl JournalFile {
             let unpacked = match self.shown(at, packed) {
                 Some(bytes) => unpack.unpack(flags, bytes, limit, fields.arena()),
                 None => {
-                    let source = FileSlice::new(&self.file, at, packed as u64);
+                    let source = FileSlice::new(self, at, packed as u64);
                     let mut source = io::BufReader::with_capacity(packed.min(16 << 10), source);
                     unpack.unpack(flags, &mut source, limit, fields.arena())
                 }

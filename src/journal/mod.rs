@@ -6,14 +6,14 @@
 //! into small windows: nothing is mapped, so a file may be truncated or deleted while it is read.
 //!
 //! ```
-//! use journal_ship::journal::{Keys, Start, Tail, Waker};
+//! use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut keys = Keys::default();
 //! let message = keys.add("MESSAGE");
 //! let unit = keys.add("_SYSTEMD_UNIT");
 //! // No path at all is this machine's own journal.
-//! let mut tail = Tail::open(&["demo/journal".into()], keys, Start::Oldest, Waker::new()?)?;
+//! let mut tail = Tail::open(&Scope::of(&["demo/journal".into()]), keys, Start::Oldest, Waker::new()?)?;
 //! let mut read = 0;
 //! while let Some(entry) = tail.next_entry() {
 //!     // Values are bytes; an entry need not have a field, and may have it several times.
@@ -79,7 +79,7 @@
 //! ```
 //!
 //! The compact layout (systemd 252) has offsets of 32 instead of 64 bits in ENTRY and ENTRY_ARRAY, and ENTRY
-//! no hashes. This reader uses neither hash tables nor FIELD objects to read on.
+//! no hashes. This reader asks the hash table only where values are looked for (`Scope::matches`), and uses no FIELD.
 //!
 //! `system.journal` and `user-UID.journal` are being written to; at rotation they are renamed
 //! `system@COUNTER-NUMBER-TIME.journal`, and after a crash `system@TIME-RANDOM.journal~`. They lie in a folder
@@ -87,8 +87,8 @@
 //!
 //! # Inside
 //!
-//! From the outside in: `scan` finds files, `tail` merges and follows them, `file` reads one, `seek` finds places in
-//! it, `load` reads its fields, `fields` remembers what they say, `object` knows the layout. Where something looks
+//! From the outside in: `scope` says what is wanted, `scan` finds files, `tail` merges and follows them, `file` reads one,
+//! `seek` finds places in it, `filter` and `lookup` what is wanted of it, `load` reads its fields, `fields` remembers what they say, `object` knows the layout. Where something looks
 //! wrong, `verify` checks hashes, `search` finds entries without arrays, and `loss` counts what is not found.
 
 mod cursor;
@@ -96,18 +96,22 @@ mod decompress;
 mod error;
 mod fields;
 mod file;
+mod filter;
 mod handle;
 mod hash;
 mod load;
+mod lookup;
 mod loss;
 mod lz4;
 mod object;
 mod resume;
 mod scan;
+mod scope;
 mod search;
 #[cfg(feature = "sd-journal")]
 mod second;
 mod seek;
+mod select;
 mod tail;
 mod verify;
 mod watch;
@@ -118,6 +122,8 @@ pub use error::{OpenError, Problem};
 pub use fields::{Fields, Key, Keys, NameRule};
 pub use loss::{Losses, Reason};
 pub use resume::{Resume, Start};
+pub use scope::{Match, Namespaces, Scope};
+pub(crate) use scope::{NAMESPACE_MAX, is_namespace};
 #[cfg(feature = "sd-journal")]
 pub use second::{SecondError, SecondReader};
 pub use tail::{Counts, Tail};

@@ -14,6 +14,9 @@ pub(super) const FILE_ID: u64 = 24;
 /// Bytes of the header that this reader looks at; the oldest header is this long.
 pub(super) const HEADER_SIZE_MIN: usize = 208;
 
+/// A header of this size or more counts DATA objects (systemd 187).
+const N_DATA_END: u64 = 216;
+
 /// `incompatible_flags`: a file with a bit that is not known here must not be read.
 pub(super) const INCOMPATIBLE_XZ: u32 = 1;
 pub(super) const INCOMPATIBLE_LZ4: u32 = 2;
@@ -103,6 +106,11 @@ pub(super) struct Header {
     tail_monotonic: u64,
     /// The last entry array and the number of its entries, where the header has room for them (systemd 252).
     pub tail_array: Option<(u64, u64)>,
+    /// First bucket of the hash table of DATA objects, and the table's size in bytes.
+    pub hash_table: u64,
+    pub hash_table_size: u64,
+    /// DATA objects; zero in files of writers that did not count them.
+    n_data: u64,
 }
 
 impl Header {
@@ -147,6 +155,9 @@ impl Header {
             head_realtime: u64_at(bytes, 184),
             tail_array: Some((u64::from(u32_at(bytes, 256)), u64::from(u32_at(bytes, 260))))
                 .filter(|(offset, entries)| header_size >= 264 && *offset > 0 && *entries > 0),
+            hash_table: u64_at(bytes, 104),
+            hash_table_size: u64_at(bytes, 112),
+            n_data: if header_size >= N_DATA_END { u64_at(bytes, 208) } else { 0 },
         })
     }
 
@@ -180,13 +191,17 @@ impl Header {
         })
     }
 
+    /// A number that changes when values have come.
+    pub(super) fn values(&self) -> u64 {
+        if self.n_data == 0 { self.n_entries } else { self.n_data }
+    }
+
     /// Where the payload of a DATA object begins: compact files keep two more numbers before it.
     pub(super) fn data_payload(&self) -> usize {
         if self.compact { 72 } else { 64 }
     }
 
     /// The hash that a DATA object with this payload, as it was before compression, has in this file.
-    #[allow(dead_code)] // objects are looked up by it
     pub(super) fn hash(&self, payload: &[u8]) -> u64 {
         if self.keyed { hash::siphash(self.file_id, payload) } else { hash::jenkins(payload) }
     }

@@ -1,7 +1,8 @@
 //! Which files belong to the journal: the folders where journald keeps them, or what a person named.
 //!
-//! A journal folder holds files directly, in a folder per machine (named by machine id), or both. A
-//! folder `MACHINE-ID.NAMESPACE` belongs to a namespace and is not part of the default journal.
+//! A journal folder holds files directly, in a folder per machine (named by machine id) and one per machine and
+//! namespace (`MACHINE-ID.NAMESPACE`), or both. Namespaces are read where they are in scope; a person who names such a
+//! folder itself, or a file, wants it.
 
 use std::fs;
 use std::io;
@@ -9,6 +10,7 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::cursor::Id128;
+use super::scope::{Namespaces, Scope};
 
 /// Where journald keeps what survives a reboot, and what does not.
 const PERSISTENT: &str = "/var/log/journal";
@@ -52,6 +54,7 @@ pub(super) struct Scan {
 #[derive(Debug, Clone)]
 pub(super) struct Roots {
     paths: Vec<PathBuf>,
+    namespaces: Namespaces,
     /// Machine folders other than this one's are skipped.
     machine: Option<Id128>,
     /// The paths are this machine's own: they need not exist.
@@ -60,12 +63,13 @@ pub(super) struct Roots {
 
 impl Roots {
     /// This machine's journal, or what was named.
-    pub(super) fn new(paths: &[PathBuf]) -> Roots {
-        if paths.is_empty() {
+    pub(super) fn new(scope: &Scope) -> Roots {
+        let namespaces = scope.namespaces.clone();
+        if scope.paths.is_empty() {
             let machine = fs::read_to_string("/etc/machine-id").ok().and_then(|id| id.trim().parse().ok());
-            Roots { paths: vec![PERSISTENT.into(), RUNTIME.into()], machine, own: true }
+            Roots { paths: vec![PERSISTENT.into(), RUNTIME.into()], namespaces, machine, own: true }
         } else {
-            Roots { paths: paths.to_vec(), machine: None, own: false }
+            Roots { paths: scope.paths.clone(), namespaces, machine: None, own: false }
         }
     }
 
@@ -141,10 +145,7 @@ impl Roots {
                     _ => continue,
                 };
                 scan.files.push(Found { id, runtime: is_runtime(&path), path });
-            } else if top
-                && let Ok(id) = name.parse::<Id128>()
-                && self.machine.is_none_or(|machine| machine == id)
-            {
+            } else if top && self.namespaces.include_folder(name, self.machine) {
                 self.scan_folder(&path, false, scan);
             }
         }
@@ -194,27 +195,36 @@ mod tests {
         std::os::unix::fs::symlink("notes.txt", dir.path().join("link.journal")).unwrap();
         std::os::unix::fs::symlink("nothing", dir.path().join("dangling.journal")).unwrap();
         std::os::unix::net::UnixListener::bind(dir.path().join("socket.journal")).unwrap();
-        let scan = Roots::new(&[dir.path().to_path_buf()]).scan();
-        let mut names: Vec<_> = scan
-            .files
-            .iter()
-            .map(|f| f.path.strip_prefix(dir.path()).unwrap().display().to_string())
-            .collect();
-        names.sort();
+        let names = |scan: &Scan| {
+            let relative = |f: &Found| f.path.strip_prefix(dir.path()).unwrap().display().to_string();
+            let mut names: Vec<_> = scan.files.iter().map(relative).collect();
+            names.sort();
+            names
+        };
+        let mut scope = Scope::of([dir.path().to_path_buf()]);
+        let scan = Roots::new(&scope).scan();
         let expected = [
             format!("{machine}/system@x.journal"),
             format!("{machine}/user-1000.journal~"),
             "link.journal".into(),
             "system.journal".into(),
         ];
-        assert_eq!(names, expected);
+        assert_eq!(names(&scan), expected);
         assert_eq!(scan.folders.len(), 2);
         assert!(scan.files.iter().all(|f| f.id == FileId::of(&fs::metadata(&f.path).unwrap())));
+
+        for namespaces in [Namespaces::All, Namespaces::Named(vec!["name".into()])] {
+            scope.namespaces = namespaces;
+            let scan = Roots::new(&scope).scan();
+            let own = format!("{machine}.name/system.journal");
+            assert_eq!(names(&scan), [&[own], &expected[..]].concat());
+            assert_eq!(scan.folders.len(), 3);
+        }
     }
 
     #[test]
     fn a_path_that_is_not_there_is_a_problem() {
-        let scan = Roots::new(&["/nowhere/at/all".into()]).scan();
+        let scan = Roots::new(&Scope::of(["/nowhere/at/all".into()])).scan();
         assert_eq!(scan.problems.len(), 1);
     }
 

@@ -3,11 +3,10 @@
 //! Only what is sound in that crate is used: opening, moving and asking for the cursor, which holds both
 //! times. Its functions for fields read past the end of their buffers.
 
-use std::path::PathBuf;
-
 use sd_journal::{CursorMovement, FileFlags, Journal, PathFlags, UserFlags};
 
 use super::cursor::Cursor;
+use super::scope::{Namespaces, Scope};
 
 /// libsystemd's reader.
 pub struct SecondReader {
@@ -20,6 +19,9 @@ pub enum SecondError {
     /// libsystemd reports an error.
     #[error("libsystemd: {0}")]
     Library(String),
+    /// It reads a whole journal.
+    #[error("libsystemd compares whole journals: leave out journal.match and journal.namespaces")]
+    Scope,
     /// It opens one folder, or files.
     #[error("libsystemd opens one folder, or files; give one --path, or files only")]
     Paths,
@@ -40,8 +42,11 @@ impl SecondReader {
     ///
     /// # Errors
     /// When libsystemd cannot open it.
-    pub fn open(paths: &[PathBuf]) -> Result<SecondReader, SecondError> {
-        let journal = match paths {
+    pub fn open(scope: &Scope) -> Result<SecondReader, SecondError> {
+        if !scope.matches.is_empty() || scope.namespaces != Namespaces::default() {
+            return Err(SecondError::Scope);
+        }
+        let journal = match scope.paths.as_slice() {
             [] => Journal::open(FileFlags::LocalOnly, UserFlags::AllUsers),
             [folder] if folder.is_dir() => {
                 Journal::open_directory(folder, PathFlags::FullPath, UserFlags::AllUsers)

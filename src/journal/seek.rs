@@ -75,15 +75,18 @@ impl Place {
 }
 
 /// One array of the chain: where it is, which entries it holds.
-struct ArrayInfo {
+#[derive(Debug)]
+pub(super) struct ArrayInfo {
     offset: u64,
-    first: u64,
-    count: u64,
+    pub first: u64,
+    pub count: u64,
 }
 
 /// Reads entries backward from a place.
 pub(super) struct Backward {
     arrays: Vec<ArrayInfo>,
+    /// The offsets of all entries that may be wanted, if they were looked up.
+    walked: Option<Vec<u64>>,
     /// Entries that are left.
     left: u64,
 }
@@ -123,20 +126,31 @@ impl JournalFile {
     /// Goes to a place, so that [`JournalFile::next`] gives the first entry behind it; entries must be in the order that
     /// the place speaks of, as journald writes them.
     ///
-    /// Returns the entry just before that place, and how many of the same microsecond, at most
-    /// `ordinal_max`, stand directly before it in turn.
-    pub(super) fn seek(&mut self, place: Place, ordinal_max: u16) -> Result<Option<(Cursor, u16)>, Fault> {
+    /// The entry just before that place has been passed then; those of its microsecond that stand with it are counted,
+    /// so that places in a microsecond do not depend on where reading began.
+    pub(super) fn seek(&mut self, place: Place) -> Result<(), Fault> {
+        self.look_up()?;
         let arrays = self.arrays()?;
         let target = self.find(&arrays, place)?;
-        let found = arrays.iter().rev().find(|a| a.first <= target);
-        let mut readable = (0..target).rev().map_while(|index| self.cursor_at(&arrays, index).ok());
-        let last = readable.next();
-        let same = last.map_or(0, |last| {
-            readable.take(usize::from(ordinal_max)).take_while(|c| c.realtime == last.realtime).count()
-        });
-        let array = found.map(|array| (array.offset, target - array.first));
-        self.go_to(array, target, last.map(|last| last.seqnum))?;
-        Ok(last.map(|last| (last, same as u16)))
+        let last = target.checked_sub(1).and_then(|index| self.cursor_at(&arrays, index).ok());
+        self.go_to_entry(&arrays, target, last.map(|last| last.seqnum))?;
+        let together = match last {
+            Some(last) => self.count_together(&arrays, target, last.realtime)?,
+            None => 0,
+        };
+        self.begin_behind(last, together);
+        Ok(())
+    }
+
+    /// Makes the entry of this number the next to be visited; the entry before it has this sequence number.
+    pub(super) fn go_to_entry(
+        &mut self,
+        arrays: &[ArrayInfo],
+        number: u64,
+        before: Option<u64>,
+    ) -> Result<(), Fault> {
+        let found = arrays.iter().rev().find(|a| a.first <= number);
+        self.go_to(found.map(|array| (array.offset, number - array.first)), number, before)
     }
 
     /// The number of the first entry behind a place, counted from zero.
@@ -173,19 +187,34 @@ impl JournalFile {
 
     /// Begins to read backward from a place, or from the end; forward reading begins anew after it.
     pub(super) fn backward(&mut self, place: Option<Place>) -> Result<Backward, Fault> {
+        self.look_up()?;
         let arrays = self.arrays()?;
-        let left = match place {
-            Some(place) => self.find(&arrays, place)?,
-            None => arrays.last().map_or(0, |a| a.first + a.count),
-        };
-        Ok(Backward { arrays, left })
+        let total = arrays.last().map_or(0, |a| a.first + a.count);
+        let mut left = place.map_or(Ok(total), |place| self.find(&arrays, place))?;
+        let walked = self.walk_through()?;
+        if let Some(walked) = &walked {
+            let end = if left < total { self.offset_at(&arrays, left)? } else { u64::MAX };
+            left = walked.partition_point(|offset| *offset < end) as u64;
+        }
+        Ok(Backward { arrays, walked, left })
     }
 
-    /// The entry before the last one given; those that cannot be read are passed over.
+    /// The wanted entry before the last one given; those that cannot be read are passed over.
     pub(super) fn previous(&mut self, backward: &mut Backward) -> Option<Cursor> {
         while let Some(index) = backward.left.checked_sub(1) {
             backward.left = index;
-            let Ok(offset) = self.offset_at(&backward.arrays, index) else { continue };
+            let walked = backward.walked.as_ref().map(|walked| walked.get(index as usize).copied());
+            let offset = match walked {
+                Some(offset) => offset,
+                None => self.offset_at(&backward.arrays, index).ok(),
+            };
+            let Some(offset) = offset else { continue };
+            if self.wanted.is_some() {
+                match self.glance(offset) {
+                    Ok((cursor, true)) => return Some(cursor),
+                    _ => continue,
+                }
+            }
             if self.ahead.get(offset, object::ENTRY_SIZE_MIN).is_none() {
                 let start = (offset + object::ENTRY_SIZE_MIN as u64).saturating_sub(BACKWARD as u64);
                 self.ahead.load(&self.file, start, BACKWARD).ok()?;
@@ -199,24 +228,22 @@ impl JournalFile {
     }
 
     /// The chain of arrays that hold entries.
-    fn arrays(&self) -> Result<Vec<ArrayInfo>, Fault> {
+    pub(super) fn arrays(&self) -> Result<Vec<ArrayInfo>, Fault> {
         let len = self.file.metadata()?.len();
         let mut arrays = Vec::new();
         let (mut offset, mut first) = (self.header.entry_array_offset, 0);
         while offset != 0 && first < self.header.n_entries {
-            let bytes = match self.read_fixed::<{ object::ENTRY_ARRAY_SIZE_MIN }>(offset) {
-                Ok(bytes) => bytes,
+            let (items, next) = match self.array_at(offset) {
+                Ok(array) => array,
                 Err(Fault::Damaged { .. }) => break,
                 Err(fault) => return Err(fault),
             };
-            let Ok(items) = self.array_room(&bytes, offset) else { break };
             // A damaged size may claim any number of items; those behind the file's end do not exist.
             let items_at = offset + object::ENTRY_ARRAY_SIZE_MIN as u64;
             let held = len.saturating_sub(items_at) / self.header.array_item_size() as u64;
             let count = items.min(held).min(self.header.n_entries - first);
             arrays.push(ArrayInfo { offset, first, count });
             first += count;
-            let next = u64_at(&bytes, 16);
             if next <= offset {
                 break;
             }
@@ -226,7 +253,7 @@ impl JournalFile {
     }
 
     /// Where the entry of this number stands.
-    fn offset_at(&mut self, arrays: &[ArrayInfo], index: u64) -> Result<u64, Fault> {
+    pub(super) fn offset_at(&mut self, arrays: &[ArrayInfo], index: u64) -> Result<u64, Fault> {
         let lost = Fault::Damaged { what: "an entry outside the arrays", offset: 0 };
         let array = arrays.iter().rev().find(|a| a.first <= index).ok_or(lost)?;
         let item_size = self.header.array_item_size();

@@ -107,7 +107,10 @@ impl JournalFile {
     #[inline]
     pub(super) fn trust(&mut self, offset: u64, entry: &Cursor) -> Result<Trust, Fault> {
         let index = self.visited - self.offsets.as_slice().len() as u64;
-        if entry.seqnum <= self.place.seqnum || entry.seqnum > self.number_max.saturating_add(index) {
+        // A walk leaps over entries, by how many numbers nobody knows.
+        let leaps = self.walk.is_some() || self.jumped;
+        let too_high = !leaps && entry.seqnum > self.number_max.saturating_add(index);
+        if entry.seqnum <= self.place.seqnum || too_high {
             match self.judge_number(entry.seqnum) {
                 Trust::Deserved => {}
                 other => return Ok(other),
@@ -235,8 +238,7 @@ impl JournalFile {
 
     fn hash_packed(&self, flags: u8, at: u64, packed: u64, doubt: &mut Doubt) -> Result<Hashes, Fault> {
         let broken = |_| Fault::Packed { offset: at };
-        let slice =
-            || BufReader::with_capacity(PIECE.min(packed as usize), FileSlice::new(&self.file, at, packed));
+        let slice = || BufReader::with_capacity(PIECE.min(packed as usize), FileSlice::new(self, at, packed));
         let mut head = [0; 32];
         let read = self.file.read_at_most(head.get_mut(..packed.min(32) as usize).unwrap_or_default(), at)?;
         // Jenkins' hash begins with the length, which xz tells only at its end.

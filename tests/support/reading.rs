@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use journal_ship::journal::{Keys, Start, Tail, Waker};
+use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
 
 use super::fixtures::ExportedEntry;
 
@@ -13,7 +13,7 @@ pub type Read = (ExportedEntry, u64);
 pub fn open(paths: &[PathBuf], start: Start) -> Tail {
     let mut keys = Keys::default();
     keys.add_all();
-    Tail::open(paths, keys, start, Waker::new().unwrap()).unwrap()
+    Tail::open(&Scope::of(paths), keys, start, Waker::new().unwrap()).unwrap()
 }
 
 /// The next entry, if one can be read now.

@@ -28,6 +28,9 @@ impl Conversion {
             }
             None => self.out.line(1, &format!("backfill: {MAX_AGE}")),
         }
+        if let Some(matches) = get(journal, "matches").filter(|matches| text(matches) != Some("")) {
+            self.matches(matches);
+        }
         if let Some(cursor) = positions.and_then(|positions| self.cursor(positions, name)) {
             self.out.line(1, &format!("start_cursor: '{cursor}'"));
         }
@@ -62,7 +65,6 @@ impl Conversion {
         const AROUND: &str = "labels: {{}}";
         self.out.line(0, "labels:");
         let rules = get(job, "relabel_configs").map(items).unwrap_or_default();
-        let matches = get(journal, "matches").filter(|matches| text(matches) != Some(""));
         match get(journal, "labels").filter(|labels| entries(labels).next().is_some()) {
             // Names that are for relabelling only are refused: nothing makes them here.
             Some(labels) => self.strings(1, "static", AROUND, "journal.labels", labels),
@@ -77,10 +79,10 @@ impl Conversion {
             None => self.out.line(1, "static: {}"),
         }
         self.out.line(1, "fields: {}");
-        if !rules.is_empty() || matches.is_some() {
+        if !rules.is_empty() {
             let start = self.out.mark();
             self.out.line(1, "relabel_configs:");
-            let mut count = matches.map_or(0, |matches| self.matches(matches));
+            let mut count = 0;
             for (index, rule) in rules.iter().enumerate() {
                 count += usize::from(self.rule(index, rule));
             }
@@ -138,31 +140,31 @@ impl Conversion {
         }
     }
 
-    /// Writes journal matches as rules: any of the values of a field, and all of the fields. Says how many.
-    fn matches(&mut self, matches: &Node) -> usize {
+    /// Writes journal matches: any of the values of a field, and all of the fields.
+    fn matches(&mut self, matches: &Node) {
         let mut fields: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         let mut all = matches.kind != Kind::Null;
         for term in text(matches).unwrap_or_default().split_whitespace() {
             match term.split_once('=') {
                 Some((field, value)) if config::names::field_name(field).is_ok() => {
-                    fields.entry(field).or_default().push(regex::escape(value));
+                    fields.entry(field).or_default().push(quoted(&variables(value)));
                 }
                 _ => all = false,
             }
         }
         if !all || fields.is_empty() {
-            self.leave(2, "journal", "matches", "has no counterpart yet: all entries are read", matches);
-            return 0;
+            self.leave(1, "journal", "matches", "is no list of FIELD=value: all entries are read", matches);
+            return;
         }
-        self.tell(2, "journal.matches: relabelling keeps these entries; all are read");
-        self.keep_text(2, "matches", matches);
-        for (field, values) in &fields {
-            let label = format!("__journal_{}", field.to_ascii_lowercase());
-            self.out.line(2, &format!("- source_labels: [{label}]"));
-            self.out.line(3, &format!("regex: {}", quoted(&values.join("|"))));
-            self.out.line(3, "action: keep");
-        }
-        fields.len()
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|(field, values)| match &values[..] {
+                [value] => format!("{field}: {value}"),
+                values => format!("{field}: [{}]", values.join(", ")),
+            })
+            .collect();
+        let line = format!("match: [{{{}}}]", fields.join(", "));
+        self.offer(1, "journal: {{}}", &line, ("journal", "matches", matches));
     }
 
     /// Promtail's cursor for this job, if its positions file has one.

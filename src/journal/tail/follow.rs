@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::super::cursor::Cursor;
 use super::super::error::Problem;
 use super::super::file::{Fault, JournalFile};
 use super::super::loss::Known;
@@ -187,7 +188,7 @@ impl Tail {
         if self.sources.iter().any(|source| source.id == found.id) {
             return Ok(()); // listed twice
         }
-        let mut file = JournalFile::open(&found.path, found.id)?;
+        let mut file = JournalFile::open(&found.path, found.id)?.filtered(self.filter.as_ref());
         let (file_id, seqnum_id) = (file.header.file_id, file.header.seqnum_id);
         if let Some(finished) = self.finished.get_mut(&found.id).filter(|f| f.file_id == file_id) {
             // Read to its end before it was renamed.
@@ -202,9 +203,10 @@ impl Tail {
             let by_counter = self.state.counters.get(&seqnum_id).filter(|_| archived);
             by_file.or(by_counter).map(|read| read.seqnum)
         } else {
-            let sources = self.sources.iter().map(|s| (s.file_id, s.last.map(|(cursor, _)| cursor.seqnum)));
+            let sources = self.sources.iter().map(|s| (s.file_id, s.done()));
             let finished = self.finished.values().map(|f| (f.file_id, f.last));
-            sources.chain(finished).filter(|(id, _)| *id == file_id).filter_map(|(_, last)| last).max()
+            let read = sources.chain(finished).filter(|(id, _)| *id == file_id);
+            read.filter_map(|(_, last)| last).map(|last| last.seqnum).max()
         };
         let place = match (known, self.state.after) {
             (Some(read), _) => Place::Seqnum(read.saturating_add(1)),
@@ -214,10 +216,11 @@ impl Tail {
         };
         let begin = begin(&mut file, place, archived)?;
         self.finished.remove(&found.id);
+        let oldest = file.header.head_seqnum;
         let (head, last, file) = match begin {
             Begin::Nowhere => {
                 self.counts.reads += file.file.reads();
-                let last = Some(file.header.tail_seqnum);
+                let last = Some(Cursor { seqnum_id, seqnum: file.header.tail_seqnum, ..Cursor::default() });
                 let finished = Finished { path: found.path.clone(), file_id, seqnum_id, last };
                 self.finished.insert(found.id, finished);
                 return Ok(());
@@ -229,9 +232,9 @@ impl Tail {
             }
             // One that grows is held, so that rotation and vacuuming take nothing from us.
             Begin::First(seqnum) => (Some(Head::Expected(seqnum)), None, Some(file)),
-            Begin::Within(head, last) => {
+            Begin::Within(head) => {
                 file.rest();
-                (head.map(Head::Seen), last, Some(file))
+                (head.map(Head::Seen), file.passed(), Some(file))
             }
         };
         let opened = file.is_some();
@@ -248,6 +251,7 @@ impl Tail {
             file,
             head,
             last,
+            oldest,
             grown: None,
             used: 0,
             missed: 0,

@@ -1,7 +1,10 @@
 //! The last entries of a journal, found from its end.
 
+use std::sync::Arc;
+
 use super::super::cursor::Cursor;
 use super::super::file::{Fault, JournalFile};
+use super::super::filter::Filter;
 use super::super::scan::Found;
 use super::super::seek::{Backward, Place};
 use super::Tail;
@@ -18,8 +21,8 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn open(found: &Found, until: Option<u64>) -> Result<Candidate, Fault> {
-        let file = JournalFile::open(&found.path, found.id)?;
+    fn open(found: &Found, filter: Option<&Arc<Filter>>, until: Option<u64>) -> Result<Candidate, Fault> {
+        let file = JournalFile::open(&found.path, found.id)?.filtered(filter);
         let (place, latest) = match until {
             Some(until) if file.header.head_realtime > until => (None, 0),
             Some(until) if file.header.tail_realtime > until => {
@@ -43,15 +46,17 @@ impl Candidate {
 }
 
 impl Tail {
-    /// The time from which on the last `count` entries were written (realtime, microseconds). Entries
+    /// The time from which on the last `count` entries that are in scope were written (realtime, microseconds). Entries
     /// after `until` do not count. Of no entries, the end of time: none that is there is wanted.
     ///
     /// Reads the headers of all files, and the entries of few.
     pub fn time_of_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
         let mut time = (count == 0).then_some(u64::MAX);
         let found = self.roots.scan().files;
-        let mut candidates: Vec<Candidate> =
-            found.iter().filter_map(|found| Candidate::open(found, until).ok()).collect();
+        let mut candidates: Vec<Candidate> = found
+            .iter()
+            .filter_map(|found| Candidate::open(found, self.filter.as_ref(), until).ok())
+            .collect();
         // Of one instant, to know copies.
         let mut counted: Vec<Cursor> = Vec::new();
         let mut left = count;

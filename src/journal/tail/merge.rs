@@ -16,11 +16,17 @@ use super::super::cursor::{Cursor, Id128};
 pub(super) enum Head {
     /// It was read.
     Seen(Cursor),
-    /// The file's header says that it has this number; nothing else was read yet.
+    /// The file's header says that it has this number, or a higher one if not every entry is wanted; nothing else was
+    /// read yet.
     Expected(u64),
 }
 
 impl Head {
+    /// Its number, or a lower one.
+    pub(super) fn seqnum(&self) -> u64 {
+        self.rank().0
+    }
+
     fn rank(&self) -> (u64, u64) {
         match self {
             Head::Seen(cursor) => (cursor.seqnum, cursor.realtime),

@@ -12,6 +12,7 @@ mod source;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::cursor::{Cursor, Id128};
@@ -19,13 +20,15 @@ use super::decompress::Decompressor;
 use super::error::OpenError;
 use super::fields::{Fields, Keys};
 use super::file::{Fault, JournalFile};
+use super::filter::Filter;
 use super::loss::Losses;
 use super::resume::{Resume, Start};
 use super::scan::{FileId, Roots};
+use super::scope::Scope;
 use super::watch::{Waker, Watch};
 use crate::entry::Entry;
 use merge::{Head, Merge};
-use source::{Finished, Source, ordinal_after};
+use source::{Finished, Source};
 
 /// Ordinals below the microsecond that an entry can be given: Loki's timestamps are nanoseconds.
 const ORDINAL_MAX: u16 = 999;
@@ -44,8 +47,11 @@ pub struct Counts {
     pub damaged: Losses,
     /// Entries that were in two files and handed on once.
     pub copies: u64,
-    /// Numbers of entries that were passed over: nobody can read them any more, or a file shows them later.
+    /// Numbers of entries that were passed over: nobody can read them any more, or a file shows them later. With a match
+    /// only those between the place that was resumed at and the oldest entry that is left, wanted or not.
     pub missing: u64,
+    /// Entries that no match wants.
+    pub unwanted: u64,
     /// Reads from journal files (calls to the system).
     pub reads: u64,
 }
@@ -53,6 +59,7 @@ pub struct Counts {
 /// Reads the journal, entry after entry.
 pub struct Tail {
     roots: Roots,
+    filter: Option<Arc<Filter>>,
     watch: Watch,
     sources: Vec<Source>,
     finished: HashMap<FileId, Finished>,
@@ -89,13 +96,14 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Opens these folders or files, or this machine's journal when there are none.
+    /// Opens what is in scope.
     ///
     /// # Errors
     /// When nothing can be read, with the reason for each place and what to do about it.
-    pub fn open(paths: &[PathBuf], keys: Keys, start: Start, waker: Waker) -> Result<Tail, OpenError> {
+    pub fn open(scope: &Scope, keys: Keys, start: Start, waker: Waker) -> Result<Tail, OpenError> {
         let mut tail = Tail {
-            roots: Roots::new(paths),
+            roots: Roots::new(scope),
+            filter: Filter::new(&scope.matches),
             watch: Watch::new(waker).map_err(OpenError::Watch)?,
             sources: Vec::new(),
             finished: HashMap::new(),
@@ -124,24 +132,43 @@ impl Tail {
         tail.recent.extend(tail.state.cursor);
         let problems = tail.rescan(true);
         // A folder that was named and can be read may be empty for now; this machine's journal may not.
-        let may_wait = tail.incomplete || (problems.is_empty() && !paths.is_empty());
+        let may_wait = tail.incomplete || (problems.is_empty() && !scope.paths.is_empty());
         if tail.is_empty() && !may_wait {
             return Err(OpenError::Unreadable(problems));
         }
         tail.report(problems);
         tail.check_start();
+        if tail.filter.is_some() {
+            tail.counts.missing = tail.gone();
+        }
         Ok(tail)
+    }
+
+    /// Entries that were there at the place that was resumed at and are not any more: of each counter, the numbers
+    /// between the last one read and the first one left.
+    fn gone(&self) -> u64 {
+        let lost = |(id, read): (&Id128, &Cursor)| {
+            let files = self.sources.iter().filter(|s| s.seqnum_id == *id);
+            let oldest = files.map(|s| s.oldest).filter(|oldest| *oldest > 0).min()?;
+            Some(oldest.saturating_sub(read.seqnum.saturating_add(1)))
+        };
+        self.state.counters.iter().filter_map(lost).sum()
     }
 
     /// Says so if the entry that reading goes on behind is not there any more. What was deleted unread is counted by its
     /// numbers.
     fn check_start(&self) {
         let Some(last) = self.state.after.or(self.state.cursor) else { return };
-        let is_last = |id, seqnum| id == last.seqnum_id && seqnum == Some(last.seqnum);
-        let there = self.sources.iter().any(|s| {
-            let read = s.last.map(|(cursor, _)| cursor);
-            is_last(s.seqnum_id, read.map(|c| c.seqnum)) || read.is_some_and(|c| c.same_entry(&last))
-        }) || self.finished.values().any(|f| is_last(f.seqnum_id, f.last));
+        // With a match, others may have been passed over since.
+        let is_last = |id, read: Option<Cursor>| {
+            let number = read.map_or(0, |read| read.seqnum);
+            id == last.seqnum_id && (number == last.seqnum || (self.filter.is_some() && number > last.seqnum))
+        };
+        let there = self
+            .sources
+            .iter()
+            .any(|s| is_last(s.seqnum_id, s.last) || s.last.is_some_and(|c| c.same_entry(&last)))
+            || self.finished.values().any(|f| is_last(f.seqnum_id, f.last));
         if !there {
             log::warn!(
                 "the entry that was read last is no longer in the journal ({last}): reading goes on by its time; entries \
@@ -160,11 +187,12 @@ impl Tail {
             let index = self.current?;
             self.taken = true;
             let source = self.sources.get_mut(index)?;
-            let ordinal = source.last.map_or(0, |last| ordinal_after(last, head.realtime));
-            let read = source.last.map_or(0, |(last, _)| last.seqnum);
+            let ordinal = source.file.as_ref().map_or(0, JournalFile::ordinal);
+            let ordinal = u16::try_from(ordinal).unwrap_or(ORDINAL_MAX).min(ORDINAL_MAX);
+            let read = source.last.map_or(0, |last| last.seqnum);
             let in_doubt = source.file.as_ref().is_some_and(JournalFile::in_doubt);
             // What is not handed on below, a copy or damage, has been read all the same.
-            source.last = Some((head, ordinal));
+            source.last = Some(head);
             let before = self.count(&head);
             // Within a file in doubt, numbers are missing by damage, which is counted as that.
             let damage = in_doubt && read == before;
@@ -172,8 +200,8 @@ impl Tail {
                 self.counts.copies += 1;
                 continue;
             }
-            // Numbers begin at one.
-            if before > 0 && !damage {
+            // Numbers begin at one. What no match wants is not missing.
+            if before > 0 && !damage && self.filter.is_none() {
                 self.count_missing(before, head.seqnum);
             }
             if self.load(index).is_err() {
@@ -243,8 +271,7 @@ impl Tail {
             ..Resume::default()
         };
         for source in self.sources.iter().filter(|s| !s.archived) {
-            let read = source.last.map(|(cursor, _)| cursor);
-            if let Some(cursor) = read.or_else(|| self.state.files.get(&source.file_id).copied()) {
+            if let Some(cursor) = source.done().or_else(|| self.state.files.get(&source.file_id).copied()) {
                 // An older copy of a file has its id, too.
                 advance_to(&mut resume.files, source.file_id, cursor);
             }
@@ -258,6 +285,17 @@ impl Tail {
         if self.highest.seqnum > 0 && present(&self.highest.seqnum_id) {
             resume.counters.insert(self.highest.seqnum_id, self.highest);
         }
+        if self.filter.is_some() {
+            // What was passed over is done with, too, as long as no file has an entry of a lower number to hand on.
+            let done = self.sources.iter().map(|s| (s.seqnum_id, s.done()));
+            for (id, cursor) in done.chain(self.finished.values().map(|f| (f.seqnum_id, f.last))) {
+                let heads = self.sources.iter().filter(|s| s.seqnum_id == id).filter_map(|s| s.head);
+                let first = heads.map(|head| head.seqnum()).min().unwrap_or(u64::MAX);
+                if let Some(cursor) = cursor.filter(|cursor| cursor.seqnum < first) {
+                    advance_to(&mut resume.counters, id, cursor);
+                }
+            }
+        }
         resume
     }
 
@@ -266,6 +304,7 @@ impl Tail {
         let mut counts = self.counts;
         for source in &self.sources {
             counts.damaged += source.losses();
+            counts.unwanted += source.unwanted();
             counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
         }
         counts
@@ -359,6 +398,7 @@ impl Tail {
                 continue;
             }
             let source = self.sources.swap_remove(index);
+            self.counts.unwanted += source.unwanted();
             self.counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
             let (id, finished, losses) = source.finish();
             self.counts.damaged += losses;
@@ -373,12 +413,12 @@ impl Tail {
     fn see(&mut self, index: usize) -> Option<Cursor> {
         let source = self.sources.get_mut(index)?;
         if source.file.is_none() {
-            match reopen(source) {
+            match reopen(source, self.filter.as_ref()) {
                 Ok(file) => source.file = Some(file),
                 Err(fault) if fault.is_moved() => {
                     self.rename_all();
                     let source = self.sources.get_mut(index)?;
-                    source.file = reopen(source).ok();
+                    source.file = reopen(source, self.filter.as_ref()).ok();
                 }
                 Err(_) => {}
             }
@@ -497,8 +537,8 @@ fn advance_to(places: &mut HashMap<Id128, Cursor>, id: Id128, cursor: Cursor) {
 }
 
 /// Opens the file of a source of which only the header was read, at its beginning.
-fn reopen(source: &Source) -> Result<JournalFile, Fault> {
-    let file = JournalFile::open(&source.path, source.id)?;
+fn reopen(source: &Source, filter: Option<&Arc<Filter>>) -> Result<JournalFile, Fault> {
+    let file = JournalFile::open(&source.path, source.id)?.filtered(filter);
     match file.header.file_id == source.file_id {
         true => Ok(file),
         false => Err(Fault::Io(io::ErrorKind::NotFound.into())),
@@ -519,8 +559,13 @@ mod tests {
         for name in ["a.journal", "b.journal"] {
             std::fs::copy(&demo, dir.path().join(name)).unwrap();
         }
-        let mut tail =
-            Tail::open(&[dir.path().into()], Keys::default(), Start::Oldest, Waker::new().unwrap()).unwrap();
+        let mut tail = Tail::open(
+            &Scope::of([dir.path().into()]),
+            Keys::default(),
+            Start::Oldest,
+            Waker::new().unwrap(),
+        )
+        .unwrap();
         let generation = tail.fields.generation();
         for _ in 0..=u16::MAX {
             let new = tail.new_tag();

@@ -8,7 +8,6 @@ use super::super::file::{Fault, JournalFile};
 use super::super::loss::{Known, Losses};
 use super::super::scan::FileId;
 use super::super::seek::{Place, Side};
-use super::ORDINAL_MAX;
 use super::merge::Head;
 
 /// A file with entries to read, now or when it grows.
@@ -29,8 +28,10 @@ pub(super) struct Source {
     pub file: Option<JournalFile>,
     /// The next entry.
     pub head: Option<Head>,
-    /// The entry of this file that was read last: realtime and its ordinal in that microsecond.
-    pub last: Option<(Cursor, u16)>,
+    /// The entry of this file that was read last, or passed over before it was read.
+    pub last: Option<Cursor>,
+    /// The number of its first entry; zero while there is none.
+    pub oldest: u64,
     /// When it was last seen to have grown.
     pub grown: Option<Instant>,
     /// When its turn was, or when it grew: counts up.
@@ -52,6 +53,12 @@ impl Source {
             Head::Seen(cursor) => Some(cursor),
             Head::Expected(_) => None,
         }
+    }
+
+    /// The entry up to which it is done with, those included that no match wants.
+    pub(super) fn done(&self) -> Option<Cursor> {
+        let passed = self.file.as_ref().and_then(JournalFile::passed);
+        self.last.into_iter().chain(passed).max_by_key(|cursor| cursor.seqnum)
     }
 
     /// Whether it is read to its end and cannot grow.
@@ -78,6 +85,11 @@ impl Source {
         }
     }
 
+    /// Entries in it that no match wants (count).
+    pub(super) fn unwanted(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.unwanted)
+    }
+
     /// Lets the file go: what its header promises and nothing has shown is lost. Returns what is left of it, and its
     /// losses.
     pub(super) fn finish(mut self) -> (FileId, Finished, Losses) {
@@ -85,9 +97,9 @@ impl Source {
             file.close_account();
         }
         self.tell();
-        let losses = self.losses();
-        let Source { id, path, file_id, seqnum_id, last, .. } = self;
-        (id, Finished { path, file_id, seqnum_id, last: last.map(|(cursor, _)| cursor.seqnum) }, losses)
+        let (losses, last) = (self.losses(), self.done());
+        let Source { id, path, file_id, seqnum_id, .. } = self;
+        (id, Finished { path, file_id, seqnum_id, last }, losses)
     }
 }
 
@@ -96,8 +108,8 @@ pub(super) struct Finished {
     pub path: PathBuf,
     pub file_id: Id128,
     pub seqnum_id: Id128,
-    /// The number of its last entry.
-    pub last: Option<u64>,
+    /// Its last entry, of which at least the number is known.
+    pub last: Option<Cursor>,
 }
 
 /// Where reading begins in a file.
@@ -106,9 +118,8 @@ pub(super) enum Begin {
     Nowhere,
     /// At its first entry, of which only the number is known.
     First(u64),
-    /// Somewhere in it: the next entry, and the one before it with its ordinal, so that the ordinals within a
-    /// microsecond do not depend on where reading began.
-    Within(Option<Cursor>, Option<(Cursor, u16)>),
+    /// Somewhere in it: the next entry.
+    Within(Option<Cursor>),
 }
 
 /// Finds a place in a file that was opened. `still`: nobody writes to it.
@@ -116,33 +127,18 @@ pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result
     match file.side(place, still)? {
         Side::Before => Ok(Begin::Nowhere),
         Side::Behind => Ok(Begin::First(file.header.head_seqnum)),
-        Side::Around => {
-            let (head, last) = go_to(file, place)?;
-            Ok(Begin::Within(head, last))
-        }
+        Side::Around => Ok(Begin::Within(go_to(file, place)?)),
     }
 }
 
-/// An entry, and its ordinal in its microsecond.
-type Counted = (Cursor, u16);
-
-/// Goes to the first entry behind a place; also returns the entry just before it.
-pub(super) fn go_to(
-    file: &mut JournalFile,
-    place: Place,
-) -> Result<(Option<Cursor>, Option<Counted>), Fault> {
-    let mut last = file.seek(place, ORDINAL_MAX)?;
+/// Goes to the first entry behind a place.
+fn go_to(file: &mut JournalFile, place: Place) -> Result<Option<Cursor>, Fault> {
+    file.seek(place)?;
     let mut head = file.next()?;
     // Where arrays are damaged, seeking ends before the place: the rest of the way goes entry by entry.
     while let Some(passed) = head.filter(|head| place.is_behind(head)) {
-        last = Some((passed, last.map_or(0, |last| ordinal_after(last, passed.realtime))));
+        file.pass(passed);
         head = file.next()?;
     }
-    Ok((head, last))
-}
-
-/// The ordinal of an entry at this time, behind this one with its ordinal.
-#[inline]
-pub(super) fn ordinal_after((last, ordinal): Counted, realtime: u64) -> u16 {
-    if last.realtime == realtime { (ordinal + 1).min(ORDINAL_MAX) } else { 0 }
+    Ok(head)
 }

@@ -1,0 +1,204 @@
+//! The filter: which entries are wanted, told by the DATA objects that they name.
+//!
+//! Within a file, equal offsets are equal `FIELD=value`. So a file's hash table is asked once where each value that is
+//! looked for stands, and from then on an entry is tested by comparing numbers; no field of it is read. A value
+//! that no entry had yet is looked for again when values have come.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::lookup::Data;
+use super::scope::Match;
+
+/// DATA objects of one file whose answer is remembered when they have to be read to be compared (count).
+const COMPARED_MAX: usize = 64 << 10;
+
+/// What is wanted, whatever the file.
+#[derive(Debug)]
+pub(super) struct Filter {
+    /// Each `FIELD=value` once.
+    terms: Vec<Vec<u8>>,
+    /// Any of the matches, all of its fields, any of the field's terms.
+    matches: Vec<Vec<Vec<usize>>>,
+}
+
+impl Filter {
+    /// `None` when everything is wanted.
+    pub(super) fn new(matches: &[Match]) -> Option<Arc<Filter>> {
+        let term = |field: &str, value: &str| [field.as_bytes(), b"=", value.as_bytes()].concat();
+        let all = matches.iter().flatten().flat_map(|(field, values)| values.iter().map(move |v| (field, v)));
+        let distinct: BTreeSet<Vec<u8>> = all.map(|(field, value)| term(field, value)).collect();
+        let terms: Vec<Vec<u8>> = distinct.into_iter().collect();
+        let number = |field: &str, value: &str| terms.binary_search(&term(field, value)).ok();
+        let one = |one: &Match| {
+            one.iter()
+                .map(|(field, values)| values.iter().filter_map(|v| number(field, v)).collect())
+                .collect()
+        };
+        let matches: Vec<_> = matches.iter().map(one).collect();
+        (!matches.is_empty()).then(|| Arc::new(Filter { terms, matches }))
+    }
+
+    /// Whether an entry with these terms is wanted.
+    fn accepts(&self, has: &[bool]) -> bool {
+        let has = |term: &usize| has.get(*term).copied().unwrap_or(false);
+        self.matches.iter().any(|all| all.iter().all(|any| any.iter().any(has)))
+    }
+
+    /// Terms of which every wanted entry has at least one: of each match those of the field that costs least. Also what
+    /// they cost.
+    fn cheapest(&self, cost: impl Fn(usize) -> u64) -> (u64, Vec<usize>) {
+        let sum = |any: &&Vec<usize>| any.iter().map(|t| cost(*t)).fold(0, u64::saturating_add);
+        let fields = self.matches.iter().filter_map(|all| all.iter().min_by_key(sum));
+        let terms: BTreeSet<usize> = fields.flatten().copied().collect();
+        (terms.iter().map(|t| cost(*t)).fold(0, u64::saturating_add), terms.into_iter().collect())
+    }
+}
+
+/// A filter in one file.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    filter: Arc<Filter>,
+    /// The DATA object of each term, where it has one.
+    found: Vec<Option<Data>>,
+    /// Their offsets, in order, and the terms.
+    places: Vec<(u64, usize)>,
+    /// Values in the file when they were looked for.
+    asked: Option<u64>,
+    /// The hash table cannot be trusted: what DATA objects were found to be when they were read and compared.
+    compared: Option<HashMap<u64, Option<usize>>>,
+    /// Which terms the entry at hand has.
+    has: Vec<bool>,
+}
+
+impl Wanted {
+    pub(super) fn new(filter: Arc<Filter>) -> Wanted {
+        let count = filter.terms.len();
+        Wanted {
+            filter,
+            found: vec![None; count],
+            places: Vec::new(),
+            asked: None,
+            compared: None,
+            has: vec![false; count],
+        }
+    }
+
+    /// The terms to look for in a file that holds so many values now (any two numbers differ when values have come).
+    pub(super) fn unanswered(&self, values: u64) -> Vec<(usize, Vec<u8>)> {
+        if self.asked == Some(values) || self.compared.is_some() {
+            return Vec::new();
+        }
+        let terms = self.filter.terms.iter().zip(&self.found).enumerate();
+        terms.filter(|(_, (_, found))| found.is_none()).map(|(n, (term, _))| (n, term.clone())).collect()
+    }
+
+    /// Takes what the hash table says of the terms asked for.
+    pub(super) fn answer(&mut self, values: u64, answers: Vec<(usize, Option<Data>)>) {
+        self.asked = Some(values);
+        for (term, data) in answers {
+            if let (Some(found), Some(data)) = (self.found.get_mut(term), data) {
+                *found = Some(data);
+                self.places.push((data.offset, term));
+            }
+        }
+        self.places.sort_unstable();
+    }
+
+    /// The hash table is damaged: from now on DATA objects are read and compared.
+    pub(super) fn distrust(&mut self) {
+        self.compared.get_or_insert_default();
+    }
+
+    /// The DATA objects whose entries are all that can be wanted, and how many these are at most; `None` when that cannot
+    /// be known.
+    pub(super) fn candidates(&self) -> Option<(u64, Vec<Data>)> {
+        if self.compared.is_some() || self.asked.is_none() {
+            return None;
+        }
+        let data = |term: usize| self.found.get(term).copied().flatten();
+        let (cost, terms) = self.filter.cheapest(|term| data(term).map_or(0, |data| data.entries));
+        Some((cost, terms.into_iter().filter_map(data).collect()))
+    }
+
+    /// Whether an entry of these DATA objects is wanted. `compare` reads one and says which of the terms it is.
+    pub(super) fn test(
+        &mut self,
+        items: &[u64],
+        mut compare: impl FnMut(u64, &[Vec<u8>]) -> Option<usize>,
+    ) -> bool {
+        self.has.fill(false);
+        for item in items {
+            let term = match &mut self.compared {
+                None => self
+                    .places
+                    .binary_search_by_key(item, |(offset, _)| *offset)
+                    .ok()
+                    .and_then(|n| self.places.get(n))
+                    .map(|(_, term)| *term),
+                Some(compared) => {
+                    if compared.len() >= COMPARED_MAX {
+                        compared.clear();
+                    }
+                    *compared.entry(*item).or_insert_with(|| compare(*item, &self.filter.terms))
+                }
+            };
+            if let Some(has) = term.and_then(|term| self.has.get_mut(term)) {
+                *has = true;
+            }
+        }
+        self.filter.accepts(&self.has)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Match {
+        let mut one = Match::new();
+        for term in text.split_whitespace() {
+            let (field, value) = term.split_once('=').unwrap();
+            one.entry(field.into()).or_default().push(value.into());
+        }
+        one
+    }
+
+    #[test]
+    fn any_match_all_fields_any_value() {
+        assert!(Filter::new(&[]).is_none());
+        let matches = [of("A=1 A=2 B=3"), of("C=4")];
+        let filter = Filter::new(&matches).unwrap();
+        let names: Vec<&[u8]> = filter.terms.iter().map(Vec::as_slice).collect();
+        assert_eq!(names, [b"A=1", b"A=2", b"B=3", b"C=4"]);
+        for (entry, wanted) in [
+            ("", false),
+            ("A=1", false),
+            ("A=1 B=3", true),
+            ("A=2 B=3", true),
+            ("A=1 A=2", false),
+            ("A=3 B=3", false),
+            ("C=4", true),
+            ("A=9 C=5 C=4", true),
+            ("B=3 C=5", false),
+        ] {
+            let has: Vec<bool> =
+                names.iter().map(|t| entry.split(' ').any(|field| field.as_bytes() == *t)).collect();
+            assert_eq!(filter.accepts(&has), wanted, "{entry}");
+        }
+    }
+
+    #[test]
+    fn the_field_with_the_fewest_entries_leads_to_the_others() {
+        let filter = Filter::new(&[of("A=1 A=2 B=3"), of("C=4 D=5"), of("A=1")]).unwrap();
+        // A=1, A=2, B=3, C=4, D=5
+        for (costs, cost, terms) in [
+            ([10, 10, 25, 7, 8], 27, vec![0, 1, 3]),
+            ([10, 10, 5, 9, 8], 23, vec![0, 2, 4]),
+            ([0, 0, 5, 0, 8], 0, vec![0, 1, 3]),
+            ([u64::MAX, 1, u64::MAX, 0, 0], u64::MAX, vec![0, 1, 3]),
+        ] {
+            assert_eq!(filter.cheapest(|term| costs[term]), (cost, terms));
+        }
+    }
+}
