@@ -164,6 +164,66 @@ fn refused() {
     }
 }
 
+/// Trees are walked by recursion, on threads with two megabytes of stack: no text makes a tree that is too deep for that,
+/// and none that a person writes is refused.
+#[test]
+fn depth_is_bounded() {
+    fn try_all() {
+        let query = |stages: &str| format!("rate({{a=\"b\"}} {stages}[5m])");
+        let chain = |part: &str, with: &str, times: usize| vec![part; times].join(with);
+        let around = |open: &str, inner: &str, close: &str, times: usize| {
+            format!("{}{inner}{}", open.repeat(times), close.repeat(times))
+        };
+        for (text, fits) in [
+            (chain("vector(1)", " + ", 64), true),
+            (chain("vector(1)", " + ", 12_000), false),
+            (chain("vector(1)", "^", 64), true),
+            (chain("vector(1)", "^", 12_000), false),
+            // Each bracket begins another chain on the left of the one around it.
+            (around("(", "vector(1)", &format!("+{})", chain("vector(1)", "+", 120)), 90), false),
+            (around("sum(", "vector(1)", ")", 63), true),
+            (around("sum(", "vector(1)", ")", 10_000), false),
+            (around("(", "vector(1)", ")", 60_000), false),
+            (around("label_replace(", "vector(1)", ",\"a\",\"b\",\"c\",\"d\")", 3000), false),
+            (query(&format!("| {}", chain("x=1", " or ", 64))), true),
+            (query(&format!("| {}", chain("x=1", " or ", 16_000))), false),
+            (query(&format!("| {}", chain("x=1", ",", 64))), true),
+            (query(&format!("| {}", chain("x=1", ",", 16_000))), false),
+            (
+                query(&format!(
+                    "| {}",
+                    around("(", "x=1", &format!(" or {})", chain("x=1", " or ", 150)), 90)
+                )),
+                false,
+            ),
+            (query(&format!("| {}", around("(", "x=1", ")", 60_000))), false),
+            (format!("rate({}[5m])", around("(", "{a=\"b\"}", ")", 60_000)), false),
+            // What has no depth may be long.
+            (query(&"| x=1 ".repeat(16_000)), true),
+            (query(&format!("|= \"x\" {}", "or \"x\" ".repeat(14_000))), true),
+        ] {
+            let shown: String = text.chars().take(60).collect();
+            let parsed = Expr::parse(&text);
+            assert_eq!(parsed.is_ok(), fits, "{shown}: {:?}", parsed.err());
+            let Ok(mut expr) = parsed else { continue };
+            expr.shift(1);
+            let (mut row, labels) = (0, crate::labels::LabelSet::default());
+            expr.ranges(&mut |range, outer| {
+                let extractor = crate::logql::pipeline::Extractor::new(range, outer);
+                row += usize::from(extractor.extract(&labels, "x", std::iter::empty()).is_some());
+            });
+            assert!(crate::logql::vectors::evaluate(&expr, &mut |_| Ok(Vec::new())).is_ok());
+            assert_eq!(
+                Expr::parse(&expr.to_string()).map(|again| again == expr.clone()),
+                Ok(true),
+                "{shown}"
+            );
+        }
+    }
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(try_all).unwrap();
+    thread.join().unwrap();
+}
+
 fn label() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["a", "unit", "x_1", "level"]).prop_map(str::to_owned)
 }
