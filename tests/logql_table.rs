@@ -299,3 +299,33 @@ fn queries_of_the_file_come_to_what_they_should() {
     assert!(rows.len() >= 170, "{} rows", rows.len());
     check(rows, &entries);
 }
+
+/// Without stages series are made of the entry's own labels on a shorter way, which comes to the same: a filter that lets
+/// all pass takes the long one.
+#[test]
+fn a_stage_that_does_nothing_changes_nothing() {
+    let given = |(time, metadata): (i64, &[(&str, &str)])| Given {
+        time: time * SECOND,
+        labels: Arc::new(label_set([("app", "a"), ("host", if time > 30 { "h" } else { "g" })])),
+        metadata: metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        line: "line".repeat(time as usize % 3),
+    };
+    let all: [(i64, &[(&str, &str)]); 6] = [
+        (10, &[]),
+        (20, &[("pid", "1"), ("host", "other")]),
+        (30, &[("pid", ""), ("user", "u")]),
+        (40, &[("pid", "2"), ("pid", "3")]),
+        (50, &[("__error__", "x"), ("pid", "\u{fffd}")]),
+        (60, &[("pid_extracted", "4"), ("pid", "5")]),
+    ];
+    let entries: Vec<Given> = all.into_iter().map(given).collect();
+    let groups = ["", "by ()", "by (app)", "by (pid, host)", "by (user, nosuch)", "by (host_extracted)"];
+    let more = ["by (pid_extracted)", "by (__error__, pid)", "without (pid)", "without ()"];
+    for group in groups.into_iter().chain(more) {
+        for range in ["count_over_time", "bytes_rate", "absent_over_time"] {
+            let query = |stage: &str| format!(r#"sum {group} ({range}({{app="a"}} |~ "li|^$" {stage}[1m]))"#);
+            let plain = query("");
+            assert_eq!(value_of(&plain, &entries), value_of(&query(r#"| nosuch="" "#), &entries), "{plain}");
+        }
+    }
+}

@@ -132,11 +132,10 @@ impl Engine {
         line: &str,
         metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
     ) {
-        let key = Arc::as_ptr(labels) as usize;
-        if !self.by_stream.contains_key(&key) {
-            self.wants(labels);
+        if !self.wants(labels) {
+            return;
         }
-        let Some((_, sources)) = self.by_stream.get(&key) else { return };
+        let Some((_, sources)) = self.by_stream.get(&(Arc::as_ptr(labels) as usize)) else { return };
         for source in sources {
             let Some(source) = self.sources.get(*source) else { continue };
             let Some((series, value)) = source.extractor.extract(labels, line, metadata.clone()) else {
@@ -144,7 +143,7 @@ impl Engine {
             };
             for window in &source.windows {
                 if let Some(window) = self.windows.get_mut(*window) {
-                    window.add(series.clone(), (time, value));
+                    window.add(&series, (time, value));
                 }
             }
         }

@@ -18,20 +18,14 @@ pub(super) struct Window {
     interval: i64,
     /// Where in an interval buckets begin (nanoseconds): two cuts, which may be the same.
     cuts: [i64; 2],
-    series: HashMap<LabelSet, Series>,
+    /// The buckets of each series by their number, the oldest first.
+    series: HashMap<Arc<LabelSet>, VecDeque<(i64, Bucket)>>,
     /// Buckets in which an entry failed.
     failed: VecDeque<(i64, EvalError)>,
     /// The last bucket in which a series had no room.
     crowded: Option<i64>,
     series_max: usize,
     absent: Arc<LabelSet>,
-}
-
-#[derive(Debug)]
-struct Series {
-    labels: Arc<LabelSet>,
-    /// By their number, the oldest first.
-    buckets: VecDeque<(i64, Bucket)>,
 }
 
 impl Window {
@@ -74,7 +68,7 @@ impl Window {
     }
 
     /// Counts an entry.
-    pub(super) fn add(&mut self, labels: LabelSet, point: Point) {
+    pub(super) fn add(&mut self, labels: &LabelSet, point: Point) {
         let number = self.bucket(point.0);
         if let (Some(kind), None) = (labels.get(ERROR), labels.get(PRESERVE)) {
             // One is enough for a bucket, and entries may come out of order.
@@ -87,16 +81,15 @@ impl Window {
             return;
         }
         let op = self.range.op;
-        if !self.series.contains_key(&labels) {
+        if !self.series.contains_key(labels) {
             if self.series.len() >= self.series_max {
                 self.crowded = self.crowded.max(Some(number));
                 return;
             }
-            let series = Series { labels: Arc::new(labels.clone()), buckets: VecDeque::new() };
-            self.series.insert(labels.clone(), series);
+            let labels = Arc::new(labels.clone());
+            self.series.insert(labels, VecDeque::new());
         }
-        let Some(series) = self.series.get_mut(&labels) else { return };
-        let buckets = &mut series.buckets;
+        let Some(buckets) = self.series.get_mut(labels) else { return };
         // Usually it is the last one.
         let at = buckets.iter().rposition(|(other, _)| *other <= number);
         match at.and_then(|at| buckets.get_mut(at)) {
@@ -118,10 +111,10 @@ impl Window {
         self.failed.retain(|(number, _)| *number > after);
         self.crowded = self.crowded.filter(|number| *number > after);
         let mut vector = Vec::new();
-        self.series.retain(|_, series| {
+        self.series.retain(|labels, buckets| {
             let mut merged: Option<Bucket> = None;
             let inside = |number: i64| after < number && number <= last;
-            for (_, bucket) in series.buckets.iter().filter(|(number, _)| inside(*number)) {
+            for (_, bucket) in buckets.iter().filter(|(number, _)| inside(*number)) {
                 match &mut merged {
                     Some(merged) => merged.merge(bucket),
                     None => merged = Some(bucket.clone()),
@@ -129,12 +122,12 @@ impl Window {
             }
             if let Some(merged) = merged {
                 let value = merged.value(&self.range, end);
-                vector.push(Sample { labels: series.labels.clone(), value });
+                vector.push(Sample { labels: labels.clone(), value });
             }
-            while series.buckets.front().is_some_and(|(number, _)| *number <= next) {
-                series.buckets.pop_front();
+            while buckets.front().is_some_and(|(number, _)| *number <= next) {
+                buckets.pop_front();
             }
-            !series.buckets.is_empty()
+            !buckets.is_empty()
         });
         if let Some((_, error)) = self.failed.iter().find(|(number, _)| *number <= last) {
             return Err(error.clone());
@@ -191,7 +184,7 @@ mod tests {
     fn failures_out_of_order_are_kept_once_a_bucket_and_end_with_their_window() {
         let mut window = window(r#"count_over_time({a="b"}[2m])"#, 60);
         for n in 0..1000 {
-            window.add(set(&[(ERROR, "JSONParserErr")]), ((90 - n % 2 * 60) * SECOND, 1.0));
+            window.add(&set(&[(ERROR, "JSONParserErr")]), ((90 - n % 2 * 60) * SECOND, 1.0));
         }
         assert_eq!(window.failed.len(), 2);
         assert!(window.value_at(120 * SECOND).is_err());
@@ -204,11 +197,11 @@ mod tests {
     fn too_many_series_are_an_error_until_their_window_is_over() {
         let mut window = window(r#"count_over_time({a="b"}[1m])"#, 60);
         for n in 0..5 {
-            window.add(set(&[("n", &n.to_string())]), (30 * SECOND, 1.0));
+            window.add(&set(&[("n", &n.to_string())]), (30 * SECOND, 1.0));
         }
         assert_eq!(window.len(), 2);
         assert_eq!(window.value_at(60 * SECOND), Err(EvalError::TooManySeries(2)));
-        window.add(set(&[("n", "9")]), (90 * SECOND, 1.0));
+        window.add(&set(&[("n", "9")]), (90 * SECOND, 1.0));
         assert_eq!(window.value_at(120 * SECOND).map(|vector| vector.len()), Ok(1));
     }
 }

@@ -35,6 +35,10 @@ pub struct Extractor {
     /// The series has no labels.
     single: bool,
     bytes: bool,
+    /// The line filters that the query begins with (count).
+    leading: usize,
+    /// There is nothing behind them, and the labels of the series are some of the entry's.
+    plain: bool,
 }
 
 impl Extractor {
@@ -62,7 +66,12 @@ impl Extractor {
             false => Hints::default(),
         };
         let bytes = matches!(range.op, RangeOp::BytesOverTime | RangeOp::BytesRate);
-        Extractor { query: query.clone(), hints, groups, single, bytes }
+        let leading = query.stages.iter().take_while(|stage| matches!(stage, Stage::Line(_))).count();
+        let own = |name: &String| !name.starts_with("__") && !name.ends_with(row::DUPLICATE);
+        let plain = leading == query.stages.len()
+            && query.unwrap.is_none()
+            && (single || !groups.without && groups.labels.iter().all(own));
+        Extractor { query: query.clone(), hints, groups, single, bytes, leading, plain }
     }
 
     /// Whether a stream is chosen.
@@ -78,9 +87,13 @@ impl Extractor {
         metadata: impl Iterator<Item = (&'m str, &'m str)>,
     ) -> Option<(LabelSet, f64)> {
         // Most entries end here.
-        let (filters, stages) = self.query.leading_filters();
+        let (filters, stages) = self.query.stages.split_at_checked(self.leading)?;
         if !filters.iter().all(|filter| matches!(filter, Stage::Line(filter) if filter.matches(line))) {
             return None;
+        }
+        if self.plain {
+            let value = if self.bytes { line.len() as f64 } else { 1.0 };
+            return Some((self.plain_labels(stream, metadata), value));
         }
         let mut row = Row::new(stream, &self.hints, metadata);
         let line = stages.iter().try_fold(Cow::Borrowed(line), |line, stage| stage.run(line, &mut row))?;
@@ -104,6 +117,27 @@ impl Extractor {
             () => self.groups.group(&row.labels()),
         };
         Some((labels, value))
+    }
+
+    /// The labels of the series where no stage makes any.
+    fn plain_labels<'m>(
+        &self,
+        stream: &LabelSet,
+        metadata: impl Iterator<Item = (&'m str, &'m str)>,
+    ) -> LabelSet {
+        let mut labels = LabelSet::default();
+        if self.single {
+            return labels;
+        }
+        let grouped = |name: &str| self.groups.labels.iter().any(|label| label == name);
+        for (name, value) in stream.iter().filter(|(name, _)| grouped(name)) {
+            labels.insert(name, value.as_bytes());
+        }
+        // Metadata of a name that the stream has is called otherwise.
+        for (name, value) in metadata.filter(|(name, _)| grouped(name) && stream.get(name).is_none()) {
+            labels.insert(name, value.as_bytes());
+        }
+        labels
     }
 }
 
@@ -150,12 +184,6 @@ impl LogQuery {
     /// Whether a stream is chosen.
     pub fn matches(&self, stream: &LabelSet) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default()))
-    }
-
-    /// The line filters that it begins with, and the stages behind them.
-    fn leading_filters(&self) -> (&[Stage], &[Stage]) {
-        let count = self.stages.iter().take_while(|stage| matches!(stage, Stage::Line(_))).count();
-        self.stages.split_at(count)
     }
 }
 
