@@ -351,13 +351,15 @@ FAILED {test}: test 1: sum(count_over_time({{u=~".+"}}[1m])) at 1m
     }
     let bad = write(
         "bad.yaml",
-        "tests: [{input: [{labels: '{u=~\"x\"}', lines: [{lin: x}]}], alert_rule_tests: []}]",
+        "tests: [{input: [{labels: '{u=~\"x\"}', lines: [{lin: x}]}, {labels: '{u=\"x\"}', lines: [{line: x, repeat: 600000}, \
+         {line: y, repeat: 600000}]}], alert_rule_tests: []}]",
     );
     let (_, complaints, status) = rules_test(&[&bad]);
     assert_eq!(status, Some(78));
     for expected in [
         "is no label set",
         "unknown key `lin`",
+        "more than 1000000 lines in one test",
         "unknown key `alert_rule_tests`",
         "did you mean `alert_rule_test`?",
     ] {
