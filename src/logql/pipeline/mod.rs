@@ -1,5 +1,6 @@
 //! Pipelines at work: what becomes of the line and the labels of an entry (grafana/loki, `pkg/logql/log`).
 
+mod filter;
 mod json;
 mod level;
 mod row;
@@ -13,14 +14,13 @@ pub use row::{DETAILS, ERROR, Hints, PRESERVE, Row};
 use self::json::{Json, Step};
 use super::expr::{Conversion, Grouping, LogQuery, RangeAggregation, RangeOp};
 use super::logfmt::Pairs;
-use super::stage::{Comparison, Format, JsonPath, JsonStep, LabelFilter, Named, Stage};
+use super::stage::{Format, JsonPath, JsonStep, Named, Stage};
 use super::{ansi, units};
 use crate::labels::LabelSet;
 use crate::template::{Template, Value};
 
 const JSON_ERROR: &str = "JSONParserErr";
 const LOGFMT_ERROR: &str = "LogfmtParserErr";
-const FILTER_ERROR: &str = "LabelFilterErr";
 const TEMPLATE_ERROR: &str = "TemplateFormatErr";
 const SAMPLE_ERROR: &str = "SampleExtractionErr";
 /// The line in what Promtail's `pack` makes.
@@ -468,66 +468,6 @@ fn keep_labels(labels: &[Named], row: &mut Row<'_>) {
     for (name, value) in row.labels().iter() {
         if ![ERROR, DETAILS, PRESERVE].contains(&name) && !kept(name, value) {
             row.delete(name);
-        }
-    }
-}
-
-impl LabelFilter {
-    fn names<'f>(&'f self, names: &mut Vec<&'f str>) {
-        match self {
-            LabelFilter::Text(matcher) => names.push(matcher.name()),
-            LabelFilter::Number(name, ..)
-            | LabelFilter::Duration(name, ..)
-            | LabelFilter::Bytes(name, ..)
-            | LabelFilter::Ip(name, ..) => names.push(name),
-            LabelFilter::And(both) | LabelFilter::Or(both) => both.iter().for_each(|one| one.names(names)),
-        }
-    }
-
-    /// Whether an entry passes. One whose value cannot be compared does, and is marked.
-    pub fn passes(&self, row: &mut Row<'_>) -> bool {
-        match self {
-            LabelFilter::Text(matcher) => matcher.matches(row.text(matcher.name())),
-            LabelFilter::Number(name, op, value) => compare(row, name, *op, value, |text| {
-                units::number(text)
-                    .ok_or_else(|| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax"))
-            }),
-            LabelFilter::Duration(name, op, value) => compare(row, name, *op, value, |text| {
-                units::go_duration(text).ok_or_else(|| format!("time: invalid duration {text:?}"))
-            }),
-            LabelFilter::Bytes(name, op, value) => compare(row, name, *op, value, |text| {
-                units::bytes(text).ok_or_else(|| format!("{text:?} is no size"))
-            }),
-            LabelFilter::Ip(name, is, _, range) => {
-                row.has_failed() || row.get(name).is_some_and(|text| range.is_in(text) == *is)
-            }
-            LabelFilter::And(both) => {
-                let [left, right] = &**both;
-                left.passes(row) && right.passes(row)
-            }
-            LabelFilter::Or(both) => {
-                let [left, right] = &**both;
-                left.passes(row) || right.passes(row)
-            }
-        }
-    }
-}
-
-fn compare<T: PartialOrd>(
-    row: &mut Row<'_>,
-    name: &str,
-    op: Comparison,
-    value: &T,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> bool {
-    let Some(text) = row.get(name) else {
-        return false;
-    };
-    match read(text) {
-        Ok(read) => op.holds(&read, value),
-        Err(why) => {
-            row.fail_first(FILTER_ERROR, why);
-            true
         }
     }
 }
