@@ -5,12 +5,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use journal_ship::logql::Expr;
-use journal_ship::logql::vectors::{EvalError, Vector};
+use journal_ship::logql::vectors::Vector;
+use journal_ship::rules::engine::Engine;
 use serde_json::Value;
 use support::agent::expected;
 use support::fixtures::{gunzip, parse_export};
@@ -134,47 +135,85 @@ fn agrees(ours: &Result<Series, String>, theirs: &Result<Series, String>, ties: 
     }
 }
 
+/// When Loki was asked for one value.
+const INSTANT: i64 = 1_795_246_200 * SECOND;
+/// The first of the times of a range, eight of them: Loki's front end moves ranges to multiples of their step.
+const START: i64 = 1_795_241_700 * SECOND;
+const STEP: i64 = 900 * SECOND;
+
+/// What the rule engine makes of all queries at all times, which are multiples of one interval: each entry is looked at
+/// once, for all of them.
+fn by_the_engine(queries: &[Expr], entries: &[Given]) -> HashMap<(usize, i64), Result<Series, String>> {
+    let mut engine = Engine::new(100_000);
+    queries.iter().for_each(|expr| _ = engine.watch(expr.clone(), STEP));
+    let mut values = HashMap::new();
+    let mut advance = |engine: &mut Engine, to: i64| {
+        engine.advance(to, |evaluation| {
+            let value = evaluation.result.map(series).map_err(|error| error.to_string());
+            values.insert((evaluation.number, evaluation.time), value);
+        });
+    };
+    advance(&mut engine, START - STEP);
+    for Given { time, labels, metadata, line } in entries {
+        advance(&mut engine, time - 1);
+        let metadata = metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        engine.observe(*time, labels, line, metadata);
+    }
+    advance(&mut engine, START + 7 * STEP);
+    values
+}
+
+/// All of them are evaluated twice: slowly, looking at all entries for each, and by the rule engine.
 #[test]
 fn metric_queries_have_lokis_values() {
     let (oracle, entries) = (oracle(), entries());
     let mut wrong = Vec::new();
     let queries = oracle["metric"].as_array().unwrap();
     assert_eq!(queries.len(), 336);
-    for row in queries {
+    let parsed: Vec<_> = queries.iter().map(|row| Expr::parse(row["query"].as_str().unwrap())).collect();
+    let valid: Vec<Expr> = parsed.iter().flatten().cloned().collect();
+    let by_engine = by_the_engine(&valid, &entries);
+    let (mut number, mut compared) = (0, 0);
+    for (row, expr) in queries.iter().zip(&parsed) {
         // Loki moves line filters to the front, also of `decolorize`, so that this finds nothing there.
         const MOVED: &str = "| decolorize |= ";
         let query = row["query"].as_str().unwrap();
-        let expr = Expr::parse(query).map_err(|error| error.to_string());
-        let slow = expr.as_ref().map(|expr| Slow::new(expr, &entries));
-        let value = |time: i64| -> Result<Series, String> {
-            let vector = slow.as_ref().map_err(|error| (*error).clone())?.value_at(time);
-            vector.map(series).map_err(|error: EvalError| error.to_string())
+        let slow = expr.as_ref().map(|expr| Slow::new(expr, &entries)).map_err(ToString::to_string);
+        let slowly = |time: i64| -> Result<Series, String> {
+            slow.as_ref().map_err(Clone::clone)?.value_at(time).map(series).map_err(|error| error.to_string())
         };
-        const INSTANT: i64 = 1_795_246_200 * SECOND;
-        // Loki's front end moves ranges to multiples of their step.
-        const START: i64 = 1_795_241_700 * SECOND;
-        // Of equal values `topk` chooses any.
+        let engine = |time: i64| match expr {
+            Ok(_) => by_engine[&(number, time)].clone(),
+            Err(error) => Err(error.to_string()),
+        };
         if query.contains(MOVED) {
-            assert_eq!(value(INSTANT).unwrap().values().sum::<f64>(), 28.0);
-            continue;
-        }
-        let ties = query.contains("topk(") || query.contains("bottomk(");
-        let times = (0..=7).map(|step| START + step * 900 * SECOND);
-        let range = &row["range"];
-        // An error at one time is one of the whole range.
-        let failed = range.get("text").is_some();
-        if failed && times.clone().all(|time| value(time).is_ok()) {
-            wrong.push(format!("{query}\n  should fail at some time of the range"));
-        }
-        let of_range = times.filter(|_| !failed).map(|time| (range, time));
-        for (answer, time) in [(&row["instant"], INSTANT)].into_iter().chain(of_range) {
-            let (ours, theirs) = (value(time), recorded(answer, time));
-            if !agrees(&ours, &theirs, ties) {
-                let at = time / SECOND;
-                wrong.push(format!("{query}\n  at {at}\n  ours   {ours:?}\n  Loki's {theirs:?}"));
-                break;
+            assert_eq!(slowly(INSTANT).unwrap().values().sum::<f64>(), 28.0);
+            assert_eq!(engine(INSTANT), slowly(INSTANT));
+        } else {
+            for (how, value) in [("slowly", &slowly as &dyn Fn(i64) -> _), ("the engine", &engine)] {
+                // Of equal values `topk` chooses any.
+                let ties = query.contains("topk(") || query.contains("bottomk(");
+                let times = (0..=7).map(|step| START + step * STEP);
+                let range = &row["range"];
+                // An error at one time is one of the whole range.
+                let failed = range.get("text").is_some();
+                if failed && times.clone().all(|time| value(time).is_ok()) {
+                    wrong.push(format!("{query}\n  {how}: should fail at some time of the range"));
+                }
+                let of_range = times.filter(|_| !failed).map(|time| (range, time));
+                for (answer, time) in [(&row["instant"], INSTANT)].into_iter().chain(of_range) {
+                    let (ours, theirs) = (value(time), recorded(answer, time));
+                    compared += 1;
+                    if !agrees(&ours, &theirs, ties) {
+                        let at = time / SECOND;
+                        wrong.push(format!("{query}\n  at {at}\n  {how} {ours:?}\n  Loki's {theirs:?}"));
+                        break;
+                    }
+                }
             }
         }
+        number += usize::from(expr.is_ok());
     }
-    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), queries.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(compared > 4000, "{compared}");
 }

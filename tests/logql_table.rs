@@ -1,5 +1,6 @@
-//! A table of metric queries with what they come to: rows beyond those recorded from a real Loki (`tests/logql.rs`), each
-//! thought out by hand, about edges of windows, absence, errors and combinations that rules use.
+//! Tables of metric queries with what they come to: rows beyond those recorded from a real Loki (`tests/logql.rs`), each
+//! thought out by hand, about edges of windows, absence, errors and combinations that rules use. One is here, the other in
+//! `tests/data/logql-table.txt`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
 
@@ -8,9 +9,9 @@ mod support;
 use std::sync::Arc;
 
 use journal_ship::logql::Expr;
-use journal_ship::logql::vectors::EvalError;
-use journal_ship::rules::engine::Engine;
-use support::logql::label_set;
+use journal_ship::logql::vectors::{EvalError, Vector};
+use journal_ship::rules::engine::{Engine, Evaluation};
+use support::logql::{Given, Slow, label_set};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -195,47 +196,136 @@ const TABLE: &[(&str, &[&str])] = &[
     ("# a remark\nsum(count_over_time({app=\"a\"}[1m])) # another", &["{} 6"]),
 ];
 
-fn value_of(query: &str) -> Vec<String> {
-    let expr = Expr::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
-    let mut engine = Engine::new(100);
-    engine.watch(expr, 60 * SECOND);
-    engine.advance(-1, |_| {});
-    let mut entries = ENTRIES.to_vec();
-    entries.sort_by_key(|(time, ..)| *time);
-    for (time, app, host, line) in entries {
-        let labels = Arc::new(label_set([("app", app), ("host", host)]));
-        engine.observe(time * SECOND, &labels, line, [("pid", "1")].into_iter());
-    }
-    let mut shown = Vec::new();
-    engine.advance(60 * SECOND, |evaluation| {
-        if evaluation.time == 60 * SECOND {
-            shown = match evaluation.result {
-                // In as many digits as are meant.
-                Ok(vector) => vector
-                    .iter()
-                    .map(|sample| format!("{} {}", sample.labels, (sample.value * 1e9).round() / 1e9))
-                    .collect(),
-                Err(EvalError::Pipeline { kind, .. }) => vec![kind],
-                Err(EvalError::Matching(_)) => vec!["Matching".to_owned()],
-                Err(other) => vec![other.to_string()],
-            };
-        }
-    });
+/// Entries as the engine sees them, by time.
+fn entries() -> Vec<Given> {
+    let given = |(time, app, host, line): &(i64, &str, &str, &str)| Given {
+        time: time * SECOND,
+        labels: Arc::new(label_set([("app", app), ("host", host)])),
+        metadata: vec![("pid".to_owned(), "1".to_owned())],
+        line: (*line).to_owned(),
+    };
+    let mut entries: Vec<Given> = ENTRIES.iter().map(given).collect();
+    entries.sort_by_key(|entry| entry.time);
+    entries
+}
+
+/// A value as a table has it.
+fn shown(value: Result<Vector, EvalError>) -> Vec<String> {
+    let mut shown = match value {
+        // In as many digits as are meant.
+        Ok(vector) => vector
+            .iter()
+            .map(|sample| format!("{} {}", sample.labels, (sample.value * 1e9).round() / 1e9))
+            .collect(),
+        Err(EvalError::Pipeline { kind, .. }) => vec![kind],
+        Err(EvalError::Matching(_)) => vec!["Matching".to_owned()],
+        Err(other) => vec![other.to_string()],
+    };
     shown.sort();
     shown
+}
+
+/// The value of a query at 60 s. However often it is evaluated before, and so wherever its windows are cut, it is one.
+fn value_of(query: &str, entries: &[Given]) -> Vec<String> {
+    let expr = Expr::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+    let slowly = shown(Slow::new(&expr, entries).value_at(60 * SECOND));
+    for interval in [60 * SECOND, 20 * SECOND, 7_500_000_000, SECOND] {
+        let mut engine = Engine::new(100);
+        engine.watch(expr.clone(), interval);
+        let mut value = Vec::new();
+        let mut take = |evaluation: Evaluation| {
+            if evaluation.time == 60 * SECOND {
+                value = shown(evaluation.result);
+            }
+        };
+        engine.advance(-1, &mut take);
+        for Given { time, labels, metadata, line } in entries {
+            engine.advance(time - 1, &mut take);
+            let metadata = metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            engine.observe(*time, labels, line, metadata);
+        }
+        engine.advance(60 * SECOND, &mut take);
+        assert_eq!(value, slowly, "{query}, evaluated every {} s", interval as f64 / 1e9);
+    }
+    slowly
+}
+
+fn check<'t>(rows: impl IntoIterator<Item = (&'t str, Vec<String>)>, entries: &[Given]) {
+    let mut wrong = Vec::new();
+    for (query, mut expected) in rows {
+        expected.sort();
+        let got = value_of(query, entries);
+        if got != expected {
+            wrong.push(format!("{query}\n    expected {expected:?}\n    got      {got:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} rows\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
 fn queries_come_to_what_they_should() {
     assert!(TABLE.len() >= 90, "{} rows", TABLE.len());
-    let mut wrong = Vec::new();
-    for (query, expected) in TABLE {
-        let mut expected: Vec<String> = expected.iter().map(|row| (*row).to_owned()).collect();
-        expected.sort();
-        let got = value_of(query);
-        if got != expected {
-            wrong.push(format!("{query}\n    expected {expected:?}\n    got      {got:?}"));
+    let owned = |rows: &&[&str]| rows.iter().map(|row| (*row).to_owned()).collect();
+    check(TABLE.iter().map(|(query, rows)| (*query, owned(rows))), &entries());
+}
+
+/// Pairs as `a=b,c=d`.
+fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(',').map(|pair| pair.split_once('=').unwrap())
+}
+
+#[test]
+fn queries_of_the_file_come_to_what_they_should() {
+    let text = include_str!("data/logql-table.txt");
+    let (mut entries, mut rows) = (Vec::new(), Vec::<(&str, Vec<String>)>::new());
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(result) = line.strip_prefix("    ") {
+            rows.last_mut().unwrap().1.push(result.trim_start_matches("! ").to_owned());
+        } else if let Some(entry) = line.strip_prefix('@') {
+            let (time, rest) = entry.split_once(' ').unwrap();
+            let (labels, rest) = rest.trim_start().split_once(' ').unwrap();
+            let (metadata, line) = rest.trim_start().split_once("  ").unwrap();
+            entries.push(Given {
+                time: time.parse::<i64>().unwrap() * SECOND,
+                labels: Arc::new(label_set(pairs(labels))),
+                metadata: pairs(metadata).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+                line: line.replace("\\e", "\u{1b}"),
+            });
+        } else {
+            rows.push((line, Vec::new()));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} rows\n{}", wrong.len(), TABLE.len(), wrong.join("\n"));
+    entries.sort_by_key(|entry| entry.time);
+    assert!(rows.len() >= 170, "{} rows", rows.len());
+    check(rows, &entries);
+}
+
+/// Without stages series are made of the entry's own labels on a shorter way, which comes to the same: a filter that lets
+/// all pass takes the long one.
+#[test]
+fn a_stage_that_does_nothing_changes_nothing() {
+    let given = |(time, metadata): (i64, &[(&str, &str)])| Given {
+        time: time * SECOND,
+        labels: Arc::new(label_set([("app", "a"), ("host", if time > 30 { "h" } else { "g" })])),
+        metadata: metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        line: "line".repeat(time as usize % 3),
+    };
+    let all: [(i64, &[(&str, &str)]); 6] = [
+        (10, &[]),
+        (20, &[("pid", "1"), ("host", "other")]),
+        (30, &[("pid", ""), ("user", "u")]),
+        (40, &[("pid", "2"), ("pid", "3")]),
+        (50, &[("__error__", "x"), ("pid", "\u{fffd}")]),
+        (60, &[("pid_extracted", "4"), ("pid", "5")]),
+    ];
+    let entries: Vec<Given> = all.into_iter().map(given).collect();
+    let groups = ["", "by ()", "by (app)", "by (pid, host)", "by (user, nosuch)", "by (host_extracted)"];
+    let more = ["by (pid_extracted)", "by (__error__, pid)", "without (pid)", "without ()"];
+    for group in groups.into_iter().chain(more) {
+        for range in ["count_over_time", "bytes_rate", "absent_over_time"] {
+            let query = |stage: &str| format!(r#"sum {group} ({range}({{app="a"}} |~ "li|^$" {stage}[1m]))"#);
+            let plain = query("");
+            assert_eq!(value_of(&plain, &entries), value_of(&query(r#"| nosuch="" "#), &entries), "{plain}");
+        }
+    }
 }

@@ -182,11 +182,37 @@ impl Checker<'_> {
     pub(crate) fn inside(&self, value: &Value<'_>, text: &str, part: Option<Span>) -> Span {
         let scalar = value.place();
         let found = part.and_then(|part| {
-            let start = scalar.start + self.source.get(scalar.clone())?.find(text)?;
-            Some(start + part.start..start + part.end.max(part.start + 1))
+            let source = self.source.get(scalar.clone())?;
+            let end = part.end.max(part.start + 1);
+            let place = match source.find(text) {
+                Some(start) => start + part.start..start + end,
+                None => in_block(source, text, part.start..end)?,
+            };
+            Some(scalar.start + place.start..scalar.start + place.end)
         });
         found.filter(|place| place.end <= scalar.end).unwrap_or(scalar)
     }
+}
+
+/// The place of a part of a text in a block (`|`), whose lines are indented; not behind the end of its line.
+fn in_block(source: &str, text: &str, part: Span) -> Option<Span> {
+    let mut written = source.split_inclusive('\n');
+    let (mut at, mut before) = (0, 0);
+    for line in text.split('\n') {
+        let found = written.next()?;
+        let indent = found.trim_end_matches('\n').strip_suffix(line)?;
+        if !indent.trim_start().is_empty() {
+            return None;
+        }
+        if part.start <= before + line.len() {
+            let start = at + indent.len() + part.start - before;
+            let end = (start + part.len()).min(at + indent.len() + line.len()).max(start + 1);
+            return Some(start..end);
+        }
+        at += found.len();
+        before += line.len() + 1;
+    }
+    None
 }
 
 /// Numbers with units, one after the other and added up.

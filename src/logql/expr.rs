@@ -38,6 +38,16 @@ impl Expr {
         parser::parse_expr(text)
     }
 
+    /// How many queries stand inside each other (count).
+    pub(super) fn height(&self) -> usize {
+        match self {
+            Expr::Number(_) | Expr::Vector(_) | Expr::Range(_) => 1,
+            Expr::Aggregate(aggregation) => 1 + aggregation.inner.height(),
+            Expr::Binary(binary) => 1 + binary.left.height().max(binary.right.height()),
+            Expr::LabelReplace(replace) => 1 + replace.inner.height(),
+        }
+    }
+
     /// Looks at entries from so much longer before (nanoseconds).
     pub fn shift(&mut self, by: i64) {
         match self {

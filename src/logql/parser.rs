@@ -15,6 +15,15 @@ use crate::re2::Re2Error;
 /// Longest text (bytes), as in Loki (`pkg/logql/syntax/parser.go`, `maxInputSize`).
 const TEXT_MAX: usize = 128 << 10;
 
+/// Highest tree of queries, or of label filters (count). Trees are walked by recursion, and `a + b + c …` is one that is
+/// deep on the left.
+const HEIGHT_MAX: usize = 64;
+/// Brackets and operands inside each other in the text that make one level of a tree (count): a printed `(a ^ (b ^ c))`
+/// has two.
+const LEVEL: usize = 2;
+/// The most of them.
+const DEPTH_MAX: usize = LEVEL * (HEIGHT_MAX + 1);
+
 /// What can be written where this parser is asked.
 const SUPPORTED: &str = "only label matchers and line filters, as `{unit=\"sshd.service\"} |= \"text\"`";
 
@@ -81,6 +90,22 @@ impl Parser<'_> {
 
     fn expect(&mut self, symbol: &str) -> Parsed {
         if self.eat(symbol)? { Ok(()) } else { Err(self.unexpected(format!("`{symbol}`"))) }
+    }
+
+    /// Refuses a tree that is too high; `what` it is of.
+    fn height(&self, height: usize, what: &str) -> Parsed {
+        match height > HEIGHT_MAX {
+            true => Err(ParseError::new(
+                format!("more than {HEIGHT_MAX} {what} inside each other or joined in a row"),
+                self.span.clone(),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses brackets that are too deep.
+    fn depth(&self, depth: usize, what: &str) -> Parsed {
+        self.height(if depth > DEPTH_MAX { depth } else { 0 }, what)
     }
 
     /// The token at hand is not what is `expected`.

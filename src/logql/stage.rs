@@ -198,6 +198,18 @@ fn listed<T>(
     Ok(())
 }
 
+impl LabelFilter {
+    /// How many filters stand inside each other (count).
+    pub(super) fn height(&self) -> usize {
+        match self {
+            LabelFilter::And(both) | LabelFilter::Or(both) => {
+                1 + both.iter().map(LabelFilter::height).max().unwrap_or(0)
+            }
+            _ => 1,
+        }
+    }
+}
+
 impl fmt::Display for LabelFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -103,15 +103,18 @@ pub(crate) fn number(text: &str) -> Option<f64> {
     if unsigned.starts_with(['-', '+']) {
         return None;
     }
-    let lower = unsigned.to_ascii_lowercase();
+    let lower = plain_digits(&unsigned.to_ascii_lowercase())?;
     if let Some(digits) = lower.strip_prefix("0x") {
-        // Only with an exponent, or a whole number of the lexer.
-        let (mantissa, exponent) = digits.split_once('p').unwrap_or((digits, "0"));
+        // Not without an exponent.
+        let (mantissa, exponent) = digits.split_once('p')?;
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits: String = whole.chars().chain(fraction.chars()).filter(|c| *c != '_').collect();
-        let value = u64::from_str_radix(&digits, 16).ok()? as f64;
+        let digits: String = whole.chars().chain(fraction.chars()).collect();
+        let digits = Some(digits.as_str()).filter(|digits| !digits.starts_with('+'))?;
+        let value = u64::from_str_radix(digits, 16).ok()? as f64;
         let exponent: i32 = exponent.parse().ok()?;
-        return Some(sign * value * 2_f64.powi(exponent - 4 * i32::try_from(fraction.len()).ok()?));
+        let below = i32::try_from(fraction.len()).ok()?.saturating_mul(4);
+        let value = sign * value * 2_f64.powi(exponent.saturating_sub(below));
+        return value.is_finite().then_some(value);
     }
     match lower.as_str() {
         "inf" | "infinity" => return Some(sign * f64::INFINITY),
@@ -120,6 +123,25 @@ pub(crate) fn number(text: &str) -> Option<f64> {
     }
     let value: f64 = lower.parse().ok()?;
     value.is_finite().then_some(sign * value)
+}
+
+/// A number, in lower case, without the `_` that separate its digits.
+fn plain_digits(text: &str) -> Option<String> {
+    let hex = text.starts_with("0x");
+    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_digit(if hex { 16 } else { 10 }));
+    let mut before = None;
+    let mut chars = text.chars().enumerate().peekable();
+    let mut plain = String::with_capacity(text.len());
+    while let Some((index, c)) = chars.next() {
+        match c {
+            '_' if !is_digit(before) || !is_digit(chars.peek().map(|(_, next)| *next)) => return None,
+            '_' => {}
+            c => plain.push(c),
+        }
+        // What says the base counts as a digit.
+        before = if hex && index == 1 { Some('0') } else { Some(c) };
+    }
+    Some(plain)
 }
 
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
@@ -165,6 +187,34 @@ mod tests {
         assert_eq!(prometheus_duration("1.5h"), None);
         assert_eq!(prometheus_duration("30m1h"), None);
         assert_eq!(prometheus_duration("1m1m"), None);
+    }
+
+    #[test]
+    fn numbers() {
+        for (text, expected) in [
+            ("-1.5e3", Some(-1500.0)),
+            ("1_23.50_0_0e+1_2", Some(1.235e14)),
+            ("0x_1_0p0", Some(16.0)),
+            ("1__0", None),
+            ("_1", None),
+            ("1_", None),
+            ("1_.5", None),
+            ("0x10", None),
+            ("0x1_0p0", Some(16.0)),
+            ("0x1.8p1", Some(3.0)),
+            ("-0x1p-2", Some(-0.25)),
+            ("0x1p-2147483648", Some(0.0)),
+            ("0x0.8p-2147483648", Some(0.0)),
+            ("0x1p2147483647", None),
+            ("0x+1", None),
+            ("0x", None),
+            ("1e999", None),
+            ("+Inf", Some(f64::INFINITY)),
+            ("--1", None),
+            ("", None),
+        ] {
+            assert_eq!(number(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -43,6 +43,11 @@ pub enum EvalError {
     /// There are more series than a rule may have.
     #[error("more than {0} series")]
     TooManySeries(usize),
+    /// Their windows are kept in too many pieces.
+    #[error(
+        "more than {0} pieces of windows: series times range / interval; evaluate it less often, or look back less"
+    )]
+    TooManyBuckets(usize),
 }
 
 /// The value of a query, with what `ranges` says its range aggregations are.

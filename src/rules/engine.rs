@@ -41,6 +41,8 @@ pub struct Engine {
     series_max: usize,
     /// The last time that was evaluated, for each interval (nanoseconds).
     ticks: BTreeMap<i64, i64>,
+    /// Before this there is nothing to evaluate (nanoseconds): every entry asks.
+    idle: Option<i64>,
 }
 
 /// The value of a watched expression at a time.
@@ -77,6 +79,7 @@ impl Engine {
             }
         }
         self.by_stream.clear();
+        self.idle = None;
         self.watched.push(Watched { expr, interval, windows });
         self.watched.len() - 1
     }
@@ -101,6 +104,7 @@ impl Engine {
         for (interval, last) in &mut self.ticks {
             *last = (*last).max(to.div_euclid(*interval) * *interval);
         }
+        self.idle = self.next();
     }
 
     /// Whether any source chooses a stream. Sets with one address are one set.
@@ -128,11 +132,10 @@ impl Engine {
         line: &str,
         metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
     ) {
-        let key = Arc::as_ptr(labels) as usize;
-        if !self.by_stream.contains_key(&key) {
-            self.wants(labels);
+        if !self.wants(labels) {
+            return;
         }
-        let Some((_, sources)) = self.by_stream.get(&key) else { return };
+        let Some((_, sources)) = self.by_stream.get(&(Arc::as_ptr(labels) as usize)) else { return };
         for source in sources {
             let Some(source) = self.sources.get(*source) else { continue };
             let Some((series, value)) = source.extractor.extract(labels, line, metadata.clone()) else {
@@ -140,7 +143,7 @@ impl Engine {
             };
             for window in &source.windows {
                 if let Some(window) = self.windows.get_mut(*window) {
-                    window.add(series.clone(), (time, value));
+                    window.add(&series, (time, value));
                 }
             }
         }
@@ -149,6 +152,9 @@ impl Engine {
     /// Makes all evaluations up to a time (nanoseconds since 1970) that were not made yet, in the order of time. The
     /// first call only says when it is.
     pub fn advance(&mut self, to: i64, mut done: impl FnMut(Evaluation)) {
+        if self.idle.is_some_and(|idle| to < idle) {
+            return;
+        }
         for watched in &self.watched {
             let before = to.div_euclid(watched.interval) * watched.interval;
             self.ticks.entry(watched.interval).or_insert(before);
@@ -171,5 +177,6 @@ impl Engine {
                 done(Evaluation { number, time, result });
             }
         }
+        self.idle = self.next();
     }
 }

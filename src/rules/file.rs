@@ -298,6 +298,34 @@ groups:
         }
     }
 
+    /// Also in blocks of lines, as most expressions are written.
+    #[test]
+    fn mistakes_have_their_places() {
+        let text = r#"groups:
+  - name: a
+    rules:
+      - alert: A
+        expr: |
+          sum by (host) (
+            # a remark
+            rate({unit="a"} | jsn [5m])
+          ) > 0
+        annotations:
+          text: |-
+            first {{ $value }}
+              second {{ $valeu }}
+          folded: >
+            one
+            {{ $valeu }}
+      - alert: B
+        expr: rate({unit="a"})
+"#;
+        let error = parse(text, "f", None).map(|_| ()).expect_err(text).render(false);
+        for place in ["f:8:35", "f:13:25", "f:15:13", "f:18:30"] {
+            assert!(error.contains(&format!(" {place}\n")), "{place}\n{error}");
+        }
+    }
+
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
 

@@ -1,6 +1,7 @@
 //! Unit tests of rules: lines that a person makes up, and what should come of them. The format is promtool's
 //! (github.com/prometheus/prometheus, `cmd/promtool/unittest.go`) with lines for series.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -251,7 +252,8 @@ fn test(checker: &Checker<'_>, item: &Value<'_>, number: usize) -> Option<Test> 
         Test { name: format!("test {number}"), lines: Vec::new(), alerts: Vec::new(), values: Vec::new() };
     section.read("name", &mut test.name, |value| checker.raw(value, "a name"));
     section.read("input", &mut test.lines, |value| {
-        let inputs = checker.each(value, "a list of inputs", |item| input(checker, item))?;
+        let left = Cell::new(LINES_MAX);
+        let inputs = checker.each(value, "a list of inputs", |item| input(checker, item, &left))?;
         let mut lines: Vec<Line> = inputs.into_iter().flatten().collect();
         lines.sort_by_key(|line| line.at);
         Some(lines)
@@ -300,7 +302,8 @@ fn test(checker: &Checker<'_>, item: &Value<'_>, number: usize) -> Option<Test> 
     Some(test)
 }
 
-fn input(checker: &Checker<'_>, item: &Value<'_>) -> Option<Vec<Line>> {
+/// Made-up lines; `left` is how many more the test may have.
+fn input(checker: &Checker<'_>, item: &Value<'_>, left: &Cell<u64>) -> Option<Vec<Line>> {
     let section = Section::open(checker, item, "tests.tests[].input[]")?;
     let labels = section.required(checker, item, "labels", |value| label_set(checker, value)).map(Arc::new);
     let mut metadata = Pairs::new();
@@ -317,6 +320,13 @@ fn input(checker: &Checker<'_>, item: &Value<'_>) -> Option<Vec<Line>> {
             section.read("repeat", &mut repeat, |value| checker.integer(value, &(1..=LINES_MAX)));
             section.read("every", &mut every, |value| nanoseconds(checker, value));
             let labels = labels.clone()?;
+            let Some(less) = left.get().checked_sub(repeat) else {
+                let finding =
+                    Finding::at(item.key.clone(), format!("more than {LINES_MAX} lines in one test"));
+                checker.note(finding.label("expected fewer: `repeat` is how often a line comes"));
+                return None;
+            };
+            left.set(less);
             made.extend((0..repeat as i64).map(|n| Line {
                 at: at.saturating_add(n.saturating_mul(every)),
                 labels: labels.clone(),

@@ -11,6 +11,10 @@ use crate::logql::pipeline::{DETAILS, ERROR, PRESERVE};
 use crate::logql::vectors::{EvalError, Sample, Vector};
 use crate::logql::{MatchOp, Matcher};
 
+/// Buckets that a window may have for each series that it may have (count): with 10,000 series 90 MB or so. Hours that are
+/// evaluated every minute have fewer; a month that is, has more, and room for a few series.
+const BUCKETS_EACH: usize = 100;
+
 /// One range aggregation, evaluated every `interval` nanoseconds.
 #[derive(Debug)]
 pub(super) struct Window {
@@ -18,20 +22,16 @@ pub(super) struct Window {
     interval: i64,
     /// Where in an interval buckets begin (nanoseconds): two cuts, which may be the same.
     cuts: [i64; 2],
-    series: HashMap<LabelSet, Series>,
+    /// The buckets of each series by their number, the oldest first.
+    series: HashMap<Arc<LabelSet>, VecDeque<(i64, Bucket)>>,
     /// Buckets in which an entry failed.
     failed: VecDeque<(i64, EvalError)>,
-    /// The last bucket in which a series had no room.
-    crowded: Option<i64>,
+    /// The last bucket in which something had no room.
+    crowded: Option<(i64, EvalError)>,
     series_max: usize,
+    /// Buckets of all series (count).
+    kept: usize,
     absent: Arc<LabelSet>,
-}
-
-#[derive(Debug)]
-struct Series {
-    labels: Arc<LabelSet>,
-    /// By their number, the oldest first.
-    buckets: VecDeque<(i64, Bucket)>,
 }
 
 impl Window {
@@ -52,6 +52,7 @@ impl Window {
             failed: VecDeque::new(),
             crowded: None,
             series_max,
+            kept: 0,
         }
     }
 
@@ -74,7 +75,7 @@ impl Window {
     }
 
     /// Counts an entry.
-    pub(super) fn add(&mut self, labels: LabelSet, point: Point) {
+    pub(super) fn add(&mut self, labels: &LabelSet, point: Point) {
         let number = self.bucket(point.0);
         if let (Some(kind), None) = (labels.get(ERROR), labels.get(PRESERVE)) {
             // One is enough for a bucket, and entries may come out of order.
@@ -87,21 +88,35 @@ impl Window {
             return;
         }
         let op = self.range.op;
-        if !self.series.contains_key(&labels) {
+        if !self.series.contains_key(labels) {
             if self.series.len() >= self.series_max {
-                self.crowded = self.crowded.max(Some(number));
+                self.crowd(number, EvalError::TooManySeries(self.series_max));
                 return;
             }
-            let series = Series { labels: Arc::new(labels.clone()), buckets: VecDeque::new() };
-            self.series.insert(labels.clone(), series);
+            let labels = Arc::new(labels.clone());
+            self.series.insert(labels, VecDeque::new());
         }
-        let Some(series) = self.series.get_mut(&labels) else { return };
-        let buckets = &mut series.buckets;
+        let Some(buckets) = self.series.get_mut(labels) else { return };
         // Usually it is the last one.
         let at = buckets.iter().rposition(|(other, _)| *other <= number);
         match at.and_then(|at| buckets.get_mut(at)) {
             Some((other, bucket)) if *other == number => bucket.add(point),
-            _ => buckets.insert(at.map_or(0, |at| at + 1), (number, Bucket::new(op, point))),
+            _ => {
+                let most = self.series_max.saturating_mul(BUCKETS_EACH);
+                if self.kept >= most {
+                    self.crowd(number, EvalError::TooManyBuckets(most));
+                    return;
+                }
+                self.kept += 1;
+                buckets.insert(at.map_or(0, |at| at + 1), (number, Bucket::new(op, point)));
+            }
+        }
+    }
+
+    /// There was no room in a bucket.
+    fn crowd(&mut self, number: i64, error: EvalError) {
+        if self.crowded.as_ref().is_none_or(|(last, _)| *last <= number) {
+            self.crowded = Some((number, error));
         }
     }
 
@@ -116,12 +131,12 @@ impl Window {
         // What the next evaluation does not need makes room for what comes until then.
         let next = self.bucket(end.saturating_add(self.interval).saturating_sub(self.range.range));
         self.failed.retain(|(number, _)| *number > after);
-        self.crowded = self.crowded.filter(|number| *number > after);
-        let mut vector = Vec::new();
-        self.series.retain(|_, series| {
+        self.crowded = self.crowded.take().filter(|(number, _)| *number > after);
+        let (mut vector, mut kept) = (Vec::new(), 0);
+        self.series.retain(|labels, buckets| {
             let mut merged: Option<Bucket> = None;
             let inside = |number: i64| after < number && number <= last;
-            for (_, bucket) in series.buckets.iter().filter(|(number, _)| inside(*number)) {
+            for (_, bucket) in buckets.iter().filter(|(number, _)| inside(*number)) {
                 match &mut merged {
                     Some(merged) => merged.merge(bucket),
                     None => merged = Some(bucket.clone()),
@@ -129,18 +144,20 @@ impl Window {
             }
             if let Some(merged) = merged {
                 let value = merged.value(&self.range, end);
-                vector.push(Sample { labels: series.labels.clone(), value });
+                vector.push(Sample { labels: labels.clone(), value });
             }
-            while series.buckets.front().is_some_and(|(number, _)| *number <= next) {
-                series.buckets.pop_front();
+            while buckets.front().is_some_and(|(number, _)| *number <= next) {
+                buckets.pop_front();
             }
-            !series.buckets.is_empty()
+            kept += buckets.len();
+            !buckets.is_empty()
         });
+        self.kept = kept;
         if let Some((_, error)) = self.failed.iter().find(|(number, _)| *number <= last) {
             return Err(error.clone());
         }
-        if self.crowded.is_some() {
-            return Err(EvalError::TooManySeries(self.series_max));
+        if let Some((_, error)) = &self.crowded {
+            return Err(error.clone());
         }
         if self.range.op == RangeOp::AbsentOverTime {
             let absent = Sample { labels: self.absent.clone(), value: 1.0 };
@@ -191,7 +208,7 @@ mod tests {
     fn failures_out_of_order_are_kept_once_a_bucket_and_end_with_their_window() {
         let mut window = window(r#"count_over_time({a="b"}[2m])"#, 60);
         for n in 0..1000 {
-            window.add(set(&[(ERROR, "JSONParserErr")]), ((90 - n % 2 * 60) * SECOND, 1.0));
+            window.add(&set(&[(ERROR, "JSONParserErr")]), ((90 - n % 2 * 60) * SECOND, 1.0));
         }
         assert_eq!(window.failed.len(), 2);
         assert!(window.value_at(120 * SECOND).is_err());
@@ -204,11 +221,32 @@ mod tests {
     fn too_many_series_are_an_error_until_their_window_is_over() {
         let mut window = window(r#"count_over_time({a="b"}[1m])"#, 60);
         for n in 0..5 {
-            window.add(set(&[("n", &n.to_string())]), (30 * SECOND, 1.0));
+            window.add(&set(&[("n", &n.to_string())]), (30 * SECOND, 1.0));
         }
         assert_eq!(window.len(), 2);
         assert_eq!(window.value_at(60 * SECOND), Err(EvalError::TooManySeries(2)));
-        window.add(set(&[("n", "9")]), (90 * SECOND, 1.0));
+        window.add(&set(&[("n", "9")]), (90 * SECOND, 1.0));
         assert_eq!(window.value_at(120 * SECOND).map(|vector| vector.len()), Ok(1));
+    }
+
+    #[test]
+    fn a_window_that_is_cut_too_often_is_an_error_until_it_is_over() {
+        let mut window = window(r#"count_over_time({a="b"}[1h])"#, 1);
+        let labels = set(&[("n", "1")]);
+        for second in 1..=4000 {
+            let there = second <= 150 || (1000..=1300).contains(&second);
+            if there {
+                window.add(&labels, (second * SECOND, 1.0));
+            }
+            let value = window.value_at(second * SECOND).map(|vector| vector.first().map(|one| one.value));
+            // 150 and 50 there is room for. What came then is in the window until 1300 + 3600.
+            match second {
+                ..1050 => assert!(matches!(value, Ok(Some(_))), "{second}: {value:?}"),
+                1050.. => assert_eq!(value, Err(EvalError::TooManyBuckets(200)), "{second}"),
+            }
+        }
+        assert_eq!(window.kept, 50);
+        assert_eq!(window.value_at(5000 * SECOND), Ok(Vec::new()));
+        assert_eq!((window.kept, window.len()), (0, 0));
     }
 }

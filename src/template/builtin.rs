@@ -54,7 +54,7 @@ pub(super) fn function(name: &str) -> Option<Function> {
         "println" => |args| Ok((print(args, true) + "\n").into()),
         "printf" => |args| {
             let (format, values) = args.split_first().ok_or("wants a format")?;
-            Ok(printf(text(format)?, values).into())
+            Ok(printf(text(format)?, values)?.into())
         },
         "html" => |args| Ok(escape(&print(args, false), html).into()),
         "js" => |args| Ok(escape(&print(args, false), js).into()),

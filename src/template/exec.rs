@@ -1,14 +1,21 @@
 //! Filling a template in.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::parser::{Callee, Command, Node, Pipeline, Word};
-use super::{Missing, TemplateError, Value};
+use super::{Function, Missing, TemplateError, Value};
 
 /// Longest output (bytes): a log line is cut at a quarter of it.
 const OUTPUT_MAX: usize = 1 << 20;
 /// Most actions and rounds of a `range` (count).
 const STEPS_MAX: usize = 100_000;
+/// Most that one function is given, or that functions make of it (bytes): some longest outputs.
+pub(super) const VALUE_MAX: usize = 4 << 20;
+/// Most that all functions of a template are given (bytes): it ends within seconds.
+const WORK_MAX: usize = 256 << 20;
+/// Deepest nesting of lists and maps (count): they are walked by recursion.
+const VALUE_DEPTH_MAX: usize = 32;
 
 pub(super) fn run(
     nodes: &[Node],
@@ -16,7 +23,7 @@ pub(super) fn run(
     variables: &[(&str, Value)],
     missing: Missing,
 ) -> Result<String, TemplateError> {
-    let mut state = State { out: String::new(), variables: Vec::new(), steps: 0, missing };
+    let mut state = State { out: String::new(), variables: Vec::new(), steps: 0, work: 0, missing };
     state.variables.push(("$".to_owned(), data.clone()));
     state.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     state.nodes(nodes, data)?;
@@ -27,6 +34,7 @@ struct State {
     out: String,
     variables: Vec<(String, Value)>,
     steps: usize,
+    work: usize,
     missing: Missing,
 }
 
@@ -39,7 +47,7 @@ enum End {
 }
 
 impl State {
-    fn step(&mut self, at: &std::ops::Range<usize>) -> Result<(), TemplateError> {
+    fn step(&mut self, at: &Range<usize>) -> Result<(), TemplateError> {
         self.steps += 1;
         if self.steps > STEPS_MAX || self.out.len() > OUTPUT_MAX {
             let what = format!("the template goes over {STEPS_MAX} steps or {OUTPUT_MAX} bytes");
@@ -187,9 +195,27 @@ impl State {
                     arguments.push(self.word(word, dot, command)?);
                 }
                 arguments.extend(last);
-                function(&arguments).map_err(|why| fail(format!("{name}: {why}")))
+                self.call(*function, name, &arguments, &command.at)
             }
         }
+    }
+
+    /// Calls a function, unless it is given too much.
+    fn call(
+        &mut self,
+        function: Function,
+        name: &str,
+        arguments: &[Value],
+        at: &Range<usize>,
+    ) -> Result<Value, TemplateError> {
+        let fail = |why: &str| TemplateError::new(at.clone(), format!("{name}: {why}"));
+        let weight = |value: &Value| value.weight(VALUE_DEPTH_MAX, VALUE_MAX);
+        let given = arguments.iter().try_fold(0, |sum: usize, value| sum.checked_add(weight(value)?));
+        self.work = self.work.saturating_add(given.unwrap_or(usize::MAX));
+        if given.is_none_or(|given| given > VALUE_MAX) || self.work > WORK_MAX {
+            return Err(fail("its arguments are too large or too deep"));
+        }
+        function(arguments).map_err(|why| fail(&why))
     }
 
     /// The value of a function that is given as a variable.
@@ -228,9 +254,7 @@ impl State {
             Word::Function(Callee::Call(_), name) if self.given(name).is_some() => {
                 Ok(self.given(name).cloned().unwrap_or(Value::Nil))
             }
-            Word::Function(Callee::Call(function), name) => {
-                function(&[]).map_err(|why| TemplateError::new(command.at.clone(), format!("{name}: {why}")))
-            }
+            Word::Function(Callee::Call(function), name) => self.call(*function, name, &[], &command.at),
             Word::Function(_, name) => {
                 Err(TemplateError::new(command.at.clone(), format!("{name} wants at least one argument")))
             }

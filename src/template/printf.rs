@@ -1,6 +1,7 @@
 //! `printf` as Go has it (`fmt`): the verbs that log lines and annotations use.
 
 use super::Value;
+use super::exec::VALUE_MAX;
 
 /// Widest and most precise that a verb may be (count).
 const WIDTH_MAX: usize = 10_000;
@@ -41,7 +42,10 @@ struct Spec {
 }
 
 /// Fills a format in. What does not fit shows in the result as in Go: `%!d(string=x)`.
-pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
+///
+/// # Errors
+/// The result is too long.
+pub(super) fn printf(format: &str, arguments: &[Value]) -> Result<String, String> {
     let mut out = String::new();
     let mut arguments = arguments.iter();
     let mut chars = format.chars().peekable();
@@ -49,6 +53,9 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
         if c != '%' {
             out.push(c);
             continue;
+        }
+        if out.len() > VALUE_MAX {
+            return Err(format!("the result has more than {VALUE_MAX} bytes"));
         }
         let mut spec = Spec::default();
         while let Some(flag) = chars.next_if(|c| matches!(c, '-' | '+' | ' ' | '0' | '#')) {
@@ -82,7 +89,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
     if !extra.is_empty() {
         out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
     }
-    out
+    Ok(out)
 }
 
 fn one(verb: char, spec: &Spec, value: &Value) -> String {

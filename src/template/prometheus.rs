@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::builtin::{exactly, text};
 use super::{Function, Value, promtail};
 use crate::logql::units;
-use crate::re2::{self, Re2};
+use crate::re2::Re2;
 
 thread_local! {
     /// What functions know without being told: when it is (seconds since 1970), and where people find more.
@@ -34,10 +34,7 @@ pub fn function(name: &str) -> Option<Function> {
         "reReplaceAll" => |args| {
             let [regex, with, subject] = exactly(args)?;
             let regex = Re2::new(text(regex)?).map_err(|error| error.message)?;
-            let with = text(with)?;
-            let replaced = regex
-                .replace_all(text(subject)?, |captures: &regex::Captures<'_>| re2::expand(captures, with));
-            Ok(replaced.into_owned().into())
+            promtail::replace_all(&regex, text(subject)?, text(with)?)
         },
         "stripPort" => |args| {
             let [address] = exactly(args)?;

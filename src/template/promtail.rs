@@ -6,7 +6,7 @@ use std::fmt::Write;
 use sha2::Digest;
 
 use super::builtin::{exactly, int, text};
-use super::exec::list;
+use super::exec::{VALUE_MAX, list};
 use super::{Function, Value};
 use crate::re2::{self, Re2};
 
@@ -90,6 +90,7 @@ pub fn function(name: &str) -> Option<Function> {
         "Replace" => |args| {
             let [subject, old, new, count] = exactly(args)?;
             let (subject, old, new) = (text(subject)?, text(old)?, text(new)?);
+            fits(subject.matches(old).count(), new)?;
             Ok(match usize::try_from(int(count)?) {
                 Ok(count) => subject.replacen(old, new, count),
                 Err(_) => subject.replace(old, new),
@@ -99,7 +100,9 @@ pub fn function(name: &str) -> Option<Function> {
         // sprig's take the text last, Promtail's own take it first.
         "replace" => |args| {
             let [old, new, subject] = exactly(args)?;
-            Ok(text(subject)?.replace(text(old)?, text(new)?).into())
+            let (subject, old, new) = (text(subject)?, text(old)?, text(new)?);
+            fits(subject.matches(old).count(), new)?;
+            Ok(subject.replace(old, new).into())
         },
         "Trim" => |args| pair(args, |subject, set| subject.trim_matches(|c| set.contains(c)).to_owned()),
         "TrimLeft" => {
@@ -129,15 +132,13 @@ pub fn function(name: &str) -> Option<Function> {
         "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
         "regexReplaceAll" => |args| {
             let [regex, subject, with] = exactly(args)?;
-            let (regex, with) = (compile(text(regex)?)?, text(with)?);
-            let replaced = regex
-                .replace_all(text(subject)?, |captures: &regex::Captures<'_>| re2::expand(captures, with));
-            Ok(replaced.into_owned().into())
+            replace_all(&compile(text(regex)?)?, text(subject)?, text(with)?)
         },
         "regexReplaceAllLiteral" => |args| {
             let [regex, subject, with] = exactly(args)?;
-            let regex = compile(text(regex)?)?;
-            Ok(regex.replace_all(text(subject)?, regex::NoExpand(text(with)?)).into_owned().into())
+            let (regex, subject, with) = (compile(text(regex)?)?, text(subject)?, text(with)?);
+            fits(regex.find_iter(subject).count(), with)?;
+            Ok(regex.replace_all(subject, regex::NoExpand(with)).into_owned().into())
         },
         "regexMatch" => |args| {
             let [regex, subject] = exactly(args)?;
@@ -182,6 +183,9 @@ pub fn function(name: &str) -> Option<Function> {
         "join" => |args| {
             let [separator, items] = exactly(args)?;
             let separator = text(separator)?;
+            if let Value::List(items) = items {
+                fits(items.len(), separator)?;
+            }
             Ok(match items {
                 Value::List(items) => items.iter().map(Value::to_string).collect::<Vec<_>>().join(separator),
                 other => other.to_string(),
@@ -240,6 +244,23 @@ pub fn function(name: &str) -> Option<Function> {
         },
         _ => return None,
     })
+}
+
+/// Refuses so many times a text that there is no room for.
+fn fits(times: usize, text: &str) -> Result<(), String> {
+    match times.saturating_mul(text.len()) > VALUE_MAX {
+        true => Err(format!("the result has more than {VALUE_MAX} bytes")),
+        false => Ok(()),
+    }
+}
+
+/// Replaces all matches by what a template of groups (`$1`) makes of each.
+pub(super) fn replace_all(regex: &Re2, subject: &str, with: &str) -> Result<Value, String> {
+    fits(regex.find_iter(subject).count(), with)?;
+    // Matches do not overlap: a group takes at most the subject, all matches together.
+    fits(with.matches('$').count(), subject)?;
+    let replaced = regex.replace_all(subject, |captures: &regex::Captures<'_>| re2::expand(captures, with));
+    Ok(replaced.into_owned().into())
 }
 
 fn map(args: &[Value], make: fn(&str) -> String) -> Result<Value, String> {

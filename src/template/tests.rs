@@ -155,6 +155,38 @@ fn nesting_is_bounded() {
     assert!(fill(&chain).is_err());
 }
 
+/// Values grow by being put into themselves: none gets too large to hold, to copy or to walk.
+#[test]
+fn values_are_bounded() {
+    let grow = |times: usize, step: &str| {
+        format!(
+            "{{{{ $x := \"aaaaaaaaaa\" }}}}{{{{ range {times} }}}}{{{{ $x = {step} }}}}{{{{ end }}}}{{{{ len $x }}}}"
+        )
+    };
+    let wide = format!("printf (repeat 1000 \"%9999d\") {}", "1 ".repeat(1000));
+    for (times, step, expected) in [
+        (10, "printf \"%s%s\" $x $x", Ok("10240")),
+        (60, "printf \"%s%s\" $x $x", Err("too large")),
+        (30, "list $x", Ok("1")),
+        (90_000, "list $x", Err("too deep")),
+        (60, "list $x $x", Err("too large")),
+        (5, "Replace $x \"a\" $x -1", Err("more than")),
+        (5, "replace \"\" $x $x", Err("more than")),
+        (5, "regexReplaceAll \"a\" $x (print $x $x)", Err("more than")),
+        (5, "regexReplaceAll \".*\" $x (repeat 50000 \"${0}\")", Err("more than")),
+        (5, "regexReplaceAllLiteral \"\" $x (print $x $x)", Err("more than")),
+        (5, "join $x (splitList \"\" (repeat 10000 \"aaaaa\"))", Err("more than")),
+        (5, &wide, Err("more than")),
+        (99_999, "lower (repeat 1000 \"aaaaaaaaaa\")", Err("too large")),
+    ] {
+        match (fill(&grow(times, step)), expected) {
+            (Ok(filled), Ok(expected)) => assert_eq!(filled, expected, "{step}"),
+            (Err(why), Err(part)) => assert!(why.contains(part), "{step}: {why}"),
+            (got, _) => panic!("{step}: {:?}", got.map(|text| text.chars().take(40).collect::<String>())),
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_template_or_refused(

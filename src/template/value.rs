@@ -55,6 +55,29 @@ impl Value {
         }
     }
 
+    /// What it takes in memory (bytes, about); `None` when that is more than `most`, or lists and maps are nested deeper
+    /// than `depth`.
+    pub(super) fn weight(&self, depth: usize, most: usize) -> Option<usize> {
+        let mut sum = size_of::<Value>();
+        let mut add = |more: usize| {
+            sum = sum.checked_add(more)?;
+            (sum <= most).then_some(())
+        };
+        match self {
+            Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
+            Value::Text(text) => add(text.len())?,
+            Value::List(items) => {
+                let depth = depth.checked_sub(1)?;
+                items.iter().try_for_each(|item| add(item.weight(depth, most)?))?;
+            }
+            Value::Map(entries) => {
+                let depth = depth.checked_sub(1)?;
+                entries.iter().try_for_each(|(name, value)| add(name.len() + value.weight(depth, most)?))?;
+            }
+        }
+        Some(sum)
+    }
+
     /// What kind of value it is, as Go calls it.
     pub fn kind(&self) -> &'static str {
         match self {

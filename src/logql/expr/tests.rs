@@ -129,6 +129,20 @@ fn refused() {
         (r#"sum_over_time({a="b"}[5m])"#, "of values, but there is no `unwrap`", "sum_over_time"),
         (r#"rate({a="b"}[5m]) by (x)"#, "`rate` takes no grouping", "by"),
         (r#"absent_over_time({a="b"}[5m]) by (x)"#, "takes no grouping", "by"),
+        (r#"sum_over_time({a="b"} | unwrap x [5m]) by (x)"#, "takes no grouping", "by"),
+        (r#"rate_counter({a="b"} | unwrap x [5m]) without (x)"#, "takes no grouping", "without"),
+        (r#"rate({a="b",}[5m])"#, "expected the name of a label", "}"),
+        (r#"rate({a="b" c="d"}[5m])"#, "expected `,` or `}`", "c"),
+        (r#"rate({by="b"}[5m])"#, "is a word of LogQL", "by"),
+        (r#"rate({a="b"}[5m:1m])"#, "no duration", "5m:1m"),
+        (r#"rate({a="b"}[-5m])"#, "no duration", "-5m"),
+        (r#"rate({a="b"} |= x [5m])"#, "expected a string: `\"x\"`", "x"),
+        (r#"rate({a="b"} |= "x [5m])"#, "this string is not closed", "\""),
+        ("rate({a=\"b\"} |= `x [5m])", "this string is not closed", "`"),
+        (r#"rate({a="b"} |~ ip("::1") [5m])"#, "`ip` goes with", "ip(\"::1\")"),
+        (r#"rate({a="b"} /* x [5m])"#, "this comment is not closed", "/*"),
+        (r#"rate({a="b\q"}[5m])"#, "", ""),
+        (r#"rate({a="b"} | x >= 5XB [5m])"#, "", ""),
         (r#"quantile_over_time({a="b"} | unwrap x [5m])"#, "lacks its first argument", "{"),
         (r#"rate(5, {a="b"}[5m])"#, "`rate` takes no number", "5"),
         (r#"topk(rate({a="b"}[5m]))"#, "`topk` lacks its first argument", "rate"),
@@ -162,6 +176,66 @@ fn refused() {
             assert_eq!(text.get(error.span.clone()), Some(at), "{text}: {error}");
         }
     }
+}
+
+/// Trees are walked by recursion, on threads with two megabytes of stack: no text makes a tree that is too deep for that,
+/// and none that a person writes is refused.
+#[test]
+fn depth_is_bounded() {
+    fn try_all() {
+        let query = |stages: &str| format!("rate({{a=\"b\"}} {stages}[5m])");
+        let chain = |part: &str, with: &str, times: usize| vec![part; times].join(with);
+        let around = |open: &str, inner: &str, close: &str, times: usize| {
+            format!("{}{inner}{}", open.repeat(times), close.repeat(times))
+        };
+        for (text, fits) in [
+            (chain("vector(1)", " + ", 64), true),
+            (chain("vector(1)", " + ", 12_000), false),
+            (chain("vector(1)", "^", 64), true),
+            (chain("vector(1)", "^", 12_000), false),
+            // Each bracket begins another chain on the left of the one around it.
+            (around("(", "vector(1)", &format!("+{})", chain("vector(1)", "+", 120)), 90), false),
+            (around("sum(", "vector(1)", ")", 63), true),
+            (around("sum(", "vector(1)", ")", 10_000), false),
+            (around("(", "vector(1)", ")", 60_000), false),
+            (around("label_replace(", "vector(1)", ",\"a\",\"b\",\"c\",\"d\")", 3000), false),
+            (query(&format!("| {}", chain("x=1", " or ", 64))), true),
+            (query(&format!("| {}", chain("x=1", " or ", 16_000))), false),
+            (query(&format!("| {}", chain("x=1", ",", 64))), true),
+            (query(&format!("| {}", chain("x=1", ",", 16_000))), false),
+            (
+                query(&format!(
+                    "| {}",
+                    around("(", "x=1", &format!(" or {})", chain("x=1", " or ", 150)), 90)
+                )),
+                false,
+            ),
+            (query(&format!("| {}", around("(", "x=1", ")", 60_000))), false),
+            (format!("rate({}[5m])", around("(", "{a=\"b\"}", ")", 60_000)), false),
+            // What has no depth may be long.
+            (query(&"| x=1 ".repeat(16_000)), true),
+            (query(&format!("|= \"x\" {}", "or \"x\" ".repeat(14_000))), true),
+        ] {
+            let shown: String = text.chars().take(60).collect();
+            let parsed = Expr::parse(&text);
+            assert_eq!(parsed.is_ok(), fits, "{shown}: {:?}", parsed.err());
+            let Ok(mut expr) = parsed else { continue };
+            expr.shift(1);
+            let (mut row, labels) = (0, crate::labels::LabelSet::default());
+            expr.ranges(&mut |range, outer| {
+                let extractor = crate::logql::pipeline::Extractor::new(range, outer);
+                row += usize::from(extractor.extract(&labels, "x", std::iter::empty()).is_some());
+            });
+            assert!(crate::logql::vectors::evaluate(&expr, &mut |_| Ok(Vec::new())).is_ok());
+            assert_eq!(
+                Expr::parse(&expr.to_string()).map(|again| again == expr.clone()),
+                Ok(true),
+                "{shown}"
+            );
+        }
+    }
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(try_all).unwrap();
+    thread.join().unwrap();
 }
 
 fn label() -> impl Strategy<Value = String> {

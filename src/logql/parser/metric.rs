@@ -8,11 +8,11 @@ use super::super::expr::{
 };
 use super::super::lexer::Token;
 use super::super::vectors::arithmetic;
-use super::{ParseError, Parsed, Parser};
+use super::{LEVEL, ParseError, Parsed, Parser};
 use crate::re2::Re2;
 
-/// Queries inside each other (count), so that a text cannot exhaust the stack.
-const DEPTH_MAX: usize = 100;
+/// What is inside each other here.
+const QUERIES: &str = "queries";
 
 const QUERY: &str =
     "a metric query, as `sum by (unit) (count_over_time({unit=~\".+\"} |= \"error\" [5m])) > 10`";
@@ -32,9 +32,7 @@ impl Parser<'_> {
 
     /// Queries joined by operators that bind at least so tightly.
     fn binary(&mut self, tightness: u8, depth: usize) -> Parsed<Expr> {
-        if depth > DEPTH_MAX {
-            return Err(ParseError::new("too many queries inside each other", self.span.clone()));
-        }
+        self.depth(depth, QUERIES)?;
         let start = self.span.start;
         let mut left = self.primary(depth)?;
         loop {
@@ -62,6 +60,7 @@ impl Parser<'_> {
                 (Expr::Number(left), Expr::Number(right)) => Expr::Number(arithmetic(op, left, right)),
                 (left, right) => Expr::Binary(Box::new(BinaryOperation { op, bool, matching, left, right })),
             };
+            self.height(left.height(), QUERIES)?;
         }
     }
 
@@ -200,9 +199,7 @@ impl Parser<'_> {
 
     /// A log query with its range, before or behind its pipeline.
     fn log_range(&mut self, depth: usize) -> Parsed<Ranged> {
-        if depth > DEPTH_MAX {
-            return Err(ParseError::new("too many brackets inside each other", self.span.clone()));
-        }
+        self.depth(depth, "brackets")?;
         if self.eat("(")? {
             let (mut query, mut range, mut offset) = self.log_query_or_range(depth + 1)?;
             self.expect(")")?;
@@ -286,7 +283,7 @@ impl Parser<'_> {
             return Err(ParseError::new(format!("`{written}` lacks its first argument"), place)
                 .expected("a number of series and a comma"));
         }
-        let inner = Box::new(self.binary(0, depth + 1)?);
+        let inner = Box::new(self.binary(0, depth + LEVEL)?);
         self.expect(")")?;
         let at = self.span.clone();
         if let Some(behind) = self.grouping()? {
@@ -299,18 +296,16 @@ impl Parser<'_> {
             let message = format!("`{written}` is of series, and this is a number");
             return Err(ParseError::new(message, name).expected("`vector(…)`"));
         }
-        Ok(Expr::Aggregate(VectorAggregation {
-            op,
-            parameter,
-            grouping: grouping.unwrap_or_default(),
-            inner,
-        }))
+        self.height(1 + inner.height(), QUERIES)?;
+        let grouping = grouping.unwrap_or_default();
+        Ok(Expr::Aggregate(VectorAggregation { op, parameter, grouping, inner }))
     }
 
     fn label_replace(&mut self, depth: usize) -> Parsed<Expr> {
         self.advance()?;
         self.expect("(")?;
-        let inner = self.binary(0, depth + 1)?;
+        let inner = self.binary(0, depth + LEVEL)?;
+        self.height(1 + inner.height(), QUERIES)?;
         let mut arguments: Vec<(String, Range<usize>)> = Vec::with_capacity(4);
         for _ in 0..4 {
             self.expect(",")?;

@@ -16,8 +16,8 @@ use crate::template::{Template, logql};
 const STAGES: &str = "a parser (`json`, `logfmt`, `regexp`, `pattern`, `unpack`), `line_format`, `label_format`, \
                       `decolorize`, `drop`, `keep`, `unwrap` or a label filter";
 const OPERATORS: &str = "`=`, `!=`, `=~`, `!~`, `>`, `>=`, `<` or `<=`";
-/// Brackets inside each other in a label filter (count), so that a text cannot exhaust the stack.
-const DEPTH_MAX: usize = 100;
+/// What is inside each other here.
+const FILTERS: &str = "label filters";
 
 impl Parser<'_> {
     /// Adds stages to a query, up to what is none; `unwrap` is the last.
@@ -216,9 +216,7 @@ impl Parser<'_> {
     /// Filters of labels joined by words that bind at least so tightly: `or` 1, `and` 2. A comma, or nothing, is
     /// `and` with all that follows, as Loki's grammar has it.
     fn label_filter(&mut self, tightness: u8, depth: usize) -> Parsed<LabelFilter> {
-        if depth > DEPTH_MAX {
-            return Err(ParseError::new("too many filters inside each other", self.span.clone()));
-        }
+        self.depth(depth, FILTERS)?;
         let mut left = if self.eat("(")? {
             let inner = self.label_filter(0, depth + 1)?;
             self.expect(")")?;
@@ -243,6 +241,7 @@ impl Parser<'_> {
             let next = if binds == 0 { 0 } else { binds + 1 };
             let both = Box::new([left, self.label_filter(next, depth + 1)?]);
             left = if binds == 1 { LabelFilter::Or(both) } else { LabelFilter::And(both) };
+            self.height(left.height(), FILTERS)?;
         }
     }
 

@@ -1,5 +1,6 @@
 //! Pipelines at work: what becomes of the line and the labels of an entry (grafana/loki, `pkg/logql/log`).
 
+mod filter;
 mod json;
 mod level;
 mod row;
@@ -13,14 +14,13 @@ pub use row::{DETAILS, ERROR, Hints, PRESERVE, Row};
 use self::json::{Json, Step};
 use super::expr::{Conversion, Grouping, LogQuery, RangeAggregation, RangeOp};
 use super::logfmt::Pairs;
-use super::stage::{Comparison, Format, JsonPath, JsonStep, LabelFilter, Named, Stage};
+use super::stage::{Format, JsonPath, JsonStep, Named, Stage};
 use super::{ansi, units};
 use crate::labels::LabelSet;
 use crate::template::{Template, Value};
 
 const JSON_ERROR: &str = "JSONParserErr";
 const LOGFMT_ERROR: &str = "LogfmtParserErr";
-const FILTER_ERROR: &str = "LabelFilterErr";
 const TEMPLATE_ERROR: &str = "TemplateFormatErr";
 const SAMPLE_ERROR: &str = "SampleExtractionErr";
 /// The line in what Promtail's `pack` makes.
@@ -35,6 +35,10 @@ pub struct Extractor {
     /// The series has no labels.
     single: bool,
     bytes: bool,
+    /// The line filters that the query begins with (count).
+    leading: usize,
+    /// There is nothing behind them, and the labels of the series are some of the entry's.
+    plain: bool,
 }
 
 impl Extractor {
@@ -62,7 +66,12 @@ impl Extractor {
             false => Hints::default(),
         };
         let bytes = matches!(range.op, RangeOp::BytesOverTime | RangeOp::BytesRate);
-        Extractor { query: query.clone(), hints, groups, single, bytes }
+        let leading = query.stages.iter().take_while(|stage| matches!(stage, Stage::Line(_))).count();
+        let own = |name: &String| !name.starts_with("__") && !name.ends_with(row::DUPLICATE);
+        let plain = leading == query.stages.len()
+            && query.unwrap.is_none()
+            && (single || !groups.without && groups.labels.iter().all(own));
+        Extractor { query: query.clone(), hints, groups, single, bytes, leading, plain }
     }
 
     /// Whether a stream is chosen.
@@ -78,9 +87,13 @@ impl Extractor {
         metadata: impl Iterator<Item = (&'m str, &'m str)>,
     ) -> Option<(LabelSet, f64)> {
         // Most entries end here.
-        let (filters, stages) = self.query.leading_filters();
+        let (filters, stages) = self.query.stages.split_at_checked(self.leading)?;
         if !filters.iter().all(|filter| matches!(filter, Stage::Line(filter) if filter.matches(line))) {
             return None;
+        }
+        if self.plain {
+            let value = if self.bytes { line.len() as f64 } else { 1.0 };
+            return Some((self.plain_labels(stream, metadata), value));
         }
         let mut row = Row::new(stream, &self.hints, metadata);
         let line = stages.iter().try_fold(Cow::Borrowed(line), |line, stage| stage.run(line, &mut row))?;
@@ -104,6 +117,27 @@ impl Extractor {
             () => self.groups.group(&row.labels()),
         };
         Some((labels, value))
+    }
+
+    /// The labels of the series where no stage makes any.
+    fn plain_labels<'m>(
+        &self,
+        stream: &LabelSet,
+        metadata: impl Iterator<Item = (&'m str, &'m str)>,
+    ) -> LabelSet {
+        let mut labels = LabelSet::default();
+        if self.single {
+            return labels;
+        }
+        let grouped = |name: &str| self.groups.labels.iter().any(|label| label == name);
+        for (name, value) in stream.iter().filter(|(name, _)| grouped(name)) {
+            labels.insert(name, value.as_bytes());
+        }
+        // Metadata of a name that the stream has is called otherwise.
+        for (name, value) in metadata.filter(|(name, _)| grouped(name) && stream.get(name).is_none()) {
+            labels.insert(name, value.as_bytes());
+        }
+        labels
     }
 }
 
@@ -150,12 +184,6 @@ impl LogQuery {
     /// Whether a stream is chosen.
     pub fn matches(&self, stream: &LabelSet) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default()))
-    }
-
-    /// The line filters that it begins with, and the stages behind them.
-    fn leading_filters(&self) -> (&[Stage], &[Stage]) {
-        let count = self.stages.iter().take_while(|stage| matches!(stage, Stage::Line(_))).count();
-        self.stages.split_at(count)
     }
 }
 
@@ -440,66 +468,6 @@ fn keep_labels(labels: &[Named], row: &mut Row<'_>) {
     for (name, value) in row.labels().iter() {
         if ![ERROR, DETAILS, PRESERVE].contains(&name) && !kept(name, value) {
             row.delete(name);
-        }
-    }
-}
-
-impl LabelFilter {
-    fn names<'f>(&'f self, names: &mut Vec<&'f str>) {
-        match self {
-            LabelFilter::Text(matcher) => names.push(matcher.name()),
-            LabelFilter::Number(name, ..)
-            | LabelFilter::Duration(name, ..)
-            | LabelFilter::Bytes(name, ..)
-            | LabelFilter::Ip(name, ..) => names.push(name),
-            LabelFilter::And(both) | LabelFilter::Or(both) => both.iter().for_each(|one| one.names(names)),
-        }
-    }
-
-    /// Whether an entry passes. One whose value cannot be compared does, and is marked.
-    pub fn passes(&self, row: &mut Row<'_>) -> bool {
-        match self {
-            LabelFilter::Text(matcher) => matcher.matches(row.text(matcher.name())),
-            LabelFilter::Number(name, op, value) => compare(row, name, *op, value, |text| {
-                units::number(text)
-                    .ok_or_else(|| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax"))
-            }),
-            LabelFilter::Duration(name, op, value) => compare(row, name, *op, value, |text| {
-                units::go_duration(text).ok_or_else(|| format!("time: invalid duration {text:?}"))
-            }),
-            LabelFilter::Bytes(name, op, value) => compare(row, name, *op, value, |text| {
-                units::bytes(text).ok_or_else(|| format!("{text:?} is no size"))
-            }),
-            LabelFilter::Ip(name, is, _, range) => {
-                row.has_failed() || row.get(name).is_some_and(|text| range.is_in(text) == *is)
-            }
-            LabelFilter::And(both) => {
-                let [left, right] = &**both;
-                left.passes(row) && right.passes(row)
-            }
-            LabelFilter::Or(both) => {
-                let [left, right] = &**both;
-                left.passes(row) || right.passes(row)
-            }
-        }
-    }
-}
-
-fn compare<T: PartialOrd>(
-    row: &mut Row<'_>,
-    name: &str,
-    op: Comparison,
-    value: &T,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> bool {
-    let Some(text) = row.get(name) else {
-        return false;
-    };
-    match read(text) {
-        Ok(read) => op.holds(&read, value),
-        Err(why) => {
-            row.fail_first(FILTER_ERROR, why);
-            true
         }
     }
 }

@@ -12,7 +12,7 @@ pub const DETAILS: &str = "__error_details__";
 /// Set with an error that the query asks for: it does not end the query.
 pub const PRESERVE: &str = "__preserve_error__";
 /// Behind names that the stream or the metadata have already.
-const DUPLICATE: &str = "_extracted";
+pub(super) const DUPLICATE: &str = "_extracted";
 
 /// What a query needs to know of an entry: parsers extract nothing else, and stop when they have it all. That is not
 /// only faster: what a parser does not come to is no error.
