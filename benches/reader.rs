@@ -12,6 +12,9 @@
 //! | `JOURNAL_SHIP_BENCH_CHECK` | `1`: fail when 200 files cost more than 1.5 times what few do | unset |
 //! | `JOURNAL_SHIP_BENCH_COMPARE` | `1`: libsystemd (with a C compiler and its headers) and journalctl, too | unset |
 
+#[path = "support/scatter.rs"]
+mod scatter;
+#[allow(dead_code)] // what a program sends
 mod support;
 #[path = "support/table.rs"]
 mod table;
@@ -127,9 +130,9 @@ fn run() -> Result<ExitCode, Error> {
     let (entries, files) = SCATTERED;
     let few = best("few files", "all", &generate::prepare(&root, entries)?)?;
     let name = format!("{files} files, one after the other");
-    let many = best(&name, "all", &generate::scatter(&root, entries, files, false)?)?;
+    let many = best(&name, "all", &scatter::scatter(&root, entries, files, false)?)?;
     let name = format!("{files} files, by turns");
-    let turns = best(&name, "all", &generate::scatter(&root, entries, files, true)?)?;
+    let turns = best(&name, "all", &scatter::scatter(&root, entries, files, true)?)?;
     let (ratio, turns_ratio) = (few.rate() / many.rate(), few.rate() / turns.rate());
     rows.extend([few, many, turns]);
 

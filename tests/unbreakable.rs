@@ -7,116 +7,14 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Losses, Reason, Scope, Start, Tail, Waker};
+use journal_ship::journal::{Reason, Start};
 use rustix::fs::FallocateFlags;
 
 use support::fixtures::{ExportEntry, Format, build_journal, recorded};
-use support::layout::{Layout, TYPE_DATA, number, put};
+use support::layout::{TYPE_DATA, number, put};
 use support::or_skip;
-
-/// Entries of the journals that are damaged (count): enough for several arrays.
-const ENTRIES: u64 = 200;
-/// Reading one of these files takes milliseconds; this is a hang.
-const HANG: Duration = Duration::from_secs(60);
-
-type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-type Read = (Cursor, Fields);
-
-fn open(path: &Path, start: Start) -> Tail {
-    let mut keys = Keys::default();
-    keys.add_all();
-    Tail::open(&Scope::of(&[path.to_owned()]), keys, start, Waker::new().unwrap()).unwrap()
-}
-
-fn next(tail: &mut Tail) -> Option<Read> {
-    let entry = tail.next_entry()?;
-    let mut fields: Fields = entry.fields().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
-    fields.sort();
-    Some((*entry.cursor(), fields))
-}
-
-fn drain(tail: &mut Tail) -> Vec<Read> {
-    let begun = Instant::now();
-    std::iter::from_fn(|| {
-        assert!(begun.elapsed() < HANG, "reading does not end");
-        next(tail)
-    })
-    .collect()
-}
-
-/// All that can be read of a file, and what was lost by damage; nothing of it is counted twice.
-fn read(path: &Path) -> (Vec<Read>, Losses) {
-    let mut tail = open(path, Start::Oldest);
-    let entries = drain(&mut tail);
-    let counts = tail.counts();
-    assert_eq!(counts.missing, 0, "{counts:?}");
-    (entries, counts.damaged)
-}
-
-fn plain(range: impl IntoIterator<Item = u64>) -> Vec<ExportEntry> {
-    let entry = |n: u64| {
-        ExportEntry::new(1_700_000_000_000_000 + n * 1000)
-            .message(format!("message {n}, with a text of its own"))
-            .field("UNIT", format!("{}.service", n % 7))
-            .field("NUMBER", n.to_string())
-    };
-    range.into_iter().map(entry).collect()
-}
-
-/// A journal of every format, named as archived, and what it holds.
-struct Sound {
-    folder: tempfile::TempDir,
-    path: PathBuf,
-    bytes: Vec<u8>,
-    layout: Layout,
-    entries: Vec<Read>,
-}
-
-impl Sound {
-    fn build(format: Format) -> Result<Sound, support::Unavailable> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.journal");
-        build_journal(&path, &plain(0..ENTRIES), format)?;
-        let archived = folder.path().join("a@1.journal");
-        fs::rename(path, &archived).unwrap();
-        Ok(Sound::take(folder, archived))
-    }
-
-    fn all() -> Result<Vec<Sound>, support::Unavailable> {
-        Format::ALL.into_iter().map(Sound::build).collect()
-    }
-
-    fn take(folder: tempfile::TempDir, path: PathBuf) -> Sound {
-        // Left online by its writer, which is dead.
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[16] = 2;
-        fs::write(&path, &bytes).unwrap();
-        let (entries, losses) = read(&path);
-        assert_eq!(losses.total(), 0);
-        let layout = Layout::of(&bytes);
-        assert_eq!(entries.len(), layout.entries.len());
-        Sound { folder, path, bytes, layout, entries }
-    }
-
-    /// Damages the file and reads it: every entry but these must come out, each of which is counted for this reason.
-    fn damaged(&self, what: &str, lost: &[usize], reason: Reason, damage: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = self.bytes.clone();
-        damage(&mut bytes);
-        // A name of its own: what the last case wrote may be mapped or cached nowhere.
-        fs::write(&self.path, &bytes).unwrap();
-        let (entries, losses) = read(&self.path);
-        let expected: Vec<&Read> =
-            self.entries.iter().enumerate().filter(|(n, _)| !lost.contains(n)).map(|(_, e)| e).collect();
-        let format = self.path.display();
-        assert_eq!(entries.len(), expected.len(), "{format}: {what}: {losses:?}");
-        assert!(entries.iter().eq(expected), "{format}: {what}");
-        assert_eq!(losses.of(reason), lost.len() as u64, "{format}: {what}: {losses:?}");
-        assert_eq!(losses.total(), lost.len() as u64, "{format}: {what}: {losses:?}");
-    }
-}
+use support::sound::{ENTRIES, Sound, drain, next, open, plain, read};
 
 #[test]
 fn entries_are_found_without_any_array() {
@@ -137,6 +35,7 @@ fn entries_are_found_without_any_array() {
             case("the next one is itself", &|b| put(b, array + 16, array as u64));
             case("the next one is the first", &|b| put(b, array + 16, arrays[0] as u64));
             case("the next one is behind the end", &|b| put(b, array + 16, 1 << 40));
+            case("the next one is before the beginning", &|b| put(b, array + 16, u64::MAX - 7));
             case("the next one is no array", &|b| put(b, array + 16, sound.layout.entries[190] as u64));
             case("no next one", &|b| put(b, array + 16, 0));
             case("items of zero", &|b| b[array + 24..array + size].fill(0));
@@ -187,6 +86,19 @@ fn a_number_out_of_order_is_the_lie_of_one_entry() {
             sound.damaged(&format!("entry {index} has number {value}"), &[index], Reason::Entry, |b| {
                 put(b, entry + 16, value);
             });
+        }
+        // Without arrays, too.
+        for (index, value) in [(50, 1), (50, 500), (50, 52), (50, 150), (0, 9), (199, 1 << 40), (199, 3)] {
+            let entry = sound.layout.entries[index];
+            sound.damaged(
+                &format!("entry {index} has number {value}, no arrays"),
+                &[index],
+                Reason::Array,
+                |b| {
+                    put(b, entry + 16, value);
+                    put(b, 176, 0);
+                },
+            );
         }
         // The header lies, and not the entries.
         for (at, value) in [(160, 3), (160, 1 << 60), (168, 150), (168, 0), (152, u64::MAX)] {
@@ -446,50 +358,17 @@ fn a_file_that_is_overwritten_by_another_gives_no_entry_of_it_under_a_wrong_name
     assert_eq!(1 + rest.len() as u64 + tail.counts().damaged.total(), ENTRIES);
 }
 
-/// The states that a file goes through while journald appends entry `n`: nothing of it, its payloads and half of it, all
-/// of it but not in the arrays, and finished.
-fn growing(sound: &Sound, n: usize, state: usize) -> Vec<u8> {
+#[test]
+fn a_size_at_the_end_of_all_numbers_is_survived_in_a_file_that_grows() {
+    let sound = or_skip!(Sound::build(Format::default()));
+    let path = sound.folder.path().join("live.journal");
     let mut bytes = sound.bytes.clone();
-    let header = |bytes: &mut Vec<u8>, n: usize, tail: usize| {
-        put(bytes, 152, n as u64);
-        put(bytes, 160, tail as u64);
-        let last = sound.layout.entries[n - 1];
-        put(bytes, 192, number(&sound.bytes, last + 24));
-        put(bytes, 200, number(&sound.bytes, last + 32));
-    };
-    let entry = sound.layout.entries[n];
-    let size = number(&bytes, entry + 8) as usize;
     bytes[16] = 1;
-    let (written, tail) = match state {
-        0 => {
-            header(&mut bytes, n, n);
-            let last = sound.layout.entries[n - 1];
-            (last + number(&sound.bytes, last + 8) as usize, last)
-        }
-        1 => {
-            header(&mut bytes, n, n + 1);
-            (entry + 40, entry)
-        }
-        2 => {
-            header(&mut bytes, n, n + 1);
-            (entry + size, entry)
-        }
-        _ => {
-            header(&mut bytes, n + 1, n + 1);
-            (entry + size, entry)
-        }
-    };
-    put(&mut bytes, 136, tail as u64);
-    // Arrays are where they will be: they are made before there are entries for them.
-    for (at, kind, size) in &sound.layout.objects {
-        if *at >= written && *kind != 6 {
-            bytes[*at..at + size].fill(0);
-        }
-    }
-    if state == 1 {
-        bytes[entry + 40..entry + size].fill(0);
-    }
-    bytes
+    put(&mut bytes, 176, 0);
+    put(&mut bytes, sound.layout.entries[50] + 8, u64::MAX - 3);
+    fs::write(&path, bytes).unwrap();
+    let (entries, losses) = read(&path);
+    assert_eq!((entries.len() as u64, losses.total()), (ENTRIES - 1, 1), "{losses:?}");
 }
 
 #[test]
@@ -498,7 +377,7 @@ fn an_entry_that_is_being_written_is_no_damage() {
         for without_arrays in [false, true] {
             let path = sound.folder.path().join(format!("live-{without_arrays}.journal"));
             let write = |n: usize, state: usize| {
-                let mut bytes = growing(&sound, n, state);
+                let mut bytes = sound.growing(n, state);
                 if without_arrays {
                     put(&mut bytes, 176, 0);
                 }

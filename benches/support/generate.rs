@@ -18,7 +18,7 @@ use super::random::Random;
 use super::units::{KERNEL, Source, UNITS, Unit};
 
 /// Raised when the same count would give another journal than before.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 /// Where systemd's packages put the program.
 const JOURNAL_REMOTE: [&str; 2] =
     ["/usr/lib/systemd/systemd-journal-remote", "/lib/systemd/systemd-journal-remote"];
@@ -78,43 +78,8 @@ pub(crate) fn prepare(root: &Path, entries: u64) -> Result<BenchJournal, Error> 
     Ok(BenchJournal { folder: home.join("journal"), entries, fields, message_bytes })
 }
 
-/// The same entries in `files` files, all of which hold entries of the whole time if they were written `by_turns`, or
-/// each its part of it; made if they are not there.
-pub(crate) fn scatter(root: &Path, entries: u64, files: u64, by_turns: bool) -> Result<BenchJournal, Error> {
-    let home =
-        root.join(format!("v{VERSION}-{entries}-in-{files}{}", if by_turns { "-by-turns" } else { "" }));
-    let folder = home.join("journal");
-    let mut host = Host::new(entries);
-    if !home.exists() {
-        let draft = root.join(format!("draft-{}", std::process::id()));
-        fs::create_dir_all(draft.join("journal"))?;
-        let exports = (0..files).map(|n| draft.join(format!("{n}.export"))).collect::<Vec<_>>();
-        let mut texts = vec![Vec::new(); exports.len()];
-        for n in 0..entries {
-            let file = if by_turns { n % files } else { n * files / entries };
-            if let Some(text) = usize::try_from(file).ok().and_then(|file| texts.get_mut(file)) {
-                text.extend_from_slice(host.next_entry());
-            }
-        }
-        for (n, (path, text)) in exports.iter().zip(&texts).enumerate() {
-            fs::write(path, text)?;
-            let status = Command::new(journal_remote()?)
-                .arg("-o")
-                .arg(draft.join(format!("journal/part{n:03}.journal")))
-                .arg(path)
-                .env("SYSTEMD_LOG_LEVEL", "err")
-                .status()?;
-            if !status.success() {
-                return Err(format!("systemd-journal-remote ended with {status}").into());
-            }
-            fs::remove_file(path)?;
-        }
-        fs::rename(&draft, &home)?;
-    }
-    Ok(BenchJournal { folder, entries, fields: host.fields, message_bytes: host.message_bytes })
-}
-
-fn journal_remote() -> Result<&'static str, Error> {
+/// The program that writes journals.
+pub(crate) fn journal_remote() -> Result<&'static str, Error> {
     JOURNAL_REMOTE.into_iter().find(|path| Path::new(path).exists()).ok_or_else(|| {
         format!("{} is missing; install the package systemd-journal-remote", JOURNAL_REMOTE[0]).into()
     })
@@ -155,7 +120,7 @@ fn count(folder: &Path) -> Result<u64, Error> {
 }
 
 /// The host while it logs.
-struct Host {
+pub(crate) struct Host {
     random: Random,
     /// Mean time between two entries that are in no burst, in microseconds.
     pause: u64,
@@ -169,8 +134,10 @@ struct Host {
     text: String,
     entry: Vec<u8>,
     written: u64,
-    fields: u64,
-    message_bytes: u64,
+    /// Fields of all entries so far.
+    pub(crate) fields: u64,
+    /// Length of all messages so far.
+    pub(crate) message_bytes: u64,
 }
 
 struct Boot {
@@ -218,7 +185,7 @@ impl Clock {
 }
 
 impl Host {
-    fn new(entries: u64) -> Self {
+    pub(crate) fn new(entries: u64) -> Self {
         let mut random = Random::new(0x6a6f_7572_6e61_6c00);
         let pause = SPAN / entries.max(1) * 100 / (100 - BURST);
         let mut boot = Boot { id: id128(&mut random), start: START - 10_000_000, next_pid: 400 };
@@ -241,7 +208,7 @@ impl Host {
     }
 
     /// The next entry in the journal export format, with the blank line that ends it.
-    fn next_entry(&mut self) -> &[u8] {
+    pub(crate) fn next_entry(&mut self) -> &[u8] {
         self.pass_time();
         self.entry.clear();
         let (realtime, monotonic) = (self.realtime, self.realtime - self.boot.start);

@@ -299,7 +299,7 @@ impl JournalFile {
                 Err(fault) => (None, fault, 0),
                 Ok(Some(offset)) => match self.visit(offset) {
                     Err(fault) => (Some(offset), fault, 1),
-                    Ok(cursor) => match self.trust(offset, &cursor) {
+                    Ok(cursor) => match self.judge(offset, &cursor) {
                         Ok(Trust::Deserved) => match self.admit(&cursor, offset) {
                             Ok(wanted) => {
                                 self.place = Spot { offset, seqnum: cursor.seqnum };
@@ -472,6 +472,8 @@ impl JournalFile {
     }
 
     pub(super) fn read_fixed<const N: usize>(&self, offset: u64) -> Result<[u8; N], Fault> {
+        // The system refuses offsets that it takes for negative, and that is no failure to read.
+        self.check_place(offset, N as u64)?;
         let mut bytes = [0; N];
         match self.file.read_exact_at(&mut bytes, offset) {
             Ok(()) => Ok(bytes),
@@ -510,6 +512,7 @@ impl JournalFile {
 
     /// Reads an ENTRY, which must stand behind the last one: its cursor is returned, its items are kept for
     /// [`JournalFile::load`].
+    #[inline]
     pub(super) fn visit(&mut self, offset: u64) -> Result<Cursor, Fault> {
         self.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
         if offset <= self.place.offset {

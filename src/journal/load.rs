@@ -24,22 +24,24 @@ impl JournalFile {
         fields: &mut Fields,
         unpack: &mut Decompressor,
     ) -> Result<(), Fault> {
+        self.load_items(tag, fields, unpack).inspect_err(|fault| {
+            self.lose(Reason::Field, 1, fault);
+        })
+    }
+
+    fn load_items(&mut self, tag: u16, fields: &mut Fields, unpack: &mut Decompressor) -> Result<(), Fault> {
         // Offsets are multiples of eight: what was read before the file came into doubt is another field, and is
         // not found in the cache any more.
-        let doubt = u64::from(self.in_doubt());
+        let file = fields::identity(tag, u64::from(self.in_doubt()));
         for index in 0..self.items.len() {
             let Some(offset) = self.items.get(index).copied() else { break };
-            let identity = fields::identity(tag, offset | doubt);
+            let identity = file | offset;
             // What is in the cache has passed all checks.
             if offset & NO_OFFSET == 0 && fields.add_cached(identity) {
                 continue;
             }
-            let place = self.check_place(offset, self.header.data_payload() as u64);
-            let loaded = place.and_then(|()| self.load_data(index, offset, identity, fields, unpack));
-            if let Err(fault) = loaded {
-                self.lose(Reason::Field, 1, &fault);
-                return Err(fault);
-            }
+            self.check_place(offset, self.header.data_payload() as u64)?;
+            self.load_data(index, offset, identity, fields, unpack)?;
         }
         Ok(())
     }

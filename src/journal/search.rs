@@ -30,6 +30,7 @@ pub(super) struct Search {
 }
 
 /// What stands at a place.
+#[derive(Clone, Copy)]
 enum Step {
     /// An entry to be handed on; so long.
     Entry(Cursor, u64),
@@ -53,26 +54,58 @@ impl JournalFile {
     /// The next entry that the search finds; `None` at the end.
     #[cold]
     pub(super) fn search_on(&mut self) -> Result<Option<Cursor>, Fault> {
-        loop {
-            let Some(at) = self.search.as_ref().map(|search| search.at) else { return Ok(None) };
-            let (step, len) = match self.look_at(at)? {
-                Step::Entry(cursor, size) => (Some(cursor), size.next_multiple_of(8)),
-                Step::Over(len) => (None, len.next_multiple_of(8)),
-                Step::Wait => return Ok(None),
-                Step::End => {
-                    self.settle();
-                    return Ok(None);
-                }
+        while let Some(from) = self.search.as_ref().map(|search| search.at) {
+            let (step, at) = self.look_from(from)?;
+            let (found, on) = match step {
+                Step::Entry(entry, size) => match self.confirm(&entry, at, size)? {
+                    true => (Some(entry), size.next_multiple_of(8)),
+                    false => (None, 8),
+                },
+                _ => (None, 0),
             };
             if let Some(search) = &mut self.search {
-                search.at = at + len;
+                search.at = at + on;
             }
-            if let Some(cursor) = step {
-                self.place = Spot { offset: at, seqnum: cursor.seqnum };
+            if let Some(entry) = found {
+                self.place = Spot { offset: at, seqnum: entry.seqnum };
                 self.visited += 1;
-                return Ok(Some(cursor));
+                return Ok(Some(entry));
+            }
+            match step {
+                Step::End => {
+                    self.settle();
+                    break;
+                }
+                Step::Wait => break,
+                Step::Entry(..) | Step::Over(_) => {}
             }
         }
+        Ok(None)
+    }
+
+    /// Looks at one place after another until there is something, and says where.
+    fn look_from(&mut self, mut at: u64) -> Result<(Step, u64), Fault> {
+        loop {
+            match self.look_at(at)? {
+                Step::Over(len) => at = end_of(at, len),
+                step => return Ok((step, at)),
+            }
+        }
+    }
+
+    /// Whether an entry's number is its own. Numbers are under no hash: when some are missing before it, the next entry
+    /// must not have one of them.
+    fn confirm(&mut self, entry: &Cursor, at: u64, size: u64) -> Result<bool, Fault> {
+        if entry.seqnum - 1 == self.place.seqnum {
+            return Ok(true);
+        }
+        if let (Step::Entry(next, _), _) = self.look_from(at + size.next_multiple_of(8))?
+            && next.seqnum <= entry.seqnum
+        {
+            return Ok(false);
+        }
+        self.visit(at)?;
+        Ok(true)
     }
 
     /// What the header promises and was not found is lost.
@@ -142,7 +175,7 @@ impl JournalFile {
         if !seen.as_ref().is_ok_and(|entry| self.header.has_published(entry)) {
             // An entry is finished when it is the last object, or the arrays are just getting longer for it.
             let last = self.header.tail_object;
-            let fresh = self.grows() && (at == last || at.saturating_add(size.next_multiple_of(8)) == last);
+            let fresh = self.grows() && (at == last || end_of(at, size) == last);
             let now = (at, self.header.n_entries);
             if let Some(search) = self.search.as_mut().filter(|_| fresh)
                 && search.waited.is_none_or(|waited| waited.0 != at || waited == now)
@@ -161,6 +194,11 @@ impl JournalFile {
         self.verify(at, &entry)?;
         Ok(Step::Entry(entry, size))
     }
+}
+
+/// Where the next object can begin behind one of this size, which may be a lie.
+fn end_of(at: u64, size: u64) -> u64 {
+    at.saturating_add(size).checked_next_multiple_of(8).unwrap_or(u64::MAX)
 }
 
 /// Whether an object that the search is after may begin with this word: type, flags and zeros.

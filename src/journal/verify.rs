@@ -103,28 +103,38 @@ impl JournalFile {
         self.doubt.is_some()
     }
 
-    /// Whether the entry last visited can be the one after the last that was handed on.
+    /// Whether the entry last visited has a number between that of the last one and what the header leaves it.
     #[inline]
-    pub(super) fn trust(&mut self, offset: u64, entry: &Cursor) -> Result<Trust, Fault> {
+    pub(super) fn has_fitting_number(&self, entry: &Cursor) -> bool {
         let index = self.visited - self.offsets.as_slice().len() as u64;
         // A walk leaps over entries, by how many numbers nobody knows.
         let leaps = self.walk.is_some() || self.jumped;
-        let too_high = !leaps && entry.seqnum > self.number_max.saturating_add(index);
-        if entry.seqnum <= self.place.seqnum || too_high {
+        entry.seqnum > self.place.seqnum && (leaps || entry.seqnum <= self.number_max.saturating_add(index))
+    }
+
+    /// Whether the entry last visited can be the one after the last that was handed on.
+    #[inline]
+    pub(super) fn judge(&mut self, offset: u64, entry: &Cursor) -> Result<Trust, Fault> {
+        match self.doubt.is_none() && self.has_fitting_number(entry) {
+            true => Ok(Trust::Deserved),
+            false => self.trust(offset, entry),
+        }
+    }
+
+    #[cold]
+    fn trust(&mut self, offset: u64, entry: &Cursor) -> Result<Trust, Fault> {
+        if !self.has_fitting_number(entry) {
             match self.judge_number(entry.seqnum) {
                 Trust::Deserved => {}
                 other => return Ok(other),
             }
         }
-        if self.in_doubt() {
-            self.verify(offset, entry)?;
-        }
+        self.verify(offset, entry)?;
         Ok(Trust::Deserved)
     }
 
     /// Of an entry with a number that does not fit: either it lies, or what it does not fit to does. The next
     /// entry tells.
-    #[cold]
     fn judge_number(&mut self, seqnum: u64) -> Trust {
         self.distrust();
         let next = self.offsets.as_slice().first().and_then(|next| self.entry_at(*next).ok());

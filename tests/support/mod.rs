@@ -16,6 +16,7 @@ pub mod merge;
 pub mod proxy;
 pub mod pushing;
 pub mod reading;
+pub mod sound;
 
 use std::io::Write;
 
