@@ -80,6 +80,8 @@ pub(super) struct JournalFile {
     pub(super) ahead: Window,
     ahead_size: usize,
     ahead_max: usize,
+    /// How often the window was moved in this turn.
+    turn_reads: u32,
     pub(super) behind: Window,
     /// Offsets of entries, read from the current array and not yet visited.
     pub(super) offsets: std::vec::IntoIter<u64>,
@@ -145,6 +147,7 @@ impl JournalFile {
             ahead: Window::default(),
             ahead_size: AHEAD_MIN,
             ahead_max: AHEAD_MAX,
+            turn_reads: 0,
             behind: Window::default(),
             offsets: Vec::new().into_iter(),
             array: 0,
@@ -248,10 +251,19 @@ impl JournalFile {
         self.ahead_size = AHEAD_MIN;
     }
 
-    /// From now on takes about this much memory for windows (bytes), of what all files that are read by turns have.
-    pub(super) fn share(&mut self, bytes: usize) {
-        self.ahead_max = bytes.clamp(BEHIND, AHEAD_MAX);
+    /// Its turn begins: of the memory that all files which are read by turns have for windows it takes about this much
+    /// (bytes), and more only if the turn is a long one.
+    pub(super) fn begin_turn(&mut self, share: usize) {
+        self.ahead_max = share.clamp(BEHIND, AHEAD_MAX);
         self.ahead_size = self.ahead_size.min(self.ahead_max);
+        self.turn_reads = 0;
+    }
+
+    /// Its turn is over: gives back what it has taken beyond its share (bytes).
+    pub(super) fn end_turn(&mut self, share: usize) {
+        if self.ahead.len() > share.max(BEHIND) {
+            self.ahead.clear();
+        }
     }
 
     /// Whether the file has a name left. Unreadable counts as gone.
@@ -568,6 +580,10 @@ impl JournalFile {
         let start = if follows { end } else { offset.saturating_sub((self.ahead_size / 2) as u64) };
         let need = (offset - start) as usize + len;
         self.ahead.load(&self.file, start, need.max(self.ahead_size))?;
+        self.turn_reads = self.turn_reads.saturating_add(1);
+        if self.turn_reads > 1 {
+            self.ahead_max = AHEAD_MAX;
+        }
         // Looked up entries lie far apart.
         if self.walk.is_none() {
             self.ahead_size = (self.ahead_size * 2).min(self.ahead_max);

@@ -28,6 +28,11 @@ impl Window {
         from.and_then(|from| self.bytes.get(from..)).unwrap_or_default()
     }
 
+    /// Bytes in the window.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// First byte behind the window.
     pub(super) fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64

@@ -370,7 +370,12 @@ impl Tail {
         if let Some(index) = self.current.take()
             && !self.changed
         {
-            let head = self.sources.get(index).and_then(Source::seen);
+            let share = self.share();
+            let source = self.sources.get_mut(index);
+            let head = source.and_then(|source| {
+                source.file.iter_mut().for_each(|file| file.end_turn(share));
+                source.seen()
+            });
             self.merge.give_back(index, head);
         }
         loop {
@@ -430,6 +435,8 @@ impl Tail {
         let head = self.next_of(index);
         let source = self.sources.get_mut(index)?;
         source.head = head.map(Head::Seen);
+        // Its turn may be long in coming.
+        source.file.iter_mut().for_each(JournalFile::rest);
         if source.file.is_none() {
             log::warn!("{}: it cannot be opened any more; it was not read", source.path.display());
             source.archived = true;
@@ -438,15 +445,20 @@ impl Tail {
         head
     }
 
+    /// The memory for windows of each file that is read by turns (bytes).
+    fn share(&self) -> usize {
+        WINDOWS_MAX / self.windows.max(4)
+    }
+
     /// A source is about to be read: it may take a descriptor, which others have to give back, and a share of the
     /// memory for windows.
     fn use_source(&mut self, index: usize) {
         self.clock += 1;
-        let share = WINDOWS_MAX / self.windows.max(4);
+        let share = self.share();
         let Some(source) = self.sources.get_mut(index) else { return };
         source.used = self.clock;
         let Some(file) = &mut source.file else { return };
-        file.share(share);
+        file.begin_turn(share);
         if !file.file.is_open() {
             self.opened();
         }
