@@ -17,7 +17,8 @@ impl JournalFile {
     /// Adds the fields of the entry last handed on. `tag` names this file among the reader's.
     ///
     /// # Errors
-    /// When one of them is damaged. The entry is counted as lost, and the file is in doubt from now on.
+    /// When one of them is damaged: the entry is counted as lost, and the file is in doubt from now on. Or when the file is no
+    /// longer where it was: nothing is counted yet.
     pub(super) fn load(
         &mut self,
         tag: u16,
@@ -25,7 +26,10 @@ impl JournalFile {
         unpack: &mut Decompressor,
     ) -> Result<(), Fault> {
         self.load_items(tag, fields, unpack).inspect_err(|fault| {
-            self.lose(Reason::Field, 1, fault);
+            // One that was renamed may be found again.
+            if !fault.is_moved() {
+                self.lose(Reason::Field, 1, fault);
+            }
         })
     }
 

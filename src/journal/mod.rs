@@ -87,10 +87,11 @@
 //!
 //! # Inside
 //!
-//! From the outside in: `scope` says what is wanted, `scan` finds files, `tail` merges and follows them, `file` reads one,
-//! `seek` finds places in it, `filter` and `lookup` what is wanted of it, `load` reads its fields, `fields` remembers what they say, `object` knows the layout. Where something looks
+//! From the outside in: `scope` says what is wanted, `scan` finds files, `tail` merges and follows them, `file` reads one
+//! by its `arrays`, `seek` finds places in it, `filter` and `lookup` what is wanted of it, `load` reads its fields, `fields` remembers what they say, `object` knows the layout. Where something looks
 //! wrong, `verify` checks hashes, `search` finds entries without arrays, and `loss` counts what is not found.
 
+mod arrays;
 mod cursor;
 mod decompress;
 mod error;

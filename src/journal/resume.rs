@@ -39,9 +39,11 @@ pub struct Resume {
 pub enum Start {
     /// At the oldest entry.
     Oldest,
-    /// At the first entry written at or after this time (realtime, microseconds since 1970).
+    /// At the first entry written at or after this time (realtime, microseconds since 1970). Behind it, entries that were
+    /// written after the clock had been set back come all the same.
     Realtime(u64),
-    /// Behind this entry, as `journalctl --after-cursor` does.
+    /// Behind this entry, as `journalctl --after-cursor` does. One that is not there any more still has its place in the
+    /// order, where reading begins; the log says so.
     After(Cursor),
     /// Where another tail stopped.
     Resume(Box<Resume>),

@@ -21,7 +21,7 @@ use super::error::OpenError;
 use super::fields::{Fields, Keys};
 use super::file::{Fault, JournalFile};
 use super::filter::Filter;
-use super::loss::Losses;
+use super::loss::{Losses, Reason};
 use super::resume::{Resume, Start};
 use super::scan::{FileId, Roots};
 use super::scope::Scope;
@@ -226,6 +226,10 @@ impl Tail {
             fields.begin();
             match file.load(source.tag, fields, unpack) {
                 Err(fault) if fault.is_moved() && !moved => self.rename_all(),
+                Err(fault) if fault.is_moved() => {
+                    file.lose(Reason::Field, 1, &fault);
+                    return Err(fault);
+                }
                 result => return result,
             }
             moved = true;
