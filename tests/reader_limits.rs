@@ -133,18 +133,18 @@ fn copy_as(bytes: &[u8], to: &Path, number: u32) {
     file.set_len(bytes.len() as u64).unwrap();
 }
 
+/// The first entries of a short journal.
+fn short(count: u64) -> Vec<ExportEntry> {
+    let entry = |n| ExportEntry::new(1_700_000_000_000_000 + n * 1000).boot(0xb0, n * 1000);
+    (0..count).map(|n| entry(n).message(format!("entry {n}"))).collect()
+}
+
 #[test]
 fn five_hundred_files_that_may_all_grow_take_few_descriptors() {
     const FILES: u32 = 500;
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("original.journal");
-    let entries: Vec<_> = (0..10)
-        .map(|n| {
-            ExportEntry::new(1_700_000_000_000_000 + n * 1000)
-                .boot(0xb0, n * 1000)
-                .message(format!("entry {n}"))
-        })
-        .collect();
+    let entries = short(10);
     or_skip!(build_journal(&original, &entries, Format::default()));
     let bytes = fs::read(&original).unwrap();
     fs::remove_file(&original).unwrap();
@@ -173,13 +173,7 @@ fn five_hundred_files_that_may_all_grow_take_few_descriptors() {
     assert!(most <= DESCRIPTORS_MAX, "{most} descriptors");
 
     // What is written to a file that has none is read all the same: here, a longer copy is written over it.
-    let longer: Vec<_> = (0..11)
-        .map(|n| {
-            ExportEntry::new(1_700_000_000_000_000 + n * 1000)
-                .boot(0xb0, n * 1000)
-                .message(format!("entry {n}"))
-        })
-        .collect();
+    let longer = short(11);
     or_skip!(build_journal(&original, &longer, Format::default()));
     let bytes = fs::read(&original).unwrap();
     fs::remove_file(&original).unwrap();

@@ -4,7 +4,7 @@
 
 mod support;
 
-use journal_ship::journal::{Cursor, SecondReader, Start};
+use journal_ship::journal::{Cursor, Scope, SecondReader, Start};
 use proptest::prelude::*;
 use sd_journal::{CursorMovement, Journal};
 
@@ -63,7 +63,7 @@ fn both_readers_agree_on_journals_drawn_at_random() {
         let files: Vec<_> = journals.files.iter().map(|(path, _)| path.clone()).collect();
         // It opens one folder, or files.
         let paths = if journals.folders.len() == 1 { &journals.folders } else { &files };
-        let second = SecondReader::open(paths).unwrap();
+        let second = SecondReader::open(&Scope::of(paths.as_slice())).unwrap();
         let shown: Vec<Cursor> = std::iter::from_fn(|| second.next_cursor().unwrap()).collect();
         let read: Vec<_> = read(paths, Start::Oldest).into_iter().map(|(entry, _)| entry).collect();
         assert_same_order(&journals.cursors(), &cursors(&read), &shown)?;
