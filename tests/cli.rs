@@ -394,3 +394,26 @@ fn what_only_the_service_knows_need_not_be_checked() {
     let config = "loki: [{url: http://loki:3100, bearer_token_file: \"${CREDENTIALS_DIRECTORY}/token\"}]\n";
     assert_eq!(check(config, &[]).0, Some(0));
 }
+
+#[test]
+fn a_dry_run_ends_an_hour_behind_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.journal");
+    const MINUTE: u64 = 60_000_000;
+    const START: u64 = 1_700_000_000_000_000;
+    for (minutes, shown) in [
+        // A clock that was set back by less than an hour hides nothing.
+        (&[0, 30, 1, 64, 2][..], vec!["0", "1", "2"]),
+        // Nobody looks for what is behind that.
+        (&[0, 66, 1][..], vec!["0"]),
+    ] {
+        let _ = fs::remove_file(&path);
+        let entry = |(n, minute): (usize, &u64)| {
+            ExportEntry::new(START + minute * MINUTE).boot(0xb0, n as u64).message(minute.to_string())
+        };
+        let entries: Vec<_> = minutes.iter().enumerate().map(entry).collect();
+        or_skip!(build_journal(&path, &entries, Format::default()));
+        let until = format!("@{}", (START + 5 * MINUTE) / 1_000_000);
+        assert_eq!(lines(&records(&path, &["--until", &until])), shown, "{minutes:?}");
+    }
+}

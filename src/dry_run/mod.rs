@@ -133,8 +133,9 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
     let tenant = destination.and_then(|d| d.tenant.clone());
     let mut printer = Printer::new(options.output, tenant, options.lines, options.summary);
     let mut batches = Batches::ordered();
+    let mut ended = false;
     loop {
-        match tail.next_entry() {
+        match if ended { None } else { tail.next_entry() } {
             Some(entry) if options.until.is_none_or(|until| entry.cursor().realtime <= until) => {
                 #[cfg(feature = "sd-journal")]
                 if let Some(second) = &second {
@@ -163,7 +164,10 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
                 }
             }
             // The order is by time within a source only, so later entries may be early enough.
-            Some(_) => {}
+            Some(entry) => {
+                let until = options.until.unwrap_or(u64::MAX).saturating_add(UNTIL_BEHIND);
+                ended = !options.follow && entry.cursor().realtime > until;
+            }
             None => {
                 match options.follow {
                     true => pipeline.release(&mut batches),
@@ -225,5 +229,8 @@ fn tell(
     Ok(())
 }
 
+/// So long behind `until` no entry is looked for that was written before it, under a clock that had been set back, or in a
+/// file that is read later (microseconds): one hour. journalctl ends with the first entry that is later.
+const UNTIL_BEHIND: u64 = 3_600_000_000;
 /// Size of a batch when no destination says (bytes).
 const BATCH: usize = 1 << 20;
