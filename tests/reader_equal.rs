@@ -103,12 +103,13 @@ fn a_cursor_is_found_where_journalctl_finds_it() {
         if whole.shown.is_empty() || !whole.determined || !journals.is_sorted_by_realtime() {
             return Ok(());
         }
-        let all = once(&whole.shown);
+        // What journalctl loses of a microsecond is here.
+        let all = cursors(&entries(read(&journals.folders, Start::Oldest)));
         for place in &world.places {
             let index = place.index(all.len());
             let cursor = all[index];
             let of_its_time = |c: &&Cursor| c.realtime == cursor.realtime;
-            if all.iter().chain(&whole.lost).filter(of_its_time).count() > 1 {
+            if all.iter().filter(of_its_time).count() > 1 {
                 // journalctl goes to the instant, not to the entry.
                 continue;
             }
@@ -116,12 +117,10 @@ fn a_cursor_is_found_where_journalctl_finds_it() {
             let want = journals.journalctl(&[&format!("--after-cursor={cursor}")]);
             let contents = |cursors: &[Cursor]| cursors.iter().map(content).collect::<Vec<_>>();
             prop_assert_eq!(contents(&cursors(&got)), contents(&all[index + 1..]), "after {}", cursor);
-            prop_assert_eq!(
-                contents(&once(&cursors(&want))),
-                contents(&all[index + 1..]),
-                "journalctl, {}",
-                cursor
-            );
+            if whole.lost.is_empty() {
+                let want = contents(&once(&cursors(&want)));
+                prop_assert_eq!(want, contents(&all[index + 1..]), "journalctl, {}", cursor);
+            }
         }
         Ok(())
     });

@@ -135,7 +135,7 @@ fn copy_as(bytes: &[u8], to: &Path, number: u32) {
 
 /// The first entries of a short journal.
 fn short(count: u64) -> Vec<ExportEntry> {
-    let entry = |n| ExportEntry::new(1_700_000_000_000_000 + n * 1000).boot(0xb0, n * 1000);
+    let entry = |n: u64| ExportEntry::new(1_700_000_000_000_000 + n * 1000).boot(0xb0, n * 1000);
     (0..count).map(|n| entry(n).message(format!("entry {n}"))).collect()
 }
 
@@ -279,4 +279,31 @@ fn while_nothing_happens_the_agent_sleeps() {
     let woken = wakeups_since(&before, agent.pid());
     assert!(woken <= WAKEUPS_MAX, "{woken} wake-ups in {QUIET:?}");
     agent.stop();
+}
+
+/// Of many files by turns most have no descriptor; one of these is deleted.
+#[test]
+fn a_file_deleted_while_it_has_no_descriptor_is_missed_once() {
+    const FILES: u32 = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let original = folder.path().join("original.journal");
+    // So long that no window holds all of it.
+    let entry = |n: u64| ExportEntry::new(1_700_000_000_000_000 + n * 1000).boot(0xb0, n * 1000);
+    let entries: Vec<_> = (0..400).map(|n| entry(n).message(format!("{n} {}", "x".repeat(300)))).collect();
+    or_skip!(build_journal(&original, &entries, Format::default()));
+    let bytes = fs::read(&original).unwrap();
+    fs::remove_file(&original).unwrap();
+    for number in 0..FILES {
+        copy_as(&bytes, &folder.path().join(format!("user-{number}.journal")), number);
+    }
+    let mut tail = open(&[folder.path().to_owned()], Start::Oldest);
+    for _ in 0..FILES * 10 {
+        assert!(tail.next_entry().is_some());
+    }
+    fs::remove_file(folder.path().join("user-3.journal")).unwrap();
+    let rest = drain(&mut tail);
+    let left = (FILES as usize - 1) * (entries.len() - 10);
+    assert!((left..left + entries.len() - 10).contains(&rest.len()), "{} of {left}", rest.len());
+    // The entry whose turn it was; the others would be missing in the numbers, if a later file of the counter were there.
+    assert!(tail.counts().damaged.total() <= 1, "{:?}", tail.counts());
 }

@@ -72,11 +72,28 @@ impl Cursor {
     /// Whether both name one entry: journald copies entries from the runtime to the persistent journal
     /// and numbers the copies anew.
     pub fn same_entry(&self, other: &Cursor) -> bool {
+        self.same_content(other) && (self.seqnum_id != other.seqnum_id || self.seqnum == other.seqnum)
+    }
+
+    /// Whether what both name was written at one time and is equal.
+    fn same_content(&self, other: &Cursor) -> bool {
         self.monotonic == other.monotonic
             && self.realtime == other.realtime
             && self.xor_hash == other.xor_hash
             && self.boot_id == other.boot_id
-            && (self.seqnum_id != other.seqnum_id || self.seqnum == other.seqnum)
+    }
+
+    /// Whether an entry is a copy of one that was met, in another file or in the same one; `met` are all of its instant,
+    /// copies included. Several equal entries of one counter are several entries, so each has a copy of its own: the
+    /// second one in this counter is no copy while there was only one in the others.
+    pub(super) fn is_copy(&self, met: &[Cursor]) -> bool {
+        let equal = || met.iter().filter(|other| other.same_content(self));
+        let count = |counter: Id128| equal().filter(|other| other.seqnum_id == counter).count();
+        let copied = |other: &Cursor| match other.seqnum_id == self.seqnum_id {
+            true => other.seqnum == self.seqnum,
+            false => count(other.seqnum_id) > count(self.seqnum_id),
+        };
+        equal().any(copied)
     }
 }
 
@@ -169,6 +186,26 @@ mod tests {
         ] {
             let error = text.parse::<Cursor>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn each_of_several_equal_entries_has_a_copy_of_its_own() {
+        let entry = |counter, seqnum| Cursor { seqnum_id: Id128([counter; 16]), seqnum, ..Cursor::default() };
+        for (met, next, copy) in [
+            (&[][..], (1, 1), false),
+            (&[(1, 1)], (1, 1), true),
+            (&[(1, 1)], (1, 2), false),
+            (&[(1, 1)], (2, 7), true),
+            (&[(1, 1), (2, 7)], (2, 8), false),
+            (&[(1, 1), (1, 2), (2, 7)], (2, 8), true),
+            (&[(1, 1), (1, 2), (2, 7)], (3, 1), true),
+            (&[(1, 1), (2, 7), (2, 8)], (1, 2), true),
+        ] {
+            let met: Vec<Cursor> = met.iter().map(|(counter, seqnum)| entry(*counter, *seqnum)).collect();
+            assert_eq!(entry(next.0, next.1).is_copy(&met), copy, "{next:?} after {met:?}");
+            let other = Cursor { xor_hash: 1, ..entry(next.0, next.1) };
+            assert!(!other.is_copy(&met));
         }
     }
 

@@ -183,6 +183,13 @@ impl JournalFile {
         self.dead = true;
     }
 
+    /// Reads no more of the file and counts nothing: it was deleted, and the numbers of other files tell of the gap.
+    pub(super) fn let_go(&mut self) {
+        self.unread(0);
+        self.visited = self.header.n_entries;
+        self.dead = true;
+    }
+
     /// Counts what the header promises and nothing has shown as lost: the file is read to its end and will not grow.
     pub(super) fn close_account(&mut self) {
         let rest = self.header.promised().saturating_sub(self.visited);

@@ -57,7 +57,7 @@ impl Tail {
             .iter()
             .filter_map(|found| Candidate::open(found, self.filter.as_ref(), until).ok())
             .collect();
-        // Of one instant, to know copies.
+        // Of one instant, and their copies.
         let mut counted: Vec<Cursor> = Vec::new();
         let mut left = count;
         while left > 0
@@ -69,11 +69,11 @@ impl Tail {
             candidate.step();
             let Some(head) = head else { continue };
             counted.retain(|other| other.realtime == head.realtime);
-            if !counted.iter().any(|other| other.same_entry(&head)) {
-                counted.push(head);
+            if !head.is_copy(&counted) {
                 time = Some(head.realtime);
                 left -= 1;
             }
+            counted.push(head);
         }
         self.counts.reads += candidates.iter().map(|candidate| candidate.file.file.reads()).sum::<u64>();
         time

@@ -32,8 +32,8 @@ use source::{Finished, Source};
 
 /// Ordinals below the microsecond that an entry can be given: Loki's timestamps are nanoseconds.
 const ORDINAL_MAX: u16 = 999;
-/// Entries of one instant that are remembered, to know copies in other files (count).
-const RECENT_MAX: usize = 64;
+/// Entries of one instant, and copies, that are remembered to know further copies in other files (count).
+const RECENT_MAX: usize = 128;
 /// Journal files that keep a descriptor (count): those read and written last. What a host writes at a time is far fewer; a
 /// file without one comes back when it is needed, but is lost if it is deleted before.
 const OPEN_MAX: usize = 16;
@@ -78,7 +78,7 @@ pub struct Tail {
     windows: usize,
     fields: Fields,
     unpack: Decompressor,
-    /// Entries handed on of the current instant.
+    /// Entries of the current instant, and their copies.
     recent: Vec<Cursor>,
     state: Resume,
     /// The highest entry read of the counter that was read last; `state` has those of the others.
@@ -198,6 +198,9 @@ impl Tail {
             let damage = in_doubt && read == before;
             if self.is_copy(&head, index) {
                 self.counts.copies += 1;
+                if self.is_of_last_instant(&head) {
+                    self.meet(head);
+                }
                 continue;
             }
             // Numbers begin at one. What no match wants is not missing.
@@ -345,6 +348,14 @@ impl Tail {
                     continue;
                 }
                 Ok(head) => head,
+                Err(fault) if fault.is_moved() => {
+                    log::warn!(
+                        "{}: deleted before it was read to its end; what is missing is counted by its numbers",
+                        source.path.display()
+                    );
+                    file.let_go();
+                    None
+                }
                 Err(fault) => {
                     file.give_up(&fault);
                     None
@@ -503,7 +514,7 @@ impl Tail {
         {
             return true;
         }
-        self.recent.iter().any(|r| r.same_entry(head))
+        head.is_copy(&self.recent)
     }
 
     #[inline]
@@ -517,11 +528,18 @@ impl Tail {
                 }
             }
         }
-        let same_instant =
-            self.recent.last().is_some_and(|r| r.monotonic == head.monotonic && r.boot_id == head.boot_id);
-        if !same_instant {
+        if !self.is_of_last_instant(&head) {
             self.recent.clear();
         }
+        self.meet(head);
+    }
+
+    #[inline]
+    fn is_of_last_instant(&self, head: &Cursor) -> bool {
+        self.recent.last().is_some_and(|r| r.monotonic == head.monotonic && r.boot_id == head.boot_id)
+    }
+
+    fn meet(&mut self, head: Cursor) {
         if self.recent.len() < RECENT_MAX {
             self.recent.push(head);
         }
