@@ -102,7 +102,7 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
             let least = least(&rest);
             // Each of several equal entries of a counter has a copy of its own.
             let met = |head: &Cursor, counter| {
-                let equal = instant.iter().filter(|seen| content(*seen) == content(head));
+                let equal = instant.iter().filter(|seen| content(seen) == content(head));
                 equal.filter(|seen| seen.seqnum_id == counter).count()
             };
             let is_copy = |head: &Cursor| {
@@ -171,6 +171,15 @@ pub fn assert_same_order(files: &[&[Cursor]], read: &[Cursor], shown: &[Cursor])
     assert_right(files, read)?;
     if merge.determined && merge.lost.is_empty() {
         let once = once(shown);
+        // libsystemd passes over all copies at once; here one comes again when an entry of another boot and counter has come
+        // between, which clocks that went back can put there.
+        let late = |(index, got): (usize, &Cursor)| {
+            let earlier = read.get(..index).unwrap_or_default();
+            (!earlier.iter().any(|other| other.seqnum_id != got.seqnum_id && are_copies(other, got))
+                || once.contains(got))
+            .then_some(*got)
+        };
+        let read: Vec<Cursor> = read.iter().enumerate().filter_map(late).collect();
         for (index, (got, want)) in read.iter().zip(&once).enumerate() {
             prop_assert!(got == want || are_copies(got, want), "entry {index}: read {got}, shown {want}");
         }
