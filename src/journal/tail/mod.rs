@@ -2,12 +2,14 @@
 //!
 //! Each file with unread entries offers its next one, its head; the least head is the next entry (`merge`). Files that
 //! are read to their end and cannot grow are let go; those whose turn has not come are only known by their headers, so that a folder of
-//! five hundred needs few reads and few descriptors. `follow` notices what journald writes, renames, makes and deletes.
+//! five hundred needs few reads and few descriptors. `turn` says who is read next, and with what; `follow` notices what journald writes, renames, makes
+//! and deletes; `last` finds the last entries from the end.
 
 mod follow;
 mod last;
 mod merge;
 mod source;
+mod turn;
 
 use std::collections::HashMap;
 use std::io;
@@ -27,18 +29,13 @@ use super::scan::{FileId, Roots};
 use super::scope::Scope;
 use super::watch::{Waker, Watch};
 use crate::entry::Entry;
-use merge::{Head, Merge};
+use merge::Merge;
 use source::{Finished, Source};
 
 /// Ordinals below the microsecond that an entry can be given: Loki's timestamps are nanoseconds.
 const ORDINAL_MAX: u16 = 999;
 /// Entries of one instant, and copies, that are remembered to know further copies in other files (count).
 const RECENT_MAX: usize = 128;
-/// Journal files that keep a descriptor (count): those read and written last. What a host writes at a time is far fewer; a
-/// file without one comes back when it is needed, but is lost if it is deleted before.
-const OPEN_MAX: usize = 16;
-/// Memory for the windows of all files that are read by turns (bytes); one alone takes a quarter of it.
-const WINDOWS_MAX: usize = 1 << 20;
 
 /// What was met on the way and not handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -322,187 +319,6 @@ impl Tail {
         self.sources.is_empty() && self.finished.is_empty()
     }
 
-    /// Moves the current source to its next entry.
-    #[inline]
-    fn advance(&mut self) {
-        let Some(index) = self.current else { return };
-        let head = self.next_of(index);
-        if let Some(source) = self.sources.get_mut(index) {
-            source.head = head.map(Head::Seen);
-            // To be let go.
-            self.changed |= head.is_none() && source.is_over();
-        }
-    }
-
-    /// The next entry of a source; one whose file cannot be read any further has none.
-    #[inline]
-    fn next_of(&mut self, index: usize) -> Option<Cursor> {
-        let mut moved = false;
-        loop {
-            let source = self.sources.get_mut(index)?;
-            let file = source.file.as_mut()?;
-            let head = match file.next() {
-                Err(fault) if fault.is_moved() && !moved => {
-                    moved = true;
-                    self.rename_all();
-                    continue;
-                }
-                Ok(head) => head,
-                Err(fault) if fault.is_moved() => {
-                    log::warn!(
-                        "{}: deleted before it was read to its end; what is missing is counted by its numbers",
-                        source.path.display()
-                    );
-                    file.let_go();
-                    None
-                }
-                Err(fault) => {
-                    file.give_up(&fault);
-                    None
-                }
-            };
-            if file.ledger.has_news() {
-                source.tell();
-            }
-            return head;
-        }
-    }
-
-    /// Makes the source with the least head the current one and returns that head.
-    #[inline]
-    fn turn(&mut self) -> Option<Cursor> {
-        if !self.changed
-            && let Some(source) = self.current.and_then(|index| self.sources.get(index))
-            && let Some(head) = source.seen()
-            && self.merge.allows(&head)
-        {
-            return Some(head);
-        }
-        self.choose()
-    }
-
-    fn choose(&mut self) -> Option<Cursor> {
-        if let Some(index) = self.current.take()
-            && !self.changed
-        {
-            let share = self.share();
-            let source = self.sources.get_mut(index);
-            let head = source.and_then(|source| {
-                source.file.iter_mut().for_each(|file| file.end_turn(share));
-                source.seen()
-            });
-            self.merge.give_back(index, head);
-        }
-        loop {
-            if std::mem::take(&mut self.changed) {
-                self.gather();
-            }
-            if let Some(index) = self.merge.unseen() {
-                let head = self.see(index);
-                self.merge.see(head);
-                continue;
-            }
-            let (index, head) = self.merge.take()?;
-            self.current = Some(index);
-            self.use_source(index);
-            return Some(head);
-        }
-    }
-
-    /// Lets go of sources that are over, and asks all others for their heads.
-    fn gather(&mut self) {
-        let mut index = 0;
-        while let Some(source) = self.sources.get(index) {
-            if !source.is_over() {
-                index += 1;
-                continue;
-            }
-            let source = self.sources.swap_remove(index);
-            self.counts.unwanted += source.unwanted();
-            self.counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
-            let (id, finished, losses) = source.finish();
-            self.counts.damaged += losses;
-            self.finished.insert(id, finished);
-        }
-        self.windows = self.sources.iter().filter(|s| s.file.is_some() && s.head.is_some()).count();
-        let heads = self.sources.iter().enumerate();
-        self.merge = Merge::new(heads.filter_map(|(index, s)| Some((index, s.seqnum_id, s.head?))));
-    }
-
-    /// Reads the head of a source of which only its number is known.
-    fn see(&mut self, index: usize) -> Option<Cursor> {
-        let source = self.sources.get_mut(index)?;
-        if source.file.is_none() {
-            match reopen(source, self.filter.as_ref()) {
-                Ok(file) => source.file = Some(file),
-                Err(fault) if fault.is_moved() => {
-                    self.rename_all();
-                    let source = self.sources.get_mut(index)?;
-                    source.file = reopen(source, self.filter.as_ref()).ok();
-                }
-                Err(_) => {}
-            }
-            self.windows += 1;
-            self.opened();
-        } else if source.file.as_ref().is_some_and(|file| !file.file.is_open()) {
-            self.opened();
-        }
-        let head = self.next_of(index);
-        let source = self.sources.get_mut(index)?;
-        source.head = head.map(Head::Seen);
-        // Its turn may be long in coming.
-        source.file.iter_mut().for_each(JournalFile::rest);
-        if source.file.is_none() {
-            log::warn!("{}: it cannot be opened any more; it was not read", source.path.display());
-            source.archived = true;
-        }
-        self.changed |= head.is_none() && source.is_over();
-        head
-    }
-
-    /// The memory for windows of each file that is read by turns (bytes).
-    fn share(&self) -> usize {
-        WINDOWS_MAX / self.windows.max(4)
-    }
-
-    /// A source is about to be read: it may take a descriptor, which others have to give back, and a share of the
-    /// memory for windows.
-    fn use_source(&mut self, index: usize) {
-        self.clock += 1;
-        let share = self.share();
-        let Some(source) = self.sources.get_mut(index) else { return };
-        source.used = self.clock;
-        let Some(file) = &mut source.file else { return };
-        file.begin_turn(share);
-        if !file.file.is_open() {
-            self.opened();
-        }
-    }
-
-    /// One more file has a descriptor, or is about to have one.
-    fn opened(&mut self) {
-        self.open += 1;
-        if self.open > OPEN_MAX {
-            self.close_some();
-        }
-    }
-
-    /// Closes descriptors, all but those used last, so many at once that this happens seldom.
-    fn close_some(&mut self) {
-        let mut open: Vec<(u64, &mut JournalFile)> = Vec::new();
-        for source in &mut self.sources {
-            if let Some(file) = source.file.as_mut().filter(|file| file.file.is_open()) {
-                open.push((source.used, file));
-            }
-        }
-        open.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
-        for (_, file) in open.iter().skip(OPEN_MAX / 2) {
-            file.file.close();
-        }
-        // The one that is about to be opened counts.
-        self.open = open.len().min(OPEN_MAX / 2) + 1;
-    }
-
     /// Whether this entry has been handed on from another file.
     #[inline]
     fn is_copy(&self, head: &Cursor, index: usize) -> bool {
@@ -567,15 +383,6 @@ fn advance_to(places: &mut HashMap<Id128, Cursor>, id: Id128, cursor: Cursor) {
     let place = places.entry(id).or_insert(cursor);
     if place.seqnum < cursor.seqnum {
         *place = cursor;
-    }
-}
-
-/// Opens the file of a source of which only the header was read, at its beginning.
-fn reopen(source: &Source, filter: Option<&Arc<Filter>>) -> Result<JournalFile, Fault> {
-    let file = JournalFile::open(&source.path, source.id)?.filtered(filter);
-    match file.header.file_id == source.file_id {
-        true => Ok(file),
-        false => Err(Fault::Io(io::ErrorKind::NotFound.into())),
     }
 }
 
