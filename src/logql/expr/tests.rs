@@ -347,6 +347,16 @@ fn expr() -> impl Strategy<Value = String> {
     })
 }
 
+/// Go reads `-0` as a duration, too.
+#[test]
+fn minus_zero_is_a_number() {
+    for (text, printed) in [("rate({a=\"b\"}[5m]) + 0 * -1", "(rate({a=\"b\"}[5m]) + -0)"), ("-0", "-0")] {
+        let expr = Expr::parse(text).unwrap();
+        assert_eq!(expr.to_string(), printed);
+        assert_eq!(Expr::parse(printed), Ok(expr));
+    }
+}
+
 proptest! {
     /// What is printed reads back as the same, and prints as the same.
     #[test]
