@@ -11,10 +11,13 @@ use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment, Unset
 use crate::log::{Reader, init};
 use crate::retention::LokiConfig;
 use crate::rules::unit_test;
+use crate::text::{Block, clip};
 use crate::{agent, dry_run, systemd, when};
 
 /// Exit status when the configuration is invalid (sysexits.h, `EX_CONFIG`): a unit does not restart on it.
 const EXIT_CONFIG: u8 = 78;
+/// The longest message to the person who called (bytes).
+const MESSAGE_MAX: usize = 16 << 10;
 
 /// Ships the systemd journal to Grafana Loki.
 #[derive(Debug, Parser)]
@@ -194,6 +197,7 @@ fn test_rules(files: &[PathBuf]) -> ExitCode {
         match unit_test::run(path) {
             Ok(report) => {
                 for failure in &report.failed {
+                    let failure = Block { text: failure, indent: "    " };
                     out.push_str(&format!("FAILED {}: {failure}\n", path.display()));
                 }
                 let (passed, failed) = (report.passed, report.failed.len());
@@ -428,7 +432,8 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A word to the person who called.
+/// A word to the person who called. It may repeat what a file holds, so it is made safe and is bounded in length.
 fn say(message: &str) {
-    let _ = writeln!(io::stderr(), "journal-ship: {message}");
+    let text = clip(message, MESSAGE_MAX);
+    let _ = writeln!(io::stderr(), "journal-ship: {}", Block { text: &text, indent: "    " });
 }

@@ -51,3 +51,4 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod systemd;
+pub mod text;

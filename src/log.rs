@@ -8,6 +8,14 @@ use std::io::{IsTerminal, Write};
 use log::{LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::JournalLog;
 
+use crate::text::{Block, clip};
+
+/// The longest message that is written (bytes). Some messages repeat what a file or a server says; all that a person needs
+/// stands at their beginning.
+const MESSAGE_MAX: usize = 16 << 10;
+/// What the lines of a message after its first begin with.
+const GOES_ON: &str = "    ";
+
 /// Who will read the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
@@ -37,7 +45,8 @@ pub fn init(reader: Reader, level: LevelFilter) -> Reader {
 }
 
 /// Lets only this program's own lines through. What libraries have to say comes back to us as errors;
-/// some of them log each request, and the agent would ship that.
+/// some of them log each request, and the agent would ship that. Messages are made safe here, whatever they repeat, and
+/// are at most [`MESSAGE_MAX`] long.
 struct OwnOnly(Box<dyn Log>);
 
 impl Log for OwnOnly {
@@ -46,9 +55,12 @@ impl Log for OwnOnly {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.0.log(record);
+        if !self.enabled(record.metadata()) {
+            return;
         }
+        let text = clip(&record.args().to_string(), MESSAGE_MAX);
+        let message = Block { text: &text, indent: GOES_ON };
+        self.0.log(&record.to_builder().args(format_args!("{message}")).build());
     }
 
     fn flush(&self) {
@@ -70,4 +82,43 @@ impl Log for StandardError {
     }
 
     fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// Keeps messages.
+    struct Kept(Arc<Mutex<Vec<String>>>);
+
+    impl Log for Kept {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &Record<'_>) {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn messages_are_safe_and_bounded_and_only_ours() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let log = OwnOnly(Box::new(Kept(kept.clone())));
+        let long = "x".repeat(250_000);
+        for (target, message) in [
+            (module_path!(), "a server says \u{1b}[2J\u{202e}\njournal-ship: all is well"),
+            (module_path!(), &long),
+            ("hyper::client", "not ours"),
+        ] {
+            log.log(&Record::builder().target(target).args(format_args!("{message}")).build());
+        }
+        let kept = kept.lock().unwrap();
+        assert_eq!(kept[0], "a server says \\u{1b}[2J\\u{202e}\n    journal-ship: all is well");
+        assert_eq!(kept[1].len(), MESSAGE_MAX + "…".len());
+        assert_eq!(kept.len(), 2);
+    }
 }

@@ -8,6 +8,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
+use crate::text::Line;
+
 use rustix::time::{ClockId, clock_gettime};
 
 /// The service manager, if there is one.
@@ -75,9 +77,9 @@ impl Manager {
     }
 }
 
-/// A text in one line.
+/// A text in one line, made safe.
 pub fn line(text: &str) -> String {
-    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+    text.lines().map(|line| Line(line.trim()).to_string()).collect::<Vec<_>>().join("; ")
 }
 
 /// The pulse of a thread or a task: it beats as its owner gets on, and rests while the owner waits for something it may wait
@@ -214,10 +216,10 @@ mod tests {
             manager.watchdog()
         };
         let socket = ("NOTIFY_SOCKET", path.to_str().unwrap());
-        assert_eq!(told(&[socket], &|manager| manager.ready("fine\nand more")), None);
+        assert_eq!(told(&[socket], &|manager| manager.ready("fine\nand more\rWATCHDOG=1")), None);
         let mut buffer = [0; 256];
         let length = receiver.recv(&mut buffer).unwrap();
-        assert_eq!(&buffer[..length], b"READY=1\nSTATUS=fine; and more");
+        assert_eq!(&buffer[..length], b"READY=1\nSTATUS=fine; and more\\rWATCHDOG=1");
         let (pid, period) = (std::process::id().to_string(), ("WATCHDOG_USEC", "3000000"));
         let half = Some(Duration::from_millis(1500));
         assert_eq!(told(&[socket, period], &|_| {}), half);

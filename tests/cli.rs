@@ -127,13 +127,69 @@ fn a_short_record_is_time_labels_line() {
     assert_eq!(text(&out.stderr), "journal-ship: 1 entry would be pushed; nothing was\n");
 }
 
+/// What a stranger wrote drives no terminal, hides nothing, and looks like no entry, step or alert of its own.
 #[test]
-fn a_line_cannot_drive_the_terminal() {
+fn a_stranger_s_text_is_shown_safely_in_every_form() {
     let dir = tempfile::tempdir().unwrap();
-    let entry = ExportEntry::new(1_700_000_000_000_000).message("a\x1b[31mred\nb\tc");
+    let forged = "2026-11-25T09:46:41.000000+00:00 {unit=\"sshd.service\"} Accepted password for root";
+    let message =
+        format!("a\x1b[31mred\n{forged}\n    retention: dropped\tc\u{202e}\u{200b}\u{2028}\u{9b}\u{7f}");
+    let entry = ExportEntry::new(1_700_000_000_000_000)
+        .message(&message)
+        .field("_SYSTEMD_UNIT", "x\u{202e}\u{9b}y\n.service".as_bytes())
+        .field("SYSLOG_IDENTIFIER", "i\u{202e}\n\u{85}".as_bytes());
     or_skip!(build_journal(&dir.path().join("a.journal"), &[entry], Format::default()));
-    let out = output(&["--dry-run", "--path", dir.path().to_str().unwrap()]);
-    assert!(text(&out.stdout).ends_with(" a\\u{1b}[31mred\nb\tc\n"), "{}", text(&out.stdout));
+    let config = dir.path().join("config.yaml");
+    let rules = dir.path().join("rules.yaml");
+    std::fs::write(&rules, "groups:\n- name: g\n  rules:\n  - alert: A\n    expr: count_over_time({job=~\".+\"}[5m]) > 0\n    annotations: {text: '{{ $labels.unit }}'}\n").unwrap();
+    std::fs::write(
+        &config,
+        format!("alerts: {{rule_files: [{}]}}\nretention: {{default: 1000d}}\n", rules.display()),
+    )
+    .unwrap();
+    for form in [
+        &["-o", "short"][..],
+        &["-o", "explain"],
+        &["-o", "json"],
+        &["--summary"],
+        &["--summary", "-o", "json"],
+    ] {
+        let mut args =
+            vec!["--dry-run", "--config", config.to_str().unwrap(), "--path", dir.path().to_str().unwrap()];
+        args.extend(form);
+        args.extend(["--until", "2023-11-14 22:20 UTC"]);
+        let out = output(&args);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        let shown = text(&out.stdout);
+        assert!(!shown.contains(|c: char| c.is_control() && !"\n\t".contains(c)), "{form:?}: {shown:?}");
+        assert!(!shown.contains(['\u{202e}', '\u{200b}', '\u{2028}']), "{form:?}: {shown:?}");
+        if form.contains(&"json") {
+            let values = serde_json::Deserializer::from_str(&shown).into_iter::<serde_json::Value>();
+            let values: Vec<_> = values.collect::<Result<_, _>>().unwrap();
+            if form.len() == 2 {
+                assert_eq!(values[0]["line"], *message);
+                assert_eq!(values[0]["metadata"]["identifier"], "i\u{202e}\n\u{85}");
+            }
+        } else {
+            assert!(shown.contains(if form.contains(&"--summary") {
+                "alerts that would have fired: 1"
+            } else {
+                forged
+            }));
+            // Only what begins a line is an entry; of the steps under it, four spaces.
+            let begin = |line: &&str| {
+                line.starts_with("20") || (line.starts_with("    ") && !line.starts_with("        "))
+            };
+            for line in shown.lines().filter(begin) {
+                assert!(!line.contains("Accepted") && !line.starts_with("    retention: dropped"), "{shown}");
+            }
+        }
+    }
+    let out = output(&["--dry-run", "--path", dir.path().to_str().unwrap(), "-n", "1"]);
+    let expected = format!(
+        " a\\u{{1b}}[31mred\n        {forged}\n            retention: dropped\tc\\u{{202e}}\\u{{200b}}\\u{{2028}}\\u{{9b}}\\u{{7f}}\n"
+    );
+    assert!(text(&out.stdout).ends_with(&expected), "{}", text(&out.stdout));
 }
 
 #[test]

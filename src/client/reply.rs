@@ -7,12 +7,13 @@ use reqwest::RequestBuilder;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::chain;
+use crate::text::{Line, clip};
 
 /// Bytes of an answer that are read: a refusal may have a line for each entry of a batch.
 const ANSWER_MAX: usize = 1 << 20;
 /// A gateway's wish for a pause is granted up to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
-/// Characters of an answer that the log shows.
+/// Bytes of an answer that the log shows.
 const SHOWN_MAX: usize = 500;
 
 /// An answer as it came.
@@ -81,11 +82,14 @@ impl Reply {
     /// For the log: the status, and the first line without anything that could disturb a log.
     pub(crate) fn words(&self) -> String {
         let line = self.text.trim().lines().next().unwrap_or_default();
-        let line: String = line.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
+        let line = Line(&clip(line, SHOWN_MAX)).to_string();
         let words = match (self.status, &self.location) {
             (300..=399, Some(to)) => {
-                let to: String = to.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
-                format!("it redirects to {to}, which is not followed: write the right address in the url")
+                let to = clip(to, SHOWN_MAX);
+                format!(
+                    "it redirects to {}, which is not followed: write the right address in the url",
+                    Line(&to)
+                )
             }
             (200..=299, _) if self.html => "a page for people: is the url right?".into(),
             (401, _) => format!("{line} (see basic_auth, bearer_token_file; of Loki also tenant)"),
@@ -146,8 +150,9 @@ mod tests {
     fn words_of_an_answer_cannot_disturb_the_log() {
         let words =
             |text: &str| Reply { text: text.to_owned(), ..Reply::read(503, &HeaderMap::new()) }.words();
-        assert_eq!(words("\n bad\x1b[31m thing\r\nsecond line"), "HTTP 503 bad[31m thing");
-        assert_eq!(words(&"x".repeat(9999)).len(), "HTTP 503 ".len() + SHOWN_MAX);
+        assert_eq!(words("\n bad\x1b[31m thing\r\nsecond line"), "HTTP 503 bad\\u{1b}[31m thing");
+        assert_eq!(words("\u{202e}a\u{9b}"), "HTTP 503 \\u{202e}a\\u{9b}");
+        assert_eq!(words(&"x".repeat(9999)).len(), "HTTP 503 …".len() + SHOWN_MAX);
         assert_eq!(words(""), "HTTP 503");
         let to = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static("https://h/login?key=hunter2"))]);
         let words = Reply::read(302, &to).words();

@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use crate::text::{Block, Line, is_unsafe};
+
 /// A byte range of the source.
 pub(crate) type Span = Range<usize>;
 
@@ -103,8 +105,9 @@ impl Diagnostics {
     /// The findings of one file, in the order of their places; `secrets` are blanked.
     pub(crate) fn new(origin: &str, source: &str, secrets: Vec<Span>, mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| finding.place.as_ref().map_or(0, |place| place.start));
+        findings.iter_mut().flat_map(Finding::texts).for_each(make_safe);
         let source = blank(source, secrets);
-        Self { files: vec![FileFindings { origin: escape_controls(origin), source, findings }] }
+        Self { files: vec![FileFindings { origin: Line(origin).to_string(), source, findings }] }
     }
 
     /// Adds the findings of other files.
@@ -169,7 +172,21 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
+/// Escapes what could mislead a person, line ends and tabs left alone.
+fn make_safe(text: &mut String) {
+    if text.contains(is_unsafe) {
+        *text = Block { text, indent: "" }.to_string();
+    }
+}
+
 impl Finding {
+    /// Everything that it says.
+    pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let related = self.related.iter_mut().map(|(_, text)| text);
+        let own = [&mut self.title, &mut self.label].into_iter();
+        own.chain(related).chain(&mut self.notes).chain(&mut self.helps)
+    }
+
     fn group<'a>(&'a self, file: &'a FileFindings) -> Group<'a> {
         let level = if self.warning { Level::WARNING } else { Level::ERROR };
         let title = level.primary_title(&self.title);
@@ -266,7 +283,8 @@ fn line_end(source: &str, at: usize) -> usize {
     at + line.strip_suffix('\r').unwrap_or(line).len()
 }
 
-/// `source` with the bytes of `secrets` replaced by stars, all offsets and line breaks kept.
+/// `source` with the bytes of `secrets` replaced by stars and nothing in it that misleads, all offsets and line breaks
+/// kept.
 fn blank(source: &str, mut secrets: Vec<Span>) -> String {
     secrets.sort_by_key(|secret| secret.start);
     let mut text = String::with_capacity(source.len());
@@ -282,10 +300,21 @@ fn blank(source: &str, mut secrets: Vec<Span>) -> String {
         if at < hidden_to && !matches!(character, '\n' | '\r') {
             text.extend(std::iter::repeat_n('*', character.len_utf8()));
         } else {
-            text.push(character);
+            text.push(shown(character));
         }
     }
     text
+}
+
+/// What stands for a character of the source: one that could mislead a person is replaced by one that takes as many
+/// bytes, so that places stay right. The renderer itself shows ASCII's controls as their symbols.
+fn shown(character: char) -> char {
+    match (is_unsafe(character), character.len_utf8()) {
+        (true, 2) => '¤',
+        (true, 3) => char::REPLACEMENT_CHARACTER,
+        (true, 4) => '🔲',
+        _ => character,
+    }
 }
 
 /// `text` in backticks for a message: cut when long, control characters escaped.
@@ -300,19 +329,7 @@ pub(crate) fn short(text: &str) -> String {
     if short.len() < text.len() {
         short.push('…');
     }
-    escape_controls(&short)
-}
-
-fn escape_controls(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    out
+    Line(&short).to_string()
 }
 
 #[cfg(test)]
@@ -387,5 +404,12 @@ mod tests {
         let all =
             Diagnostics::new("a\u{1b}.yaml", "\u{7}x", Vec::new(), vec![Finding::at(0..1, "one\u{1b}")]);
         assert!(!all.render(false).contains(['\u{1b}', '\u{7}']));
+        let source = "a: \u{202e}\u{9b}\u{e0041}é # x\n";
+        let at = source.find('x').unwrap();
+        let finding =
+            Finding::at(at..at + 1, "one\u{200b}").label("l\u{85}").note("n\u{2028}").help("a\nh\u{61c}");
+        let text = Diagnostics::new("f", source, Vec::new(), vec![finding]).render(false);
+        assert!(!text.contains(|c| is_unsafe(c) && c != '\n'), "{text:?}");
+        assert!(text.contains("a: \u{fffd}¤🔲é # x") && text.contains("f:1:11"), "{text}");
     }
 }

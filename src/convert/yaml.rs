@@ -1,6 +1,7 @@
 //! Writing YAML: lines at a depth, values as they were read, comments.
 
 use crate::config::{Kind, Node};
+use crate::text::{Line, is_unsafe, write_json};
 
 /// A YAML text that grows line by line.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ impl Writer {
     /// A comment, each line of it.
     pub(super) fn comment(&mut self, depth: usize, comment: &str) {
         for line in comment.lines() {
-            self.line(depth, format!("# {line}").trim_end());
+            self.line(depth, format!("# {}", Line(line)).trim_end());
         }
     }
 
@@ -115,9 +116,12 @@ pub(super) fn scalar(text: &str) -> String {
             .contains(&text.to_ascii_lowercase().as_str());
     if plain {
         text.to_owned()
-    } else if text.chars().any(char::is_control) {
+    } else if text.contains(is_unsafe) {
         // JSON's strings are YAML's, too.
-        serde_json::Value::from(text).to_string()
+        let mut quoted = Vec::new();
+        // Text is always JSON, and memory takes it.
+        let _ = write_json(&mut quoted, &text);
+        String::from_utf8_lossy(&quoted).into_owned()
     } else {
         format!("'{}'", text.replace('\'', "''"))
     }

@@ -12,6 +12,11 @@ use super::{DryRunError, Output};
 use crate::batch::Batches;
 use crate::loki::proto::{Entry as PushedEntry, PushRequest};
 use crate::rules::history::Fired;
+use crate::text::{Block, Line, write_json};
+
+/// What the lines of an entry after its first begin with: further in than a step of `-o explain`, so that no line of a
+/// message looks like an entry or a step.
+const GOES_ON: &str = "        ";
 
 /// How many records are held back at most; they, and whether each would be pushed.
 type Held = (u64, VecDeque<(Vec<u8>, bool)>);
@@ -124,13 +129,14 @@ impl Printer {
             let mut record = Vec::new();
             match self.output {
                 Output::Json => {
-                    serde_json::to_writer(&mut record, &BTreeMap::from([("alert", &alert)]))?;
+                    write_json(&mut record, &BTreeMap::from([("alert", &alert)]))?;
                     writeln!(record)?;
                 }
                 Output::Short | Output::Explain => {
                     let (what, time) = fired.until.map_or(("fires", fired.from), |until| ("is over", until));
                     let time = jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
-                    writeln!(record, "{} alert {} {what} {}", self.time(time), fired.name, alert.text())?;
+                    let (name, text) = (Line(&fired.name), alert.text());
+                    writeln!(record, "{} alert {name} {what} {}", self.time(time), Line(&text))?;
                     if fired.until.is_none() {
                         let told = alert.annotations().map(|(name, text)| format!("{name}: {text}"));
                         write_steps(&told.collect::<Vec<_>>(), &mut record)?;
@@ -162,16 +168,8 @@ impl Printer {
     }
 
     fn write_short(&self, labels: &str, entry: &PushedEntry, out: &mut Vec<u8>) -> io::Result<()> {
-        write!(out, "{} {labels} ", self.time(timestamp(entry)))?;
-        for c in entry.line.chars() {
-            match c {
-                // A log line must not drive the terminal.
-                '\n' | '\t' => write!(out, "{c}")?,
-                c if c.is_control() => write!(out, "{}", c.escape_unicode())?,
-                c => write!(out, "{c}")?,
-            }
-        }
-        writeln!(out)
+        let line = Block { text: &entry.line, indent: GOES_ON };
+        writeln!(out, "{} {} {line}", self.time(timestamp(entry)), Line(labels))
     }
 
     fn write_json(
@@ -190,16 +188,14 @@ impl Printer {
             line: &entry.line,
             tenant: tenant.or(self.tenant.as_deref()),
         };
-        serde_json::to_writer(&mut *out, &record)?;
+        write_json(&mut *out, &record)?;
         writeln!(out)
     }
 }
 
 /// What happened to an entry, each step on a line of its own under it.
 fn write_steps(steps: &[String], out: &mut Vec<u8>) -> io::Result<()> {
-    steps
-        .iter()
-        .try_for_each(|step| writeln!(out, "    {}", step.escape_debug().to_string().replace("\\\"", "\"")))
+    steps.iter().try_for_each(|step| writeln!(out, "    {}", Line(step)))
 }
 
 /// One line of `-o json`; the order of the fields is part of the form.

@@ -14,6 +14,7 @@ use crate::pipeline::{Counts, Pipeline};
 use crate::retention::Retention;
 use crate::rules::Watcher;
 use crate::rules::history::Fired;
+use crate::text::{Line, write_json_pretty};
 
 /// Streams that are listed, the largest first (count).
 const STREAMS_SHOWN: usize = 20;
@@ -161,7 +162,7 @@ impl Summary {
                 tenant: tenant.clone(),
                 entries: sum.entries,
                 bytes: sum.bytes,
-                text: labels.clone(),
+                text: Line(labels).to_string(),
             })
             .collect();
         streams.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.text.cmp(&b.text)));
@@ -206,7 +207,7 @@ impl Summary {
 impl Report {
     /// For a machine.
     pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, self)?;
+        write_json_pretty(&mut *out, self)?;
         writeln!(out)
     }
 
@@ -292,18 +293,19 @@ impl Report {
             }
             let shown = alerts.len().saturating_sub(ALERTS_SHOWN);
             for alert in alerts.iter().skip(shown) {
+                let text = alert.text();
                 let lasted = match alert.until {
                     Some(until) => format!("for {}", lasted(until.duration_since(alert.from))),
                     None => "still firing".to_owned(),
                 };
-                writeln!(out, "        {} {lasted}  {}", alert.from, alert.text())?;
+                writeln!(out, "        {} {lasted}  {}", alert.from, Line(&text))?;
             }
         }
         let failed: Vec<_> = self.rules.iter().filter(|rule| rule.failures > 0).collect();
         let quiet = self.rules.len().saturating_sub(by_rule.len() + failed.len());
         writeln!(out, "{:>12}  rules without an alert and without a failure", quiet)?;
         for Rule { group, name, evaluations, failures, error } in failed {
-            let error = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            let error = error.as_ref().map(|error| format!(": {}", Line(error))).unwrap_or_default();
             writeln!(out, "failed: {name} (group {group}), {failures} of {evaluations} evaluations{error}")?;
         }
         Ok(())

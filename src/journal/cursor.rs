@@ -29,11 +29,11 @@ impl FromStr for Id128 {
     /// Takes 32 hexadecimal digits.
     fn from_str(text: &str) -> Result<Id128, CursorError> {
         if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(CursorError(format!("`{text}` is not an id of 32 hexadecimal digits")));
+            return Err(CursorError(format!("`{}` is not an id of 32 hexadecimal digits", shown(text))));
         }
         u128::from_str_radix(text, 16)
             .map(|n| Id128(n.to_be_bytes()))
-            .map_err(|e| CursorError(format!("`{text}`: {e}")))
+            .map_err(|e| CursorError(format!("`{}`: {e}", shown(text))))
     }
 }
 
@@ -109,6 +109,17 @@ impl fmt::Display for Cursor {
 #[error("not a journal cursor: {0}")]
 pub struct CursorError(String);
 
+/// Characters of a wrong cursor that an error repeats (count): a good one has about 160.
+const SHOWN_MAX: usize = 60;
+
+/// The beginning of a wrong text, for an error.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 impl FromStr for Cursor {
     type Err = CursorError;
 
@@ -117,11 +128,13 @@ impl FromStr for Cursor {
         let mut cursor = Cursor::default();
         let mut seen = [false; 6];
         for part in text.split(';') {
-            let (key, value) =
-                part.split_once('=').ok_or_else(|| CursorError(format!("`{part}` is not KEY=VALUE")))?;
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| CursorError(format!("`{}` is not KEY=VALUE", shown(part))))?;
             let number = || {
-                u64::from_str_radix(value, 16)
-                    .map_err(|_| CursorError(format!("`{part}` is not a hexadecimal number of 64 bits")))
+                u64::from_str_radix(value, 16).map_err(|_| {
+                    CursorError(format!("`{}` is not a hexadecimal number of 64 bits", shown(part)))
+                })
             };
             let index = match key {
                 "s" => {
@@ -155,7 +168,7 @@ impl FromStr for Cursor {
         }
         match seen.iter().zip("sibmtx".chars()).find(|(seen, _)| !**seen) {
             None => Ok(cursor),
-            Some((_, key)) => Err(CursorError(format!("`{text}` has no `{key}=`"))),
+            Some((_, key)) => Err(CursorError(format!("`{}` has no `{key}=`", shown(text)))),
         }
     }
 }

@@ -11,6 +11,7 @@ mod stages;
 use super::yaml::{Writer, scalar, text};
 use crate::config::secrets::{has_user, is_suspect};
 use crate::config::{self, Config, Diagnostics, Kind, Node};
+use crate::text::Line;
 
 /// What a conversion results in.
 #[derive(Debug)]
@@ -312,7 +313,7 @@ impl Conversion {
 
 /// A name as it can stand in a message of one line.
 fn printable(name: &str) -> String {
-    if name.chars().any(char::is_control) { name.escape_debug().to_string() } else { name.to_owned() }
+    Line(name).to_string()
 }
 
 /// A text in quotes, whatever is in it.
