@@ -12,6 +12,9 @@ BINARY = $(TARGET)/release/journal-ship
 SYSCONFDIR = /etc
 UNITDIR = $(PREFIX)/lib/systemd/system
 SHARE = $(DESTDIR)$(PREFIX)/share
+# Readable for the service, which is in the group systemd-journal, and for nobody else. Where the group cannot be given
+# (another user installs, or there is no such group), everybody may read it.
+CONFIG = $(DESTDIR)$(SYSCONFDIR)/journal-ship/config.yaml
 # With systemd 253 a unit can say that its reload is over when the program says so.
 SYSTEMD = $(shell systemctl --version 2>/dev/null | awk 'NR == 1 { print int($$2) }')
 
@@ -27,8 +30,8 @@ install: $(BINARY)
 		> $(DESTDIR)$(UNITDIR)/journal-ship.service
 	test "0$(SYSTEMD)" -lt 253 || sed -i -e 's/^Type=notify$$/Type=notify-reload/' -e '/^ExecReload=/d' \
 		$(DESTDIR)$(UNITDIR)/journal-ship.service
-	test -e $(DESTDIR)$(SYSCONFDIR)/journal-ship/config.yaml || \
-		install -D -m 644 config/config.yaml $(DESTDIR)$(SYSCONFDIR)/journal-ship/config.yaml
+	test -e $(CONFIG) || { install -D -m 640 config/config.yaml $(CONFIG) && \
+		{ chgrp systemd-journal $(CONFIG) 2>/dev/null || chmod 644 $(CONFIG); }; }
 	install -D -m 644 -t $(SHARE)/journal-ship/rules config/rules/host.yaml config/rules/host.test.yaml
 	install -D -m 644 -t $(SHARE)/doc/journal-ship README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT \
 		docs/*.md

@@ -13,7 +13,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use crate::client::{AccessError, Client, NoReply, Pauses, Reply, exchange, without_query};
+use crate::client::{AccessError, Client, NoReply, Pauses, Reply, without_query};
 use crate::config::{Alertmanager, Backoff};
 use crate::health::{ALERTMANAGER, Health, Kind, Readiness};
 use crate::labels::LabelSet;
@@ -275,7 +275,7 @@ impl Teller {
             Err(error) => return self.later(Kind::Hold, &error.to_string()),
         };
         let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let reply = match exchange(request.body(body(notices))).await {
+        let reply = match self.client.exchange(request.body(body(notices))).await {
             Ok(reply) => reply,
             Err(NoReply { words, certificate }) => {
                 self.count(&self.told.failed, Some(("status", "none")), 1);

@@ -1,27 +1,31 @@
 //! The HTTP listener: what Prometheus scrapes, whether the process lives, and whether it needs a person.
 //!
-//! It runs on the thread that waits on the network. It serves whoever can connect, so it listens on the loopback
-//! interface unless told otherwise, gives away numbers only, and is bounded in time and connections.
+//! It runs on the thread that waits on the network. Anybody who can connect is a stranger, so it listens on the loopback
+//! interface unless told otherwise, gives away numbers only, and is bounded in time and connections: a connection that
+//! comes when all places are taken gets that of the oldest one. Requests must name this host, so that no web page can ask
+//! through a name of its own that points here (DNS rebinding).
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use serde_json::Value;
 
 use crate::health::Readiness;
 use crate::metrics::Registry;
+use crate::text::{Line, clip, write_json_pretty};
 
 /// Connections at a time (count): Prometheus needs one.
 const CONNECTIONS_MAX: usize = 32;
@@ -31,6 +35,8 @@ const HEAD_MAX: Duration = Duration::from_secs(10);
 const CONNECTION_MAX: Duration = Duration::from_secs(300);
 /// Pause after a connection could not be taken (no descriptors left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of a wrong `Host` that the answer repeats: a name has at most 253.
+const HOST_SHOWN_MAX: usize = 253;
 
 /// What is shown.
 #[derive(Debug)]
@@ -41,12 +47,56 @@ pub struct Served {
     pub readiness: Arc<Readiness>,
     /// How the rules are, when there are any.
     rules: Mutex<Option<Value>>,
+    /// By which names this host may be called.
+    hosts: Mutex<Arc<Hosts>>,
+}
+
+/// The names that a request's `Host` may have. IP addresses and `localhost` are always right: a web page cannot make
+/// them its own.
+#[derive(Debug, Default)]
+pub struct Hosts {
+    /// This host's name, without its domain.
+    own: String,
+    /// `http.hosts`
+    more: Vec<String>,
+}
+
+impl Hosts {
+    /// This host, by its name (with any domain behind it) and by the names of `http.hosts`.
+    pub fn new(nodename: &str, more: &[String]) -> Hosts {
+        Hosts { own: nodename.split('.').next().unwrap_or_default().to_owned(), more: more.to_vec() }
+    }
+
+    /// Whether a `Host` (RFC 9110, 7.2: a host and perhaps a port) is this one.
+    fn has(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        };
+        let name = name.trim_end_matches('.');
+        let is = |other: &str| !other.is_empty() && name.eq_ignore_ascii_case(other);
+        let first = name.split('.').next().unwrap_or_default();
+        name.parse::<IpAddr>().is_ok()
+            || is("localhost")
+            || (!self.own.is_empty() && first.eq_ignore_ascii_case(&self.own))
+            || self.more.iter().any(|other| is(other))
+    }
 }
 
 impl Served {
     /// These metrics, and no destination yet.
     pub fn new(registry: Arc<Registry>) -> Served {
-        Served { registry: Mutex::new(registry), readiness: Arc::default(), rules: Mutex::default() }
+        Served {
+            registry: Mutex::new(registry),
+            readiness: Arc::default(),
+            rules: Mutex::default(),
+            hosts: Mutex::default(),
+        }
+    }
+
+    /// From now on answers requests to these hosts only.
+    pub fn set_hosts(&self, hosts: Hosts) {
+        *self.hosts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
     }
 
     /// The metrics that are shown.
@@ -74,7 +124,10 @@ impl Served {
             "servers": servers,
             "rules": rules.unwrap_or_else(|| Value::Array(Vec::new())),
         });
-        format!("{status:#}\n")
+        let mut text = Vec::new();
+        // JSON of our own can be written, and memory takes it.
+        let _ = write_json_pretty(&mut text, &status);
+        format!("{}\n", String::from_utf8_lossy(&text))
     }
 
     /// From now on shows these.
@@ -91,12 +144,12 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Answers requests for ever.
+/// Answers requests until it is aborted.
 pub async fn serve(listener: TcpListener, served: Arc<Served>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // In the order in which they came. An answer takes no time, so a connection that is still there only waits for its
+    // client: the oldest has had the most time, and gives way.
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -105,8 +158,14 @@ pub async fn serve(listener: TcpListener, served: Arc<Served>) {
                 continue;
             }
         };
+        connections.retain(|connection| !connection.is_finished());
+        if connections.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
         let served = served.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let service = service_fn(move |request| {
                 let answer = answer(&request, &served);
                 async move { Ok::<_, Infallible>(answer) }
@@ -115,10 +174,10 @@ pub async fn serve(listener: TcpListener, served: Arc<Served>) {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_MAX)
                 .serve_connection(TokioIo::new(stream), service);
-            // Whoever hangs up has what was wanted.
+            // A client that hangs up has what it wanted.
             let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
-            drop(place);
         });
+        connections.push_back(task.abort_handle());
     }
 }
 
@@ -136,6 +195,18 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
         let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is served here\n".into());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
+    }
+    let hosts = served.hosts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // A request to a proxy names the host in its target (RFC 9112, 3.2.2).
+    let named = request.uri().authority().map(|authority| authority.as_str());
+    let named = named.or_else(|| request.headers().get(HOST).map(|host| host.to_str().unwrap_or("?")));
+    if let Some(host) = named.filter(|host| !hosts.has(host)) {
+        let host = clip(host, HOST_SHOWN_MAX);
+        let words = format!(
+            "`{}` is not a name of this host: ask for its name, its address or localhost, or add the name to http.hosts\n",
+            Line(&host)
+        );
+        return reply(StatusCode::MISDIRECTED_REQUEST, TEXT, words);
     }
     match request.uri().path() {
         "/metrics" => {
@@ -202,7 +273,7 @@ mod tests {
             ("POST /metrics", "405 Method Not Allowed", &["allow: GET, HEAD\r\n"]),
             ("DELETE /nosuch", "405 Method Not Allowed", &[]),
         ] {
-            let sent = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            let sent = format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
             let answer = answer_to(address, &sent).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {answer}");
             for part in parts {
@@ -223,7 +294,7 @@ mod tests {
             ("GET /metr", HEAD_MAX),
             ("", HEAD_MAX),
             // Kept open for another request that does not come.
-            ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", CONNECTION_MAX),
+            ("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", CONNECTION_MAX),
         ] {
             let begin = tokio::time::Instant::now();
             answer_to(address, sent).await;
@@ -232,20 +303,66 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connections_are_bounded_and_served_again() {
+    async fn slow_connections_give_way() {
         let address = serving().await;
         let mut idle = Vec::new();
-        for _ in 0..CONNECTIONS_MAX {
+        for _ in 0..5 * CONNECTIONS_MAX {
             idle.push(connected(address, "GET /").await);
         }
         let begin = tokio::time::Instant::now();
-        let request = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         assert!(answer_to(address, request).await.ends_with("ok\n"));
-        assert!(
-            begin.elapsed() >= HEAD_MAX - Duration::from_secs(1),
-            "it had to wait: {:?}",
-            begin.elapsed()
-        );
+        assert!(begin.elapsed() < Duration::from_secs(1), "it had to wait: {:?}", begin.elapsed());
+        // The oldest were let go, the newest are served still.
+        let mut rest = Vec::new();
+        let (mut oldest, mut newest) = (idle.remove(0), idle.pop().unwrap());
+        assert_eq!(oldest.read_to_end(&mut rest).await.unwrap_or(0), 0);
+        newest.write_all(b"healthz HTTP/1.1\r\nHost: [::1]:9194\r\nConnection: close\r\n\r\n").await.unwrap();
+        newest.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.ends_with(b"ok\n"));
+    }
+
+    #[tokio::test]
+    async fn only_this_host_is_asked() {
+        let hosts = Hosts::new("web1.example.org", &["metrics.example.org".into()]);
+        for (host, right) in [
+            ("localhost", true),
+            ("LocalHost:9194", true),
+            ("127.0.0.1:9194", true),
+            ("[::1]:9194", true),
+            ("10.0.0.7", true),
+            ("web1", true),
+            ("WEB1.tailnet.ts.net:9194", true),
+            ("web1.example.org.", true),
+            ("metrics.example.org:80", true),
+            ("", false),
+            (":9194", false),
+            ("web10", false),
+            ("evil.example.org", false),
+            ("evil.example.org:9194", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost.evil.example", false),
+            ("a.metrics.example.org", false),
+        ] {
+            assert_eq!(hosts.has(host), right, "{host:?}");
+        }
+        let nameless = Hosts::new("", &[]);
+        assert!(!nameless.has("") && !nameless.has(".x") && nameless.has("localhost"));
+        let address = serving().await;
+        for (head, status) in [
+            ("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n", 421),
+            ("GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\n", 421),
+            ("GET /status HTTP/1.1\r\nHost: \u{e9}\r\n", 421),
+            ("GET /metrics HTTP/1.1\r\nHost: localhost\r\n", 200),
+            ("GET /metrics HTTP/1.0\r\n", 200),
+        ] {
+            let answer = answer_to(address, &format!("{head}Connection: close\r\n\r\n")).await;
+            let (version, rest) = answer.split_once(' ').unwrap();
+            assert!(
+                version.starts_with("HTTP/1.") && rest.starts_with(&status.to_string()),
+                "{head}: {answer}"
+            );
+        }
     }
 
     #[tokio::test]

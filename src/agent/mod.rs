@@ -25,7 +25,7 @@ use self::shipping::Shipping;
 pub(crate) use self::watching::host;
 use crate::client::AccessError;
 use crate::config::Config;
-use crate::http::{self, Served};
+use crate::http::{self, Hosts, Served};
 use crate::journal::OpenError;
 use crate::loki::checkpoint::CheckpointError;
 use crate::loki::push::PushError;
@@ -177,6 +177,7 @@ impl Agent {
         let listener = bind(&config).await?;
         let registry = Arc::new(Registry::default());
         let served = Arc::new(Served::new(registry.clone()));
+        served.set_hosts(Hosts::new(&watching::host(), &config.hosts));
         let totals = Arc::<Totals>::default();
         let shipping = Shipping::start(&config, &registry, &served, &totals)?;
         reloaded(&registry, true);
@@ -217,6 +218,7 @@ impl Agent {
             }
         };
         self.served.change(registry.clone());
+        self.served.set_hosts(Hosts::new(&watching::host(), &config.hosts));
         if config.listen != self.config.listen {
             if let Some(old) = self.server.take() {
                 old.abort();

@@ -6,6 +6,7 @@
 
 mod pauses;
 mod reply;
+mod secrets;
 
 use std::fmt;
 use std::fs::{self, File};
@@ -15,14 +16,19 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{HOST, HeaderValue};
+use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Identity, Proxy, RequestBuilder, Url};
 
 pub(crate) use self::pauses::Pauses;
-pub(crate) use self::reply::{NoReply, Reply, exchange};
-use crate::config::{Access, Auth};
+use self::reply::exchange;
+pub(crate) use self::reply::{NoReply, Reply};
+use self::secrets::Secrets;
+use crate::config::secrets::is_suspect;
+use crate::config::{Access, Auth, HeaderSource};
 
 /// Longest file with a password, a token or certificates (bytes): the bundle of all public authorities has a
 /// quarter of it.
@@ -60,6 +66,9 @@ pub struct Client {
 struct Built {
     http: reqwest::Client,
     secret: Option<Secret>,
+    headers: HeaderMap,
+    /// What proves who we are, in every form in which a server may repeat it.
+    secrets: Secrets,
     seen: Vec<Option<Version>>,
 }
 
@@ -84,6 +93,24 @@ impl Client {
         Ok(Client { access: access.clone(), timeout, url, host, built: None })
     }
 
+    /// Sends a request of this client and reads what comes back, without our secrets if the server repeats them.
+    pub(crate) async fn exchange(&self, request: RequestBuilder) -> Result<Reply, NoReply> {
+        let conceal = |text: &mut String| {
+            if let Some(built) = &self.built {
+                built.secrets.conceal(text);
+            }
+        };
+        let mut answer = exchange(request).await;
+        match &mut answer {
+            Ok(reply) => {
+                conceal(&mut reply.text);
+                reply.location.iter_mut().for_each(conceal);
+            }
+            Err(NoReply { words, .. }) => conceal(words),
+        }
+        answer
+    }
+
     /// A POST request to the server, with what proves who we are.
     ///
     /// # Errors
@@ -94,7 +121,7 @@ impl Client {
             Some(built) if built.seen == seen => built,
             _ => self.build(seen)?,
         };
-        let mut request = built.http.post(self.url.clone());
+        let mut request = built.http.post(self.url.clone()).headers(built.headers.clone());
         if let Some(host) = &self.host {
             request = request.header(HOST, host);
         }
@@ -122,7 +149,11 @@ impl Client {
             ("tls.key_file", &tls.key_file),
         ];
         let tls = tls.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?)));
-        auth.into_iter().chain(tls).map(|(key, path)| (key, path.as_path()))
+        let headers = self.access.headers.iter().filter_map(|(_, source)| match source {
+            HeaderSource::File(path) => Some(("headers", path)),
+            HeaderSource::Text(_) => None,
+        });
+        auth.into_iter().chain(tls).chain(headers).map(|(key, path)| (key, path.as_path()))
     }
 
     fn build(&self, seen: Vec<Option<Version>>) -> Result<Built, AccessError> {
@@ -138,6 +169,40 @@ impl Client {
         let mut secret = None;
         if let Some(found) = find("basic_auth.password_file").or_else(|| find("bearer_token_file")) {
             secret = Some(secret_of(&found.2).map_err(|why| wrong(found, why.to_owned()))?);
+        }
+        let mut secrets = Secrets::default();
+        if let Some(Secret(secret)) = &secret {
+            secrets.add(secret);
+            if let Some(Auth::Basic { username, .. }) = &self.access.auth {
+                secrets.add(&BASE64.encode(format!("{username}:{secret}")));
+            }
+        }
+        let mut headers = HeaderMap::new();
+        for (name, source) in &self.access.headers {
+            let value = match source {
+                HeaderSource::Text(text) => {
+                    if is_suspect(name) {
+                        secrets.add(text);
+                    }
+                    HeaderValue::from_str(text)
+                        .map_err(|error| AccessError(format!("header `{name}`: {error}")))?
+                }
+                HeaderSource::File(file) => {
+                    let Some(found) =
+                        contents.iter().find(|(key, path, _)| *key == "headers" && path == file)
+                    else {
+                        continue;
+                    };
+                    let Secret(text) = secret_of(&found.2).map_err(|why| wrong(found, why.to_owned()))?;
+                    secrets.add(&text);
+                    let mut value = HeaderValue::from_str(&text)
+                        .map_err(|_| wrong(found, "holds characters that HTTP does not take".to_owned()))?;
+                    value.set_sensitive(true);
+                    value
+                }
+            };
+            let name = HeaderName::from_bytes(name.as_bytes());
+            headers.insert(name.map_err(|error| AccessError(format!("headers: {error}")))?, value);
         }
 
         let mut builder = reqwest::Client::builder()
@@ -183,7 +248,7 @@ impl Client {
                 chain(&error)
             ))
         })?;
-        Ok(Built { http, secret, seen })
+        Ok(Built { http, secret, headers, secrets, seen })
     }
 }
 

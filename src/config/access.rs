@@ -3,19 +3,24 @@
 //! The same keys wherever there is a server. A secret is never in the configuration, only the name of a file
 //! with it: `check` reads none of them, and a secret that changes on disk needs no new configuration.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use reqwest::Url;
 
 use super::check::{Checker, Section, Value};
-use super::diagnostic::Finding;
-use super::names::Refusal;
+use super::diagnostic::{Finding, Span};
+use super::expand::Unset;
+use super::names::{self, Refusal};
 use super::node::Kind;
 use super::read::{PATH, absolute};
-use super::{Access, Auth, Tls};
+use super::secrets::is_suspect;
+use super::{Access, Auth, HeaderSource, Tls};
 
 /// What may stand in place of a server's name in its certificate.
 const NAME_BYTES_MAX: usize = 253;
+/// Where systemd puts the credentials of units that run: a file that is missing there says nothing.
+const CREDENTIALS: &str = "/run/credentials/";
 
 /// Reads the keys of an item (`schema` in the table of keys) whose server has the URL `url`.
 pub(super) fn access(checker: &Checker<'_>, section: &Section<'_>, schema: &str, url: &str) -> Access {
@@ -53,7 +58,84 @@ pub(super) fn access(checker: &Checker<'_>, section: &Section<'_>, schema: &str,
         (None, Some(token_file)) => Some(Auth::Bearer { token_file }),
         (None, None) => None,
     };
+    section.read("headers", &mut access.headers, |value| headers(checker, value));
+    let is_secret = |(name, source): &(String, HeaderSource)| match source {
+        HeaderSource::File(_) => true,
+        HeaderSource::Text(_) => is_suspect(name),
+    };
+    let login = access.auth.as_ref().map(|auth| match auth {
+        Auth::Basic { .. } => "basic_auth",
+        Auth::Bearer { .. } => "bearer_token_file",
+    });
+    let secret_headers = access.headers.iter().any(is_secret).then_some("headers");
+    for key in login.into_iter().chain(secret_headers) {
+        if let Some(written) = section.get(key).filter(|_| is_open(url)) {
+            checker.warn(
+                Finding::at(written.key.clone(), format!("`{}` goes over `http://`", written.path))
+                    .label("anybody on the way can read these credentials")
+                    .help("write `https://` in the URL, unless a tunnel such as WireGuard encrypts the whole way"),
+            );
+        }
+    }
+    if let (Some(written), Some(_)) = (section.get("headers"), &access.auth)
+        && access.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+    {
+        checker.note(
+            Finding::at(
+                written.key.clone(),
+                "two ways to log in: the header `Authorization` and another one",
+            )
+            .label("remove `Authorization`, or `basic_auth` and `bearer_token_file`"),
+        );
+    }
     access
+}
+
+/// Whether what is sent to a URL can be read on the way: it is not encrypted, and leaves this host.
+fn is_open(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    url.scheme() == "http" && !here
+}
+
+/// Reads `headers`: texts, and files that hold a secret.
+fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, HeaderSource)>> {
+    if value.node.kind == Kind::Null {
+        return None;
+    }
+    let mut headers = Vec::new();
+    let mut places: HashMap<String, Span> = HashMap::new();
+    for entry in checker.entries(value, "a map: header to text, or to `{file: PATH}`")? {
+        let from_file = matches!(entry.value.node.kind, Kind::Map(_));
+        if let Err(refusal) = names::header_name(entry.name, from_file) {
+            checker.refuse(entry.value.key, "", refusal);
+            continue;
+        }
+        if let Some(first) = places.get(&entry.name.to_ascii_lowercase()) {
+            let title = format!("the header `{}` stands twice", entry.name);
+            checker.note(
+                Finding::at(entry.value.key.clone(), title)
+                    .label("letter case makes no difference")
+                    .related(first.clone(), "first here"),
+            );
+            continue;
+        }
+        let source = match from_file {
+            true => {
+                let section = Section::open(checker, &entry.value, "loki[].headers.*");
+                let path = section.and_then(|section| {
+                    section.required(checker, &entry.value, "file", |value| file(checker, value))
+                });
+                path.map(HeaderSource::File)
+            }
+            false => checker.checked(&entry.value, "a string", names::header_value).map(HeaderSource::Text),
+        };
+        places.insert(entry.name.to_ascii_lowercase(), entry.value.key);
+        headers.extend(source.map(|source| (entry.name.to_owned(), source)));
+    }
+    Some(headers)
 }
 
 /// Reads the URL of a server, of which `full` makes the one that requests go to.
@@ -142,9 +224,19 @@ fn tls(checker: &Checker<'_>, value: &Value<'_>, schema: &str, url: &str) -> Opt
     Some(tls)
 }
 
-/// A file that is looked at only when it is needed.
+/// A file that is read only when it is needed. One that does not exist is worth a warning: the agent would wait for it.
 fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
-    checker.checked(value, PATH, absolute).map(PathBuf::from)
+    let path = checker.checked(value, PATH, absolute).map(PathBuf::from)?;
+    // Where a build checks a configuration, no secret exists.
+    let told = checker.unset == Unset::Mistake && !path.starts_with(CREDENTIALS);
+    if told && std::fs::metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        checker.warn(
+            Finding::at(value.place(), format!("the file of `{}` does not exist", value.path))
+                .label("nothing can be sent until it does")
+                .help("create it, or correct the path; it is read when it is needed, not at the start"),
+        );
+    }
+    Some(path)
 }
 
 fn server_name(name: &str) -> Result<(), Refusal> {

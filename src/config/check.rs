@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::diagnostic::{Diagnostics, Finding, Span, quoted, short};
-use super::expand::{BadReference, Environment, Unset, Why, expand};
+use super::expand::{BadReference, Environment, Unset, Why, conceal, expand};
 use super::keys::{enumerate, has_default, names_in, nearest, null_is_default, sections_with};
 use super::names::Refusal;
 use super::node::{Kind, Node};
@@ -21,11 +21,13 @@ use super::units;
 pub(crate) struct Checker<'a> {
     pub(super) source: &'a str,
     env: &'a Environment<'a>,
-    unset: Unset,
+    pub(super) unset: Unset,
     findings: RefCell<Vec<Finding>>,
     noted: RefCell<HashSet<(Option<Span>, String)>>,
     claims: RefCell<HashMap<String, (String, Span)>>,
     secrets: RefCell<Vec<Span>>,
+    /// Variables that were expanded, with their values.
+    expanded: RefCell<Vec<(String, String)>>,
     /// What was found in files that this one names.
     pub(super) others: RefCell<Vec<Diagnostics>>,
 }
@@ -68,6 +70,7 @@ impl<'a> Checker<'a> {
             noted: RefCell::default(),
             claims: RefCell::default(),
             secrets: RefCell::new(secrets),
+            expanded: RefCell::default(),
             others: RefCell::default(),
         }
     }
@@ -105,7 +108,9 @@ impl<'a> Checker<'a> {
 
     /// `built` with the warnings, if no mistake was noted on the way.
     pub(crate) fn finish<T>(self, origin: &str, built: T) -> Result<(T, Diagnostics), Diagnostics> {
-        let findings = self.findings.into_inner();
+        let mut findings = self.findings.into_inner();
+        let expanded = self.expanded.into_inner();
+        findings.iter_mut().flat_map(Finding::texts).for_each(|text| conceal(text, &expanded));
         let mut diagnostics = Diagnostics::new(origin, self.source, self.secrets.into_inner(), findings);
         self.others.into_inner().into_iter().for_each(|other| diagnostics.append(other));
         if diagnostics.titles().next().is_some() { Err(diagnostics) } else { Ok((built, diagnostics)) }
@@ -135,7 +140,7 @@ impl<'a> Checker<'a> {
     /// The text of a string, environment variables expanded.
     pub(crate) fn text(&self, value: &Value<'_>, expected: &str) -> Option<String> {
         match &value.node.kind {
-            Kind::Str(text) => match expand(text, self.env) {
+            Kind::Str(text) => match expand(text, &|name| self.variable(name)) {
                 Ok(text) => Some(text.into_owned()),
                 Err(errors) => {
                     self.note_references(value, text, errors);
@@ -147,6 +152,13 @@ impl<'a> Checker<'a> {
                 None
             }
         }
+    }
+
+    /// The value of an environment variable, which is remembered: it may be a secret.
+    fn variable(&self, name: &str) -> Option<String> {
+        let value = (self.env)(name)?;
+        self.expanded.borrow_mut().push((name.to_owned(), value.clone()));
+        Some(value)
     }
 
     /// Notes each bad reference where it stands in the scalar's source; from the first that is spelled

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::text::Line;
+
 /// Looks up an environment variable.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -111,6 +113,36 @@ fn lookup(reference: &str, env: &Environment<'_>) -> Result<String, Why> {
     }
 }
 
+/// The shortest value that is concealed (bytes): in place of shorter ones, a message would be unreadable.
+const CONCEALED_MIN: usize = 4;
+
+/// Puts the reference in place of what a variable holds, wherever a message repeats it: variables are how secrets come
+/// into a configuration. A value that the message cuts short (`…`) is found by its beginning.
+pub(super) fn conceal(text: &mut String, expanded: &[(String, String)]) {
+    for (name, value) in expanded {
+        // Messages escape what could mislead.
+        for value in [value.clone(), Line(value).to_string()] {
+            if value.len() < CONCEALED_MIN {
+                continue;
+            }
+            *text = text.replace(&value, &format!("${{{name}}}"));
+            while let Some(cut) = cut_short(text, &value) {
+                text.replace_range(cut, &format!("${{{name}}}"));
+            }
+        }
+    }
+}
+
+/// Where the beginning of a value stands before a `…`.
+fn cut_short(text: &str, value: &str) -> Option<Range<usize>> {
+    text.match_indices('…').find_map(|(end, _)| {
+        let starts = (0..end).filter(|at| text.is_char_boundary(*at) && end - at >= CONCEALED_MIN);
+        let start =
+            starts.into_iter().find(|at| text.get(*at..end).is_some_and(|part| value.starts_with(part)))?;
+        Some(start..end)
+    })
+}
+
 /// POSIX's names of environment variables.
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -150,6 +182,23 @@ mod tests {
             ("é${HOST}é", "élokié"),
         ] {
             assert_eq!(expand(text, &env).as_deref(), Ok(expanded), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_variables_hold_is_concealed() {
+        let long = "hunter2-".repeat(20);
+        let expanded =
+            [("A".to_owned(), long.clone()), ("B".into(), "se\u{1b}cret".into()), ("C".into(), "x".into())];
+        for (text, shown) in [
+            (format!("`{long}` is not a URL"), "`${A}` is not a URL"),
+            (format!("`x{}…` is not a URL", &long[..50]), "`x${A}…` is not a URL"),
+            ("`se\\u{1b}cret`, se\u{1b}cret".into(), "`${B}`, ${B}"),
+            ("x and others…".into(), "x and others…"),
+        ] {
+            let mut text = text;
+            conceal(&mut text, &expanded);
+            assert_eq!(text, shown);
         }
     }
 

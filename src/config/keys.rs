@@ -147,7 +147,9 @@ pub const KEYS: &[Key] = &[
     key("loki[].tls.key_file", "path", "null"),
     key("loki[].tls.server_name", "host name", "null"),
     key("loki[].proxy_url", "URL", "null"),
-    key("loki[].headers", "map of strings", "{}"),
+    key("loki[].headers", "map of strings or files", "{}"),
+    key("loki[].headers.*", "section", ""),
+    key("loki[].headers.*.file", "path", "required"),
     key("loki[].labels", "map of strings", "{}"),
     key("loki[].batch", "section", ""),
     key("loki[].batch.max_bytes", "size", "1MiB"),
@@ -180,6 +182,7 @@ pub const KEYS: &[Key] = &[
     key("alerts.max_series", "whole number", "10000"),
     key("http", "section", ""),
     key("http.listen", "address and port", "127.0.0.1:9194"),
+    key("http.hosts", "list of host names", "[]"),
     key("log_level", "`off`, `error`, `warn`, `info`, `debug` or `trace`", "info"),
     key("state_directory", "path", "${STATE_DIRECTORY:-/var/lib/journal-ship}"),
 ];

@@ -108,7 +108,6 @@ fn destination(checker: &Checker<'_>, item: &Value<'_>, section: &Section<'_>) -
     }
     section.read("tenant", &mut destination.tenant, |value| tenant(checker, value));
     destination.access = access::access(checker, section, "loki[]", &destination.url);
-    section.read("headers", &mut destination.headers, |value| headers(checker, value));
     section.read("labels", &mut destination.labels, |value| labels::fixed(checker, value));
     section.read("batch", &mut destination.batch, |value| batch(checker, value));
     section.read("max_line_bytes", &mut destination.max_line_bytes, |value| {
@@ -124,33 +123,6 @@ fn tenant(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<String>> {
         Kind::Null => Some(None),
         _ => checker.checked(value, "a string, the tenant", names::tenant).map(Some),
     }
-}
-
-fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, String)>> {
-    if value.node.kind == Kind::Null {
-        return None;
-    }
-    let mut headers = Vec::new();
-    let mut places: HashMap<String, Span> = HashMap::new();
-    for entry in checker.entries(value, "a map: header to text")? {
-        if let Err(refusal) = names::header_name(entry.name) {
-            checker.refuse(entry.value.key, "", refusal);
-            continue;
-        }
-        if let Some(first) = places.get(&entry.name.to_ascii_lowercase()) {
-            let title = format!("the header `{}` stands twice", entry.name);
-            checker.note(
-                Finding::at(entry.value.key.clone(), title)
-                    .label("letter case makes no difference")
-                    .related(first.clone(), "first here"),
-            );
-            continue;
-        }
-        let text = checker.checked(&entry.value, "a string", names::header_value);
-        places.insert(entry.name.to_ascii_lowercase(), entry.value.key);
-        headers.push((entry.name.to_owned(), text.unwrap_or_default()));
-    }
-    Some(headers)
 }
 
 fn batch(checker: &Checker<'_>, value: &Value<'_>) -> Option<Batch> {

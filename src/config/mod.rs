@@ -62,6 +62,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// Where `/metrics` is served; `None`: nowhere.
     pub listen: Option<std::net::SocketAddr>,
+    /// `http.hosts`: further names by which this host may be asked.
+    pub hosts: Vec<String>,
     /// The agent's own log: most verbose level written.
     pub log_level: log::LevelFilter,
     /// Where checkpoints are kept.
@@ -188,8 +190,6 @@ pub struct Destination {
     pub tenant: Option<String>,
     /// How the server is reached.
     pub access: Access,
-    /// Further request headers, in the order written.
-    pub headers: Vec<(String, String)>,
     /// Labels added for this destination only, sorted by name; they win over `labels`.
     pub labels: Vec<(String, String)>,
     /// When a batch is sealed.
@@ -211,6 +211,17 @@ pub struct Access {
     pub tls: Tls,
     /// A proxy's URL; `None`: the server is connected to directly.
     pub proxy: Option<String>,
+    /// Further request headers, in the order written.
+    pub headers: Vec<(String, HeaderSource)>,
+}
+
+/// Where the value of a request header comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderSource {
+    /// The configuration.
+    Text(String),
+    /// A file, which is read when it is needed: the value is a secret.
+    File(PathBuf),
 }
 
 /// Credentials. Secrets stand in files, which are read when they are needed.
@@ -251,7 +262,6 @@ impl Destination {
             url: url.into(),
             tenant: None,
             access: Access::default(),
-            headers: Vec::new(),
             labels: Vec::new(),
             batch: Batch::default(),
             timeout: Duration::from_secs(10),

@@ -230,20 +230,28 @@ const RESERVED_HEADERS: &[(&str, &str)] = &[
     ("transfer-encoding", "journal-ship sends bodies of known length"),
     ("connection", "journal-ship keeps connections open by itself"),
     ("host", "the host is taken from `url`"),
-    ("authorization", CREDENTIALS),
-    ("proxy-authorization", CREDENTIALS),
-    ("cookie", CREDENTIALS),
+    ("accept-encoding", "journal-ship sets it: it reads answers as they are"),
 ];
 
-const CREDENTIALS: &str = "credentials do not belong in this file, which is often readable by everyone and in \
-     version control";
+/// Headers that hold credentials: their values come from files.
+const CREDENTIAL_HEADERS: &[&str] = &["authorization", "proxy-authorization", "cookie"];
 
-/// The name of a request header (RFC 9110, section 5.1) that may be set.
-pub(super) fn header_name(name: &str) -> Result<(), Refusal> {
+/// The name of a request header (RFC 9110, section 5.1) that may be set, with a value here or in a file.
+pub(super) fn header_name(name: &str, from_file: bool) -> Result<(), Refusal> {
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Err(Refusal::new(
             format!("{} is no name of a header", quoted(name)),
             "expected letters, digits and `-`",
+        ));
+    }
+    if !from_file && CREDENTIAL_HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header)) {
+        return Err(Refusal::new(
+            format!("the header {} cannot be written here", quoted(name)),
+            "expected `{file: PATH}`",
+        )
+        .help(
+            "credentials do not belong in this file, which is often readable by everyone and in version control: write \
+             them into a file of their own, and its path as `{file: /path}`; or see `basic_auth` and `bearer_token_file`",
         ));
     }
     match RESERVED_HEADERS.iter().find(|(reserved, _)| name.eq_ignore_ascii_case(reserved)) {
@@ -383,7 +391,12 @@ mod tests {
     #[test]
     fn headers() {
         check(
-            header_name,
+            |name| header_name(name, true),
+            &["X-Custom", "Authorization", "cookie"],
+            &[("a b", "no name of a header"), ("X-Scope-OrgID", "`tenant`"), ("Host", "`url`")],
+        );
+        check(
+            |name| header_name(name, false),
             &["X-Custom", "user-agent"],
             &[
                 ("", "no name of a header"),

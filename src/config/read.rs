@@ -130,6 +130,7 @@ impl Config {
             loki: Vec::new(),
             alerts: Alerts::default(),
             listen: Some(DEFAULT_LISTEN),
+            hosts: Vec::new(),
             log_level: LevelFilter::Info,
             state_directory: default_state_directory(env),
         }
@@ -215,7 +216,9 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
     let (labels, stages) = (&config.labels, &config.stages);
     section.read("alerts", &mut config.alerts, |value| alerts::alerts(checker, value, labels, stages));
-    section.read("http", &mut config.listen, |value| http(checker, value));
+    if let Some(value) = section.get("http") {
+        http(checker, value, &mut config);
+    }
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| {
         checker.checked(value, PATH, absolute).map(PathBuf::from)
@@ -227,11 +230,18 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     config
 }
 
-/// Reads `http`: an address with a port, or nothing at all.
-fn http(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<SocketAddr>> {
+/// Reads `http`.
+fn http(checker: &Checker<'_>, value: &Value<'_>, config: &mut Config) {
+    let Some(section) = Section::open(checker, value, "http") else { return };
+    section.read("listen", &mut config.listen, |value| listen(checker, value));
+    section.read("hosts", &mut config.hosts, |value| {
+        checker.each(value, "a list of host names", |item| checker.checked(item, "a host name", host_name))
+    });
+}
+
+/// Reads `http.listen`: an address with a port, or nothing at all.
+fn listen(checker: &Checker<'_>, listen: &Value<'_>) -> Option<Option<SocketAddr>> {
     const ADDRESS: &str = "an address with a port, or `null`";
-    let section = Section::open(checker, value, "http")?;
-    let listen = section.get("listen")?;
     if listen.node.kind == Kind::Null {
         return Some(None);
     }
@@ -239,7 +249,7 @@ fn http(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<SocketAddr>> 
         Ok(_) => Ok(()),
         Err(_) => {
             let refusal = Refusal::new(
-                format!("{} is no address with a port", quoted(text)),
+                format!("{} is not an address with a port", quoted(text)),
                 "expected for instance `127.0.0.1:9194`, `[::1]:9194`, or `null` for none",
             );
             Err(match text.strip_prefix(':') {
@@ -249,6 +259,18 @@ fn http(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<SocketAddr>> 
         }
     };
     checker.checked(listen, ADDRESS, rule)?.parse().ok().map(Some)
+}
+
+/// A name as `Host` has it, without a port.
+fn host_name(name: &str) -> Result<(), Refusal> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if !name.is_empty() && name.chars().all(fits) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("{} is not a host name", quoted(name)),
+        "expected a name without a port, such as `metrics.example.org`",
+    ))
 }
 
 pub(super) const PATH: &str = "an absolute path";

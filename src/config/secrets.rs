@@ -13,6 +13,8 @@ const SUSPECT: [&str; 8] =
 
 /// The suffix of keys that name a file with the secret in it, which is how it should be.
 const FILE_SUFFIX: &str = "_file";
+/// The key of a header that names such a file.
+const FILE: &str = "file";
 
 /// The scalars of a document that may be credentials.
 pub(super) fn in_document(root: &Node) -> Vec<Span> {
@@ -27,7 +29,8 @@ fn collect(node: &Node, suspect: bool, found: &mut Vec<Span>) {
         Kind::Map(entries) => {
             for (key, value) in entries {
                 let named = matches!(&key.kind, Kind::Str(name) if is_suspect(name));
-                collect(value, suspect || named, found);
+                let path = matches!(&key.kind, Kind::Str(name) if name == FILE);
+                collect(value, (suspect || named) && !path, found);
             }
         }
         Kind::Str(text) if suspect || has_user(text) => found.push(node.span.clone()),
@@ -76,7 +79,7 @@ mod tests {
     #[test]
     fn what_looks_like_a_credential_is_found_in_a_document() {
         let source = "a: {password: p1, X-Api-Key: k1, password_file: /f}\nTOKENS: [t1, {x: t2}]\n\
-                      url: http://u:p2@h/x\nother: http://h/a@b\nnumber: {secret: 12}\n";
+                      url: http://u:p2@h/x\nother: http://h/a@b\nnumber: {secret: 12}\nheaders: {X-Token: {file: /f}}\n";
         let root = super::super::node::document(source).unwrap();
         let found: Vec<&str> = in_document(&root).into_iter().map(|span| &source[span]).collect();
         assert_eq!(found, ["p1", "k1", "t1", "t2", "http://u:p2@h/x", "12"]);

@@ -188,7 +188,8 @@ impl<'s> Lexer<'s> {
                     return Ok(Token::Flag(flag));
                 }
                 // `-0` is a number: Go reads it as a duration, too.
-                let unit = rest.trim_start_matches(['-', '.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+                let unit =
+                    rest.trim_start_matches(['-', '.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
                 if unit.starts_with(char::is_alphabetic)
                     && let Some(duration) = self.measure("-", is_duration, units::duration)
                 {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Reason, Refusal, Verdict};
@@ -18,7 +18,7 @@ use super::learned::Learned;
 use super::pace::Pace;
 use super::split;
 use crate::batch::Sealed;
-use crate::client::{AccessError, Client, NoReply, Pauses, exchange};
+use crate::client::{AccessError, Client, NoReply, Pauses};
 use crate::config::Destination;
 use crate::health::{Health, Kind};
 use crate::journal::Resume;
@@ -135,9 +135,7 @@ impl Pusher {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let tenant = destination.tenant.iter().map(|tenant| (TENANT, tenant.as_str()));
-        let written = destination.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in written.chain(tenant) {
-            let name: HeaderName = name.parse().map_err(|e| fail(format!("header `{name}`: {e}")))?;
+        for (name, value) in tenant {
             let value = value.parse().map_err(|e| fail(format!("header `{name}`: {e}")))?;
             headers.insert(name, value);
         }
@@ -423,7 +421,7 @@ impl Pusher {
             headers.insert(TENANT, tenant);
         }
         let request = request.headers(headers).body(batch.body.clone());
-        match self.pulse.rest_for(Some(self.timeout), exchange(request)).await {
+        match self.pulse.rest_for(Some(self.timeout), self.client.exchange(request)).await {
             Ok(reply) => {
                 self.tally.answered(Some(reply.status));
                 (reply.judge(), reply.words())
