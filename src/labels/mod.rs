@@ -53,29 +53,30 @@ impl FieldLookup {
         FieldLookup { name: rule.name.clone(), sources: rule.sources.iter().map(source).collect() }
     }
 
-    /// The first value that is present and not empty.
+    /// The first value that is present and not empty; of `PRIORITY` the first that is a severity.
     #[inline]
     pub fn value<'a>(&self, entry: &Entry<'a>) -> Option<&'a [u8]> {
         self.sources.iter().find_map(|source| {
             let value = entry.value(source.key).filter(|value| !value.is_empty())?;
-            Some(if source.keyword { priority_keyword(value) } else { value })
+            if source.keyword { priority_keyword(value).map(str::as_bytes) } else { Some(value) }
         })
     }
 }
 
-/// Syslog's severities as Grafana knows them; what is not a severity stays as it is.
-fn priority_keyword(value: &[u8]) -> &[u8] {
-    match value {
-        b"0" => b"emerg",
-        b"1" => b"alert",
-        b"2" => b"crit",
-        b"3" => b"error",
-        b"4" => b"warning",
-        b"5" => b"notice",
-        b"6" => b"info",
-        b"7" => b"debug",
-        other => other,
-    }
+/// Syslog's severities as Grafana knows them. `PRIORITY` is the sender's, who may write anything: what is not a severity
+/// says nothing, so that the label has eight values and no more.
+fn priority_keyword(value: &[u8]) -> Option<&'static str> {
+    Some(match value {
+        b"0" => "emerg",
+        b"1" => "alert",
+        b"2" => "crit",
+        b"3" => "error",
+        b"4" => "warning",
+        b"5" => "notice",
+        b"6" => "info",
+        b"7" => "debug",
+        _ => return None,
+    })
 }
 
 /// What becomes of an entry when it is labelled.

@@ -210,7 +210,11 @@ mod tests {
                 r#"rate({unti="a"}[5m])"#,
                 &[r#"no entry has unti="a": this selects nothing: did you mean `unit`?"#],
             ),
-            ("", r#"rate({app="a"}[5m])"#, &["there are `host`, `job`, `level`, `service_name`, `unit`"]),
+            (
+                "",
+                r#"rate({app="a"}[5m])"#,
+                &["there are `host`, `job`, `level`, `service_name`, `unit`, `user_unit`"],
+            ),
             ("", r#"rate({unit="a", app!="a"}[5m])"#, &[]),
             ("", r#"rate({level="err"}[5m])"#, &["did you mean `error`?"]),
             ("", r#"rate({level=~"err|error"}[5m])"#, &[]),
