@@ -29,7 +29,7 @@ install: $(BINARY)
 		$(DESTDIR)$(UNITDIR)/journal-ship.service
 	test -e $(DESTDIR)$(SYSCONFDIR)/journal-ship/config.yaml || \
 		install -D -m 644 config/config.yaml $(DESTDIR)$(SYSCONFDIR)/journal-ship/config.yaml
-	install -D -m 644 -t $(SHARE)/journal-ship/rules config/rules/host.yaml config/rules/host.test.yaml
+	install -D -m 644 -t $(SHARE)/journal-ship/rules config/rules/host.yaml config/rules/host.test.yaml config/rules/host.lies.test.yaml
 	install -D -m 644 -t $(SHARE)/doc/journal-ship README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT \
 		docs/*.md
 	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \

@@ -95,6 +95,17 @@ fn find(name: &str) -> Option<Trust> {
 mod tests {
     use super::*;
 
+    /// The document says the same of each.
+    #[test]
+    fn every_field_is_described() {
+        let document = include_str!("../docs/fields.md");
+        for (name, trust) in WRITTEN_BY_JOURNALD {
+            let kind = if *trust == System { "| system |" } else { "| user |" };
+            let mut rows = document.lines().filter(|line| line.contains(&format!("`{name}`")));
+            assert!(rows.any(|row| row.starts_with("| `") && row.contains(kind)), "{name} {kind}");
+        }
+    }
+
     #[test]
     fn names_are_found() {
         assert!(WRITTEN_BY_JOURNALD.is_sorted_by(|a, b| a.0 < b.0));

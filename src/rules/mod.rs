@@ -9,6 +9,7 @@
 
 mod bucket;
 pub mod engine;
+mod fields;
 pub mod file;
 pub mod history;
 mod lint;
