@@ -11,6 +11,7 @@ mod cap;
 mod limits;
 mod relabel;
 mod set;
+mod share;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,9 +24,11 @@ pub(crate) use cap::fold;
 pub use cap::{Resolved, Stream, Streams};
 pub use limits::{Changes, LABEL_NAME_MAX, LABEL_NAMES_MAX, Moved};
 pub use set::{LABEL_VALUE_MAX, LabelSet, cut, lossy};
+pub use share::Owner;
 
 use limits::Limits;
 use relabel::Relabeler;
+use share::Owners;
 
 /// Combinations of values that are remembered (count). More are met only when a field that changes with every entry
 /// makes a label, or when a rule drops them.
@@ -110,6 +113,7 @@ pub struct Labeler {
     epoch: u32,
     scratch: Vec<u64>,
     dropped: Vec<u64>,
+    owners: Owners,
     /// The streams of this destination.
     pub streams: Streams,
 }
@@ -152,6 +156,7 @@ impl Labeler {
             epoch: 0,
             scratch: Vec::new(),
             dropped: vec![0; labels.relabel.len()],
+            owners: Owners::new(keys),
             streams: Streams::new(limits, labels.max_streams, retention),
         }
     }
@@ -162,7 +167,7 @@ impl Labeler {
         match self.memo(entry) {
             Memo::Set(index) => {
                 let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
-                Outcome::Kept(self.streams.at(index, time))
+                Outcome::Kept(self.streams.at(index, time, || self.owners.of(entry)))
             }
             Memo::Dropped(rule) => self.drop(rule),
         }
@@ -176,6 +181,12 @@ impl Labeler {
             Memo::Set(index) => Outcome::Kept(self.streams.set(index)),
             Memo::Dropped(rule) => self.drop(rule),
         }
+    }
+
+    /// Whose share of the streams an entry takes from, for [`Streams::resolve`].
+    #[inline]
+    pub fn owner(&self, entry: &Entry<'_>) -> Owner {
+        self.owners.of(entry)
     }
 
     /// Entries that each rule of `labels.relabel_configs` has dropped.
