@@ -16,9 +16,11 @@ mod lint;
 pub mod run;
 pub mod saved;
 pub mod state;
+mod trust;
 pub mod unit_test;
 pub mod watch;
 mod window;
 
 pub use lint::{KnownLabels, Lint};
+pub use trust::{Origins, Use};
 pub use watch::Watcher;
