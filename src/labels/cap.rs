@@ -154,9 +154,13 @@ impl Streams {
         }
     }
 
-    /// The stream of an entry with these labels at this time (nanoseconds since 1970). A place for a new stream comes
-    /// from the share of `owner`.
-    pub fn resolve(&mut self, set: &Arc<LabelSet>, time: i64, owner: Owner) -> Resolved<'_> {
+    /// The stream of an entry with these labels at this time (nanoseconds since 1970), written by nobody in particular.
+    pub fn resolve(&mut self, set: &Arc<LabelSet>, time: i64) -> Resolved<'_> {
+        self.resolve_for(set, time, Owner::default())
+    }
+
+    /// As [`Streams::resolve`]; a place for a new stream comes from the share of `owner`.
+    pub fn resolve_for(&mut self, set: &Arc<LabelSet>, time: i64, owner: Owner) -> Resolved<'_> {
         let index = self.intern(set);
         self.at(index, time, || owner)
     }
@@ -385,7 +389,7 @@ mod tests {
 
     /// By a sender of its own for each label set.
     fn resolve<'s>(streams: &'s mut Streams, set: &Arc<LabelSet>, time: i64) -> Resolved<'s> {
-        streams.resolve(set, time, owner(&set.to_string()))
+        streams.resolve_for(set, time, owner(&set.to_string()))
     }
 
     fn owner(name: &str) -> Owner {
@@ -551,7 +555,7 @@ mod tests {
         let mut streams = streams(max);
         let (flooder, places) = (owner("eve"), streams.places());
         let by_flooder = |streams: &mut Streams, from: usize| {
-            let folded = |n| streams.resolve(&unit(n), 0, flooder).changes.folded;
+            let folded = |n| streams.resolve_for(&unit(n), 0, flooder).changes.folded;
             (from..from + 2 * max).map(folded).sum::<u64>()
         };
         // Half of them, also on the second try and when label sets were forgotten.
@@ -566,7 +570,7 @@ mod tests {
         for set in &honest {
             resolve(&mut streams, set, 2 * HOUR);
         }
-        assert_eq!(streams.resolve(&unit(9 * max), 2 * HOUR, flooder).changes.folded, 0);
+        assert_eq!(streams.resolve_for(&unit(9 * max), 2 * HOUR, flooder).changes.folded, 0);
         assert_eq!((streams.active(), streams.shares.held(flooder)), (1001, 1));
     }
 }
