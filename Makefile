@@ -32,7 +32,7 @@ install: $(BINARY)
 		$(DESTDIR)$(UNITDIR)/journal-ship.service
 	test -e $(CONFIG) || { install -D -m 640 config/config.yaml $(CONFIG) && \
 		{ chgrp systemd-journal $(CONFIG) 2>/dev/null || chmod 644 $(CONFIG); }; }
-	install -D -m 644 -t $(SHARE)/journal-ship/rules config/rules/host.yaml config/rules/host.test.yaml
+	install -D -m 644 -t $(SHARE)/journal-ship/rules config/rules/host.yaml config/rules/host.test.yaml config/rules/host.lies.test.yaml
 	install -D -m 644 -t $(SHARE)/doc/journal-ship README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT \
 		docs/*.md
 	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \

@@ -114,11 +114,9 @@ fn nothing_written_is_the_builtin_configuration() {
                 fields: vec![
                     rule("host", &["_HOSTNAME"]),
                     rule("level", &["PRIORITY"]),
-                    rule(
-                        "service_name",
-                        &["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT", "SYSLOG_IDENTIFIER", "_TRANSPORT"]
-                    ),
-                    rule("unit", &["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT"]),
+                    rule("service_name", &["_SYSTEMD_UNIT", "_TRANSPORT"]),
+                    rule("unit", &["_SYSTEMD_UNIT"]),
+                    rule("user_unit", &["_SYSTEMD_USER_UNIT"]),
                 ],
                 relabel: vec![],
                 max_streams: 5000,
@@ -305,7 +303,7 @@ fn what_is_written_wins_over_a_default_of_the_same_name() {
     assert_eq!(labels.fixed, [("host".into(), "web1".into())]);
     assert_eq!(
         labels.fields.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
-        ["level", "service_name", "unit"]
+        ["level", "service_name", "unit", "user_unit"]
     );
     // The default fixed label makes room too, and then nothing is certain.
     assert!(message("labels: {fields: {job: SYSLOG_IDENTIFIER}}").contains("without any label"));

@@ -45,8 +45,8 @@ fn rows(recipe: &str) -> Vec<Row> {
             ),
             row(
                 &[("_SYSTEMD_UNIT", "user@1000.service"), ("_SYSTEMD_USER_UNIT", "app-x@a@b.c.slice")],
-                json!({"unit": "app-x@.slice"}),
-                json!({"instance": "app-x@a@b.c.slice"}),
+                json!({"unit": "user@.service", "user_unit": "app-x@.slice"}),
+                json!({"instance": "user@1000.service"}),
             ),
             row(
                 &[("_SYSTEMD_UNIT", "sshd.service")],
@@ -55,8 +55,8 @@ fn rows(recipe: &str) -> Vec<Row> {
             ),
             row(&[("_SYSTEMD_UNIT", "foo@.service")], json!({"unit": "foo@.service"}), json!({})),
             row(
-                &[("SYSLOG_IDENTIFIER", "me@home.service")],
-                json!({"unit": null, "service_name": "me@.service"}),
+                &[("SYSLOG_IDENTIFIER", "me@home.service"), ("_TRANSPORT", "syslog")],
+                json!({"unit": null, "service_name": "syslog"}),
                 json!({"identifier": "me@home.service", "instance": null}),
             ),
         ],
@@ -92,7 +92,17 @@ fn rows(recipe: &str) -> Vec<Row> {
                     ("COREDUMP_UNIT", "user@1000.service"),
                     ("COREDUMP_USER_UNIT", "firefox.service"),
                 ],
-                json!({"unit": "firefox.service", "service_name": "firefox.service"}),
+                json!({"unit": "user@1000.service", "user_unit": "firefox.service", "service_name": "user@1000.service"}),
+                json!({}),
+            ),
+            row(
+                // A user says that somebody else has crashed.
+                &[
+                    ("_SYSTEMD_UNIT", "session-4.scope"),
+                    ("COREDUMP_UNIT", "init.scope"),
+                    ("COREDUMP_USER_UNIT", "x.service"),
+                ],
+                json!({"unit": "session-4.scope", "user_unit": null, "service_name": "session-4.scope"}),
                 json!({}),
             ),
             row(
@@ -117,6 +127,22 @@ fn rows(recipe: &str) -> Vec<Row> {
                 json!({"container": null, "service_name": "docker.service"}),
                 json!({"container_id": null}),
             ),
+            row(
+                &[("_SYSTEMD_UNIT", "libpod-conmon-1.scope"), ("CONTAINER_NAME", "db"), ("_UID", "0")],
+                json!({"container": "db", "service_name": "db", "unit": "libpod-conmon-1.scope"}),
+                json!({}),
+            ),
+            row(
+                // A user has a container of the kernel's name, or says so.
+                &[("_SYSTEMD_UNIT", "user@1000.service"), ("CONTAINER_NAME", "kernel"), ("_UID", "1000")],
+                json!({"container": null, "service_name": "user@1000.service"}),
+                json!({}),
+            ),
+            row(
+                &[("_TRANSPORT", "journal"), ("CONTAINER_NAME", "kernel"), ("_UID", "1000")],
+                json!({"container": null, "service_name": "journal"}),
+                json!({}),
+            ),
         ],
         "kernel-and-audit" => vec![
             row(
@@ -136,7 +162,7 @@ fn rows(recipe: &str) -> Vec<Row> {
             ),
             row(
                 &[("_TRANSPORT", "syslog"), ("SYSLOG_IDENTIFIER", "su")],
-                json!({"unit": null, "service_name": "su"}),
+                json!({"unit": null, "service_name": "syslog"}),
                 json!({}),
             ),
         ],

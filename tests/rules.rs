@@ -287,6 +287,19 @@ fn rules_test(files: &[&str]) -> (String, String, Option<i32>) {
     (text(output.stdout), text(output.stderr), output.status.code())
 }
 
+/// What users can write fires none of them.
+#[test]
+fn the_shipped_rules_believe_no_lies() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rules/host.lies.test.yaml");
+    let (out, complaints, status) = rules_test(&[path]);
+    assert_eq!((complaints.as_str(), status), ("", Some(0)), "{out}");
+    let rules = std::fs::read_to_string(path.replace(".lies.test", "")).unwrap();
+    let lies = std::fs::read_to_string(path).unwrap();
+    for name in rules.lines().filter_map(|line| line.trim_start().strip_prefix("- alert: ")) {
+        assert!(lies.contains(&format!("alertname: {name}, exp_alerts: []")), "{name} is not tried");
+    }
+}
+
 #[test]
 fn the_shipped_rules_pass_their_tests() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rules/host.test.yaml");

@@ -13,7 +13,7 @@ use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::labels;
 use super::names::Refusal;
 use super::read::absolute;
-use super::{Access, Labels};
+use super::{Access, FieldRule, Labels};
 use crate::rules::KnownLabels;
 use crate::rules::file::{self, Group, RuleKind};
 use crate::stages::StageConfig;
@@ -101,16 +101,17 @@ pub struct Alertmanager {
     pub timeout: Duration,
 }
 
-/// Reads it. `labels` and `stages` say which labels rules may ask for.
+/// Reads it. `labels`, `metadata` and `stages` say which labels rules may ask for.
 pub(super) fn alerts(
     checker: &Checker<'_>,
     value: &Value<'_>,
     labels: &Labels,
+    metadata: &[FieldRule],
     stages: &[StageConfig],
 ) -> Option<Alerts> {
     let section = Section::open(checker, value, "alerts")?;
     let mut alerts = Alerts::default();
-    let known = KnownLabels::new(labels, stages);
+    let known = KnownLabels::new(labels, metadata, stages);
     section.read("rule_files", &mut alerts.files, |value| rule_files(checker, value, &known));
     section.read("alertmanagers", &mut alerts.alertmanagers, |value| alertmanagers(checker, value));
     section.read("external_labels", &mut alerts.external_labels, |value| labels::fixed(checker, value));

@@ -21,8 +21,8 @@ const fn key(path: &'static str, kind: &'static str, default: &'static str) -> K
 }
 
 /// Journal fields that become labels unless `labels.fields` is written.
-const FIELDS: &str = "{host: _HOSTNAME, unit: [_SYSTEMD_USER_UNIT, _SYSTEMD_UNIT], service_name: \
-     [_SYSTEMD_USER_UNIT, _SYSTEMD_UNIT, SYSLOG_IDENTIFIER, _TRANSPORT], level: PRIORITY}";
+const FIELDS: &str = "{host: _HOSTNAME, unit: _SYSTEMD_UNIT, user_unit: _SYSTEMD_USER_UNIT, service_name: \
+     [_SYSTEMD_UNIT, _TRANSPORT], level: PRIORITY}";
 
 /// Every key, sections before what they hold, in the order of the reference.
 pub const KEYS: &[Key] = &[

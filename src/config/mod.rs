@@ -103,14 +103,16 @@ pub struct Labels {
 
 impl Default for Labels {
     fn default() -> Self {
-        const UNIT: [&str; 2] = ["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT"];
+        // Fields that no sender decides (`journal_fields`): selectors are made of `unit` and `service_name`. Names of a
+        // user's own units have a label of their own, so that they are never taken for the system's.
         Self {
             fixed: vec![("job".to_owned(), "systemd-journal".to_owned())],
             fields: vec![
                 FieldRule::new("host", &["_HOSTNAME"]),
                 FieldRule::new("level", &["PRIORITY"]),
-                FieldRule::new("service_name", &[UNIT[0], UNIT[1], "SYSLOG_IDENTIFIER", "_TRANSPORT"]),
-                FieldRule::new("unit", &UNIT),
+                FieldRule::new("service_name", &["_SYSTEMD_UNIT", "_TRANSPORT"]),
+                FieldRule::new("unit", &["_SYSTEMD_UNIT"]),
+                FieldRule::new("user_unit", &["_SYSTEMD_USER_UNIT"]),
             ],
             relabel: Vec::new(),
             // As many as Loki takes of a tenant (`max_global_streams_per_user`).
@@ -125,7 +127,8 @@ pub struct FieldRule {
     /// Name in Loki.
     pub name: String,
     /// Journal fields, the first one present in the entry with a value that is not empty wins.
-    /// `PRIORITY` gives the keyword (`err` is spelled `error`), not the digit.
+    /// `PRIORITY` gives the keyword (`err` is spelled `error`), not the digit, and counts as absent unless it is one of
+    /// the eight digits.
     pub sources: Vec<String>,
 }
 

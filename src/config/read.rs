@@ -12,6 +12,7 @@ use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::{Environment, Unset};
 use super::{Alerts, Config, Journal, Labels, Line, alerts, journal, labels, loki, node, retention, secrets};
 use super::{FieldRule, names::Refusal, node::Kind};
+use crate::rules::Origins;
 
 /// Where the configuration is unless `--config` names another file.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/journal-ship/config.yaml";
@@ -212,10 +213,14 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     });
     section.read("line", &mut config.line, |value| checker.choice(value, &LINES));
     section.read("stages", &mut config.stages, |value| crate::stages::read(checker, value));
-    section.read("retention", &mut config.retention, |value| retention::retention(checker, value).map(Some));
+    let origins = Origins::new(&config.labels, &config.structured_metadata, &config.stages);
+    section.read("retention", &mut config.retention, |value| {
+        retention::retention(checker, value, &origins).map(Some)
+    });
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
-    let (labels, stages) = (&config.labels, &config.stages);
-    section.read("alerts", &mut config.alerts, |value| alerts::alerts(checker, value, labels, stages));
+    let (labels, metadata, stages) = (&config.labels, &config.structured_metadata, &config.stages);
+    section
+        .read("alerts", &mut config.alerts, |value| alerts::alerts(checker, value, labels, metadata, stages));
     if let Some(value) = section.get("http") {
         http(checker, value, &mut config);
     }

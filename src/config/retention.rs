@@ -10,14 +10,15 @@ use super::node::Kind;
 use super::units::format_duration;
 use super::{Retention, RetentionRule};
 use crate::retention::{LOKI_MIN, needs_label};
+use crate::rules::{Origins, Use};
 
 /// Below, an entry is gone before anyone looks; above, arithmetic on dates ends.
 const KEEP: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration::from_secs(100 * 365 * 24 * 3600);
 /// Rules that are looked at for each new stream (count).
 const MAX_RULES: usize = 1000;
 
-/// Reads it.
-pub(super) fn retention(checker: &Checker<'_>, value: &Value<'_>) -> Option<Retention> {
+/// Reads it. `origins` tells who decides the labels that rules select by.
+pub(super) fn retention(checker: &Checker<'_>, value: &Value<'_>, origins: &Origins) -> Option<Retention> {
     if value.node.kind == Kind::Null {
         return None;
     }
@@ -29,7 +30,7 @@ pub(super) fn retention(checker: &Checker<'_>, value: &Value<'_>) -> Option<Rete
     });
     section.read("default", &mut retention.default, |value| keep(checker, value));
     section.read("rules", &mut retention.rules, |value| {
-        checker.each(value, "a list of rules", |item| rule(checker, item, retention.label.is_some()))
+        checker.each(value, "a list of rules", |item| rule(checker, item, retention.label.is_some(), origins))
     });
     if let (None, Some(label)) = (&retention.label, section.get("label"))
         && retention.rules.iter().any(|rule| rule.keep.is_some())
@@ -62,7 +63,7 @@ fn keep(checker: &Checker<'_>, value: &Value<'_>) -> Option<Duration> {
     Some(keep)
 }
 
-fn rule(checker: &Checker<'_>, item: &Value<'_>, labelled: bool) -> Option<RetentionRule> {
+fn rule(checker: &Checker<'_>, item: &Value<'_>, labelled: bool, origins: &Origins) -> Option<RetentionRule> {
     let section = Section::open(checker, item, "retention.rules[]")?;
     let selector = section.required(checker, item, "selector", |value| checker.selector(value));
     let (mut kept, mut sample, mut drop) = (None, None, false);
@@ -88,6 +89,11 @@ fn rule(checker: &Checker<'_>, item: &Value<'_>, labelled: bool) -> Option<Reten
     }
     let rule = RetentionRule { selector: selector?, keep: kept, sample, drop };
     warn(checker, &section, &rule, labelled);
+    let used = if rule.drop { Use::Drop } else { Use::Keep };
+    if let (Some(selector), Some(lint)) = (section.get("selector"), origins.of_selector(&rule.selector, used))
+    {
+        checker.warn(Finding::at(selector.place(), lint.title).label(lint.label).help(lint.help));
+    }
     Some(rule)
 }
 

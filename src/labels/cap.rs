@@ -3,7 +3,8 @@
 //! Loki keeps memory for every active stream, and refuses new ones past its limit. A label that takes many
 //! values (a process id, a client's address) would fill it within minutes and shut out the streams of all
 //! others. So there are at most `labels.max_streams` active ones here; the entries of further label sets are
-//! folded into one overflow stream, and the labels that it does not carry become their structured metadata.
+//! folded into one overflow stream, and the labels that it does not carry become their structured metadata. Nor can one
+//! sender take all places for its own streams ([`super::share`]).
 //!
 //! A stream is active while the time of its last entry is within [`IDLE`] of the entry at hand: event
 //! time, so that catching up and following are one. An idle stream gives its place away when it is needed.
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use super::limits::{Changes, Fitted, Limits, Moved, metadata_name};
 use super::set::{LabelSet, parse};
+use super::share::{Owner, Shares};
 
 /// After so long without an entry a stream is idle (nanoseconds). Loki closes its chunk after half of that
 /// (grafana/loki, `pkg/ingester/ingester.go`, `chunk_idle_period`) and then forgets the stream.
@@ -103,6 +105,8 @@ struct Active {
     stream: Stream,
     /// Time of its last entry (nanoseconds since 1970).
     last: i64,
+    /// Whose entry was its first.
+    owner: Owner,
 }
 
 /// All streams of one destination.
@@ -120,6 +124,7 @@ pub struct Streams {
     active: Vec<Active>,
     /// Label set as text -> index into `active`.
     by_labels: HashMap<Arc<str>, u32>,
+    shares: Shares,
     overflow: HashMap<Arc<str>, Stream>,
     next_id: u32,
     swept: Option<i64>,
@@ -140,6 +145,7 @@ impl Streams {
             epoch: 0,
             active: Vec::new(),
             by_labels: HashMap::new(),
+            shares: Shares::default(),
             overflow: HashMap::new(),
             next_id: 0,
             swept: None,
@@ -148,10 +154,15 @@ impl Streams {
         }
     }
 
-    /// The stream of an entry with these labels at this time (nanoseconds since 1970).
+    /// The stream of an entry with these labels at this time (nanoseconds since 1970), written by nobody in particular.
     pub fn resolve(&mut self, set: &Arc<LabelSet>, time: i64) -> Resolved<'_> {
+        self.resolve_for(set, time, Owner::default())
+    }
+
+    /// As [`Streams::resolve`]; a place for a new stream comes from the share of `owner`.
+    pub fn resolve_for(&mut self, set: &Arc<LabelSet>, time: i64, owner: Owner) -> Resolved<'_> {
         let index = self.intern(set);
-        self.at(index, time)
+        self.at(index, time, || owner)
     }
 
     /// The one copy of a label set that is remembered of all equal ones.
@@ -200,13 +211,13 @@ impl Streams {
         index
     }
 
-    /// The stream of an entry whose label set has this number.
+    /// The stream of an entry whose label set has this number. Whose entry it is is asked only for a new stream.
     #[inline]
-    pub(super) fn at(&mut self, index: u32, time: i64) -> Resolved<'_> {
+    pub(super) fn at(&mut self, index: u32, time: i64, owner: impl FnOnce() -> Owner) -> Resolved<'_> {
         // Numbers are forgotten with their label sets, and places with their streams.
         let known = &self.known[index as usize];
         let Some(active) = self.active.get_mut(known.place as usize) else {
-            return self.at_new_place(index, time);
+            return self.at_new_place(index, time, owner());
         };
         active.last = time;
         self.resolved(index)
@@ -227,18 +238,19 @@ impl Streams {
     }
 
     #[cold]
-    fn at_new_place(&mut self, index: u32, time: i64) -> Resolved<'_> {
+    fn at_new_place(&mut self, index: u32, time: i64, owner: Owner) -> Resolved<'_> {
         let labels = &self.known[index as usize].labels;
         let place = match self.by_labels.get(labels) {
             Some(place) => *place,
             None => {
                 let labels = labels.clone();
-                if self.active.len() >= self.places() && !self.sweep(time) {
-                    return self.fold(index);
+                if !self.may_take(owner) && !(self.sweep(time) && self.may_take(owner)) {
+                    return self.fold(index, owner);
                 }
                 let place = self.active.len() as u32;
                 let stream = self.new_stream(&labels);
-                self.active.push(Active { stream, last: time });
+                self.active.push(Active { stream, last: time, owner });
+                self.shares.take(owner);
                 self.by_labels.insert(labels, place);
                 place
             }
@@ -251,6 +263,11 @@ impl Streams {
     /// How many streams may be active that are no overflow streams.
     fn places(&self) -> usize {
         self.max - RESERVED.min(self.max / 8)
+    }
+
+    /// Whether there is a place for one more stream of an owner.
+    fn may_take(&self, owner: Owner) -> bool {
+        self.shares.may_take(owner, self.places().saturating_sub(self.active.len()))
     }
 
     fn new_stream(&mut self, labels: &Arc<str>) -> Stream {
@@ -272,8 +289,10 @@ impl Streams {
             return false;
         }
         self.by_labels.clear();
+        self.shares.clear();
         for (place, active) in self.active.iter().enumerate() {
             self.by_labels.insert(active.stream.labels.clone(), place as u32);
+            self.shares.take(active.owner);
         }
         for known in &mut self.known {
             known.place = NOWHERE;
@@ -282,14 +301,16 @@ impl Streams {
     }
 
     /// Sends an entry to an overflow stream.
-    fn fold(&mut self, index: u32) -> Resolved<'_> {
+    fn fold(&mut self, index: u32, owner: Owner) -> Resolved<'_> {
         if !self.told {
             self.told = true;
             log::warn!(
-                "there are {} active streams (labels.max_streams): entries of further ones now go to a stream \
-                 with {OVERFLOW}=\"true\", their labels to structured metadata; `journal-ship --dry-run --summary` \
-                 shows which label takes so many values",
+                "there are {} active streams of {} (labels.max_streams), {} of them by one unit and user, who gets no \
+                 more: entries of further ones now go to a stream with {OVERFLOW}=\"true\", their labels to structured \
+                 metadata; `journal-ship --dry-run --summary` shows which label takes so many values",
+                self.active.len(),
                 self.max,
+                self.shares.held(owner),
             );
         }
         let folded = match self.known[index as usize].folded.take() {
@@ -366,6 +387,15 @@ mod tests {
         Streams::new(Limits::new(&Labels::default(), &[], Some("retention")), max, Some("retention"))
     }
 
+    /// By a sender of its own for each label set.
+    fn resolve<'s>(streams: &'s mut Streams, set: &Arc<LabelSet>, time: i64) -> Resolved<'s> {
+        streams.resolve_for(set, time, owner(&set.to_string()))
+    }
+
+    fn owner(name: &str) -> Owner {
+        Owner::of_test(name)
+    }
+
     fn set(labels: &[(&str, &str)]) -> Arc<LabelSet> {
         let mut set = LabelSet::default();
         for (name, value) in labels {
@@ -394,11 +424,11 @@ mod tests {
     #[test]
     fn equal_labels_are_one_stream_and_keep_their_number() {
         let mut streams = streams(10);
-        let (first, one) = text(&streams.resolve(&unit(1), 0));
+        let (first, one) = text(&resolve(&mut streams, &unit(1), 0));
         assert_eq!(first, unit(1).to_string());
-        let (_, two) = text(&streams.resolve(&unit(2), 0));
+        let (_, two) = text(&resolve(&mut streams, &unit(2), 0));
         assert_ne!(one, two);
-        assert_eq!(text(&streams.resolve(&unit(1), 5 * HOUR)), (first, one));
+        assert_eq!(text(&resolve(&mut streams, &unit(1), 5 * HOUR)), (first, one));
         assert_eq!((streams.active(), *streams.totals()), (2, Changes::default()));
     }
 
@@ -406,16 +436,16 @@ mod tests {
     fn past_the_cap_entries_fold_with_their_labels_moved() {
         let mut streams = streams(3);
         for n in 0..3 {
-            streams.resolve(&unit(n), 0);
+            resolve(&mut streams, &unit(n), 0);
         }
         for n in [3, 4, 3] {
-            let resolved = streams.resolve(&unit(n), MINUTE);
+            let resolved = resolve(&mut streams, &unit(n), MINUTE);
             assert_eq!(&*resolved.stream.labels, OVERFLOWING);
             let moved: Vec<_> = resolved.moved.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             assert_eq!(moved, [("level", "info"), ("unit", &format!("u{n}"))]);
             assert_eq!(*resolved.changes, Changes { folded: 1, ..Changes::default() });
         }
-        let ids: Vec<u32> = (0..5).map(|n| streams.resolve(&unit(n), MINUTE).stream.id).collect();
+        let ids: Vec<u32> = (0..5).map(|n| resolve(&mut streams, &unit(n), MINUTE).stream.id).collect();
         assert_eq!(ids, [0, 1, 2, 3, 3]);
         assert_eq!((streams.active(), streams.totals().folded), (3, 5));
     }
@@ -423,16 +453,16 @@ mod tests {
     #[test]
     fn idle_streams_give_their_place_away() {
         let mut streams = streams(2);
-        streams.resolve(&unit(0), 0);
-        let (_, kept) = text(&streams.resolve(&unit(1), MINUTE));
+        resolve(&mut streams, &unit(0), 0);
+        let (_, kept) = text(&resolve(&mut streams, &unit(1), MINUTE));
         // The first is idle an hour after its last entry, and not before.
-        assert_eq!(text(&streams.resolve(&unit(2), HOUR)).0, OVERFLOWING);
-        assert_eq!(text(&streams.resolve(&unit(2), HOUR + MINUTE)).0, unit(2).to_string());
-        assert_eq!(text(&streams.resolve(&unit(1), HOUR + MINUTE)), (unit(1).to_string(), kept));
+        assert_eq!(text(&resolve(&mut streams, &unit(2), HOUR)).0, OVERFLOWING);
+        assert_eq!(text(&resolve(&mut streams, &unit(2), HOUR + MINUTE)).0, unit(2).to_string());
+        assert_eq!(text(&resolve(&mut streams, &unit(1), HOUR + MINUTE)), (unit(1).to_string(), kept));
         assert_eq!(streams.active(), 2);
         // One that comes back is a new one, and has to wait for a place as any other.
-        assert_eq!(text(&streams.resolve(&unit(0), HOUR + MINUTE)).0, OVERFLOWING);
-        let (labels, id) = text(&streams.resolve(&unit(0), 3 * HOUR));
+        assert_eq!(text(&resolve(&mut streams, &unit(0), HOUR + MINUTE)).0, OVERFLOWING);
+        let (labels, id) = text(&resolve(&mut streams, &unit(0), 3 * HOUR));
         assert_eq!(labels, unit(0).to_string());
         assert!(id > kept + 1);
     }
@@ -442,17 +472,17 @@ mod tests {
         for jump in [-1000 * HOUR, 1000 * HOUR] {
             let mut streams = streams(2);
             for n in 0..2 {
-                streams.resolve(&unit(n), jump);
+                resolve(&mut streams, &unit(n), jump);
             }
             for n in 2..4 {
-                assert_eq!(text(&streams.resolve(&unit(n), 0)).0, unit(n).to_string(), "{jump}");
+                assert_eq!(text(&resolve(&mut streams, &unit(n), 0)).0, unit(n).to_string(), "{jump}");
             }
             assert_eq!(streams.active(), 2);
         }
         let mut streams = streams(1);
         for time in [i64::MIN, i64::MAX, 0, i64::MAX, i64::MIN] {
             assert_eq!(
-                text(&streams.resolve(&unit(time as usize % 7), time)).0,
+                text(&resolve(&mut streams, &unit(time as usize % 7), time)).0,
                 unit(time as usize % 7).to_string()
             );
         }
@@ -461,12 +491,12 @@ mod tests {
     #[test]
     fn overflow_streams_are_few_and_always_valid() {
         let mut streams = streams(1);
-        streams.resolve(&unit(0), 0);
+        resolve(&mut streams, &unit(0), 0);
         let of_host =
             |n: usize| set(&[("host", &format!("h{n}")), ("overflow", "mine"), ("retention", "7d")]);
         let mut seen = std::collections::HashSet::new();
         for n in 0..10 * OVERFLOW_MAX {
-            let resolved = streams.resolve(&of_host(n), 0);
+            let resolved = resolve(&mut streams, &of_host(n), 0);
             let in_metadata = resolved.moved.contains(&("host".to_owned(), format!("h{n}")));
             assert_eq!(in_metadata, n >= OVERFLOW_MAX);
             assert!(resolved.moved.contains(&("overflow".to_owned(), "mine".to_owned())));
@@ -474,22 +504,25 @@ mod tests {
         }
         assert_eq!(seen.len(), OVERFLOW_MAX + 1);
         assert!(seen.contains(r#"{overflow="true", retention="7d"}"#));
-        assert_eq!(&*streams.resolve(&set(&[("_", "x")]), 0).stream.labels, r#"{overflow="true"}"#);
-        assert_eq!(streams.resolve(&set(&[("_", "x")]), 0).moved, [("label_".to_owned(), "x".to_owned())]);
+        assert_eq!(&*resolve(&mut streams, &set(&[("_", "x")]), 0).stream.labels, r#"{overflow="true"}"#);
+        assert_eq!(
+            resolve(&mut streams, &set(&[("_", "x")]), 0).moved,
+            [("label_".to_owned(), "x".to_owned())]
+        );
     }
 
     #[test]
     fn labels_are_made_to_fit_and_every_entry_counts() {
         let mut streams = streams(10);
         for _ in 0..3 {
-            let resolved = streams.resolve(&set(&[]), 0);
+            let resolved = resolve(&mut streams, &set(&[]), 0);
             assert_eq!(&*resolved.stream.labels, r#"{service_name="unknown_service"}"#);
-            let resolved = streams.resolve(&set(&[("a-b", "1"), ("a_b", "2")]), 0);
+            let resolved = resolve(&mut streams, &set(&[("a-b", "1"), ("a_b", "2")]), 0);
             assert_eq!(&*resolved.stream.labels, r#"{a_b="2"}"#);
             assert_eq!(resolved.moved, [("a_b".to_owned(), "1".to_owned())]);
         }
         // Another label set that becomes the same stream.
-        assert_eq!(streams.resolve(&set(&[("a_b", "2")]), 0).stream.id, 1);
+        assert_eq!(resolve(&mut streams, &set(&[("a_b", "2")]), 0).stream.id, 1);
         let expected = Changes { sanitized: 3, without_label: 3, ..Changes::default() };
         assert_eq!((streams.active(), *streams.totals()), (2, expected));
     }
@@ -498,21 +531,46 @@ mod tests {
     fn any_number_of_label_sets_takes_bounded_memory_and_active_streams_stay() {
         let mut streams = streams(5);
         for n in 0..5 {
-            streams.resolve(&unit(n), 0);
+            resolve(&mut streams, &unit(n), 0);
         }
         let before = streams.epoch();
         for n in 5..REMEMBERED_BYTES_MIN / 200 {
-            assert_eq!(&*streams.resolve(&unit(n), 0).stream.labels, OVERFLOWING);
+            assert_eq!(&*resolve(&mut streams, &unit(n), 0).stream.labels, OVERFLOWING);
             assert!(streams.known_bytes <= REMEMBERED_BYTES_MIN + 2000);
         }
         assert_ne!(streams.epoch(), before);
-        let ids: Vec<u32> = (0..5).map(|n| streams.resolve(&unit(n), 0).stream.id).collect();
+        let ids: Vec<u32> = (0..5).map(|n| resolve(&mut streams, &unit(n), 0).stream.id).collect();
         assert_eq!(ids, [0, 1, 2, 3, 4]);
 
         let long = "x".repeat(2000);
         for n in 0..2000 {
-            streams.resolve(&set(&[("host", "h"), ("job", &format!("{n}{long}"))]), 0);
+            resolve(&mut streams, &set(&[("host", "h"), ("job", &format!("{n}{long}"))]), 0);
             assert!(streams.known_bytes <= REMEMBERED_BYTES_MIN + 10_000);
         }
+    }
+
+    #[test]
+    fn a_sender_fills_its_own_share_and_no_other() {
+        let max = 5000;
+        let mut streams = streams(max);
+        let (flooder, places) = (owner("eve"), streams.places());
+        let by_flooder = |streams: &mut Streams, from: usize| {
+            let folded = |n| streams.resolve_for(&unit(n), 0, flooder).changes.folded;
+            (from..from + 2 * max).map(folded).sum::<u64>()
+        };
+        // Half of them, also on the second try and when label sets were forgotten.
+        assert_eq!(by_flooder(&mut streams, 0), (2 * max - places / 2) as u64);
+        assert_eq!(by_flooder(&mut streams, 2 * max), 2 * max as u64);
+        let honest: Vec<_> =
+            (0..1000).map(|n| set(&[("host", "h"), ("unit", &format!("s{n}.service"))])).collect();
+        for set in &honest {
+            assert_eq!(&*resolve(&mut streams, set, 0).stream.labels, set.to_string());
+        }
+        // What it had is given back when it is idle.
+        for set in &honest {
+            resolve(&mut streams, set, 2 * HOUR);
+        }
+        assert_eq!(streams.resolve_for(&unit(9 * max), 2 * HOUR, flooder).changes.folded, 0);
+        assert_eq!((streams.active(), streams.shares.held(flooder)), (1001, 1));
     }
 }

@@ -11,6 +11,7 @@ mod cap;
 mod limits;
 mod relabel;
 mod set;
+mod share;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,9 +24,11 @@ pub(crate) use cap::fold;
 pub use cap::{Resolved, Stream, Streams};
 pub use limits::{Changes, LABEL_NAME_MAX, LABEL_NAMES_MAX, Moved};
 pub use set::{LABEL_VALUE_MAX, LabelSet, cut, lossy};
+pub use share::Owner;
 
 use limits::Limits;
 use relabel::Relabeler;
+use share::Owners;
 
 /// Combinations of values that are remembered (count). More are met only when a field that changes with every entry
 /// makes a label, or when a rule drops them.
@@ -53,29 +56,30 @@ impl FieldLookup {
         FieldLookup { name: rule.name.clone(), sources: rule.sources.iter().map(source).collect() }
     }
 
-    /// The first value that is present and not empty.
+    /// The first value that is present and not empty; of `PRIORITY` the first that is a severity.
     #[inline]
     pub fn value<'a>(&self, entry: &Entry<'a>) -> Option<&'a [u8]> {
         self.sources.iter().find_map(|source| {
             let value = entry.value(source.key).filter(|value| !value.is_empty())?;
-            Some(if source.keyword { priority_keyword(value) } else { value })
+            if source.keyword { priority_keyword(value).map(str::as_bytes) } else { Some(value) }
         })
     }
 }
 
-/// Syslog's severities as Grafana knows them; what is not a severity stays as it is.
-fn priority_keyword(value: &[u8]) -> &[u8] {
-    match value {
-        b"0" => b"emerg",
-        b"1" => b"alert",
-        b"2" => b"crit",
-        b"3" => b"error",
-        b"4" => b"warning",
-        b"5" => b"notice",
-        b"6" => b"info",
-        b"7" => b"debug",
-        other => other,
-    }
+/// Syslog's severities as Grafana knows them. `PRIORITY` is the sender's, who may write anything: what is not a severity
+/// says nothing, so that the label has eight values and no more.
+fn priority_keyword(value: &[u8]) -> Option<&'static str> {
+    Some(match value {
+        b"0" => "emerg",
+        b"1" => "alert",
+        b"2" => "crit",
+        b"3" => "error",
+        b"4" => "warning",
+        b"5" => "notice",
+        b"6" => "info",
+        b"7" => "debug",
+        _ => return None,
+    })
 }
 
 /// What becomes of an entry when it is labelled.
@@ -109,6 +113,7 @@ pub struct Labeler {
     epoch: u32,
     scratch: Vec<u64>,
     dropped: Vec<u64>,
+    owners: Owners,
     /// The streams of this destination.
     pub streams: Streams,
 }
@@ -151,6 +156,7 @@ impl Labeler {
             epoch: 0,
             scratch: Vec::new(),
             dropped: vec![0; labels.relabel.len()],
+            owners: Owners::new(keys),
             streams: Streams::new(limits, labels.max_streams, retention),
         }
     }
@@ -161,7 +167,7 @@ impl Labeler {
         match self.memo(entry) {
             Memo::Set(index) => {
                 let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
-                Outcome::Kept(self.streams.at(index, time))
+                Outcome::Kept(self.streams.at(index, time, || self.owners.of(entry)))
             }
             Memo::Dropped(rule) => self.drop(rule),
         }
@@ -175,6 +181,12 @@ impl Labeler {
             Memo::Set(index) => Outcome::Kept(self.streams.set(index)),
             Memo::Dropped(rule) => self.drop(rule),
         }
+    }
+
+    /// Whose share of the streams an entry takes from, for [`Streams::resolve`].
+    #[inline]
+    pub fn owner(&self, entry: &Entry<'_>) -> Owner {
+        self.owners.of(entry)
     }
 
     /// Entries that each rule of `labels.relabel_configs` has dropped.

@@ -157,8 +157,8 @@ impl<'a> Labels<'a> {
     }
 
     fn begin_field(&mut self, field: &str, value: &'a [u8]) {
-        if field == PRIORITY.0 {
-            self.begin(PRIORITY.1, lossy(priority_keyword(value)));
+        if let Some(keyword) = (field == PRIORITY.0).then(|| priority_keyword(value)).flatten() {
+            self.begin(PRIORITY.1, keyword.into());
         }
         self.begin(format!("{PREFIX}{}", field.to_ascii_lowercase()), lossy(value));
     }

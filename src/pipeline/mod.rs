@@ -252,7 +252,7 @@ impl Pipeline {
                 }
             };
         }
-        let resolved = labeler.streams.resolve(&item.labels, item.timestamp_ns);
+        let resolved = labeler.streams.resolve_for(&item.labels, item.timestamp_ns, item.owner);
         self.encoded.clear();
         let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), Cow::from(value)));
         put_metadata(&mut self.encoded, &self.limits, metadata, resolved.moved);

@@ -73,6 +73,7 @@ impl Shaper {
         };
         let mut item = std::mem::take(&mut self.item);
         item.cursor = *entry.cursor();
+        item.owner = self.labeler.owner(entry);
         item.parts.clear();
         self.newest = item.cursor.realtime;
         item.timestamp_ns = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);

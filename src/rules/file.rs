@@ -126,6 +126,12 @@ fn rule(
     labels.retain(|(name, _)| own.iter().all(|(other, _)| other != name));
     labels.extend(own);
     section.read("annotations", &mut annotations, |value| templates(checker, value, false));
+    if let (Some(known), Some(value), Some(expr), Some(_)) = (known, section.get("expr"), &expr, &alert) {
+        let critical = labels.iter().any(|(name, text)| name == "severity" && text.source() == "critical");
+        for lint in known.untrusted(expr, critical) {
+            checker.warn(Finding::at(value.place(), lint.title).label(lint.label).help(lint.help));
+        }
+    }
     let kind = match (alert, record) {
         (Some(_), Some(_)) => {
             let title = format!("`{}` is an alert and a recording rule", item.path);

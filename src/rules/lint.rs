@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Labels, RelabelAction, nearest, units};
+use super::trust::Origins;
+use crate::config::{FieldRule, Labels, RelabelAction, nearest, units};
 use crate::logql::MatchOp;
 use crate::logql::expr::{Expr, Grouping, LogQuery, RangeAggregation, VectorOp};
 use crate::stages::StageConfig;
@@ -35,12 +36,15 @@ pub struct KnownLabels {
     open: bool,
     /// The label that tells hosts apart.
     host: Option<String>,
+    /// Who decides them.
+    origins: Origins,
 }
 
 impl KnownLabels {
     /// Those of a configuration.
-    pub fn new(labels: &Labels, stages: &[StageConfig]) -> KnownLabels {
-        let mut known = KnownLabels::default();
+    pub fn new(labels: &Labels, metadata: &[FieldRule], stages: &[StageConfig]) -> KnownLabels {
+        let origins = Origins::new(labels, metadata, stages);
+        let mut known = KnownLabels { origins, ..KnownLabels::default() };
         for (name, value) in &labels.fixed {
             known.values.insert(name.clone(), Some(vec![value.clone()]));
         }
@@ -83,6 +87,11 @@ impl KnownLabels {
                 _ => {}
             }
         }
+    }
+
+    /// What there is to tell about an alert that trusts what a sender decides.
+    pub fn untrusted(&self, expr: &Expr, critical: bool) -> Vec<Lint> {
+        self.origins.of_alert(expr, critical)
     }
 
     /// What there is to tell about an expression.
@@ -182,7 +191,7 @@ mod tests {
 
     fn lints(config: &str, expr: &str) -> Vec<String> {
         let config = Config::parse(config, "c", &|_| None).unwrap();
-        let known = KnownLabels::new(&config.labels, &config.stages);
+        let known = KnownLabels::new(&config.labels, &config.structured_metadata, &config.stages);
         let lints = known.lint(&Expr::parse(expr).unwrap());
         lints.into_iter().map(|lint| format!("{}: {}: {}", lint.title, lint.label, lint.help)).collect()
     }
@@ -210,7 +219,11 @@ mod tests {
                 r#"rate({unti="a"}[5m])"#,
                 &[r#"no entry has unti="a": this selects nothing: did you mean `unit`?"#],
             ),
-            ("", r#"rate({app="a"}[5m])"#, &["there are `host`, `job`, `level`, `service_name`, `unit`"]),
+            (
+                "",
+                r#"rate({app="a"}[5m])"#,
+                &["there are `host`, `job`, `level`, `service_name`, `unit`, `user_unit`"],
+            ),
             ("", r#"rate({unit="a", app!="a"}[5m])"#, &[]),
             ("", r#"rate({level="err"}[5m])"#, &["did you mean `error`?"]),
             ("", r#"rate({level=~"err|error"}[5m])"#, &[]),

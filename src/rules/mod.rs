@@ -9,15 +9,18 @@
 
 mod bucket;
 pub mod engine;
+mod fields;
 pub mod file;
 pub mod history;
 mod lint;
 pub mod run;
 pub mod saved;
 pub mod state;
+mod trust;
 pub mod unit_test;
 pub mod watch;
 mod window;
 
 pub use lint::{KnownLabels, Lint};
+pub use trust::{Origins, Use};
 pub use watch::Watcher;

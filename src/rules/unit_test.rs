@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::Engine;
+use super::fields;
 use super::file::{self, Group};
 use super::run::Rules;
 use super::state::Outside;
@@ -346,7 +347,8 @@ fn nanoseconds(checker: &Checker<'_>, value: &Value<'_>) -> Option<i64> {
 fn pairs(checker: &Checker<'_>, value: &Value<'_>) -> Option<Pairs> {
     let mut pairs = Pairs::new();
     for entry in checker.entries(value, "a map of strings")? {
-        if let Err(refusal) = names::label_name(entry.name) {
+        let refused = names::label_name(entry.name).err();
+        if let Some(refusal) = refused.filter(|_| fields::field_of(entry.name).is_none()) {
             checker.refuse(entry.value.key.clone(), &entry.value.path, refusal);
         } else if let Some(text) = checker.raw(&entry.value, "a string") {
             pairs.push((entry.name.to_owned(), text));

@@ -10,7 +10,7 @@ use super::state::Outside;
 use crate::config::Config;
 use crate::entry::Entry;
 use crate::journal::Keys;
-use crate::labels::{LabelSet, Outcome};
+use crate::labels::{FieldLookup, LabelSet, Outcome};
 use crate::logql::pipeline::{DETECTED_LEVEL, detected_level};
 use crate::pipeline::{Shaper, values};
 use crate::stages::{Item, Setup};
@@ -59,12 +59,16 @@ impl Watcher {
             datasource: alerts.datasource_uid.clone(),
         };
         let interval = nanoseconds(alerts.evaluation_interval);
+        // What stages measure and wait for is shipping's.
+        let mut shaper = Shaper::new(config, None, &Setup { dry: true, ..Setup::default() }, keys);
+        shaper
+            .metadata
+            .extend(super::fields::named(alerts.groups()).map(|rule| FieldLookup::new(&rule, keys)));
         let shortest = alerts.groups().filter_map(|group| group.interval).chain([interval]).min();
         Watcher {
             interval: shortest.unwrap_or(interval),
             rules: Rules::new(alerts.groups(), outside, interval, alerts.max_series),
-            // What stages measure and wait for is shipping's.
-            shaper: Shaper::new(config, None, &Setup { dry: true, ..Setup::default() }, keys),
+            shaper,
             now: clock(),
             next: i64::MAX,
             ahead: 0,

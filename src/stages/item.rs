@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::journal::Cursor;
-use crate::labels::LabelSet;
+use crate::labels::{LabelSet, Owner};
 
 /// A value that a stage has extracted.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,6 +133,8 @@ pub struct Item {
     pub labels: Arc<LabelSet>,
     /// Structured metadata: names and values.
     pub metadata: Vec<(String, String)>,
+    /// Who wrote it, for the share of active streams.
+    pub owner: Owner,
     /// Set by the stage `tenant`.
     pub tenant: Option<String>,
     /// What stages have extracted.

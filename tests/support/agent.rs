@@ -147,32 +147,40 @@ impl Drop for Agent {
 /// An entry as Loki has to have it: microsecond, labels, metadata, line.
 pub type Expected = (u64, BTreeMap<String, String>, BTreeMap<String, String>, String);
 
+/// Labels and the fields that they come from.
+pub type Mapping<'m> = &'m [(&'m str, &'m [&'m str])];
+
+/// The default of `labels.fields`.
+pub const DEFAULT_FIELDS: Mapping<'static> = &[
+    ("host", &["_HOSTNAME"]),
+    ("level", &["PRIORITY"]),
+    ("unit", &["_SYSTEMD_UNIT"]),
+    ("user_unit", &["_SYSTEMD_USER_UNIT"]),
+    ("service_name", &["_SYSTEMD_UNIT", "_TRANSPORT"]),
+];
+
 /// What becomes of an entry under the default labels and metadata, written anew from the documentation.
 pub fn expected(entry: &ExportedEntry) -> Expected {
-    let first = |names: &[&str]| names.iter().map(|n| entry.text(n)).find(|value| !value.is_empty());
-    let level = first(&["PRIORITY"]).map(|p| {
-        const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
-        p.parse().ok().and_then(|n: usize| LEVELS.get(n)).map_or(p, ToString::to_string)
-    });
-    let unit = ["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT"];
-    let service = ["_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT", "SYSLOG_IDENTIFIER", "_TRANSPORT"];
-    let named = |pairs: [(&str, Option<String>); 5]| {
-        pairs.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect()
+    expected_with(entry, DEFAULT_FIELDS)
+}
+
+/// As [`expected`], with these labels from fields.
+pub fn expected_with(entry: &ExportedEntry, fields: Mapping<'_>) -> Expected {
+    const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
+    let value = |name: &&str| match *name {
+        "PRIORITY" => {
+            let digit = ["0", "1", "2", "3", "4", "5", "6", "7"].iter().position(|d| *d == entry.text(name));
+            digit.map_or_else(String::new, |digit| LEVELS[digit].to_owned())
+        }
+        name => entry.text(name),
     };
-    let labels = named([
-        ("job", Some("systemd-journal".into())),
-        ("host", first(&["_HOSTNAME"])),
-        ("unit", first(&unit)),
-        ("service_name", first(&service)),
-        ("level", level),
-    ]);
-    let metadata = named([
-        ("pid", first(&["_PID"])),
-        ("identifier", first(&["SYSLOG_IDENTIFIER"])),
-        ("", None),
-        ("", None),
-        ("", None),
-    ]);
+    let named = |pairs: Mapping<'_>| -> BTreeMap<String, String> {
+        let first = |names: &[&str]| names.iter().map(value).find(|value| !value.is_empty());
+        pairs.iter().filter_map(|(name, fields)| Some(((*name).to_owned(), first(fields)?))).collect()
+    };
+    let mut labels = named(fields);
+    labels.insert("job".into(), "systemd-journal".into());
+    let metadata = named(&[("pid", &["_PID"]), ("identifier", &["SYSLOG_IDENTIFIER"])]);
     (entry.realtime, labels, metadata, entry.text("MESSAGE"))
 }
 

@@ -39,7 +39,12 @@ pub struct Extractor {
     leading: usize,
     /// There is nothing behind them, and the labels of the series are some of the entry's.
     plain: bool,
+    /// The journal fields that it names ([`FIELD`]): of those that an entry has, it sees these alone.
+    fields: Vec<String>,
 }
+
+/// How a journal field's name begins in a rule: `__journal__exe` is `_EXE`. Loki knows no such names.
+pub const FIELD: &str = "__journal_";
 
 impl Extractor {
     /// Of a range aggregation. `outer` is the grouping of a `sum` right around it, if that may be done here.
@@ -71,7 +76,9 @@ impl Extractor {
         let plain = leading == query.stages.len()
             && query.unwrap.is_none()
             && (single || !groups.without && groups.labels.iter().all(own));
-        Extractor { query: query.clone(), hints, groups, single, bytes, leading, plain }
+        let fields = range.fields().chain(groups.labels.iter().map(String::as_str).filter(is_field));
+        let fields = fields.map(str::to_owned).collect();
+        Extractor { query: query.clone(), hints, groups, single, bytes, leading, plain, fields }
     }
 
     /// Whether a stream is chosen.
@@ -95,7 +102,10 @@ impl Extractor {
             let value = if self.bytes { line.len() as f64 } else { 1.0 };
             return Some((self.plain_labels(stream, metadata), value));
         }
-        let mut row = Row::new(stream, &self.hints, metadata);
+        // A field that another query names must not tell series apart here.
+        let seen =
+            |(name, _): &(&str, &str)| !is_field(name) || self.fields.iter().any(|field| field == name);
+        let mut row = Row::new(stream, &self.hints, metadata.filter(seen));
         let line = stages.iter().try_fold(Cow::Borrowed(line), |line, stage| stage.run(line, &mut row))?;
         let mut value = if self.bytes { line.len() as f64 } else { 1.0 };
         if let Some(unwrap) = &self.query.unwrap {
@@ -138,6 +148,18 @@ impl Extractor {
             labels.insert(name, value.as_bytes());
         }
         labels
+    }
+}
+
+fn is_field(name: &&str) -> bool {
+    name.starts_with(FIELD)
+}
+
+impl RangeAggregation {
+    /// The journal fields that it names ([`FIELD`]).
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let grouped = self.grouping.iter().flat_map(|grouping| &grouping.labels).map(String::as_str);
+        self.query.required_labels().chain(grouped).filter(is_field)
     }
 }
 
