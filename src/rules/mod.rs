@@ -12,6 +12,10 @@ pub mod engine;
 pub mod file;
 pub mod history;
 mod lint;
+pub mod memory;
+mod origin;
+pub mod over;
+mod pieces;
 pub mod run;
 pub mod saved;
 pub mod state;
@@ -21,3 +25,4 @@ mod window;
 
 pub use lint::{KnownLabels, Lint};
 pub use watch::Watcher;
+pub use window::Crowded;
