@@ -226,7 +226,11 @@ let
         UMask = "0077";
         LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") cfg.credentials;
 
+        MemoryHigh = "192M";
         MemoryMax = "256M";
+        MemorySwapMax = 0;
+        LimitCORE = 0;
+        CPUWeight = 25;
         TasksMax = 64;
         LimitNOFILE = 4096;
 

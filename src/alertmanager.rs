@@ -23,30 +23,46 @@ use crate::rules::watch::clock;
 
 /// Alerts in one request (count; what Prometheus sends at a time, `notifier/notifier.go`).
 const BATCH: usize = 256;
-/// Notices that wait for one server (count): 20 MB or so. More are not queued, and told again after `resend_delay`.
-const WAITING_MAX: usize = 20_000;
 /// The first pause after a failure.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// A resolved alert is not told about any more after this (nanoseconds): Alertmanager has forgotten it.
 const RESOLVED_MAX: i64 = 15 * 60 * 1_000_000_000;
 
 /// What waits for a server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
     waiting: Mutex<Waiting>,
     news: Notify,
+    /// What may wait (bytes). More is not queued, and told again after `resend_delay`.
+    max: usize,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     notices: HashMap<Arc<LabelSet>, Notice>,
+    /// What they take (bytes).
+    bytes: usize,
     /// Notices that found no room.
     refused: u64,
     /// Nothing more will come.
     closed: bool,
 }
 
+impl Waiting {
+    /// Adds a notice in place of an older one about its alert.
+    fn insert(&mut self, notice: Notice) {
+        self.bytes += notice.bytes();
+        let older = self.notices.insert(notice.labels.clone(), notice);
+        self.bytes -= older.map_or(0, |older| older.bytes());
+    }
+}
+
 impl Outbox {
+    /// Nothing waits yet; at most so many bytes may.
+    pub fn new(max: usize) -> Outbox {
+        Outbox { waiting: Mutex::default(), news: Notify::new(), max }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // A panic elsewhere leaves notices as they were.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -56,12 +72,12 @@ impl Outbox {
     pub fn put(&self, notices: &[Notice]) {
         let mut waiting = self.lock();
         for notice in notices {
-            let known = waiting.notices.contains_key(&notice.labels);
-            if !known && waiting.notices.len() >= WAITING_MAX {
+            let older = waiting.notices.get(&notice.labels).map_or(0, Notice::bytes);
+            if waiting.bytes - older + notice.bytes() > self.max {
                 waiting.refused += 1;
                 continue;
             }
-            waiting.notices.insert(notice.labels.clone(), notice.clone());
+            waiting.insert(notice.clone());
         }
         drop(waiting);
         if !notices.is_empty() {
@@ -84,14 +100,18 @@ impl Outbox {
             false => notice.ends_at > now,
         });
         let keys: Vec<_> = waiting.notices.keys().take(count).cloned().collect();
-        keys.iter().filter_map(|key| waiting.notices.remove(key)).collect()
+        let taken = keys.iter().filter_map(|key| waiting.notices.remove(key)).collect();
+        waiting.bytes = waiting.notices.values().map(Notice::bytes).sum();
+        taken
     }
 
     /// Takes back what did not arrive, unless there is something newer.
     fn give_back(&self, notices: Vec<Notice>) {
         let mut waiting = self.lock();
         for notice in notices {
-            waiting.notices.entry(notice.labels.clone()).or_insert(notice);
+            if !waiting.notices.contains_key(&notice.labels) {
+                waiting.insert(notice);
+            }
         }
     }
 }
@@ -338,9 +358,9 @@ impl Teller {
 pub struct Outboxes(Vec<Arc<Outbox>>);
 
 impl Outboxes {
-    /// Adds one.
-    pub fn add(&mut self) -> Arc<Outbox> {
-        let outbox = Arc::<Outbox>::default();
+    /// Adds one, in which so many bytes may wait.
+    pub fn add(&mut self, max: usize) -> Arc<Outbox> {
+        let outbox = Arc::new(Outbox::new(max));
         self.0.push(outbox.clone());
         outbox
     }
@@ -363,6 +383,7 @@ mod tests {
     use super::*;
 
     const SECOND: i64 = 1_000_000_000;
+    const MAX: usize = 1 << 20;
 
     fn notice(unit: &str, ends_at: i64, resolved: bool) -> Notice {
         let mut labels = LabelSet::default();
@@ -390,7 +411,7 @@ mod tests {
 
     #[test]
     fn an_outbox_holds_the_latest_of_each_alert_and_nothing_that_is_over() {
-        let outbox = Outbox::default();
+        let outbox = Outbox::new(MAX);
         outbox.put(&[notice("a", 100, false), notice("b", 100, false)]);
         outbox.put(&[notice("a", 60, true)]);
         let mut taken = outbox.take(90 * SECOND, BATCH);
@@ -407,18 +428,22 @@ mod tests {
 
     #[test]
     fn an_outbox_is_bounded() {
-        let outbox = Outbox::default();
-        let notices: Vec<_> = (0..WAITING_MAX + 5).map(|n| notice(&n.to_string(), 100, false)).collect();
+        let notices: Vec<_> = (0..1005).map(|n| notice(&format!("{n:04}"), 100, false)).collect();
+        let outbox = Outbox::new(1000 * notices[0].bytes());
         outbox.put(&notices);
         let counts = |waiting: MutexGuard<'_, Waiting>| (waiting.notices.len(), waiting.refused);
-        assert_eq!(counts(outbox.lock()), (WAITING_MAX, 5));
-        assert_eq!(outbox.take(0, BATCH).len(), BATCH);
+        assert_eq!(counts(outbox.lock()), (1000, 5));
+        // One that is known takes the place of what was.
+        outbox.put(&notices[..1000]);
+        assert_eq!(counts(outbox.lock()), (1000, 5));
+        while outbox.take(0, BATCH).len() == BATCH {}
+        assert_eq!((counts(outbox.lock()).0, outbox.lock().bytes), (0, 0));
     }
 
     #[test]
     fn all_servers_are_told() {
         let mut outboxes = Outboxes::default();
-        let both = [outboxes.add(), outboxes.add()];
+        let both = [outboxes.add(MAX), outboxes.add(MAX)];
         outboxes.put(&[notice("a", 100, false)]);
         outboxes.close();
         let told: HashSet<_> = both.iter().map(|outbox| outbox.take(0, BATCH).len()).collect();
@@ -460,7 +485,7 @@ mod tests {
             let url = format!("http://{}/", listener.local_addr().unwrap());
             let seen = Arc::<Mutex<Vec<usize>>>::default();
             let serving = tokio::spawn(narrow(listener, most, seen.clone()));
-            let outbox = Arc::<Outbox>::default();
+            let outbox = Arc::new(Outbox::new(MAX));
             let firing = (0..10).map(|n| notice(&n.to_string(), i64::MAX / SECOND, false));
             outbox.put(&firing.collect::<Vec<_>>());
             outbox.close();

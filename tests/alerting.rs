@@ -223,6 +223,61 @@ fn a_wrong_path_and_a_wrong_password_are_said_plainly() {
     agent.stop();
 }
 
+/// Writes lines `invented-N : not allowed` to the journal.
+const INVENTS: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect("/run/systemd/journal/socket")
+for n in range(int(sys.argv[1])):
+    s.send(b"SYSLOG_IDENTIFIER=sudo\nMESSAGE=invented-%d : not allowed\n" % n)
+"#;
+
+/// An ordinary user writes more names than a rule can tell apart, then the true event comes.
+#[test]
+fn invented_names_do_not_hide_the_true_alert() {
+    let journald = or_skip!(Journald::builder().hostname("web-7").start());
+    let server = or_skip!(Alertmanager::start(None));
+    let loki = Loki::builder().ignore_age(true).start();
+    let rule = r#"{alert: NotAllowed, expr: 'sum by (who) (count_over_time({job="t"} | pattern "<who> : not allowed" | who != "" [1h])) > 0'}"#;
+    let url = format!("url: {}", server.url());
+    let mut agent = alerting(&journald, &loki.url(), &[url], "  max_series: 1000\n", &rules(&[rule]));
+    agent.reconfigure("evaluation_interval: 1s", "evaluation_interval: 5s");
+    agent.start();
+    let user = [
+        "setpriv",
+        "--reuid=1000",
+        "--regid=1000",
+        "--clear-groups",
+        "/usr/bin/python3",
+        "-c",
+        INVENTS,
+        "12000",
+    ];
+    let sent = journald.run(&user);
+    assert!(sent.status.success(), "{sent:?}");
+    journald.sync();
+    wait_until("the rule is over its limit", || {
+        server.alert("JournalShipRuleOverLimit", &[("rule", "NotAllowed")]).is_some()
+    });
+    log(&journald, "sudo", "mallory : not allowed");
+    wait_until("the true alert fires", || server.alert("NotAllowed", &[("who", "mallory")]).is_some());
+    assert!(server.alert("NotAllowed", &[("who", "invented-0")]).is_some(), "the eldest stay");
+    assert!(server.alert("NotAllowed", &[("who", "invented-11999")]).is_none());
+    let told = server.alert("JournalShipRuleOverLimit", &[]).unwrap();
+    let labels = serde_json::json!({
+        "alertname": "JournalShipRuleOverLimit", "group": "g", "rule": "NotAllowed", "reason": "series",
+        "severity": "warning", "host": told["labels"]["host"],
+    });
+    assert_eq!(told["labels"], labels);
+    let log = agent.log();
+    assert!(
+        log.contains("`NotAllowed` (group `g`): more than 1000 series (`alerts.max_series`), 11"),
+        "{log}"
+    );
+    assert_eq!(log.matches("is over its limit").count(), 1, "at most once a minute: {log}");
+    agent.stop();
+}
+
 #[test]
 fn rules_are_seen_from_outside_and_reloaded() {
     let journald = or_skip!(Journald::start());
@@ -230,7 +285,7 @@ fn rules_are_seen_from_outside_and_reloaded() {
     let port = free_port();
     let record = r#"{record: 'app:lines:count', expr: 'sum by (app) (count_over_time({job="t"}[1h]))', labels: {from: rules}}"#;
     let failing = r#"{alert: Failing, expr: 'count_over_time({job="t"} | json [1h]) > 0'}"#;
-    let many = r#"{alert: Many, expr: 'count_over_time({job="t"} | pattern "<n> <_>" [1h]) > 0'}"#;
+    let many = r#"{alert: Many, expr: 'count_over_time({app="a"} | pattern "<n> <_>" [1h]) > 0'}"#;
     let broken = r#"{alert: Broken, expr: 'vector(1)', annotations: {a: '{{ humanize "x" }}'}}"#;
     let mut agent =
         alerting(&journald, &loki.url(), &[], "  max_series: 10\n", &rules(&[record, failing, many, broken]));
@@ -251,7 +306,16 @@ fn rules_are_seen_from_outside_and_reloaded() {
         status["rules"].as_array().unwrap().iter().find(|rule| rule["name"] == name).cloned()
     };
     assert_eq!(state("Failing").unwrap()["error"], "a stage of the query fails on entries: JSONParserErr");
-    assert_eq!(state("Many").unwrap()["error"], "more than 10 series");
+    // It goes on for the series that it has.
+    let many = state("Many").unwrap();
+    assert_eq!(
+        (&many["state"], &many["firing"], &many["error"]),
+        (&"firing".into(), &10.into(), &Value::Null)
+    );
+    assert_eq!(
+        (&many["over_limit"], &many["left_out"]),
+        (&"more than 10 series (`alerts.max_series`)".into(), &10.into())
+    );
     assert_eq!(
         (&state("Broken").unwrap()["state"], &state("Broken").unwrap()["firing"]),
         (&"firing".into(), &1.into())
@@ -261,6 +325,10 @@ fn rules_are_seen_from_outside_and_reloaded() {
         "journalship_rule_failures_total{group=\"g\",rule=\"Failing\"}",
         "journalship_rule_template_failures_total{group=\"g\",rule=\"Broken\"}",
         "journalship_alerts{group=\"g\",rule=\"Broken\",state=\"firing\"} 1\n",
+        "journalship_rule_series_refused_total{group=\"g\",rule=\"Many\"} 10\n",
+        "journalship_rule_over_limit{group=\"g\",rule=\"Many\"} 1\n",
+        "journalship_rule_over_limit{group=\"g\",rule=\"Broken\"} 0\n",
+        "journalship_alerts{group=\"journal-ship\",rule=\"JournalShipRuleOverLimit\",state=\"firing\"} 1\n",
     ] {
         assert!(text.contains(line), "no {line} in {text}");
     }

@@ -179,6 +179,7 @@ alerts:
   evaluation_interval: 30s
   resend_delay: 5m
   max_series: 500
+  max_memory: 64MiB
 log_level: debug
 state_directory: /tmp/state
 "#,
@@ -270,6 +271,7 @@ state_directory: /tmp/state
                 evaluation_interval: Duration::from_secs(30),
                 resend_delay: Duration::from_secs(300),
                 max_series: 500,
+                max_memory: 64 << 20,
             },
             log_level: log::LevelFilter::Debug,
             state_directory: "/tmp/state".into(),

@@ -1,5 +1,5 @@
 //! Memory is bounded by the configuration, not by what is logged: streams without number, fields of 16 MiB and a
-//! Loki that does not answer cost less than 8 MB for each destination.
+//! Loki that does not answer cost less than 8 MB for each destination, and rules stay within theirs whoever writes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test stops at the first surprise
 
@@ -7,6 +7,7 @@ mod support;
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use support::agent::{Agent, PATIENCE};
 use support::fixtures::{ExportEntry, Format, build_journal};
@@ -99,4 +100,83 @@ fn streams_big_fields_and_an_outage_cost_at_most_eight_megabytes_a_destination()
         println!("{what}");
         assert!(peak <= idle + most * destinations as u64, "{what}");
     }
+}
+
+/// Lines that every rule here takes for something new: a name of 2,000 bytes.
+const NAMES: u64 = 3000;
+/// What agent and back-test may take at their peak (KiB).
+const RULES_KIB: u64 = 64_000_000 / 1024;
+
+/// Rules that tell apart whatever a line says, over long windows.
+const RULES: &str = r#"
+groups:
+  - name: g
+    rules:
+      - {alert: A, expr: 'sum by (n) (count_over_time({job="t"} | pattern "<n> <v>" [1d])) > 0', annotations: {a: '{{ $labels.n }}', b: '{{ $labels.n }}'}}
+      - {alert: B, expr: 'sum by (n) (sum_over_time({job="t"} | pattern "<n> <v>" | unwrap v [6h])) > 0', keep_firing_for: 1d}
+      - {alert: C, expr: 'quantile_over_time(0.9, {job="t"} | pattern "<n> <v>" | unwrap v [1d]) by (n) > 0'}
+      - {alert: D, expr: 'count_over_time({job="t"} | logfmt | pattern "<n> <v>" [5m]) > 0'}
+      - {alert: E, expr: 'sum by (n) (count_over_time({job="t"} | regexp "(?P<n>.*)" [1d])) > 0'}
+      - {record: 'r:r', expr: 'sum by (n) (count_over_time({job="t"} | pattern "<n> <v>" [1d]))'}
+"#;
+
+/// Names without number and without end in the windows, alerts, history and saved state of rules.
+#[test]
+fn rules_take_no_more_than_their_memory_whoever_writes() {
+    let home = tempfile::tempdir().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+    let begin = now - 10 * 60_000_000;
+    let line = |n: u64| {
+        let name = format!("{n:x>2000}");
+        let entry =
+            ExportEntry::new(begin + n * 50_000).field("_HOSTNAME", "h").field("_TRANSPORT", "journal");
+        entry.field("SYSLOG_IDENTIFIER", "app").message(format!("{name} {n}"))
+    };
+    let entries: Vec<_> = (0..NAMES).map(line).collect();
+    let journal = home.path().join("journal");
+    std::fs::create_dir(&journal).unwrap();
+    or_skip!(build_journal(&journal.join("x.journal"), &entries, Format::default()));
+    let rules = home.path().join("rules.yaml");
+    std::fs::write(&rules, RULES).unwrap();
+    let more = format!(
+        "labels: {{static: {{job: t}}}}\nstructured_metadata: {{}}\nalerts:\n  rule_files: [{}]\n  alertmanagers: [{{url: 'http://127.0.0.1:1'}}]\n",
+        rules.display()
+    );
+    let loki = Loki::builder().ignore_age(true).start();
+    let mut agent = Agent::new(&journal, &loki.url(), &more);
+
+    let mut dry = support::agent::program(&["--dry-run", "--summary", "--config"])
+        .arg(agent.config())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut back_test = 0;
+    while dry.try_wait().unwrap().is_none() {
+        back_test = back_test.max(support::agent::peak_kib_of(dry.id()).unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(dry.wait().unwrap().success());
+
+    agent.start();
+    let state = agent.home.path().join("state/alerts.state");
+    // Every minute there is an evaluation, and all that was there is looked at before anything is told.
+    let told = |agent: &Agent, times: usize| {
+        let until = Instant::now() + PATIENCE * 4;
+        while agent.log().matches("is over its limit").count() < times || !state.exists() {
+            assert!(Instant::now() < until, "{}", agent.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    told(&agent, 1);
+    let following = agent.peak_kib();
+    agent.stop();
+    // A start with all of that on disk.
+    agent.start();
+    told(&agent, 2);
+    let again = agent.peak_kib();
+    agent.stop();
+    let what = format!("back-test {back_test} KiB, agent {following} KiB, started again {again} KiB");
+    println!("{what}");
+    assert!([back_test, following, again].into_iter().max() <= Some(RULES_KIB), "{what}");
+    assert!(back_test > 0);
 }

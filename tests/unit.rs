@@ -38,6 +38,10 @@ fn the_unit_is_right_and_has_no_right_that_it_does_not_need() {
         .unwrap()
         .replace("ExecStart=/usr/bin/journal-ship", &format!("ExecStart={PROGRAM}"));
     assert!(unit.contains(PROGRAM));
+    // Memory is taken back before the agent is ended, nothing goes to swap or into a core, and the host comes first.
+    for line in ["MemoryHigh=192M", "MemoryMax=256M", "MemorySwapMax=0", "LimitCORE=0", "CPUWeight=25"] {
+        assert!(unit.lines().any(|other| other == line), "{line}");
+    }
     let path = home.path().join("journal-ship.service");
     fs::write(&path, unit).unwrap();
     let path = path.to_str().unwrap();

@@ -25,6 +25,7 @@ use crate::loki::learned::Learned;
 use crate::loki::push::Pusher;
 use crate::metrics::Registry;
 use crate::pipeline::Pipeline;
+use crate::rules::memory::of_alerts;
 use crate::stages::Setup;
 use crate::systemd::Pulses;
 
@@ -123,7 +124,9 @@ impl Shipping {
         let told = Told::new(registry);
         let teller = |server: &Alertmanager| {
             let resend = config.alerts.resend_delay;
-            let teller = Teller::new(server, outboxes.add(), resend, readiness.clone(), told.clone());
+            // Room for all alerts that there can be: none waits behind others for ever.
+            let outbox = outboxes.add(of_alerts(config.alerts.max_memory));
+            let teller = Teller::new(server, outbox, resend, readiness.clone(), told.clone());
             teller.map_err(|reason| AgentError::Alertmanager { url: server.url.clone(), reason })
         };
         let starting_tellers =

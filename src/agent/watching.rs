@@ -16,8 +16,9 @@ use crate::http::Served;
 use crate::journal::{Keys, Start, Tail, Waker};
 use crate::metrics::{Family, Kind, Registry};
 use crate::rules::Watcher;
-use crate::rules::run::{Outcome, Running};
-use crate::rules::saved::{Saved, StateFile};
+use crate::rules::memory::of_alerts;
+use crate::rules::run::{Outcome, Rules, Running};
+use crate::rules::saved::StateFile;
 use crate::rules::state::State;
 use crate::rules::watch::{clock, nanoseconds};
 use crate::systemd::{Pulse, Pulses};
@@ -30,6 +31,11 @@ const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// The same while there are none, for then nothing but the time changes.
 const SAVE_QUIET_EVERY: Duration = Duration::from_secs(600);
 
+/// The log tells so often at most that rules leave more and more out.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Rules that it names then (count).
+const NAMED_MAX: usize = 5;
+
 /// What the thread works with.
 pub(super) struct Watching {
     config: Config,
@@ -37,8 +43,10 @@ pub(super) struct Watching {
     tail: Tail,
     watcher: Watcher,
     file: StateFile,
-    /// What was written last, and when.
-    saved: Option<(Saved, Instant)>,
+    /// The digest of what was written last, and when.
+    saved: Option<(u64, Instant)>,
+    /// When rules that are over their limit were told of last, and how much had been left out until then.
+    told: Option<(Instant, u64)>,
     outboxes: Outboxes,
     metrics: Metrics,
     served: Arc<Served>,
@@ -77,7 +85,7 @@ impl Watching {
         if config.alerts.rules() == 0 {
             return Ok(None);
         }
-        let mut file = StateFile::new(&config.state_directory);
+        let mut file = StateFile::new(&config.state_directory, of_alerts(config.alerts.max_memory));
         let (watcher, tail) = begin(config, &mut file, waker.clone())?;
         Ok(Some(Watching {
             config: config.clone(),
@@ -86,6 +94,7 @@ impl Watching {
             watcher,
             file,
             saved: None,
+            told: None,
             outboxes,
             metrics: Metrics::new(registry),
             served: served.clone(),
@@ -171,15 +180,42 @@ impl Watching {
         let rules = self.watcher.rules();
         let saved = rules.saved();
         let every = if saved.has_alerts() { SAVE_EVERY } else { SAVE_QUIET_EVERY };
-        let fresh = |(last, at): &(Saved, Instant)| last.is_same(&saved) && at.elapsed() < every;
-        if !self.saved.as_ref().is_some_and(fresh) {
-            if !self.file.save(saved.clone()) {
+        let digest = saved.digest();
+        if !self.saved.is_some_and(|(last, at)| last == digest && at.elapsed() < every) {
+            if !self.file.save(saved) {
                 self.metrics.unsaved.add(Vec::new(), 0, 1.0);
             }
-            self.saved = Some((saved, Instant::now()));
+            self.saved = Some((digest, Instant::now()));
         }
-        self.metrics.publish(rules.rules(), rules.series(), self.watcher.ahead());
+        self.metrics.publish(rules, self.watcher.ahead());
         self.served.set_rules(Some(status(rules.rules())));
+        self.tell_over();
+    }
+
+    /// Tells the log of rules that are over their limit: when that begins, and at most once a minute when more is left out.
+    fn tell_over(&mut self) {
+        let rules = self.watcher.rules().rules();
+        let over: Vec<_> = rules.iter().filter_map(|rule| Some((rule, rule.over.as_ref()?))).collect();
+        let refused = over.iter().map(|(rule, _)| rule.refused).sum();
+        match self.told {
+            _ if over.is_empty() => {
+                if self.told.take().is_some() {
+                    log::info!("no alert rule is over its limit any more");
+                }
+                return;
+            }
+            Some((at, before)) if at.elapsed() < TELL_EVERY || before == refused => return,
+            _ => self.told = Some((Instant::now(), refused)),
+        }
+        let named = over.iter().take(NAMED_MAX).map(|(rule, over)| {
+            format!("`{}` (group `{}`): {over}, {} left out", rule.name, rule.group, rule.refused)
+        });
+        let named = named.collect::<Vec<_>>().join("; ");
+        let more = over.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        log::warn!(
+            "an alert rule is over its limit, and goes on for the series that it has: {named}{more}; alerts may be missing"
+        );
     }
 }
 
@@ -199,6 +235,8 @@ fn status(rules: &[Running]) -> serde_json::Value {
             "type": match rule.outcome { Outcome::Alerts(_) => "alert", Outcome::Metric(..) => "record" },
             "state": state,
             "error": rule.error.as_ref().map(|error| error.kind()),
+            "over_limit": rule.over.as_ref().map(ToString::to_string),
+            "left_out": rule.refused,
             "pending": pending,
             "firing": firing,
             "evaluations": rule.evaluations,
@@ -216,6 +254,9 @@ struct Metrics {
     templates: Arc<Family>,
     alerts: Arc<Family>,
     series: Arc<Family>,
+    refused: Arc<Family>,
+    over: Arc<Family>,
+    memory: Arc<Family>,
     evaluated: Arc<Family>,
     ahead: Arc<Family>,
     unsaved: Arc<Family>,
@@ -235,6 +276,19 @@ impl Metrics {
             ),
             alerts: gauge("journalship_alerts", "Alerts of rules, by state."),
             series: gauge("journalship_rule_series", "Series that the windows of all rules hold."),
+            refused: counter(
+                "journalship_rule_series_refused_total",
+                "Samples that a rule left out because their series had no room, series that gave way to others, and \
+                 alerts without room.",
+            ),
+            over: gauge(
+                "journalship_rule_over_limit",
+                "1 while a rule has more series or alerts than there is room for, or than its group allows, else 0.",
+            ),
+            memory: gauge(
+                "journalship_rule_memory_bytes",
+                "What windows, alerts and recorded series of all rules take; at most about `alerts.max_memory`.",
+            ),
             evaluated: gauge(
                 "journalship_rules_evaluated_timestamp_seconds",
                 "When rules were evaluated last.",
@@ -250,11 +304,11 @@ impl Metrics {
         }
     }
 
-    fn publish(&self, rules: &[Running], series: usize, ahead: u64) {
+    fn publish(&self, all: &Rules, ahead: u64) {
         // Rules of one name are one series.
-        let mut sums: BTreeMap<(&str, &str), [u64; 5]> = BTreeMap::new();
+        let mut sums: BTreeMap<(&str, &str), [u64; 7]> = BTreeMap::new();
         let mut recorded: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-        for rule in rules {
+        for rule in all.rules().iter().chain([all.own()]) {
             let failed_templates = match &rule.outcome {
                 Outcome::Alerts(states) => states.failed_templates(),
                 Outcome::Metric(name, _, vector) => {
@@ -267,16 +321,20 @@ impl Metrics {
                 }
             };
             let counts = [rule.count(State::Pending), rule.count(State::Firing)].map(|count| count as u64);
-            let new = [rule.evaluations, rule.failures, failed_templates, counts[0], counts[1]];
+            let over = u64::from(rule.over.is_some());
+            let new =
+                [rule.evaluations, rule.failures, failed_templates, counts[0], counts[1], rule.refused, over];
             let sum = sums.entry((&rule.group, &rule.name)).or_default();
             sum.iter_mut().zip(new).for_each(|(sum, new)| *sum += new);
         }
-        for ((group, name), [evaluations, failures, templates, pending, firing]) in sums {
+        for ((group, name), [evaluations, failures, templates, pending, firing, refused, over]) in sums {
             let labels =
                 || vec![("group".to_owned(), group.to_owned()), ("rule".to_owned(), name.to_owned())];
             self.evaluations.set(labels(), 0, evaluations as f64);
             self.failures.set(labels(), 0, failures as f64);
             self.templates.set(labels(), 0, templates as f64);
+            self.refused.set(labels(), 0, refused as f64);
+            self.over.set(labels(), 0, over.min(1) as f64);
             for (state, count) in [("pending", pending), ("firing", firing)] {
                 let mut labels = labels();
                 labels.push(("state".to_owned(), state.to_owned()));
@@ -287,7 +345,8 @@ impl Metrics {
             let family = self.registry.family(name, "Of a recording rule.", Kind::Gauge, None);
             family.replace(series);
         }
-        self.series.set(Vec::new(), 0, series as f64);
+        self.series.set(Vec::new(), 0, all.series() as f64);
+        self.memory.set(Vec::new(), 0, all.bytes() as f64);
         self.ahead.set(Vec::new(), 0, ahead as f64);
         self.evaluated.set(Vec::new(), 0, clock() as f64 / 1e9);
     }

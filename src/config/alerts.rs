@@ -16,6 +16,7 @@ use super::read::absolute;
 use super::{Access, FieldRule, Labels};
 use crate::rules::KnownLabels;
 use crate::rules::file::{self, Group, RuleKind};
+use crate::rules::memory::MEMORY_MAX;
 use crate::stages::StageConfig;
 
 /// Alertmanager's path for alerts (github.com/prometheus/alertmanager, `api/v2/openapi.yaml`).
@@ -28,6 +29,9 @@ const RESEND: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
 /// Series of one range aggregation (count): below, honest rules fail; above, memory is no longer bounded by much.
 const SERIES: RangeInclusive<u64> = 10..=1_000_000;
+/// What all rules may take (bytes): below, a few honest rules of long windows do not fit; above, it is the host's memory that
+/// is too small.
+const MEMORY: RangeInclusive<u64> = 1 << 20..=4 << 30;
 /// Largest rule file (bytes): a hundred times a large one.
 const FILE_MAX: u64 = 1 << 20;
 /// Rule files at most (count): more is a pattern that was not meant.
@@ -52,6 +56,8 @@ pub struct Alerts {
     pub resend_delay: Duration,
     /// Series that one range aggregation may have (count).
     pub max_series: usize,
+    /// What windows, alerts and recorded series of all rules may take (bytes).
+    pub max_memory: usize,
 }
 
 impl Default for Alerts {
@@ -65,6 +71,7 @@ impl Default for Alerts {
             evaluation_interval: Duration::from_secs(60),
             resend_delay: Duration::from_secs(60),
             max_series: 10_000,
+            max_memory: MEMORY_MAX,
         }
     }
 }
@@ -129,6 +136,9 @@ pub(super) fn alerts(
     section.read("resend_delay", &mut alerts.resend_delay, |value| checker.duration(value, &RESEND));
     section.read("max_series", &mut alerts.max_series, |value| {
         checker.integer(value, &SERIES).and_then(|max| usize::try_from(max).ok())
+    });
+    section.read("max_memory", &mut alerts.max_memory, |value| {
+        checker.size(value, &MEMORY).and_then(|max| usize::try_from(max).ok())
     });
     if let Some(place) = section.get("external_labels")
         && let Some((name, _)) = alerts.external_labels.iter().find(|(name, _)| name == "alertname")

@@ -180,6 +180,7 @@ pub const KEYS: &[Key] = &[
     key("alerts.evaluation_interval", "duration", "1m"),
     key("alerts.resend_delay", "duration", "1m"),
     key("alerts.max_series", "whole number", "10000"),
+    key("alerts.max_memory", "size", "20MiB"),
     key("http", "section", ""),
     key("http.listen", "address and port", "127.0.0.1:9194"),
     key("http.hosts", "list of host names", "[]"),

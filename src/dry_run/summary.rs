@@ -15,6 +15,7 @@ use crate::retention::Retention;
 use crate::rules::Watcher;
 use crate::rules::history::Fired;
 use crate::text::{Line, write_json_pretty};
+use crate::rules::over;
 
 /// Streams that are listed, the largest first (count).
 const STREAMS_SHOWN: usize = 20;
@@ -90,6 +91,8 @@ struct Rule {
     failures: u64,
     /// Why the last one failed, if it did.
     error: Option<String>,
+    /// Samples, series and alerts that had no room.
+    left_out: u64,
 }
 
 /// An alert that would have fired: also the form of one in `-o json` without a summary.
@@ -195,6 +198,7 @@ impl Summary {
                 evaluations: rule.evaluations,
                 failures: rule.failures,
                 error: rule.error.as_ref().map(ToString::to_string),
+                left_out: rule.refused,
             };
             report.rules = watcher.rules().rules().iter().map(rule).collect();
             let fired = watcher.history().map(|history| history.fired().iter().map(Alert::new).collect());
@@ -302,9 +306,16 @@ impl Report {
             }
         }
         let failed: Vec<_> = self.rules.iter().filter(|rule| rule.failures > 0).collect();
-        let quiet = self.rules.len().saturating_sub(by_rule.len() + failed.len());
+        let written = by_rule.keys().filter(|rule| **rule != (over::GROUP, over::ALERT)).count();
+        let quiet = self.rules.len().saturating_sub(written + failed.len());
         writeln!(out, "{:>12}  rules without an alert and without a failure", quiet)?;
-        for Rule { group, name, evaluations, failures, error } in failed {
+        for Rule { group, name, left_out, .. } in self.rules.iter().filter(|rule| rule.left_out > 0) {
+            writeln!(
+                out,
+                "over its limit: {name} (group {group}), {left_out} left out; see docs/rules.md, Limits"
+            )?;
+        }
+        for Rule { group, name, evaluations, failures, error, .. } in failed {
             let error = error.as_ref().map(|error| format!(": {}", Line(error))).unwrap_or_default();
             writeln!(out, "failed: {name} (group {group}), {failures} of {evaluations} evaluations{error}")?;
         }

@@ -157,8 +157,13 @@ impl LabelSet {
             + ALLOCATIONS
     }
 
+    /// What its text and its ends have allocated (bytes).
+    pub(crate) fn allocated(&self) -> (usize, usize) {
+        (self.text.capacity(), self.ends.capacity() * size_of::<(u32, u32)>())
+    }
+
     /// Gives back what is not needed, before it is remembered.
-    pub(super) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();
     }

@@ -40,14 +40,11 @@ pub enum EvalError {
     /// Two series of a side belong to one of the other.
     #[error("{0}")]
     Matching(&'static str),
-    /// There are more series than a rule may have.
-    #[error("more than {0} series")]
-    TooManySeries(usize),
-    /// Their windows are kept in too many pieces.
+    /// Not even one series has room in the memory that rules may take.
     #[error(
-        "more than {0} pieces of windows: series times range / interval; evaluate it less often, or look back less"
+        "its window has no room in `alerts.max_memory`: evaluate it less often, look back less, or raise that"
     )]
-    TooManyBuckets(usize),
+    NoRoom,
 }
 
 /// The value of a query, with what `ranges` says its range aggregations are.

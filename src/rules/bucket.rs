@@ -2,8 +2,10 @@
 //!
 //! A window is cut where coming evaluations begin or end theirs, and what lies between two cuts is one bucket. Two
 //! neighbours are merged without knowing their samples, so a window takes memory for its buckets, not its entries.
-//! Only a quantile needs all values.
+//! What most rules ask for, a count or a sum, is one number ([`Sum`]); other aggregations need more ([`Moments`]), and a
+//! quantile all values.
 
+use super::memory::heap;
 use crate::logql::aggregate::{self, Point};
 use crate::logql::expr::{RangeAggregation, RangeOp};
 
@@ -11,15 +13,90 @@ use crate::logql::expr::{RangeAggregation, RangeOp};
 const VALUES_MAX: usize = 4096;
 
 /// What is known of samples next to each other in time.
+pub(super) trait Bucket: Clone {
+    /// Of one sample.
+    fn new(op: RangeOp, point: Point) -> Self;
+    /// Adds another sample. One that comes late is taken as if it came in time, but for counters.
+    fn add(&mut self, op: RangeOp, point: Point);
+    /// Adds those of the next bucket.
+    fn merge(&mut self, op: RangeOp, next: &Self);
+    /// The value of an aggregation whose window ends at `end` (nanoseconds since 1970).
+    fn value(&self, range: &RangeAggregation, end: i64) -> f64;
+    /// What it has allocated (bytes).
+    fn allocated(&self) -> usize;
+}
+
+/// A count, a sum, the smallest or the largest value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sum(f64);
+
+impl Sum {
+    /// Whether this is enough for an aggregation.
+    pub(super) fn is_enough(op: RangeOp) -> bool {
+        match op {
+            RangeOp::CountOverTime
+            | RangeOp::Rate
+            | RangeOp::BytesRate
+            | RangeOp::BytesOverTime
+            | RangeOp::SumOverTime
+            | RangeOp::MinOverTime
+            | RangeOp::MaxOverTime
+            | RangeOp::AbsentOverTime => true,
+            RangeOp::AvgOverTime
+            | RangeOp::StdvarOverTime
+            | RangeOp::StddevOverTime
+            | RangeOp::FirstOverTime
+            | RangeOp::LastOverTime
+            | RangeOp::RateCounter
+            | RangeOp::QuantileOverTime => false,
+        }
+    }
+}
+
+impl Bucket for Sum {
+    fn new(op: RangeOp, (_, value): Point) -> Sum {
+        Sum(if op == RangeOp::CountOverTime { 1.0 } else { value })
+    }
+
+    fn add(&mut self, op: RangeOp, point: Point) {
+        self.merge(op, &Sum::new(op, point));
+    }
+
+    fn merge(&mut self, op: RangeOp, next: &Sum) {
+        let extends = match op {
+            RangeOp::MinOverTime => next.0 < self.0 || self.0.is_nan(),
+            RangeOp::MaxOverTime => next.0 > self.0 || self.0.is_nan(),
+            _ => {
+                self.0 += next.0;
+                false
+            }
+        };
+        if extends {
+            self.0 = next.0;
+        }
+    }
+
+    fn value(&self, range: &RangeAggregation, _end: i64) -> f64 {
+        const SECOND: f64 = 1e9;
+        match range.op {
+            RangeOp::Rate | RangeOp::BytesRate => self.0 / (range.range as f64 / SECOND),
+            RangeOp::AbsentOverTime => 1.0,
+            _ => self.0,
+        }
+    }
+
+    fn allocated(&self) -> usize {
+        0
+    }
+}
+
+/// What other aggregations need.
 #[derive(Debug, Clone)]
-pub(super) struct Bucket {
+pub(super) struct Moments {
     count: f64,
-    sum: f64,
     /// Mean, and the sum of squared distances from it.
     mean: f64,
     squares: f64,
-    min: f64,
-    max: f64,
     first: Point,
     last: Point,
     /// What a counter had before it began anew.
@@ -34,17 +111,13 @@ struct Values {
     each: u32,
 }
 
-impl Bucket {
-    /// One sample.
-    pub(super) fn new(op: RangeOp, (time, value): Point) -> Bucket {
+impl Bucket for Moments {
+    fn new(op: RangeOp, (time, value): Point) -> Moments {
         let keeps = op == RangeOp::QuantileOverTime;
-        Bucket {
+        Moments {
             count: 1.0,
-            sum: value,
             mean: value,
             squares: 0.0,
-            min: value,
-            max: value,
             first: (time, value),
             last: (time, value),
             resets: 0.0,
@@ -52,42 +125,29 @@ impl Bucket {
         }
     }
 
-    /// Adds another sample. One that comes late is taken as if it came in time, but for counters.
-    pub(super) fn add(&mut self, (time, value): Point) {
+    fn add(&mut self, _op: RangeOp, (time, value): Point) {
         self.count += 1.0;
-        self.sum += value;
         let delta = value - self.mean;
         // Of infinities of one sign the mean is infinite.
         if !(self.mean.is_infinite() && (value.is_finite() || value == self.mean)) {
             self.mean += delta / self.count;
         }
         self.squares += delta * (value - self.mean);
-        self.extend((time, value), value, value);
+        if time >= self.last.0 {
+            if value < self.last.1 {
+                self.resets += self.last.1;
+            }
+            self.last = (time, value);
+        } else if time < self.first.0 {
+            self.first = (time, value);
+        }
         if let Some(values) = &mut self.values {
             values.kept.push(value);
             values.thin();
         }
     }
 
-    fn extend(&mut self, point: Point, min: f64, max: f64) {
-        if min < self.min || self.min.is_nan() {
-            self.min = min;
-        }
-        if max > self.max || self.max.is_nan() {
-            self.max = max;
-        }
-        if point.0 >= self.last.0 {
-            if point.1 < self.last.1 {
-                self.resets += self.last.1;
-            }
-            self.last = point;
-        } else if point.0 < self.first.0 {
-            self.first = point;
-        }
-    }
-
-    /// Adds those of the next bucket.
-    pub(super) fn merge(&mut self, next: &Bucket) {
+    fn merge(&mut self, _op: RangeOp, next: &Moments) {
         let count = self.count + next.count;
         let delta = next.mean - self.mean;
         if !(self.mean.is_infinite() && (next.mean.is_finite() || next.mean == self.mean)) {
@@ -96,13 +156,6 @@ impl Bucket {
         }
         self.squares += next.squares + delta * delta * self.count * next.count / count;
         self.count = count;
-        self.sum += next.sum;
-        if next.min < self.min || self.min.is_nan() {
-            self.min = next.min;
-        }
-        if next.max > self.max || self.max.is_nan() {
-            self.max = next.max;
-        }
         if next.first.1 < self.last.1 {
             self.resets += self.last.1;
         }
@@ -113,23 +166,12 @@ impl Bucket {
         }
     }
 
-    /// The value of an aggregation whose window ends at `end` (nanoseconds since 1970).
-    pub(super) fn value(&self, range: &RangeAggregation, end: i64) -> f64 {
-        const SECOND: f64 = 1e9;
-        let seconds = range.range as f64 / SECOND;
+    fn value(&self, range: &RangeAggregation, end: i64) -> f64 {
         match range.op {
-            RangeOp::CountOverTime => self.count,
-            RangeOp::Rate if range.query.unwrap.is_none() => self.count / seconds,
-            RangeOp::Rate | RangeOp::BytesRate => self.sum / seconds,
-            RangeOp::BytesOverTime | RangeOp::SumOverTime => self.sum,
             RangeOp::AvgOverTime => self.mean,
-            RangeOp::MinOverTime => self.min,
-            RangeOp::MaxOverTime => self.max,
             RangeOp::StdvarOverTime => self.squares / self.count,
             RangeOp::StddevOverTime => (self.squares / self.count).sqrt(),
             RangeOp::FirstOverTime => self.first.1,
-            RangeOp::LastOverTime => self.last.1,
-            RangeOp::AbsentOverTime => 1.0,
             RangeOp::RateCounter => {
                 let growth = self.last.1 - self.first.1 + self.resets;
                 let counter =
@@ -141,7 +183,14 @@ impl Bucket {
                 let values = self.values.as_deref().map(|values| values.kept.clone()).unwrap_or_default();
                 aggregate::quantile(quantile, values)
             }
+            _ => self.last.1,
         }
+    }
+
+    fn allocated(&self) -> usize {
+        let of =
+            |values: &Values| heap(size_of::<Values>()) + heap(values.kept.capacity() * size_of::<f64>());
+        self.values.as_deref().map_or(0, of)
     }
 }
 

@@ -2,11 +2,16 @@
 //!
 //! Time is that of the entries. An evaluation at t sees the entries up to t, so it is made when an entry behind t comes,
 //! or when the caller knows that none will: following the journal, catching up, and testing rules on the past are one.
+//!
+//! All windows share one budget of memory. When it is used up, the window that holds most gives way, by its newest
+//! series: whatever fills one window, the others have their share.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::window::Window;
+use super::memory::{self, MEMORY_MAX};
+use super::origin::Origin;
+use super::window::{Crowded, Window};
 use crate::labels::LabelSet;
 use crate::logql::expr::{Expr, Grouping, RangeAggregation};
 use crate::logql::pipeline::Extractor;
@@ -31,7 +36,7 @@ struct Watched {
 }
 
 /// Expressions that are watched.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Engine {
     watched: Vec<Watched>,
     windows: Vec<Window>,
@@ -39,6 +44,10 @@ pub struct Engine {
     /// By the address of the set, which no sender can choose: the hash need not be keyed.
     by_stream: HashMap<usize, (Arc<LabelSet>, Vec<usize>), foldhash::fast::RandomState>,
     series_max: usize,
+    /// What all windows may take, and what they take (bytes).
+    memory_max: usize,
+    /// See there.
+    held: usize,
     /// The last time that was evaluated, for each interval (nanoseconds).
     ticks: BTreeMap<i64, i64>,
     /// Before this there is nothing to evaluate (nanoseconds): every entry asks.
@@ -52,14 +61,39 @@ pub struct Evaluation {
     pub number: usize,
     /// When (nanoseconds since 1970).
     pub time: i64,
-    /// Its series.
+    /// Its series; those of each origin by age, and the origins in turns.
     pub result: Result<Vector, EvalError>,
+    /// What its windows had too little of, so that there are series that are not in the result.
+    pub crowded: Option<Crowded>,
+    /// Samples that found no room for their series, and series that gave way, since the beginning (count).
+    pub refused: u64,
 }
 
 impl Engine {
-    /// Watches nothing yet. A range aggregation has at most `series_max` series.
+    /// Watches nothing yet. A range aggregation has at most `series_max` series, and all windows together take what is
+    /// theirs of [`MEMORY_MAX`].
     pub fn new(series_max: usize) -> Engine {
-        Engine { series_max, ..Engine::default() }
+        Engine {
+            watched: Vec::new(),
+            windows: Vec::new(),
+            sources: Vec::new(),
+            by_stream: HashMap::default(),
+            series_max,
+            memory_max: memory::of_windows(MEMORY_MAX),
+            held: 0,
+            ticks: BTreeMap::new(),
+            idle: None,
+        }
+    }
+
+    /// From now on windows take at most so much (bytes).
+    pub fn limit_memory(&mut self, bytes: usize) {
+        self.memory_max = bytes;
+    }
+
+    /// What windows take (bytes).
+    pub fn bytes(&self) -> usize {
+        self.held
     }
 
     /// Watches an expression: it will be evaluated at all multiples of `interval` (nanoseconds). Gives its number.
@@ -132,21 +166,46 @@ impl Engine {
         line: &str,
         metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
     ) {
+        self.observe_from(time, labels, line, metadata, || Origin::of_stream(labels));
+    }
+
+    /// As [`Engine::observe`], and `origin` says who wrote the entry. It is asked only when a series is to be made.
+    pub(super) fn observe_from<'m>(
+        &mut self,
+        time: i64,
+        labels: &Arc<LabelSet>,
+        line: &str,
+        metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
+        origin: impl Fn() -> Origin,
+    ) {
         if !self.wants(labels) {
             return;
         }
-        let Some((_, sources)) = self.by_stream.get(&(Arc::as_ptr(labels) as usize)) else { return };
+        let Engine { by_stream, sources: all, windows, held, .. } = self;
+        let Some((_, sources)) = by_stream.get(&(Arc::as_ptr(labels) as usize)) else { return };
         for source in sources {
-            let Some(source) = self.sources.get(*source) else { continue };
+            let Some(source) = all.get(*source) else { continue };
             let Some((series, value)) = source.extractor.extract(labels, line, metadata.clone()) else {
                 continue;
             };
             for window in &source.windows {
-                if let Some(window) = self.windows.get_mut(*window) {
-                    window.add(&series, (time, value));
+                if let Some(window) = windows.get_mut(*window) {
+                    let before = window.bytes();
+                    window.add(&series, (time, value), &origin);
+                    *held = *held + window.bytes() - before;
                 }
             }
         }
+        while self.held > self.memory_max && self.make_room(time) {}
+    }
+
+    /// The window that holds most gives way; `time` is that of the entry for which there was no room.
+    fn make_room(&mut self, time: i64) -> bool {
+        let Some(largest) = self.windows.iter_mut().max_by_key(|window| window.bytes()) else { return false };
+        let before = largest.bytes();
+        let gave = largest.give_way(time);
+        self.held = self.held + largest.bytes() - before;
+        gave
     }
 
     /// Makes all evaluations up to a time (nanoseconds since 1970) that were not made yet, in the order of time. The
@@ -169,14 +228,48 @@ impl Engine {
             self.ticks.insert(interval, time);
             for (number, watched) in self.watched.iter().enumerate().filter(|(_, w)| w.interval == interval) {
                 let mut windows = watched.windows.iter();
-                let all = &mut self.windows;
+                let (all, held) = (&mut self.windows, &mut self.held);
                 let result = evaluate(&watched.expr, &mut |_| {
-                    let window = windows.next().and_then(|index| all.get_mut(*index));
-                    window.map_or(Ok(Vec::new()), |window| window.value_at(time))
+                    let Some(window) = windows.next().and_then(|index| all.get_mut(*index)) else {
+                        return Ok(Vec::new());
+                    };
+                    let before = window.bytes();
+                    let value = window.value_at(time);
+                    *held = *held + window.bytes() - before;
+                    value
                 });
-                done(Evaluation { number, time, result });
+                let own = || watched.windows.iter().filter_map(|index| all.get(*index));
+                done(Evaluation {
+                    number,
+                    time,
+                    result: result.map(|vector| in_turns(vector, own)),
+                    crowded: own().find_map(Window::crowded),
+                    refused: own().map(Window::refused).sum(),
+                });
             }
         }
         self.idle = self.next();
     }
+}
+
+/// The series of a vector, those of different origins in turns: who takes the first of them is fair to all. Where there
+/// is one origin, and where the windows do not know the series, they stay as they are.
+fn in_turns<'w, I: Iterator<Item = &'w Window>>(vector: Vector, windows: impl Fn() -> I) -> Vector {
+    if vector.len() <= 1 {
+        return vector;
+    }
+    let mut counts: HashMap<Origin, usize> = HashMap::new();
+    let turn = |labels: &LabelSet, counts: &mut HashMap<Origin, usize>| {
+        let origin = windows().find_map(|window| window.origin(labels)).unwrap_or_default();
+        let count = counts.entry(origin).or_default();
+        *count += 1;
+        *count
+    };
+    let turns: Vec<_> = vector.iter().map(|sample| turn(&sample.labels, &mut counts)).collect();
+    if counts.len() <= 1 {
+        return vector;
+    }
+    let mut placed: Vec<_> = turns.into_iter().zip(vector).collect();
+    placed.sort_by_key(|(turn, _)| *turn);
+    placed.into_iter().map(|(_, sample)| sample).collect()
 }

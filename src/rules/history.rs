@@ -1,14 +1,15 @@
 //! What alerts did over a stretch of the past: when each fired, and for how long.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::memory::{heap, label_set, text_map};
 use super::run::Running;
 use super::state::{Active, State};
 use crate::labels::LabelSet;
 
-/// Alerts that are remembered (count): of more than anyone reads there is the number.
-const FIRED_MAX: usize = 10_000;
+/// What alerts that are remembered may take (bytes): thousands. Of more than anyone reads there is the number.
+const FIRED_MAX: usize = 4 << 20;
 
 /// An alert that fired. Times in nanoseconds since 1970.
 #[derive(Debug, Clone)]
@@ -34,11 +35,13 @@ pub struct Fired {
 pub struct History {
     since: i64,
     fired: Vec<Fired>,
-    /// Those that fire, by their rule and labels: their places.
-    open: HashMap<(usize, Arc<LabelSet>), usize>,
+    /// Those that fire, by their rule and then their labels: their places.
+    open: HashMap<usize, HashMap<Arc<LabelSet>, usize>>,
     /// Places of those that began or ended since the last question.
     news: Vec<usize>,
     left_out: u64,
+    /// What they take (bytes).
+    bytes: usize,
 }
 
 impl History {
@@ -53,18 +56,21 @@ impl History {
             return;
         }
         let firing = |alert: &&Active| alert.state == State::Firing;
+        let History { open, fired, news, bytes, left_out, .. } = self;
+        let open = open.entry(number).or_default();
         for alert in rule.alerts().filter(firing) {
-            let key = (number, alert.labels.clone());
-            if self.open.contains_key(&key) {
+            if open.contains_key(&alert.labels) {
                 continue;
             }
-            if self.fired.len() >= FIRED_MAX {
-                self.left_out += 1;
+            let takes = heap(size_of::<Fired>()) + label_set(&alert.labels) + text_map(&alert.annotations);
+            if *bytes + takes > FIRED_MAX {
+                *left_out += 1;
                 continue;
             }
-            self.open.insert(key, self.fired.len());
-            self.news.push(self.fired.len());
-            self.fired.push(Fired {
+            *bytes += takes;
+            open.insert(alert.labels.clone(), fired.len());
+            news.push(fired.len());
+            fired.push(Fired {
                 group: rule.group.clone(),
                 name: rule.name.clone(),
                 labels: alert.labels.clone(),
@@ -74,11 +80,11 @@ impl History {
                 until: None,
             });
         }
-        if self.open.keys().any(|(other, _)| *other == number) {
-            let History { open, fired, news, .. } = self;
-            open.retain(|(other, labels), place| {
-                let goes_on =
-                    *other != number || rule.alerts().filter(firing).any(|alert| alert.labels == *labels);
+        if !open.is_empty() {
+            let there: HashSet<&LabelSet> =
+                rule.alerts().filter(firing).map(|alert| &*alert.labels).collect();
+            open.retain(|labels, place| {
+                let goes_on = there.contains(&**labels);
                 if let Some(fired) = fired.get_mut(*place).filter(|_| !goes_on) {
                     fired.until = Some(time);
                     news.push(*place);

@@ -7,6 +7,9 @@ use reqwest::Url;
 
 use super::engine::{Engine, Evaluation};
 use super::file::{Group, Rule, RuleKind};
+use super::memory::{self, MEMORY_MAX};
+use super::origin::Origin;
+use super::over::{self, Over};
 use super::saved::{Saved, SavedRule};
 use super::state::{Active, Notice, Outside, RuleError, State, States};
 use crate::labels::LabelSet;
@@ -22,6 +25,11 @@ const CATCH_UP_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
 pub struct Rules {
     engine: Engine,
     rules: Vec<Running>,
+    /// The alert that tells of rules which are over their limit.
+    own: Running,
+    /// What alerts and recorded series of all rules may take together (bytes). A rule has what the others leave, and its
+    /// share in any case: it is never more than twice as much.
+    results_max: usize,
 }
 
 /// A rule and where it stands.
@@ -45,6 +53,14 @@ pub struct Running {
     pub failures: u64,
     /// Why the last evaluation has failed.
     pub error: Option<RuleError>,
+    /// What it has had too little of, up to the last evaluation.
+    pub over: Option<Over>,
+    /// Samples, series and alerts that had no room (count).
+    pub refused: u64,
+    /// Of these, alerts and recorded series.
+    refused_results: u64,
+    /// What its alerts or recorded series take (bytes).
+    bytes: usize,
     /// Where people find more.
     link: Option<Arc<str>>,
 }
@@ -59,6 +75,70 @@ pub enum Outcome {
 }
 
 impl Running {
+    /// One that was never evaluated.
+    pub(super) fn new(
+        group: &str,
+        name: &str,
+        expr: &str,
+        interval: i64,
+        limit: usize,
+        outcome: Outcome,
+    ) -> Running {
+        Running {
+            group: group.to_owned(),
+            name: name.to_owned(),
+            expr: expr.to_owned(),
+            interval,
+            limit,
+            outcome,
+            evaluations: 0,
+            failures: 0,
+            error: None,
+            over: None,
+            refused: 0,
+            refused_results: 0,
+            bytes: 0,
+            link: None,
+        }
+    }
+
+    /// Takes the value of its expression. Its alerts, or recorded series, may take `room` bytes.
+    fn take(&mut self, evaluation: Evaluation, room: usize) {
+        let Evaluation { time, result, crowded, refused, .. } = evaluation;
+        let outcome = match &mut self.outcome {
+            Outcome::Alerts(states) => states.update(time, result, room),
+            Outcome::Metric(_, labels, series) => {
+                let recorded = result.map_err(RuleError::from);
+                let recorded = recorded.and_then(|vector| record(vector, labels, self.limit, room));
+                // Of one that fails, what was is no longer known.
+                let (new, outcome) = match recorded {
+                    Ok((new, refused)) => (new, Ok(refused)),
+                    Err(error) => (Vec::new(), Err(error)),
+                };
+                *series = new;
+                outcome
+            }
+        };
+        self.bytes = match &self.outcome {
+            Outcome::Alerts(states) => states.bytes(),
+            Outcome::Metric(_, _, series) => series.iter().map(|sample| recorded_bytes(&sample.labels)).sum(),
+        };
+        let (left_out, error) = match outcome {
+            Ok(left_out) => (left_out, None),
+            Err(error) => (0, Some(error)),
+        };
+        self.over = match (&error, crowded) {
+            (Some(RuleError::Limit(count, limit)), _) => Some(Over::Group(*count, *limit)),
+            (_, Some(crowded)) => Some(Over::Windows(crowded)),
+            _ => (left_out > 0).then_some(Over::Results),
+        };
+        self.refused_results += left_out as u64;
+        self.refused = refused + self.refused_results;
+        self.evaluations += 1;
+        self.failures += u64::from(error.is_some());
+        self.error = error;
+    }
+
     /// Its alerts; none for a metric.
     pub fn alerts(&self) -> impl Iterator<Item = &Active> {
         let states = match &self.outcome {
@@ -100,26 +180,35 @@ impl Rules {
                         (name.clone(), Outcome::Metric(name, labels, Vec::new()))
                     }
                 };
-                rules.push(Running {
-                    group: group.clone(),
-                    name,
-                    link: link(&outside, expr),
-                    expr: text,
-                    interval,
-                    limit: *limit,
-                    outcome,
-                    evaluations: 0,
-                    failures: 0,
-                    error: None,
-                });
+                let mut rule = Running::new(group, &name, &text, interval, *limit, outcome);
+                rule.link = link(&outside, expr);
+                rules.push(rule);
             }
         }
-        Rules { engine, rules }
+        let shortest = rules.iter().map(|rule| rule.interval).min().unwrap_or(interval);
+        let own = over::rule(&outside, shortest);
+        Rules { engine, rules, own, results_max: memory::of_results(MEMORY_MAX) }
+    }
+
+    /// From now on windows, alerts and recorded series of all rules take at most so much (bytes), instead of [`MEMORY_MAX`].
+    pub fn limit_memory(&mut self, bytes: usize) {
+        self.engine.limit_memory(memory::of_windows(bytes));
+        self.results_max = memory::of_results(bytes);
+    }
+
+    /// What windows, alerts and recorded series take (bytes).
+    pub fn bytes(&self) -> usize {
+        self.engine.bytes() + self.rules.iter().chain([&self.own]).map(|rule| rule.bytes).sum::<usize>()
     }
 
     /// The rules, in the order of their groups.
     pub fn rules(&self) -> &[Running] {
         &self.rules
+    }
+
+    /// The rule that nobody wrote: it tells of those that are over their limit ([`over::ALERT`]).
+    pub fn own(&self) -> &Running {
+        &self.own
     }
 
     /// How long before an evaluation an entry may lie that counts for it (nanoseconds).
@@ -142,6 +231,7 @@ impl Rules {
     /// enough it shows.
     pub fn begin(&mut self, now: i64, saved: &Saved) -> i64 {
         let mut begin = now;
+        let share = self.results_max / self.rules.len().max(1);
         let mut taken = vec![false; saved.rules.len()];
         for rule in &mut self.rules {
             let Outcome::Alerts(states) = &mut rule.outcome else { continue };
@@ -156,7 +246,8 @@ impl Rules {
                     if let Some(taken) = taken.get_mut(index) {
                         *taken = true;
                     }
-                    states.restore(saved.active(), saved.evaluated_at);
+                    states.restore(saved.active(), saved.evaluated_at, share);
+                    rule.bytes = states.bytes();
                     begin = begin.min(saved.evaluated_at);
                 }
                 None => begin = begin.min(now.saturating_sub(states.hold()).saturating_sub(rule.interval)),
@@ -176,7 +267,7 @@ impl Rules {
 
     /// The alerts that fire, with the name of their group.
     pub fn firing(&self) -> impl Iterator<Item = (&str, &Active)> {
-        self.rules.iter().flat_map(|rule| {
+        self.rules.iter().chain([&self.own]).flat_map(|rule| {
             let firing = rule.alerts().filter(|alert| alert.state == State::Firing);
             firing.map(|alert| (rule.group.as_str(), alert))
         })
@@ -185,7 +276,7 @@ impl Rules {
     /// What has to be told, as [`States::notices`]; `now` and `resend` in nanoseconds.
     pub fn notices(&mut self, now: i64, resend: i64) -> Vec<Notice> {
         let mut all = Vec::new();
-        for rule in &mut self.rules {
+        for rule in self.rules.iter_mut().chain([&mut self.own]) {
             let Outcome::Alerts(states) = &mut rule.outcome else { continue };
             let notices = states.notices(now, rule.interval, resend);
             all.extend(notices.into_iter().map(|notice| Notice { link: rule.link.clone(), ..notice }));
@@ -209,6 +300,18 @@ impl Rules {
         self.engine.observe(time, labels, line, metadata);
     }
 
+    /// As [`Rules::observe`], and `origin` says who wrote the entry. It is asked only when a series is to be made.
+    pub(super) fn observe_from<'m>(
+        &mut self,
+        time: i64,
+        labels: &Arc<LabelSet>,
+        line: &str,
+        metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
+        origin: impl Fn() -> Origin,
+    ) {
+        self.engine.observe_from(time, labels, line, metadata, origin);
+    }
+
     /// Evaluations longer ago than states are gone on with are not made: the clock was wrong until now.
     pub fn skip_to(&mut self, now: i64) {
         self.engine.skip(now.saturating_sub(CATCH_UP_MAX));
@@ -221,35 +324,51 @@ impl Rules {
 
     /// As [`Rules::advance`], and shows each rule, with its number, after each of its evaluations.
     pub fn advance_shown(&mut self, to: i64, mut show: impl FnMut(usize, &Running, i64)) {
-        let Rules { engine, rules } = self;
-        engine.advance(to, |Evaluation { number, time, result }| {
+        let Rules { engine, rules, own, results_max } = self;
+        let share = *results_max / rules.len().max(1);
+        let mut all: usize = rules.iter().map(|rule| rule.bytes).sum();
+        let mut tell = |rules: &[Running], time: i64, show: &mut dyn FnMut(usize, &Running, i64)| {
+            if over::evaluate(own, rules, time, share) {
+                show(rules.len(), own, time);
+            }
+        };
+        let mut last = None;
+        engine.advance(to, |evaluation| {
+            let (number, time) = (evaluation.number, evaluation.time);
+            // All rules of a time come before what there is to tell of them.
+            if let Some(before) = last.replace(time).filter(|before| *before < time) {
+                tell(rules, before, &mut show);
+            }
             let Some(rule) = rules.get_mut(number) else { return };
-            rule.error = match &mut rule.outcome {
-                Outcome::Alerts(states) => states.update(time, result).err(),
-                Outcome::Metric(_, labels, series) => {
-                    let recorded = result.map_err(RuleError::from);
-                    let recorded = recorded.and_then(|vector| record(vector, labels, rule.limit));
-                    // Of one that fails, what was is no longer known.
-                    let (new, error) = match recorded {
-                        Ok(new) => (new, None),
-                        Err(error) => (Vec::new(), Some(error)),
-                    };
-                    *series = new;
-                    error
-                }
-            };
-            rule.evaluations += 1;
-            rule.failures += u64::from(rule.error.is_some());
+            all -= rule.bytes;
+            rule.take(evaluation, share.max(results_max.saturating_sub(all)));
+            all += rule.bytes;
             show(number, rule, time);
         });
+        if let Some(last) = last {
+            tell(rules, last, &mut show);
+        }
     }
 }
 
-/// The series of a recording rule, with its labels.
-fn record(mut vector: Vector, labels: &[(String, String)], limit: usize) -> Result<Vector, RuleError> {
+/// The series of a recording rule, with its labels, and how many have no room (bytes).
+fn record(
+    mut vector: Vector,
+    labels: &[(String, String)],
+    limit: usize,
+    room: usize,
+) -> Result<(Vector, usize), RuleError> {
     if limit > 0 && vector.len() > limit {
         return Err(RuleError::Limit(vector.len(), limit));
     }
+    let count = vector.len();
+    let mut taken = 0;
+    let fits = vector.iter().take_while(|sample| {
+        taken += recorded_bytes(&sample.labels);
+        taken <= room
+    });
+    let fits = fits.count();
+    vector.truncate(fits);
     let mut seen = HashSet::new();
     for sample in &mut vector {
         let set = Arc::make_mut(&mut sample.labels);
@@ -258,7 +377,13 @@ fn record(mut vector: Vector, labels: &[(String, String)], limit: usize) -> Resu
             return Err(RuleError::SameLabels(sample.labels.to_string()));
         }
     }
-    Ok(vector)
+    Ok((vector, count - fits))
+}
+
+/// What a recorded series takes (bytes): here, and as text for Prometheus, where each name and value is apart.
+fn recorded_bytes(labels: &LabelSet) -> usize {
+    const APART: usize = 3;
+    memory::label_set(labels) * (1 + APART)
 }
 
 /// Grafana's page for an expression, in the form that Loki's ruler gives (grafana/loki, `pkg/ruler/base/ruler.go`).

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::memory::{self, heap};
 use crate::labels::LabelSet;
 use crate::logql::vectors::{EvalError, Vector};
 use crate::template::{Template, Value, prometheus};
@@ -94,6 +95,15 @@ pub struct Notice {
     pub resolved: bool,
 }
 
+impl Notice {
+    /// What it takes while it waits (bytes).
+    pub fn bytes(&self) -> usize {
+        const PLACES: usize = 2;
+        let place = PLACES * size_of::<(Arc<LabelSet>, Notice)>();
+        place + memory::label_set(&self.labels) + memory::text_map(&self.annotations)
+    }
+}
+
 /// Why a rule has no states.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
@@ -132,6 +142,13 @@ pub struct States {
     /// The last time that this had a value: who does not know tells nobody.
     known_at: Option<i64>,
     failed_templates: u64,
+    /// What the alerts take (bytes).
+    bytes: usize,
+}
+
+/// What one alert takes (bytes), but for its place among the others.
+fn bytes(key: &str, alert: &Active) -> usize {
+    heap(key.len()) + memory::label_set(&alert.labels) + memory::text_map(&alert.annotations)
 }
 
 impl States {
@@ -144,6 +161,7 @@ impl States {
             evaluated_at: None,
             known_at: None,
             failed_templates: 0,
+            bytes: 0,
         }
     }
 
@@ -162,9 +180,16 @@ impl States {
         self.evaluated_at
     }
 
-    /// Goes on where states were left at a time (nanoseconds since 1970): evaluations up to it were made.
-    pub(super) fn restore(&mut self, alerts: Vec<Active>, evaluated_at: i64) {
+    /// What the alerts take (bytes).
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Goes on where states were left at a time (nanoseconds since 1970): evaluations up to it were made. As many are
+    /// taken as have room (bytes).
+    pub(super) fn restore(&mut self, alerts: Vec<Active>, evaluated_at: i64, room: usize) {
         self.active = alerts.into_iter().map(|alert| (alert.labels.to_string(), alert)).collect();
+        self.fit(&BTreeMap::new(), room);
         (self.evaluated_at, self.known_at) = (Some(evaluated_at), Some(evaluated_at));
     }
 
@@ -173,18 +198,55 @@ impl States {
         self.failed_templates
     }
 
-    /// Takes the value of the expression at a time (nanoseconds since 1970).
+    /// Takes the value of the expression at a time (nanoseconds since 1970). Alerts may take `room` bytes: of more series
+    /// the last have none, and how many these are comes back.
     ///
     /// # Errors
     /// States stay as they are, but for the limit: then all are gone.
-    pub fn update(&mut self, time: i64, result: Result<Vector, EvalError>) -> Result<(), RuleError> {
+    pub fn update(
+        &mut self,
+        time: i64,
+        result: Result<Vector, EvalError>,
+        room: usize,
+    ) -> Result<usize, RuleError> {
         if self.evaluated_at.is_some_and(|last| time <= last) {
-            return Ok(());
+            return Ok(0);
         }
         self.evaluated_at = Some(time);
+        let (seen, refused) = self.alerts_of(time, result?, room)?;
+        for (key, new) in &seen {
+            match self.active.get_mut(key) {
+                Some(known) if known.state != State::Inactive => {
+                    known.value = new.value;
+                    known.annotations.clone_from(&new.annotations);
+                }
+                _ => _ = self.active.insert(key.clone(), new.clone()),
+            }
+        }
+        self.move_on(time, &seen);
+        let there = |alert: &&Active| alert.state != State::Inactive;
+        let count = self.active.values().filter(there).count() + refused;
+        if self.alert.limit > 0 && count > self.alert.limit {
+            self.active.clear();
+            self.bytes = 0;
+            return Err(RuleError::Limit(count, self.alert.limit));
+        }
+        self.fit(&seen, room);
+        self.known_at = Some(time);
+        Ok(refused)
+    }
+
+    /// The alerts of series, by their labels, and how many have no room.
+    fn alerts_of(
+        &mut self,
+        time: i64,
+        vector: Vector,
+        room: usize,
+    ) -> Result<(BTreeMap<String, Active>, usize), RuleError> {
         prometheus::set_within(time, &self.outside.url);
         let mut seen: BTreeMap<String, Active> = BTreeMap::new();
-        for sample in result? {
+        let (mut taken, count) = (0, vector.len());
+        for sample in vector {
             let given = self.given(&sample.labels, sample.value);
             let mut labels = (*sample.labels).clone();
             for (name, value) in self.outside.labels.iter() {
@@ -197,14 +259,13 @@ impl States {
                 labels.insert(name, value.as_bytes());
             }
             labels.insert("alertname", self.alert.name.as_bytes());
-            let annotation = |(name, template): &(String, Template), failed: &mut u64| {
-                (name.clone(), fill(template, &given, failed))
-            };
+            labels.shrink();
             let failed = &mut self.failed_templates;
+            let annotation = |(name, template): &(String, Template)| {
+                (name.clone(), memory::kept(fill(template, &given, failed)))
+            };
             let active = Active {
-                annotations: Arc::new(
-                    self.alert.annotations.iter().map(|pair| annotation(pair, failed)).collect(),
-                ),
+                annotations: Arc::new(self.alert.annotations.iter().map(annotation).collect()),
                 state: State::Pending,
                 value: sample.value,
                 active_at: time,
@@ -218,17 +279,18 @@ impl States {
             if seen.contains_key(&key) {
                 return Err(RuleError::SameLabels(key));
             }
+            taken += bytes(&key, &active);
+            if taken + memory::tree::<String, Active>(seen.len() + 1) > room {
+                break;
+            }
             seen.insert(key, active);
         }
-        for (key, new) in &seen {
-            match self.active.get_mut(key) {
-                Some(known) if known.state != State::Inactive => {
-                    known.value = new.value;
-                    known.annotations.clone_from(&new.annotations);
-                }
-                _ => _ = self.active.insert(key.clone(), new.clone()),
-            }
-        }
+        let refused = count - seen.len();
+        Ok((seen, refused))
+    }
+
+    /// What becomes of each alert, now that it is known which series are there.
+    fn move_on(&mut self, time: i64, seen: &BTreeMap<String, Active>) {
         let (hold, keep) = (self.alert.hold, self.alert.keep_firing);
         self.active.retain(|key, alert| {
             if seen.contains_key(key) {
@@ -256,13 +318,28 @@ impl States {
             }
             true
         });
-        let count = self.active.values().filter(|alert| alert.state != State::Inactive).count();
-        if self.alert.limit > 0 && count > self.alert.limit {
-            self.active.clear();
-            return Err(RuleError::Limit(count, self.alert.limit));
+    }
+
+    /// Takes note of what alerts take (bytes). When that is more than `room`, those give way whose series are gone: first
+    /// those that were resolved longest ago.
+    fn fit(&mut self, seen: &BTreeMap<String, Active>, room: usize) {
+        let mut taken: usize = self.active.iter().map(|(key, alert)| bytes(key, alert)).sum();
+        let places = memory::tree::<String, Active>;
+        if taken + places(self.active.len()) > room {
+            let gone = self.active.iter().filter(|(key, _)| !seen.contains_key(*key));
+            let mut gone: Vec<_> = gone
+                .map(|(key, alert)| (alert.resolved_at.unwrap_or(i64::MAX), key.clone(), bytes(key, alert)))
+                .collect();
+            gone.sort_unstable();
+            let mut gone = gone.into_iter();
+            while taken + places(self.active.len()) > room
+                && let Some((_, key, bytes)) = gone.next()
+            {
+                self.active.remove(&key);
+                taken -= bytes;
+            }
         }
-        self.known_at = Some(time);
-        Ok(())
+        self.bytes = taken + places(self.active.len());
     }
 
     /// What has to be told after an evaluation: what is new, and what was told longer than `resend` ago. `now` is the time
@@ -380,7 +457,7 @@ mod tests {
         let mut shown = String::new();
         for (minute, there) in there.chars().enumerate() {
             let units: &[&str] = if there == '#' { &["u"] } else { &[] };
-            states.update(minute as i64 * MINUTE, vector(units)).unwrap();
+            states.update(minute as i64 * MINUTE, vector(units), usize::MAX).unwrap();
             shown.push(match states.active().next().map(|alert| alert.state) {
                 None => '.',
                 Some(State::Inactive) => 'r',
@@ -414,7 +491,7 @@ mod tests {
     #[test]
     fn an_alert_has_its_labels_and_annotations() {
         let mut states = states(0, 0);
-        states.update(0, vector(&["u"])).unwrap();
+        states.update(0, vector(&["u"]), usize::MAX).unwrap();
         let alert = states.active().next().unwrap();
         assert_eq!(
             alert.labels.to_string(),
@@ -432,15 +509,21 @@ mod tests {
     #[test]
     fn errors_leave_states_alone_and_a_limit_clears_them() {
         let mut states = states(0, 0);
-        states.update(0, vector(&["a", "b", "c"])).unwrap();
+        states.update(0, vector(&["a", "b", "c"]), usize::MAX).unwrap();
         assert_eq!(
-            states.update(MINUTE, vector(&["a", "a"])).unwrap_err().to_string().split(' ').next(),
+            states.update(MINUTE, vector(&["a", "a"]), usize::MAX).unwrap_err().to_string().split(' ').next(),
             Some("two")
         );
-        let error = EvalError::TooManySeries(5);
-        assert_eq!(states.update(2 * MINUTE, Err(error.clone())), Err(RuleError::Expression(error)));
+        let error = EvalError::NoRoom;
+        assert_eq!(
+            states.update(2 * MINUTE, Err(error.clone()), usize::MAX),
+            Err(RuleError::Expression(error))
+        );
         assert_eq!(states.active().count(), 3);
-        assert_eq!(states.update(3 * MINUTE, vector(&["a", "b", "c", "d"])), Err(RuleError::Limit(4, 3)));
+        assert_eq!(
+            states.update(3 * MINUTE, vector(&["a", "b", "c", "d"]), usize::MAX),
+            Err(RuleError::Limit(4, 3))
+        );
         assert_eq!(states.active().count(), 0);
     }
 
@@ -450,7 +533,7 @@ mod tests {
         let mut told = Vec::new();
         for minute in 0..=24 {
             let time = minute * MINUTE;
-            states.update(time, vector(if minute < 6 { &["u"] } else { &[] })).unwrap();
+            states.update(time, vector(if minute < 6 { &["u"] } else { &[] }), usize::MAX).unwrap();
             for notice in states.notices(time, MINUTE, 2 * MINUTE) {
                 told.push((minute, notice.resolved, notice.starts_at / MINUTE, notice.ends_at / MINUTE));
             }

@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::history::History;
+use super::origin::{Origin, Sender};
 use super::run::Rules;
 use super::saved::Saved;
 use super::state::Outside;
@@ -26,6 +27,7 @@ const AHEAD_MAX: i64 = 10_000_000_000;
 pub struct Watcher {
     rules: Rules,
     shaper: Shaper,
+    sender: Sender,
     /// The wall clock when it was last looked at, which a backlog gives no reason for (nanoseconds since 1970).
     now: i64,
     /// The next evaluation, or the end of time.
@@ -65,9 +67,12 @@ impl Watcher {
             .metadata
             .extend(super::fields::named(alerts.groups()).map(|rule| FieldLookup::new(&rule, keys)));
         let shortest = alerts.groups().filter_map(|group| group.interval).chain([interval]).min();
+        let mut rules = Rules::new(alerts.groups(), outside, interval, alerts.max_series);
+        rules.limit_memory(alerts.max_memory);
         Watcher {
             interval: shortest.unwrap_or(interval),
-            rules: Rules::new(alerts.groups(), outside, interval, alerts.max_series),
+            rules,
+            sender: Sender::new(keys),
             shaper,
             now: clock(),
             next: i64::MAX,
@@ -149,7 +154,7 @@ impl Watcher {
     /// over. `true` comes back if there were any.
     pub fn quiet(&mut self) -> bool {
         for item in self.shaper.release() {
-            self.item(&item);
+            self.item(&item, None);
         }
         self.now = clock();
         if self.begin.is_some() {
@@ -161,7 +166,7 @@ impl Watcher {
     /// As [`Watcher::quiet`], and nothing comes any more: evaluations up to `last` (nanoseconds since 1970) are made.
     pub fn finish(&mut self, last: i64) -> bool {
         for item in self.shaper.release_all() {
-            self.item(&item);
+            self.item(&item, None);
         }
         self.now = clock();
         self.advance(last)
@@ -210,10 +215,12 @@ impl Watcher {
     }
 
     fn shape(&mut self, entry: &Entry<'_>, time: i64) {
-        let Watcher { rules, shaper, .. } = self;
+        let Watcher { rules, shaper, sender, .. } = self;
         if !shaper.is_plain() {
             if let Some(item) = shaper.shape(entry) {
-                self.item(&item);
+                // A stage may have held it until now: then this is the entry of somebody else.
+                let own = item.parts.is_empty() && item.cursor == *entry.cursor();
+                self.item(&item, own.then_some(entry));
                 self.shaper.give_back(item);
             }
             return;
@@ -227,18 +234,23 @@ impl Watcher {
         let line = shaper.liner.line(entry);
         let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
         let level = levelled(labels, metadata.clone(), &line);
-        rules.observe(time, labels, &line, metadata.chain(level));
+        rules.observe_from(time, labels, &line, metadata.chain(level), || sender.origin(entry));
     }
 
     /// Time is that of the journal here, whatever stages make of it: nobody can choose it, and evaluations follow it.
-    fn item(&mut self, item: &Item) {
+    /// `entry` is the one that it was made of, if that is at hand.
+    fn item(&mut self, item: &Item, entry: Option<&Entry<'_>>) {
         if !self.rules.wants(&item.labels) {
             return;
         }
         let time = i64::try_from(item.cursor.realtime).unwrap_or(i64::MAX).saturating_mul(1000);
         let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let level = levelled(&item.labels, metadata.clone(), &item.line);
-        self.rules.observe(time, &item.labels, &item.line, metadata.chain(level));
+        let origin = || match entry {
+            Some(entry) => self.sender.origin(entry),
+            None => Origin::of_stream(&item.labels),
+        };
+        self.rules.observe_from(time, &item.labels, &item.line, metadata.chain(level), origin);
     }
 }
 

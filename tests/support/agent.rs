@@ -128,11 +128,15 @@ impl Agent {
 
     /// Peak resident memory (KiB).
     pub fn peak_kib(&self) -> u64 {
-        let pid = self.pid();
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        peak_kib_of(self.pid()).unwrap()
     }
+}
+
+/// Peak resident memory of a process (KiB); `None` when it is gone.
+pub fn peak_kib_of(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 impl Drop for Agent {
