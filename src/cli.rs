@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment, Unset};
 use crate::log::{Reader, init};
@@ -38,7 +38,7 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of --dry-run")]
 struct DryRunArgs {
-    /// Begin at this time: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday
+    /// Begin at this time, as journalctl takes it: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday, "10:00 UTC"
     #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
     since: Option<String>,
 
@@ -330,7 +330,7 @@ fn dry_run(cli: &Cli) -> ExitCode {
         }
     };
     init(Reader::Person, config.log_level.min(::log::LevelFilter::Warn));
-    let (now, zone) = (Timestamp::now(), TimeZone::system());
+    let (now, zone) = (Timestamp::now(), when::local_zone());
     let time = |name: &str, text: &Option<String>| {
         text.as_deref()
             // A duration alone is one ago: 30d.
