@@ -207,10 +207,12 @@ impl Watcher {
 
     fn shape(&mut self, entry: &Entry<'_>, time: i64) {
         let Watcher { rules, shaper, .. } = self;
-        if !shaper.is_plain() {
-            if let Some(item) = shaper.shape(entry) {
+        if !shaper.is_plain(entry) {
+            let mut shaped = shaper.shape(entry);
+            while let Some(item) = shaped {
                 self.item(&item);
                 self.shaper.give_back(item);
+                shaped = self.shaper.more();
             }
             return;
         }
