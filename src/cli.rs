@@ -278,7 +278,7 @@ fn convert_promtail(file: &Path, positions: Option<&Path>, output: Option<&Path>
             _ => (path.display().to_string(), std::fs::read_to_string(path)),
         };
         text.map(|text| (text, name.clone())).map_err(|error| {
-            say(&format!("error: {name} cannot be read: {error}"));
+            say(&format!("error: {name} cannot be read: {error}{}", unit_test::hint(&error)));
             ExitCode::FAILURE
         })
     };

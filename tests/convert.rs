@@ -280,7 +280,7 @@ fn other_inputs_are_called_by_their_names() {
         (
             "global: {scrape_interval: 15s}\nscrape_configs: [{job_name: p, static_configs: [{targets: [a]}]}]",
             "Prometheus",
-            "Promtail's",
+            "alerts.rule_files",
         ),
         ("rule_files: [a]\nscrape_configs: [{job_name: p}]", "Prometheus", "alerts.rule_files"),
         ("labels: {static: {job: x}}\nloki: [{url: 'http://l'}]", "journal-ship's own", "check --config"),
@@ -291,7 +291,7 @@ fn other_inputs_are_called_by_their_names() {
         (
             "auth_enabled: false\nserver: {http_listen_port: 3100}\nschema_config: {}",
             "Loki's configuration",
-            "`loki`",
+            "where Loki is",
         ),
         ("services: {promtail: {image: x}}", "Docker Compose", "its Promtail reads"),
         ("config: {clients: [{url: x}]}", "Helm", "helm template"),

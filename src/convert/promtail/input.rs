@@ -2,7 +2,7 @@
 //! said what it is.
 
 use super::*;
-use crate::config::Finding;
+use crate::config::{Document, Finding};
 
 /// Sections that make a map Promtail's.
 const SECTIONS: [&str; 9] = [
@@ -31,43 +31,6 @@ const SCRAPES: [&str; 12] = [
     "docker_sd_configs",
     "kubernetes_sd_configs",
     "file_sd_configs",
-];
-
-/// What a map is, by a key that only it has, and what to do then.
-const OTHERS: [(&str, &str, &str); 13] = [
-    (
-        "apiVersion",
-        "a manifest of Kubernetes",
-        "take Promtail's configuration out of it (under `data` of a ConfigMap)",
-    ),
-    ("alerting", "Prometheus' configuration", "give Promtail's; rule files go under `alerts.rule_files`"),
-    ("rule_files", "Prometheus' configuration", "give Promtail's; rule files go under `alerts.rule_files`"),
-    ("remote_write", "Prometheus' configuration", "give Promtail's"),
-    ("schema_config", "Loki's configuration", "give Promtail's; where Loki is stands under `loki`"),
-    ("auth_enabled", "Loki's configuration", "give Promtail's; where Loki is stands under `loki`"),
-    ("groups", "a rule file", "it needs no conversion: name it under `alerts.rule_files`"),
-    ("services", "a file of Docker Compose", "give the configuration that its Promtail reads"),
-    (
-        "labels",
-        "journal-ship's own configuration",
-        "it needs no conversion: journal-ship check --config FILE",
-    ),
-    (
-        "stages",
-        "journal-ship's own configuration",
-        "it needs no conversion: journal-ship check --config FILE",
-    ),
-    (
-        "retention",
-        "journal-ship's own configuration",
-        "it needs no conversion: journal-ship check --config FILE",
-    ),
-    (
-        "alerts",
-        "journal-ship's own configuration",
-        "it needs no conversion: journal-ship check --config FILE",
-    ),
-    ("loki", "journal-ship's own configuration", "it needs no conversion: journal-ship check --config FILE"),
 ];
 
 /// Where to look for Promtail's.
@@ -141,21 +104,20 @@ fn of_map(root: Node, other: impl Fn(String, String) -> Diagnostics) -> Result<I
         return Err(other("Promtail's positions file".into(), help));
     }
     let sections = entries(&root).filter(|(key, _)| SECTIONS.contains(key)).count();
-    let only_server =
-        sections == entries(&root).filter(|(key, _)| ["server", "positions"].contains(key)).count();
-    let reads_logs = get(&root, "clients").or(get(&root, "client")).is_some()
-        || get(&root, "scrape_configs")
-            .is_some_and(|scrapes| items(scrapes).iter().any(|scrape| get(scrape, "journal").is_some()));
-    for (key, what, help) in OTHERS {
-        if get(&root, key).is_some() && !reads_logs && (only_server || key != "labels") {
-            return Err(other(what.to_owned(), help.to_owned()));
-        }
+    let with = |key: &str, inner: &[&str]| {
+        get(&root, key).is_some_and(|section| inner.iter().any(|inner| get(section, inner).is_some()))
+    };
+    match Document::of(&root) {
+        None | Some(Document::Promtail | Document::Agent) => {}
+        // Promtail's scrapes of files alone look the same.
+        Some(Document::Prometheus)
+            if ["alerting", "rule_files", "remote_write"].iter().all(|key| get(&root, key).is_none())
+                && !with("global", &["scrape_interval", "evaluation_interval"]) => {}
+        Some(document) => return Err(other(document.name().to_owned(), document.advice().to_owned())),
     }
-    if let Some(global) = get(&root, "global")
-        && !reads_logs
-        && ["scrape_interval", "evaluation_interval"].iter().any(|key| get(global, key).is_some())
-    {
-        return Err(other("Prometheus' configuration".into(), "give Promtail's".into()));
+    if get(&root, "services").is_some() && sections == 0 {
+        let help = "give the configuration that its Promtail reads".to_owned();
+        return Err(other("a file of Docker Compose".to_owned(), help));
     }
     if sections > 0 {
         return Ok(Input { root, notes: Vec::new() });
@@ -164,10 +126,6 @@ fn of_map(root: Node, other: impl Fn(String, String) -> Diagnostics) -> Result<I
         let notes = vec!["the file is one scrape config alone: write where Loki is under `loki`".to_owned()];
         let scrapes = Node { kind: Kind::Seq(vec![root]), ..Node::text("") };
         return Ok(Input { root: Node::map(vec![(Node::text("scrape_configs"), scrapes)]), notes });
-    }
-    if get(&root, "journal").is_some() {
-        let help = "it needs no conversion: journal-ship check --config FILE".into();
-        return Err(other("journal-ship's own configuration".into(), help));
     }
     if get(&root, "config").is_some_and(|config| is_promtail(config) || get(config, "snippets").is_some()) {
         let help = "take Promtail's configuration out of it, as `helm template` shows it".into();
