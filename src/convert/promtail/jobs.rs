@@ -422,7 +422,7 @@ fn conditional(rule: &Node, number: usize, jobs: usize, index: usize) -> Result<
     let own = |name: &str| (Node::text(name), get(rule, name).cloned().unwrap_or(Node::text("")));
     let with_member: Vec<String> =
         std::iter::once(MEMBER.to_owned()).chain(sources.iter().cloned()).collect();
-    let separator = (!sources.is_empty()).then_some(between).unwrap_or_default();
+    let separator = if sources.is_empty() { "" } else { between };
     let mine = format!("{me}{}(?:{regex})", literal(separator));
     let build = |action: &str, regex: String, more: Vec<(Node, Node)>| {
         let mut made = vec![(Node::text("source_labels"), texts(&with_member))];
