@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment, Unset};
 use crate::log::{Reader, init};
@@ -41,7 +41,7 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of --dry-run")]
 struct DryRunArgs {
-    /// Begin at this time: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday
+    /// Begin at this time, as journalctl takes it: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday, "10:00 UTC"
     #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
     since: Option<String>,
 
@@ -142,11 +142,17 @@ enum Rules {
 enum From {
     /// Promtail's configuration; ours goes to standard output, notes to standard error
     Promtail {
-        /// Promtail's configuration file
+        /// Promtail's configuration file, a list of scrape configs, or Grafana Agent's with `logs`; `-` is standard input
         file: PathBuf,
         /// Promtail's positions file, to go on where it stopped
         #[arg(long, value_name = "FILE")]
         positions: Option<PathBuf>,
+        /// Write here, not to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Overwrite a file that is there already
+        #[arg(long, requires = "output")]
+        force: bool,
     },
 }
 
@@ -166,8 +172,9 @@ pub fn main() -> ExitCode {
         Some(Command::Check { allow_unset }) => {
             check(&cli, if *allow_unset { Unset::Unknown } else { Unset::Mistake })
         }
-        Some(Command::Convert { from: From::Promtail { file, positions } }) => {
-            convert_promtail(file, positions.as_deref())
+        Some(Command::Convert { .. }) if cli.dry_run => usage("--dry-run does not go with `convert`"),
+        Some(Command::Convert { from: From::Promtail { file, positions, output, force } }) => {
+            convert_promtail(file, positions.as_deref(), output.as_deref(), *force)
         }
         Some(Command::Retention { .. }) if cli.dry_run => usage("--dry-run does not go with `retention`"),
         Some(Command::Retention { json }) => retention(&cli, *json),
@@ -265,25 +272,70 @@ fn run(cli: &Cli) -> ExitCode {
     }
 }
 
-fn convert_promtail(file: &Path, positions: Option<&Path>) -> ExitCode {
+/// Stands for standard input or output.
+const STANDARD: &str = "-";
+
+fn convert_promtail(file: &Path, positions: Option<&Path>, output: Option<&Path>, force: bool) -> ExitCode {
     let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|e| {
-            say(&format!("error: {} cannot be read: {e}", path.display()));
+        let (name, text) = match path.to_str() {
+            Some(STANDARD) => ("standard input".to_owned(), io::read_to_string(io::stdin().lock())),
+            _ => (path.display().to_string(), std::fs::read_to_string(path)),
+        };
+        text.map(|text| (text, name.clone())).map_err(|error| {
+            say(&format!("error: {name} cannot be read: {error}{}", unit_test::hint(&error)));
             ExitCode::FAILURE
         })
     };
+    if file == Path::new(STANDARD) && positions == Some(file) {
+        return usage("only one of the configuration and --positions can be standard input");
+    }
     let texts = read(file).and_then(|source| Ok((source, positions.map(read).transpose()?)));
-    let (source, positions) = match texts {
+    let ((source, origin), positions) = match texts {
         Ok(texts) => texts,
         Err(status) => return status,
     };
-    match crate::convert::promtail(&source, &file.display().to_string(), positions.as_deref()) {
-        Ok(converted) => {
-            converted.notes.iter().for_each(|note| say(&format!("note: {note}")));
-            quiet_pipe(io::stdout().lock().write_all(converted.yaml.as_bytes()))
+    let positions = positions.as_ref().map(|(text, _)| text.as_str());
+    let converted = match crate::convert::promtail(&source, &origin, positions) {
+        Ok(converted) => converted,
+        Err(diagnostics) => {
+            show(&diagnostics);
+            return ExitCode::FAILURE;
         }
-        Err(diagnostics) => invalid(&diagnostics),
+    };
+    converted.notes.iter().for_each(|note| say(&format!("note: {note}")));
+    match output.filter(|path| *path != Path::new(STANDARD)) {
+        None => quiet_pipe(io::stdout().lock().write_all(converted.yaml.as_bytes())),
+        Some(path) => match write_converted(path, file, &converted.yaml, force) {
+            Ok(()) => {
+                let path = path.display();
+                say(&format!("{path} is written; next: journal-ship check --config {path}"));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                say(&format!("error: {} is not written: {error}", path.display()));
+                ExitCode::FAILURE
+            }
+        },
     }
+}
+
+/// Writes what was converted into a file that is not there yet, or, if told to, over one that is; never over its source.
+fn write_converted(path: &Path, source: &Path, text: &str, force: bool) -> io::Result<()> {
+    let same = |path: &Path| std::fs::canonicalize(path).ok();
+    if same(path).is_some() && same(path) == same(source) {
+        return Err(io::Error::other("it is the file that is converted; name another one"));
+    }
+    if !force {
+        let file = std::fs::File::create_new(path);
+        let mut file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                io::Error::other("it is there already; name another one, or overwrite it with --force")
+            }
+            _ => error,
+        })?;
+        return file.write_all(text.as_bytes());
+    }
+    std::fs::write(path, text)
 }
 
 fn retention(cli: &Cli, json: bool) -> ExitCode {
@@ -334,7 +386,7 @@ fn dry_run(cli: &Cli) -> ExitCode {
         }
     };
     init(Reader::Person, config.log_level.min(::log::LevelFilter::Warn));
-    let (now, zone) = (Timestamp::now(), TimeZone::system());
+    let (now, zone) = (Timestamp::now(), when::local_zone());
     let time = |name: &str, text: &Option<String>| {
         text.as_deref()
             // A duration alone is one ago: 30d.

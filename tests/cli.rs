@@ -346,6 +346,16 @@ fn exit_statuses_and_words_are_as_documented() {
     let good = file("good.yaml", "loki: [{url: 'http://loki:3100'}]\n");
     let bad = file("bad.yaml", "lokki: []\njournal: {backfil: 1d}\n");
     let none = file("none.yaml", "line: json\n");
+    let rules = file("rules.yaml", "groups: [{name: a, rules: [{alert: A, expr: 'vector(1)'}]}]\n");
+    let tests = file("tests.yaml", "rule_files: [rules.yaml]\ntests: []\n");
+    let manifest = file(
+        "manifest.yaml",
+        "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nspec: {groups: []}\n",
+    );
+    let theirs = file("promtail.yaml", "clients: []\nscrape_configs: [{job_name: j, journal: {}}]\n");
+    let empty = home.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let empty = empty.display().to_string();
     let state = file(
         "state.yaml",
         "journal: {paths: [/etc]}\nloki: [{url: 'http://loki:3100'}]\nstate_directory: /proc/nowhere\n",
@@ -367,7 +377,32 @@ fn exit_statuses_and_words_are_as_documented() {
         (&["--dryrun"], 2, &["--dry-run"]),
         (&["--dry-run", "check"], 2, &["check"]),
         (&["--dry-run", "--path", "/nowhere"], 1, &["/nowhere: no such file"]),
-        (&["--dry-run", "--path", "/proc/self/fdinfo"], 1, &["no journal found"]),
+        (
+            &["--dry-run", "--path", "/proc/self/fdinfo"],
+            1,
+            &["no journal can be read", "not named *.journal", "--path FOLDER"],
+        ),
+        (&["--dry-run", "--path", &empty], 1, &["an empty folder", "is it running here?"]),
+        (
+            &["check", "--config", &rules],
+            78,
+            &["this is a rule file, where journal-ship's", "alerts.rule_files"],
+        ),
+        (&["--config", &rules], 78, &["this is a rule file"]),
+        (
+            &["rules", "test", &rules],
+            78,
+            &["this is a rule file, not a file of tests", "rule_files: [THIS_FILE]"],
+        ),
+        (&["check", "--config", &tests], 78, &["journal-ship rules test FILE"]),
+        (&["check", "--config", &manifest], 78, &["PrometheusRule", "take what is under `spec`"]),
+        (&["rules", "test", &manifest], 78, &["PrometheusRule", "take what is under `spec`"]),
+        (&["check", "--config", &theirs], 78, &["Promtail's configuration", "journal-ship convert promtail"]),
+        (&["rules", "test", &theirs], 78, &["Promtail's configuration", "where a file of tests is expected"]),
+        (&["convert", "promtail", &good], 1, &["journal-ship's own configuration", "check --config"]),
+        (&["convert", "promtail", &empty], 1, &["name a file in it"]),
+        (&["rules", "test", &empty], 1, &["name a file in it"]),
+        (&["rules", "test", "/nowhere.yaml"], 1, &["/nowhere.yaml cannot be read", "is the name right?"]),
         (&["--version"], 0, &[env!("CARGO_PKG_VERSION")]),
         (&["--help"], 0, &["--dry-run", "check", "--since"]),
     ] {

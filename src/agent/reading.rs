@@ -187,7 +187,7 @@ impl Reading {
     }
 }
 
-/// Takes entries that a stage held when the checkpoint was written through the pipeline again: everything
+/// Takes entries that were held when the checkpoint was written through the pipeline again: everything
 /// behind them may have been sent already, they were not.
 pub(super) fn take_held(
     scope: &Scope,
@@ -208,7 +208,9 @@ pub(super) fn take_held(
         }
     }
     if missing > 0 {
-        log::warn!("{missing} lines that a multiline stage held are no longer in the journal: they are lost");
+        log::warn!(
+            "{missing} entries that were held to be joined are no longer in the journal: they are lost"
+        );
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::client::without_query;
 use crate::config::{self, Alertmanager, Config};
 use crate::health::{Health, LOKI};
 use crate::http::Served;
-use crate::journal::{Keys, Resume, Start, Tail, Waker};
+use crate::journal::{Keys, OpenError, Resume, Start, Tail, Waker};
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
 use crate::loki::learned::Learned;
 use crate::loki::push::Pusher;
@@ -27,7 +27,7 @@ use crate::metrics::Registry;
 use crate::pipeline::Pipeline;
 use crate::rules::memory::of_alerts;
 use crate::stages::Setup;
-use crate::systemd::Pulses;
+use crate::systemd::{self, Pulses};
 
 /// Sealed batches between reader and pusher (count): one is on its way while the next is being filled.
 const QUEUE: usize = 2;
@@ -89,7 +89,8 @@ impl Shipping {
             let mut batches = Batches::default();
             take_held(scope, keys, &resume.held, &mut pipeline, &mut batches)?;
             if tail.is_empty() {
-                log::warn!("there is no journal file yet in any of journal.paths; waiting for one");
+                let seen = systemd::line(&OpenError::nothing(scope, Vec::new()).to_string());
+                log::warn!("there is no journal file yet in any of journal.paths; waiting for one: {seen}");
             }
             stop.wakers.push(waker);
             let (sender, receiver) = mpsc::channel(QUEUE);

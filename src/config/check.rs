@@ -12,16 +12,22 @@ use std::time::Duration;
 
 use super::diagnostic::{Diagnostics, Finding, Span, quoted, short};
 use super::expand::{BadReference, Environment, Unset, Why, conceal, expand};
+use super::foreign::Document;
 use super::keys::{enumerate, has_default, names_in, nearest, null_is_default, sections_with};
 use super::names::Refusal;
 use super::node::{Kind, Node};
 use super::units;
+
+/// What a document is called unless [`Checker::about`] says otherwise.
+const THE_CONFIGURATION: &str = "the configuration";
 
 /// What one run of checks has noted about one source.
 pub(crate) struct Checker<'a> {
     pub(super) source: &'a str,
     env: &'a Environment<'a>,
     pub(super) unset: Unset,
+    /// What the document is called in messages.
+    what: &'static str,
     findings: RefCell<Vec<Finding>>,
     noted: RefCell<HashSet<(Option<Span>, String)>>,
     claims: RefCell<HashMap<String, (String, Span)>>,
@@ -47,11 +53,6 @@ impl Value<'_> {
     pub(crate) fn place(&self) -> Span {
         if self.node.kind == Kind::Null { self.key.clone() } else { self.node.span.clone() }
     }
-
-    /// What it is called in a message.
-    fn name(&self) -> String {
-        if self.path.is_empty() { "the configuration".to_owned() } else { format!("`{}`", self.path) }
-    }
 }
 
 /// An entry of a map whose keys are chosen by the user.
@@ -66,6 +67,7 @@ impl<'a> Checker<'a> {
             source,
             env,
             unset: Unset::Mistake,
+            what: THE_CONFIGURATION,
             findings: RefCell::default(),
             noted: RefCell::default(),
             claims: RefCell::default(),
@@ -73,6 +75,27 @@ impl<'a> Checker<'a> {
             expanded: RefCell::default(),
             others: RefCell::default(),
         }
+    }
+
+    /// Calls the document something else than the configuration.
+    pub(crate) fn about(mut self, what: &'static str) -> Self {
+        self.what = what;
+        self
+    }
+
+    /// Notes that the document is of another kind.
+    pub(crate) fn note_foreign(&self, document: Document) {
+        let wanted = match self.what {
+            THE_CONFIGURATION => "journal-ship's configuration".to_owned(),
+            what => what.replacen("the ", "a ", 1),
+        };
+        let title = format!("this is {}, where {wanted} is expected", document.name());
+        self.note(Finding::nowhere(title).help(document.advice()));
+    }
+
+    /// What a value is called in a message.
+    fn name(&self, value: &Value<'_>) -> String {
+        if value.path.is_empty() { self.what.to_owned() } else { format!("`{}`", value.path) }
     }
 
     /// Takes variables without a value as told.
@@ -118,8 +141,8 @@ impl<'a> Checker<'a> {
 
     pub(super) fn wrong_kind(&self, value: &Value<'_>, expected: &str) {
         let title = match value.node.kind {
-            Kind::Null => format!("{} has no value", value.name()),
-            _ => format!("{} cannot be {}", value.name(), value.node.kind.name()),
+            Kind::Null => format!("{} has no value", self.name(value)),
+            _ => format!("{} cannot be {}", self.name(value), value.node.kind.name()),
         };
         let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
         self.note(match &value.node.kind {
@@ -173,7 +196,7 @@ impl<'a> Checker<'a> {
                 Some(start..start + reference.len())
             });
             from = found.as_ref().map(|found| found.end);
-            let title = format!("{}: {}", value.name(), error.why);
+            let title = format!("{}: {}", self.name(value), error.why);
             let finding = Finding::at(found.unwrap_or(scalar.clone()), title);
             match (&error.why, self.unset) {
                 (Why::Unset(_), Unset::Unknown) => self.warn(finding.label("not checked")),
@@ -192,7 +215,7 @@ impl<'a> Checker<'a> {
         if matches!(value.node.kind, Kind::Bool(_) | Kind::Int(_) | Kind::Float(_)) {
             let written = self.source.get(value.node.span.clone()).unwrap_or_default();
             if rule(written).is_ok() {
-                let title = format!("{} cannot be {}", value.name(), value.node.kind.name());
+                let title = format!("{} cannot be {}", self.name(value), value.node.kind.name());
                 let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
                 self.note(finding.help(format!("in quotes it is a string: '{written}'")));
                 return None;
@@ -222,7 +245,7 @@ impl<'a> Checker<'a> {
             Kind::Int(text) | Kind::Float(text) => text.clone(),
             _ => self.text(value, &expected)?,
         };
-        let title = |what: &str| format!("{}: {} is {what}", value.name(), quoted(&text));
+        let title = |what: &str| format!("{}: {} is {what}", self.name(value), quoted(&text));
         match parse(&text) {
             Ok(measure) if range.contains(&measure) => Some(measure),
             Ok(measure) => {
@@ -260,7 +283,7 @@ impl<'a> Checker<'a> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)) {
             return Some(*choice);
         }
-        let title = format!("{} cannot be {}", value.name(), quoted(&text));
+        let title = format!("{} cannot be {}", self.name(value), quoted(&text));
         let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
         self.note(match nearest(&text, words()) {
             Some(word) => finding.help(format!("did you mean `{word}`?")),
@@ -385,7 +408,7 @@ impl<'t> Section<'t> {
         match self.get(name) {
             Some(value) => read(value),
             None => {
-                let title = format!("`{}` has no `{name}`", section.path);
+                let title = format!("{} has no `{name}`", checker.name(section));
                 checker.note(Finding::at(section.key.clone(), title).label(format!("expected `{name}: …`")));
                 None
             }

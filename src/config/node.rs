@@ -49,6 +49,18 @@ impl Node {
         Node { span: 0..0, used: 0..0, kind: Kind::Str(text.to_owned()) }
     }
 
+    /// The keys of a map that are texts.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let entries = match &self.kind {
+            Kind::Map(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().filter_map(|(key, _)| match &key.kind {
+            Kind::Str(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     /// A map that stands nowhere.
     pub(crate) fn map(entries: Vec<(Node, Node)>) -> Node {
         Node { span: 0..0, used: 0..0, kind: Kind::Map(entries) }

@@ -10,6 +10,8 @@ use log::LevelFilter;
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::{Environment, Unset};
+use super::foreign::Document;
+use super::keys::names_in;
 use super::{Alerts, Config, Journal, Labels, Line, alerts, journal, labels, loki, node, retention, secrets};
 use super::{FieldRule, names::Refusal, node::Kind};
 use crate::rules::Origins;
@@ -112,7 +114,15 @@ impl Config {
             Ok(root) => {
                 let checker = Checker::new(source, secrets::in_document(&root), env).unset(unset);
                 let value = Value { path: String::new(), key: root.span.clone(), node: &root };
-                let config = config(&checker, &value, env);
+                let of_ours = |key: &str| names_in("").any(|name| name == key);
+                let foreign = Document::of(&root).filter(|document| *document != Document::Ours);
+                let config = match foreign.filter(|_| !root.keys().any(of_ours)) {
+                    Some(document) => {
+                        checker.note_foreign(document);
+                        Config::builtin(env)
+                    }
+                    None => config(&checker, &value, env),
+                };
                 checker.finish(origin, config)
             }
             Err(finding) => Err(Diagnostics::new(origin, source, secrets::in_text(source), vec![*finding])),

@@ -123,7 +123,7 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
     let (mut agreed, since) = (0, if let Start::Realtime(since) = start { Some(since) } else { None });
     let mut tail = Tail::open(&scope, keys, start, waker)?;
     if tail.is_empty() {
-        return Err(OpenError::Unreadable(Vec::new()).into());
+        return Err(OpenError::nothing(&scope, Vec::new()).into());
     }
     let max_bytes = destination.map_or(BATCH, |d| d.batch.max_bytes);
     let explain = options.output == Output::Explain && !options.summary;

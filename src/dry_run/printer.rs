@@ -38,7 +38,7 @@ impl Printer {
         Printer {
             output,
             tenant,
-            zone: TimeZone::system(),
+            zone: crate::when::local_zone(),
             held: lines.map(|lines| (lines, VecDeque::new())),
             entries: 0,
             summary: summary.then(Summary::default),

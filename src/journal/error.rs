@@ -6,6 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::scan::Roots;
+use super::scope::Scope;
+
 /// One place that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -29,7 +32,13 @@ impl Problem {
         Problem { path, kind: error.kind(), reason }
     }
 
+    /// Something that is there and was not looked at.
+    pub(super) fn passed_over(path: PathBuf, reason: String) -> Problem {
+        Problem { path, kind: io::ErrorKind::Unsupported, reason }
+    }
+
     pub(super) fn damaged(path: PathBuf, reason: String) -> Problem {
+        let reason = format!("not a journal file that can be read: {reason}");
         Problem { path, kind: io::ErrorKind::InvalidData, reason }
     }
 }
@@ -43,13 +52,25 @@ impl fmt::Display for Problem {
 /// Why no journal could be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// No file could be opened: all places and their reasons; none when there are no files.
+    /// No file could be opened: all places and their reasons, also of what was passed over.
     Unreadable(Vec<Problem>),
     /// The system's change notification could not be set up.
     Watch(io::Error),
 }
 
 impl std::error::Error for OpenError {}
+
+impl OpenError {
+    /// Nothing can be read in this scope: `problems` were met, and what else stands there is named, too.
+    pub(crate) fn nothing(scope: &Scope, mut problems: Vec<Problem>) -> OpenError {
+        for (path, reason) in Roots::new(scope).passed_over() {
+            if problems.iter().all(|problem| problem.path != path) {
+                problems.push(Problem::passed_over(path, reason));
+            }
+        }
+        OpenError::Unreadable(problems)
+    }
+}
 
 /// How many places an error lists before it only counts them.
 const LISTED_MAX: usize = 5;
@@ -66,20 +87,19 @@ impl fmt::Display for OpenError {
             }
             OpenError::Unreadable(problems) => problems,
         };
-        if problems.is_empty() {
-            return write!(
-                f,
-                "no journal found: there is no *.journal file in /var/log/journal or /run/log/journal, \
-                 nor in any path given; is systemd-journald running here? \
-                 A copy can be read with `--path FOLDER` or `journal.paths`"
-            );
-        }
         write!(f, "no journal can be read")?;
         for problem in problems.iter().take(LISTED_MAX) {
             write!(f, "\n  {problem}")?;
         }
         if problems.len() > LISTED_MAX {
             write!(f, "\n  … and {} more", problems.len() - LISTED_MAX)?;
+        }
+        if problems.iter().all(|problem| problem.kind != io::ErrorKind::PermissionDenied) {
+            write!(
+                f,
+                "\nsystemd-journald writes *.journal files below /var/log/journal or /run/log/journal; is it running here? A copy \
+                 of a journal is read with `--path FOLDER` or `journal.paths`"
+            )?;
         }
         if let Some(denied) = problems.iter().find(|p| p.kind == io::ErrorKind::PermissionDenied) {
             let group = group_of(&denied.path).unwrap_or_else(|| "systemd-journal".into());

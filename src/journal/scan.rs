@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::cursor::Id128;
-use super::scope::{Namespaces, Scope};
+use super::scope::{self, Namespaces, Scope};
 
 /// Where journald keeps what survives a reboot, and what does not.
 const PERSISTENT: &str = "/var/log/journal";
@@ -106,6 +106,69 @@ impl Roots {
         scan
     }
 
+    /// What stands at these places and is not read, each with the reason: what to say when nothing was found.
+    pub(super) fn passed_over(&self) -> Vec<(PathBuf, String)> {
+        let mut passed = Vec::new();
+        for path in &self.paths {
+            match fs::metadata(path) {
+                Ok(metadata) if metadata.is_dir() => self.passed_over_in(path, &mut passed),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.own => {
+                    passed.push((path.clone(), "no such folder".to_owned()));
+                }
+                _ => {}
+            }
+        }
+        passed
+    }
+
+    fn passed_over_in(&self, folder: &Path, passed: &mut Vec<(PathBuf, String)>) {
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        let (mut seen, mut files) = (0, 0);
+        for entry in entries.flatten() {
+            seen += 1;
+            let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+            if !path.is_dir() {
+                files += usize::from(!is_journal_name(&name));
+                passed.extend(unfinished(&path).map(|reason| (path, reason)));
+                continue;
+            }
+            let reason = match self.namespaces.include_folder(&name, self.machine) {
+                true if fs::read_dir(&path).is_ok_and(|within| !holds_journal(within)) => {
+                    "a folder with no *.journal file in it".to_owned()
+                }
+                true => {
+                    let within =
+                        fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
+                    passed.extend(within.filter_map(|path| unfinished(&path).map(|reason| (path, reason))));
+                    continue;
+                }
+                false => self.why_not(&name),
+            };
+            passed.push((path, reason));
+        }
+        match (seen, files) {
+            (0, _) => passed.push((folder.to_path_buf(), "an empty folder".to_owned())),
+            (_, 0) => {}
+            (_, 1) => passed.push((folder.to_path_buf(), "1 file in it is not named *.journal".to_owned())),
+            _ => passed.push((folder.to_path_buf(), format!("{files} files in it are not named *.journal"))),
+        }
+    }
+
+    /// Why a folder of this name is not read.
+    fn why_not(&self, name: &str) -> String {
+        match (scope::split(name), self.machine) {
+            (None, _) => "not the folder of a machine: those are named by a machine id".to_owned(),
+            (Some((id, _)), Some(machine)) if id != machine => {
+                format!(
+                    "the journal of another machine (/etc/machine-id is {machine}); to read it, name this folder"
+                )
+            }
+            (Some((_, namespace)), _) => {
+                format!("the journal namespace `{namespace}`; to read it, add it to `journal.namespaces`")
+            }
+        }
+    }
+
     fn scan_folder(&self, folder: &Path, top: bool, scan: &mut Scan) {
         let read = fs::metadata(folder).and_then(|m| Ok((m.dev(), fs::read_dir(folder)?)));
         let (device, entries) = match read {
@@ -123,7 +186,7 @@ impl Roots {
             };
             let (name, path) = (entry.file_name(), entry.path());
             let Some(name) = name.to_str() else { continue };
-            if name.ends_with(".journal") || name.ends_with(".journal~") {
+            if is_journal_name(name) {
                 let id = match entry.file_type() {
                     Ok(kind) if kind.is_file() => {
                         let listed = FileId { device, inode: entry.ino() };
@@ -150,6 +213,21 @@ impl Roots {
             }
         }
     }
+}
+
+fn is_journal_name(name: &str) -> bool {
+    name.ends_with(".journal") || name.ends_with(".journal~")
+}
+
+/// What a journal file lacks that nothing was written to yet.
+fn unfinished(path: &Path) -> Option<String> {
+    let empty = is_journal_name(&path.to_string_lossy())
+        && fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0);
+    empty.then(|| "an empty file: its header is still to be written".to_owned())
+}
+
+fn holds_journal(entries: fs::ReadDir) -> bool {
+    entries.flatten().any(|entry| is_journal_name(&entry.file_name().to_string_lossy()))
 }
 
 /// The name of the folder that a journal file lies in: one journald writes a folder of the same name in the
@@ -226,6 +304,47 @@ mod tests {
     fn a_path_that_is_not_there_is_a_problem() {
         let scan = Roots::new(&Scope::of(["/nowhere/at/all".into()])).scan();
         assert_eq!(scan.problems.len(), 1);
+    }
+
+    /// Whatever is there and not read is named with the reason.
+    #[test]
+    fn what_is_passed_over_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, other) = ("0123456789abcdef0123456789abcdef", "1123456789abcdef0123456789abcdef");
+        for folder in ["empty", "text", "odd/sub", "file"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        for folder in [own.to_owned(), format!("{own}.web"), other.to_owned()] {
+            fs::create_dir_all(dir.path().join("machines").join(folder)).unwrap();
+        }
+        fs::write(dir.path().join("text/a.log"), "").unwrap();
+        fs::write(dir.path().join("file/system.journal"), "").unwrap();
+        for (folder, own_paths, expected) in [
+            ("empty", false, &["empty: an empty folder"][..]),
+            ("text", false, &["text: 1 file in it is not named *.journal"]),
+            ("odd", false, &["odd/sub: not the folder of a machine"]),
+            ("file", false, &["file/system.journal: an empty file"]),
+            ("missing", true, &["missing: no such folder"]),
+            ("missing", false, &[]),
+            (
+                "machines",
+                true,
+                &[
+                    "0123456789abcdef0123456789abcdef: a folder with no *.journal file in it",
+                    ".web: the journal namespace `web`; to read it, add it to `journal.namespaces`",
+                    "1123456789abcdef0123456789abcdef: the journal of another machine (/etc/machine-id is 0123",
+                ],
+            ),
+        ] {
+            let mut roots = Roots::new(&Scope::of([dir.path().join(folder)]));
+            (roots.own, roots.machine) = (own_paths, own_paths.then(|| own.parse().unwrap()));
+            let said: Vec<String> =
+                roots.passed_over().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
+            assert_eq!(said.len(), expected.len(), "{folder}: {said:?}");
+            for part in expected {
+                assert!(said.iter().any(|line| line.contains(part)), "{folder}: {part}: {said:?}");
+            }
+        }
     }
 
     #[test]

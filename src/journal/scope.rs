@@ -73,7 +73,7 @@ pub(crate) fn is_namespace(name: &str) -> bool {
 }
 
 /// Machine id and namespace of a folder's name.
-fn split(folder: &str) -> Option<(Id128, &str)> {
+pub(super) fn split(folder: &str) -> Option<(Id128, &str)> {
     match folder.split_once('.') {
         Some((id, namespace)) => Some((id.parse().ok()?, namespace)).filter(|_| is_namespace(namespace)),
         None => Some((folder.parse().ok()?, "")),

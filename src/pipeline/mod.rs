@@ -4,6 +4,7 @@
 //! Most configurations have no stages; then nothing is copied on the way, and what depends on labels alone is
 //! remembered for each label set.
 
+mod partial;
 mod shaper;
 
 use std::borrow::Cow;
@@ -112,7 +113,7 @@ impl Pipeline {
         self.limits.line = self.limits.line.min(line);
         self.limits.metadata = self.limits.metadata.min(metadata);
         self.limits.metadata_names = self.limits.metadata_names.min(metadata_names);
-        self.shaper.liner.fit(self.limits.line);
+        self.shaper.fit(self.limits.line);
     }
 
     /// When reading may go on, if a stage asks for a pause.
@@ -123,7 +124,7 @@ impl Pipeline {
     /// Takes an entry through everything and adds it to its batch, unless it is dropped or held.
     #[inline]
     pub fn append(&mut self, entry: &Entry<'_>, batches: &mut Batches) {
-        if self.shaper.is_plain() && self.retention.is_none() {
+        if self.retention.is_none() && self.shaper.is_plain(entry) {
             let Shaper { labeler, metadata, liner, context, .. } = &mut self.shaper;
             let resolved = match labeler.stream(entry) {
                 Outcome::Kept(resolved) => resolved,
@@ -136,9 +137,11 @@ impl Pipeline {
             batches.push(None, resolved.stream, entry.timestamp_ns(), &line, &self.encoded);
             return;
         }
-        if let Some(mut item) = self.shaper.shape(entry) {
+        let mut shaped = self.shaper.shape(entry);
+        while let Some(mut item) = shaped {
             self.emit(&mut item, batches);
             self.shaper.give_back(item);
+            shaped = self.shaper.more();
         }
     }
 
@@ -178,12 +181,12 @@ impl Pipeline {
         streams
     }
 
-    /// The entries that stages hold: they are not in any batch yet.
+    /// The entries that are held, by stages or as pieces of a line: they are not in any batch yet.
     pub fn held(&self) -> Vec<Cursor> {
         self.shaper.held()
     }
 
-    /// Whether stages hold anything.
+    /// Whether any are held.
     pub fn holds(&self) -> bool {
         self.shaper.holds()
     }

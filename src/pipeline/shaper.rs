@@ -1,10 +1,11 @@
-//! Shaping: the part of the way that entries go for every purpose: labels, line, metadata and stages. Behind it
-//! shipping goes on to retention and batches, and alert rules look at what comes out.
+//! Shaping: the part of the way that entries go for every purpose: labels, line, metadata, pieces joined to lines, and
+//! stages. Behind it shipping goes on to retention and batches, and alert rules look at what comes out.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::partial::Partials;
 use crate::config::{Config, Destination};
 use crate::entry::Entry;
 use crate::journal::{Cursor, Keys};
@@ -18,6 +19,7 @@ pub(crate) struct Shaper {
     pub(crate) metadata: Vec<FieldLookup>,
     pub(crate) liner: Liner,
     pub(super) context: Context,
+    partials: Partials,
     chain: Chain,
     /// One item for all entries, so that its memory is used again.
     item: Item,
@@ -41,6 +43,7 @@ impl Shaper {
             labeler: Labeler::new(&config.labels, added, label, keys),
             metadata: config.structured_metadata.iter().map(|rule| FieldLookup::new(rule, keys)).collect(),
             liner: Liner::new(config.line, max_line, keys),
+            partials: Partials::new(config.line, max_line, keys),
             context: Context { dry: setup.dry, ..Context::default() },
             chain: Chain::new(&config.stages, setup),
             item: Item::default(),
@@ -50,9 +53,16 @@ impl Shaper {
         shaper
     }
 
-    /// Whether there are no stages: then nothing but labels, metadata and line matters.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.chain.is_empty()
+    /// Whether nothing but labels, metadata and line matters for an entry: there are no stages, and it is no piece of a line.
+    #[inline]
+    pub(crate) fn is_plain(&self, entry: &Entry<'_>) -> bool {
+        self.chain.is_empty() && !self.partials.concern(entry)
+    }
+
+    /// From now on lines are no longer than this (bytes).
+    pub(crate) fn fit(&mut self, max: usize) {
+        self.liner.fit(max);
+        self.partials.fit(max);
     }
 
     /// Looks at the wall clock: to be called now and then, as for each batch.
@@ -62,7 +72,7 @@ impl Shaper {
     }
 
     /// Takes an entry through labels and stages; `None` when it is dropped or held. Label sets of items that come out
-    /// are known by their address. The item is to be given back.
+    /// are known by their address. The item is to be given back, and [`Shaper::more`] to be asked.
     pub(crate) fn shape(&mut self, entry: &Entry<'_>) -> Option<Item> {
         let labels = match self.labeler.labels(entry) {
             Outcome::Kept(labels) => labels.clone(),
@@ -88,6 +98,12 @@ impl Shaper {
         }
         item.extracted.restart(&labels);
         item.labels = labels.clone();
+        if self.partials.concern(entry) {
+            if self.partials.take(entry, item) {
+                self.context.explain(|| "line: a piece, held until the last one comes".to_owned());
+            }
+            return self.more();
+        }
         if self.chain.run(&mut item, &mut self.context) == Flow::Next {
             if !Arc::ptr_eq(&item.labels, &labels) {
                 item.labels = self.labeler.streams.canonical(&item.labels);
@@ -95,6 +111,20 @@ impl Shaper {
             return Some(item);
         }
         self.item = item;
+        None
+    }
+
+    /// A further item that an entry has made go on: a line that was held. To be called until there is none.
+    pub(crate) fn more(&mut self) -> Option<Item> {
+        while let Some(mut item) = self.partials.next_done() {
+            if item.parts.len() > 1 {
+                self.context.explain(|| format!("line: {} pieces joined", item.parts.len()));
+            }
+            if self.chain.run(&mut item, &mut self.context) == Flow::Next {
+                item.labels = self.labeler.streams.canonical(&item.labels);
+                return Some(item);
+            }
+        }
         None
     }
 
@@ -121,29 +151,34 @@ impl Shaper {
 
     /// What stages have held long enough if it is this time (nanoseconds since 1970).
     fn release_at(&mut self, time_ns: i64) -> Vec<Item> {
-        if self.is_plain() {
+        if self.chain.is_empty() && self.partials.is_empty() {
             return Vec::new();
         }
         let now = std::mem::replace(&mut self.context.now_ns, time_ns);
-        let mut released: Vec<_> = std::iter::from_fn(|| self.chain.release(&mut self.context)).collect();
+        let micros = if time_ns == i64::MAX { u64::MAX } else { u64::try_from(time_ns / 1000).unwrap_or(0) };
+        self.partials.release(micros);
+        let mut released: Vec<_> = std::iter::from_fn(|| self.more()).collect();
+        let of_stages = released.len();
+        released.extend(std::iter::from_fn(|| self.chain.release(&mut self.context)));
         // Ages count from now.
         self.context.now_ns = now;
-        for item in &mut released {
+        for item in released.iter_mut().skip(of_stages) {
             item.labels = self.labeler.streams.canonical(&item.labels);
         }
         released
     }
 
-    /// The entries that stages hold.
+    /// The entries that are held: by stages, or as pieces of a line.
     pub(crate) fn held(&self) -> Vec<Cursor> {
         let mut held = Vec::new();
+        self.partials.held(&mut held);
         self.chain.held(&mut held);
         held
     }
 
-    /// Whether stages hold anything.
+    /// Whether anything is held.
     pub(crate) fn holds(&self) -> bool {
-        !self.is_plain() && !self.held().is_empty()
+        !self.partials.is_empty() || (!self.chain.is_empty() && !self.held().is_empty())
     }
 }
 

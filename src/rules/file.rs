@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::lint::KnownLabels;
 use super::state::{self, Alert};
-use crate::config::{Checker, Diagnostics, Finding, Kind, Refusal, Section, Value, document, names, quoted};
+use crate::config::{
+    Checker, Diagnostics, Document, Finding, Kind, Refusal, Section, Value, document, names, quoted,
+};
 use crate::logql::Expr;
 use crate::template::Template;
 
@@ -62,9 +64,16 @@ pub fn parse(
 ) -> Result<(Vec<Group>, Diagnostics), Diagnostics> {
     let root = document(source, origin)?;
     let environment = |_: &str| None;
-    let checker = Checker::new(source, Vec::new(), &environment);
+    let checker = Checker::new(source, Vec::new(), &environment).about("the rule file");
     let value = Value { path: String::new(), key: root.span.clone(), node: &root };
-    let groups = groups(&checker, &value, known);
+    let foreign = Document::of(&root).filter(|document| *document != Document::Rules);
+    let groups = match foreign {
+        Some(document) => {
+            checker.note_foreign(document);
+            None
+        }
+        None => groups(&checker, &value, known),
+    };
     checker.finish(origin, groups.unwrap_or_default())
 }
 
@@ -258,6 +267,17 @@ groups:
     fn mistakes() {
         for (text, expected) in [
             ("", "has no `groups`"),
+            ("", "the rule file has no `groups`"),
+            ("[{name: a}]", "the rule file cannot be a list"),
+            ("rule_files: [a]\ntests: []", "a file of tests for rules, where a rule file is expected"),
+            (
+                "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nspec: {groups: []}",
+                "take what is under `spec`",
+            ),
+            ("apiVersion: v1\nkind: ConfigMap\ndata: {}", "a manifest of Kubernetes, where"),
+            ("alerts: {rule_files: [a]}", "journal-ship check --config"),
+            ("clients: []\nscrape_configs: []", "journal-ship convert promtail"),
+            ("route: {}\nreceivers: []", "alerts.alertmanagers"),
             ("groups: x", "expected a list of groups"),
             ("group: []", "unknown key `group`"),
             ("groups: [{rules: []}]", "has no `name`"),

@@ -13,7 +13,9 @@ use super::fields;
 use super::file::{self, Group};
 use super::run::Rules;
 use super::state::Outside;
-use crate::config::{Checker, Diagnostics, Environment, Finding, Section, Value, document, names, units};
+use crate::config::{
+    Checker, Diagnostics, Document, Environment, Finding, Section, Value, document, names, units,
+};
 use crate::labels::LabelSet;
 use crate::logql::{Expr, MatchOp, Selector};
 
@@ -82,11 +84,22 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
     /// A file cannot be read.
-    #[error("{0} cannot be read: {1}")]
+    #[error("{0} cannot be read: {1}{hint}", hint = hint(.1))]
     Unreadable(String, std::io::Error),
     /// A file is not right.
     #[error("{}", .0.render(false))]
     Invalid(Diagnostics),
+}
+
+/// What to do about a file that cannot be read, behind the reason.
+pub(crate) fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "; is the name right?",
+        std::io::ErrorKind::IsADirectory => "; name a file in it",
+        std::io::ErrorKind::PermissionDenied => "; the user that runs this needs read permission for it",
+        std::io::ErrorKind::InvalidData => "; it must be text in UTF-8",
+        _ => "",
+    }
 }
 
 /// Runs the tests of a file. Rule files are named as from its folder.
@@ -219,9 +232,27 @@ fn time(nanoseconds: i64) -> String {
 fn parse(source: &str, origin: &str) -> Result<File, Diagnostics> {
     let root = document(source, origin)?;
     let environment: &Environment<'_> = &|_: &str| None;
-    let checker = Checker::new(source, Vec::new(), environment);
+    let checker = Checker::new(source, Vec::new(), environment).about("the file of tests");
     let value = Value { path: String::new(), key: root.span.clone(), node: &root };
-    let file = read_file(&checker, &value);
+    let file = match Document::of(&root).filter(|document| *document != Document::Tests) {
+        // Tests that are still to be written name rule files already.
+        Some(Document::Prometheus) if root.keys().all(|key| key != "scrape_configs") => {
+            read_file(&checker, &value)
+        }
+        Some(Document::Rules) => {
+            let finding = Finding::nowhere("this is a rule file, not a file of tests for one");
+            checker.note(finding.help(
+                "write a file with `rule_files: [THIS_FILE]` and `tests: […]` beside it (docs/rules.md, \"Unit tests\"); whether \
+                 the rules are valid says `journal-ship check` of the configuration that names them",
+            ));
+            None
+        }
+        Some(document) => {
+            checker.note_foreign(document);
+            None
+        }
+        None => read_file(&checker, &value),
+    };
     checker.finish(origin, file.unwrap_or_default()).map(|(file, _)| file)
 }
 

@@ -216,12 +216,14 @@ impl Watcher {
 
     fn shape(&mut self, entry: &Entry<'_>, time: i64) {
         let Watcher { rules, shaper, sender, .. } = self;
-        if !shaper.is_plain() {
-            if let Some(item) = shaper.shape(entry) {
-                // A stage may have held it until now: then this is the entry of somebody else.
+        if !shaper.is_plain(entry) {
+            let mut shaped = shaper.shape(entry);
+            while let Some(item) = shaped {
+                // It may have been held until now: then this is the entry of another sender.
                 let own = item.parts.is_empty() && item.cursor == *entry.cursor();
                 self.item(&item, own.then_some(entry));
                 self.shaper.give_back(item);
+                shaped = self.shaper.more();
             }
             return;
         }

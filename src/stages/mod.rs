@@ -77,6 +77,13 @@ pub struct Context {
 }
 
 impl Context {
+    /// Says what happened to an item, if there is someone to explain to.
+    pub(crate) fn explain(&mut self, what: impl FnOnce() -> String) {
+        if let Some(steps) = &mut self.explain {
+            steps.push(what());
+        }
+    }
+
     /// Counts that a stage could not do its work; `why` is asked only when there is someone to tell.
     pub fn fail(&mut self, stage: &'static str, why: impl FnOnce() -> String) {
         *self.failed.entry(stage).or_default() += 1;

@@ -73,8 +73,12 @@ impl Conversion {
                 "batchwait" => batch.push(("max_wait", duration(word), key, value)),
                 "batchsize" => batch.push(("max_bytes", scalar_size(word), key, value)),
                 "timeout" => drop(self.offer(2, AROUND, &format!("timeout: {}", duration(word)), from)),
-                "external_labels" => self.strings(2, "labels", AROUND, "clients.external_labels", value),
-                "headers" => self.strings(2, "headers", AROUND, "clients.headers", value),
+                "external_labels" => {
+                    self.strings(2, "labels", AROUND, "clients.external_labels", value);
+                }
+                "headers" => {
+                    self.strings(2, "headers", AROUND, "clients.headers", value);
+                }
                 "backoff_config" => backoff = Some(value),
                 "drop_rate_limited_batches" if word == "true" => {
                     self.leave(2, "clients", key, "journal-ship never drops what Loki may take later", value);

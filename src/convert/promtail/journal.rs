@@ -1,12 +1,10 @@
 //! The scrape job that reads the journal: where it reads, and what labels entries get.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::journal::Cursor;
 
 /// Promtail's `journalDefaultMaxAgeTime`; our default is a week.
-const MAX_AGE: &str = "7h";
+pub(super) const MAX_AGE: &str = "7h";
 
 impl Conversion {
     pub(super) fn journal(&mut self, job: &Node, limits: Option<&Node>, positions: Option<&str>) {
@@ -65,11 +63,14 @@ impl Conversion {
         const AROUND: &str = "labels: {{}}";
         self.out.line(0, "labels:");
         let rules = get(job, "relabel_configs").map(items).unwrap_or_default();
+        let name = get_text(job, "job_name").filter(|name| !name.is_empty()).unwrap_or("journal");
+        let start_of_labels = self.out.mark();
+        let mut count = 0;
         match get(journal, "labels").filter(|labels| entries(labels).next().is_some()) {
             // Names that are for relabelling only are refused: nothing makes them here.
-            Some(labels) => self.strings(1, "static", AROUND, "journal.labels", labels),
+            Some(labels) => count += self.strings(1, "static", AROUND, "journal.labels", labels),
             None if rules.is_empty() => {
-                let name = get_text(job, "job_name").filter(|name| !name.is_empty()).unwrap_or("journal");
+                count += 1;
                 self.tell(
                     1,
                     "static: Promtail set no label, and dropped every entry; the job's name is one now",
@@ -80,17 +81,43 @@ impl Conversion {
         }
         self.out.line(1, "fields: {}");
         if !rules.is_empty() {
-            let start = self.out.mark();
-            self.out.line(1, "relabel_configs:");
-            let mut count = 0;
-            for (index, rule) in rules.iter().enumerate() {
-                count += usize::from(self.rule(index, rule));
-            }
-            if count == 0 {
-                // A list of comments alone would be no list.
-                self.out.replace(start, 1, "relabel_configs: []");
-            }
+            let rules = rules.iter().enumerate();
+            let rules =
+                rules.map(|(index, rule)| (rule.clone(), rule.clone(), format!("relabel_configs[{index}]")));
+            count += self.rules(rules.collect());
         }
+        if count == 0 {
+            self.name_as_label(start_of_labels, name);
+        }
+        self.max_streams(limits);
+    }
+
+    /// Where no label and no rule is left, the job's name becomes a label, in place of the empty `static` written at `mark`.
+    pub(super) fn name_as_label(&mut self, mark: usize, name: &str) {
+        self.note(&format!("labels: none is left; the job's name is one now: job={}", printable(name)));
+        self.out.replace(mark, 1, &format!("static: {{job: {}}}", quoted(name)));
+    }
+
+    /// Writes rules that our relabelling takes, and says how many; of others, what they were made of is left.
+    pub(super) fn rules(&mut self, rules: Vec<(Node, Node, String)>) -> usize {
+        if rules.is_empty() {
+            return 0;
+        }
+        let start = self.out.mark();
+        self.out.line(1, "relabel_configs:");
+        let mut count = 0;
+        for (rule, from, place) in rules {
+            count += usize::from(self.rule(&place, &rule, &from));
+        }
+        if count == 0 {
+            // A list of comments alone would be no list.
+            self.out.replace(start, 1, "relabel_configs: []");
+        }
+        count
+    }
+
+    pub(super) fn max_streams(&mut self, limits: Option<&Node>) {
+        const AROUND: &str = "labels: {{}}";
         if let Some(max) = limits.and_then(|limits| get(limits, "max_streams")) {
             match text(max) {
                 Some("0") => {
@@ -109,8 +136,8 @@ impl Conversion {
         }
     }
 
-    /// Writes one rule, if our relabelling takes it.
-    fn rule(&mut self, index: usize, rule: &Node) -> bool {
+    /// Writes one rule, if our relabelling takes it; else leaves what it was made from.
+    fn rule(&mut self, place: &str, rule: &Node, from: &Node) -> bool {
         let kept = match &rule.kind {
             Kind::Map(entries) => {
                 Node::map(entries.iter().filter(|(_, value)| value.kind != Kind::Null).cloned().collect())
@@ -134,41 +161,28 @@ impl Conversion {
                     .next()
                     .unwrap_or("not taken")
                     .replace("labels.relabel_configs[0].", "");
-                self.leave_item(2, &format!("relabel_configs[{index}]"), &why, rule);
+                self.leave_item(2, place, &why, from);
                 false
             }
         }
     }
 
-    /// Writes journal matches: any of the values of a field, and all of the fields.
+    /// Writes journal matches: alternatives, each any of the values of a field, and all of its fields.
     fn matches(&mut self, matches: &Node) {
-        let mut fields: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        let mut all = matches.kind != Kind::Null;
-        for term in text(matches).unwrap_or_default().split_whitespace() {
-            match term.split_once('=') {
-                Some((field, value)) if config::names::field_name(field).is_ok() => {
-                    fields.entry(field).or_default().push(quoted(&variables(value)));
-                }
-                _ => all = false,
+        match text(matches).and_then(jobs::alternatives) {
+            Some(alternatives) => {
+                let line = jobs::match_line(&alternatives);
+                self.offer(1, "journal: {{}}", &line, ("journal", "matches", matches));
+            }
+            None => {
+                let why = "is not a list of FIELD=value, with `+` between alternatives: all entries are read";
+                self.leave(1, "journal", "matches", why, matches);
             }
         }
-        if !all || fields.is_empty() {
-            self.leave(1, "journal", "matches", "is no list of FIELD=value: all entries are read", matches);
-            return;
-        }
-        let fields: Vec<String> = fields
-            .iter()
-            .map(|(field, values)| match &values[..] {
-                [value] => format!("{field}: {value}"),
-                values => format!("{field}: [{}]", values.join(", ")),
-            })
-            .collect();
-        let line = format!("match: [{{{}}}]", fields.join(", "));
-        self.offer(1, "journal: {{}}", &line, ("journal", "matches", matches));
     }
 
     /// Promtail's cursor for this job, if its positions file has one.
-    fn cursor(&mut self, positions: &str, job: &str) -> Option<Cursor> {
+    pub(super) fn cursor(&mut self, positions: &str, job: &str) -> Option<Cursor> {
         let found = config::document(positions, "positions").ok().and_then(|root| {
             let positions = get(&root, "positions")?;
             get_text(positions, &format!("cursor-{job}"))?.parse().ok()

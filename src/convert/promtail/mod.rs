@@ -5,6 +5,8 @@
 
 mod access;
 mod client;
+mod input;
+mod jobs;
 mod journal;
 mod stages;
 
@@ -25,10 +27,10 @@ pub struct Converted {
 /// Converts a configuration; `positions` is the text of Promtail's positions file, to go on where it stopped.
 ///
 /// # Errors
-/// When it is no YAML map.
+/// When it is something else: what it is, and what to do.
 pub fn promtail(source: &str, origin: &str, positions: Option<&str>) -> Result<Converted, Diagnostics> {
-    let root = config::document(source, origin)?;
-    let mut conversion = Conversion { out: Writer::default(), notes: Vec::new() };
+    let input::Input { root, notes } = input::read(source, origin)?;
+    let mut conversion = Conversion { out: Writer::default(), notes };
     conversion.all(&root, positions);
     let Conversion { out, mut notes } = conversion;
     let yaml = out.finish();
@@ -170,8 +172,8 @@ impl Conversion {
         }
     }
 
-    /// A map of names to texts under `key`, each held against our checks.
-    fn strings(&mut self, depth: usize, key: &str, around: &str, place: &str, map: &Node) {
+    /// A map of names to texts under `key`, each held against our checks. How many are written comes back.
+    fn strings(&mut self, depth: usize, key: &str, around: &str, place: &str, map: &Node) -> usize {
         let line = |name: &str, value: &Node| {
             let value = variables(text(value).unwrap_or_default());
             format!("{}: {}", scalar(name), quoted(&value))
@@ -190,6 +192,7 @@ impl Conversion {
             true => self.out.line(depth, &format!("{key}: {{}}")),
             false => self.out.line(depth, &format!("{key}:")),
         }
+        let count = good.len();
         for (name, value, _) in good {
             let line = line(name, value);
             let old = text(value).map(scalar).filter(|old| !line.contains(old.trim_matches('\'')));
@@ -199,6 +202,7 @@ impl Conversion {
         for (name, value, why) in bad {
             self.leave(depth + 1, place, name, &why.unwrap_or_default(), value);
         }
+        count
     }
 
     fn all(&mut self, root: &Node, positions: Option<&str>) {
@@ -212,23 +216,28 @@ impl Conversion {
             let why = "not a journal; journal-ship reads nothing else";
             self.leave_item(0, &name(scrape), why, scrape);
         }
-        let job = jobs.first().copied();
-        for more in jobs.iter().skip(1) {
-            let why = "a second reading of the journal; journal-ship reads it once: join them with relabelling \
-                       or `match` stages, or run a second journal-ship";
-            self.leave_item(0, &name(more), why, more);
+        let (merged, left) = jobs::merge(&jobs);
+        for (more, why) in left {
+            self.leave_item(0, &name(more), &why, more);
         }
         let limits = get(root, "limits_config");
-        match job {
-            Some(job) => self.journal(job, limits, positions),
-            None => self.tell(0, "no scrape_config reads the journal: the defaults of journal-ship stand"),
+        match &merged[..] {
+            [] => {
+                self.tell(0, "no scrape_config reads the journal: the defaults of journal-ship stand");
+                if let Some(max) = limits.and_then(|limits| get(limits, "max_streams")) {
+                    self.leave(0, "limits_config", "max_streams", "write it as labels.max_streams", max);
+                }
+                self.stages(None, limits);
+            }
+            [job] => {
+                self.journal(job.node, limits, positions);
+                self.stages(get(job.node, "pipeline_stages"), limits);
+            }
+            jobs => {
+                let stages = self.journals(jobs, limits, positions);
+                self.stages(Some(&stages), limits);
+            }
         }
-        if job.is_none()
-            && let Some(max) = limits.and_then(|limits| get(limits, "max_streams"))
-        {
-            self.leave(0, "limits_config", "max_streams", "write it as labels.max_streams", max);
-        }
-        self.stages(job.and_then(|job| get(job, "pipeline_stages")), limits);
         self.clients(root);
         for (name, value) in written(root) {
             let why = match name {

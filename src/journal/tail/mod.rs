@@ -131,7 +131,7 @@ impl Tail {
         // A folder that was named and can be read may be empty for now; this machine's journal may not.
         let may_wait = tail.incomplete || (problems.is_empty() && !scope.paths.is_empty());
         if tail.is_empty() && !may_wait {
-            return Err(OpenError::Unreadable(problems));
+            return Err(OpenError::nothing(scope, problems));
         }
         tail.report(problems);
         tail.check_start();
