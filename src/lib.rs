@@ -21,6 +21,7 @@ pub mod when;
 pub mod journal;
 
 pub mod entry;
+pub mod journal_fields;
 
 pub mod go_time;
 pub(crate) mod jmespath;
