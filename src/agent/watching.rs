@@ -284,8 +284,7 @@ impl Metrics {
             }
         }
         for (name, series) in recorded {
-            let family = self.registry.family(name, "Of a recording rule.", Kind::Gauge, None);
-            family.replace(series);
+            self.registry.recorded(name).replace(series);
         }
         self.series.set(Vec::new(), 0, series as f64);
         self.ahead.set(Vec::new(), 0, ahead as f64);

@@ -9,6 +9,7 @@ mod alerts;
 mod check;
 mod diagnostic;
 mod expand;
+mod field_lint;
 mod journal;
 mod keys;
 mod labels;

@@ -10,8 +10,10 @@ use log::LevelFilter;
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::{Environment, Unset};
-use super::{Alerts, Config, Journal, Labels, Line, alerts, journal, labels, loki, node, retention, secrets};
+use super::{Alerts, Config, Journal, Labels, Line};
 use super::{FieldRule, names::Refusal, node::Kind};
+use super::{alerts, field_lint, journal, labels, loki, node, retention, secrets};
+use crate::rules::KnownLabels;
 
 /// Where the configuration is unless `--config` names another file.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/journal-ship/config.yaml";
@@ -213,8 +215,9 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     section.read("stages", &mut config.stages, |value| crate::stages::read(checker, value));
     section.read("retention", &mut config.retention, |value| retention::retention(checker, value).map(Some));
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
-    let (labels, stages) = (&config.labels, &config.stages);
-    section.read("alerts", &mut config.alerts, |value| alerts::alerts(checker, value, labels, stages));
+    if let Some(alerts) = section.get("alerts").and_then(|value| alerts::alerts(checker, value, &config)) {
+        config.alerts = alerts;
+    }
     section.read("http", &mut config.listen, |value| http(checker, value));
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| {
@@ -224,7 +227,33 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     let labels_place = section.get("labels").map(|value| value.key.clone());
     labels::label_sets(checker, &config.labels, labels_place, &destinations);
     config.loki = destinations.into_iter().map(|(destination, _)| destination).collect();
+    if checker.is_clean() {
+        lint(checker, &section, &config);
+    }
     config
+}
+
+/// Warns of what is written without a mistake and can do nothing.
+fn lint(checker: &Checker<'_>, section: &Section<'_>, config: &Config) {
+    let of_destinations = || config.loki.iter().flat_map(|d| &d.labels).map(|(name, _)| name.as_str());
+    let known = KnownLabels::new(&config.labels, &config.structured_metadata, &config.stages);
+    let known = known.with(of_destinations());
+    if let Some(value) = section.get("journal") {
+        field_lint::journal(checker, value);
+    }
+    if let Some(value) = section.get("labels") {
+        let destinations: Vec<&str> = of_destinations().collect();
+        field_lint::labels(checker, value, &config.labels, &destinations);
+    }
+    if let Some(value) = section.get("structured_metadata") {
+        field_lint::sources(checker, value);
+    }
+    if let Some(value) = section.get("stages") {
+        crate::stages::lint::lint(checker, value, &known);
+    }
+    if let (Some(value), Some(read)) = (section.get("retention"), &config.retention) {
+        retention::lint(checker, value, read, &known);
+    }
 }
 
 /// Reads `http`: an address with a port, or nothing at all.

@@ -11,7 +11,7 @@ mod bucket;
 pub mod engine;
 pub mod file;
 pub mod history;
-mod lint;
+pub(crate) mod lint;
 pub mod run;
 pub mod saved;
 pub mod state;

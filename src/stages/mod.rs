@@ -11,6 +11,7 @@ mod chain;
 mod config;
 mod generations;
 mod item;
+pub(crate) mod lint;
 mod source;
 #[cfg(test)]
 mod testing;
