@@ -107,6 +107,11 @@ impl Diagnostics {
         Self { files: vec![FileFindings { origin: escape_controls(origin), source, findings }] }
     }
 
+    /// Nothing was found anywhere.
+    pub(crate) fn none() -> Self {
+        Self { files: Vec::new() }
+    }
+
     /// Adds the findings of other files.
     pub fn append(&mut self, mut other: Self) {
         self.files.append(&mut other.files);

@@ -22,6 +22,7 @@ mod retention;
 mod scalars;
 pub(crate) mod secrets;
 pub mod units;
+mod unmet;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) use read::document;
 pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
 pub use relabel::{Relabel, RelabelAction};
 pub(crate) use scalars::go_duration;
+pub use unmet::{Unmet, point};
 
 use crate::journal::Scope;
 

@@ -10,9 +10,18 @@ use crate::labels::LabelSet;
 /// Alerts that are remembered (count): of more than anyone reads there is the number.
 const FIRED_MAX: usize = 10_000;
 
+/// What an alert did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Began,
+    Ended,
+}
+
 /// An alert that fired. Times in nanoseconds since 1970.
 #[derive(Debug, Clone)]
 pub struct Fired {
+    /// The number of its rule, in the order of all rules.
+    pub rule: usize,
     /// The group of its rule.
     pub group: String,
     /// Its name.
@@ -36,8 +45,8 @@ pub struct History {
     fired: Vec<Fired>,
     /// Those that fire, by their rule and labels: their places.
     open: HashMap<(usize, Arc<LabelSet>), usize>,
-    /// Places of those that began or ended since the last question.
-    news: Vec<usize>,
+    /// What happened since the last question: the place of an alert, and whether it began or ended.
+    news: Vec<(usize, Change)>,
     left_out: u64,
 }
 
@@ -63,8 +72,9 @@ impl History {
                 continue;
             }
             self.open.insert(key, self.fired.len());
-            self.news.push(self.fired.len());
+            self.news.push((self.fired.len(), Change::Began));
             self.fired.push(Fired {
+                rule: number,
                 group: rule.group.clone(),
                 name: rule.name.clone(),
                 labels: alert.labels.clone(),
@@ -81,7 +91,7 @@ impl History {
                     *other != number || rule.alerts().filter(firing).any(|alert| alert.labels == *labels);
                 if let Some(fired) = fired.get_mut(*place).filter(|_| !goes_on) {
                     fired.until = Some(time);
-                    news.push(*place);
+                    news.push((*place, Change::Ended));
                 }
                 goes_on
             });
@@ -98,9 +108,17 @@ impl History {
         self.left_out
     }
 
-    /// What began or ended since the last question.
+    /// What began or ended since the last question, in that order; an alert that did both is there twice, and has not ended
+    /// yet where it begins.
     pub fn news(&mut self) -> Vec<Fired> {
         let news = std::mem::take(&mut self.news);
-        news.into_iter().filter_map(|place| self.fired.get(place).cloned()).collect()
+        let shown = |(place, change): (usize, Change)| {
+            let mut fired = self.fired.get(place).cloned()?;
+            if change == Change::Began {
+                fired.until = None;
+            }
+            Some(fired)
+        };
+        news.into_iter().filter_map(shown).collect()
     }
 }

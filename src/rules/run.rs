@@ -117,9 +117,24 @@ impl Rules {
         Rules { engine, rules }
     }
 
+    /// From now on this is around all rules.
+    pub fn set_outside(&mut self, outside: &Outside) {
+        let outside = Arc::new(outside.clone());
+        for rule in &mut self.rules {
+            if let Outcome::Alerts(states) = &mut rule.outcome {
+                states.set_outside(outside.clone());
+            }
+        }
+    }
+
     /// The rules, in the order of their groups.
     pub fn rules(&self) -> &[Running] {
         &self.rules
+    }
+
+    /// Whether a rule, by its number, has met streams that it chooses, and entries that it looks for ([`Engine::met`]).
+    pub fn met(&self, number: usize) -> (bool, bool) {
+        self.engine.met(number)
     }
 
     /// How long before an evaluation an entry may lie that counts for it (nanoseconds).

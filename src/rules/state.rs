@@ -132,6 +132,8 @@ pub struct States {
     /// The last time that this had a value: who does not know tells nobody.
     known_at: Option<i64>,
     failed_templates: u64,
+    /// What the last one of them said.
+    template_error: Option<String>,
 }
 
 impl States {
@@ -144,7 +146,13 @@ impl States {
             evaluated_at: None,
             known_at: None,
             failed_templates: 0,
+            template_error: None,
         }
+    }
+
+    /// From now on this is around the rule.
+    pub(super) fn set_outside(&mut self, outside: Arc<Outside>) {
+        self.outside = outside;
     }
 
     /// The alerts, sorted by their labels.
@@ -173,6 +181,11 @@ impl States {
         self.failed_templates
     }
 
+    /// What the last template said that has failed.
+    pub fn template_error(&self) -> Option<&str> {
+        self.template_error.as_deref()
+    }
+
     /// Takes the value of the expression at a time (nanoseconds since 1970).
     ///
     /// # Errors
@@ -186,6 +199,7 @@ impl States {
         let mut seen: BTreeMap<String, Active> = BTreeMap::new();
         for sample in result? {
             let given = self.given(&sample.labels, sample.value);
+            let mut failed = Vec::new();
             let mut labels = (*sample.labels).clone();
             for (name, value) in self.outside.labels.iter() {
                 if labels.get(name).is_none() {
@@ -193,18 +207,21 @@ impl States {
                 }
             }
             for (name, template) in &self.alert.labels {
-                let value = fill(template, &given, &mut self.failed_templates);
+                let value = fill((name, template), &given, &mut failed);
                 labels.insert(name, value.as_bytes());
             }
             labels.insert("alertname", self.alert.name.as_bytes());
-            let annotation = |(name, template): &(String, Template), failed: &mut u64| {
-                (name.clone(), fill(template, &given, failed))
+            let annotation = |(name, template): &(String, Template), failed: &mut Vec<String>| {
+                (name.clone(), fill((name, template), &given, failed))
             };
-            let failed = &mut self.failed_templates;
+            let annotations: BTreeMap<_, _> =
+                self.alert.annotations.iter().map(|pair| annotation(pair, &mut failed)).collect();
+            self.failed_templates += failed.len() as u64;
+            if let Some(error) = failed.pop() {
+                self.template_error = Some(error);
+            }
             let active = Active {
-                annotations: Arc::new(
-                    self.alert.annotations.iter().map(|pair| annotation(pair, failed)).collect(),
-                ),
+                annotations: Arc::new(annotations),
                 state: State::Pending,
                 value: sample.value,
                 active_at: time,
@@ -316,7 +333,7 @@ pub fn template(source: &str) -> Result<Template, crate::template::TemplateError
     Template::with_variables(source, prometheus::function, &VARIABLES)
 }
 
-fn fill(template: &Template, given: &[(&str, Value)], failed: &mut u64) -> String {
+fn fill((name, template): (&str, &Template), given: &[(&str, Value)], failed: &mut Vec<String>) -> String {
     // The dot is what Prometheus has in it.
     let dot = given.iter().map(|(name, value)| {
         let name = match *name {
@@ -330,7 +347,7 @@ fn fill(template: &Template, given: &[(&str, Value)], failed: &mut u64) -> Strin
     match template.fill(&Value::Map(Arc::new(dot.collect())), given) {
         Ok(text) => text,
         Err(error) => {
-            *failed += 1;
+            failed.push(format!("`{name}`: {error}"));
             format!("<error expanding template: {error}>")
         }
     }

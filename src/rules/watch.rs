@@ -9,7 +9,7 @@ use super::saved::Saved;
 use super::state::Outside;
 use crate::config::Config;
 use crate::entry::Entry;
-use crate::journal::Keys;
+use crate::journal::{Key, Keys};
 use crate::labels::{LabelSet, Outcome};
 use crate::logql::pipeline::{DETECTED_LEVEL, detected_level};
 use crate::pipeline::{Shaper, values};
@@ -22,9 +22,15 @@ pub const SETTLE: i64 = 1_000_000_000;
 /// was written under a wrong clock, and is in no window.
 const AHEAD_MAX: i64 = 10_000_000_000;
 
+/// The external label that says whose entries these are.
+const HOST: &str = "host";
+
 /// Rules, and how entries come to them.
 pub struct Watcher {
     rules: Rules,
+    outside: Outside,
+    /// The field that names the host whose entries these are, until it is known.
+    host_field: Option<Key>,
     shaper: Shaper,
     /// The wall clock when it was last looked at, which a backlog gives no reason for (nanoseconds since 1970).
     now: i64,
@@ -48,7 +54,7 @@ impl Watcher {
     pub fn new(config: &Config, host: Option<&str>, keys: &mut Keys) -> Watcher {
         let alerts = &config.alerts;
         let mut labels = LabelSet::default();
-        let host = host.map(|host| ("host", host));
+        let host = host.map(|host| (HOST, host));
         let external = alerts.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in host.into_iter().chain(external) {
             labels.insert(name, value.as_bytes());
@@ -62,7 +68,9 @@ impl Watcher {
         let shortest = alerts.groups().filter_map(|group| group.interval).chain([interval]).min();
         Watcher {
             interval: shortest.unwrap_or(interval),
-            rules: Rules::new(alerts.groups(), outside, interval, alerts.max_series),
+            rules: Rules::new(alerts.groups(), outside.clone(), interval, alerts.max_series),
+            outside,
+            host_field: None,
             // What stages measure and wait for is shipping's.
             shaper: Shaper::new(config, None, &Setup { dry: true, ..Setup::default() }, keys),
             now: clock(),
@@ -71,6 +79,14 @@ impl Watcher {
             live: false,
             begin: Some(i64::MIN),
             history: None,
+        }
+    }
+
+    /// From now on the external label `host` is the one that the first entry tells, unless the configuration sets it: the entries
+    /// may be another machine's.
+    pub fn learn_host(&mut self, config: &Config, keys: &mut Keys) {
+        if config.alerts.external_labels.iter().all(|(name, _)| name != HOST) {
+            self.host_field = Some(keys.add("_HOSTNAME"));
         }
     }
 
@@ -129,6 +145,13 @@ impl Watcher {
         if time > self.now.saturating_add(AHEAD_MAX) {
             self.ahead += 1;
             return false;
+        }
+        if let Some(host) =
+            self.host_field.and_then(|field| entry.value(field)).filter(|host| !host.is_empty())
+        {
+            self.outside.labels.insert(HOST, host);
+            self.rules.set_outside(&self.outside);
+            self.host_field = None;
         }
         if let Some(begin) = self.begin {
             self.begin_at(begin.max(time - 1));
