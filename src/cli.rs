@@ -3,11 +3,12 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
-use crate::config::{Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment, Unset};
+use crate::config::{self, Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment, Unset};
 use crate::log::{Reader, init};
 use crate::retention::LokiConfig;
 use crate::rules::unit_test;
@@ -102,6 +103,18 @@ enum Command {
         /// Do not check values with environment variables that are not set here
         #[arg(long)]
         allow_unset: bool,
+
+        /// Also try it on this machine's journal: warn of selectors, fields, layouts, stages and rules that match nothing in it
+        #[arg(long)]
+        journal: bool,
+
+        /// Try it on entries since this time; without it, on the newest ones
+        #[arg(long, value_name = "WHEN", requires = "journal", allow_hyphen_values = true)]
+        since: Option<String>,
+
+        /// Try it on these folders or files instead of this machine's journal
+        #[arg(long, value_name = "DIR_OR_FILE", requires = "journal", num_args = 1..)]
+        path: Vec<PathBuf>,
     },
     /// Convert the configuration of another program
     Convert {
@@ -169,8 +182,9 @@ pub fn main() -> ExitCode {
     };
     match &cli.command {
         Some(Command::Check { .. }) if cli.dry_run => usage("--dry-run does not go with `check`"),
-        Some(Command::Check { allow_unset }) => {
-            check(&cli, if *allow_unset { Unset::Unknown } else { Unset::Mistake })
+        Some(Command::Check { allow_unset, journal, since, path }) => {
+            let unset = if *allow_unset { Unset::Unknown } else { Unset::Mistake };
+            check(&cli, unset, journal.then_some((since.as_deref(), path)))
         }
         Some(Command::Convert { .. }) if cli.dry_run => usage("--dry-run does not go with `convert`"),
         Some(Command::Convert { from: From::Promtail { file, positions, output, force } }) => {
@@ -353,7 +367,8 @@ fn retention(cli: &Cli, json: bool) -> ExitCode {
     }
 }
 
-fn check(cli: &Cli, unset: Unset) -> ExitCode {
+/// `journal` says on which journal the configuration is tried: since when, and where.
+fn check(cli: &Cli, unset: Unset, journal: Option<(Option<&str>, &Vec<PathBuf>)>) -> ExitCode {
     match Config::examine(file(cli), &environment_of_unit, unset) {
         Ok((config, warnings)) => {
             show(&warnings);
@@ -368,11 +383,94 @@ fn check(cli: &Cli, unset: Unset) -> ExitCode {
                 (rules, 1) => format!("; rules: {rules} in 1 file"),
                 (rules, files) => format!("; rules: {rules} in {files} files"),
             };
-            let mut out = io::stdout().lock();
-            quiet_pipe(writeln!(out, "{}: valid; {where_to}{rules}", file(cli).display()))
+            let line = format!("{}: valid; {where_to}{rules}\n", file(cli).display());
+            let status = quiet_pipe(io::stdout().lock().write_all(line.as_bytes()));
+            match journal {
+                Some((since, paths)) if status == ExitCode::SUCCESS => try_on(cli, &config, since, paths),
+                _ => status,
+            }
         }
         Err(diagnostics) => invalid(&diagnostics),
     }
+}
+
+/// Entries that a configuration is tried on unless `--since` says otherwise (count): a busy host writes as many in hours.
+const TRIED_ENTRIES: u64 = 200_000;
+/// Longest time that it takes (seconds), whatever is asked for.
+const TRIED_SECONDS: u64 = 30;
+
+/// Tries a configuration on a journal, and says what met nothing in it.
+fn try_on(cli: &Cli, config: &Config, since: Option<&str>, paths: &[PathBuf]) -> ExitCode {
+    let since = match since.map(|text| time("--since", text)).transpose() {
+        Ok(since) => since,
+        Err(error) => return usage(&error),
+    };
+    let deadline = Duration::from_secs(TRIED_SECONDS);
+    let options = dry_run::Options {
+        paths: paths.to_vec(),
+        since,
+        until: None,
+        lines: since.is_none().then_some(TRIED_ENTRIES),
+        follow: false,
+        output: dry_run::Output::Short,
+        summary: true,
+        only_try: true,
+        deadline: Instant::now().checked_add(deadline),
+        #[cfg(feature = "sd-journal")]
+        compare: false,
+    };
+    let shown = match dry_run::run(config, &options, &mut io::sink()) {
+        Ok(shown) => shown,
+        Err(error) => return fail(&error),
+    };
+    if shown.read > 0 {
+        show(&config::point(file(cli), &shown.unmet));
+    }
+    let rare: Vec<&str> = shown.unmet.iter().filter_map(|unmet| unmet.rare.as_deref()).collect();
+    let mut text = match shown.span {
+        None => "not tried on the journal: it has no entry since then\n".to_owned(),
+        Some((first, last)) => {
+            let time = |micros| {
+                let micros = i64::try_from(micros).unwrap_or(i64::MAX);
+                Timestamp::from_microsecond(micros)
+                    .unwrap_or_default()
+                    .strftime("%Y-%m-%dT%H:%M:%SZ")
+                    .to_string()
+            };
+            let late = options.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let entries = if shown.read == 1 { "entry" } else { "entries" };
+            format!(
+                "tried on {} {entries} of the journal, {} to {}{}; met nothing: {}\n",
+                shown.read,
+                time(first),
+                time(last),
+                if late {
+                    format!(", as many as can be read in {TRIED_SECONDS} seconds")
+                } else {
+                    String::new()
+                },
+                shown.unmet.len(),
+            )
+        }
+    };
+    if !rare.is_empty() && shown.read > 0 {
+        text.push_str(&format!(
+            "rules without an entry, as is usual where they look for what is rare: {}\n",
+            rare.join(", ")
+        ));
+    }
+    quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
+}
+
+/// A time that an option gives (microseconds since 1970).
+fn time(name: &str, text: &str) -> Result<u64, String> {
+    let (now, zone) = (Timestamp::now(), when::local_zone());
+    let parse = |text: &str| when::parse(text, now, &zone);
+    parse(text).or_else(|error| {
+        // A duration alone is one ago: 30d.
+        let ago = text.starts_with(|c: char| c.is_ascii_digit()).then(|| parse(&format!("-{text}")));
+        ago.and_then(Result::ok).ok_or_else(|| format!("{name}: {error}"))
+    })
 }
 
 fn dry_run(cli: &Cli) -> ExitCode {
@@ -386,20 +484,7 @@ fn dry_run(cli: &Cli) -> ExitCode {
         }
     };
     init(Reader::Person, config.log_level.min(::log::LevelFilter::Warn));
-    let (now, zone) = (Timestamp::now(), when::local_zone());
-    let time = |name: &str, text: &Option<String>| {
-        text.as_deref()
-            // A duration alone is one ago: 30d.
-            .map(|text| {
-                let parse = |text: &str| when::parse(text, now, &zone);
-                parse(text).or_else(|error| {
-                    let ago =
-                        text.starts_with(|c: char| c.is_ascii_digit()).then(|| parse(&format!("-{text}")));
-                    ago.and_then(Result::ok).ok_or_else(|| format!("{name}: {error}"))
-                })
-            })
-            .transpose()
-    };
+    let time = |name: &str, text: &Option<String>| text.as_deref().map(|text| time(name, text)).transpose();
     let (since, until) = match (time("--since", &cli.dry.since), time("--until", &cli.dry.until)) {
         (Ok(since), Ok(until)) => (since, until),
         (Err(error), _) | (_, Err(error)) => return usage(&error),
@@ -419,6 +504,8 @@ fn dry_run(cli: &Cli) -> ExitCode {
             Form::Explain => dry_run::Output::Explain,
         },
         summary: cli.dry.summary,
+        only_try: false,
+        deadline: None,
         #[cfg(feature = "sd-journal")]
         compare: cli.dry.reader == ReaderName::SdJournal,
     };
@@ -440,9 +527,18 @@ fn dry_run(cli: &Cli) -> ExitCode {
                 Some(1) => "; 1 alert would have fired".into(),
                 Some(n) => format!("; {n} alerts would have fired"),
             };
+            let older = match shown.older {
+                0 => String::new(),
+                n if cli.dry.path.is_empty() => {
+                    format!("; {n} older than {}, not sent", dry_run::backfill(&config))
+                }
+                n => {
+                    format!("; {n} older than {}, which a first start leaves out", dry_run::backfill(&config))
+                }
+            };
             let entries = if shown.entries == 1 { "entry" } else { "entries" };
             say(&format!(
-                "{} {entries} would be pushed; nothing was{dropped}{damaged}{alerts}",
+                "{} {entries} would be pushed; nothing was{older}{dropped}{damaged}{alerts}",
                 shown.entries
             ));
             ExitCode::SUCCESS

@@ -7,9 +7,15 @@
 //! Go's library is followed in what it makes of zones, too (`parse` in `time/format.go`, `Date` in `time/time.go`,
 //! `lookupName` in `time/zoneinfo.go`): a time that a change of the clocks skips or repeats, a name such as `CET`.
 
-use jiff::Timestamp;
+mod doubt;
+mod meant;
+
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+pub use doubt::doubt;
+pub use meant::meant;
 
 /// Changes of a zone's clocks that a zone's name is looked for in, before and after a time (count): some 30
 /// years of summer times.
@@ -135,8 +141,9 @@ impl Layout {
         Layout(elements)
     }
 
-    /// Reads a time (nanoseconds since 1970). What has no zone of its own is in `zone`; what has no year is within
-    /// half a year of `near` (nanoseconds since 1970).
+    /// Reads a time (nanoseconds since 1970). What has no zone of its own is in `zone`. What the layout leaves out of the
+    /// date is taken from `near` (nanoseconds since 1970): the year, the month or the day that brings the time nearest
+    /// to it.
     ///
     /// # Errors
     /// The text is not written so, or is no time (a thirteenth month).
@@ -414,9 +421,8 @@ impl Parts {
         };
         let nanos = i32::try_from(self.nanos).ok()?;
         let time = Time::new(small(hour)?, small(self.minute)?, small(self.second)?, nanos).ok()?;
-        let at = |year: i64| {
-            let local = self.date(i16::try_from(year).ok()?)?.to_datetime(time);
-            let as_utc = TimeZone::UTC.to_timestamp(local).ok()?;
+        let at = |date: Date| {
+            let as_utc = TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok()?;
             let offset = match (self.utc, self.offset, self.zone.as_deref()) {
                 (true, ..) => 0,
                 (_, Some(offset), _) => offset,
@@ -429,11 +435,26 @@ impl Parts {
             i64::try_from(as_utc.as_nanosecond() - i128::from(offset) * SECOND).ok()
         };
         if let Some(year) = self.year {
-            return at(year);
+            return at(self.date(i16::try_from(year).ok()?)?);
         }
-        let near_year = Timestamp::from_nanosecond(near.into()).ok()?.to_zoned_datetime(TimeZone::UTC).year();
-        let year = i64::from(near_year);
-        (year - 1..=year + 1).filter_map(at).min_by_key(|time| time.abs_diff(near))
+        let day = Timestamp::from_nanosecond(near.into()).ok()?.to_zoned_datetime(TimeZone::UTC).date();
+        let dates = self.dates_near(day);
+        // Of two that are equally far the earlier one: entries tell of what was.
+        dates.into_iter().filter_map(at).min_by_key(|time| time.abs_diff(near))
+    }
+
+    /// The days that can be meant where there is no year, for a time near `day`.
+    fn dates_near(&self, day: Date) -> Vec<Date> {
+        match (self.month, self.day, self.year_day) {
+            // A zone's day begins up to 26 hours before or after another one's.
+            (None, None, None) => (-2..=2).filter_map(|days| day.checked_add(days.days()).ok()).collect(),
+            (None, Some(of_month), None) => {
+                let month = |months: i64| day.with().day(1).build().ok()?.checked_add(months.months()).ok();
+                let of_month = |date: Date| date.with().day(small(of_month)?).build().ok();
+                (-1..=1).filter_map(month).filter_map(of_month).collect()
+            }
+            _ => (day.year() - 1..=day.year() + 1).filter_map(|year| self.date(year)).collect(),
+        }
     }
 
     /// The day; `None` when there is none such in this year.
@@ -558,6 +579,20 @@ mod tests {
             ("2006-01-02 15:04:05,000", "2026-11-21 07:08:09,123", utc, "2026-11-21T07:08:09.123Z"),
             ("2006-01-02 15:04:05", "2026-11-21 07:08:09.123456789", utc, "2026-11-21T07:08:09.123456789Z"),
             ("Jan _2 15:04:05", "Nov 21 06:00:00", utc, "2026-11-21T06:00:00Z"),
+            // The day, or the month, that is nearest.
+            ("15:04:05", "06:59:59", utc, "2026-11-21T06:59:59Z"),
+            ("15:04:05", "18:59:59", utc, "2026-11-21T18:59:59Z"),
+            ("15:04:05", "19:00:00", utc, "2026-11-20T19:00:00Z"),
+            ("15:04:05", "19:00:01", utc, "2026-11-20T19:00:01Z"),
+            ("15:04:05", "08:00:00", &berlin, "2026-11-21T07:00:00Z"),
+            ("15:04:05 -0700", "20:00:00 +1300", utc, "2026-11-21T07:00:00Z"),
+            ("15:04:05 -0700", "20:00:00 -1200", utc, "2026-11-21T08:00:00Z"),
+            ("3:04PM", "7:08AM", utc, "2026-11-21T07:08:00Z"),
+            ("Mon 15:04:05", "Sat 07:00:00", utc, "2026-11-21T07:00:00Z"),
+            ("02 15:04:05", "21 07:00:00", utc, "2026-11-21T07:00:00Z"),
+            ("02 15:04:05", "31 07:00:00", utc, "2026-10-31T07:00:00Z"),
+            ("02 15:04:05", "01 07:00:00", utc, "2026-12-01T07:00:00Z"),
+            ("02 15:04:05", "32 07:00:00", utc, ""),
             ("Jan _2 15:04:05", "Jan  1 00:00:00", utc, "2027-01-01T00:00:00Z"),
             ("Jan _2 15:04:05", "Aug  1 00:00:00", utc, "2026-08-01T00:00:00Z"),
             (
@@ -588,6 +623,25 @@ mod tests {
     fn an_error_names_the_part_of_the_layout() {
         let error = Layout::new("2006-01-02 15:04").parse("2026-11-x", &TimeZone::UTC, near()).unwrap_err();
         assert_eq!(error.to_string(), "`2026-11-x` does not fit the time format: expected `02` at `x`");
+    }
+
+    /// Around the turn of a day, a month and a year.
+    #[test]
+    fn what_a_layout_leaves_out_of_the_date_is_that_of_the_entry() {
+        let utc = &TimeZone::UTC;
+        for (near, layout, text, expected) in [
+            ("2027-01-01T00:00:02Z", "15:04:05", "23:59:59", "2026-12-31T23:59:59Z"),
+            ("2026-12-31T23:59:59Z", "15:04:05", "00:00:01", "2027-01-01T00:00:01Z"),
+            ("2027-01-01T00:00:02Z", "02 15:04:05", "31 23:59:59", "2026-12-31T23:59:59Z"),
+            ("2027-03-01T00:00:02Z", "02 15:04:05", "28 23:59:59", "2027-02-28T23:59:59Z"),
+            ("2027-01-01T00:00:02Z", "Jan _2 15:04:05", "Dec 31 23:59:59", "2026-12-31T23:59:59Z"),
+            ("2026-12-31T23:59:59Z", "Jan _2 15:04:05", "Jan  1 00:00:01", "2027-01-01T00:00:01Z"),
+            ("2027-01-01T00:00:02Z", "002 15:04:05", "365 23:59:59", "2026-12-31T23:59:59Z"),
+            ("2028-03-01T00:00:00Z", "Jan _2 15:04:05", "Feb 29 23:59:59", "2028-02-29T23:59:59Z"),
+        ] {
+            let read = Layout::new(layout).parse(text, utc, nanos_of(near));
+            assert_eq!(read, Ok(nanos_of(expected)), "{layout} {text} near {near}");
+        }
     }
 
     proptest! {

@@ -15,6 +15,9 @@ pub type SeriesLabels = Vec<(String, String)>;
 /// How often a full family looks for series that are idle (nanoseconds): a look goes over all of them.
 const SWEEP_EVERY: i64 = 1_000_000_000;
 
+/// How the names begin that this program uses for itself.
+pub const OWN: &str = "journalship_";
+
 /// Series that one family may have (count): a label with a value for each entry must not fill the memory.
 pub const SERIES_MAX: usize = 10_000;
 
@@ -66,6 +69,8 @@ pub struct Family {
     name: String,
     help: String,
     kind: Kind,
+    /// Rules record it; nobody else may change it.
+    recorded: bool,
     /// Series that did not change for so long are forgotten (nanoseconds).
     idle: Option<i64>,
     all: Mutex<All>,
@@ -215,8 +220,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The family of this name, made if there is none yet. Who asks again with another kind gets a family that
-    /// nobody scrapes: a configuration that would do so is refused.
+    /// The family of this name, made if there is none yet. Who asks again with another kind, or for one that rules record, gets
+    /// a family that nobody scrapes: a configuration that would do so is refused.
     pub fn family(
         &self,
         name: &str,
@@ -224,20 +229,42 @@ impl Registry {
         kind: Kind,
         idle: Option<std::time::Duration>,
     ) -> Arc<Family> {
+        self.find(name, help, kind, idle, false)
+    }
+
+    /// The gauge of this name that recording rules set. A family of others is never given away: where there is one, this is a
+    /// gauge that nobody scrapes.
+    pub fn recorded(&self, name: &str) -> Arc<Family> {
+        self.find(name, "Of a recording rule.", Kind::Gauge, None, true)
+    }
+
+    fn find(
+        &self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        idle: Option<std::time::Duration>,
+        recorded: bool,
+    ) -> Arc<Family> {
         let idle = idle.map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX));
         let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(family) = families.get(name).filter(|family| family.kind == kind) {
+        let same = |family: &&Arc<Family>| family.kind == kind && family.recorded == recorded;
+        if let Some(family) = families.get(name).filter(same) {
             return family.clone();
         }
         let family = Arc::new(Family {
             name: name.to_owned(),
             help: help.to_owned(),
             kind,
+            recorded,
             idle,
             all: Mutex::default(),
             refused: Default::default(),
         });
-        families.entry(name.to_owned()).or_insert_with(|| family.clone());
+        // A name of this program's own is not for rules, even while nothing has it.
+        if !(recorded && name.starts_with(OWN)) {
+            families.entry(name.to_owned()).or_insert_with(|| family.clone());
+        }
         family
     }
 
@@ -303,6 +330,24 @@ mod tests {
             family.add(labels(&[("n", &n.to_string())]), 15, 1.0);
         }
         assert!(registry.text(15).contains("journalship_metric_series_refused_total 6\n"));
+    }
+
+    #[test]
+    fn rules_replace_no_metric_of_others() {
+        let registry = Registry::default();
+        let own = registry.family("journalship_streams", "Streams.", Kind::Gauge, None);
+        own.set(labels(&[("destination", "main")]), 0, 3.0);
+        registry.family("custom", "Of a stage.", Kind::Gauge, None).set(Vec::new(), 0, 1.0);
+        let before = registry.text(0);
+        for name in ["journalship_streams", "custom", "journalship_of_later"] {
+            registry.recorded(name).replace(vec![(labels(&[("from", "a rule")]), 7.0)]);
+            assert_eq!(registry.text(0), before, "{name}");
+        }
+        registry.recorded("rate:5m").replace(vec![(Vec::new(), 7.0)]);
+        registry.family("rate:5m", "Of a stage.", Kind::Gauge, None).set(Vec::new(), 0, 1.0);
+        assert!(registry.text(0).contains("rate:5m 7\n"), "{}", registry.text(0));
+        registry.family("journalship_of_later", "Later.", Kind::Gauge, None).set(Vec::new(), 0, 5.0);
+        assert!(registry.text(0).contains("journalship_of_later 5\n"), "{}", registry.text(0));
     }
 
     #[test]

@@ -110,6 +110,34 @@ pub fn expand(captures: &Captures<'_>, template: &str) -> String {
     expand_with(captures, template, |name| captures.name(name).map(|group| group.as_str()))
 }
 
+/// The first reference in a template of [`expand`] to a group that an expression does not have, as it is written.
+pub fn missing_group(regex: &Re2, template: &str) -> Option<String> {
+    let names: Vec<Option<&str>> = regex.capture_names().collect();
+    let mut rest = template;
+    while let Some((_, after)) = rest.split_once('$') {
+        if let Some(after) = after.strip_prefix('$') {
+            rest = after;
+            continue;
+        }
+        let inner = after.strip_prefix('{');
+        let text = inner.unwrap_or(after);
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        let (name, behind) = text.split_at(end);
+        rest = behind;
+        if name.is_empty() || inner.is_some() && !behind.starts_with('}') {
+            continue;
+        }
+        let known = match name.parse::<usize>() {
+            Ok(number) => number < names.len(),
+            Err(_) => names.contains(&Some(name)),
+        };
+        if !known {
+            return Some(if inner.is_some() { format!("${{{name}}}") } else { format!("${name}") });
+        }
+    }
+    None
+}
+
 fn expand_with<'t>(
     captures: &Captures<'t>,
     template: &str,

@@ -41,17 +41,22 @@ struct Past {
 impl Past {
     /// `entries`: minute, application, line.
     fn new(entries: &[(f64, &str, &str)]) -> Result<Past, support::Unavailable> {
+        Past::with_rules(entries, RULES)
+    }
+
+    fn with_rules(entries: &[(f64, &str, &str)], rules: &str) -> Result<Past, support::Unavailable> {
         let home = tempfile::tempdir().unwrap();
         let entry = |(minute, app, line): &(f64, &str, &str)| {
             ExportEntry::new(START + (minute * MINUTE as f64) as u64)
                 .message(line)
                 .field("SYSLOG_IDENTIFIER", app)
+                .field("_HOSTNAME", "web7")
                 .field("PRIORITY", "6")
         };
         let entries: Vec<_> = entries.iter().map(entry).collect();
         fs::create_dir(home.path().join("journal")).unwrap();
         build_journal(&home.path().join("journal/a.journal"), &entries, Format::default())?;
-        fs::write(home.path().join("rules.yaml"), RULES).unwrap();
+        fs::write(home.path().join("rules.yaml"), rules).unwrap();
         let config = format!(
             "labels: {{static: {{job: t}}, fields: {{app: SYSLOG_IDENTIFIER}}}}\nalerts: {{rule_files: [{}]}}\n",
             home.path().join("rules.yaml").display()
@@ -188,4 +193,87 @@ fn a_duration_alone_is_one_ago() {
     let out = output(&["--dry-run", "--since", "30x"]);
     assert_eq!(out.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&out.stderr).contains("`30x` is no time"), "{out:?}");
+}
+
+/// What begins and ends between two entries is told as both, in that order.
+#[test]
+fn an_alert_between_two_entries_fires_and_is_over() {
+    let past = or_skip!(Past::new(&[(3.1, "a", "boom"), (3.2, "a", "boom"), (90.0, "a", "late")]));
+    let until = ["--until", "2026-01-01 01:40:00"];
+    let (stdout, _) = past.run(&until);
+    let told: Vec<_> = stdout
+        .lines()
+        .filter_map(|line| line.split_once(" alert Boom "))
+        .map(|(time, what)| format!("{} {}", &time[11..16], what.split(" {").next().unwrap()))
+        .collect();
+    assert_eq!(told, ["00:06 fires", "00:09 is over"], "{stdout}");
+
+    let (stdout, _) = past.run(&[&until[..], &["-o", "json"]].concat());
+    let records = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let alerts: Vec<_> = records.filter_map(|record| record.get("alert").cloned()).collect();
+    let boom: Vec<_> = alerts
+        .iter()
+        .filter(|a| a["name"] == "Boom")
+        .map(|a| a["until"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(boom, [None, Some("2026-01-01T00:09:00Z".to_owned())]);
+}
+
+const COUNTED: &str = r#"
+groups:
+  - name: g
+    rules:
+      - alert: FiresAndFails
+        expr: sum by (app) (count_over_time({app="j"} | json [5m])) > 0
+      - alert: Same
+        expr: sum by (app) (count_over_time({app="a"}[5m])) > 0
+      - alert: Same
+        expr: sum by (app) (count_over_time({app="nobody"}[5m])) > 0
+      - alert: Quiet
+        expr: sum by (app) (count_over_time({app="no one"}[5m])) > 0
+      - record: metric
+        expr: sum by (app) (count_over_time({app="a"}[5m]))
+"#;
+
+#[test]
+fn a_rule_is_quiet_that_did_neither_fire_nor_fail() {
+    let entries = [(3.0, "j", r#"{"x": 1}"#), (4.0, "a", "a"), (20.0, "j", "not JSON"), (30.0, "a", "b")];
+    let past = or_skip!(Past::with_rules(&entries, COUNTED));
+    let (stdout, _) = past.run(&["--summary", "--until", "2026-01-01 01:00:00"]);
+    for part in [
+        "    FiresAndFails (group g): once\n",
+        "    Same (group g): 2 times\n",
+        "\n           3  rules without an alert and without a failure\n",
+        "failed: FiresAndFails (group g), ",
+    ] {
+        assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
+    }
+}
+
+const TOLD: &str = r#"
+groups:
+  - name: g
+    rules:
+      - alert: OfAll
+        expr: sum(count_over_time({app="a"}[5m])) > 0
+        annotations: {where: '{{ $externalLabels.host }}', bad: '{{ humanize "x" }}'}
+"#;
+
+/// A journal may come from another machine.
+#[test]
+fn alerts_are_of_the_host_that_the_entries_are_of() {
+    let past = or_skip!(Past::with_rules(&[(3.0, "a", "a"), (9.0, "b", "b")], TOLD));
+    let (stdout, _) = past.run(&["--summary", "-o", "json", "--until", "2026-01-01 01:00:00"]);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let alert = &report["alerts"][0];
+    assert_eq!((&alert["labels"]["host"], &alert["annotations"]["where"]), (&"web7".into(), &"web7".into()));
+    assert_eq!(report["rules"][0]["template_failures"], 5);
+    // What the configuration says wins.
+    let config = past.path("config.yaml");
+    let text =
+        fs::read_to_string(&config).unwrap().replace("alerts: {", "alerts: {external_labels: {host: mine}, ");
+    fs::write(&config, text).unwrap();
+    let (stdout, _) = past.run(&["--summary", "--until", "2026-01-01 01:00:00"]);
+    assert!(stdout.contains("{host=\"mine\"} = 1"), "{stdout}");
+    assert!(stdout.contains("templates failed: OfAll (group g), 5 times: `bad`: "), "{stdout}");
 }

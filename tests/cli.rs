@@ -118,7 +118,8 @@ fn the_whole_entry_as_json_has_every_field() {
 fn a_short_record_is_time_labels_line() {
     let dir = tempfile::tempdir().unwrap();
     ten_or_skip!(dir.path());
-    let out = output(&["--dry-run", "-n", "1", "--path", dir.path().to_str().unwrap()]);
+    let path = dir.path().to_str().unwrap();
+    let out = output(&["--dry-run", "-n", "1", "--since", "2026-11-01", "--path", path]);
     assert_eq!(
         text(&out.stdout),
         "2026-11-01T10:00:09.000000+00:00 {host=\"web1\", job=\"systemd-journal\", level=\"info\", \
@@ -504,4 +505,136 @@ fn a_dry_run_ends_an_hour_behind_its_end() {
         let until = format!("@{}", (START + 5 * MINUTE) / 1_000_000);
         assert_eq!(lines(&records(&path, &["--until", &until])), shown, "{minutes:?}");
     }
+}
+
+/// A first start begins at `journal.backfill`; a person who says when, or names another journal, sees it all.
+#[test]
+fn entries_that_a_first_start_leaves_out_are_not_shown_as_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = jiff::Timestamp::now().as_microsecond() as u64;
+    let entry =
+        |minutes_ago: u64| ExportEntry::new(now - minutes_ago * 60_000_000).message(minutes_ago.to_string());
+    let entries: Vec<_> = [180, 170, 160, 10, 5].into_iter().map(entry).collect();
+    or_skip!(build_journal(&dir.path().join("a.journal"), &entries, Format::default()));
+    let config = dir.path().join("config.yaml");
+    fs::write(&config, format!("journal: {{paths: [{:?}], backfill: 1h}}\n", dir.path())).unwrap();
+    let journal = dir.path().to_str().unwrap();
+    for (more, shown, said) in [
+        (
+            &[][..],
+            2,
+            "2 entries would be pushed; nothing was; 3 older than journal.backfill (1h), not sent\n",
+        ),
+        (&["-n", "4"], 2, "2 entries would be pushed; nothing was; 2 older than"),
+        (&["--since", "1d"], 5, "5 entries would be pushed; nothing was\n"),
+        (
+            &["--path", journal],
+            5,
+            "5 entries would be pushed; nothing was; 3 older than journal.backfill (1h), which a first start leaves out\n",
+        ),
+    ] {
+        let args = [&["--dry-run", "-o", "json", "--config", config.to_str().unwrap()], more].concat();
+        let out = output(&args);
+        assert_eq!(text(&out.stdout).lines().count(), shown, "{more:?}: {}", text(&out.stdout));
+        assert!(text(&out.stderr).contains(said), "{more:?}: {}", text(&out.stderr));
+    }
+    let args = ["--dry-run", "--config", config.to_str().unwrap()];
+    let summary = text(&output(&[&args[..], &["--summary"]].concat()).stdout);
+    assert!(summary.contains("not sent: 3\n           3  older than journal.backfill (1h)\n"), "{summary}");
+    let explained = text(&output(&[&args[..], &["-o", "explain"]].concat()).stdout);
+    assert!(explained.contains(" not sent\n    older than journal.backfill (1h)\n"), "{explained}");
+}
+
+const TRIED: &str = r#"
+labels:
+  fields: {unit: _SYSTEMD_UNIT, pod: K8S_POD_NAME, level: PRIORITY}
+  relabel_configs:
+    - {source_labels: [unit], regex: 'absent[.]service', action: drop}
+    - {source_labels: [unit], regex: 'sshd[.]service', target_label: team, replacement: ops}
+structured_metadata: {pid: _PID, container: CONTAINER_NAME}
+stages:
+  - match: {selector: '{unit="nginx.service"}', stages: [{json: {expressions: {a: }}}]}
+  - match: {selector: '{unit="sshd.service"}', stages: [{drop: {expression: nothing-like-it}}]}
+  - regex: {expression: '^(?P<n>\d+)'}
+  - timestamp: {source: n, format: '2006-01-02 15:04:05'}
+  - replace: {expression: '(secret)', replace: '***'}
+retention:
+  rules:
+    - {selector: '{unit="cron.service"}', keep: 90d}
+    - {selector: '{unit="sshd.service"}', keep: 90d}
+alerts:
+  rule_files: [RULES]
+"#;
+
+const TRIED_RULES: &str = r#"
+groups:
+  - name: g
+    rules:
+      - alert: NoStream
+        expr: sum by (unit) (count_over_time({unit="mysql.service"}[5m])) > 0
+      - alert: NoLine
+        expr: sum by (unit) (count_over_time({unit="sshd.service"} |= "rare" [5m])) > 0
+      - alert: Some
+        expr: sum by (unit) (count_over_time({unit="sshd.service"}[5m])) > 0
+"#;
+
+#[test]
+fn a_configuration_is_tried_on_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    ten_or_skip!(dir.path());
+    let (config, rules) = (dir.path().join("config.yaml"), dir.path().join("rules.yaml"));
+    fs::write(&rules, TRIED_RULES).unwrap();
+    fs::write(&config, TRIED.replace("RULES", rules.to_str().unwrap())).unwrap();
+    let journal = dir.path().join("system.journal");
+    let args =
+        ["check", "--config", config.to_str().unwrap(), "--journal", "--path", journal.to_str().unwrap()];
+    let out = output(&args);
+    let (said, stderr) = (text(&out.stdout), text(&out.stderr));
+    assert_eq!(out.status.code(), Some(0), "{stderr}");
+    let told: Vec<_> = stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("warning: `")?.strip_suffix("` met nothing in this journal"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "labels.fields.pod",
+            "labels.relabel_configs[0]",
+            "structured_metadata.container",
+            "stages[0].match.selector",
+            "stages[1].match.stages[0].drop",
+            "stages[3].timestamp.format",
+            "stages[4].replace.expression",
+            "retention.rules[0].selector",
+            "groups[0].rules[0].expr",
+        ],
+        "{stderr}"
+    );
+    assert!(stderr.contains("^ this failed on all 10 entries that came to it: `0` does not fit"), "{stderr}");
+    assert!(
+        said.contains("tried on 10 entries of the journal, 2026-11-01T10:00:00Z to 2026-11-01T10:00:09Z; met nothing: 10"),
+        "{said}"
+    );
+    assert!(
+        said.contains("rules without an entry, as is usual where they look for what is rare: NoLine\n"),
+        "{said}"
+    );
+
+    // The dry run says the same.
+    let args =
+        ["--dry-run", "--summary", "--config", config.to_str().unwrap(), "--path", journal.to_str().unwrap()];
+    let summary = text(&output(&args).stdout);
+    for path in told {
+        assert!(summary.contains(&format!("{path}: ")), "no {path} in\n{summary}");
+    }
+    // Nothing to say, and nothing to read.
+    fs::write(&config, "labels: {fields: {unit: _SYSTEMD_UNIT}}\n").unwrap();
+    let args =
+        ["check", "--config", config.to_str().unwrap(), "--journal", "--path", journal.to_str().unwrap()];
+    let out = output(&args);
+    assert_eq!(text(&out.stderr), "");
+    assert!(text(&out.stdout).ends_with("; met nothing: 0\n"), "{}", text(&out.stdout));
+    let out = output(&[&args[..], &["--since", "1h"]].concat());
+    assert!(text(&out.stdout).ends_with("it has no entry since then\n"), "{}", text(&out.stdout));
+    assert_eq!(output(&["check", "--path", "/"]).status.code(), Some(2));
 }

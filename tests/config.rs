@@ -657,12 +657,12 @@ fn rule_files_are_found_by_pattern_and_checked_in_the_same_run() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().display();
     let rule = |name: &str, expr: &str| {
-        let expr = format!("count_over_time({expr}[5m]) > 1");
+        let expr = format!("sum by (host) (count_over_time({expr}[5m])) > 1");
         format!("groups: [{{name: {name}, rules: [{{alert: A, expr: '{expr}'}}]}}]")
     };
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-    write("b.yaml", &rule("b", r#"{unit="b"}"#));
-    write("a.yaml", &rule("a", r#"{unit="a"}"#));
+    write("b.yaml", &rule("b", r#"{unit="b.service"}"#));
+    write("a.yaml", &rule("a", r#"{unit="a.service"}"#));
     write("c.txt", "no rules");
     let source =
         |patterns: &str| format!("alerts: {{rule_files: [{patterns}], alertmanagers: [{{url: http://a}}]}}");
@@ -673,7 +673,7 @@ fn rule_files_are_found_by_pattern_and_checked_in_the_same_run() {
     assert_eq!(files, ["a.yaml", "b.yaml"], "sorted, and each once");
     assert_eq!((config.alerts.rules(), warnings.render(false).as_str()), (2, ""));
 
-    write("b.yaml", &rule("b", r#"{unti="b"}"#));
+    write("b.yaml", &rule("b", r#"{unti="b.service"}"#));
     let warnings = examine(&format!("'{home}/?.yaml'")).unwrap().1.render(false);
     assert!(warnings.contains("b.yaml") && warnings.contains("did you mean `unit`?"), "{warnings}");
 
@@ -685,8 +685,8 @@ fn rule_files_are_found_by_pattern_and_checked_in_the_same_run() {
     }
 
     // What a changed rule file makes of the configuration is another configuration.
-    write("a.yaml", &rule("a", r#"{unit="a"}"#));
+    write("a.yaml", &rule("a", r#"{unit="a.service"}"#));
     let (before, _) = examine(&format!("{home}/a.yaml")).unwrap();
-    write("a.yaml", &rule("a", r#"{unit="other"}"#));
+    write("a.yaml", &rule("a", r#"{unit="other.service"}"#));
     assert_ne!(examine(&format!("{home}/a.yaml")).unwrap().0, before);
 }

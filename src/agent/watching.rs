@@ -342,8 +342,7 @@ impl Metrics {
             }
         }
         for (name, series) in recorded {
-            let family = self.registry.family(name, "Of a recording rule.", Kind::Gauge, None);
-            family.replace(series);
+            self.registry.recorded(name).replace(series);
         }
         self.series.set(Vec::new(), 0, all.series() as f64);
         self.memory.set(Vec::new(), 0, all.bytes() as f64);

@@ -1,6 +1,6 @@
 //! Reading `alerts`: the rule files, and where alerts go.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::RangeInclusive;
@@ -13,14 +13,17 @@ use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::labels;
 use super::names::Refusal;
 use super::read::absolute;
-use super::{Access, FieldRule, Labels};
+use super::{Access, Config};
 use crate::rules::KnownLabels;
-use crate::rules::file::{self, Group, RuleKind};
+use crate::rules::file::{self, Around, Group, RuleKind};
 use crate::rules::memory::MEMORY_MAX;
 use crate::stages::StageConfig;
+use crate::stages::match_::Action;
 
 /// Alertmanager's path for alerts (github.com/prometheus/alertmanager, `api/v2/openapi.yaml`).
 const ALERTS_PATH: &str = "/api/v2/alerts";
+/// The external label that is there unless it is set.
+const HOST: &str = "host";
 /// Below, every entry is another evaluation; above, alerts come a day late.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 /// Below, Alertmanager hears the same all the time; above, it takes alerts for resolved while nobody evaluates.
@@ -108,20 +111,20 @@ pub struct Alertmanager {
     pub timeout: Duration,
 }
 
-/// Reads it. `labels`, `metadata` and `stages` say which labels rules may ask for.
-pub(super) fn alerts(
-    checker: &Checker<'_>,
-    value: &Value<'_>,
-    labels: &Labels,
-    metadata: &[FieldRule],
-    stages: &[StageConfig],
-) -> Option<Alerts> {
+/// Reads it. The labels of `config`, its metadata and its stages say what rules may ask for.
+pub(super) fn alerts(checker: &Checker<'_>, value: &Value<'_>, config: &Config) -> Option<Alerts> {
     let section = Section::open(checker, value, "alerts")?;
     let mut alerts = Alerts::default();
-    let known = KnownLabels::new(labels, metadata, stages);
-    section.read("rule_files", &mut alerts.files, |value| rule_files(checker, value, &known));
-    section.read("alertmanagers", &mut alerts.alertmanagers, |value| alertmanagers(checker, value));
     section.read("external_labels", &mut alerts.external_labels, |value| labels::fixed(checker, value));
+    let external = alerts.external_labels.iter().map(|(name, _)| name.clone()).chain([HOST.to_owned()]);
+    let known = match checker.is_clean() {
+        true => KnownLabels::new(&config.labels, &config.structured_metadata, &config.stages),
+        // What could not be read may make any label.
+        false => KnownLabels::any(),
+    };
+    let around = Around::new(known, external.collect(), metrics(&config.stages));
+    section.read("rule_files", &mut alerts.files, |value| rule_files(checker, value, &around));
+    section.read("alertmanagers", &mut alerts.alertmanagers, |value| alertmanagers(checker, value));
     section.read("external_url", &mut alerts.external_url, |value| {
         let rule =
             |text: &str| server_url(text, "expected a URL such as `https://grafana.example.org`").map(drop);
@@ -170,6 +173,23 @@ pub(super) fn alerts(
     Some(alerts)
 }
 
+/// The names that stages have on /metrics.
+fn metrics(stages: &[StageConfig]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for stage in stages {
+        match stage {
+            StageConfig::Metrics(config) => names.extend(config.names()),
+            StageConfig::Match(config) => {
+                if let Action::Keep(stages) = &config.action {
+                    names.extend(metrics(stages));
+                }
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
 fn alertmanagers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Alertmanager>> {
     let mut seen = HashSet::new();
     checker.each(value, "a list of servers, each begun with `- `", |item| {
@@ -205,14 +225,14 @@ fn alerts_url(text: &str) -> Result<String, Refusal> {
 }
 
 /// Reads all files that patterns name.
-fn rule_files(checker: &Checker<'_>, value: &Value<'_>, known: &KnownLabels) -> Option<Vec<RuleFile>> {
+fn rule_files(checker: &Checker<'_>, value: &Value<'_>, around: &Around) -> Option<Vec<RuleFile>> {
     let mut seen = HashSet::new();
     let found =
         checker.each(value, "a list of files; `*` and `?` stand for any text and character", |item| {
             let pattern = checker.checked(item, "an absolute path, or a pattern of such", absolute)?;
             let paths = paths(checker, item, &pattern)?;
             let new = paths.into_iter().filter(|path| seen.insert(path.clone()));
-            Some(new.map(|path| rule_file(checker, item, path, known)).collect::<Vec<_>>())
+            Some(new.map(|path| rule_file(checker, item, path, around)).collect::<Vec<_>>())
         })?;
     let files: Option<Vec<RuleFile>> = found.into_iter().flatten().collect();
     if let Some(count) = files.as_ref().map(Vec::len).filter(|count| *count > FILES_MAX) {
@@ -261,12 +281,7 @@ fn paths(checker: &Checker<'_>, item: &Value<'_>, pattern: &str) -> Option<Vec<P
     Some(found)
 }
 
-fn rule_file(
-    checker: &Checker<'_>,
-    item: &Value<'_>,
-    path: PathBuf,
-    known: &KnownLabels,
-) -> Option<RuleFile> {
+fn rule_file(checker: &Checker<'_>, item: &Value<'_>, path: PathBuf, around: &Around) -> Option<RuleFile> {
     let source = match read(&path) {
         Ok(source) => source,
         Err(error) => {
@@ -285,7 +300,7 @@ fn rule_file(
             return None;
         }
     };
-    match file::parse(&source, &path.display().to_string(), Some(known)) {
+    match file::parse(&source, &path.display().to_string(), Some(around)) {
         Ok((groups, warnings)) => {
             checker.attach(warnings);
             Some(RuleFile { path, groups })

@@ -116,6 +116,12 @@ impl<'a> Checker<'a> {
         self.note(finding.warning());
     }
 
+    /// Whether no mistake was noted so far: only then is known what was meant.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.findings.borrow().iter().all(|finding| finding.warning)
+            && self.others.borrow().iter().all(|other| other.count() == 0)
+    }
+
     /// Says what a name means that must mean the same wherever it stands, and what it meant first, if that was
     /// something else.
     pub(crate) fn claim(&self, name: &str, meaning: &str, place: Span) -> Result<(), (String, Span)> {

@@ -110,6 +110,11 @@ impl Diagnostics {
         Self { files: vec![FileFindings { origin: Line(origin).to_string(), source, findings }] }
     }
 
+    /// Nothing was found anywhere.
+    pub(crate) fn none() -> Self {
+        Self { files: Vec::new() }
+    }
+
     /// Adds the findings of other files.
     pub fn append(&mut self, mut other: Self) {
         self.files.append(&mut other.files);

@@ -9,6 +9,7 @@ mod alerts;
 mod check;
 mod diagnostic;
 mod expand;
+mod field_lint;
 mod foreign;
 mod journal;
 mod keys;
@@ -22,6 +23,7 @@ mod retention;
 mod scalars;
 pub(crate) mod secrets;
 pub mod units;
+mod unmet;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,6 +42,7 @@ pub(crate) use read::document;
 pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
 pub use relabel::{Relabel, RelabelAction};
 pub(crate) use scalars::go_duration;
+pub use unmet::{Unmet, point};
 
 use crate::journal::Scope;
 

@@ -47,7 +47,7 @@ const MAX_TENANT_BYTES: usize = 150;
 const PROMTAIL_PREFIX: &str = "__journal_";
 
 /// Fields that a person is likely to mean when something near is written.
-const WELL_KNOWN_FIELDS: &[&str] = &[
+pub(super) const WELL_KNOWN_FIELDS: &[&str] = &[
     "MESSAGE",
     "PRIORITY",
     "SYSLOG_IDENTIFIER",

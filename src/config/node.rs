@@ -67,6 +67,42 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Where a path such as `stages[0].match.selector` stands: its value, or that of the last part of it that is written.
+    /// `None`: not even its second part is.
+    pub(crate) fn place(&self, path: &str) -> Option<Span> {
+        let mut node = self;
+        let mut rest = path;
+        let mut steps = 0;
+        while !rest.is_empty() {
+            let next = match (&node.kind, rest.strip_prefix('[')) {
+                (Kind::Seq(items), Some(index)) => {
+                    let (index, after) = index.split_once(']')?;
+                    rest = after;
+                    items.get(index.parse::<usize>().ok()?)
+                }
+                (Kind::Map(entries), None) => {
+                    let path = rest.trim_start_matches('.');
+                    let end = path.find(['.', '[']).unwrap_or(path.len());
+                    let (name, after) = path.split_at(end);
+                    rest = after;
+                    entries
+                        .iter()
+                        .find(|(key, _)| key.kind == Kind::Str(name.to_owned()))
+                        .map(|(_, node)| node)
+                }
+                _ => None,
+            };
+            match next {
+                Some(next) => node = next,
+                None => break,
+            }
+            steps += 1;
+        }
+        (steps >= 2).then(|| node.used.clone())
+    }
+}
+
 impl Kind {
     /// The kind in a message: "found a list".
     pub(crate) fn name(&self) -> &'static str {

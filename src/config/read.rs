@@ -12,9 +12,10 @@ use super::diagnostic::{Diagnostics, Finding, quoted};
 use super::expand::{Environment, Unset};
 use super::foreign::Document;
 use super::keys::names_in;
-use super::{Alerts, Config, Journal, Labels, Line, alerts, journal, labels, loki, node, retention, secrets};
+use super::{Alerts, Config, Journal, Labels, Line};
 use super::{FieldRule, names::Refusal, node::Kind};
-use crate::rules::Origins;
+use super::{alerts, field_lint, journal, labels, loki, node, retention, secrets};
+use crate::rules::{KnownLabels, Origins};
 
 /// Where the configuration is unless `--config` names another file.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/journal-ship/config.yaml";
@@ -228,9 +229,9 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
         retention::retention(checker, value, &origins).map(Some)
     });
     section.read("loki", &mut destinations, |value| loki::destinations(checker, value));
-    let (labels, metadata, stages) = (&config.labels, &config.structured_metadata, &config.stages);
-    section
-        .read("alerts", &mut config.alerts, |value| alerts::alerts(checker, value, labels, metadata, stages));
+    if let Some(alerts) = section.get("alerts").and_then(|value| alerts::alerts(checker, value, &config)) {
+        config.alerts = alerts;
+    }
     if let Some(value) = section.get("http") {
         http(checker, value, &mut config);
     }
@@ -242,7 +243,33 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     let labels_place = section.get("labels").map(|value| value.key.clone());
     labels::label_sets(checker, &config.labels, labels_place, &destinations);
     config.loki = destinations.into_iter().map(|(destination, _)| destination).collect();
+    if checker.is_clean() {
+        lint(checker, &section, &config);
+    }
     config
+}
+
+/// Warns of what is written without a mistake and can do nothing.
+fn lint(checker: &Checker<'_>, section: &Section<'_>, config: &Config) {
+    let of_destinations = || config.loki.iter().flat_map(|d| &d.labels).map(|(name, _)| name.as_str());
+    let known = KnownLabels::new(&config.labels, &config.structured_metadata, &config.stages);
+    let known = known.with(of_destinations());
+    if let Some(value) = section.get("journal") {
+        field_lint::journal(checker, value);
+    }
+    if let Some(value) = section.get("labels") {
+        let destinations: Vec<&str> = of_destinations().collect();
+        field_lint::labels(checker, value, &config.labels, &destinations);
+    }
+    if let Some(value) = section.get("structured_metadata") {
+        field_lint::sources(checker, value);
+    }
+    if let Some(value) = section.get("stages") {
+        crate::stages::lint::lint(checker, value, &known);
+    }
+    if let (Some(value), Some(read)) = (section.get("retention"), &config.retention) {
+        retention::lint(checker, value, read, &known);
+    }
 }
 
 /// Reads `http`.

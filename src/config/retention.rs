@@ -10,7 +10,7 @@ use super::node::Kind;
 use super::units::format_duration;
 use super::{Retention, RetentionRule};
 use crate::retention::{LOKI_MIN, needs_label};
-use crate::rules::{Origins, Use};
+use crate::rules::{KnownLabels, Origins, Use};
 
 /// Below, an entry is gone before anyone looks; above, arithmetic on dates ends.
 const KEEP: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration::from_secs(100 * 365 * 24 * 3600);
@@ -46,6 +46,30 @@ pub(super) fn retention(checker: &Checker<'_>, value: &Value<'_>, origins: &Orig
         checker.note(Finding::at(value.key.clone(), title).label(format!("expected at most {MAX_RULES}")));
     }
     Some(retention)
+}
+
+/// Warns of rules that decide on no entry: nobody has what they select, or an earlier rule has decided.
+pub(super) fn lint(checker: &Checker<'_>, value: &Value<'_>, read: &Retention, known: &KnownLabels) {
+    let section = Section::open(checker, value, "retention");
+    let Some(Kind::Seq(items)) = section.as_ref().and_then(|s| s.get("rules")).map(|rules| &rules.node.kind)
+    else {
+        return;
+    };
+    for (index, (node, rule)) in items.iter().zip(&read.rules).enumerate() {
+        let item = Value { path: format!("retention.rules[{index}]"), node, key: node.used.clone() };
+        let Some(section) = Section::open(checker, &item, "retention.rules[]") else { continue };
+        let Some(written) = section.get("selector") else { continue };
+        crate::stages::lint::selector(checker, written, known);
+        let wider = |earlier: &&RetentionRule| {
+            let (wide, narrow) = (earlier.selector.matchers(), rule.selector.matchers());
+            !earlier.selector.has_filters() && wide.iter().all(|matcher| narrow.contains(matcher))
+        };
+        if let Some(earlier) = read.rules.iter().take(index).position(|earlier| wider(&earlier)) {
+            let title = format!("`retention.rules[{earlier}]` decides on all that this rule selects");
+            let finding = Finding::at(written.place(), title).label("this rule is never asked");
+            checker.warn(finding.help("the first rule that matches decides: put the narrower one first"));
+        }
+    }
 }
 
 fn keep(checker: &Checker<'_>, value: &Value<'_>) -> Option<Duration> {

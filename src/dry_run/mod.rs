@@ -5,6 +5,7 @@
 
 mod printer;
 mod summary;
+mod tried;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,14 +13,18 @@ use std::time::Instant;
 
 use crate::agent::{HELD_EVERY, host};
 use crate::batch::Batches;
-use crate::config::Config;
+use crate::config::{Config, Unmet, units};
+use crate::entry::Entry;
 use crate::journal::{Keys, OpenError, Start, Tail, Waker};
 use crate::pipeline::Pipeline;
 use crate::rules::Watcher;
 use crate::rules::history::History;
+use crate::rules::watch::clock;
 use crate::stages::Setup;
 
 use printer::Printer;
+use summary::OfBackfill;
+use tried::Trial;
 
 /// How records are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +54,10 @@ pub struct Options {
     pub output: Output,
     /// No records, but what all of them come to.
     pub summary: bool,
+    /// Only try the configuration on the entries: nothing is shown, and rules look at no others.
+    pub only_try: bool,
+    /// Reading ends then, wherever it is.
+    pub deadline: Option<Instant>,
     /// Compare order, cursors and times with libsystemd's, entry by entry.
     #[cfg(feature = "sd-journal")]
     pub compare: bool,
@@ -86,6 +95,14 @@ pub struct Shown {
     pub dropped: u64,
     /// Alerts that would have fired, if there are rules.
     pub alerts: Option<usize>,
+    /// Entries that a first start leaves out, for they are older than `journal.backfill`; none where the time was chosen.
+    pub older: u64,
+    /// Entries that were read.
+    pub read: u64,
+    /// When the first and the last of them were written (realtime, microseconds).
+    pub span: Option<(u64, u64)>,
+    /// What of the configuration met nothing; known only with a summary.
+    pub unmet: Vec<Unmet>,
 }
 
 /// Shows what would be pushed to the first destination, or with the labels that all have when there is
@@ -94,143 +111,271 @@ pub struct Shown {
 /// # Errors
 /// When the journal cannot be read or `out` not be written to.
 pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<Shown, DryRunError> {
-    let destination = config.loki.first();
-    let mut scope = config.journal.scope.clone();
-    if !options.paths.is_empty() {
-        scope.paths.clone_from(&options.paths);
-    }
-    let mut keys = Keys::default();
-    let setup = Setup { dry: true, ..Setup::default() };
-    let mut pipeline = Pipeline::new(config, destination, &setup, &mut keys);
-    let waker = Waker::new().map_err(DryRunError::Watch)?;
-    let mut watcher = (config.alerts.rules() > 0).then(|| Watcher::new(config, Some(&host()), &mut keys));
-    let mut start = options.since.map_or(Start::Oldest, Start::Realtime);
-    if let Some(lines) = options.lines {
-        let mut tail = Tail::open(&scope, keys.clone(), start.clone(), waker.clone())?;
-        if let Some(time) = tail.time_of_last(lines, options.until) {
-            start = Start::Realtime(time.max(options.since.unwrap_or(0)));
-        }
-    }
-    // Rules need what was before the first record that is shown.
-    let shown_from = if let Start::Realtime(since) = start { Some(since) } else { None };
-    if let Some(watcher) = &mut watcher {
-        let since = shown_from.map(|since| i64::try_from(since).unwrap_or(i64::MAX).saturating_mul(1000));
-        start = watcher.remember(since).map_or(start, Start::Realtime);
-    }
-    #[cfg(feature = "sd-journal")]
-    let second = options.compare.then(|| crate::journal::SecondReader::open(&scope)).transpose()?;
-    #[cfg(feature = "sd-journal")]
-    let (mut agreed, since) = (0, if let Start::Realtime(since) = start { Some(since) } else { None });
-    let mut tail = Tail::open(&scope, keys, start, waker)?;
-    if tail.is_empty() {
-        return Err(OpenError::nothing(&scope, Vec::new()).into());
-    }
-    let max_bytes = destination.map_or(BATCH, |d| d.batch.max_bytes);
-    let explain = options.output == Output::Explain && !options.summary;
-    if explain {
-        pipeline.explain();
-    }
-    let tenant = destination.and_then(|d| d.tenant.clone());
-    let mut printer = Printer::new(options.output, tenant, options.lines, options.summary);
-    let mut batches = Batches::ordered();
-    let mut ended = false;
+    let mut run = Run::new(config, options)?;
     loop {
-        match if ended { None } else { tail.next_entry() } {
+        match if run.ended() { None } else { run.tail.next_entry() } {
             Some(entry) if options.until.is_none_or(|until| entry.cursor().realtime <= until) => {
                 #[cfg(feature = "sd-journal")]
-                if let Some(second) = &second {
-                    second.agree(entry.cursor(), agreed, since)?;
-                    agreed += 1;
+                if let Some(second) = &run.second {
+                    second.agree(entry.cursor(), run.agreed, run.start)?;
+                    run.agreed += 1;
                 }
-                let realtime = entry.cursor().realtime;
-                if let Some(watcher) = &mut watcher {
-                    if watcher.entry(&entry) {
-                        tell(watcher, &mut printer, &mut batches, out)?;
-                    }
-                    if shown_from.is_some_and(|since| realtime < since) {
-                        continue;
-                    }
-                }
-                pipeline.append(&entry, &mut batches);
-                if explain {
-                    let steps = pipeline.explained();
-                    match batches.is_empty() {
-                        true => printer.show_unsent(realtime, &steps, out)?,
-                        false => printer.show(&mut batches, &steps, out)?,
-                    }
-                } else if batches.size() >= max_bytes {
-                    pipeline.release_passed(&mut batches);
-                    printer.show(&mut batches, &[], out)?;
-                }
+                run.seen.entry(&entry, out)?;
             }
             // The order is by time within a source only, so later entries may be early enough.
             Some(entry) => {
                 let until = options.until.unwrap_or(u64::MAX).saturating_add(UNTIL_BEHIND);
-                ended = !options.follow && entry.cursor().realtime > until;
+                run.ended = !options.follow && entry.cursor().realtime > until;
             }
             None => {
-                match options.follow {
-                    true => pipeline.release(&mut batches),
-                    // What stages still hold has no more lines to wait for.
-                    false => pipeline.release_all(&mut batches),
-                }
-                printer.show(&mut batches, &pipeline.explained(), out)?;
-                if let Some(watcher) = &mut watcher {
-                    match options.follow {
-                        true => watcher.quiet(),
-                        false => watcher.finish(options.until.map_or(i64::MAX, |until| {
-                            i64::try_from(until).unwrap_or(i64::MAX).saturating_mul(1000)
-                        })),
-                    };
-                    tell(watcher, &mut printer, &mut batches, out)?;
-                }
-                printer.release(out)?;
+                run.seen.caught_up(out)?;
                 if !options.follow {
-                    if let Some(summary) = &printer.summary {
-                        let report = summary.report(&pipeline, watcher.as_mut());
-                        match options.output {
-                            Output::Json => report.write_json(out)?,
-                            Output::Short | Output::Explain => report.write(out)?,
-                        }
-                    }
-                    out.flush()?;
-                    return Ok(Shown {
-                        entries: printer.entries,
-                        damaged: tail.counts().damaged.total(),
-                        dropped: pipeline.counts().dropped(),
-                        alerts: watcher
-                            .as_mut()
-                            .and_then(Watcher::history)
-                            .map(|history| history.fired().len()),
-                    });
+                    return run.finish(out);
                 }
                 out.flush()?;
-                let now = Instant::now();
-                let look = pipeline.holds().then(|| now + HELD_EVERY);
-                let due = watcher.as_ref().and_then(Watcher::due).and_then(|due| now.checked_add(due));
-                tail.wait(look.into_iter().chain(due).min()).map_err(DryRunError::Watch)?;
+                run.wait()?;
             }
         }
     }
 }
 
-/// Shows what alerts have begun or ended, behind the entries before that.
-fn tell(
-    watcher: &mut Watcher,
-    printer: &mut Printer,
-    batches: &mut Batches,
-    out: &mut impl Write,
-) -> Result<(), DryRunError> {
-    let news = watcher.history().map(History::news).unwrap_or_default();
-    if !news.is_empty() {
-        printer.show(batches, &[], out)?;
-        printer.tell(&news, out)?;
+/// A dry run: where it reads, and what has seen the entries.
+struct Run<'c> {
+    tail: Tail,
+    ended: bool,
+    seen: Seen<'c>,
+    #[cfg(feature = "sd-journal")]
+    second: Option<crate::journal::SecondReader>,
+    #[cfg(feature = "sd-journal")]
+    agreed: u64,
+    #[cfg(feature = "sd-journal")]
+    start: Option<u64>,
+}
+
+/// What entries are shown to.
+struct Seen<'c> {
+    config: &'c Config,
+    options: &'c Options,
+    pipeline: Pipeline,
+    watcher: Option<Watcher>,
+    trial: Option<Trial>,
+    printer: Printer,
+    batches: Batches,
+    /// Steps are explained.
+    explain: bool,
+    /// A batch is shown when it has so many bytes.
+    max_bytes: usize,
+    /// Entries before this (realtime, microseconds) are for rules only.
+    shown_from: Option<u64>,
+    /// Entries before this are left out by a first start.
+    backfill_from: Option<u64>,
+    shown: Shown,
+}
+
+impl<'c> Run<'c> {
+    fn new(config: &'c Config, options: &'c Options) -> Result<Run<'c>, DryRunError> {
+        let mut scope = config.journal.scope.clone();
+        if !options.paths.is_empty() {
+            scope.paths.clone_from(&options.paths);
+        }
+        let mut keys = Keys::default();
+        let mut seen = Seen::new(config, options, &mut keys);
+        let waker = Waker::new().map_err(DryRunError::Watch)?;
+        let mut start = options.since.map_or(Start::Oldest, Start::Realtime);
+        if let Some(lines) = options.lines {
+            let mut tail = Tail::open(&scope, keys.clone(), start.clone(), waker.clone())?;
+            if let Some(time) = tail.time_of_last(lines, options.until) {
+                start = Start::Realtime(time.max(options.since.unwrap_or(0)));
+            }
+        }
+        // Rules need what was before the first record that is shown.
+        seen.shown_from = if let Start::Realtime(since) = start { Some(since) } else { None };
+        if let Some(watcher) = &mut seen.watcher {
+            let since = seen.shown_from.filter(|_| !options.only_try);
+            start = watcher.remember(since.map(nanoseconds)).map_or(start, Start::Realtime);
+        }
+        #[cfg(feature = "sd-journal")]
+        let second = options.compare.then(|| crate::journal::SecondReader::open(&scope)).transpose()?;
+        #[cfg(feature = "sd-journal")]
+        let since = if let Start::Realtime(since) = start { Some(since) } else { None };
+        let tail = Tail::open(&scope, keys, start, waker)?;
+        if tail.is_empty() {
+            return Err(OpenError::nothing(&scope, Vec::new()).into());
+        }
+        Ok(Run {
+            tail,
+            ended: false,
+            seen,
+            #[cfg(feature = "sd-journal")]
+            second,
+            #[cfg(feature = "sd-journal")]
+            agreed: 0,
+            #[cfg(feature = "sd-journal")]
+            start: since,
+        })
     }
-    Ok(())
+
+    /// Whether nothing more is to be read.
+    fn ended(&self) -> bool {
+        let late = || self.seen.options.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.ended || self.seen.shown.read.is_multiple_of(LOOKED_AT) && late()
+    }
+
+    /// Until there may be something to do.
+    fn wait(&mut self) -> Result<(), DryRunError> {
+        let now = Instant::now();
+        let look = self.seen.pipeline.holds().then(|| now + HELD_EVERY);
+        let due = self.seen.watcher.as_ref().and_then(Watcher::due).and_then(|due| now.checked_add(due));
+        self.tail.wait(look.into_iter().chain(due).min()).map_err(DryRunError::Watch)?;
+        Ok(())
+    }
+
+    /// What all of it comes to.
+    fn finish(self, out: &mut impl Write) -> Result<Shown, DryRunError> {
+        let Seen { config, options, pipeline, mut watcher, trial, printer, shown, .. } = self.seen;
+        let unmet = trial.map(|trial| trial.unmet(config, &pipeline, watcher.as_ref())).unwrap_or_default();
+        if let Some(summary) = printer.summary.as_ref().filter(|_| !options.only_try) {
+            let of_backfill = OfBackfill { older: shown.older, sent: !options.paths.is_empty() };
+            let report = summary.report(&pipeline, watcher.as_mut(), config, of_backfill, &unmet);
+            match options.output {
+                Output::Json => report.write_json(out)?,
+                Output::Short | Output::Explain => report.write(out)?,
+            }
+        }
+        out.flush()?;
+        Ok(Shown {
+            entries: printer.entries,
+            damaged: self.tail.counts().damaged.total(),
+            dropped: pipeline.counts().dropped(),
+            alerts: watcher.as_mut().and_then(Watcher::history).map(|history| history.fired().len()),
+            unmet,
+            ..shown
+        })
+    }
+}
+
+impl<'c> Seen<'c> {
+    fn new(config: &'c Config, options: &'c Options, keys: &mut Keys) -> Seen<'c> {
+        let destination = config.loki.first();
+        let setup = Setup { dry: true, ..Setup::default() };
+        let mut pipeline = Pipeline::new(config, destination, &setup, keys);
+        let mut watcher = (config.alerts.rules() > 0).then(|| Watcher::new(config, Some(&host()), keys));
+        if let Some(watcher) = &mut watcher {
+            watcher.learn_host(config, keys);
+        }
+        let trial = options.summary.then(|| Trial::new(config, keys));
+        let explain = options.output == Output::Explain && !options.summary;
+        if explain {
+            pipeline.explain();
+        }
+        if trial.is_some() {
+            pipeline.watch();
+        }
+        let tenant = destination.and_then(|d| d.tenant.clone());
+        // Who chooses the time gets it. A cursor is another way to say where a first start begins.
+        let chosen = options.since.is_some() || config.journal.start_cursor.is_some();
+        let backfill = u64::try_from(config.journal.backfill.as_micros()).unwrap_or(u64::MAX);
+        let now = u64::try_from(clock() / 1000).unwrap_or(0);
+        Seen {
+            config,
+            options,
+            pipeline,
+            watcher,
+            trial,
+            printer: Printer::new(options.output, tenant, options.lines, options.summary),
+            batches: Batches::ordered(),
+            explain,
+            max_bytes: destination.map_or(BATCH, |d| d.batch.max_bytes),
+            shown_from: None,
+            backfill_from: (!chosen).then(|| now.saturating_sub(backfill)),
+            shown: Shown::default(),
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry<'_>, out: &mut impl Write) -> Result<(), DryRunError> {
+        let realtime = entry.cursor().realtime;
+        if let Some(watcher) = &mut self.watcher
+            && watcher.entry(entry)
+        {
+            self.tell(out)?;
+        }
+        if self.shown_from.is_some_and(|since| realtime < since) {
+            return Ok(());
+        }
+        self.shown.read += 1;
+        let (first, last) = self.shown.span.unwrap_or((realtime, realtime));
+        self.shown.span = Some((first.min(realtime), last.max(realtime)));
+        if let Some(trial) = &mut self.trial {
+            trial.entry(entry);
+        }
+        if self.backfill_from.is_some_and(|from| realtime < from) {
+            self.shown.older += 1;
+            // Another journal than the agent's has no first start: all of it is shown.
+            if self.options.paths.is_empty() && !self.options.only_try {
+                if self.explain {
+                    let step = format!("older than {}", backfill(self.config));
+                    self.printer.show_unsent(realtime, &[step], out)?;
+                }
+                return Ok(());
+            }
+        }
+        self.pipeline.append(entry, &mut self.batches);
+        if self.explain {
+            let steps = self.pipeline.explained();
+            match self.batches.is_empty() {
+                true => self.printer.show_unsent(realtime, &steps, out)?,
+                false => self.printer.show(&mut self.batches, &steps, out)?,
+            }
+        } else if self.batches.size() >= self.max_bytes {
+            self.pipeline.release_passed(&mut self.batches);
+            self.printer.show(&mut self.batches, &[], out)?;
+        }
+        Ok(())
+    }
+
+    /// There are no entries for now.
+    fn caught_up(&mut self, out: &mut impl Write) -> Result<(), DryRunError> {
+        match self.options.follow {
+            true => self.pipeline.release(&mut self.batches),
+            // What stages still hold has no more lines to wait for.
+            false => self.pipeline.release_all(&mut self.batches),
+        }
+        self.printer.show(&mut self.batches, &self.pipeline.explained(), out)?;
+        if let Some(watcher) = &mut self.watcher {
+            match self.options.follow {
+                true => watcher.quiet(),
+                false if self.options.only_try => false,
+                false => watcher.finish(self.options.until.map_or(i64::MAX, nanoseconds)),
+            };
+            self.tell(out)?;
+        }
+        Ok(self.printer.release(out)?)
+    }
+
+    /// Shows what alerts have begun or ended, behind the entries before that.
+    fn tell(&mut self, out: &mut impl Write) -> Result<(), DryRunError> {
+        let news = self.watcher.as_mut().and_then(Watcher::history).map(History::news).unwrap_or_default();
+        if !news.is_empty() {
+            self.printer.show(&mut self.batches, &[], out)?;
+            self.printer.tell(&news, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// `journal.backfill (7d)`
+pub fn backfill(config: &Config) -> String {
+    format!("journal.backfill ({})", units::format_duration(config.journal.backfill))
+}
+
+fn nanoseconds(microseconds: u64) -> i64 {
+    i64::try_from(microseconds).unwrap_or(i64::MAX).saturating_mul(1000)
 }
 
 /// So long behind `until` no entry is looked for that was written before it, under a clock that had been set back, or in a
 /// file that is read later (microseconds): one hour. journalctl ends with the first entry that is later.
 const UNTIL_BEHIND: u64 = 3_600_000_000;
+/// The clock is looked at every so many entries (count).
+const LOOKED_AT: u64 = 256;
 /// Size of a batch when no destination says (bytes).
 const BATCH: usize = 1 << 20;

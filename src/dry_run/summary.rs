@@ -7,15 +7,17 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::backfill;
 use super::printer::timestamp;
+use crate::config::{Config, Unmet};
 use crate::labels::parse_pushed;
 use crate::loki::proto::Entry;
 use crate::pipeline::{Counts, Pipeline};
 use crate::retention::Retention;
 use crate::rules::Watcher;
 use crate::rules::history::Fired;
+use crate::rules::run::Outcome;
 use crate::text::{Line, write_json_pretty};
-use crate::rules::over;
 
 /// Streams that are listed, the largest first (count).
 const STREAMS_SHOWN: usize = 20;
@@ -58,6 +60,20 @@ pub(super) struct Report {
     retention: Vec<Class>,
     rules: Vec<Rule>,
     alerts: Vec<Alert>,
+    /// What of the configuration met nothing in these entries.
+    unmet: Vec<Unmet>,
+    /// Entries among them that a first start leaves out.
+    older_than_backfill: u64,
+    #[serde(skip)]
+    backfill: String,
+}
+
+/// Entries that are older than `journal.backfill`.
+pub(super) struct OfBackfill {
+    /// How many.
+    pub(super) older: u64,
+    /// Whether they are among those that are shown as sent.
+    pub(super) sent: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +109,9 @@ struct Rule {
     error: Option<String>,
     /// Samples, series and alerts that had no room.
     left_out: u64,
+    /// Labels and annotations that say an error instead of a text.
+    template_failures: u64,
+    template_error: Option<String>,
 }
 
 /// An alert that would have fired: also the form of one in `-o json` without a summary.
@@ -108,6 +127,9 @@ pub(super) struct Alert {
     until: Option<jiff::Timestamp>,
     #[serde(skip)]
     text: String,
+    /// The number of its rule.
+    #[serde(skip)]
+    rule: usize,
 }
 
 impl Alert {
@@ -122,6 +144,7 @@ impl Alert {
             value: fired.value,
             from: time(fired.from),
             until: fired.until.map(time),
+            rule: fired.rule,
             text: {
                 let mut labels = (*fired.labels).clone();
                 labels.remove("alertname");
@@ -154,7 +177,14 @@ impl Summary {
     }
 
     /// All that there is to tell.
-    pub(super) fn report(&self, pipeline: &Pipeline, watcher: Option<&mut Watcher>) -> Report {
+    pub(super) fn report(
+        &self,
+        pipeline: &Pipeline,
+        watcher: Option<&mut Watcher>,
+        config: &Config,
+        OfBackfill { older, sent }: OfBackfill,
+        unmet: &[Unmet],
+    ) -> Report {
         let counts = pipeline.counts();
         let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut streams: Vec<_> = self
@@ -182,7 +212,7 @@ impl Summary {
             bytes: streams.iter().map(|stream| stream.bytes).sum(),
             first: self.first,
             last: self.last,
-            not_sent: counts.dropped(),
+            not_sent: counts.dropped() + if sent { 0 } else { older },
             reasons: reasons(&counts, pipeline.retention()),
             changed: labels.chain(failed).filter(|(_, count)| *count > 0).collect(),
             streams,
@@ -190,9 +220,23 @@ impl Summary {
             retention: classes(&counts, pipeline),
             rules: Vec::new(),
             alerts: Vec::new(),
+            unmet: unmet.to_vec(),
+            older_than_backfill: if sent { older } else { 0 },
+            backfill: backfill(config),
         };
+        if older > 0 && !sent {
+            report.reasons.push((format!("older than {}", report.backfill), older));
+        }
         if let Some(watcher) = watcher {
+            let templates = |rule: &crate::rules::run::Running| match &rule.outcome {
+                Outcome::Alerts(states) => {
+                    (states.failed_templates(), states.template_error().map(str::to_owned))
+                }
+                Outcome::Metric(..) => (0, None),
+            };
             let rule = |rule: &crate::rules::run::Running| Rule {
+                template_failures: templates(rule).0,
+                template_error: templates(rule).1,
                 group: rule.group.clone(),
                 name: rule.name.clone(),
                 evaluations: rule.evaluations,
@@ -237,6 +281,10 @@ impl Report {
         if let (Some(first), Some(last)) = (self.first, self.last) {
             writeln!(out, "from {first} to {last}")?;
         }
+        if self.older_than_backfill > 0 {
+            let (older, backfill) = (self.older_than_backfill, &self.backfill);
+            writeln!(out, "{older} of them are older than {backfill}: a first start leaves them out")?;
+        }
 
         writeln!(out, "\nnot sent: {}", self.not_sent)?;
         for (reason, count) in &self.reasons {
@@ -280,16 +328,35 @@ impl Report {
         if !self.rules.is_empty() {
             self.write_alerts(out)?;
         }
+        self.write_unmet(out)
+    }
+
+    fn write_unmet(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.unmet.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nmet nothing in these entries")?;
+        for Unmet { file, path, what, rare } in &self.unmet {
+            let file = file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default();
+            if rare.is_none() {
+                writeln!(out, "    {file}{path}: {what}")?;
+            }
+        }
+        let rare: Vec<&str> = self.unmet.iter().filter_map(|unmet| unmet.rare.as_deref()).collect();
+        if !rare.is_empty() {
+            writeln!(out, "    rules, as is usual where they look for what is rare: {}", rare.join(", "))?;
+        }
         Ok(())
     }
 
     fn write_alerts(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "\nalerts that would have fired: {}", self.alerts.len())?;
-        let mut by_rule: BTreeMap<(&str, &str), Vec<&Alert>> = BTreeMap::new();
+        let mut by_rule: BTreeMap<usize, Vec<&Alert>> = BTreeMap::new();
         for alert in &self.alerts {
-            by_rule.entry((&alert.group, &alert.name)).or_default().push(alert);
+            by_rule.entry(alert.rule).or_default().push(alert);
         }
-        for ((group, name), alerts) in &by_rule {
+        for alerts in by_rule.values() {
+            let Some(Alert { group, name, .. }) = alerts.first() else { continue };
             let times = if alerts.len() == 1 { "once".to_owned() } else { format!("{} times", alerts.len()) };
             writeln!(out, "    {name} (group {group}): {times}")?;
             if let Some(earlier) = alerts.len().checked_sub(ALERTS_SHOWN).filter(|earlier| *earlier > 0) {
@@ -305,10 +372,11 @@ impl Report {
                 writeln!(out, "        {} {lasted}  {}", alert.from, Line(&text))?;
             }
         }
-        let failed: Vec<_> = self.rules.iter().filter(|rule| rule.failures > 0).collect();
-        let written = by_rule.keys().filter(|rule| **rule != (over::GROUP, over::ALERT)).count();
-        let quiet = self.rules.len().saturating_sub(written + failed.len());
-        writeln!(out, "{:>12}  rules without an alert and without a failure", quiet)?;
+        let rules = self.rules.iter().enumerate();
+        let quiet =
+            rules.filter(|(number, rule)| rule.failures == 0 && !by_rule.contains_key(number)).count();
+        let failed = self.rules.iter().filter(|rule| rule.failures > 0);
+        writeln!(out, "{quiet:>12}  rules without an alert and without a failure")?;
         for Rule { group, name, left_out, .. } in self.rules.iter().filter(|rule| rule.left_out > 0) {
             writeln!(
                 out,
@@ -318,6 +386,15 @@ impl Report {
         for Rule { group, name, evaluations, failures, error, .. } in failed {
             let error = error.as_ref().map(|error| format!(": {}", Line(error))).unwrap_or_default();
             writeln!(out, "failed: {name} (group {group}), {failures} of {evaluations} evaluations{error}")?;
+        }
+        for Rule { group, name, template_failures, template_error, .. } in &self.rules {
+            if let Some(error) = template_error {
+                writeln!(
+                    out,
+                    "templates failed: {name} (group {group}), {template_failures} times: {}",
+                    Line(error)
+                )?;
+            }
         }
         Ok(())
     }

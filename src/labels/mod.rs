@@ -119,6 +119,18 @@ pub struct Labeler {
 }
 
 impl Labeler {
+    /// From now on remembers which rules for relabelling meet anything.
+    pub(crate) fn watch_rules(&mut self) {
+        if let Some(relabeler) = &mut self.relabeler {
+            relabeler.watch();
+        }
+    }
+
+    /// For each rule for relabelling, whether it has met anything since then.
+    pub(crate) fn rules_met(&self) -> Vec<bool> {
+        self.relabeler.as_ref().map(Relabeler::met).unwrap_or_default()
+    }
+
     /// Prepares labels, with those of one destination added: they win over others of the same name.
     /// `retention` is the label of the retention class: it is kept where others are not.
     pub fn new(

@@ -6,6 +6,7 @@
 //! a name which only the replacement of a text can give is made valid in the end, not refused.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub(super) struct Relabeler {
     rules: Arc<[Relabel]>,
     keys: Vec<(Key, String)>,
     maps: bool,
+    /// When a configuration is tried: which rules have met anything.
+    met: Option<RefCell<Vec<bool>>>,
 }
 
 impl Relabeler {
@@ -53,7 +56,7 @@ impl Relabeler {
                 fields.iter().all(|field| *field != name) && matters(&rules, &name)
             }));
         }
-        Relabeler { rules, keys: named, maps }
+        Relabeler { rules, keys: named, maps, met: None }
     }
 
     /// The fields whose values the result depends on, but for those that only [`Entry::matching`] has.
@@ -82,8 +85,30 @@ impl Relabeler {
                 labels.begin_field(&lossy(name), value);
             }
         }
-        labels.apply(&self.rules)?;
+        match &self.met {
+            None => labels.apply(&self.rules)?,
+            Some(met) => {
+                for (index, rule) in self.rules.iter().enumerate() {
+                    if let Some(met) = met.borrow_mut().get_mut(index) {
+                        *met |= labels.meets(rule);
+                    }
+                    if !labels.apply_one(rule) {
+                        return Err(index);
+                    }
+                }
+            }
+        }
         Ok(labels.into_set())
+    }
+
+    /// From now on remembers which rules meet anything.
+    pub(super) fn watch(&mut self) {
+        self.met = Some(RefCell::new(vec![false; self.rules.len()]));
+    }
+
+    /// For each rule, whether it has met anything since then.
+    pub(super) fn met(&self) -> Vec<bool> {
+        self.met.as_ref().map(|met| met.borrow().clone()).unwrap_or_default()
     }
 }
 
@@ -236,6 +261,23 @@ impl<'a> Labels<'a> {
             Action::LabelKeep { regex } => self.labels.retain(|name, _| regex.is_match(name)),
         }
         true
+    }
+
+    /// Whether a rule is about these labels: its expression matches its source, or the name of a label.
+    fn meets(&self, rule: &Relabel) -> bool {
+        match &rule.action {
+            Action::Replace { regex, .. } | Action::Keep { regex } | Action::Drop { regex } => {
+                regex.is_match(&self.source(rule))
+            }
+            Action::LabelMap { regex, .. } | Action::LabelDrop { regex } | Action::LabelKeep { regex } => {
+                self.labels.keys().any(|name| regex.is_match(name))
+            }
+            Action::KeepEqual { target } | Action::DropEqual { target } => {
+                self.get(target) == self.source(rule)
+            }
+            Action::HashMod { .. } => true,
+            Action::Lowercase { .. } | Action::Uppercase { .. } => !self.source(rule).is_empty(),
+        }
     }
 
     /// The values of the source labels, joined.

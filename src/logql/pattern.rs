@@ -110,6 +110,11 @@ impl Captures {
         &self.source
     }
 
+    /// The names of its captures.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.captures.iter().filter_map(|(name, _)| name.as_deref())
+    }
+
     /// Calls `found` with what a line has. A line that breaks off gives the last capture all that is left.
     pub(super) fn captures(&self, line: &str, mut found: impl FnMut(&str, &str)) {
         let Some(mut rest) = line.strip_prefix(self.head.as_str()).filter(|_| !line.is_empty()) else {

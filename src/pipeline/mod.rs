@@ -22,7 +22,7 @@ use crate::line;
 use crate::loki::encode::Metadata;
 use crate::loki::learned::Limits;
 use crate::retention::{self, Retention, Verdict};
-use crate::stages::{Context, Item, Setup};
+use crate::stages::{Context, Item, Setup, Tally};
 
 /// Longest that names and values of an entry's metadata are together (bytes; grafana/loki,
 /// `pkg/validation/limits.go`, `max_structured_metadata_size`). Values are cut to fit.
@@ -90,6 +90,22 @@ impl Pipeline {
             classes: HashMap::new(),
             encoded: Metadata::default(),
         }
+    }
+
+    /// From now on remembers what each stage and each rule for relabelling does.
+    pub fn watch(&mut self) {
+        self.shaper.context.trial = Some(BTreeMap::new());
+        self.shaper.labeler.watch_rules();
+    }
+
+    /// What each stage did since then, by its path in the configuration.
+    pub fn stages_tried(&self) -> impl Iterator<Item = (&str, &Tally)> {
+        self.shaper.context.trial.iter().flatten().map(|(path, tally)| (&**path, tally))
+    }
+
+    /// For each rule for relabelling, whether it has met anything since then.
+    pub fn rules_met(&self) -> Vec<bool> {
+        self.shaper.labeler.rules_met()
     }
 
     /// From now on says what happens to each entry, a line for each step.

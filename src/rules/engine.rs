@@ -25,6 +25,10 @@ const STREAMS_MAX: usize = 8 << 10;
 struct Source {
     extractor: Extractor,
     windows: Vec<usize>,
+    /// A stream was met that it chooses.
+    streams: bool,
+    /// An entry has passed.
+    entries: bool,
 }
 
 /// An expression and its windows, in the order of its range aggregations.
@@ -109,7 +113,12 @@ impl Engine {
             let extractor = Extractor::new(&range, outer.as_ref());
             match self.sources.iter_mut().find(|source| source.extractor == extractor) {
                 Some(source) => source.windows.push(index),
-                None => self.sources.push(Source { extractor, windows: vec![index] }),
+                None => self.sources.push(Source {
+                    extractor,
+                    windows: vec![index],
+                    streams: false,
+                    entries: false,
+                }),
             }
         }
         self.by_stream.clear();
@@ -121,6 +130,15 @@ impl Engine {
     /// How long before an evaluation an entry may lie that counts for it (nanoseconds).
     pub fn reach(&self) -> i64 {
         self.windows.iter().map(Window::reach).max().unwrap_or(0)
+    }
+
+    /// Whether each range aggregation of an expression has met a stream that it chooses, and an entry that passes: all of them
+    /// have, or not.
+    pub fn met(&self, number: usize) -> (bool, bool) {
+        let windows = self.watched.get(number).map(|watched| watched.windows.as_slice()).unwrap_or_default();
+        let of = |window: &usize| self.sources.iter().find(|source| source.windows.contains(window));
+        let met = |what: fn(&Source) -> bool| windows.iter().all(|window| of(window).is_some_and(what));
+        (met(|source| source.streams), met(|source| source.entries))
     }
 
     /// How many series there are in all windows.
@@ -153,6 +171,11 @@ impl Engine {
         let chosen = |(index, source): (usize, &Source)| source.extractor.matches(labels).then_some(index);
         let sources: Vec<_> = self.sources.iter().enumerate().filter_map(chosen).collect();
         let wanted = !sources.is_empty();
+        for source in &sources {
+            if let Some(source) = self.sources.get_mut(*source) {
+                source.streams = true;
+            }
+        }
         // The set is kept, so that no other one can have its address.
         self.by_stream.insert(key, (labels.clone(), sources));
         wanted
@@ -184,10 +207,11 @@ impl Engine {
         let Engine { by_stream, sources: all, windows, held, .. } = self;
         let Some((_, sources)) = by_stream.get(&(Arc::as_ptr(labels) as usize)) else { return };
         for source in sources {
-            let Some(source) = all.get(*source) else { continue };
+            let Some(source) = all.get_mut(*source) else { continue };
             let Some((series, value)) = source.extractor.extract(labels, line, metadata.clone()) else {
                 continue;
             };
+            source.entries = true;
             for window in &source.windows {
                 if let Some(window) = windows.get_mut(*window) {
                     let before = window.bytes();

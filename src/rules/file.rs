@@ -2,16 +2,19 @@
 //! is that of Prometheus, `model/rulefmt`). What Loki ignores of it (`keep_firing_for`, `query_offset`, `labels` of
 //! a group) is done here.
 
-use std::collections::HashSet;
-use std::ops::RangeInclusive;
+use std::cell::RefCell;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use super::lint::KnownLabels;
+use super::lint::{KnownLabels, Lint, series, templates};
 use super::state::{self, Alert};
 use crate::config::{
     Checker, Diagnostics, Document, Finding, Kind, Refusal, Section, Value, document, names, quoted,
 };
 use crate::logql::Expr;
+use crate::metrics::OWN;
 use crate::template::Template;
 
 /// How often a group may be evaluated: more often than every second is not what logs are for.
@@ -52,15 +55,46 @@ pub enum RuleKind {
     Record(String, Vec<(String, String)>),
 }
 
-/// Reads a rule file; `origin` names it in messages. With the labels that entries may have, there are warnings about rules
-/// that will not do what one may think.
+/// What rules live in: with it there are warnings about rules that will not do what one may think.
+#[derive(Debug, Default)]
+pub struct Around {
+    /// The labels that entries may have.
+    pub labels: KnownLabels,
+    /// The names of external labels.
+    pub external: Vec<String>,
+    /// The names that metrics of stages have on /metrics.
+    pub metrics: BTreeSet<String>,
+    /// The recording rules so far: name and labels, and the file and place where one was first.
+    recorded: RefCell<HashMap<Recorded, (String, Range<usize>)>>,
+}
+
+/// The name and the labels of a recording rule.
+type Recorded = (String, Vec<(String, String)>);
+
+impl Around {
+    /// Without any recording rule yet.
+    pub fn new(labels: KnownLabels, external: Vec<String>, metrics: BTreeSet<String>) -> Around {
+        Around { labels, external, metrics, ..Around::default() }
+    }
+}
+
+/// What each part of a file is read with.
+#[derive(Clone, Copy)]
+struct Reading<'r> {
+    checker: &'r Checker<'r>,
+    around: Option<&'r Around>,
+    /// The file.
+    origin: &'r str,
+}
+
+/// Reads a rule file; `origin` names it in messages.
 ///
 /// # Errors
 /// All mistakes, each at its place.
 pub fn parse(
     source: &str,
     origin: &str,
-    known: Option<&KnownLabels>,
+    around: Option<&Around>,
 ) -> Result<(Vec<Group>, Diagnostics), Diagnostics> {
     let root = document(source, origin)?;
     let environment = |_: &str| None;
@@ -72,17 +106,18 @@ pub fn parse(
             checker.note_foreign(document);
             None
         }
-        None => groups(&checker, &value, known),
+        None => groups(Reading { checker: &checker, around, origin }, &value),
     };
     checker.finish(origin, groups.unwrap_or_default())
 }
 
-fn groups(checker: &Checker<'_>, root: &Value<'_>, known: Option<&KnownLabels>) -> Option<Vec<Group>> {
+fn groups(reading: Reading<'_>, root: &Value<'_>) -> Option<Vec<Group>> {
+    let checker = reading.checker;
     let section = Section::open(checker, root, "rules")?;
     let mut names = HashSet::new();
     section.required(checker, root, "groups", |value| {
         checker.each(value, "a list of groups", |item| {
-            let group = group(checker, item, known)?;
+            let group = group(reading, item)?;
             if !names.insert(group.name.clone()) {
                 let title = format!("there are two groups {}", quoted(&group.name));
                 checker.note(Finding::at(item.key.clone(), title).label("expected another `name`"));
@@ -92,7 +127,8 @@ fn groups(checker: &Checker<'_>, root: &Value<'_>, known: Option<&KnownLabels>) 
     })
 }
 
-fn group(checker: &Checker<'_>, item: &Value<'_>, known: Option<&KnownLabels>) -> Option<Group> {
+fn group(reading: Reading<'_>, item: &Value<'_>) -> Option<Group> {
+    let checker = reading.checker;
     let section = Section::open(checker, item, "rules.groups[]")?;
     let name = section.required(checker, item, "name", |value| named(checker, value, "the name of a group"));
     let (mut interval, mut limit, mut query_offset) = (None, 0, 0);
@@ -103,27 +139,22 @@ fn group(checker: &Checker<'_>, item: &Value<'_>, known: Option<&KnownLabels>) -
     section.read("labels", &mut labels, |value| templates(checker, value, true));
     let mut rules = Vec::new();
     section.read("rules", &mut rules, |value| {
-        checker.each(value, "a list of rules", |item| rule(checker, item, &labels, limit as usize, known))
+        checker.each(value, "a list of rules", |item| rule(reading, item, &labels, limit as usize))
     });
     Some(Group { name: name?, interval, limit: limit as usize, query_offset, rules })
 }
 
 /// `of_group` are the labels of its group, which its own override.
 fn rule(
-    checker: &Checker<'_>,
+    reading: Reading<'_>,
     item: &Value<'_>,
     of_group: &[(String, Template)],
     limit: usize,
-    known: Option<&KnownLabels>,
 ) -> Option<Rule> {
+    let checker = reading.checker;
     let section = Section::open(checker, item, "rules.groups[].rules[]")?;
-    let expr = section.required(checker, item, "expr", |value| {
-        let expr = checker.expression(value)?;
-        for lint in known.into_iter().flat_map(|known| known.lint(&expr)) {
-            checker.warn(Finding::at(value.place(), lint.title).label(lint.label).help(lint.help));
-        }
-        Some(expr)
-    });
+    let recorded = section.get("record").is_some();
+    let expr = section.required(checker, item, "expr", |value| expression(reading, value, recorded));
     let name = |key: &str, what: &str| section.get(key).map(|value| named(checker, value, what));
     let (alert, record) = (name("alert", "the name of an alert"), name("record", "the name of a metric"));
     let (mut hold, mut keep_firing) = (0, 0);
@@ -135,11 +166,11 @@ fn rule(
     labels.retain(|(name, _)| own.iter().all(|(other, _)| other != name));
     labels.extend(own);
     section.read("annotations", &mut annotations, |value| templates(checker, value, false));
-    if let (Some(known), Some(value), Some(expr), Some(_)) = (known, section.get("expr"), &expr, &alert) {
+    if let (Some(around), Some(value), Some(expr), Some(_)) =
+        (reading.around, section.get("expr"), &expr, &alert)
+    {
         let critical = labels.iter().any(|(name, text)| name == "severity" && text.source() == "critical");
-        for lint in known.untrusted(expr, critical) {
-            checker.warn(Finding::at(value.place(), lint.title).label(lint.label).help(lint.help));
-        }
+        around.labels.untrusted(expr, critical).into_iter().for_each(|lint| warn(checker, value, lint));
     }
     let kind = match (alert, record) {
         (Some(_), Some(_)) => {
@@ -164,18 +195,111 @@ fn rule(
                 }
             }
             let name = name?;
+            let place = section.get("record").map_or(item.key.clone(), Value::place);
             let valid = name.chars().all(|c| c == '_' || c == ':' || c.is_ascii_alphanumeric())
                 && !name.starts_with(|c: char| c.is_ascii_digit());
-            if let Some(value) = section.get("record").filter(|_| !valid) {
+            if !valid {
                 let title = format!("{} is no name of a metric", quoted(&name));
                 checker
-                    .note(Finding::at(value.place(), title).label("expected letters, digits, `_` and `:`"));
+                    .note(Finding::at(place.clone(), title).label("expected letters, digits, `_` and `:`"));
             }
             let fixed = |(name, template): (String, Template)| (name, template.source().to_owned());
-            RuleKind::Record(name, labels.into_iter().map(fixed).collect())
+            let labels: Vec<_> = labels.into_iter().map(fixed).collect();
+            taken(reading, &name, &labels, place);
+            RuleKind::Record(name, labels)
         }
     };
-    Some(Rule { expr: expr?, kind })
+    let expr = expr?;
+    for key in ["labels", "annotations"] {
+        if let (Some(value), Some(around)) = (section.get(key), reading.around) {
+            told(checker, value, &expr, recorded, around);
+        }
+    }
+    Some(Rule { expr, kind })
+}
+
+fn expression(reading: Reading<'_>, value: &Value<'_>, recorded: bool) -> Option<Expr> {
+    let Reading { checker, around, .. } = reading;
+    let expr = checker.expression(value)?;
+    for lint in around.into_iter().flat_map(|around| around.labels.lint(&expr, recorded)) {
+        warn(checker, value, lint);
+    }
+    Some(expr)
+}
+
+/// Warns of an expression, at the part of it that the warning is about.
+fn warn(checker: &Checker<'_>, value: &Value<'_>, lint: Lint) {
+    let text = checker.raw(value, "a LogQL expression").unwrap_or_default();
+    let part = lint.part.and_then(|part| {
+        let start = text.find(&part)?;
+        Some(start..start + part.len())
+    });
+    let place = checker.inside(value, &text, part);
+    checker.warn(Finding::at(place, lint.title).label(lint.label).help(lint.help));
+}
+
+/// Says it when templates will say nothing, or stand where none is filled in.
+fn told(checker: &Checker<'_>, value: &Value<'_>, expr: &Expr, recorded: bool, around: &Around) {
+    if value.node.kind == Kind::Null {
+        return;
+    }
+    let series = series::of(expr, &around.labels);
+    let external: Vec<&str> = around.external.iter().map(String::as_str).collect();
+    for entry in checker.entries(value, "a map of names and templates").unwrap_or_default() {
+        let Some(text) = checker.raw(&entry.value, "a template") else { continue };
+        let Ok(template) = state::template(&text) else { continue };
+        if recorded {
+            if template.constant().is_none() {
+                let finding = Finding::at(entry.value.place(), "labels of a recording rule are no templates");
+                checker.warn(
+                    finding
+                        .label("this stands as it is written")
+                        .help("`label_replace(…)` in the expression makes labels of others"),
+                );
+            }
+            continue;
+        }
+        for lint in templates::lint(&template, &series, &external) {
+            let place = checker.inside(&entry.value, &text, Some(lint.at));
+            checker.warn(Finding::at(place, lint.title).label(lint.label).help(lint.help));
+        }
+    }
+}
+
+/// Refuses the name of a metric that is there already, and warns of a second rule with the same series.
+fn taken(reading: Reading<'_>, name: &str, labels: &[(String, String)], place: Range<usize>) {
+    let Reading { checker, around, origin } = reading;
+    if name.starts_with(OWN) {
+        checker.note(
+            Finding::at(place, format!("{} is a name of journal-ship's own metrics", quoted(name)))
+                .label(format!("expected one that does not begin with `{OWN}`")),
+        );
+        return;
+    }
+    let Some(around) = around else { return };
+    if around.metrics.contains(name) {
+        checker.note(
+            Finding::at(place, format!("{} is a metric of a stage `metrics`", quoted(name)))
+                .label("expected another name"),
+        );
+        return;
+    }
+    let mut labels = labels.to_vec();
+    labels.sort();
+    match around.recorded.borrow_mut().entry((name.to_owned(), labels)) {
+        Entry::Vacant(first) => _ = first.insert((origin.to_owned(), place)),
+        Entry::Occupied(first) => {
+            let title = format!("two recording rules are called {} and have the same labels", quoted(name));
+            let finding = Finding::at(place, title)
+                .label("where both have a series, only one of them is shown")
+                .help("give one of them another name, or a label of its own");
+            let (file, at) = first.get();
+            checker.warn(match file == origin {
+                true => finding.related(at.clone(), "the other one"),
+                false => finding.note(format!("the other one is in {file}")),
+            });
+        }
+    }
 }
 
 fn named(checker: &Checker<'_>, value: &Value<'_>, what: &str) -> Option<String> {

@@ -11,9 +11,18 @@ use crate::labels::LabelSet;
 /// What alerts that are remembered may take (bytes): thousands. Of more than anyone reads there is the number.
 const FIRED_MAX: usize = 4 << 20;
 
+/// What an alert did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Began,
+    Ended,
+}
+
 /// An alert that fired. Times in nanoseconds since 1970.
 #[derive(Debug, Clone)]
 pub struct Fired {
+    /// The number of its rule, in the order of all rules.
+    pub rule: usize,
     /// The group of its rule.
     pub group: String,
     /// Its name.
@@ -37,8 +46,8 @@ pub struct History {
     fired: Vec<Fired>,
     /// Those that fire, by their rule and then their labels: their places.
     open: HashMap<usize, HashMap<Arc<LabelSet>, usize>>,
-    /// Places of those that began or ended since the last question.
-    news: Vec<usize>,
+    /// What happened since the last question: the place of an alert, and whether it began or ended.
+    news: Vec<(usize, Change)>,
     left_out: u64,
     /// What they take (bytes).
     bytes: usize,
@@ -69,8 +78,9 @@ impl History {
             }
             *bytes += takes;
             open.insert(alert.labels.clone(), fired.len());
-            news.push(fired.len());
+            news.push((fired.len(), Change::Began));
             fired.push(Fired {
+                rule: number,
                 group: rule.group.clone(),
                 name: rule.name.clone(),
                 labels: alert.labels.clone(),
@@ -87,7 +97,7 @@ impl History {
                 let goes_on = there.contains(&**labels);
                 if let Some(fired) = fired.get_mut(*place).filter(|_| !goes_on) {
                     fired.until = Some(time);
-                    news.push(*place);
+                    news.push((*place, Change::Ended));
                 }
                 goes_on
             });
@@ -104,9 +114,17 @@ impl History {
         self.left_out
     }
 
-    /// What began or ended since the last question.
+    /// What began or ended since the last question, in that order; an alert that did both is there twice, and has not ended
+    /// yet where it begins.
     pub fn news(&mut self) -> Vec<Fired> {
         let news = std::mem::take(&mut self.news);
-        news.into_iter().filter_map(|place| self.fired.get(place).cloned()).collect()
+        let shown = |(place, change): (usize, Change)| {
+            let mut fired = self.fired.get(place).cloned()?;
+            if change == Change::Began {
+                fired.until = None;
+            }
+            Some(fired)
+        };
+        news.into_iter().filter_map(shown).collect()
     }
 }

@@ -12,7 +12,7 @@ pub mod engine;
 mod fields;
 pub mod file;
 pub mod history;
-mod lint;
+pub(crate) mod lint;
 pub mod memory;
 mod origin;
 pub mod over;

@@ -201,6 +201,16 @@ impl Rules {
         self.engine.bytes() + self.rules.iter().chain([&self.own]).map(|rule| rule.bytes).sum::<usize>()
     }
 
+    /// From now on this is around all rules.
+    pub fn set_outside(&mut self, outside: &Outside) {
+        let outside = Arc::new(outside.clone());
+        for rule in &mut self.rules {
+            if let Outcome::Alerts(states) = &mut rule.outcome {
+                states.set_outside(outside.clone());
+            }
+        }
+    }
+
     /// The rules, in the order of their groups.
     pub fn rules(&self) -> &[Running] {
         &self.rules
@@ -209,6 +219,11 @@ impl Rules {
     /// The rule that nobody wrote: it tells of those that are over their limit ([`over::ALERT`]).
     pub fn own(&self) -> &Running {
         &self.own
+    }
+
+    /// Whether a rule, by its number, has met streams that it chooses, and entries that it looks for ([`Engine::met`]).
+    pub fn met(&self, number: usize) -> (bool, bool) {
+        self.engine.met(number)
     }
 
     /// How long before an evaluation an entry may lie that counts for it (nanoseconds).

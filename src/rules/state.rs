@@ -142,6 +142,8 @@ pub struct States {
     /// The last time that this had a value: who does not know tells nobody.
     known_at: Option<i64>,
     failed_templates: u64,
+    /// What the last one of them said.
+    template_error: Option<String>,
     /// What the alerts take (bytes).
     bytes: usize,
 }
@@ -162,7 +164,13 @@ impl States {
             known_at: None,
             failed_templates: 0,
             bytes: 0,
+            template_error: None,
         }
+    }
+
+    /// From now on this is around the rule.
+    pub(super) fn set_outside(&mut self, outside: Arc<Outside>) {
+        self.outside = outside;
     }
 
     /// The alerts, sorted by their labels.
@@ -196,6 +204,11 @@ impl States {
     /// Templates that have failed so far; what they said stands in their place.
     pub fn failed_templates(&self) -> u64 {
         self.failed_templates
+    }
+
+    /// What the last template said that has failed.
+    pub fn template_error(&self) -> Option<&str> {
+        self.template_error.as_deref()
     }
 
     /// Takes the value of the expression at a time (nanoseconds since 1970). Alerts may take `room` bytes: of more series
@@ -248,6 +261,7 @@ impl States {
         let (mut taken, count) = (0, vector.len());
         for sample in vector {
             let given = self.given(&sample.labels, sample.value);
+            let mut failed = Vec::new();
             let mut labels = (*sample.labels).clone();
             for (name, value) in self.outside.labels.iter() {
                 if labels.get(name).is_none() {
@@ -255,17 +269,22 @@ impl States {
                 }
             }
             for (name, template) in &self.alert.labels {
-                let value = fill(template, &given, &mut self.failed_templates);
+                let value = fill((name, template), &given, &mut failed);
                 labels.insert(name, value.as_bytes());
             }
             labels.insert("alertname", self.alert.name.as_bytes());
             labels.shrink();
-            let failed = &mut self.failed_templates;
-            let annotation = |(name, template): &(String, Template)| {
-                (name.clone(), memory::kept(fill(template, &given, failed)))
+            let annotation = |(name, template): &(String, Template), failed: &mut Vec<String>| {
+                (name.clone(), memory::kept(fill((name, template), &given, failed)))
             };
+            let annotations: BTreeMap<_, _> =
+                self.alert.annotations.iter().map(|pair| annotation(pair, &mut failed)).collect();
+            self.failed_templates += failed.len() as u64;
+            if let Some(error) = failed.pop() {
+                self.template_error = Some(error);
+            }
             let active = Active {
-                annotations: Arc::new(self.alert.annotations.iter().map(annotation).collect()),
+                annotations: Arc::new(annotations),
                 state: State::Pending,
                 value: sample.value,
                 active_at: time,
@@ -393,7 +412,7 @@ pub fn template(source: &str) -> Result<Template, crate::template::TemplateError
     Template::with_variables(source, prometheus::function, &VARIABLES)
 }
 
-fn fill(template: &Template, given: &[(&str, Value)], failed: &mut u64) -> String {
+fn fill((name, template): (&str, &Template), given: &[(&str, Value)], failed: &mut Vec<String>) -> String {
     // The dot is what Prometheus has in it.
     let dot = given.iter().map(|(name, value)| {
         let name = match *name {
@@ -407,7 +426,7 @@ fn fill(template: &Template, given: &[(&str, Value)], failed: &mut u64) -> Strin
     match template.fill(&Value::Map(Arc::new(dot.collect())), given) {
         Ok(text) => text,
         Err(error) => {
-            *failed += 1;
+            failed.push(format!("`{name}`: {error}"));
             format!("<error expanding template: {error}>")
         }
     }

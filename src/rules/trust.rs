@@ -204,6 +204,7 @@ impl Origins {
             Use::Keep => "whoever may log on this host can choose how long their entries are kept",
         };
         Some(Lint {
+            part: Some(matcher.to_string()),
             title: format!("{matcher} is {what}"),
             label: label.to_owned(),
             help: match self.labels.iter().find(|(_, origin)| **origin == Origin::Who) {

@@ -10,7 +10,7 @@ use super::saved::Saved;
 use super::state::Outside;
 use crate::config::Config;
 use crate::entry::Entry;
-use crate::journal::Keys;
+use crate::journal::{Key, Keys};
 use crate::labels::{FieldLookup, LabelSet, Outcome};
 use crate::logql::pipeline::{DETECTED_LEVEL, detected_level};
 use crate::pipeline::{Shaper, values};
@@ -23,9 +23,15 @@ pub const SETTLE: i64 = 1_000_000_000;
 /// was written under a wrong clock, and is in no window.
 const AHEAD_MAX: i64 = 10_000_000_000;
 
+/// The external label that says whose entries these are.
+const HOST: &str = "host";
+
 /// Rules, and how entries come to them.
 pub struct Watcher {
     rules: Rules,
+    outside: Outside,
+    /// The field that names the host whose entries these are, until it is known.
+    host_field: Option<Key>,
     shaper: Shaper,
     sender: Sender,
     /// The wall clock when it was last looked at, which a backlog gives no reason for (nanoseconds since 1970).
@@ -50,7 +56,7 @@ impl Watcher {
     pub fn new(config: &Config, host: Option<&str>, keys: &mut Keys) -> Watcher {
         let alerts = &config.alerts;
         let mut labels = LabelSet::default();
-        let host = host.map(|host| ("host", host));
+        let host = host.map(|host| (HOST, host));
         let external = alerts.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in host.into_iter().chain(external) {
             labels.insert(name, value.as_bytes());
@@ -67,11 +73,13 @@ impl Watcher {
             .metadata
             .extend(super::fields::named(alerts.groups()).map(|rule| FieldLookup::new(&rule, keys)));
         let shortest = alerts.groups().filter_map(|group| group.interval).chain([interval]).min();
-        let mut rules = Rules::new(alerts.groups(), outside, interval, alerts.max_series);
+        let mut rules = Rules::new(alerts.groups(), outside.clone(), interval, alerts.max_series);
         rules.limit_memory(alerts.max_memory);
         Watcher {
             interval: shortest.unwrap_or(interval),
             rules,
+            outside,
+            host_field: None,
             sender: Sender::new(keys),
             shaper,
             now: clock(),
@@ -80,6 +88,14 @@ impl Watcher {
             live: false,
             begin: Some(i64::MIN),
             history: None,
+        }
+    }
+
+    /// From now on the external label `host` is the one that the first entry tells, unless the configuration sets it: the entries
+    /// may be another machine's.
+    pub fn learn_host(&mut self, config: &Config, keys: &mut Keys) {
+        if config.alerts.external_labels.iter().all(|(name, _)| name != HOST) {
+            self.host_field = Some(keys.add("_HOSTNAME"));
         }
     }
 
@@ -138,6 +154,13 @@ impl Watcher {
         if time > self.now.saturating_add(AHEAD_MAX) {
             self.ahead += 1;
             return false;
+        }
+        if let Some(host) =
+            self.host_field.and_then(|field| entry.value(field)).filter(|host| !host.is_empty())
+        {
+            self.outside.labels.insert(HOST, host);
+            self.rules.set_outside(&self.outside);
+            self.host_field = None;
         }
         if let Some(begin) = self.begin {
             self.begin_at(begin.max(time - 1));

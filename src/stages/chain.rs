@@ -9,12 +9,22 @@ use crate::journal::Cursor;
 #[derive(Debug, Default)]
 pub struct Chain {
     stages: Vec<Box<dyn Stage>>,
+    /// Where each of them stands in the configuration.
+    paths: Vec<Arc<str>>,
 }
 
 impl Chain {
     /// Builds the stages of a configuration.
     pub fn new(configs: &[StageConfig], setup: &Setup) -> Chain {
-        Chain { stages: configs.iter().map(|config| config.build(setup)).collect() }
+        let list = if setup.path.is_empty() { "stages" } else { &setup.path };
+        let mut chain = Chain::default();
+        for (index, config) in configs.iter().enumerate() {
+            let path = format!("{list}[{index}]");
+            let stage = config.build(&Setup { path: path.clone(), ..setup.clone() });
+            chain.paths.push(format!("{path}.{}", stage.name()).into());
+            chain.stages.push(stage);
+        }
+        chain
     }
 
     /// Whether there is nothing to do.
@@ -29,9 +39,19 @@ impl Chain {
     }
 
     fn run_from(&mut self, first: usize, item: &mut Item, context: &mut Context) -> Flow {
-        for stage in self.stages.iter_mut().skip(first) {
-            let before = context.explain.is_some().then(|| item.clone());
+        for (stage, path) in self.stages.iter_mut().zip(&self.paths).skip(first) {
+            let before = (context.explain.is_some() || context.is_tried(path)).then(|| item.clone());
+            let failed = context.failed.get(stage.name()).copied();
+            context.passed_by = false;
             let flow = stage.run(item, context);
+            if let Some(before) = &before {
+                let failed = context.failed.get(stage.name()).copied() != failed;
+                let worked = match stage.name() {
+                    "match" => !context.passed_by,
+                    _ => flow != Flow::Next || changed(before, item),
+                };
+                context.tally(path, worked, failed);
+            }
             if let Flow::Drop(reason) = &flow {
                 context.drop(reason);
             }
@@ -109,7 +129,39 @@ fn explain(stage: &str, before: &Item, after: &Item, flow: &Flow, steps: &mut Ve
     }
 }
 
+/// Whether a stage changed anything.
+fn changed(before: &Item, after: &Item) -> bool {
+    let values = |item: &Item| {
+        let mut values: Vec<_> = item.extracted.iter().map(|(n, v)| (n.to_owned(), v.into_owned())).collect();
+        values.sort_by(|a, b| a.0.cmp(&b.0));
+        values
+    };
+    before.line != after.line
+        || before.labels != after.labels
+        || before.metadata != after.metadata
+        || before.timestamp_ns != after.timestamp_ns
+        || before.tenant != after.tenant
+        || values(before) != values(after)
+}
+
 impl Context {
+    /// Whether a configuration is tried, and this stage has not done its work on anything yet: what comes then is of no interest.
+    fn is_tried(&self, path: &Arc<str>) -> bool {
+        self.trial.as_ref().is_some_and(|trial| trial.get(path).is_none_or(|tally| tally.worked == 0))
+    }
+
+    /// Counts what a stage did with an item, when a configuration is tried.
+    fn tally(&mut self, path: &Arc<str>, worked: bool, failed: bool) {
+        let Some(trial) = &mut self.trial else { return };
+        let tally = trial.entry(path.clone()).or_default();
+        tally.reached += 1;
+        tally.worked += u64::from(worked && !failed);
+        tally.failed += u64::from(failed);
+        if failed && tally.why.is_none() {
+            tally.why = self.why.take();
+        }
+    }
+
     /// Counts an item that ends here.
     pub(super) fn drop(&mut self, reason: &Arc<str>) {
         match self.dropped.get_mut(reason) {

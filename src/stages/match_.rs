@@ -63,7 +63,10 @@ impl Config {
     /// The stage, ready to run.
     pub(super) fn build(&self, setup: &Setup) -> Box<dyn Stage> {
         let action = match &self.action {
-            Action::Keep(stages) => Selected::Chain(Chain::new(stages, setup)),
+            Action::Keep(stages) => {
+                let inner = Setup { path: format!("{}.match.stages", setup.path), ..setup.clone() };
+                Selected::Chain(Chain::new(stages, &inner))
+            }
             Action::Drop(reason) => Selected::Drop(reason.clone()),
         };
         Box::new(Match { selector: self.selector.clone(), action })
@@ -89,6 +92,7 @@ impl Stage for Match {
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
         if !self.selector.matches_labels(&item.labels) || !self.selector.matches_line(&item.line) {
+            context.passed_by = true;
             return Flow::Next;
         }
         match &mut self.action {
@@ -96,7 +100,9 @@ impl Stage for Match {
             Selected::Chain(chain) => {
                 let labels = item.labels.clone();
                 item.extracted.enter(&labels);
-                chain.run(item, context)
+                let flow = chain.run(item, context);
+                context.passed_by = false;
+                flow
             }
         }
     }

@@ -10,11 +10,9 @@ use std::time::Duration;
 use super::{Context, Flow, Item, Setup, Stage, Value};
 use crate::config::{self, Checker, Finding, Section, quoted};
 use crate::labels::LabelSet;
-use crate::metrics::{Family, Kind, SeriesLabels, label_name};
+use crate::metrics::{Family, Kind, OWN, SeriesLabels, label_name};
 
 const PREFIX: &str = "promtail_custom_";
-/// How names begin that this program uses for itself.
-const OWN: &str = "journalship_";
 /// Bounds of a histogram that has none of its own: those of Prometheus's client library.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -215,6 +213,11 @@ fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Optio
 }
 
 impl Config {
+    /// The names that its metrics have in the text for Prometheus.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.metrics.iter().flat_map(|metric| exposed(&metric.name, &metric.action)).map(|(name, _)| name)
+    }
+
     /// The stage, ready to run.
     pub(super) fn build(&self, setup: &Setup) -> Box<dyn Stage> {
         let family = |metric: &MetricConfig| {

@@ -11,6 +11,7 @@ mod chain;
 mod config;
 mod generations;
 mod item;
+pub(crate) mod lint;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -72,8 +73,27 @@ pub struct Context {
     pub dry: bool,
     /// Set by a stage that wants reading to go on only then.
     pub wait_until: Option<std::time::Instant>,
+    /// When a configuration is tried: what each stage did, by its path in the configuration.
+    pub trial: Option<BTreeMap<Arc<str>, Tally>>,
+    /// Why the last failure was, when someone wants to know.
+    pub why: Option<String>,
+    /// Set by `match`: the item was not for it.
+    pub passed_by: bool,
     /// When there is someone to explain to: what happened to the item, a line for each step.
     pub explain: Option<Vec<String>>,
+}
+
+/// What a stage did while a configuration is tried, up to the first item that it could do its work on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Items that came to it.
+    pub reached: u64,
+    /// Those that it could do its work on, or that its selector selects.
+    pub worked: u64,
+    /// Those that it failed on.
+    pub failed: u64,
+    /// Why, the first time.
+    pub why: Option<String>,
 }
 
 impl Context {
@@ -87,9 +107,14 @@ impl Context {
     /// Counts that a stage could not do its work; `why` is asked only when there is someone to tell.
     pub fn fail(&mut self, stage: &'static str, why: impl FnOnce() -> String) {
         *self.failed.entry(stage).or_default() += 1;
-        if let Some(steps) = &mut self.explain {
-            steps.push(format!("{stage}: failed: {}", why()));
+        if self.trial.is_none() && self.explain.is_none() {
+            return;
         }
+        let why = why();
+        if let Some(steps) = &mut self.explain {
+            steps.push(format!("{stage}: failed: {why}"));
+        }
+        self.why = Some(why);
     }
 }
 
@@ -118,4 +143,6 @@ pub struct Setup {
     pub dry: bool,
     /// Where the stage `metrics` registers what it measures.
     pub metrics: Arc<crate::metrics::Registry>,
+    /// The path of a stage, or of a list of them, in the configuration; empty: `stages`.
+    pub path: String,
 }

@@ -1,11 +1,11 @@
 //! `replace`: replaces what the groups of a regular expression find, in the line or in a value.
 //!
 //! The replacement is a template, filled in for each group: `.Value` is what the group has found. Named groups
-//! become values, with what they were replaced by. An expression without a group replaces nothing, as in Promtail.
+//! become values, with what they were replaced by. An expression without a group would replace nothing, and is refused.
 
 use super::template::{Compiled, compiled, data};
 use super::{Context, Flow, Item, Setup, Stage, Value};
-use crate::config::{self, Checker, Section};
+use crate::config::{self, Checker, Finding, Section, quoted};
 use crate::re2::Re2;
 
 /// `stages[].replace`
@@ -22,11 +22,58 @@ pub struct Config {
 /// Reads it.
 pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Config> {
     let section = Section::open(checker, value, "stages[].replace")?;
-    let expression = section.required(checker, value, "expression", |value| checker.regex(value, Re2::new));
+    let expression = section.required(checker, value, "expression", |value| {
+        let expression = checker.regex(value, Re2::new)?;
+        if expression.capture_names().count() < 2 {
+            checker.note(
+                Finding::at(value.place(), format!("`{}` replaces nothing", value.path))
+                    .label("expected a group around what is to be replaced")
+                    .help("put it in parentheses: `token=(\\S+)`; what stands outside of groups stays"),
+            );
+            return None;
+        }
+        Some(expression)
+    });
     let (mut source, mut replace) = (None, None);
     section.read("source", &mut source, |value| checker.source(value).map(Some));
-    section.read("replace", &mut replace, |value| compiled(checker, value).map(Compiled::unless_empty));
+    section.read("replace", &mut replace, |value| {
+        references(checker, value);
+        compiled(checker, value).map(Compiled::unless_empty)
+    });
     Some(Config { expression: expression?, source, replace })
+}
+
+/// Warns of `$1`, `${1}`, `${name}` and `\\1`: each group is replaced by itself, and knows no other one.
+fn references(checker: &Checker<'_>, value: &config::Value<'_>) {
+    let config::Kind::Str(text) = &value.node.kind else { return };
+    let found = text.char_indices().find_map(|(start, c)| {
+        // Variables of templates stand in actions.
+        let action = text
+            .get(..start)?
+            .rfind("{{")
+            .is_some_and(|open| !text.get(open..start).unwrap_or_default().contains("}}"));
+        let rest = text.get(start + 1..).filter(|_| matches!(c, '$' | '\\') && !action)?;
+        let inner = rest.strip_prefix('{').filter(|_| c == '$');
+        let name = inner.unwrap_or(rest);
+        let digits = name.chars().take_while(char::is_ascii_digit).count();
+        let word = name.chars().take_while(|c| *c == '_' || c.is_ascii_alphanumeric()).count();
+        let length = match inner {
+            Some(_) => (word > 0 && name.get(word..)?.starts_with('}')).then_some(word + 2),
+            None => (digits > 0).then_some(digits),
+        };
+        Some(start..start + 1 + length?)
+    });
+    if let Some(place) = found {
+        let written = text.get(place.clone()).unwrap_or_default();
+        checker.warn(
+            Finding::at(checker.inside(value, text, Some(place.clone())), format!("{} is no group here", quoted(written)))
+                .label("this stands in the line as it is written")
+                .help(
+                    "each group is replaced by this text, what is outside of groups stays; `{{ .Value }}` is what a group has found: \
+                     `{expression: 'token=(\\S+)', replace: '***'}`",
+                ),
+        );
+    }
 }
 
 impl Config {
@@ -137,7 +184,6 @@ mod tests {
             ("{expression: '(\\d+)-(\\d+)', replace: '#'}", "1-2 3-4", "#-# #-#"),
             ("{expression: '((a)b)', replace: 'X'}", "xab", "xX"),
             ("{expression: 'nomatch(x)', replace: 'y'}", "abc", "abc"),
-            ("{expression: 'b', replace: 'y'}", "abc", "abc"),
             (
                 "{expression: '(?P<ip>\\d+\\.\\d+\\.\\d+)\\.\\d+', replace: '***'}",
                 "at 198.51.100.7 x",
@@ -164,12 +210,40 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_as_it_is_written_is_told() {
+        for (replace, written) in [
+            ("$1=***", "`$1` is no group"),
+            ("x${1}", "`${1}` is no group"),
+            ("${user}", "`${user}` is no group"),
+            ("a \\1", "`\\1` is no group"),
+            ("$12", "`$12` is no group"),
+            ("{{ .Value }}$1", "`$1`"),
+            ("***", ""),
+            ("5$", ""),
+            ("$ 1", ""),
+            ("$x", ""),
+            ("{{ $x := .Value }}{{ $x }}", ""),
+            ("C:\\dir", ""),
+        ] {
+            let source = format!("stages: [{{replace: {{expression: '(a)', replace: '{replace}'}}}}]\n");
+            let (_, found) = config::Config::examine_text(&source, "f", &|_| None).unwrap();
+            let found = found.render(false);
+            assert_eq!(written.is_empty(), found.is_empty(), "{replace}: {found}");
+            assert!(found.contains(written), "{replace}: {found}");
+        }
+    }
+
+    #[test]
     fn what_cannot_replace_is_refused() {
         for (written, part) in [
             ("{replace: x}", "has no `expression`"),
             ("{expression: '('}", "not a regular expression"),
             ("{expression: '(a)', replace: '{{ x }}'}", "no function"),
             ("{expression: '(a)', source: ''}", "is empty"),
+            ("{expression: 'token=\\S+', replace: 'token=***'}", "replaces nothing"),
+            ("{expression: 'token=(?:\\S+)', replace: 'x'}", "expected a group around"),
+            ("{expression: 'a\\(b\\)'}", "replaces nothing"),
+            ("{expression: ''}", "replaces nothing"),
         ] {
             let text = refusal(&format!("replace: {written}"));
             assert!(text.contains(part), "{written}: {text}");

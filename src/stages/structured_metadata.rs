@@ -18,6 +18,11 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
 }
 
 impl Config {
+    /// The names that it sets.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The stage, ready to run.
     pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Running { config: self.clone() })

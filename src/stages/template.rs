@@ -35,6 +35,16 @@ impl Compiled {
     }
 }
 
+/// The keys of its data that a template asks for, each with its place (bytes).
+pub(super) fn fields(text: &str) -> Vec<(String, std::ops::Range<usize>)> {
+    let Ok(template) = Template::new(text, promtail::function) else { return Vec::new() };
+    let key = |used: template::Use<'_>| match used {
+        template::Use::Keys("$", keys) => keys.first().map(|key| (*key).to_owned()),
+        _ => None,
+    };
+    template.uses().into_iter().filter_map(|(used, at)| Some((key(used)?, at))).collect()
+}
+
 /// Reads a template's text.
 pub(super) fn compiled(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Compiled> {
     let text = checker.raw(value, "a template")?;

@@ -9,8 +9,8 @@ use jiff::tz::{self, TimeZone};
 
 use super::generations::Generations;
 use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Refusal, Section, Value, quoted};
-use crate::go_time::Layout;
+use crate::config::{Checker, Finding, Refusal, Section, Value, quoted};
+use crate::go_time::{self, Layout};
 use crate::labels::LabelSet;
 
 /// Label sets whose last time is remembered at least for `fudge` (count), as in Promtail.
@@ -76,6 +76,26 @@ fn format(text: &str) -> Format {
     }
 }
 
+/// Names of formats that are no layouts.
+const UNIX: [&str; 4] = ["Unix", "UnixMs", "UnixUs", "UnixNs"];
+
+/// Warns of a layout that will not read the times that it is for.
+fn doubted(checker: &Checker<'_>, value: &Value<'_>, text: &str) {
+    if UNIX.contains(&text) || NAMED.iter().any(|(name, _)| *name == text) {
+        return;
+    }
+    let Some(why) = go_time::doubt(text) else { return };
+    let title = format!("`{}`: {} will not read the times that are meant", value.path, quoted(text));
+    let finding = Finding::at(value.place(), title).label(why).note(
+        "a layout is Go's reference time, Monday, January 2, 15:04:05 MST 2006, written as the times are",
+    );
+    let names = UNIX.into_iter().chain(NAMED.iter().map(|(name, _)| *name));
+    checker.warn(match go_time::meant(text, names) {
+        Some(meant) => finding.help(format!("did you mean `{meant}`?")),
+        None => finding.help("for instance `2006-01-02 15:04:05`, or a name such as `RFC3339` or `Unix`"),
+    });
+}
+
 /// A zone by the name that Go's `time.LoadLocation` takes. UTC needs no zone files.
 fn zone(name: &str) -> Result<TimeZone, Refusal> {
     let refusal = |what: String| Refusal::new(what, "expected a name such as `Europe/Berlin`");
@@ -102,7 +122,11 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
         }
         false => Ok(()),
     };
-    let one = |value: &Value<'_>| checker.checked(value, "a time format", known);
+    let one = |value: &Value<'_>| {
+        let text = checker.checked(value, "a time format", known)?;
+        doubted(checker, value, &text);
+        Some(text)
+    };
     let first = section.required(checker, value, "format", one);
     let (mut more, mut location, mut on_failure) = (Vec::new(), None, OnFailure::Fudge);
     section.read("fallback_formats", &mut more, |value| checker.each(value, "a list of time formats", one));

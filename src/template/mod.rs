@@ -10,6 +10,7 @@ mod exec;
 mod lexer;
 mod parser;
 mod printf;
+mod uses;
 mod value;
 
 pub mod logql;
@@ -18,6 +19,7 @@ pub mod promtail;
 
 use std::ops::Range;
 
+pub use uses::Use;
 pub use value::Value;
 
 use parser::Node;

@@ -75,6 +75,11 @@ pub fn detected_level<'a>(
     said.map_or_else(|| of_line(line), given)
 }
 
+/// What a level is called as `detected_level`, if it is one.
+pub fn level_name(value: &str) -> Option<&'static str> {
+    named(value)
+}
+
 fn named(value: &str) -> Option<&'static str> {
     NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(value)).map(|(_, level)| *level)
 }

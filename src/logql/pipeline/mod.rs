@@ -8,7 +8,7 @@ mod row;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-pub use level::{DETECTED_LEVEL, detected_level};
+pub use level::{DETECTED_LEVEL, detected_level, level_name};
 pub use row::{DETAILS, ERROR, Hints, PRESERVE, Row};
 
 use self::json::{Json, Step};

@@ -1,0 +1,144 @@
+//! Trying a configuration on a journal: what it names and this journal does not have. That may be right (a service that is not
+//! installed here), so nothing of it is a mistake.
+
+use crate::config::{Config, FieldRule, RelabelAction, Unmet};
+use crate::entry::Entry;
+use crate::journal::Keys;
+use crate::labels::FieldLookup;
+use crate::pipeline::Pipeline;
+use crate::rules::Watcher;
+use crate::rules::file::RuleKind;
+
+/// Looks at each entry for the fields that labels and metadata are made of.
+pub(super) struct Trial {
+    fields: Vec<(String, FieldLookup, bool)>,
+}
+
+impl Trial {
+    /// Of the fields that a configuration names itself; those of the defaults need not be in every journal.
+    pub(super) fn new(config: &Config, keys: &mut Keys) -> Trial {
+        let default = Config::builtin(&|_| None);
+        let of_default = default.labels.fields.iter().chain(&default.structured_metadata);
+        let own = |rule: &&FieldRule| of_default.clone().all(|other| other != *rule);
+        let labels = config.labels.fields.iter().filter(own).map(|rule| ("labels.fields", rule));
+        let metadata =
+            config.structured_metadata.iter().filter(own).map(|rule| ("structured_metadata", rule));
+        let fields = labels
+            .chain(metadata)
+            .map(|(section, rule)| (format!("{section}.{}", rule.name), FieldLookup::new(rule, keys), false));
+        Trial { fields: fields.collect() }
+    }
+
+    pub(super) fn entry(&mut self, entry: &Entry<'_>) {
+        for (_, lookup, found) in self.fields.iter_mut().filter(|(.., found)| !found) {
+            *found = lookup.value(entry).is_some();
+        }
+    }
+
+    /// All that met nothing in the entries so far.
+    pub(super) fn unmet(
+        &self,
+        config: &Config,
+        pipeline: &Pipeline,
+        watcher: Option<&Watcher>,
+    ) -> Vec<Unmet> {
+        let mut unmet: Vec<Unmet> = self
+            .fields
+            .iter()
+            .filter(|(.., found)| !found)
+            .map(|(path, ..)| Unmet::new(path, "no entry has this field"))
+            .collect();
+        relabelling(config, pipeline, &mut unmet);
+        stages(pipeline, &mut unmet);
+        for (index, counts) in pipeline.counts().retention.iter().enumerate() {
+            // The last one is the default.
+            let of_rule = config.retention.as_ref().is_some_and(|retention| index < retention.rules.len());
+            if of_rule && counts.kept + counts.dropped + counts.sampled + counts.expired == 0 {
+                unmet.push(Unmet::new(
+                    format!("retention.rules[{index}].selector"),
+                    "this rule decides on no entry",
+                ));
+            }
+        }
+        if let Some(watcher) = watcher {
+            rules(config, watcher, &mut unmet);
+        }
+        unmet
+    }
+}
+
+fn relabelling(config: &Config, pipeline: &Pipeline, unmet: &mut Vec<Unmet>) {
+    for (index, (rule, met)) in config.labels.relabel.iter().zip(pipeline.rules_met()).enumerate() {
+        let what = match &rule.action {
+            _ if met => continue,
+            RelabelAction::Keep { .. } | RelabelAction::KeepEqual { .. } => {
+                "this drops every entry that comes to it"
+            }
+            RelabelAction::LabelMap { .. }
+            | RelabelAction::LabelDrop { .. }
+            | RelabelAction::LabelKeep { .. } => "no label has such a name",
+            _ => "this matches no entry",
+        };
+        unmet.push(Unmet::new(format!("labels.relabel_configs[{index}]"), what));
+    }
+}
+
+fn stages(pipeline: &Pipeline, unmet: &mut Vec<Unmet>) {
+    for (path, tally) in pipeline.stages_tried().filter(|(_, tally)| tally.reached > 0) {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        let all = match tally.reached {
+            1 => "the one entry".to_owned(),
+            n => format!("all {n} entries"),
+        };
+        if tally.failed == tally.reached {
+            let key = match name {
+                "timestamp" => ".format",
+                "regex" | "replace" => ".expression",
+                _ => "",
+            };
+            let why = tally.why.as_deref().unwrap_or_default();
+            unmet.push(Unmet::new(
+                format!("{path}{key}"),
+                format!("this failed on {all} that came to it: {why}"),
+            ));
+        } else if tally.worked == 0 {
+            let (key, what) = match name {
+                "match" => (".selector", "this selects no entry"),
+                "drop" => ("", "this drops no entry"),
+                "replace" => (".expression", "this replaces nothing"),
+                "labels" | "structured_metadata" => ("", "no entry has these values"),
+                "labeldrop" => ("", "no entry has these labels"),
+                _ => continue,
+            };
+            unmet.push(Unmet::new(format!("{path}{key}"), what));
+        }
+    }
+}
+
+fn rules(config: &Config, watcher: &Watcher, unmet: &mut Vec<Unmet>) {
+    let mut number = 0;
+    for file in &config.alerts.files {
+        for (group, of_group) in file.groups.iter().enumerate() {
+            for (index, rule) in of_group.rules.iter().enumerate() {
+                let (streams, entries) = watcher.rules().met(number);
+                number += 1;
+                if entries {
+                    continue;
+                }
+                let name = match &rule.kind {
+                    RuleKind::Alert(alert) => &alert.name,
+                    RuleKind::Record(name, _) => name,
+                };
+                unmet.push(Unmet {
+                    file: Some(file.path.display().to_string()),
+                    path: format!("groups[{group}].rules[{index}].expr"),
+                    what: match streams {
+                        true => format!("no entry is what `{name}` looks for"),
+                        false => format!("no stream is selected by `{name}`, or by a part of it"),
+                    },
+                    rare: streams.then(|| name.clone()),
+                });
+            }
+        }
+    }
+}
