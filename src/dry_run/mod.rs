@@ -91,6 +91,8 @@ pub struct Shown {
     pub entries: u64,
     /// Entries that could not be read.
     pub damaged: u64,
+    /// Fields that could not be read; their entries were shown without them.
+    pub fields_damaged: u64,
     /// Entries that were read and would not be pushed.
     pub dropped: u64,
     /// Alerts that would have fired, if there are rules.
@@ -246,6 +248,7 @@ impl<'c> Run<'c> {
         Ok(Shown {
             entries: printer.entries,
             damaged: self.tail.counts().damaged.total(),
+            fields_damaged: self.tail.counts().fields_damaged,
             dropped: pipeline.counts().dropped(),
             alerts: watcher.as_mut().and_then(Watcher::history).map(|history| history.fired().len()),
             unmet,
