@@ -375,6 +375,11 @@ fn dry_run(cli: &Cli) -> ExitCode {
                 0 => String::new(),
                 n => format!("; {n} damaged ones were skipped"),
             };
+            let fields = match shown.fields_damaged {
+                0 => String::new(),
+                1 => "; 1 damaged field was left out".into(),
+                n => format!("; {n} damaged fields were left out"),
+            };
             let dropped = match shown.dropped {
                 0 => String::new(),
                 n => format!("; {n} would be dropped"),
@@ -386,7 +391,7 @@ fn dry_run(cli: &Cli) -> ExitCode {
             };
             let entries = if shown.entries == 1 { "entry" } else { "entries" };
             say(&format!(
-                "{} {entries} would be pushed; nothing was{dropped}{damaged}{alerts}",
+                "{} {entries} would be pushed; nothing was{dropped}{damaged}{fields}{alerts}",
                 shown.entries
             ));
             ExitCode::SUCCESS

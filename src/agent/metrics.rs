@@ -84,6 +84,7 @@ pub(super) struct Metrics {
     failed: Arc<Family>,
     labels: Arc<Family>,
     damaged: Arc<Family>,
+    fields_damaged: Arc<Family>,
     lost: Arc<Family>,
     streams: Arc<Family>,
     shipped: Arc<Family>,
@@ -128,6 +129,10 @@ impl Metrics {
             damaged: counter(
                 "journalship_entries_damaged_total",
                 "Entries of the journal that could not be read, by reason.",
+            ),
+            fields_damaged: counter(
+                "journalship_fields_damaged_total",
+                "Fields of the journal that could not be read; their entries were sent without them.",
             ),
             lost: counter(
                 "journalship_entries_lost_total",
@@ -194,6 +199,7 @@ impl Metrics {
         for reason in Reason::ALL {
             self.damaged.set(labels("reason", reason.name()), 0, journal.damaged.of(reason) as f64);
         }
+        self.fields_damaged.set(only(), 0, journal.fields_damaged as f64);
         self.lost.set(only(), 0, lost as f64);
         self.streams.set(only(), 0, streams as f64);
     }

@@ -141,6 +141,9 @@ impl Reading {
         if damaged > 0 {
             log::warn!("{damaged} damaged entries were skipped");
         }
+        if journal.fields_damaged > 0 {
+            log::warn!("{} damaged fields were left out of their entries", journal.fields_damaged);
+        }
         Ok(())
     }
 

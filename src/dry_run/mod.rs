@@ -82,6 +82,8 @@ pub struct Shown {
     pub entries: u64,
     /// Entries that could not be read.
     pub damaged: u64,
+    /// Fields that could not be read; their entries were shown without them.
+    pub fields_damaged: u64,
     /// Entries that were read and would not be pushed.
     pub dropped: u64,
     /// Alerts that would have fired, if there are rules.
@@ -197,6 +199,7 @@ pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<S
                     return Ok(Shown {
                         entries: printer.entries,
                         damaged: tail.counts().damaged.total(),
+                        fields_damaged: tail.counts().fields_damaged,
                         dropped: pipeline.counts().dropped(),
                         alerts: watcher
                             .as_mut()

@@ -4,6 +4,7 @@
 
 use super::file::{Fault, JournalFile};
 use super::object::{self, u32_at, u64_at};
+use super::step::onward;
 
 /// Items of an entry array that are read at once.
 const ARRAY_ITEMS: usize = 512;
@@ -72,10 +73,7 @@ impl JournalFile {
         if next == 0 {
             return Err(Fault::Damaged { what: "an entry array too few", offset: self.array });
         }
-        // Arrays are appended as the file grows, so a chain never leads back.
-        if next <= self.array {
-            return Err(Fault::Damaged { what: "an entry array that leads back", offset: self.array });
-        }
+        let next = onward(self.array, next, "an entry array that leads back")?;
         let items = self.array_items(next)?;
         if items == 0 {
             return Err(Fault::Damaged { what: "an entry array without entries", offset: next });

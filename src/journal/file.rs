@@ -9,6 +9,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cursor::{Cursor, Id128};
 use super::filter::{Filter, Wanted};
@@ -16,6 +17,7 @@ use super::handle::Handle;
 use super::lookup::Walk;
 use super::loss::{Ledger, Reason};
 use super::object::{self, Header, id_at, u32_at, u64_at};
+use super::recover;
 use super::scan::{FileId, is_archived_name};
 use super::search::Search;
 use super::verify::{Doubt, Trust};
@@ -32,6 +34,8 @@ const BEHIND: usize = 4 << 10;
 pub(super) const NAME_MAX: usize = 64;
 /// Fields an entry may have; systemd's own limit is 1,024 (`ENTRY_FIELD_COUNT_MAX`).
 const ENTRY_ITEMS_MAX: usize = 16 << 10;
+/// A file that was written to longer ago is not being written to: journald touches it at least every 250 ms while it is.
+const AT_REST: Duration = Duration::from_secs(5);
 /// Bytes of the header that are read.
 const HEADER_READ: usize = 272;
 
@@ -53,9 +57,9 @@ pub(super) enum Fault {
     /// The file is no journal file, or one of a kind not known here.
     #[error("{0}")]
     Foreign(String),
-    /// The file has been created, and its header is yet to be written.
-    #[error("it has no header yet")]
-    Unborn,
+    /// Nothing is written in the file: it is just being made, or will never be.
+    #[error("{0}")]
+    Unborn(String),
 }
 
 impl Fault {
@@ -112,6 +116,8 @@ pub(super) struct JournalFile {
     pub unwanted: u64,
     /// The entry at which a file that grows was looked at twice.
     looked_twice: u64,
+    /// It was found out how payloads are hashed, whatever the header says.
+    pub(super) hashing_settled: bool,
     /// Hashes are checked, because something looked wrong.
     pub(super) doubt: Option<Box<Doubt>>,
     /// The arrays are not to be trusted any more.
@@ -134,7 +140,9 @@ impl JournalFile {
     pub(super) fn open(path: &Path, id: FileId) -> Result<JournalFile, Fault> {
         let file = Handle::open(path, id)?;
         let header = read_header(&file)?;
-        file.expect(header.file_id);
+        if !header.lost {
+            file.expect(header.file_id);
+        }
         let mut file = JournalFile {
             file,
             header,
@@ -162,6 +170,7 @@ impl JournalFile {
             passed: None,
             unwanted: 0,
             looked_twice: u64::MAX,
+            hashing_settled: header.lost,
             doubt: None,
             search: None,
             dead: false,
@@ -169,6 +178,13 @@ impl JournalFile {
         };
         file.bound();
         file.named(path);
+        if let Some(what) = header.trouble {
+            let fault = Fault::Damaged { what, offset: 0 };
+            match header.lost {
+                true => file.begin_search(Reason::Header, &fault),
+                false => drop(file.lose(Reason::Header, 0, &fault)),
+            }
+        }
         Ok(file)
     }
 
@@ -208,11 +224,20 @@ impl JournalFile {
     /// Looks at the header again; true when there are more entries than at the last look.
     pub(super) fn refresh(&mut self) -> Result<bool, Fault> {
         let before = self.header;
+        if before.lost {
+            return Ok(false);
+        }
         let header = read_header(&self.file)?;
-        if header.file_id != self.header.file_id {
+        if !header.is_same_file(&before) {
             return Err(Fault::Foreign("another journal file has been written over it".into()));
         }
+        // An id that is damaged meanwhile is not asked any more.
+        if !header.lost {
+            self.file.expect(header.file_id);
+        }
+        let hashing = if self.hashing_settled { before.hashing } else { header.hashing };
         self.header = header;
+        (self.header.file_id, self.header.hashing) = (before.file_id, hashing);
         self.bound();
         let grown = self.header.n_entries > before.n_entries;
         // A search looks at what is not in the arrays yet.
@@ -226,6 +251,7 @@ impl JournalFile {
     fn forget(&mut self) {
         self.ahead.forget();
         self.behind.forget();
+        self.forget_flaws();
         self.ahead_size = AHEAD_MIN;
     }
 
@@ -302,7 +328,13 @@ impl JournalFile {
                 None => self.next_offset(),
             };
             let (at, fault, consumed) = match next {
-                Ok(None) => return Ok(None),
+                Ok(None) => match self.hidden()? {
+                    None => return Ok(None),
+                    Some(fault) => {
+                        self.begin_search(Reason::Header, &fault);
+                        continue;
+                    }
+                },
                 Err(fault) => (None, fault, 0),
                 Ok(Some(offset)) => match self.visit(offset) {
                     Err(fault) => (Some(offset), fault, 1),
@@ -358,6 +390,30 @@ impl JournalFile {
         }
     }
 
+    /// At the end of what the header counts: why there should be more, if it says so itself. While a file is written to,
+    /// its header may be behind for a moment.
+    fn hidden(&self) -> Result<Option<Fault>, Fault> {
+        let header = &self.header;
+        let what = match header.n_entries {
+            0 if header.entry_array_offset != 0 || header.head_seqnum != 0 => {
+                "a header that counts no entries"
+            }
+            1.. if self.place.offset > 0
+                && header.tail_seqnum().is_some_and(|tail| tail > self.place.seqnum) =>
+            {
+                "a header that counts fewer entries than it has given numbers"
+            }
+            _ => return Ok(None),
+        };
+        if self.grows() && header.online {
+            let age = self.file.metadata()?.modified()?.elapsed().unwrap_or_default();
+            if age < AT_REST {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Fault::Damaged { what, offset: 0 }))
+    }
+
     /// What the ENTRY at this place says of itself.
     pub(super) fn entry_at(&self, offset: u64) -> Result<Cursor, Fault> {
         self.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
@@ -409,10 +465,16 @@ impl JournalFile {
     /// [`JournalFile::load`].
     #[inline]
     pub(super) fn visit(&mut self, offset: u64) -> Result<Cursor, Fault> {
-        self.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
         if offset <= self.place.offset {
             return Err(Fault::Damaged { what: "an entry before the one before it", offset });
         }
+        self.read_entry(offset)
+    }
+
+    /// Reads an ENTRY: its cursor is returned, its items are kept.
+    #[inline]
+    pub(super) fn read_entry(&mut self, offset: u64) -> Result<Cursor, Fault> {
+        self.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
         self.show_ahead(offset, object::ENTRY_SIZE_MIN)?;
         let head = self.ahead.get(offset, object::ENTRY_SIZE_MIN).unwrap_or_default();
         let size = self.check_object(head, offset, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN)?;
@@ -495,10 +557,8 @@ impl JournalFile {
 pub(super) fn read_header(file: &Handle) -> Result<Header, Fault> {
     let mut bytes = [0; HEADER_READ];
     let read = file.read_at_most(&mut bytes, 0)?;
-    if bytes.iter().take(object::SIGNATURE.len()).all(|byte| *byte == 0) {
-        return Err(Fault::Unborn);
-    }
-    Header::parse(bytes.get(..read).unwrap_or_default()).map_err(Fault::Foreign)
+    let bytes = bytes.get(..read).unwrap_or_default();
+    Header::parse(bytes).or_else(|why| recover::header(file, bytes, why))
 }
 
 /// The offsets of an ENTRY's DATA objects, from its bytes behind the fixed part.

@@ -35,6 +35,11 @@ impl Handle {
         self.file_id.set(Some(file_id));
     }
 
+    /// The name that the file had last.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file has this name now.
     pub(super) fn rename(&mut self, path: &Path) {
         if self.path != path {

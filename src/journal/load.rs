@@ -9,6 +9,7 @@ use super::fields::{self, Fields};
 use super::file::{Fault, FileSlice, JournalFile, NAME_MAX};
 use super::loss::Reason;
 use super::object::{self, u64_at};
+use super::verify::LEFT_OUT;
 
 /// Bits that no offset has: with them it could pass for another one, or another file's, in the cache.
 const NO_OFFSET: u64 = !(object::OFFSET_MAX - 1) | 7;
@@ -16,30 +17,57 @@ const NO_OFFSET: u64 = !(object::OFFSET_MAX - 1) | 7;
 impl JournalFile {
     /// Adds the fields of the entry last handed on. `tag` names this file among the reader's.
     ///
+    /// One that is damaged is left out and counted, and the file is in doubt from now on.
+    ///
     /// # Errors
-    /// When one of them is damaged: the entry is counted as lost, and the file is in doubt from now on. Or when the file is no
-    /// longer where it was: nothing is counted yet.
+    /// When it is the entry that is damaged: it is counted as lost. Or when the file is no longer where it was: nothing is
+    /// counted yet.
     pub(super) fn load(
         &mut self,
         tag: u16,
         fields: &mut Fields,
         unpack: &mut Decompressor,
     ) -> Result<(), Fault> {
-        self.load_items(tag, fields, unpack).inspect_err(|fault| {
-            // One that was renamed may be found again.
-            if !fault.is_moved() {
-                self.lose(Reason::Field, 1, fault);
+        let loaded = match self.load_items(tag, fields, unpack) {
+            Err(fault) if !matches!(fault, Fault::Io(_)) => {
+                self.verify_again(fault).and_then(|()| self.load_items(tag, fields, unpack))
             }
-        })
+            loaded => loaded,
+        };
+        match &loaded {
+            Ok(()) if self.in_doubt() => self.count_left_out(),
+            Ok(()) => {}
+            // One that was renamed may be found again.
+            Err(fault) if fault.is_moved() => {}
+            Err(fault) => drop(self.lose(Reason::Field, 1, fault)),
+        }
+        loaded
+    }
+
+    /// Something in the entry last visited is damaged: finds out whether it can do without.
+    #[cold]
+    fn verify_again(&mut self, fault: Fault) -> Result<(), Fault> {
+        self.distrust();
+        let offset = self.place.offset;
+        let entry = self.read_entry(offset)?;
+        // Whoever has changed the file meanwhile has made another entry of it.
+        if entry.seqnum != self.place.seqnum {
+            return Err(fault);
+        }
+        self.verify(offset, &entry)
     }
 
     fn load_items(&mut self, tag: u16, fields: &mut Fields, unpack: &mut Decompressor) -> Result<(), Fault> {
         // Offsets are multiples of eight: what was read before the file came into doubt is another field, and is
         // not found in the cache any more.
         let file = fields::identity(tag, u64::from(self.in_doubt()));
+        fields.begin();
         for index in 0..self.items.len() {
             let Some(offset) = self.items.get(index).copied() else { break };
             let identity = file | offset;
+            if offset == LEFT_OUT {
+                continue;
+            }
             // What is in the cache has passed all checks.
             if offset & NO_OFFSET == 0 && fields.add_cached(identity) {
                 continue;
@@ -64,7 +92,9 @@ impl JournalFile {
         }
         let head = self.shown(offset, payload_at).unwrap_or_default();
         let size = self.check_object(head, offset, object::TYPE_DATA, payload_at + 1)?;
-        if self.item_hash(self.place.offset, index).is_some_and(|hash| hash != u64_at(head, 16)) {
+        // In doubt, the entry has been proved with all its hashes, of which one may be damaged.
+        let stated = u64_at(head, 16);
+        if !self.in_doubt() && self.item_hash(self.place.offset, index).is_some_and(|hash| hash != stated) {
             return Err(Fault::Hash { offset });
         }
         let flags = head.get(1).copied().unwrap_or(0) & 7;

@@ -21,6 +21,7 @@ use super::file::{Fault, FileSlice, JournalFile, take_items};
 use super::filter::Wanted;
 use super::object::{self, u64_at};
 use super::seek::ArrayInfo;
+use super::step::onward;
 
 /// DATA objects of one bucket (count). journald begins a new file when a chain has a hundred; longer ones were made.
 const CHAIN_MAX: usize = 10_000;
@@ -49,8 +50,8 @@ impl JournalFile {
     /// When the hash table is damaged where it would be, or cannot be read.
     pub(super) fn find_data(&mut self, payload: &[u8]) -> Result<Option<Data>, Fault> {
         let (table, buckets) = (self.header.hash_table, self.header.hash_table_size / BUCKET);
-        let hash = self.header.hash(payload);
         let damaged = |what, offset| Fault::Damaged { what, offset };
+        let hash = self.header.hashing.of(payload).ok_or(damaged("a hash table whose key is lost", table))?;
         let bucket = hash.checked_rem(buckets).ok_or(damaged("no hash table", table))?;
         let at = table.saturating_add(bucket * BUCKET);
         self.check_place(at, BUCKET)?;
@@ -60,9 +61,7 @@ impl JournalFile {
             if offset == 0 {
                 return Ok(None);
             }
-            if offset <= before {
-                return Err(damaged("a hash chain that leads back", offset));
-            }
+            offset = onward(before, offset, "a hash chain that leads back")?;
             self.check_place(offset, payload_at as u64)?;
             let head = self.show_behind(offset, payload_at)?;
             let [its, next, first, array, entries] = [16, 24, 40, 48, 56].map(|at| u64_at(head, at));
@@ -106,7 +105,12 @@ impl JournalFile {
         let mut answers = Vec::new();
         let mut result = Ok(());
         for (term, payload) in wanted.unanswered(values) {
-            match self.find_data(&payload) {
+            let found = match self.find_data(&payload) {
+                // With a wrong key nothing would be there.
+                Ok(None) if self.settle_hashing() => self.find_data(&payload),
+                found => found,
+            };
+            match found {
                 Ok(found) => answers.push((term, found)),
                 Err(Fault::Damaged { .. }) => wanted.distrust(),
                 Err(fault) => {
@@ -212,13 +216,18 @@ impl JournalFile {
         if self.wanted.is_none() {
             return Ok((cursor, true));
         }
-        let mut items = Vec::new();
-        let mut bytes = Vec::new();
+        let items = self.items_of(offset, size)?;
+        Ok((cursor, self.wants(&items)))
+    }
+
+    /// The offsets of the DATA objects of an ENTRY of this size that is not the one visited.
+    pub(super) fn items_of(&self, offset: u64, size: u64) -> Result<Vec<u64>, Fault> {
+        let (mut items, mut bytes) = (Vec::new(), Vec::new());
         let (at, len) = (offset + object::ENTRY_SIZE_MIN as u64, size - object::ENTRY_SIZE_MIN as u64);
         self.check_items(offset, size)?;
         FileSlice::new(self, at, len).read_to_end(&mut bytes)?;
         take_items(&bytes, self.header.entry_item_size(), &mut items);
-        Ok((cursor, self.wants(&items)))
+        Ok(items)
     }
 }
 
@@ -269,7 +278,8 @@ struct List {
     /// Where the current array's unread items begin, and how many these are.
     items_at: u64,
     items_left: u64,
-    /// The array behind the current one.
+    /// The current array, zero before the first, and the one behind it.
+    array: u64,
     next_array: u64,
     /// Entries in no array yet read.
     left: u64,
@@ -283,6 +293,7 @@ impl List {
             read: Vec::new().into_iter(),
             items_at: 0,
             items_left: 0,
+            array: 0,
             next_array: data.array,
             left: data.entries.saturating_sub(1),
         }
@@ -292,8 +303,8 @@ impl List {
     fn from(&mut self, at: u64, file: &JournalFile) -> Result<Option<u64>, Fault> {
         while let Some(head) = self.head.filter(|head| *head < at) {
             self.head = self.next(file)?;
-            if let Some(next) = self.head.filter(|next| *next <= head) {
-                return Err(Fault::Damaged { what: "an entry array out of order", offset: next });
+            if let Some(next) = self.head {
+                onward(head, next, "an entry array out of order")?;
             }
         }
         Ok(self.head)
@@ -308,11 +319,9 @@ impl List {
                 return Ok(None);
             }
             if self.items_left == 0 {
-                let array = self.next_array;
                 // A chain that ends early, or leads back, is damaged.
-                if array < self.items_at || array == 0 {
-                    return Err(Fault::Damaged { what: "an entry array without successor", offset: array });
-                }
+                let array = onward(self.array, self.next_array, "an entry array without successor")?;
+                self.array = array;
                 (self.items_left, self.next_array) = file.array_at(array)?;
                 self.items_at = array + object::ENTRY_ARRAY_SIZE_MIN as u64;
             }

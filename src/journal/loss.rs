@@ -4,10 +4,13 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use super::file::{Fault, JournalFile, read_header};
+use super::verify::LEFT_OUT;
 
 /// Why entries could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// The file's header cannot be what journald wrote, and entries were not found otherwise.
+    Header,
     /// An ENTRY that cannot be what journald wrote.
     Entry,
     /// An array that names entries cannot be what journald wrote, and they were not found otherwise.
@@ -26,7 +29,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 7] = [
+    pub const ALL: [Reason; 8] = [
+        Reason::Header,
         Reason::Entry,
         Reason::Array,
         Reason::Field,
@@ -39,6 +43,7 @@ impl Reason {
     /// The value of the label `reason`.
     pub fn name(self) -> &'static str {
         match self {
+            Reason::Header => "damaged_header",
             Reason::Entry => "damaged_entry",
             Reason::Array => "damaged_array",
             Reason::Field => "damaged_field",
@@ -52,6 +57,9 @@ impl Reason {
     /// What it means for the rest of the file.
     fn meaning(self) -> &'static str {
         match self {
+            Reason::Header => {
+                "what stands behind it is read, and entries are taken only when their hashes agree"
+            }
             Reason::Entry | Reason::Array => {
                 "the file is searched for the entries behind, and takes only those whose hashes agree"
             }
@@ -96,35 +104,57 @@ impl AddAssign for Losses {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub losses: Losses,
+    /// Fields that were left out of entries which were handed on.
+    pub fields: u64,
     known: Known,
     news: Vec<News>,
 }
 
-/// Reasons that have been told of a file.
+/// What has been told of a file: each reason, and that fields are left out.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Known(u8);
+pub(super) struct Known(u16);
 
-const _: () = assert!(Reason::ALL.len() <= u8::BITS as usize);
+const _: () = assert!(Reason::ALL.len() < u16::BITS as usize);
 
 impl Known {
-    /// Adds a reason; true when it is new.
-    pub(super) fn learn(&mut self, reason: Reason) -> bool {
+    /// Adds what is told; true when it is new.
+    pub(super) fn learn(&mut self, loss: Loss) -> bool {
         let before = self.0;
-        self.0 |= 1 << reason as u8;
+        self.0 |= match loss {
+            Loss::Entries(reason) => 1 << reason as u8,
+            Loss::Fields => 1 << Reason::ALL.len(),
+        };
         self.0 != before
     }
 }
 
-/// The first loss for a reason.
+/// What is lost of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Entries.
+    Entries(Reason),
+    /// Fields of entries that are handed on without.
+    Fields,
+}
+
+/// The first loss of a kind.
 #[derive(Debug)]
 pub(super) struct News {
-    pub reason: Reason,
+    pub loss: Loss,
     what: String,
 }
 
 impl fmt::Display for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}); {}", self.what, self.reason.name(), self.reason.meaning())
+        match self.loss {
+            Loss::Entries(reason) => write!(f, "{} ({}); {}", self.what, reason.name(), reason.meaning()),
+            Loss::Fields => write!(
+                f,
+                "{}; entries with this field are handed on without it, and the others are taken only when their hashes \
+                 agree",
+                self.what
+            ),
+        }
     }
 }
 
@@ -132,8 +162,18 @@ impl Ledger {
     /// Enters a loss; `what` is told the first time. A count of zero: how many, the end will tell.
     pub(super) fn lose(&mut self, reason: Reason, count: u64, what: &dyn fmt::Display) {
         self.losses.add(reason, count);
-        if self.known.learn(reason) {
-            self.news.push(News { reason, what: what.to_string() });
+        self.learn(Loss::Entries(reason), what);
+    }
+
+    /// Enters fields that were left out.
+    fn leave_out(&mut self, count: u64, what: &dyn fmt::Display) {
+        self.fields = self.fields.saturating_add(count);
+        self.learn(Loss::Fields, what);
+    }
+
+    fn learn(&mut self, loss: Loss, what: &dyn fmt::Display) {
+        if self.known.learn(loss) {
+            self.news.push(News { loss, what: what.to_string() });
         }
     }
 
@@ -154,8 +194,18 @@ impl JournalFile {
     /// may be written over it.
     pub(super) fn is_gone(&self) -> bool {
         match read_header(&self.file) {
-            Ok(header) => header.file_id != self.header.file_id,
-            Err(fault) => matches!(fault, Fault::Unborn),
+            Ok(header) => !header.is_same_file(&self.header),
+            Err(fault) => matches!(fault, Fault::Unborn(_)),
+        }
+    }
+
+    /// Counts the fields that were left out of the entry last handed on.
+    pub(super) fn count_left_out(&mut self) {
+        let count = self.items.iter().filter(|item| **item == LEFT_OUT).count();
+        if count > 0
+            && let Some(fault) = self.why_left_out()
+        {
+            self.ledger.leave_out(count as u64, &fault);
         }
     }
 

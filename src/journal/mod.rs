@@ -43,7 +43,7 @@
 //! visible late comes when it is seen.
 //!
 //! **Once.** An entry that is in several files comes once, as long as the copies meet in that order. Nothing
-//! is left out silently: what cannot be read, what came from two files and which numbers nobody could read is
+//! is left out silently: what cannot be read, which fields were left out because they are damaged, what came from two files and which numbers nobody could read is
 //! counted ([`Counts`]). [`Start::Resume`] goes on behind what was read, without loss or repetition, also when
 //! files were rotated or deleted meanwhile.
 //!
@@ -89,7 +89,9 @@
 //!
 //! From the outside in: `scope` says what is wanted, `scan` finds files, `tail` merges and follows them, `file` reads one
 //! by its `arrays`, `seek` finds places in it, `filter` and `lookup` what is wanted of it, `load` reads its fields, `fields` remembers what they say, `object` knows the layout. Where something looks
-//! wrong, `verify` checks hashes, `search` finds entries without arrays, and `loss` counts what is not found.
+//! wrong, `verify` checks entries by their hashes and `payload` their fields, `hashing` finds out which hash a file has, `recover` does
+//! without a header, `search` finds entries without arrays, and `loss` counts what is not found. `step` makes every loop over a file go
+//! forward.
 
 mod arrays;
 mod cursor;
@@ -100,11 +102,14 @@ mod file;
 mod filter;
 mod handle;
 mod hash;
+mod hashing;
 mod load;
 mod lookup;
 mod loss;
 mod lz4;
 mod object;
+mod payload;
+mod recover;
 mod resume;
 mod scan;
 mod scope;
@@ -113,6 +118,7 @@ mod search;
 mod second;
 mod seek;
 mod select;
+mod step;
 mod tail;
 mod verify;
 mod watch;

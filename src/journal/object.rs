@@ -35,6 +35,8 @@ const STATE_ARCHIVED: u8 = 2;
 pub(super) const TYPE_DATA: u8 = 1;
 pub(super) const TYPE_ENTRY: u8 = 3;
 pub(super) const TYPE_ENTRY_ARRAY: u8 = 6;
+/// The highest type that there is (TAG).
+pub(super) const TYPE_MAX: u64 = 7;
 
 /// Object flags: how a DATA payload is compressed.
 pub(super) const COMPRESSED_XZ: u8 = 1;
@@ -45,6 +47,9 @@ pub(super) const COMPRESSED_ZSTD: u8 = 4;
 /// (`VALID_REALTIME`, `VALID_MONOTONIC`).
 pub(super) const TIME_MAX: u64 = 1 << 55;
 
+/// Fixed part of a DATA object, and where the first entry stands in it that has it.
+pub(super) const DATA_SIZE_MIN: usize = 64;
+pub(super) const DATA_ENTRY: usize = 40;
 /// Fixed part of an ENTRY.
 pub(super) const ENTRY_SIZE_MIN: usize = 64;
 /// Fixed part of an ENTRY_ARRAY.
@@ -78,12 +83,39 @@ pub(super) fn id_at(bytes: &[u8], at: usize) -> Id128 {
     }
 }
 
+/// The hash that a DATA object states of its payload as it was before compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hashing {
+    /// lookup3.
+    Plain,
+    /// SipHash with this key, which is the file's id.
+    Keyed(Id128),
+    /// SipHash with a key that is lost.
+    Unknown,
+}
+
+impl Hashing {
+    /// The hash of a payload; `None` where nobody can know it.
+    pub(super) fn of(self, payload: &[u8]) -> Option<u64> {
+        match self {
+            Hashing::Plain => Some(hash::jenkins(payload)),
+            Hashing::Keyed(key) => Some(hash::siphash(key, payload)),
+            Hashing::Unknown => None,
+        }
+    }
+}
+
+/// Whether a header has `incompatible_flags` that are not known here.
+pub(super) fn has_unknown_flags(bytes: &[u8]) -> bool {
+    bytes.starts_with(SIGNATURE) && u32_at(bytes, 12) & !INCOMPATIBLE_KNOWN != 0
+}
+
 /// What the header says, checked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header {
     pub compact: bool,
-    /// DATA objects are hashed with the file's id as key.
-    pub keyed: bool,
+    /// How payloads are hashed.
+    pub hashing: Hashing,
     pub online: bool,
     pub archived: bool,
     pub file_id: Id128,
@@ -111,6 +143,10 @@ pub(super) struct Header {
     pub hash_table_size: u64,
     /// DATA objects; zero in files of writers that did not count them.
     n_data: u64,
+    /// What is wrong with it, if it was mended.
+    pub trouble: Option<&'static str>,
+    /// It says nothing: all that is known was found out from the objects.
+    pub lost: bool,
 }
 
 impl Header {
@@ -126,18 +162,26 @@ impl Header {
             return Err("its first bytes are not LPKSHHRH".into());
         }
         let incompatible = u32_at(bytes, 12);
-        if incompatible & !INCOMPATIBLE_KNOWN != 0 {
-            return Err(format!("it uses a feature this version does not know (flags {incompatible:#x})"));
+        if has_unknown_flags(bytes) {
+            let unknown = incompatible & !INCOMPATIBLE_KNOWN;
+            return Err(format!(
+                "it uses a feature that this version does not know (flags {incompatible:#x}, of which {unknown:#x} are \
+                 unknown); a newer systemd has written it, or a bit of its header has flipped"
+            ));
         }
         let header_size = u64_at(bytes, 88);
         let arena_size = u64_at(bytes, 96);
         let objects_end = header_size.saturating_add(arena_size);
-        if header_size < HEADER_SIZE_MIN as u64 || objects_end >= OFFSET_MAX {
+        let outside = u64_at(bytes, 136) >= objects_end;
+        if header_size < HEADER_SIZE_MIN as u64 || objects_end >= OFFSET_MAX || outside {
             return Err(format!("its header claims {header_size} bytes and an arena of {arena_size}"));
         }
         Ok(Header {
             compact: incompatible & INCOMPATIBLE_COMPACT != 0,
-            keyed: incompatible & INCOMPATIBLE_KEYED_HASH != 0,
+            hashing: match incompatible & INCOMPATIBLE_KEYED_HASH != 0 {
+                true => Hashing::Keyed(id_at(bytes, FILE_ID as usize)),
+                false => Hashing::Plain,
+            },
             online: bytes.get(16) == Some(&STATE_ONLINE),
             archived: bytes.get(16) == Some(&STATE_ARCHIVED),
             file_id: id_at(bytes, FILE_ID as usize),
@@ -158,7 +202,45 @@ impl Header {
             hash_table: u64_at(bytes, 104),
             hash_table_size: u64_at(bytes, 112),
             n_data: if header_size >= N_DATA_END { u64_at(bytes, 208) } else { 0 },
+            trouble: None,
+            lost: false,
         })
+    }
+
+    /// What is known of a file whose header is lost.
+    pub(super) fn lost(
+        file_id: Id128,
+        seqnum_id: Id128,
+        len: u64,
+        compact: bool,
+        hashing: Hashing,
+        trouble: &'static str,
+    ) -> Header {
+        Header {
+            compact,
+            hashing,
+            online: false,
+            // Nobody can go on writing to it.
+            archived: true,
+            file_id,
+            seqnum_id,
+            objects_start: HEADER_SIZE_MIN as u64,
+            objects_end: len,
+            n_entries: 0,
+            entry_array_offset: 0,
+            tail_object: 0,
+            head_seqnum: 0,
+            tail_seqnum: 0,
+            head_realtime: 0,
+            tail_realtime: 0,
+            tail_monotonic: 0,
+            tail_array: None,
+            hash_table: 0,
+            hash_table_size: 0,
+            n_data: 0,
+            trouble: Some(trouble),
+            lost: true,
+        }
     }
 
     /// The highest number that an entry of this file can have; none where the header's own numbers do not
@@ -191,6 +273,13 @@ impl Header {
         })
     }
 
+    /// Whether both are headers of one file, of which one byte or another may be damaged: its id, or all that its first
+    /// entry has left in it.
+    pub(super) fn is_same_file(&self, other: &Header) -> bool {
+        let first = |header: &Header| (header.seqnum_id, header.head_seqnum, header.head_realtime);
+        self.file_id == other.file_id || (self.head_seqnum > 0 && first(self) == first(other))
+    }
+
     /// A number that changes when values have come.
     pub(super) fn values(&self) -> u64 {
         if self.n_data == 0 { self.n_entries } else { self.n_data }
@@ -199,11 +288,6 @@ impl Header {
     /// Where the payload of a DATA object begins: compact files keep two more numbers before it.
     pub(super) fn data_payload(&self) -> usize {
         if self.compact { 72 } else { 64 }
-    }
-
-    /// The hash that a DATA object with this payload, as it was before compression, has in this file.
-    pub(super) fn hash(&self, payload: &[u8]) -> u64 {
-        if self.keyed { hash::siphash(self.file_id, payload) } else { hash::jenkins(payload) }
     }
 
     /// Bytes of one item of an ENTRY.
@@ -238,7 +322,7 @@ mod tests {
         for (bytes, part) in [
             (vec![], "it has 0 bytes"),
             (header(|b| b[0] = b'X'), "LPKSHHRH"),
-            (header(|b| b[12] = 32), "flags 0x20"),
+            (header(|b| b[12] = 33), "flags 0x21, of which 0x20 are unknown"),
             (header(|b| b[89] = 0), "claims"),
             (header(|b| b[103] = 0xff), "claims"),
         ] {

@@ -12,7 +12,8 @@
 use super::cursor::Cursor;
 use super::file::{Fault, JournalFile, Spot};
 use super::loss::Reason;
-use super::object::{self, u64_at};
+use super::object::{self, Hashing, u64_at};
+use super::step::Position;
 
 /// Bytes that may be hashed for what proves to be no entry and no payload (a quarter of a second, about).
 const WASTED_MAX: u64 = 128 << 20;
@@ -20,7 +21,7 @@ const WASTED_MAX: u64 = 128 << 20;
 /// A search that goes on.
 pub(super) struct Search {
     /// The next place to look at.
-    at: u64,
+    at: Position,
     /// Why it began: the reason that entries which it does not find are lost for.
     reason: Reason,
     /// Where an entry was waited for that was being written, and how many entries there were then.
@@ -46,7 +47,7 @@ impl JournalFile {
     /// Goes on without arrays, from the last entry that was handed on.
     pub(super) fn begin_search(&mut self, reason: Reason, fault: &Fault) {
         let reason = self.lose(reason, 0, fault);
-        let at = self.header.objects_start.max(self.place.offset + 8).next_multiple_of(8);
+        let at = Position::from(self.header.objects_start).max(Position::from(self.place.offset).over(0));
         self.search = Some(Search { at, reason, waited: None, wasted: 0 });
         self.bound();
     }
@@ -56,18 +57,20 @@ impl JournalFile {
     pub(super) fn search_on(&mut self) -> Result<Option<Cursor>, Fault> {
         while let Some(from) = self.search.as_ref().map(|search| search.at) {
             let (step, at) = self.look_from(from)?;
-            let (found, on) = match step {
+            let (found, next) = match step {
                 Step::Entry(entry, size) => match self.confirm(&entry, at, size)? {
-                    true => (Some(entry), size.next_multiple_of(8)),
-                    false => (None, 8),
+                    true => (Some(entry), at.over(size)),
+                    false => (None, at.over(0)),
                 },
-                _ => (None, 0),
+                Step::Over(len) => (None, at.over(len)),
+                // The same place again, the next time somebody asks.
+                Step::Wait | Step::End => (None, at),
             };
             if let Some(search) = &mut self.search {
-                search.at = at + on;
+                search.at = next;
             }
             if let Some(entry) = found {
-                self.place = Spot { offset: at, seqnum: entry.seqnum };
+                self.place = Spot { offset: at.offset(), seqnum: entry.seqnum };
                 self.visited += 1;
                 return Ok(Some(entry));
             }
@@ -84,10 +87,10 @@ impl JournalFile {
     }
 
     /// Looks at one place after another until there is something, and says where.
-    fn look_from(&mut self, mut at: u64) -> Result<(Step, u64), Fault> {
+    fn look_from(&mut self, mut at: Position) -> Result<(Step, Position), Fault> {
         loop {
-            match self.look_at(at)? {
-                Step::Over(len) => at = end_of(at, len),
+            match self.look_at(at.offset())? {
+                Step::Over(len) => at = at.over(len),
                 step => return Ok((step, at)),
             }
         }
@@ -95,17 +98,24 @@ impl JournalFile {
 
     /// Whether an entry's number is its own. Numbers are under no hash: when some are missing before it, the next entry
     /// must not have one of them.
-    fn confirm(&mut self, entry: &Cursor, at: u64, size: u64) -> Result<bool, Fault> {
+    fn confirm(&mut self, entry: &Cursor, at: Position, size: u64) -> Result<bool, Fault> {
         if entry.seqnum - 1 == self.place.seqnum {
             return Ok(true);
         }
-        if let (Step::Entry(next, _), _) = self.look_from(at + size.next_multiple_of(8))?
+        if let (Step::Entry(next, _), _) = self.look_from(at.over(size))?
             && next.seqnum <= entry.seqnum
         {
             return Ok(false);
         }
-        self.visit(at)?;
-        Ok(true)
+        // Whoever has changed the file meanwhile has made another entry of it.
+        let again = self.visit(at.offset());
+        if again.as_ref().is_ok_and(|again| again == entry) {
+            return Ok(self.verify(at.offset(), entry).is_ok());
+        }
+        match again {
+            Err(fault @ Fault::Io(_)) => Err(fault),
+            _ => Ok(false),
+        }
     }
 
     /// What the header promises and was not found is lost.
@@ -142,7 +152,7 @@ impl JournalFile {
         let before = self.hashed();
         let result = match kind {
             object::TYPE_ENTRY => self.look_at_entry(at, size),
-            _ => self.verify_data(at).map(|_| Step::Over(size)),
+            _ => self.verify_data(at).and_then(|size| self.trust_size(at, size)).map(Step::Over),
         };
         match result {
             Ok(step) => Ok(step),
@@ -157,11 +167,26 @@ impl JournalFile {
         }
     }
 
+    /// The size of the sound payload at a place. Where payloads cannot be proved, an object must follow.
+    fn trust_size(&mut self, at: u64, size: u64) -> Result<u64, Fault> {
+        if self.header.hashing != Hashing::Unknown {
+            return Ok(size);
+        }
+        let next = Position::from(at).over(size).offset();
+        let head = if next > self.last_place() { 0 } else { u64_at(self.show_behind(next, 8)?, 0) };
+        // Type, flags and zeros; zeros alone where nothing is written any more.
+        match head & !0x07ff == 0 && head & 0xff <= object::TYPE_MAX {
+            true => Ok(size),
+            false => Err(Fault::Damaged { what: "an object that none follows", offset: at }),
+        }
+    }
+
     /// The last place where an object can begin. Behind the last object of a file that grows nothing is written yet.
     fn last_place(&self) -> u64 {
+        let last = self.header.objects_end.saturating_sub(object::ENTRY_SIZE_MIN as u64);
         match self.grows() && self.header.tail_object >= self.place.offset {
-            true => self.header.tail_object,
-            false => self.header.objects_end.saturating_sub(object::ENTRY_SIZE_MIN as u64),
+            true => self.header.tail_object.min(last),
+            false => last,
         }
     }
 
@@ -175,7 +200,8 @@ impl JournalFile {
         if !seen.as_ref().is_ok_and(|entry| self.header.has_published(entry)) {
             // An entry is finished when it is the last object, or the arrays are just getting longer for it.
             let last = self.header.tail_object;
-            let fresh = self.grows() && (at == last || end_of(at, size) == last);
+            let end = Position::from(at).over(size).offset();
+            let fresh = self.grows() && (at == last || end == last);
             let now = (at, self.header.n_entries);
             if let Some(search) = self.search.as_mut().filter(|_| fresh)
                 && search.waited.is_none_or(|waited| waited.0 != at || waited == now)
@@ -185,8 +211,9 @@ impl JournalFile {
             }
         }
         let entry = seen?;
+        // The size was read before the entry was: it must be that of what was read.
         let whole =
-            (size - object::ENTRY_SIZE_MIN as u64).is_multiple_of(self.header.entry_item_size() as u64);
+            size == (object::ENTRY_SIZE_MIN + self.items.len() * self.header.entry_item_size()) as u64;
         let ordered = self.items.is_sorted() && self.items.last().is_some_and(|last| *last < at);
         if !whole || !ordered || entry.seqnum <= self.place.seqnum || !self.header.has_published(&entry) {
             return Err(Fault::Damaged { what: "no entry", offset: at });
@@ -196,13 +223,56 @@ impl JournalFile {
     }
 }
 
-/// Where the next object can begin behind one of this size, which may be a lie.
-fn end_of(at: u64, size: u64) -> u64 {
-    at.saturating_add(size).checked_next_multiple_of(8).unwrap_or(u64::MAX)
-}
-
 /// Whether an object that the search is after may begin with this word: type, flags and zeros.
 fn is_interesting(word: &[u8; 8]) -> bool {
     let word = u64::from_le_bytes(*word);
     word == u64::from(object::TYPE_ENTRY) || word & !0x0700 == u64::from(object::TYPE_DATA)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test stops at the first surprise
+
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::journal::scan::FileId;
+
+    #[test]
+    fn a_size_that_is_another_after_it_was_checked_holds_up_no_search() {
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal/system.journal");
+        for (size, name) in [(0u64, "nothing"), (1, "less than a head"), (u64::MAX - 3, "everything")] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("a@1.journal~");
+            std::fs::copy(&demo, &path).unwrap();
+            let (send, ended) = mpsc::channel();
+            std::thread::spawn(move || {
+                let id = FileId::of(&std::fs::metadata(&path).unwrap());
+                let mut file = JournalFile::open(&path, id).unwrap();
+                let mut objects = Vec::new();
+                while let Some(_entry) = file.next().unwrap() {
+                    objects.push(file.place.offset);
+                    objects.extend(&file.items);
+                }
+                // Every payload is remembered as sound; then the sizes of all change.
+                let writer = std::fs::File::options().write(true).open(&path).unwrap();
+                for object in &objects {
+                    writer.write_all_at(&size.to_le_bytes(), object + 8).unwrap();
+                }
+                file.place = Spot::default();
+                file.ahead.forget();
+                file.begin_search(Reason::Array, &Fault::Damaged { what: "a test", offset: 0 });
+                let mut found = 0;
+                while file.search_on().unwrap().is_some() {
+                    found += 1;
+                }
+                send.send(found).unwrap();
+            });
+            let found = ended.recv_timeout(Duration::from_secs(20));
+            assert_eq!(found, Ok(0), "{name}");
+        }
+    }
 }

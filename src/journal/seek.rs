@@ -4,9 +4,13 @@
 use super::cursor::Cursor;
 use super::file::{Fault, JournalFile};
 use super::object::{self, Header, u32_at, u64_at};
+use super::step::onward;
 
 /// Bytes that are read at once when entries are read backward: some fifty entries.
 const BACKWARD: usize = 32 << 10;
+/// Arrays of a chain that are looked at to find a place (count): each is twice as long as the one before it, so no honest
+/// chain has more. What lies behind is read through.
+const ARRAYS_MAX: usize = 1024;
 
 /// A place between the entries of a journal; what lies before it is not wanted.
 #[derive(Debug, Clone, Copy)]
@@ -185,6 +189,17 @@ impl JournalFile {
         Ok(None)
     }
 
+    /// Whether an entry stands in this file, as far as its arrays tell.
+    pub(super) fn holds_entry(&mut self, entry: &Cursor) -> Result<bool, Fault> {
+        let arrays = self.arrays()?;
+        let index = self.find(&arrays, Place::Seqnum(entry.seqnum))?;
+        match self.cursor_at(&arrays, index) {
+            Ok(found) => Ok(found == *entry),
+            Err(Fault::Damaged { .. }) => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Begins to read backward from a place, or from the end; forward reading begins anew after it.
     pub(super) fn backward(&mut self, place: Option<Place>) -> Result<Backward, Fault> {
         self.look_up()?;
@@ -232,7 +247,7 @@ impl JournalFile {
         let len = self.file.metadata()?.len();
         let mut arrays = Vec::new();
         let (mut offset, mut first) = (self.header.entry_array_offset, 0);
-        while offset != 0 && first < self.header.n_entries {
+        while offset != 0 && first < self.header.n_entries && arrays.len() < ARRAYS_MAX {
             let (items, next) = match self.array_at(offset) {
                 Ok(array) => array,
                 Err(Fault::Damaged { .. }) => break,
@@ -244,9 +259,7 @@ impl JournalFile {
             let count = items.min(held).min(self.header.n_entries - first);
             arrays.push(ArrayInfo { offset, first, count });
             first += count;
-            if next <= offset {
-                break;
-            }
+            let Ok(next) = onward(offset, next, "an entry array that leads back") else { break };
             offset = next;
         }
         Ok(arrays)

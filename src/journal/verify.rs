@@ -1,54 +1,62 @@
 //! Whether an entry is what journald wrote: its hashes tell.
 //!
 //! A file in which nothing looks wrong is read without: hashing costs as much as all other reading. Once something
-//! does, the file is in doubt for good, and an entry is handed on only when each payload has the hash that its
-//! DATA object states, each item of the entry (in regular files) states that hash too, and the entry's
-//! `xor_hash` is made of all of them. Numbers and times are under no hash: they must be plausible.
+//! does, the file is in doubt for good, and an entry is handed on only when its hashes prove it. There are three: the one
+//! that each DATA object states of its payload, the one that each item of the entry states of it, too (in regular files),
+//! and the entry's `xor_hash`, made of all payloads. Numbers and times are under no hash: they must be plausible.
+//!
+//! ```text
+//!  all payloads make the xor_hash              the entry is whole, whatever else is damaged
+//!  a payload is damaged, and the entry is not  the field is left out, the rest is handed on
+//!  the entry names what it never had           the entry is lost
+//! ```
+//!
+//! That it is the payload that is damaged, and not the entry, is shown by the hash that both still state; in compact files,
+//! where entries state none, by an object that is there; and where there is none any more, by what is left of it that
+//! names the entry, or by another entry that names the same place.
 
-use std::io::BufReader;
-
-use memchr::memchr;
+use std::collections::HashMap;
 
 use super::cursor::Cursor;
-use super::decompress::{Decompressor, stated_size};
-use super::file::{Fault, FileSlice, JournalFile, NAME_MAX};
-use super::hash::{Jenkins, SipHash};
-use super::object::{self, Header, u64_at};
+use super::decompress::Decompressor;
+use super::file::{Fault, JournalFile};
+use super::object::{self, Hashing, u64_at};
+use super::payload::{CHECKED, Flaw, Payload};
 
-/// Payloads that are remembered as checked (count): most fields of an entry are those of others, too.
-const CHECKED: usize = 4096;
-/// Bytes that are read at once of a payload that no window holds.
-const PIECE: usize = 64 << 10;
-/// A compressed payload that unpacks to more is not checked, and not trusted (bytes): some formats need all that
-/// was unpacked before to go on, so this bounds memory.
-const UNPACKED_MAX: u64 = 32 << 20;
-
-/// The hashes of a payload: the one that its DATA object states, and the one that goes into `xor_hash`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Hashes {
-    stated: u64,
-    jenkins: u64,
-}
+/// What an item of an entry is set to whose field is left out; no object stands there.
+pub(super) const LEFT_OUT: u64 = u64::MAX;
+/// Entries behind one that may name the same place (count).
+const NEIGHBOURS: u64 = 16;
+/// Places that are remembered until another entry names them (count).
+const NAMED_MAX: usize = 4096;
 
 /// What checking a file takes; it exists from the moment that something looks wrong.
 pub(super) struct Doubt {
-    /// Offsets of payloads that have been checked since, each at its place, and their hashes.
-    checked: Box<[(u64, Hashes)]>,
-    unpack: Decompressor,
-    piece: Vec<u8>,
+    /// Sound payloads, each at its place, by offset, and bad ones.
+    pub checked: Box<[(u64, Payload)]>,
+    pub bad: HashMap<u64, Payload>,
+    /// Places where an entry says that a field is and where nothing can be read, and that entry.
+    named: HashMap<u64, u64>,
+    pub unpack: Decompressor,
+    pub piece: Vec<u8>,
     /// The hashes of the entry at hand.
     entry: Vec<u64>,
+    /// Why a field of the entry at hand is left out.
+    why: Option<(Flaw, u64)>,
     /// Bytes that were hashed, to bound what is spent on what proves to be no entry.
     pub hashed: u64,
 }
 
 impl Doubt {
-    fn new() -> Doubt {
+    pub(super) fn new() -> Doubt {
         Doubt {
-            checked: vec![(0, Hashes::default()); CHECKED].into_boxed_slice(),
+            checked: vec![(0, Payload::default()); CHECKED].into_boxed_slice(),
+            bad: HashMap::new(),
+            named: HashMap::new(),
             unpack: Decompressor::default(),
             piece: Vec::new(),
             entry: Vec::new(),
+            why: None,
             hashed: 0,
         }
     }
@@ -62,33 +70,6 @@ pub(super) enum Trust {
     Lies,
     /// Others are missing before it.
     Skips,
-}
-
-/// Both hashes of a payload at once, in pieces.
-struct Hasher<'a> {
-    keyed: Option<SipHash>,
-    jenkins: Jenkins,
-    hashed: &'a mut u64,
-}
-
-impl Hasher<'_> {
-    fn new<'a>(header: &Header, len: u64, hashed: &'a mut u64) -> Hasher<'a> {
-        let keyed = header.keyed.then(|| SipHash::new(header.file_id));
-        Hasher { keyed, jenkins: Jenkins::new(len), hashed }
-    }
-
-    fn update(&mut self, piece: &[u8]) {
-        *self.hashed += piece.len() as u64;
-        if let Some(keyed) = &mut self.keyed {
-            keyed.update(piece);
-        }
-        self.jenkins.update(piece);
-    }
-
-    fn finish(self) -> Hashes {
-        let jenkins = self.jenkins.finish();
-        Hashes { stated: self.keyed.map_or(jenkins, SipHash::finish), jenkins }
-    }
 }
 
 impl JournalFile {
@@ -154,25 +135,168 @@ impl JournalFile {
         }
     }
 
-    /// Checks the entry last visited, which stands at `offset`, by its hashes.
+    /// Checks the entry last visited, which stands at `offset`, by its hashes. Fields that are damaged while the entry is not
+    /// are left out of it.
     ///
     /// # Errors
     /// What is not as journald wrote it.
     pub(super) fn verify(&mut self, offset: u64, entry: &Cursor) -> Result<(), Fault> {
-        let (mut xor, mut parts) = (0, std::mem::take(&mut self.doubt_mut().entry));
+        let mut parts = std::mem::take(&mut self.doubt_mut().entry);
+        let mut proved = self.prove(offset, entry, &mut parts);
+        // Before a payload is doubted, its hash is.
+        if !matches!(proved, Ok(true) | Err(Fault::Io(_))) && self.settle_hashing() {
+            proved = self.prove(offset, entry, &mut parts);
+        }
+        self.doubt_mut().entry = parts;
+        match proved? {
+            true => Ok(()),
+            false => self.leave_out(offset, entry),
+        }
+    }
+
+    /// Whether the entry last visited is whole; false when a field of it is damaged.
+    fn prove(&mut self, offset: u64, entry: &Cursor, parts: &mut Vec<u64>) -> Result<bool, Fault> {
         parts.clear();
+        let (mut xor, mut sound, mut complete) = (0, true, true);
         for index in 0..self.items.len() {
             let Some(data) = self.items.get(index).copied() else { break };
-            let hashes = self.verify_data(data)?;
-            if self.item_hash(offset, index).is_some_and(|hash| hash != hashes.stated) {
-                return Err(Fault::Hash { offset });
+            let payload = self.check_data(data)?;
+            sound &= payload.flaw.is_none() && self.agrees(offset, index, payload.stated);
+            match payload.found {
+                Some(found) => {
+                    xor ^= found.jenkins;
+                    parts.push(found.jenkins);
+                }
+                None => complete = false,
             }
-            xor ^= hashes.jenkins;
-            parts.push(hashes.jenkins);
         }
-        let agrees = xor == entry.xor_hash || repeats(&parts, xor ^ entry.xor_hash);
-        self.doubt_mut().entry = parts;
-        if agrees { Ok(()) } else { Err(Fault::Hash { offset }) }
+        let whole = complete && (xor == entry.xor_hash || (sound && repeats(parts, xor ^ entry.xor_hash)));
+        match (whole, sound) {
+            (true, _) => Ok(true),
+            (false, true) => Err(Fault::Hash { offset }),
+            (false, false) => Ok(false),
+        }
+    }
+
+    /// Whether an item of the entry at `offset` states this hash, as far as that can be known.
+    fn agrees(&self, offset: u64, index: usize, stated: u64) -> bool {
+        self.item_hash(offset, index).is_none_or(|hash| hash == stated)
+    }
+
+    /// Leaves those fields out of the entry last visited that are damaged.
+    ///
+    /// # Errors
+    /// When it is the entry that is damaged, or nothing would be left of it.
+    #[cold]
+    fn leave_out(&mut self, offset: u64, entry: &Cursor) -> Result<(), Fault> {
+        let (mut xor, mut complete, mut parts) = (0, true, Vec::new());
+        let (mut bad, mut why) = (Vec::new(), None);
+        for index in 0..self.items.len() {
+            let Some(data) = self.items.get(index).copied() else { break };
+            let payload = self.check_data(data)?;
+            let named = self.item_hash(offset, index);
+            let jenkins = match payload.found {
+                Some(found) if payload.flaw.is_none() && self.agrees(offset, index, payload.stated) => {
+                    Some(found.jenkins)
+                }
+                // What is damaged is the hash in the object.
+                Some(found) if named == Some(found.own) => Some(found.jenkins),
+                _ => {
+                    // A sound field of which the entry states another hash: it is another entry's.
+                    let flaw = payload.flaw.ok_or(Fault::Hash { offset })?;
+                    if !self.has_named(offset, data, named, &payload) {
+                        return Err(flaw.at(data));
+                    }
+                    bad.push(index);
+                    why = why.or(Some((flaw, data)));
+                    // Without a key it says what belongs into the xor_hash.
+                    let stated = named.or(payload.found.map(|_| payload.stated));
+                    stated.filter(|_| self.header.hashing == Hashing::Plain)
+                }
+            };
+            match jenkins {
+                Some(jenkins) => {
+                    xor ^= jenkins;
+                    parts.push(jenkins);
+                }
+                None => complete = false,
+            }
+        }
+        let known = !complete || xor == entry.xor_hash || repeats(&parts, xor ^ entry.xor_hash);
+        if bad.len() == self.items.len() || !known {
+            return Err(why.filter(|_| known).map_or(Fault::Hash { offset }, |(flaw, data)| flaw.at(data)));
+        }
+        for index in bad {
+            if let Some(item) = self.items.get_mut(index) {
+                *item = LEFT_OUT;
+            }
+        }
+        self.doubt_mut().why = why;
+        Ok(())
+    }
+
+    /// Whether the entry at `offset` has had the field that should stand at `data`, though it cannot be read.
+    fn has_named(&mut self, offset: u64, data: u64, named: Option<u64>, payload: &Payload) -> bool {
+        match named {
+            Some(hash) if hash == payload.stated => return true,
+            None if payload.found.is_some() && data.saturating_add(payload.size) <= offset => return true,
+            _ => {}
+        }
+        if self.check_place(data, object::DATA_SIZE_MIN as u64).is_err() || data >= offset {
+            return false;
+        }
+        let before = &mut self.doubt_mut().named;
+        if before.len() >= NAMED_MAX {
+            before.clear();
+        }
+        let named_before = *before.entry(data).or_insert(offset) != offset;
+        // An object names the first entry that has it.
+        let head = self.read_fixed::<{ object::DATA_SIZE_MIN }>(data).unwrap_or([0; object::DATA_SIZE_MIN]);
+        if u64_at(&head, object::DATA_ENTRY) == offset {
+            return true;
+        }
+        // A search takes entries wherever they seem to be, and compact ones prove little.
+        let proves_little = named.is_none() && self.search.is_some();
+        if proves_little && head.first() != Some(&object::TYPE_DATA) {
+            return false;
+        }
+        if named_before {
+            return true;
+        }
+        let Ok(arrays) = self.arrays() else { return false };
+        let next = self.visited - (self.offsets.as_slice().len() as u64).min(self.visited);
+        let mut names = |number: u64| {
+            let at = self.offset_at(&arrays, number)?;
+            let head = self.read_fixed::<{ object::ENTRY_SIZE_MIN }>(at)?;
+            let size = self.check_object(&head, at, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN)?;
+            Ok::<bool, Fault>(at != offset && self.items_of(at, size)?.contains(&data))
+        };
+        let found = (next..next + NEIGHBOURS).any(|number| names(number).unwrap_or(false));
+        if found {
+            self.doubt_mut().named.insert(data, LEFT_OUT);
+        }
+        found
+    }
+
+    /// Why a field of the entry at hand was left out, if it was.
+    pub(super) fn why_left_out(&mut self) -> Option<Fault> {
+        let (flaw, data) = self.doubt.as_ref()?.why?;
+        Some(flaw.at(data))
+    }
+
+    /// What was found of payloads is of no use any more.
+    pub(super) fn forget_verdicts(&mut self) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.checked.fill((0, Payload::default()));
+            doubt.bad.clear();
+        }
+    }
+
+    /// What was bad may have been written by now.
+    pub(super) fn forget_flaws(&mut self) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.bad.clear();
+        }
     }
 
     /// The hash that an item of the entry at `offset` states for its DATA object, if the file's format has it and the
@@ -186,100 +310,9 @@ impl JournalFile {
         Some(u64_at(self.ahead.get(offset + at as u64, 8)?, 0))
     }
 
-    /// Checks a DATA object by its hash.
-    pub(super) fn verify_data(&mut self, offset: u64) -> Result<Hashes, Fault> {
-        let place = (offset >> 3) as usize % CHECKED;
-        if let Some((known, hashes)) = self.doubt_mut().checked.get(place)
-            && *known == offset
-        {
-            return Ok(*hashes);
-        }
-        let payload_at = self.header.data_payload();
-        self.check_place(offset, payload_at as u64)?;
-        if self.shown(offset, payload_at).is_none() {
-            self.show_behind(offset, payload_at)?;
-        }
-        let head = self.shown(offset, payload_at).unwrap_or_default();
-        let size = self.check_object(head, offset, object::TYPE_DATA, payload_at + 1)?;
-        let (flags, stated) = (head.get(1).copied().unwrap_or(0) & 7, u64_at(head, 16));
-        let (at, len) = (offset + payload_at as u64, size - payload_at as u64);
-        let mut doubt = self.doubt.take().unwrap_or_else(|| Box::new(Doubt::new()));
-        let hashes = match flags {
-            0 => self.hash_stored(at, len, &mut doubt),
-            _ => self.hash_packed(flags, at, len, &mut doubt),
-        };
-        if let (Ok(hashes), Some(slot)) = (&hashes, doubt.checked.get_mut(place))
-            && hashes.stated == stated
-        {
-            *slot = (offset, *hashes);
-        }
-        self.doubt = Some(doubt);
-        let hashes = hashes?;
-        if hashes.stated == stated { Ok(hashes) } else { Err(Fault::Hash { offset }) }
-    }
-
-    fn doubt_mut(&mut self) -> &mut Doubt {
+    pub(super) fn doubt_mut(&mut self) -> &mut Doubt {
         self.doubt.get_or_insert_with(|| Box::new(Doubt::new()))
     }
-
-    fn hash_stored(&self, at: u64, len: u64, doubt: &mut Doubt) -> Result<Hashes, Fault> {
-        let nameless = Fault::Damaged { what: "a field without a name", offset: at };
-        let mut hasher = Hasher::new(&self.header, len, &mut doubt.hashed);
-        if let Some(payload) = usize::try_from(len).ok().and_then(|len| self.shown(at, len)) {
-            hasher.update(payload);
-            return if has_name(payload) { Ok(hasher.finish()) } else { Err(nameless) };
-        }
-        doubt.piece.resize(PIECE, 0);
-        let mut done = 0;
-        while done < len {
-            let want = PIECE.min(usize::try_from(len - done).unwrap_or(PIECE));
-            let piece = doubt.piece.get_mut(..want).unwrap_or_default();
-            if self.file.read_at_most(piece, at + done)? < want {
-                return Err(Fault::Damaged { what: "a field behind the file's end", offset: at });
-            }
-            if done == 0 && !has_name(piece) {
-                return Err(nameless);
-            }
-            hasher.update(piece);
-            done += want as u64;
-        }
-        Ok(hasher.finish())
-    }
-
-    fn hash_packed(&self, flags: u8, at: u64, packed: u64, doubt: &mut Doubt) -> Result<Hashes, Fault> {
-        let broken = |_| Fault::Packed { offset: at };
-        let slice = || BufReader::with_capacity(PIECE.min(packed as usize), FileSlice::new(self, at, packed));
-        let mut head = [0; 32];
-        let read = self.file.read_at_most(head.get_mut(..packed.min(32) as usize).unwrap_or_default(), at)?;
-        // Jenkins' hash begins with the length, which xz tells only at its end.
-        let len = match stated_size(flags, head.get(..read).unwrap_or_default()).map_err(broken)? {
-            Some(len) => len,
-            None => {
-                let mut len = 0;
-                doubt
-                    .unpack
-                    .stream(flags, slice(), UNPACKED_MAX + 1, &mut |piece| len += piece.len() as u64)
-                    .map_err(broken)?;
-                len
-            }
-        };
-        if len > UNPACKED_MAX {
-            return Err(Fault::Packed { offset: at });
-        }
-        let (mut hasher, mut done, mut named) = (Hasher::new(&self.header, len, &mut doubt.hashed), 0, false);
-        let mut take = |piece: &[u8]| {
-            named |= done == 0 && has_name(piece);
-            done += piece.len() as u64;
-            hasher.update(piece);
-        };
-        doubt.unpack.stream(flags, slice(), len + 1, &mut take).map_err(broken)?;
-        if done == len && named { Ok(hasher.finish()) } else { Err(Fault::Packed { offset: at }) }
-    }
-}
-
-/// Whether a payload begins as `NAME=`.
-fn has_name(payload: &[u8]) -> bool {
-    memchr(b'=', payload.get(..payload.len().min(NAME_MAX + 1)).unwrap_or_default()).is_some_and(|n| n > 0)
 }
 
 /// Whether fields that a sender gave twice explain a difference in the `xor_hash`: they are stored once, and their
@@ -310,15 +343,5 @@ mod tests {
         ] {
             assert_eq!(repeats(&parts, difference), explained, "{difference:x}");
         }
-    }
-
-    #[test]
-    fn a_payload_begins_with_a_name() {
-        for (payload, named) in
-            [("A=", true), ("MESSAGE=x=y", true), ("=x", false), ("", false), ("AAAA", false)]
-        {
-            assert_eq!(has_name(payload.as_bytes()), named, "{payload}");
-        }
-        assert!(!has_name(format!("{}=x", "N".repeat(NAME_MAX + 1)).as_bytes()));
     }
 }

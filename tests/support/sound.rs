@@ -110,6 +110,40 @@ impl Sound {
         assert_eq!(losses.total(), lost.len() as u64, "{format}: {what}: {losses:?}");
     }
 
+    /// Damages the DATA object at `data` and reads the file: every entry must come out, as it was written but for that
+    /// field, and each field that is missing is counted.
+    pub fn without(&self, what: &str, path: &Path, data: usize, damage: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = self.bytes.clone();
+        damage(&mut bytes);
+        fs::write(path, &bytes).unwrap();
+        let mut tail = open(path, Start::Oldest);
+        let entries = drain(&mut tail);
+        let counts = tail.counts();
+        let what = format!("{}: {what}: {counts:?}", path.display());
+        assert_eq!(counts.damaged.total(), 0, "{what}");
+        assert_eq!(entries.len(), self.entries.len(), "{what}");
+        let mut missing = 0;
+        for (index, (entry, whole)) in entries.iter().zip(&self.entries).enumerate() {
+            assert_eq!(entry.0, whole.0, "{what}: entry {index}");
+            let has = self.layout.data_of(&self.bytes, self.layout.entries[index]).contains(&data);
+            assert_eq!(entry.1.len(), whole.1.len() - usize::from(has), "{what}: entry {index}");
+            assert!(entry.1.iter().all(|field| whole.1.contains(field)), "{what}: entry {index}");
+            missing += u64::from(has);
+        }
+        assert_eq!(counts.fields_damaged, missing, "{what}");
+    }
+
+    /// The DATA objects that more than one entry has.
+    pub fn shared_data(&self) -> Vec<usize> {
+        let mut all: Vec<usize> =
+            self.layout.entries.iter().flat_map(|entry| self.layout.data_of(&self.bytes, *entry)).collect();
+        all.sort_unstable();
+        let mut shared: Vec<usize> =
+            all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        shared.dedup();
+        shared
+    }
+
     /// The states that a file goes through while journald appends entry `n`: nothing of it, its payloads and half
     /// of it, all of it but not in the arrays, and finished.
     pub fn growing(&self, n: usize, state: usize) -> Vec<u8> {

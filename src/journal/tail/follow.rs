@@ -5,12 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::super::cursor::Cursor;
 use super::super::error::Problem;
 use super::super::file::{Fault, JournalFile};
-use super::super::loss::Known;
+use super::super::loss::{Known, Reason};
 use super::super::scan::{FileId, Found, is_archived_name, journal_of};
 use super::super::seek::Place;
 use super::super::watch::{Event, Writes};
@@ -22,6 +24,14 @@ use super::source::{Begin, Finished, Source, begin};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// So long after a file has grown it counts as being written to: two of journald's announcements.
 const BUSY_FOR: Duration = Duration::from_millis(500);
+/// So long a file may have nothing in it without being spoken of: journald writes the header at once.
+const UNBORN_FOR: Duration = Duration::from_secs(5);
+/// What is said of it.
+const UNBORN: &str =
+    "so is a file that is just being made, or that a crash has left; it is read when it has a header";
+/// Scans in a row while folders come that were not watched (count): somebody may make them without end, and each tells of
+/// itself later.
+const RESCANS_MAX: usize = 8;
 
 impl Tail {
     /// Sleeps until the journal has changed, the waker was used or the deadline has come. Looks for
@@ -34,7 +44,12 @@ impl Tail {
             let now = Instant::now();
             self.busy = self.busy.filter(|until| *until > now);
             let look = self.busy.map(|_| now + LOOK_EVERY);
-            let event = self.watch.wait(look.into_iter().chain(deadline).min())?;
+            let unborn = self.unborn_due();
+            let event = self.watch.wait(look.into_iter().chain(unborn).chain(deadline).min())?;
+            if unborn.is_some_and(|due| due <= Instant::now()) {
+                self.unborn_said = Instant::now();
+                self.rename_all();
+            }
             let grown = self.look(&event);
             let over = deadline.is_some_and(|deadline| deadline <= Instant::now());
             if grown || over || event != Event::default() {
@@ -58,19 +73,16 @@ impl Tail {
         // New names first: a file that is being rotated away then shows its last entries before the
         // next file shows its first.
         let all = event.files || event.writes == Writes::Any;
-        if event.files || (self.incomplete && event.writes != Writes::default()) {
+        let written = |path: &Path| match &event.writes {
+            Writes::Any => true,
+            Writes::Files(names) => path.file_name().is_some_and(|name| names.iter().any(|n| n == name)),
+        };
+        let incomplete = self.incomplete && event.writes != Writes::default();
+        if event.files || incomplete || self.passed_over.values().any(|passed| written(&passed.path)) {
             self.rename_all();
         }
         let now = Instant::now();
-        self.refresh(now, |source| {
-            let told = || match &event.writes {
-                Writes::Any => true,
-                Writes::Files(names) => {
-                    source.path.file_name().is_some_and(|name| names.iter().any(|n| n == name))
-                }
-            };
-            !source.archived && (all || source.is_busy(now) || told())
-        })
+        self.refresh(now, |source| !source.archived && (all || source.is_busy(now) || written(&source.path)))
     }
 
     /// Looks at the headers of some files; true when there are new entries.
@@ -97,6 +109,10 @@ impl Tail {
                 if fault.is_moved() && source.head.is_none() {
                     source.archived = true;
                     self.changed = true;
+                }
+                if let Fault::Foreign(_) = fault {
+                    file.lose(Reason::Header, 0, &fault);
+                    source.tell();
                 }
                 return false;
             }
@@ -132,7 +148,10 @@ impl Tail {
         self.incomplete = false;
         let mut scan = self.roots.scan();
         // What is found on the second look may hold folders that are not watched either.
-        while self.watch.set_folders(&scan.folders, &scan.parents) {
+        for _ in 0..RESCANS_MAX {
+            if !self.watch.set_folders(&scan.folders, &scan.parents) {
+                break;
+            }
             scan = self.roots.scan();
         }
         let mut problems: Vec<Problem> =
@@ -168,19 +187,57 @@ impl Tail {
             if finished || known.contains_key(&found.id) {
                 continue;
             }
-            match self.add(found, first) {
+            // What cannot be read is not looked at again before it changes.
+            let stamp = Stamp::of(&found.path);
+            let passed = self.passed_over.get(&found.id).filter(|passed| passed.stamp == stamp);
+            let added = match passed {
+                Some(passed) if passed.unborn.is_none() => continue,
+                Some(_) => Ok(()),
+                None => {
+                    let added = self.add(found, first);
+                    if added.is_ok() {
+                        self.passed_over.remove(&found.id);
+                    }
+                    added
+                }
+            };
+            match added {
                 Ok(()) => {}
                 Err(fault) if fault.is_moved() => {}
-                Err(Fault::Unborn) => self.incomplete = true,
                 Err(Fault::Io(error)) => problems.push(Problem::new(found.path.clone(), &error)),
-                Err(fault) => problems.push(Problem::damaged(found.path.clone(), fault.to_string())),
+                Err(fault) => {
+                    let since =
+                        self.passed_over.get(&found.id).map_or_else(Instant::now, |passed| passed.since);
+                    let unborn = matches!(fault, Fault::Unborn(_)).then(|| fault.to_string());
+                    if unborn.is_none() {
+                        problems.push(Problem::damaged(found.path.clone(), fault.to_string()));
+                    }
+                    let passed = PassedOver { path: found.path.clone(), stamp, since, unborn };
+                    self.passed_over.insert(found.id, passed);
+                }
+            }
+        }
+        for passed in self.passed_over.values() {
+            let Some(what) = &passed.unborn else { continue };
+            // Nobody waits for it at the start: what is read in one go would end without a word of it.
+            let young = passed.since.elapsed() < UNBORN_FOR;
+            self.incomplete |= young;
+            if first || !young {
+                problems.push(Problem::damaged(passed.path.clone(), format!("{what}; {UNBORN}")));
             }
         }
         let present: HashSet<FileId> = scan.files.iter().map(|f| f.id).collect();
         self.finished.retain(|id, _| present.contains(id));
+        self.passed_over.retain(|id, _| present.contains(id));
         // What is gone may be over.
         self.changed |= self.sources.iter().any(|source| source.missed > 0);
         problems
+    }
+
+    /// When it is time to say of a file that nothing is written in it.
+    fn unborn_due(&self) -> Option<Instant> {
+        let unborn = self.passed_over.values().filter(|passed| passed.unborn.is_some());
+        unborn.map(|passed| passed.since + UNBORN_FOR).filter(|due| *due > self.unborn_said).min()
     }
 
     /// Opens a file that was not known and goes to the first entry in it that is to be read.
@@ -189,6 +246,7 @@ impl Tail {
             return Ok(()); // listed twice
         }
         let mut file = JournalFile::open(&found.path, found.id)?.filtered(self.filter.as_ref());
+        let recognised = if first { self.recognise(&mut file, found)? } else { None };
         let (file_id, seqnum_id) = (file.header.file_id, file.header.seqnum_id);
         if let Some(finished) = self.finished.get_mut(&found.id).filter(|f| f.file_id == file_id) {
             // Read to its end before it was renamed.
@@ -199,7 +257,7 @@ impl Tail {
         // A file that appears while we look on is new in whole, unless it takes the place of one that we
         // know, as when a copy is brought up to date. At the start, the state tells.
         let known = if first {
-            let by_file = self.state.files.get(&file_id);
+            let by_file = self.state.files.get(&file_id).or(recognised.as_ref());
             let by_counter = self.state.counters.get(&seqnum_id).filter(|_| archived);
             by_file.or(by_counter).map(|read| read.seqnum)
         } else {
@@ -211,6 +269,10 @@ impl Tail {
         let place = match (known, self.state.after) {
             (Some(read), _) => Place::Seqnum(read.saturating_add(1)),
             (None, Some(after)) if first => Place::After(after),
+            // Which file it was, and what was read of it, nobody knows; entries are read in order.
+            (None, None) if first && file.header.lost && self.state.cursor.is_some() => {
+                self.state.cursor.map_or(Place::First, Place::After)
+            }
             (None, None) if first && self.state.floor > 0 => Place::Realtime(self.state.floor),
             (None, _) => Place::First,
         };
@@ -273,6 +335,25 @@ impl Tail {
                 log::warn!("{problem}; its entries are not read");
             }
         }
+    }
+}
+
+/// A file that is not read.
+pub(super) struct PassedOver {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+    since: Instant,
+    /// Nothing is written in it: what was seen.
+    unborn: Option<String>,
+}
+
+/// How long a file is, and when it was written to: tells whether it has changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp(u64, i64, i64);
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Stamp> {
+        std::fs::metadata(path).ok().map(|file| Stamp(file.len(), file.mtime(), file.mtime_nsec()))
     }
 }
 

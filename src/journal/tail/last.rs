@@ -14,6 +14,8 @@ struct Candidate {
     file: JournalFile,
     place: Option<Place>,
     backward: Option<Backward>,
+    /// All entries, where they cannot be read backward: a file without a header has no arrays.
+    all: Vec<Cursor>,
     /// The entry that is next, and its time; while none was read, the latest time it may have (realtime, microseconds).
     /// Zero: there is none.
     head: Option<Cursor>,
@@ -22,7 +24,16 @@ struct Candidate {
 
 impl Candidate {
     fn open(found: &Found, filter: Option<&Arc<Filter>>, until: Option<u64>) -> Result<Candidate, Fault> {
-        let file = JournalFile::open(&found.path, found.id)?.filtered(filter);
+        let mut file = JournalFile::open(&found.path, found.id)?.filtered(filter);
+        let mut all = Vec::new();
+        if file.header.lost {
+            while let Some(cursor) = file.next()? {
+                all.push(cursor);
+            }
+            all.retain(|cursor| until.is_none_or(|until| cursor.realtime <= until));
+            let latest = all.last().map_or(0, |last| last.realtime);
+            return Ok(Candidate { file, place: None, backward: None, all, head: None, latest });
+        }
         let (place, latest) = match until {
             Some(until) if file.header.head_realtime > until => (None, 0),
             Some(until) if file.header.tail_realtime > until => {
@@ -31,15 +42,19 @@ impl Candidate {
             _ => (None, file.header.tail_realtime),
         };
         file.file.close();
-        Ok(Candidate { file, place, backward: None, head: None, latest })
+        Ok(Candidate { file, place, backward: None, all, head: None, latest })
     }
 
     /// Goes to the entry before.
     fn step(&mut self) {
-        if self.backward.is_none() {
-            self.backward = self.file.backward(self.place).ok();
+        if self.file.header.lost {
+            self.head = self.all.pop();
+        } else {
+            if self.backward.is_none() {
+                self.backward = self.file.backward(self.place).ok();
+            }
+            self.head = self.backward.as_mut().and_then(|backward| self.file.previous(backward));
         }
-        self.head = self.backward.as_mut().and_then(|backward| self.file.previous(backward));
         self.latest = self.head.map_or(0, |head| head.realtime);
         self.file.file.close();
     }

@@ -8,6 +8,7 @@
 mod follow;
 mod last;
 mod merge;
+mod recognise;
 mod source;
 mod turn;
 
@@ -29,6 +30,7 @@ use super::scan::{FileId, Roots};
 use super::scope::Scope;
 use super::watch::{Waker, Watch};
 use crate::entry::Entry;
+use follow::PassedOver;
 use merge::Merge;
 use source::{Finished, Source};
 
@@ -42,6 +44,8 @@ const RECENT_MAX: usize = 128;
 pub struct Counts {
     /// Entries that are in a file and cannot be read, or whose bytes cannot be what journald wrote.
     pub damaged: Losses,
+    /// Fields that cannot be what journald wrote; they were left out of entries that were handed on.
+    pub fields_damaged: u64,
     /// Entries that were in two files and handed on once.
     pub copies: u64,
     /// Numbers of entries that were passed over: nobody can read them any more, or a file shows them later. With a match
@@ -86,6 +90,9 @@ pub struct Tail {
     ordinal: u16,
     /// A file was not ready to be read, as before its header was written: the next write may complete it.
     incomplete: bool,
+    /// Files that are not read, and when those of them in which nothing is written were last spoken of.
+    passed_over: HashMap<FileId, PassedOver>,
+    unborn_said: Instant,
     /// While files are being written to, their headers are looked at without waiting for journald to tell; until then.
     busy: Option<Instant>,
     /// Problems reported once.
@@ -121,6 +128,8 @@ impl Tail {
             cursor: Cursor::default(),
             ordinal: 0,
             incomplete: false,
+            passed_over: HashMap::new(),
+            unborn_said: Instant::now(),
             busy: None,
             reported: HashMap::new(),
         };
@@ -204,10 +213,11 @@ impl Tail {
             if before > 0 && !damage && self.filter.is_none() {
                 self.count_missing(before, head.seqnum);
             }
-            if self.load(index).is_err() {
-                if let Some(source) = self.sources.get_mut(index) {
-                    source.tell();
-                }
+            let loaded = self.load(index).is_ok();
+            if let Some(source) = self.sources.get_mut(index).filter(|source| source.has_news()) {
+                source.tell();
+            }
+            if !loaded {
                 continue;
             }
             self.remember(head, index);
@@ -223,7 +233,6 @@ impl Tail {
             let Tail { sources, fields, unpack, .. } = self;
             let Some(source) = sources.get_mut(index) else { return Ok(()) };
             let Some(file) = &mut source.file else { return Ok(()) };
-            fields.begin();
             match file.load(source.tag, fields, unpack) {
                 Err(fault) if fault.is_moved() && !moved => self.rename_all(),
                 Err(fault) if fault.is_moved() => {
@@ -309,6 +318,7 @@ impl Tail {
         for source in &self.sources {
             counts.damaged += source.losses();
             counts.unwanted += source.unwanted();
+            counts.fields_damaged += source.fields();
             counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
         }
         counts

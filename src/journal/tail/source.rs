@@ -76,10 +76,21 @@ impl Source {
         self.file.as_ref().map_or(Losses::default(), |file| file.ledger.losses)
     }
 
+    /// Fields left out of its entries so far.
+    pub(super) fn fields(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.ledger.fields)
+    }
+
+    /// Whether there is something to tell.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.ledger.has_news())
+    }
+
     /// Tells the log what was lost, once for each cause.
     pub(super) fn tell(&mut self) {
         for news in self.file.as_mut().map(|file| file.ledger.take_news()).unwrap_or_default() {
-            if self.known.learn(news.reason) {
+            if self.known.learn(news.loss) {
                 log::warn!("{}: {news}", self.path.display());
             }
         }

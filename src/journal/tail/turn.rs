@@ -114,6 +114,7 @@ impl Tail {
             }
             let source = self.sources.swap_remove(index);
             self.counts.unwanted += source.unwanted();
+            self.counts.fields_damaged += source.fields();
             self.counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
             let (id, finished, losses) = source.finish();
             self.counts.damaged += losses;
