@@ -4,13 +4,15 @@
 //! `compare_with_location` in sd-journal.c, `journal_file_compare_locations` in journal-file.c. Each file offers
 //! its next entry. The least one is shown; where the comparison calls two equal, the file opened first goes first.
 //! Then each file passes over its entries that are not greater than the one just shown. That is how copies are
-//! shown once, and it loses entries in two cases:
+//! shown once, and it loses entries in three cases:
 //!
 //! - The comparison is not transitive: numbers decide within a counter, else monotonic time within a boot, else
 //!   realtime. When clocks have jumped and several counters are involved, the entries offered can form a ring, in
 //!   which none is the least. Which one is shown then depends on the order of opening, and those that are less
 //!   than it are passed over. From there on the order is not [`Merge::determined`].
 //! - Two files hold the same entry, and the next entry of the second is of the same instant with a lesser hash.
+//! - A counter has several equal entries of one instant, and another counter has one: with that one all of them are passed over,
+//!   although no more than one of them is its copy.
 //!
 //! It also shows an entry twice if its copy comes with another entry of the same instant between. A reader must do
 //! neither, so it cannot be equal to journalctl there; [`assert_right`] says what it must do instead. systemd 254 and later order different boots of one machine by the newest file of each, so its
@@ -66,14 +68,22 @@ fn least(files: &[&[Cursor]]) -> Option<Cursor> {
 pub fn merge(files: &[&[Cursor]]) -> Merge {
     let mut merge = Merge { determined: true, ..Merge::default() };
     let mut rest = files.to_vec();
+    // Shown, or passed over.
+    let mut met: Vec<Cursor> = Vec::new();
     loop {
         if let Some(shown) = merge.shown.last().copied() {
+            if !met.contains(&shown) {
+                met.push(shown);
+            }
             for file in &mut rest {
                 while let Some((head, tail)) = file.split_first()
                     && compare(head, &shown) != Ordering::Greater
                 {
-                    if *head != shown && !merge.shown.iter().rev().any(|s| are_copies(s, head)) {
+                    if !is_copy(&met, head) {
                         merge.lost.push(*head);
+                    }
+                    if !met.contains(head) {
+                        met.push(*head);
                     }
                     *file = tail;
                 }
@@ -90,7 +100,7 @@ pub fn merge(files: &[&[Cursor]]) -> Merge {
     }
 }
 
-/// Whether an entry is a copy of one of its instant. Each of several equal entries of a counter has a copy of its own.
+/// Whether an entry is a copy of one of these. Each of several equal entries of a counter has a copy of its own.
 fn is_copy(instant: &[Cursor], head: &Cursor) -> bool {
     let met = |counter| {
         let equal = instant.iter().filter(|seen| content(seen) == content(head));
