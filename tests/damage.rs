@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
 
 use support::layout::{Layout, number};
+use support::random::{Random, damage, setting};
 
 /// Damages tried on each file (count); `JOURNAL_SHIP_DAMAGES` asks for more.
 const DAMAGES: u64 = 100;
@@ -48,74 +49,6 @@ fn read(path: &Path) -> (HashMap<String, Fields>, usize) {
     (entries, count)
 }
 
-/// A small generator of numbers (splitmix64): the damage of a number is always the same.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
-}
-
-/// Damages a file in one of several ways and says how.
-fn damage(bytes: &mut Vec<u8>, seed: u64) -> String {
-    const PAGE: usize = 4096;
-    let mut random = Random(seed);
-    let used = bytes.iter().rposition(|b| *b != 0).unwrap_or(0) + 1;
-    match random.below(7) {
-        0 => {
-            let at = random.below(used);
-            let bit = random.below(8);
-            bytes[at] ^= 1 << bit;
-            format!("bit {bit} of byte {at} flipped")
-        }
-        1 => {
-            let len = random.below(used);
-            bytes.truncate(len);
-            format!("cut to {len} bytes")
-        }
-        2 => {
-            let start = random.below(used) / PAGE * PAGE;
-            let end = (start + PAGE).min(bytes.len());
-            bytes[start..end].fill(0);
-            format!("page at {start} zeroed")
-        }
-        3 => {
-            let (from, to, len) = (random.below(used), random.below(used), 1 + random.below(512));
-            let piece: Vec<u8> = bytes[from..(from + len).min(bytes.len())].to_vec();
-            let end = (to + piece.len()).min(bytes.len());
-            bytes[to..end].copy_from_slice(&piece[..end - to]);
-            format!("{len} bytes of {from} over {to}")
-        }
-        4 => {
-            // A number of an object or of the header, where offsets, sizes and counts stand.
-            let at = random.below(used) / 8 * 8;
-            let value = [0, 1, 7, 8, 16, u64::MAX, u64::MAX - 7, 1 << 32, at as u64][random.below(9)];
-            if let Some(place) = bytes.get_mut(at..at + 8) {
-                place.copy_from_slice(&value.to_le_bytes());
-            }
-            format!("number at {at} is {value}")
-        }
-        5 => {
-            let at = random.below(272.min(used));
-            bytes[at] = random.below(256) as u8;
-            format!("header byte {at} is {}", bytes[at])
-        }
-        _ => {
-            let count = 1 + random.below(32);
-            for _ in 0..count {
-                let at = random.below(used);
-                bytes[at] = random.below(256) as u8;
-            }
-            format!("{count} bytes anywhere")
-        }
-    }
-}
-
 /// Bytes of the header that say what a file is.
 const HEADER: usize = 208;
 /// Most damages done to one copy (count): what follows the first is read with other eyes.
@@ -127,10 +60,6 @@ const CHANGED: u64 = 30;
 const HANG_CHANGED: Duration = Duration::from_secs(120);
 /// Changes to a file before it is left alone (count).
 const CHANGES: u64 = 24;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |n| n.parse().unwrap())
-}
 
 fn for_each_recorded(ask: fn(&Path)) {
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/journals");

@@ -219,6 +219,52 @@ fn an_entry_of_a_copied_file_is_read_once_where_clocks_have_jumped() {
     }
 }
 
+/// The clock was set back behind an entry of one file, and another file, with a counter of its own, has a copy of that
+/// entry: what comes after it in the first file is older than the copy, and goes first.
+#[test]
+fn a_copy_under_another_counter_is_passed_over_where_the_clock_was_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = |boot: u128, monotonic, realtime| {
+        ExportEntry::new(1_700_000_000_000_000 + realtime).boot(boot, monotonic).message("x")
+    };
+    let (copied, second) = (entry(1, 10, 1000), entry(1, 20, 2000));
+    let later: Vec<ExportEntry> = (1..200).map(|n| entry(2, n, n)).collect();
+    for (name, entries) in [
+        ("a", [vec![copied.clone(), second.clone()], later].concat()),
+        ("b", vec![copied.clone(), second]),
+        ("c", vec![copied]),
+    ] {
+        or_skip!(build_journal(&dir.path().join(format!("{name}.journal")), &entries, Format::default()));
+    }
+    std::fs::copy(dir.path().join("b.journal"), dir.path().join("d.journal")).unwrap();
+    let paths = [dir.path().to_path_buf()];
+    assert_eq!(read(&paths, Start::Oldest).len(), 201);
+    // After a restart, too.
+    for first in [1, 2, 3, 100] {
+        let mut tail = open(&paths, Start::Oldest);
+        assert_eq!(std::iter::from_fn(|| next(&mut tail)).take(first).count(), first);
+        assert_eq!(tail.counts().copies, if first == 1 { 3 } else { 5 }, "{first}");
+        assert_eq!(read(&paths, Start::Resume(Box::new(tail.resume()))).len(), 201 - first, "{first}");
+    }
+}
+
+/// Equal entries of one instant, in a file, in its backup, and in another file with a counter of its own: a backup makes
+/// no entry a copy of another one.
+#[test]
+fn equal_entries_that_also_are_in_a_backup_come_each_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(format!("{name}.journal"));
+    let equal = vec![ExportEntry::new(1_700_000_000_000_000).message("x"); 4];
+    for (name, entries) in [("a", &equal[..]), ("b", &equal[..2])] {
+        or_skip!(build_journal(&at(name), entries, Format::default()));
+    }
+    std::fs::copy(at("a"), at("backup")).unwrap();
+    for order in [["a", "backup", "b"], ["b", "a", "backup"], ["a", "b", "backup"]] {
+        let paths: Vec<PathBuf> = order.iter().map(|name| at(name)).collect();
+        assert_eq!(read(&paths, Start::Oldest).len(), 4, "{order:?}");
+    }
+}
+
 /// An instant is read in two parts, and the entries of the first come again in another file in the second.
 #[test]
 fn copies_within_an_instant_are_known_after_a_restart() {

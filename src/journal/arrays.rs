@@ -41,6 +41,11 @@ impl JournalFile {
             }
             let at_once = (self.ahead_max / ENTRY_SPAN).min(ARRAY_ITEMS) as u64;
             let offsets = self.array_part(self.items_at, self.items_left.min(wanted).min(at_once))?;
+            // journald appends: an item that stands out of order names an entry of another place.
+            if !offsets.is_sorted_by(|a, b| a < b) {
+                self.go_back(&offsets, self.visited);
+                return Err(Fault::Damaged { what: "an entry array out of order", offset: self.items_at });
+            }
             self.visited += offsets.len() as u64;
             self.items_left -= offsets.len() as u64;
             self.items_at += (offsets.len() * self.header.array_item_size()) as u64;

@@ -76,7 +76,8 @@ impl Cursor {
     }
 
     /// Whether what both name was written at one time and is equal.
-    fn same_content(&self, other: &Cursor) -> bool {
+    #[inline]
+    pub(super) fn same_content(&self, other: &Cursor) -> bool {
         self.monotonic == other.monotonic
             && self.realtime == other.realtime
             && self.xor_hash == other.xor_hash

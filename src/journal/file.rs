@@ -96,6 +96,8 @@ pub(super) struct JournalFile {
     pub(super) number_max: u64,
     /// The entry last visited, wanted or not.
     pub(super) place: Spot,
+    /// Entries that were handed on before their place was reached (`repeat`).
+    pub(super) early: Vec<Cursor>,
     /// The entry last visited: the offsets of its DATA objects.
     pub(super) items: Vec<u64>,
     /// Which entries are wanted; none: all.
@@ -160,6 +162,7 @@ impl JournalFile {
             again: None,
             number_max: 0,
             place: Spot::default(),
+            early: Vec::new(),
             items: Vec::new(),
             wanted: None,
             planned: false,
@@ -337,7 +340,10 @@ impl JournalFile {
                 },
                 Err(fault) => (None, fault, 0),
                 Ok(Some(offset)) => match self.visit(offset) {
-                    Err(fault) => (Some(offset), fault, 1),
+                    Err(fault) => {
+                        self.go_back(&[offset], self.number_visited());
+                        (Some(offset), fault, 1)
+                    }
                     Ok(cursor) => match self.judge(offset, &cursor) {
                         Ok(Trust::Deserved) => match self.admit(&cursor, offset) {
                             Ok(wanted) => {

@@ -42,8 +42,8 @@
 //! none comes first; then any of them does, where journalctl skips some. While following, an entry that becomes
 //! visible late comes when it is seen.
 //!
-//! **Once.** An entry that is in several files comes once, as long as the copies meet in that order. Nothing
-//! is left out silently: what cannot be read, which fields were left out because they are damaged, what came from two files and which numbers nobody could read is
+//! **Once.** An entry that is in several files comes once, as long as the copies meet in that order, or are the next entries of
+//! their files when it is read. Nothing is left out silently: what cannot be read, which fields were left out because they are damaged, what came from two files and which numbers nobody could read is
 //! counted ([`Counts`]). [`Start::Resume`] goes on behind what was read, without loss or repetition, also when
 //! files were rotated or deleted meanwhile.
 //!
@@ -90,7 +90,7 @@
 //! From the outside in: `scope` says what is wanted, `scan` finds files, `tail` merges and follows them, `file` reads one
 //! by its `arrays`, `seek` finds places in it, `filter` and `lookup` what is wanted of it, `load` reads its fields, `fields` remembers what they say, `object` knows the layout. Where something looks
 //! wrong, `verify` checks entries by their hashes and `payload` their fields, `hashing` finds out which hash a file has, `recover` does
-//! without a header, `search` finds entries without arrays, and `loss` counts what is not found. `step` makes every loop over a file go
+//! without a header, `repeat` knows entries that stand in a file twice, `search` finds entries without arrays, and `loss` counts what is not found. `step` makes every loop over a file go
 //! forward.
 
 mod arrays;
@@ -110,6 +110,7 @@ mod lz4;
 mod object;
 mod payload;
 mod recover;
+mod repeat;
 mod resume;
 mod scan;
 mod scope;

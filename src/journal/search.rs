@@ -215,7 +215,13 @@ impl JournalFile {
         let whole =
             size == (object::ENTRY_SIZE_MIN + self.items.len() * self.header.entry_item_size()) as u64;
         let ordered = self.items.is_sorted() && self.items.last().is_some_and(|last| *last < at);
-        if !whole || !ordered || entry.seqnum <= self.place.seqnum || !self.header.has_published(&entry) {
+        let early = self.came_early(&entry);
+        if !whole
+            || !ordered
+            || early
+            || entry.seqnum <= self.place.seqnum
+            || !self.header.has_published(&entry)
+        {
             return Err(Fault::Damaged { what: "no entry", offset: at });
         }
         self.verify(at, &entry)?;

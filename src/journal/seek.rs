@@ -158,7 +158,7 @@ impl JournalFile {
     }
 
     /// The number of the first entry behind a place, counted from zero.
-    fn find(&mut self, arrays: &[ArrayInfo], place: Place) -> Result<u64, Fault> {
+    pub(super) fn find(&mut self, arrays: &[ArrayInfo], place: Place) -> Result<u64, Fault> {
         let place = place.within(&self.header);
         let (mut low, mut high) = (0, arrays.last().map_or(0, |a| a.first + a.count));
         while low < high {
@@ -278,7 +278,7 @@ impl JournalFile {
         Ok(offset)
     }
 
-    fn cursor_at(&mut self, arrays: &[ArrayInfo], index: u64) -> Result<Cursor, Fault> {
+    pub(super) fn cursor_at(&mut self, arrays: &[ArrayInfo], index: u64) -> Result<Cursor, Fault> {
         let offset = self.offset_at(arrays, index)?;
         self.entry_at(offset)
     }

@@ -96,7 +96,8 @@ impl JournalFile {
     /// Whether the entry last visited can be the one after the last that was handed on.
     #[inline]
     pub(super) fn judge(&mut self, offset: u64, entry: &Cursor) -> Result<Trust, Fault> {
-        match self.doubt.is_none() && self.has_fitting_number(entry) {
+        let fits = self.has_fitting_number(entry) && self.is_in_place(offset, entry);
+        match self.doubt.is_none() && fits {
             true => Ok(Trust::Deserved),
             false => self.trust(offset, entry),
         }
@@ -106,9 +107,29 @@ impl JournalFile {
     fn trust(&mut self, offset: u64, entry: &Cursor) -> Result<Trust, Fault> {
         if !self.has_fitting_number(entry) {
             match self.judge_number(entry.seqnum) {
-                Trust::Deserved => {}
+                Trust::Deserved => {
+                    if self.recall(self.number_visited(), offset, entry.seqnum)?.is_none() {
+                        return Ok(Trust::Lies);
+                    }
+                    self.visit(offset)?;
+                }
                 other => return Ok(other),
             }
+        } else if !self.is_behind_its_fields(offset) || self.is_from_before(entry)? {
+            self.distrust();
+            return Ok(Trust::Lies);
+        } else if self.is_overtaken(entry) {
+            self.distrust();
+            if self.is_overtaken_twice(entry) {
+                return Ok(Trust::Lies);
+            }
+        }
+        // The clock was set back.
+        if self.doubt.is_none() {
+            return Ok(Trust::Deserved);
+        }
+        if self.came_early(entry) {
+            return Ok(Trust::Lies);
         }
         self.verify(offset, entry)?;
         Ok(Trust::Deserved)

@@ -4,13 +4,15 @@
 //! `compare_with_location` in sd-journal.c, `journal_file_compare_locations` in journal-file.c. Each file offers
 //! its next entry. The least one is shown; where the comparison calls two equal, the file opened first goes first.
 //! Then each file passes over its entries that are not greater than the one just shown. That is how copies are
-//! shown once, and it loses entries in two cases:
+//! shown once, and it loses entries in three cases:
 //!
 //! - The comparison is not transitive: numbers decide within a counter, else monotonic time within a boot, else
 //!   realtime. When clocks have jumped and several counters are involved, the entries offered can form a ring, in
 //!   which none is the least. Which one is shown then depends on the order of opening, and those that are less
 //!   than it are passed over. From there on the order is not [`Merge::determined`].
 //! - Two files hold the same entry, and the next entry of the second is of the same instant with a lesser hash.
+//! - A counter has several equal entries of one instant, and another counter has one: with that one all of them are passed over,
+//!   although no more than one of them is its copy.
 //!
 //! It also shows an entry twice if its copy comes with another entry of the same instant between. A reader must do
 //! neither, so it cannot be equal to journalctl there; [`assert_right`] says what it must do instead. systemd 254 and later order different boots of one machine by the newest file of each, so its
@@ -66,14 +68,22 @@ fn least(files: &[&[Cursor]]) -> Option<Cursor> {
 pub fn merge(files: &[&[Cursor]]) -> Merge {
     let mut merge = Merge { determined: true, ..Merge::default() };
     let mut rest = files.to_vec();
+    // Shown, or passed over.
+    let mut met: Vec<Cursor> = Vec::new();
     loop {
         if let Some(shown) = merge.shown.last().copied() {
+            if !met.contains(&shown) {
+                met.push(shown);
+            }
             for file in &mut rest {
                 while let Some((head, tail)) = file.split_first()
                     && compare(head, &shown) != Ordering::Greater
                 {
-                    if *head != shown && !merge.shown.iter().rev().any(|s| are_copies(s, head)) {
+                    if !is_copy(&met, head) {
                         merge.lost.push(*head);
+                    }
+                    if !met.contains(head) {
+                        met.push(*head);
                     }
                     *file = tail;
                 }
@@ -90,9 +100,34 @@ pub fn merge(files: &[&[Cursor]]) -> Merge {
     }
 }
 
+/// Whether an entry is a copy of one of these. Each of several equal entries of a counter has a copy of its own.
+fn is_copy(instant: &[Cursor], head: &Cursor) -> bool {
+    let met = |counter| {
+        let equal = instant.iter().filter(|seen| content(seen) == content(head));
+        equal.filter(|seen| seen.seqnum_id == counter).count()
+    };
+    instant.contains(head) || instant.iter().any(|seen| met(seen.seqnum_id) > met(head.seqnum_id))
+}
+
+/// Passes over what the files offer and is a copy, unless it was read all the same.
+fn pass_copies(files: &mut [&[Cursor]], instant: &mut Vec<Cursor>, read: &HashSet<&Cursor>) {
+    loop {
+        let offers_copy = |file: &&mut &[Cursor]| {
+            file.first().is_some_and(|h| is_copy(instant, h) && (instant.contains(h) || !read.contains(h)))
+        };
+        let Some(copy) = files.iter_mut().find(offers_copy).and_then(|file| file.split_off_first()) else {
+            return;
+        };
+        if !instant.contains(copy) {
+            instant.push(*copy);
+        }
+    }
+}
+
 /// Whether `got` is a right merge: each entry of each file once, those of a file in their order, and, at each step,
 /// the entry that is less than all others offered if there is one; else the lowest number of some counter. Copies
-/// count once where they meet, that is, while entries of their instant are being read.
+/// count once where they meet: where a file offers one when the entry is read from another, or while entries of their
+/// instant are being read.
 pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
     let mut rest = files.to_vec();
     let mut instant: Vec<Cursor> = Vec::new();
@@ -100,21 +135,19 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
     for (index, got) in got.iter().enumerate() {
         loop {
             let least = least(&rest);
-            // Each of several equal entries of a counter has a copy of its own.
-            let met = |head: &Cursor, counter| {
-                let equal = instant.iter().filter(|seen| content(seen) == content(head));
-                equal.filter(|seen| seen.seqnum_id == counter).count()
-            };
-            let is_copy = |head: &Cursor| {
-                instant.contains(head)
-                    || instant.iter().any(|seen| met(head, seen.seqnum_id) > met(head, head.seqnum_id))
-            };
+            let is_copy = |head: &Cursor| is_copy(&instant, head);
             // A copy is passed over when its turn has come, or, where it is nobody's turn, if it ever is.
             let passed = match least {
                 Some(least) if is_copy(&least) => rest.iter_mut().find(|f| f.first() == Some(&least)),
                 Some(least) => {
                     let fits = compare(got, &least) == Ordering::Equal;
-                    prop_assert!(fits, "entry {index} is {got}, and {least} goes before it");
+                    prop_assert!(
+                        fits,
+                        "entry {index} is {got}, and {least} goes before it; offered:\n{}",
+                        list(&rest.iter().filter_map(|file| file.first().copied()).collect::<Vec<_>>())
+                            + "instant:\n"
+                            + &list(&instant)
+                    );
                     None
                 }
                 None => rest.iter_mut().find(|file| {
@@ -125,7 +158,7 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
             match passed.and_then(|file| file.split_off_first()) {
                 Some(copy) => {
                     let at = |cursor: &Cursor| (cursor.boot_id, cursor.monotonic);
-                    if instant.last().is_some_and(|last| at(last) == at(copy)) {
+                    if instant.last().is_some_and(|last| at(last) == at(copy)) && !instant.contains(copy) {
                         instant.push(*copy);
                     }
                 }
@@ -145,6 +178,8 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
             instant.clear();
         }
         instant.push(*got);
+        // Copies that other files offer may be passed over together with it.
+        pass_copies(&mut rest, &mut instant, &read);
     }
     let missed = rest.iter().copied().flatten().find(|left| !got.iter().any(|got| are_copies(got, left)));
     prop_assert_eq!(missed, None, "an entry that was not read");
@@ -171,17 +206,13 @@ pub fn assert_same_order(files: &[&[Cursor]], read: &[Cursor], shown: &[Cursor])
     assert_right(files, read)?;
     if merge.determined && merge.lost.is_empty() {
         let once = once(shown);
-        // libsystemd passes over all copies at once; here one comes again when an entry of another boot and counter has come
-        // between, which clocks that went back can put there.
-        let late = |(index, got): (usize, &Cursor)| {
-            let earlier = read.get(..index).unwrap_or_default();
-            (!earlier.iter().any(|other| other.seqnum_id != got.seqnum_id && are_copies(other, got))
-                || once.contains(got))
-            .then_some(*got)
-        };
-        let read: Vec<Cursor> = read.iter().enumerate().filter_map(late).collect();
         for (index, (got, want)) in read.iter().zip(&once).enumerate() {
-            prop_assert!(got == want || are_copies(got, want), "entry {index}: read {got}, shown {want}");
+            prop_assert!(
+                got == want || are_copies(got, want),
+                "entry {index}: read {got}, shown {want}\nread:\n{}shown:\n{}",
+                list(read),
+                list(&once)
+            );
         }
         prop_assert_eq!(read.len(), once.len(), "number of entries: read {:?}, shown {:?}", read, shown);
     } else {
@@ -216,6 +247,11 @@ pub fn assert_equal(files: &[&[Cursor]], got: &[ExportedEntry], want: &[Exported
 /// The cursors of entries.
 pub fn cursors(entries: &[ExportedEntry]) -> Vec<Cursor> {
     entries.iter().map(|entry| entry.cursor.parse().expect("a cursor")).collect()
+}
+
+/// One a line.
+fn list(cursors: &[Cursor]) -> String {
+    cursors.iter().map(|cursor| format!("{cursor}\n")).collect()
 }
 
 /// Names and lengths: a value may have 16 MiB.

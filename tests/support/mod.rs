@@ -15,6 +15,7 @@ pub mod loki;
 pub mod merge;
 pub mod proxy;
 pub mod pushing;
+pub mod random;
 pub mod reading;
 pub mod sound;
 

@@ -4,7 +4,8 @@
 //! entries of the lanes meet in a tournament by [`Cursor::order`]. That relation is not transitive when clocks have jumped;
 //! then any of the entries that it puts in a circle may win, but within a counter the lowest number always goes first,
 //! whatever the clocks say. A turn costs the logarithm of the number of files, and none is taken while the entries of one file
-//! stay below all others'.
+//! stay below all others'. Copies of an entry that other files have as their next one are passed over together with it, because an
+//! entry of another boot may else come between, when the clock was set back.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -120,14 +121,53 @@ impl Merge {
 
     /// What the next entry of [`Merge::unseen`] is, if there is one.
     pub(super) fn see(&mut self, head: Option<Cursor>) {
-        let Some(number) = self.unseen.pop() else { return };
-        if let Some(lane) = self.lanes.get_mut(number)
-            && let Some(Reverse(Waiting { source, .. })) = lane.waiting.pop()
+        if let Some(number) = self.unseen.pop() {
+            self.replace(number, head);
+        }
+    }
+
+    /// Whether another source may have a copy of this entry, which is that of the source whose turn it is, as its next one.
+    #[inline]
+    pub(super) fn meets(&self, head: &Cursor) -> bool {
+        head.seqnum == self.limit_seqnum || self.limit.is_some_and(|limit| limit.same_content(head))
+    }
+
+    /// A source that may have a copy of this entry as its next one, with its lane: see [`Merge::meets`].
+    pub(super) fn copy_of(&self, head: &Cursor) -> Option<(usize, usize, Head)> {
+        let own = self.held.and_then(|held| self.first(held));
+        let own = own.filter(|(_, _, next)| next.seqnum() == head.seqnum);
+        let other = || {
+            let (number, least) = (*self.tree.get(1)?)?;
+            if least.same_content(head) { self.first(number) } else { None }
+        };
+        own.or_else(other)
+    }
+
+    /// The first source of a lane, with its lane and its next entry.
+    fn first(&self, number: usize) -> Option<(usize, usize, Head)> {
+        let Reverse(waiting) = self.lanes.get(number)?.waiting.peek()?;
+        Some((number, waiting.source, waiting.head))
+    }
+
+    /// The first source of a lane has this next entry, if any, instead of the one that it had.
+    pub(super) fn replace(&mut self, number: usize, head: Option<Cursor>) {
+        let Some(lane) = self.lanes.get_mut(number) else { return };
+        if let Some(Reverse(Waiting { source, .. })) = lane.waiting.pop()
             && let Some(head) = head
         {
             lane.waiting.push(Reverse(Waiting { head: Head::Seen(head), source }));
         }
-        self.settle(number);
+        if self.held == Some(number) {
+            self.limit_seqnum = lane.waiting.peek().map_or(u64::MAX, |Reverse(next)| next.head.seqnum());
+        } else {
+            self.settle(number);
+            self.limit = self.least_waiting();
+        }
+    }
+
+    /// The least next entry in the tournament.
+    fn least_waiting(&self) -> Option<Cursor> {
+        self.tree.get(1).copied().flatten().map(|(_, head)| head)
     }
 
     /// The source with the least entry, whose turn it is from now on.
@@ -138,7 +178,7 @@ impl Merge {
         self.limit_seqnum = lane.waiting.peek().map_or(u64::MAX, |Reverse(next)| next.head.rank().0);
         self.held = Some(number);
         self.place(number, None);
-        self.limit = self.tree.get(1).copied().flatten().map(|(_, head)| head);
+        self.limit = self.least_waiting();
         Some((source, head))
     }
 

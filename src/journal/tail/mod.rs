@@ -203,10 +203,7 @@ impl Tail {
             // Within a file in doubt, numbers are missing by damage, which is counted as that.
             let damage = in_doubt && read == before;
             if self.is_copy(&head, index) {
-                self.counts.copies += 1;
-                if self.is_of_last_instant(&head) {
-                    self.meet(head);
-                }
+                self.pass_copy(head, index);
                 continue;
             }
             // Numbers begin at one. What no match wants is not missing.
@@ -221,8 +218,29 @@ impl Tail {
                 continue;
             }
             self.remember(head, index);
+            if self.merge.meets(&head) {
+                let generation = self.fields.generation();
+                self.pass_copies(&head);
+                // Rarely, the cache that the fields are in was emptied by that.
+                if self.fields.generation() != generation && self.load(index).is_err() {
+                    continue;
+                }
+            }
             (self.cursor, self.ordinal) = (head, ordinal);
             return Some(Entry::new(&self.cursor, self.ordinal, &self.fields));
+        }
+    }
+
+    /// Counts an entry of a source as read that has been handed on from another file.
+    fn pass_copy(&mut self, copy: Cursor, index: usize) {
+        self.counts.copies += 1;
+        self.count(&copy);
+        if let Some(source) = self.sources.get_mut(index) {
+            source.last = Some(copy);
+        }
+        // One that has the same number, too, counts once, or the next equal entry would pass for a copy.
+        if self.is_of_last_instant(&copy) && !self.recent.contains(&copy) {
+            self.meet(copy);
         }
     }
 

@@ -20,12 +20,50 @@ impl Tail {
     /// Moves the current source to its next entry.
     #[inline]
     pub(super) fn advance(&mut self) {
-        let Some(index) = self.current else { return };
+        if let Some(index) = self.current {
+            self.step(index);
+        }
+    }
+
+    /// Moves a source to its next entry, and returns that.
+    #[inline]
+    fn step(&mut self, index: usize) -> Option<Cursor> {
         let head = self.next_of(index);
         if let Some(source) = self.sources.get_mut(index) {
             source.head = head.map(Head::Seen);
             // To be let go.
             self.changed |= head.is_none() && source.is_over();
+        }
+        head
+    }
+
+    /// Passes over the copies of the entry just read that other files have as their next one.
+    #[cold]
+    pub(super) fn pass_copies(&mut self, head: &Cursor) {
+        while let Some((lane, index, next)) = self.merge.copy_of(head) {
+            let next = match next {
+                Head::Expected(_) => self.see(index),
+                Head::Seen(copy) if !self.is_copy(&copy, index) => return,
+                Head::Seen(copy) => {
+                    self.pass_copy(copy, index);
+                    self.use_source(index);
+                    let next = self.step(index);
+                    let share = self.share();
+                    let file = self.sources.get_mut(index).and_then(|source| source.file.as_mut());
+                    file.into_iter().for_each(|file| file.end_turn(share));
+                    next
+                }
+            };
+            self.merge.replace(lane, next);
+            self.see_all();
+        }
+    }
+
+    /// Reads the next entries of all sources that have to be known before anybody can tell whose turn it is.
+    fn see_all(&mut self) {
+        while let Some(index) = self.merge.unseen() {
+            let head = self.see(index);
+            self.merge.see(head);
         }
     }
 
@@ -92,9 +130,8 @@ impl Tail {
             if std::mem::take(&mut self.changed) {
                 self.gather();
             }
-            if let Some(index) = self.merge.unseen() {
-                let head = self.see(index);
-                self.merge.see(head);
+            self.see_all();
+            if self.changed {
                 continue;
             }
             let (index, head) = self.merge.take()?;
