@@ -58,7 +58,7 @@ fn items(bytes: &[u8], layout: &Layout) -> (Vec<usize>, usize) {
 }
 
 /// Copies something in a file to another place; what it was, and the entries that were written over.
-fn splice(bytes: &mut Vec<u8>, layout: &Layout, random: &mut Random) -> (String, HashSet<usize>) {
+fn splice(bytes: &mut [u8], layout: &Layout, random: &mut Random) -> (String, HashSet<usize>) {
     let (from, to) = (random.below(layout.entries.len()), random.below(layout.entries.len()));
     let (source, target) = (layout.entries[from], layout.entries[to]);
     let size = number(bytes, source + 8) as usize;
