@@ -288,8 +288,9 @@ impl Teller {
         self.count(&self.told.failed, Some(("status", &reply.status.to_string())), 1);
         let words = reply.words();
         match reply {
-            // It has taken those that are valid, and says what is wrong with one of the others.
-            Reply { status: 400, from_server: true, .. } if !notices.is_empty() => {
+            // It has taken those that are valid, and says in JSON what is wrong with one of the others. Plain text is a
+            // proxy's.
+            Reply { status: 400, from_server: true, plain: false, .. } if !notices.is_empty() => {
                 self.health.refused("invalid", notices.len() as u64, &words);
                 Sent::Refused
             }
