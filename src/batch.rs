@@ -136,6 +136,8 @@ pub struct Sealed {
     pub tenant: Option<Arc<str>>,
     /// A `PushRequest` in snappy's block format.
     pub body: bytes::Bytes,
+    /// The label sets of its streams, in the order of the body.
+    pub streams: Vec<Arc<str>>,
     /// Entries in it.
     pub entries: u64,
     /// Its size before compression.
@@ -234,6 +236,7 @@ impl Batch {
         let sealed = Sealed {
             tenant: None,
             body: bytes::Bytes::copy_from_slice(packed.get(..len).unwrap_or_default()),
+            streams: self.slots.iter().map(|slot| slot.labels.clone()).collect(),
             entries: self.index.len() as u64,
             plain_bytes: self.plain.len(),
             payload_bytes: std::mem::take(&mut self.payload_bytes),

@@ -101,7 +101,7 @@ impl Metrics {
             ),
             folded: counter(
                 "journalship_entries_folded_total",
-                "Entries sent to an overflow stream because Loki had no room for theirs.",
+                "Entries sent to an overflow stream, or to another one, because Loki had no room for theirs.",
             ),
             requests: counter(
                 "journalship_push_requests_total",

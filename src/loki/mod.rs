@@ -3,10 +3,13 @@
 mod answer;
 pub mod checkpoint;
 mod crowd;
+mod deliver;
 pub mod encode;
 pub mod learned;
 mod pace;
 #[allow(missing_docs)] // generated
 pub mod proto;
 pub mod push;
+mod remainder;
 mod split;
+mod words;
