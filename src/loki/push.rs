@@ -13,11 +13,13 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Reason, Refusal, Verdict};
+use super::behind;
 use super::crowd::Crowd;
 use super::learned::Learned;
 use super::pace::Pace;
 use super::split;
 use crate::batch::Sealed;
+use crate::batch::known::STALE_AFTER;
 use crate::client::{AccessError, Client, NoReply, Pauses, exchange};
 use crate::config::Destination;
 use crate::health::{Health, Kind};
@@ -39,6 +41,9 @@ const BLIND_HALVES: u32 = 3;
 const STUCK_MAX: usize = 16;
 /// Answers 429 in a row after which a request may be larger than the limit's bucket (count).
 const SLOWER_MAX: u32 = 6;
+/// After an outcome that is not clear, what is larger is halved before it is sent again (bytes before compression): what
+/// was stored unseen is stored again where Loki does not fold it, and so the least of it is sent until there is an answer.
+const UNCLEAR_MIN: usize = 4 << 10;
 /// Tenants whose pace is known (count).
 const TENANTS_MAX: usize = 1024;
 
@@ -61,7 +66,7 @@ pub struct PushError {
 
 /// What became of entries and requests, for whoever counts.
 pub trait Tally: Send {
-    /// Loki has stored so many entries, now or before.
+    /// Loki has acknowledged so many entries, now or before.
     fn acknowledged(&self, entries: u64);
     /// Loki has refused so many entries for good.
     fn refused(&self, reason: &'static str, entries: u64);
@@ -105,6 +110,14 @@ impl Part {
     fn new(sealed: Sealed, halved: u32) -> Part {
         Part { sealed, halved, suspects: (0, String::new()), slower: 0, condemned: false }
     }
+}
+
+/// What came of sending once.
+struct Attempt {
+    verdict: Verdict,
+    words: String,
+    /// If it is not taken, it may be stored all the same.
+    unclear: bool,
 }
 
 /// How an attempt ended that needs no further one of the same bytes.
@@ -196,7 +209,7 @@ impl Pusher {
                 let deep = |part: &Part| part.halved >= BLIND_HALVES || part.sealed.entries == 1;
                 if !works && stuck.iter().all(deep) {
                     if let Some(good) = &good
-                        && self.attempt(good).await.0 == Verdict::Stored
+                        && self.attempt(good).await.verdict == Verdict::Stored
                     {
                         works = true;
                         continue;
@@ -282,8 +295,16 @@ impl Pusher {
     /// Sends a part until there is an answer that is not "later".
     async fn settle(&mut self, mut part: Part) -> End {
         loop {
+            // Loki may have forgotten streams since these were found to go together.
+            if part.sealed.laid.is_some_and(|laid| laid.elapsed() >= STALE_AFTER) {
+                if let Some(alone) = split::apart(&part.sealed) {
+                    let part = |sealed| Part::new(sealed, part.halved);
+                    return End::Instead(alone.into_iter().rev().map(part).collect());
+                }
+                part.sealed.laid = None;
+            }
             self.keep_pace(&part.sealed).await;
-            let (verdict, words) = self.attempt(&part.sealed).await;
+            let Attempt { verdict, words, unclear } = self.attempt(&part.sealed).await;
             let sealed = &part.sealed;
             let halves = |part: &Part| {
                 let (first, second) = split::halves(&part.sealed)?;
@@ -294,14 +315,25 @@ impl Pusher {
                 pusher.refused(&[Refusal::whole(reason, sealed)], sealed.entries, &words);
                 End::Settled(None)
             };
+            let unclear = unclear && matches!(verdict, Verdict::Retry(_));
             let (kind, pause) = match verdict {
                 Verdict::Stored => {
                     self.taken(sealed);
+                    if let Some(receipt) = &sealed.receipt {
+                        receipt.stored();
+                    }
                     self.tally.acknowledged(sealed.entries);
                     return End::Settled(Some(part));
                 }
                 Verdict::Refused(refusals) => {
                     self.taken(sealed);
+                    // Of several streams, it may speak of another one than the last.
+                    if sealed.laid.is_none()
+                        && let Some((receipt, acceptable)) =
+                            sealed.receipt.as_ref().zip(behind::acceptable(&words))
+                    {
+                        receipt.too_far_behind(acceptable);
+                    }
                     self.learn(&refusals);
                     if let Some(fitted) = split::fit(sealed, &self.learned.limits()) {
                         return End::Instead(vec![Part::new(fitted, part.halved)]);
@@ -382,6 +414,12 @@ impl Pusher {
             let rest = self.pace(&part.sealed.tenant).wait(Instant::now());
             self.health.trouble(kind, &words, pause.max(rest));
             self.sleep(pause).await;
+            if unclear
+                && part.sealed.plain_bytes > UNCLEAR_MIN
+                && let Some(end) = halves(&part)
+            {
+                return end;
+            }
         }
     }
 
@@ -410,10 +448,12 @@ impl Pusher {
     }
 
     /// Sends once.
-    async fn attempt(&mut self, batch: &Sealed) -> (Verdict, String) {
+    async fn attempt(&mut self, batch: &Sealed) -> Attempt {
         let request = match self.client.post() {
             Ok(request) => request,
-            Err(error) => return (Verdict::Hold, error.to_string()),
+            Err(error) => {
+                return Attempt { verdict: Verdict::Hold, words: error.to_string(), unclear: false };
+            }
         };
         let mut headers = self.headers.clone();
         if let Some(tenant) = &batch.tenant
@@ -426,11 +466,12 @@ impl Pusher {
         match self.pulse.rest_for(Some(self.timeout), exchange(request)).await {
             Ok(reply) => {
                 self.tally.answered(Some(reply.status));
-                (reply.judge(), reply.words())
+                Attempt { verdict: reply.judge(), words: reply.words(), unclear: true }
             }
-            Err(NoReply { words, certificate }) => {
+            Err(NoReply { words, certificate, sent }) => {
                 self.tally.answered(None);
-                (if certificate { Verdict::Hold } else { Verdict::Retry(None) }, words)
+                let verdict = if certificate { Verdict::Hold } else { Verdict::Retry(None) };
+                Attempt { verdict, words, unclear: sent }
             }
         }
     }

@@ -41,6 +41,13 @@ pub(super) fn halves(sealed: &Sealed) -> Option<(Sealed, Sealed)> {
     Some((seal(&request, sealed), seal(&PushRequest { streams: tail }, sealed)))
 }
 
+/// Each stream alone, if there are several.
+pub(super) fn apart(sealed: &Sealed) -> Option<Vec<Sealed>> {
+    let streams = decode(sealed)?.streams;
+    let alone = |stream| Sealed { laid: None, ..seal(&PushRequest { streams: vec![stream] }, sealed) };
+    (streams.len() > 1).then(|| streams.into_iter().map(alone).collect())
+}
+
 /// The label sets of its streams.
 pub(super) fn labels(sealed: &Sealed) -> Vec<String> {
     let streams = decode(sealed).map(|request| request.streams).unwrap_or_default();
@@ -126,6 +133,8 @@ fn seal(request: &PushRequest, like: &Sealed) -> Sealed {
         entries: entries().count() as u64,
         plain_bytes: plain.len(),
         payload_bytes: entries().map(payload).sum(),
+        laid: like.laid,
+        receipt: None,
     }
 }
 
@@ -193,6 +202,9 @@ mod tests {
             }
             prop_assert_eq!(steps, 2 * entries.len() - 1);
             prop_assert_eq!(single, flat(&whole));
+            let alone = apart(&whole).unwrap_or_else(|| vec![whole.clone()]);
+            prop_assert!(alone.iter().all(|part| labels(part).len() == 1 && part.laid.is_none()));
+            prop_assert_eq!(alone.iter().flat_map(flat).collect::<Vec<_>>(), flat(&whole));
             prop_assert_eq!(fit(&whole, &NONE).map(|s| s.entries), None);
         }
 
