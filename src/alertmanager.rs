@@ -277,7 +277,7 @@ impl Teller {
         let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let reply = match exchange(request.body(body(notices))).await {
             Ok(reply) => reply,
-            Err(NoReply { words, certificate }) => {
+            Err(NoReply { words, certificate, .. }) => {
                 self.count(&self.told.failed, Some(("status", "none")), 1);
                 return self.later(if certificate { Kind::Hold } else { Kind::Retry }, &words);
             }

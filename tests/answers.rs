@@ -261,7 +261,8 @@ fn a_refusal_does_not_hide_others() {
     let hour = 3_600_000_000_000;
     let day = 24 * hour;
     let many = |stream: u32, count: u64, time: u64| (0..count).map(move |n| (stream, time + n * 1_000_000));
-    let cases: [(&str, Vec<(u32, u64)>, &[(&'static str, u64)], u64); 4] = [
+    type Case = (&'static str, Vec<(u32, u64)>, &'static [(&'static str, u64)], u64);
+    let cases: [Case; 4] = [
         (
             "too old and too far behind in one stream",
             [(1, now)]

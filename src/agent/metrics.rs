@@ -94,7 +94,11 @@ impl Metrics {
     pub(super) fn new(registry: &Registry) -> Metrics {
         let counter = |name: &str, help: &str| registry.family(name, help, Kind::Counter, None);
         Metrics {
-            acknowledged: counter("journalship_entries_acknowledged_total", "Entries that Loki has stored."),
+            acknowledged: counter(
+                "journalship_entries_acknowledged_total",
+                "Entries that Loki has acknowledged and not refused; what else it may have dropped, its own \
+                 loki_discarded_samples_total tells.",
+            ),
             refused: counter(
                 "journalship_entries_refused_total",
                 "Entries that Loki has refused for good, by reason.",

@@ -85,7 +85,7 @@ impl Shipping {
             let scope = &config.journal.scope;
             let tail =
                 Tail::open(scope, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;
-            let mut batches = Batches::default();
+            let mut batches = Batches::new(config.labels.max_streams);
             take_held(scope, keys, &resume.held, &mut pipeline, &mut batches)?;
             if tail.is_empty() {
                 log::warn!("there is no journal file yet in any of journal.paths; waiting for one");

@@ -43,12 +43,15 @@ pub(crate) struct NoReply {
     pub(crate) words: String,
     /// It was for a certificate, ours or theirs: waiting alone does not mend that.
     pub(crate) certificate: bool,
+    /// The server may have the request: it was reached.
+    pub(crate) sent: bool,
 }
 
 /// Sends a request and reads what comes back.
 pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> {
     let mut response = request.send().await.map_err(|error| NoReply {
         certificate: is_about_certificates(&error),
+        sent: !error.is_connect(),
         words: chain(&error.without_url()),
     })?;
     let mut reply = Reply::read(response.status().as_u16(), response.headers());
@@ -68,7 +71,7 @@ pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> 
     if let Some(how) = breaks_off {
         if matches!(reply.status, 200..=299) {
             let words = format!("HTTP {}, but the answer {how}", reply.status);
-            return Err(NoReply { words, certificate: false });
+            return Err(NoReply { words, certificate: false, sent: true });
         }
         reply.plain &= body.len() >= ANSWER_MAX;
     }

@@ -3,8 +3,9 @@
 //! A tenant has a number of active streams, over all hosts, and past it Loki takes no entry of a new one. Waiting for
 //! room would hold back everything else. So the entries of such a stream go to the overflow stream, as those past
 //! `labels.max_streams` do, or, when there is no room for that one either, to a stream that Loki is known to have.
-//! What Loki answers is about the last stream of a request; an earlier one may be dropped unsaid. So while a tenant is
-//! full, a stream that Loki is not known to have is sent alone.
+//! What Loki answers is about the last stream of a request; an earlier one may be dropped unsaid. So an answer tells of
+//! the last stream alone that Loki has it, and while a tenant is full, what is not sure of being taken is sent in requests
+//! of one stream: a stream that Loki is not known to have, and entries that go to another stream than their own.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ type Tenant = Option<Arc<str>>;
 pub(super) struct Crowd {
     /// The label of the retention class: overflow streams keep it.
     retention: Option<String>,
-    /// Streams that Loki took entries of, and when it did so last.
+    /// Streams for which an answer vouched, and when one did so last.
     known: HashMap<Tenant, HashMap<Arc<str>, Instant>>,
     /// Streams for which there was no room.
     refused: HashMap<Tenant, HashSet<Arc<str>>>,
@@ -55,8 +56,13 @@ impl Crowd {
         }
     }
 
-    /// Loki has taken all entries of a request.
+    /// Loki has taken a request: it has the last stream.
     pub(super) fn taken(&mut self, sealed: &Sealed, now: Instant) {
+        let Some(last) = sealed.streams.last() else { return };
+        if let Some(at) = self.known.get_mut(&sealed.tenant).and_then(|known| known.get_mut(last)) {
+            *at = now;
+            return;
+        }
         let mut all: usize = self.known.values().map(HashMap::len).sum();
         if all >= KNOWN_MAX {
             let recent = |at: &Instant| now.saturating_duration_since(*at) < KNOWN_FOR;
@@ -64,19 +70,8 @@ impl Crowd {
             self.known.retain(|_, streams| !streams.is_empty());
             all = self.known.values().map(HashMap::len).sum();
         }
-        if all >= KNOWN_MAX && !self.known.contains_key(&sealed.tenant) {
-            return;
-        }
-        let known = self.known.entry(sealed.tenant.clone()).or_default();
-        for labels in &sealed.streams {
-            match known.get_mut(labels) {
-                Some(at) => *at = now,
-                None if all < KNOWN_MAX => {
-                    known.insert(labels.clone(), now);
-                    all += 1;
-                }
-                None => {}
-            }
+        if all < KNOWN_MAX {
+            self.known.entry(sealed.tenant.clone()).or_default().insert(last.clone(), now);
         }
     }
 
@@ -98,20 +93,13 @@ impl Crowd {
         };
         let known = self.known.entry(sealed.tenant.clone()).or_default();
         let refused = self.refused.entry(sealed.tenant.clone()).or_default();
-        match sealed.streams.as_slice() {
-            [only] => {
-                known.remove(only);
-                refused.insert(only.clone());
-            }
-            several => match several.iter().find(|labels| is_named(labels)) {
-                Some(labels) => {
-                    known.remove(labels);
-                    refused.insert(labels.clone());
-                }
-                // Nothing is sure of any of them: each is tried alone.
-                None => known.retain(|labels, _| !several.contains(labels)),
-            },
-        }
+        // Of several, Loki was known to have each: it has forgotten one, and may have forgotten all. Each is tried alone.
+        known.retain(|labels, _| !sealed.streams.contains(labels));
+        let named = match sealed.streams.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(|labels| is_named(labels)),
+        };
+        refused.extend(named.cloned());
     }
 
     /// Whether a stream has been refused lately.
@@ -135,11 +123,12 @@ impl Crowd {
             return Ways { parts: vec![sealed], ..Ways::default() };
         }
         let tenant = &sealed.tenant;
-        if sealed.streams.iter().all(|labels| self.has(tenant, labels, now)) {
-            return Ways { parts: vec![sealed], ..Ways::default() };
-        }
         let ways: HashMap<&str, Way> =
             sealed.streams.iter().map(|labels| (&**labels, self.way(tenant, labels, aside, now))).collect();
+        let as_it_is = |way: &Way| matches!(way, Way::On) || matches!(way, Way::Alone if ways.len() == 1);
+        if ways.values().all(as_it_is) {
+            return Ways { parts: vec![sealed], ..Ways::default() };
+        }
         split::lay_out(&sealed, |labels| ways.get(labels).cloned().unwrap_or(Way::Alone))
     }
 
@@ -170,11 +159,8 @@ impl Crowd {
         let new = overflow.is_some();
         if let Some((overflow, moved)) = overflow {
             let to: Arc<str> = overflow.into();
-            if self.has(tenant, &to, now) {
+            if self.has(tenant, &to, now) || !is_refused(&to) {
                 return Way::Into { to, moved, new };
-            }
-            if !is_refused(&to) {
-                return Way::Try { to, moved, new };
             }
         }
         let key = (tenant.clone(), labels.clone());
@@ -241,7 +227,8 @@ mod tests {
             [[NEW, OTHER]],
             "nothing is full"
         );
-        crowd.taken(&batch(&[AWAY]), start);
+        // An answer is about the last stream.
+        crowd.taken(&batch(&[NEW, AWAY]), start);
         let named = parse_pushed(NEW);
         crowd.refused(&batch(&[OTHER, NEW]), Some(&named), start);
         let ways = crowd.lay_out(batch(&[NEW, AWAY]), true, start);
@@ -254,7 +241,7 @@ mod tests {
         crowd.refused(&batch(&[OVERFLOW]), None, start);
         crowd.taken(&batch(&[OTHER]), start);
         let ways = crowd.lay_out(batch(&[NEW, AWAY, OTHER]), false, start);
-        assert_eq!(parts(&ways), [[AWAY, OTHER]], "of the same host");
+        assert_eq!(parts(&ways), [vec![AWAY, OTHER], vec![OTHER]], "of the same host");
         assert_eq!((ways.folded, ways.waiting.is_some()), (1, false));
         // Twenty minutes later nothing is sure any more, half an hour later all are tried again.
         let later = start + KNOWN_FOR;

@@ -13,22 +13,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::answer::{Reason, Verdict};
+use super::behind;
 use super::learned::BATCH_MIN;
-use super::push::{Parcel, Pusher};
+use super::part::{HOLD_MIN, Part, SUSPECTS_MAX};
+use super::push::{Answer, Parcel, Pusher};
 use super::remainder::{Remainder, remainder};
 use super::split;
 use crate::batch::Sealed;
 use crate::health::Kind;
 use crate::journal::Resume;
 
-/// Answers that a person must mend (credentials, address) are tried again at least this slowly.
-const HOLD_MIN: Duration = Duration::from_secs(10);
-/// Failures in a row after which something in the batch may be to blame (count).
-const SUSPECTS_MAX: u32 = 10;
-/// The same for a part of such a batch, and for a batch that may be too large.
-const PART_SUSPECTS_MAX: u32 = 3;
-/// The same for a batch that is forbidden (403): it is tried as slowly as with credentials that are not right.
-const FORBIDDEN_MAX: u32 = 3;
 /// A batch is halved so often although nothing says that Loki works (count): small requests do not mend it.
 const BLIND_HALVES: u32 = 3;
 /// Parts that wait at a time (count): more of the journal is not read to find out why.
@@ -40,53 +34,6 @@ const ROUNDS_MAX: u32 = 4;
 /// How often an entry is tried in each run of a trial. No server that fails every second, third, or any other n-th time
 /// keeps step with it.
 const TRIAL: [u32; 4] = [2, 4, 3, 1];
-
-/// A batch or a part of one on its way.
-struct Part {
-    sealed: Sealed,
-    /// How often it was halved to come to this part.
-    halved: u32,
-    /// Failures in a row that may be its own.
-    suspects: u32,
-    /// Answers 429 in a row.
-    slower: u32,
-    /// Refusals by name in a row.
-    rounds: u32,
-    /// It was tried once more after Loki had taken others.
-    again: bool,
-    /// Bytes of the smallest whole of which it is a part and that was too large.
-    too_large: Option<usize>,
-    /// The last failure: its words and its status.
-    failure: (String, u16),
-}
-
-impl Part {
-    fn new(sealed: Sealed) -> Part {
-        let failure = (String::new(), 0);
-        Part { sealed, halved: 0, suspects: 0, slower: 0, rounds: 0, again: false, too_large: None, failure }
-    }
-
-    /// The same of other bytes.
-    fn of(&self, sealed: Sealed) -> Part {
-        Part { halved: self.halved, too_large: self.too_large, ..Part::new(sealed) }
-    }
-
-    /// How often it may fail in a row as it last did before it is stuck, and the shortest pause between.
-    fn patience(&self) -> (u32, Duration) {
-        match (self.halved, self.failure.1) {
-            (0, 403) => (FORBIDDEN_MAX, HOLD_MIN),
-            (_, 413) => (PART_SUSPECTS_MAX, Duration::ZERO),
-            (0, _) => (SUSPECTS_MAX, Duration::ZERO),
-            _ => (PART_SUSPECTS_MAX, Duration::ZERO),
-        }
-    }
-
-    /// Its halves, the last one first; `None` when it is a single entry.
-    fn halves(&self) -> Option<Vec<Part>> {
-        let (first, second) = split::halves(&self.sealed)?;
-        Some([second, first].map(|half| Part { halved: self.halved + 1, ..self.of(half) }).into())
-    }
-}
 
 /// How an attempt ended that needs no further one of the same bytes.
 enum End {
@@ -147,16 +94,19 @@ impl<'a> Delivery<'a> {
     pub(super) async fn run(mut self, later: &mut mpsc::Receiver<Parcel>) -> Resume {
         loop {
             while let Some(part) = self.parts.pop() {
-                if self.pusher.crowd.is_hopeless(&part.sealed) {
-                    self.set_aside(part.sealed);
-                    continue;
-                }
-                match self.pusher.settle(part).await {
+                let end = match self.pusher.crowd.is_hopeless(&part.sealed) {
+                    true => End::Crowded(part.sealed),
+                    false => self.pusher.settle(part).await,
+                };
+                match end {
                     End::Settled => {}
                     End::Taken(part) => self.taken(part),
                     End::Instead(instead) => self.parts.extend(instead),
                     End::Stuck(part) => self.stuck.push(part),
-                    End::Crowded(sealed) => self.set_aside(sealed),
+                    End::Crowded(sealed) => {
+                        let parts = self.set_aside(sealed);
+                        self.parts.extend(parts.into_iter().rev());
+                    }
                 }
             }
             if !self.crowded.is_empty() {
@@ -177,7 +127,8 @@ impl<'a> Delivery<'a> {
 
     fn take(&mut self, parcel: Parcel) {
         self.resume = parcel.resume;
-        parcel.batches.into_iter().rev().for_each(|batch| self.lay_out(batch));
+        let parts: Vec<Part> = parcel.batches.into_iter().flat_map(|batch| self.set_aside(batch)).collect();
+        self.parts.extend(parts.into_iter().rev());
     }
 
     /// Sends a batch the way that its streams can go.
@@ -188,11 +139,11 @@ impl<'a> Delivery<'a> {
         self.waiting.extend(ways.waiting);
     }
 
-    /// Sends what Loki has streams for, and puts the rest aside.
-    fn set_aside(&mut self, sealed: Sealed) {
+    /// Puts aside what there is no room for, and returns the rest, in the order in which it should be sent.
+    fn set_aside(&mut self, sealed: Sealed) -> Vec<Part> {
         let ways = self.pusher.crowd.lay_out(sealed, true, Instant::now());
-        self.parts.extend(ways.parts.into_iter().rev().map(Part::new));
         self.crowded.extend(ways.waiting);
+        ways.parts.into_iter().map(Part::new).collect()
     }
 
     /// Loki has taken a part: what waits may have a place now.
@@ -275,8 +226,11 @@ impl Pusher {
     /// Sends a part until there is an answer that is not "later".
     async fn settle(&mut self, mut part: Part) -> End {
         loop {
+            if let Some(alone) = part.apart() {
+                return End::Instead(alone);
+            }
             self.keep_pace(&part.sealed).await;
-            let (mut verdict, words, status) = self.attempt(&part.sealed).await;
+            let Answer { mut verdict, words, status, unclear } = self.attempt(&part.sealed).await;
             if let Verdict::Refused(refusals) = &verdict {
                 match remainder(&part.sealed, refusals) {
                     Some(left) => {
@@ -295,6 +249,7 @@ impl Pusher {
                 part.too_large = Some(part.too_large.map_or(bytes, |whole| whole.min(bytes)));
             }
             part.failure = (words, status);
+            let unclear = unclear && matches!(verdict, Verdict::Retry(_));
             let words = part.failure.0.as_str();
             let (kind, pause) = match verdict {
                 Verdict::Stored => {
@@ -343,6 +298,9 @@ impl Pusher {
             let rest = self.pace(&part.sealed.tenant).wait(Instant::now());
             self.health.trouble(kind, words, pause.max(rest));
             self.sleep(pause).await;
+            if unclear && let Some(less) = part.less() {
+                return End::Instead(less);
+            }
         }
     }
 
@@ -350,13 +308,23 @@ impl Pusher {
     fn stored(&mut self, sealed: &Sealed) {
         self.taken(sealed);
         self.crowd.taken(sealed, Instant::now());
+        if let Some(receipt) = &sealed.receipt {
+            receipt.stored();
+        }
         self.tally.acknowledged(sealed.entries);
     }
 
     /// Loki has named entries that it refuses: they are counted, and the others sent once more.
     fn refused_by_name(&mut self, part: Part, left: Remainder, words: &str) -> End {
-        self.taken(&part.sealed);
-        if let Some(fitted) = split::fit(&part.sealed, &self.learned.limits()) {
+        let sealed = &part.sealed;
+        self.taken(sealed);
+        // Of several streams, it may speak of another one than the last.
+        if sealed.laid.is_none()
+            && let Some((receipt, acceptable)) = sealed.receipt.as_ref().zip(behind::acceptable(words))
+        {
+            receipt.too_far_behind(acceptable);
+        }
+        if let Some(fitted) = split::fit(sealed, &self.learned.limits()) {
             return End::Instead(vec![part.of(fitted)]);
         }
         self.refused(&left.refused, words);
@@ -415,7 +383,7 @@ impl Pusher {
     /// Whether Loki takes something that it has taken before.
     async fn takes(&mut self, good: &Sealed) -> bool {
         self.keep_pace(good).await;
-        let (verdict, words, _) = self.attempt(good).await;
+        let Answer { verdict, words, .. } = self.attempt(good).await;
         let taken = verdict == Verdict::Stored;
         if taken {
             self.taken(good);
@@ -442,7 +410,7 @@ impl Pusher {
                     Verdict::Refused(refusals) => remainder(suspect, refusals).is_none(),
                     _ => false,
                 };
-                match self.attempt(suspect).await.0 {
+                match self.attempt(suspect).await.verdict {
                     Verdict::Stored => {
                         self.stored(suspect);
                         return Shown::Taken;

@@ -1,7 +1,7 @@
 //! Pushing to one destination: requests, and what is counted and told of them. What becomes of a batch is `deliver`'s.
 //!
 //! There is no last attempt. What Loki did not take for its own reasons (overload, a restart, a network that is down,
-//! credentials that are not right yet) is sent again, the same bytes, for as long as it takes: the journal keeps
+//! credentials that are not right yet) is sent again, the same entries, for as long as it takes: the journal keeps
 //! everything that comes meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
@@ -48,7 +48,7 @@ pub struct PushError {
 
 /// What became of entries and requests, for whoever counts.
 pub trait Tally: Send {
-    /// Loki has stored so many entries, now or before.
+    /// Loki has acknowledged so many entries, now or before.
     fn acknowledged(&self, entries: u64);
     /// Loki has refused so many entries for good.
     fn refused(&self, reason: &'static str, entries: u64);
@@ -75,8 +75,17 @@ pub struct Pusher {
     timeout: Duration,
 }
 
-/// An answer: what it means, its words for the log, and its status (0: there was none).
-pub(super) type Answer = (Verdict, String, u16);
+/// What came of sending once.
+pub(super) struct Answer {
+    /// What it means.
+    pub(super) verdict: Verdict,
+    /// Its words, for the log.
+    pub(super) words: String,
+    /// 0: there was none.
+    pub(super) status: u16,
+    /// Loki may have the request: it is possible that it stored entries although the answer does not say so.
+    pub(super) unclear: bool,
+}
 
 impl Pusher {
     /// Prepares connections; opens none, and reads no secret. `retention` is the label of the retention class.
@@ -161,7 +170,10 @@ impl Pusher {
     pub(super) async fn attempt(&mut self, batch: &Sealed) -> Answer {
         let request = match self.client.post() {
             Ok(request) => request,
-            Err(error) => return (Verdict::Hold, error.to_string(), 0),
+            Err(error) => {
+                let words = error.to_string();
+                return Answer { verdict: Verdict::Hold, words, status: 0, unclear: false };
+            }
         };
         let mut headers = self.headers.clone();
         if let Some(tenant) = &batch.tenant
@@ -178,11 +190,12 @@ impl Pusher {
                 if verdict == Verdict::Suspect(Kind::Hold) {
                     words.push_str(" (not Loki's words about an entry: does something stand before it?)");
                 }
-                (verdict, words, reply.status)
+                Answer { verdict, words, status: reply.status, unclear: true }
             }
-            Err(NoReply { words, certificate }) => {
+            Err(NoReply { words, certificate, sent }) => {
                 self.tally.answered(None);
-                (if certificate { Verdict::Hold } else { Verdict::Retry(None) }, words, 0)
+                let verdict = if certificate { Verdict::Hold } else { Verdict::Retry(None) };
+                Answer { verdict, words, status: 0, unclear: sent }
             }
         }
     }

@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::learned::Limits;
 use super::proto::{Entry, LabelPair, PushRequest, Stream};
-use crate::batch::Sealed;
+use crate::batch::{PORTION, Sealed};
 use crate::labels::Moved;
 use crate::line;
 
@@ -50,6 +50,13 @@ pub(super) fn last(sealed: &Sealed) -> Option<Sealed> {
     (!stream.entries.is_empty()).then(|| seal(&PushRequest { streams: vec![stream] }, sealed))
 }
 
+/// Each stream alone, if there are several.
+pub(super) fn apart(sealed: &Sealed) -> Option<Vec<Sealed>> {
+    let streams = decode(sealed)?.streams;
+    let alone = |stream| seal(&PushRequest { streams: vec![stream] }, sealed);
+    (streams.len() > 1).then(|| streams.into_iter().map(alone).collect())
+}
+
 /// The batch with what is over the limits cut, or `None` if nothing is.
 pub(super) fn fit(sealed: &Sealed, limits: &Limits) -> Option<Sealed> {
     let mut request = decode(sealed)?;
@@ -81,11 +88,9 @@ pub(super) enum Way {
     On,
     /// In a request of its own.
     Alone,
-    /// Into the stream `to`, which Loki is known to have, with metadata added to its entries. They are counted if that is
-    /// `new` to them.
+    /// Into the stream `to`, with metadata added to its entries. They are counted if that is `new` to them. They go in
+    /// requests of their own: Loki may have no room for `to`, or newer entries there, so that these are too far behind.
     Into { to: Arc<str>, moved: Moved, new: bool },
-    /// Into a stream of which it is not known whether Loki has it or has room for it.
-    Try { to: Arc<str>, moved: Moved, new: bool },
     /// Nowhere yet.
     Wait,
 }
@@ -105,9 +110,9 @@ pub(super) struct Ways {
 pub(super) fn lay_out(sealed: &Sealed, mut way: impl FnMut(&str) -> Way) -> Ways {
     let Some(request) = decode(sealed) else { return Ways::default() };
     let (mut on, mut wait, mut ways) = (PushRequest::default(), PushRequest::default(), Ways::default());
-    let (mut alone, mut into, mut tried) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut alone, mut into) = (Vec::new(), Vec::new());
     for mut stream in request.streams {
-        let (to, moved, new, list) = match way(&stream.labels) {
+        let (to, moved, new) = match way(&stream.labels) {
             Way::On => {
                 on.streams.push(stream);
                 continue;
@@ -120,8 +125,7 @@ pub(super) fn lay_out(sealed: &Sealed, mut way: impl FnMut(&str) -> Way) -> Ways
                 wait.streams.push(stream);
                 continue;
             }
-            Way::Into { to, moved, new } => (to, moved, new, &mut into),
-            Way::Try { to, moved, new } => (to, moved, new, &mut tried),
+            Way::Into { to, moved, new } => (to, moved, new),
         };
         for Entry { structured_metadata: pairs, .. } in &mut stream.entries {
             for (name, value) in &moved {
@@ -131,16 +135,32 @@ pub(super) fn lay_out(sealed: &Sealed, mut way: impl FnMut(&str) -> Way) -> Ways
             }
         }
         ways.folded += if new { stream.entries.len() as u64 } else { 0 };
-        list.push(Stream { labels: to.to_string(), entries: stream.entries });
+        join(&mut into, Stream { labels: to.to_string(), entries: stream.entries });
     }
-    into.into_iter().for_each(|stream| join(&mut on.streams, stream));
-    let mut targets = Vec::new();
-    tried.into_iter().for_each(|stream| join(&mut targets, stream));
-    let tried = targets.into_iter().map(|stream| PushRequest { streams: vec![stream] });
-    let parts = [on].into_iter().chain(alone).chain(tried).filter(|request| !request.streams.is_empty());
+    let into = into.into_iter().flat_map(portions).map(|stream| PushRequest { streams: vec![stream] });
+    let parts = [on].into_iter().chain(alone).chain(into).filter(|request| !request.streams.is_empty());
     ways.parts = parts.map(|request| seal(&request, sealed)).collect();
     ways.waiting = (!wait.streams.is_empty()).then(|| seal(&wait, sealed));
     ways
+}
+
+/// A stream in pieces of at most [`PORTION`] bytes each, but of one entry at least.
+fn portions(stream: Stream) -> Vec<Stream> {
+    let (mut pieces, mut bytes): (Vec<Stream>, usize) = (Vec::new(), 0);
+    for entry in stream.entries {
+        let more = entry.encoded_len();
+        match pieces.last_mut() {
+            Some(piece) if bytes + more <= PORTION => {
+                bytes += more;
+                piece.entries.push(entry);
+            }
+            _ => {
+                bytes = more;
+                pieces.push(Stream { labels: stream.labels.clone(), entries: vec![entry] });
+            }
+        }
+    }
+    pieces
 }
 
 /// One batch of several of the same tenant; `None` of none.
@@ -178,6 +198,8 @@ pub(super) fn seal(request: &PushRequest, like: &Sealed) -> Sealed {
         entries: entries().count() as u64,
         plain_bytes: plain.len(),
         payload_bytes: entries().map(payload).sum(),
+        laid: like.laid.filter(|_| request.streams.len() > 1),
+        receipt: None,
     }
 }
 
@@ -247,6 +269,9 @@ mod tests {
             }
             prop_assert_eq!(steps, 2 * entries.len() - 1);
             prop_assert_eq!(single, flat(&whole));
+            let alone = apart(&whole).unwrap_or_else(|| vec![whole.clone()]);
+            prop_assert!(alone.iter().all(|part| part.streams.len() == 1 && part.laid.is_none()));
+            prop_assert_eq!(alone.iter().flat_map(flat).collect::<Vec<_>>(), flat(&whole));
             prop_assert_eq!(fit(&whole, &NONE).map(|s| s.entries), None);
         }
 
