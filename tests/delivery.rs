@@ -136,7 +136,8 @@ fn what_loki_has_no_room_for_goes_to_an_overflow_stream_and_holds_up_nobody() {
     assert!(before <= 22, "{before} requests");
     pushing.send(vec![batch(&(80..160).map(entry).collect::<Vec<_>>())]);
     let counts = pushing.finish();
-    assert_eq!(loki.received_requests().len(), before + 1);
+    // One of the streams that Loki has, and one of what goes elsewhere, for it may be too far behind there.
+    assert_eq!(loki.received_requests().len(), before + 2);
     assert_eq!((counts.acknowledged, counts.refused, counts.folded), (161, BTreeMap::new(), 100));
     let stored = loki.stored();
     assert_eq!(stored.len(), 161, "none lost, none twice");
