@@ -297,7 +297,7 @@ impl Teller {
         let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let reply = match self.client.exchange(request.body(body(notices))).await {
             Ok(reply) => reply,
-            Err(NoReply { words, certificate }) => {
+            Err(NoReply { words, certificate, .. }) => {
                 self.count(&self.told.failed, Some(("status", "none")), 1);
                 return self.later(if certificate { Kind::Hold } else { Kind::Retry }, &words);
             }
@@ -308,8 +308,9 @@ impl Teller {
         self.count(&self.told.failed, Some(("status", &reply.status.to_string())), 1);
         let words = reply.words();
         match reply {
-            // It has taken those that are valid, and says what is wrong with one of the others.
-            Reply { status: 400, from_server: true, .. } if !notices.is_empty() => {
+            // It has taken those that are valid, and says in JSON what is wrong with one of the others. Plain text is a
+            // proxy's.
+            Reply { status: 400, from_server: true, plain: false, .. } if !notices.is_empty() => {
                 self.health.refused("invalid", notices.len() as u64, &words);
                 Sent::Refused
             }

@@ -44,24 +44,45 @@ pub enum Kind {
 /// The failures of all servers that last, by role and name: what `/ready` shows.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    troubles: Mutex<BTreeMap<String, Option<(Kind, String)>>>,
+    servers: Mutex<BTreeMap<String, Server>>,
     changed: Notify,
 }
 
+/// How one server is.
+#[derive(Debug, Default)]
+struct Server {
+    /// A failure that lasts.
+    trouble: Option<(Kind, String)>,
+    /// What a person should know although things are taken.
+    note: Option<String>,
+}
+
 impl Readiness {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<(Kind, String)>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Server>> {
         // A panic elsewhere leaves texts as they were.
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How a server is from now on.
     fn set(&self, server: &str, trouble: Option<(Kind, String)>) {
         let kind = |trouble: &Option<(Kind, String)>| trouble.as_ref().map(|(kind, _)| *kind);
         let is = kind(&trouble);
-        let was = self.lock().insert(server.to_owned(), trouble).map(|trouble| kind(&trouble));
+        let mut servers = self.lock();
+        let was = servers.get(server).map(|known| kind(&known.trouble));
+        servers.entry(server.to_owned()).or_default().trouble = trouble;
         if was != Some(is) {
             self.changed.notify_one();
         }
+    }
+
+    /// What a person should know of a server from now on.
+    fn note(&self, server: &str, note: Option<String>) {
+        let mut servers = self.lock();
+        let known = servers.entry(server.to_owned()).or_default();
+        if known.note.is_some() != note.is_some() {
+            self.changed.notify_one();
+        }
+        known.note = note;
     }
 
     /// Returns when a failure has begun or ended since the last call.
@@ -71,15 +92,19 @@ impl Readiness {
 
     /// Whether no person has to do anything, and a line for each server.
     pub fn report(&self) -> (bool, String) {
-        let troubles = self.lock();
-        let ready = !troubles.values().flatten().any(|(kind, _)| *kind == Kind::Hold);
-        let line = |(name, trouble): (&String, &Option<(Kind, String)>)| match trouble {
-            None => format!("{name}: ok\n"),
-            Some((Kind::Slower, words)) => format!("{name}: limited: {words}\n"),
-            Some((Kind::Retry, words)) => format!("{name}: retrying: {words}\n"),
-            Some((Kind::Hold, words)) => format!("{name}: needs attention: {words}\n"),
+        let servers = self.lock();
+        let held = |server: &Server| matches!(server.trouble, Some((Kind::Hold, _)));
+        let ready = !servers.values().any(held);
+        let line = |(name, Server { trouble, note }): (&String, &Server)| {
+            let note = note.iter().map(|note| format!("; {note}")).collect::<String>();
+            match trouble {
+                None => format!("{name}: ok{note}\n"),
+                Some((Kind::Slower, words)) => format!("{name}: limited: {words}{note}\n"),
+                Some((Kind::Retry, words)) => format!("{name}: retrying: {words}{note}\n"),
+                Some((Kind::Hold, words)) => format!("{name}: needs attention: {words}{note}\n"),
+            }
         };
-        (ready, troubles.iter().map(line).collect())
+        (ready, servers.iter().map(line).collect())
     }
 }
 
@@ -97,6 +122,7 @@ pub struct Health {
     /// When a kind of failure was mentioned last, in this trouble or one before it.
     told: BTreeMap<Kind, Instant>,
     refused: BTreeMap<&'static str, Refused>,
+    noted: Refused,
 }
 
 /// A failure that lasts.
@@ -128,7 +154,31 @@ impl Health {
             trouble: None,
             told: BTreeMap::new(),
             refused: BTreeMap::new(),
+            noted: Refused::default(),
         }
+    }
+
+    /// Entries are taken, but not as they should be: `/ready` shows `words` until they are taken back with
+    /// [`Health::all_as_it_should_be`], and the log says it once a minute while there are such entries.
+    pub(crate) fn note(&mut self, entries: u64, words: &str, help: &str) {
+        self.all.note(&self.key, Some(words.to_owned()));
+        self.noted.entries += entries;
+        if self.noted.told.is_none_or(|told| told.elapsed() >= REMIND) {
+            let Role { name: role, takes, .. } = self.role;
+            let count = self.noted.entries;
+            log::error!(
+                "{role} `{}` ({}): {words} ({count} {takes} since the last such line); {help}",
+                self.name,
+                self.url
+            );
+            self.noted = Refused { told: Some(Instant::now()), entries: 0 };
+        }
+    }
+
+    /// What was noted is over.
+    pub(crate) fn all_as_it_should_be(&mut self) {
+        self.noted = Refused::default();
+        self.all.note(&self.key, None);
     }
 
     /// Something was not taken; it is sent again after a pause.
@@ -175,7 +225,7 @@ impl Health {
         refused.entries += entries;
         if refused.told.is_none_or(|told| told.elapsed() >= REMIND) {
             log::error!(
-                "{role} `{}` refused {} {takes} for good ({reason}): {words}; all others were taken",
+                "{role} `{}` refused {} {takes} for good ({reason}): {words}; they are not sent again, all others are",
                 self.name,
                 refused.entries
             );
@@ -206,6 +256,13 @@ mod tests {
         assert_eq!(all.report(), (false, "loki main: needs attention: HTTP 401\nloki other: ok\n".into()));
         drop(other);
         main.recovered();
+        assert_eq!(all.report(), (true, "loki main: ok\n".into()));
+        main.note(7, "it is full", "make room");
+        assert_eq!(all.report(), (true, "loki main: ok; it is full\n".into()));
+        main.trouble(Kind::Retry, "HTTP 503", Duration::ZERO);
+        main.recovered();
+        assert_eq!(all.report(), (true, "loki main: ok; it is full\n".into()));
+        main.all_as_it_should_be();
         assert_eq!(all.report(), (true, "loki main: ok\n".into()));
         assert!(!format!("{main:?}").contains("hunter2"));
     }

@@ -76,7 +76,8 @@ fn what_time_mends_is_sent_again_until_it_is_taken() {
 fn one_bad_stream_or_entry_is_let_go_alone() {
     for (name, bad, reason, requests) in [
         ("a label name with a dash", (r#"{bad-name="x"}"#, "bad".to_owned(), vec![]), "labels", 12),
-        ("too many labels", ("", "bad".to_owned(), vec![]), "labels", 1),
+        // The others are sent once more, since a refusal can hide others.
+        ("too many labels", ("", "bad".to_owned(), vec![]), "labels", 2),
         (
             "metadata without a name",
             (r#"{a="1"}"#, "bad".to_owned(), vec![("", "x".to_owned())]),
@@ -126,7 +127,7 @@ fn what_loki_has_no_room_for_goes_to_an_overflow_stream_and_holds_up_nobody() {
     let texts: Vec<String> = (0..8).map(stream).collect();
     let entry = |n: usize| (texts[n % 8].as_str(), format!("line {n:03}"), vec![("pid", n.to_string())]);
     let mut pushing = Pushing::start(&loki.url());
-    let overflow = r#"{host="h", overflow="true", retention="7d"}"#;
+    let overflow = r#"{host="h", overflow="true", retention="7d", service_name="overflow"}"#;
     pushing.send(vec![batch(&[(overflow, "line".to_owned(), Vec::new())])]);
     // Twice the same streams: the second time no request is lost on finding out.
     pushing.send(vec![batch(&(0..80).map(entry).collect::<Vec<_>>())]);
@@ -135,7 +136,8 @@ fn what_loki_has_no_room_for_goes_to_an_overflow_stream_and_holds_up_nobody() {
     assert!(before <= 22, "{before} requests");
     pushing.send(vec![batch(&(80..160).map(entry).collect::<Vec<_>>())]);
     let counts = pushing.finish();
-    assert_eq!(loki.received_requests().len(), before + 1);
+    // One of the streams that Loki has, and one of what goes elsewhere, for it may be too far behind there.
+    assert_eq!(loki.received_requests().len(), before + 2);
     assert_eq!((counts.acknowledged, counts.refused, counts.folded), (161, BTreeMap::new(), 100));
     let stored = loki.stored();
     assert_eq!(stored.len(), 161, "none lost, none twice");
@@ -151,18 +153,6 @@ fn what_loki_has_no_room_for_goes_to_an_overflow_stream_and_holds_up_nobody() {
         assert_eq!((&*entry.labels["host"], &*entry.labels["retention"]), ("h", "7d"));
     }
     assert!(folded.is_sorted_by_key(|entry| entry.timestamp_ns), "their order is that of time");
-}
-
-#[test]
-fn what_not_even_the_overflow_stream_has_room_for_waits() {
-    let loki = Loki::builder().streams_limit(1).start();
-    let mut pushing = Pushing::start(&loki.url());
-    pushing.send(vec![batch(&[(r#"{a="1"}"#, "one".to_owned(), Vec::new())])]);
-    pushing.send(vec![batch(&[(r#"{a="2"}"#, "two".to_owned(), Vec::new())])]);
-    loki.wait_for(|state| state.requests().len() > 10, PATIENCE).unwrap();
-    assert_eq!(pushing.done(), 1);
-    assert_eq!(pushing.counter.0.lock().unwrap().refused, BTreeMap::new());
-    pushing.task.abort();
 }
 
 #[test]
@@ -313,7 +303,8 @@ fn what_a_person_must_mend_is_held_and_readiness_is_red() {
 #[test]
 fn a_request_too_large_teaches_the_size() {
     let loki = Loki::start();
-    loki.answer_next(2, Answer::Status(413, "<html>413 Request Entity Too Large</html>".to_owned()));
+    let text = "request body too large: message size too large than max (9 vs 5)";
+    loki.answer_next(2, Answer::Status(413, text.to_owned()));
     let mut pushing = Pushing::start(&loki.url());
     let entries = plain(2000);
     let sealed = batch(&entries);

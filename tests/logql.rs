@@ -47,6 +47,7 @@ fn entries() -> Vec<Given> {
             line,
             metadata: metadata.into_iter().collect(),
             arrival: 0,
+            copies: 1,
         };
         let level = stored.queried_labels().remove("detected_level").unwrap();
         stored.metadata.push(("detected_level".to_owned(), level));

@@ -362,6 +362,72 @@ fn validation_errors_are_grouped_and_the_last_stream_decides() {
 }
 
 #[test]
+fn what_a_later_stream_hides_shows_in_the_metric_alone() {
+    let now = now_ns();
+    let of = |t: &str, entries: &[(i64, &str)]| {
+        let entries: Vec<_> = entries.iter().map(|(at, line)| entry(now + at, *line)).collect();
+        stream(format!(r#"{{t="{t}"}}"#), &entries)
+    };
+    // A stream that jumps back two hours, before another one and behind it.
+    let loki = Loki::start();
+    assert_eq!(push(&loki, &[of("jumps", &[(0, "new")])]).0, 204);
+    let behind: Vec<_> = (0..5).map(|n| (-2 * HOUR_NS + n, "behind")).collect();
+    let calm = |n: i64| of("calm", &[(n, "x"), (n + 1, "y")]);
+    assert_eq!(push(&loki, &[of("jumps", &behind), calm(0)]), (204, String::new()));
+    let discarded = |reason, entries| BTreeMap::from([(reason, entries)]);
+    assert_eq!((loki.stored().len(), loki.discarded()), (3, discarded("too_far_behind", 5)));
+    let (status, text) = push(&loki, &[calm(2), of("jumps", &behind)]);
+    assert_eq!((status, text.contains("total ignored: 5 out of 5")), (400, true), "{text}");
+    // The ingester's words hide those about two that are too old.
+    let old = of("old", &[(-8 * 24 * HOUR_NS, "old"), (1 - 8 * 24 * HOUR_NS, "old")]);
+    let (status, text) = push(&loki, &[old, of("jumps", &behind)]);
+    assert_eq!((status, text.contains("too old"), loki.stored().len()), (400, false, 5), "{text}");
+
+    // A tenant that is full: no new stream, not even one for what overflows; those that it has are taken.
+    let loki = Loki::builder().streams_limit(1).start();
+    assert_eq!(push(&loki, &[of("known", &[(0, "x")])]).0, 204);
+    let overflow = || stream(r#"{overflow="true"}"#, &[entry(now, "x")]);
+    for new in [of("new", &[(0, "x")]), overflow()] {
+        assert_eq!(push(&loki, &[new.clone(), of("known", &[(1, "y")])]).0, 204);
+        assert_eq!(push(&loki, &[of("known", &[(2, "z")]), new]).0, 429);
+    }
+    assert_eq!((loki.stored().len(), loki.discarded()), (3, discarded("stream_limit", 4)));
+
+    // A stream over its own rate. Without sharding it is refused entry by entry.
+    let many: Vec<_> = (0..6).map(|n| entry(now + n, vec![b'x'; 1 << 10])).collect();
+    let busy = || stream(r#"{t="busy"}"#, &many);
+    for (sharding, taken) in [(true, 0), (false, 4)] {
+        let rate = Rate { per_second: 1, burst: 4 << 10 };
+        let loki = Loki::builder().stream_rate(rate).sharding(sharding).start();
+        assert_eq!(push(&loki, &[busy(), calm(0)]), (204, String::new()), "{sharding}");
+        assert_eq!(loki.stored().len(), taken + 2, "{sharding}");
+        assert_eq!(loki.discarded(), discarded("per_stream_rate_limit", 6 - taken as u64), "{sharding}");
+        assert_eq!(push(&loki, &[calm(2), busy()]).0, 429, "{sharding}");
+    }
+}
+
+#[test]
+fn what_left_the_head_block_is_stored_again_and_counted_twice() {
+    let loki = Loki::start();
+    let now = now_ns();
+    let entries: Vec<_> = (0..1200).map(|n| entry(now + n, format!("{n:0870}"))).collect();
+    let part = |from: usize, to: usize| [stream(r#"{t="x"}"#, &entries[from..to])];
+    assert_eq!(push(&loki, &part(0, 1200)).0, 204);
+    assert_eq!((loki.stored().len(), loki.counted(), loki.folded()), (1200, 1200, 0));
+    assert_eq!(push(&loki, &part(0, 1200)).0, 204);
+    assert_eq!((loki.stored().len(), loki.counted(), loki.folded()), (1200, 2400, 0));
+    // 302 lines fill a block. Of what is in the head block, nothing is stored again.
+    let loki = Loki::start();
+    for (from, to, counted, folded) in
+        [(0, 300, 300, 0), (0, 300, 300, 300), (300, 310, 310, 300), (296, 310, 316, 308)]
+    {
+        assert_eq!(push(&loki, &part(from, to)).0, 204);
+        assert_eq!((loki.counted(), loki.folded()), (counted, folded), "{from}..{to}");
+    }
+    assert_eq!(loki.stored().len(), 310, "a log query shows each once");
+}
+
+#[test]
 fn a_500_for_metadata_stores_nothing_of_the_request() {
     let loki = Loki::start();
     let now = now_ns();

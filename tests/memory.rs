@@ -57,8 +57,9 @@ fn peak(journal: &Path, entries: u64, destinations: usize) -> u64 {
         agent.log().matches("does not take entries").count() >= destinations
     });
     loki.refuse_connections(false);
+    // Each stream takes a request of its own at first.
     let all = entries as usize * destinations;
-    if let Err(why) = loki.wait_for(|state| state.stored().len() >= all, PATIENCE * 2) {
+    if let Err(why) = loki.wait_for(|state| state.stored().len() >= all, PATIENCE * 8) {
         panic!("{} of {all} entries arrived: {why}\n{}", loki.stored().len(), agent.log());
     }
     let peak = agent.peak_kib();

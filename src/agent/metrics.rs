@@ -95,14 +95,18 @@ impl Metrics {
     pub(super) fn new(registry: &Registry) -> Metrics {
         let counter = |name: &str, help: &str| registry.family(name, help, Kind::Counter, None);
         Metrics {
-            acknowledged: counter("journalship_entries_acknowledged_total", "Entries that Loki has stored."),
+            acknowledged: counter(
+                "journalship_entries_acknowledged_total",
+                "Entries that Loki has acknowledged and not refused; what else it may have dropped, its own \
+                 loki_discarded_samples_total tells.",
+            ),
             refused: counter(
                 "journalship_entries_refused_total",
                 "Entries that Loki has refused for good, by reason.",
             ),
             folded: counter(
                 "journalship_entries_folded_total",
-                "Entries sent to an overflow stream because Loki had no room for theirs.",
+                "Entries sent to an overflow stream, or to another one, because Loki had no room for theirs.",
             ),
             requests: counter(
                 "journalship_push_requests_total",

@@ -100,7 +100,7 @@ impl Reading {
                     self.pause(until)?;
                 }
                 let passed_by = self.batches.is_empty() && self.unsaid >= PASSED_BY_MAX;
-                if self.batches.size() < max_bytes.min(self.learned.batch()) && !passed_by {
+                if !self.batches.are_full(max_bytes.min(self.learned.batch())) && !passed_by {
                     continue;
                 }
                 self.pipeline.release_passed(&mut self.batches);

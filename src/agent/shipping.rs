@@ -86,7 +86,7 @@ impl Shipping {
             let scope = &config.journal.scope;
             let tail =
                 Tail::open(scope, keys.clone(), Start::Resume(Box::new(resume.clone())), waker.clone())?;
-            let mut batches = Batches::default();
+            let mut batches = Batches::new(config.labels.max_streams);
             take_held(scope, keys, &resume.held, &mut pipeline, &mut batches)?;
             if tail.is_empty() {
                 let seen = systemd::line(&OpenError::nothing(scope, Vec::new()).to_string());

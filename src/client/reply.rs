@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::RequestBuilder;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::chain;
 use crate::text::{Line, clip};
@@ -25,8 +25,12 @@ pub(crate) struct Reply {
     pub(crate) text: String,
     /// The text may be the server's own: see [`Reply::read`].
     pub(crate) from_server: bool,
+    /// The text is what was said, in plain text, and did not break off.
+    pub(crate) plain: bool,
     /// It is a page for people.
     pub(crate) html: bool,
+    /// The body came in this encoding although none was asked for: it is not read.
+    pub(crate) encoding: Option<String>,
     /// The pause that was asked for.
     pub(crate) retry_after: Option<Duration>,
     /// Where it redirects to.
@@ -40,40 +44,70 @@ pub(crate) struct NoReply {
     pub(crate) words: String,
     /// It was for a certificate, ours or theirs: waiting alone does not mend that.
     pub(crate) certificate: bool,
+    /// The server may have the request: it was reached.
+    pub(crate) sent: bool,
 }
 
 /// Sends a request and reads what comes back.
 pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> {
     let mut response = request.send().await.map_err(|error| NoReply {
         certificate: is_about_certificates(&error),
+        sent: !error.is_connect(),
         words: chain(&error.without_url()),
     })?;
     let mut reply = Reply::read(response.status().as_u16(), response.headers());
-    // The status decides; a body that breaks off only shortens what is told.
     let mut body = Vec::new();
-    while let Ok(Some(piece)) = response.chunk().await {
-        body.extend_from_slice(&piece);
-        if body.len() >= ANSWER_MAX {
-            break;
+    let breaks_off = loop {
+        match response.chunk().await {
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => break None,
+            Err(error) => break Some(format!("breaks off: {}", chain(&error.without_url()))),
         }
+        if body.len() >= ANSWER_MAX {
+            break Some(format!("does not end within {ANSWER_MAX} bytes"));
+        }
+    };
+    // Success that breaks off is none: whoever said it may not have heard the server to the end. Of a failure the status
+    // counts, and the words that came.
+    if let Some(how) = breaks_off {
+        if matches!(reply.status, 200..=299) {
+            let words = format!("HTTP {}, but the answer {how}", reply.status);
+            return Err(NoReply { words, certificate: false, sent: true });
+        }
+        reply.plain &= body.len() >= ANSWER_MAX;
     }
-    reply.text = String::from_utf8_lossy(&body).into_owned();
+    if reply.encoding.is_none() {
+        reply.text = String::from_utf8_lossy(&body).into_owned();
+        reply.html |= is_page(&reply.text);
+    }
     Ok(reply)
+}
+
+/// Whether a body is a page for people, whatever its head says.
+fn is_page(body: &str) -> bool {
+    let body = body.trim_start_matches('\u{feff}').trim_start();
+    ["<!doctype", "<html"]
+        .iter()
+        .any(|tag| body.get(..tag.len()).is_some_and(|b| b.eq_ignore_ascii_case(tag)))
 }
 
 impl Reply {
     /// What the head of an answer says; its text is still to come.
     ///
-    /// Loki says that an error is plain text (Go, `net/http`, `Error`) or JSON. Proxies answer in HTML, and a TLS port
-    /// that gets plain http answers without a type (Go, `net/http`, `conn.serve`).
+    /// Loki says that an error is plain text (Go, `net/http`, `Error`), Alertmanager that it is JSON. Proxies answer in
+    /// HTML, and a TLS port that gets plain http answers without a type (Go, `net/http`, `conn.serve`).
     pub(crate) fn read(status: u16, headers: &HeaderMap) -> Reply {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let kind = text(CONTENT_TYPE).unwrap_or_default();
+        let kind = text(CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+        let encoding = text(CONTENT_ENCODING).map(str::trim);
+        let encoding = encoding.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"));
         Reply {
             status,
             text: String::new(),
             from_server: ["text/plain", "application/json"].iter().any(|known| kind.starts_with(known)),
-            html: kind.starts_with("text/html"),
+            plain: kind.starts_with("text/plain") && encoding.is_none(),
+            html: ["text/html", "application/xhtml"].iter().any(|page| kind.starts_with(page)),
+            encoding: encoding.map(str::to_owned),
             retry_after: text(RETRY_AFTER).and_then(|v| pause(v, Timestamp::now())),
             location: text(LOCATION).map(|location| super::without_query(location).to_owned()),
         }
@@ -92,6 +126,13 @@ impl Reply {
                 )
             }
             (200..=299, _) if self.html => "a page for people: is the url right?".into(),
+            _ if self.encoding.is_some() => {
+                let encoding = self.encoding.iter().flat_map(|name| name.chars());
+                let encoding: String = encoding.filter(char::is_ascii_alphanumeric).take(20).collect();
+                format!(
+                    "(its words are compressed with {encoding}, which was not asked for, and are not read)"
+                )
+            }
             (401, _) => format!("{line} (see basic_auth, bearer_token_file; of Loki also tenant)"),
             (404 | 405, _) => format!("{line} (is the url right?)"),
             _ => line,
@@ -143,6 +184,38 @@ mod tests {
             ("soon", None),
         ] {
             assert_eq!(pause(value, now), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_an_answer_is_stands_in_its_head_and_its_first_tag() {
+        // Plain words of the server's own; a page for people.
+        for (kind, encoding, plain, page) in [
+            (Some("text/plain; charset=utf-8"), None, true, false),
+            (Some("Text/Plain"), Some("identity"), true, false),
+            (Some("text/plain"), Some("gzip"), false, false),
+            (Some("text/plain"), Some("br"), false, false),
+            (Some("application/json"), None, false, false),
+            (Some("TEXT/HTML"), None, false, true),
+            (Some("application/xhtml+xml"), None, false, true),
+            (None, None, false, false),
+        ] {
+            let pair = |name, value: Option<&'static str>| Some((name, HeaderValue::from_static(value?)));
+            let headers =
+                pair(CONTENT_TYPE, kind).into_iter().chain(pair(CONTENT_ENCODING, encoding)).collect();
+            let reply = Reply::read(400, &headers);
+            assert_eq!((reply.plain, reply.html), (plain, page), "{kind:?} {encoding:?}");
+            assert_eq!(reply.words().contains("not read"), reply.encoding.is_some(), "{encoding:?}");
+        }
+        for (body, page) in [
+            ("", false),
+            ("ok", false),
+            ("{\"status\": \"<html>\"}", false),
+            ("<!DOCTYPE html><html>", true),
+            ("\u{feff}\n <HTML lang=en>", true),
+            ("<ü", false),
+        ] {
+            assert_eq!(is_page(body), page, "{body}");
         }
     }
 

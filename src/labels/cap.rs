@@ -32,6 +32,8 @@ const RESERVED: usize = 64;
 const OVERFLOW_KEEPS: [&str; 2] = ["host", "job"];
 /// The label that says that a stream is an overflow stream.
 const OVERFLOW: &str = "overflow";
+/// The label that says what a stream is of, and its value in overflow streams: without one Loki would invent it.
+const SERVICE: (&str, &str) = ("service_name", "overflow");
 /// What label sets that are remembered may take together for each active stream that there may be (bytes). One of
 /// five labels has about that: if fewer were remembered than are active, they would be forgotten and made in turns.
 const REMEMBERED_BYTES: usize = 450;
@@ -336,7 +338,7 @@ impl Streams {
         let mut set = overflowing(&all, retention);
         let mut labels: Arc<str> = set.to_string().into();
         if self.overflow.len() >= OVERFLOW_MAX && !self.overflow.contains_key(&labels) {
-            set.retain(|name, _| name == OVERFLOW || Some(name) == retention);
+            set.retain(|name, _| [OVERFLOW, SERVICE.0].contains(&name) || Some(name) == retention);
             labels = set.to_string().into();
         }
         moved.extend(lost(&all, &set));
@@ -357,22 +359,38 @@ fn overflowing(all: &LabelSet, retention: Option<&str>) -> LabelSet {
     let mut set = all.clone();
     set.retain(|name, _| OVERFLOW_KEEPS.contains(&name) || Some(name) == retention);
     set.insert(OVERFLOW, b"true");
+    set.insert(SERVICE.0, SERVICE.1.as_bytes());
     set
 }
 
 /// The labels that entries lose when they go to another stream, as their metadata.
 fn lost<'a>(all: &'a LabelSet, set: &'a LabelSet) -> impl Iterator<Item = (String, String)> + 'a {
-    let lost = all.iter().filter(|(name, _)| *name == OVERFLOW || set.get(name).is_none());
+    let lost = all.iter().filter(|(name, value)| set.get(name) != Some(value));
     lost.map(|(name, value)| (metadata_name(name), value.to_owned()))
 }
 
 /// The overflow stream in place of one that is written as `labels`, and what its entries lose by that. `None` if that
 /// is one already.
 pub(crate) fn fold(labels: &str, retention: Option<&str>) -> Option<(String, Moved)> {
-    let mut all = LabelSet::default();
-    parse(labels).iter().for_each(|(name, value)| all.insert(name, value.as_bytes()));
+    let all = read(labels);
     let set = overflowing(&all, retention);
     (set != all).then(|| (set.to_string(), lost(&all, &set).collect()))
+}
+
+/// What the entries of the stream `labels` lose in the stream `other`, which is no overflow stream; that they are there
+/// for want of room is added.
+pub(crate) fn fold_into(labels: &str, other: &str) -> Moved {
+    let mut all = read(labels);
+    if all.get(OVERFLOW).is_none() {
+        all.insert(OVERFLOW, b"true");
+    }
+    lost(&all, &read(other)).collect()
+}
+
+fn read(labels: &str) -> LabelSet {
+    let mut set = LabelSet::default();
+    parse(labels).iter().for_each(|(name, value)| set.insert(name, value.as_bytes()));
+    set
 }
 
 #[cfg(test)]
@@ -414,7 +432,8 @@ mod tests {
         ])
     }
 
-    const OVERFLOWING: &str = r#"{host="h", job="j", overflow="true", retention="7d"}"#;
+    const OVERFLOWING: &str =
+        r#"{host="h", job="j", overflow="true", retention="7d", service_name="overflow"}"#;
 
     /// The text of the stream, and its number.
     fn text(resolved: &Resolved<'_>) -> (String, u32) {
@@ -503,8 +522,11 @@ mod tests {
             seen.insert(resolved.stream.labels.clone());
         }
         assert_eq!(seen.len(), OVERFLOW_MAX + 1);
-        assert!(seen.contains(r#"{overflow="true", retention="7d"}"#));
-        assert_eq!(&*resolve(&mut streams, &set(&[("_", "x")]), 0).stream.labels, r#"{overflow="true"}"#);
+        assert!(seen.contains(r#"{overflow="true", retention="7d", service_name="overflow"}"#));
+        assert_eq!(
+            &*resolve(&mut streams, &set(&[("_", "x")]), 0).stream.labels,
+            r#"{overflow="true", service_name="overflow"}"#
+        );
         assert_eq!(
             resolve(&mut streams, &set(&[("_", "x")]), 0).moved,
             [("label_".to_owned(), "x".to_owned())]

@@ -20,8 +20,8 @@ use crate::config::{FieldRule, Labels};
 use crate::entry::Entry;
 use crate::journal::{Key, Keys};
 
-pub(crate) use cap::fold;
 pub use cap::{Resolved, Stream, Streams};
+pub(crate) use cap::{fold, fold_into};
 pub use limits::{Changes, LABEL_NAME_MAX, LABEL_NAMES_MAX, Moved};
 pub use set::{LABEL_VALUE_MAX, LabelSet, cut, lossy};
 pub use share::Owner;

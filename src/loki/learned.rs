@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A batch is never made smaller than this (bytes): below, requests cost more than what they carry.
-const BATCH_MIN: usize = 4 << 10;
+pub(super) const BATCH_MIN: usize = 4 << 10;
 /// A line is never cut shorter than this (bytes), whatever an answer says.
 const LINE_MIN: usize = 64;
 

@@ -1,12 +1,17 @@
 //! Grafana Loki's push API: the body, the client, and how far Loki has acknowledged.
 
 mod answer;
+mod behind;
 pub mod checkpoint;
 mod crowd;
+mod deliver;
 pub mod encode;
 pub mod learned;
 mod pace;
+mod part;
 #[allow(missing_docs)] // generated
 pub mod proto;
 pub mod push;
+mod remainder;
 mod split;
+mod words;

@@ -1,9 +1,8 @@
-//! Pushing to one destination: one sealed batch after another, each until Loki has answered for good.
+//! Pushing to one destination: requests, and what is counted and told of them. What becomes of a batch is `deliver`'s.
 //!
 //! There is no last attempt. What Loki did not take for its own reasons (overload, a restart, a network that is down,
-//! credentials that are not right yet) is sent again, the same bytes, for as long as it takes: the journal keeps
-//! everything that comes meanwhile. What Loki refuses as invalid is let go, and only that: a batch in which
-//! something is wrong is taken apart until the entry or stream is found, and what can be made to fit is cut and sent.
+//! credentials that are not right yet) is sent again, the same entries, for as long as it takes: the journal keeps
+//! everything that comes meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,11 +11,12 @@ use std::time::{Duration, Instant};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::{mpsc, watch};
 
-use super::answer::{Reason, Refusal, Verdict};
+use super::answer::{Reason, Verdict};
 use super::crowd::Crowd;
+use super::deliver::Delivery;
 use super::learned::Learned;
 use super::pace::Pace;
-use super::split;
+use super::words::Refusal;
 use crate::batch::Sealed;
 use crate::client::{AccessError, Client, NoReply, Pauses};
 use crate::config::Destination;
@@ -26,19 +26,6 @@ use crate::systemd::Pulse;
 
 /// The header that names a tenant.
 const TENANT: &str = "x-scope-orgid";
-/// Answers that a person must mend (credentials, address) are tried again at least this slowly.
-const HOLD_MIN: Duration = Duration::from_secs(10);
-/// Answers 500 with the same words, in a row, after which something in the batch may be to blame (count).
-const SUSPECTS_MAX: u32 = 10;
-/// The same for a part of such a batch.
-const PART_SUSPECTS_MAX: u32 = 3;
-/// A batch is halved so often although Loki has taken nothing since it answers 500 (count): then it is Loki that is
-/// broken, and small requests do not mend it.
-const BLIND_HALVES: u32 = 3;
-/// Parts with which Loki fails at a time (count): more of the journal is not read to find out why.
-const STUCK_MAX: usize = 16;
-/// Answers 429 in a row after which a request may be larger than the limit's bucket (count).
-const SLOWER_MAX: u32 = 6;
 /// Tenants whose pace is known (count).
 const TENANTS_MAX: usize = 1024;
 
@@ -61,7 +48,7 @@ pub struct PushError {
 
 /// What became of entries and requests, for whoever counts.
 pub trait Tally: Send {
-    /// Loki has stored so many entries, now or before.
+    /// Loki has acknowledged so many entries, now or before.
     fn acknowledged(&self, entries: u64);
     /// Loki has refused so many entries for good.
     fn refused(&self, reason: &'static str, entries: u64);
@@ -78,45 +65,26 @@ pub struct Pusher {
     client: Client,
     name: String,
     headers: HeaderMap,
-    pauses: Pauses,
+    pub(super) pauses: Pauses,
     paces: HashMap<Option<Arc<str>>, Pace>,
-    learned: Arc<Learned>,
-    crowd: Crowd,
-    health: Health,
-    tally: Box<dyn Tally>,
+    pub(super) learned: Arc<Learned>,
+    pub(super) crowd: Crowd,
+    pub(super) health: Health,
+    pub(super) tally: Box<dyn Tally>,
     pulse: Pulse,
     timeout: Duration,
 }
 
-/// A batch or a part of one on its way.
-struct Part {
-    sealed: Sealed,
-    /// How often it was halved to come to this part.
-    halved: u32,
-    /// Answers 500 in a row, and their words.
-    suspects: (u32, String),
-    /// Answers 429 in a row.
-    slower: u32,
-    /// Loki took others while this one failed, and it is tried once more.
-    condemned: bool,
-}
-
-impl Part {
-    fn new(sealed: Sealed, halved: u32) -> Part {
-        Part { sealed, halved, suspects: (0, String::new()), slower: 0, condemned: false }
-    }
-}
-
-/// How an attempt ended that needs no further one of the same bytes.
-enum End {
-    /// It is with Loki, as it was sent, or refused.
-    Settled(Option<Part>),
-    /// These have to be sent instead, the last one first.
-    Instead(Vec<Part>),
-    /// Loki fails with it, again and again.
-    Stuck(Part),
-    /// There is no room for its stream.
-    Crowded(Part),
+/// What came of sending once.
+pub(super) struct Answer {
+    /// What it means.
+    pub(super) verdict: Verdict,
+    /// Its words, for the log.
+    pub(super) words: String,
+    /// 0: there was none.
+    pub(super) status: u16,
+    /// Loki may have the request: it is possible that it stored entries although the answer does not say so.
+    pub(super) unclear: bool,
 }
 
 impl Pusher {
@@ -165,230 +133,18 @@ impl Pusher {
     /// to give up.
     pub async fn run(mut self, mut parcels: mpsc::Receiver<Parcel>, acknowledged: watch::Sender<Resume>) {
         while let Some(parcel) = self.pulse.rest_for(None, parcels.recv()).await {
-            let resume = self.deliver(parcel, &mut parcels).await;
+            let resume = Delivery::new(&mut self, parcel).run(&mut parcels).await;
             acknowledged.send_replace(resume);
         }
     }
 
-    /// Delivers a parcel, and later ones if it takes them to tell whether Loki or an entry is to blame.
-    async fn deliver(&mut self, parcel: Parcel, later: &mut mpsc::Receiver<Parcel>) -> Resume {
-        let mut resume = parcel.resume;
-        // The next one is the last.
-        let mut parts: Vec<Part> = self.unpack(parcel.batches);
-        // Of streams that Loki has no room for.
-        let mut crowded: Vec<Sealed> = Vec::new();
-        let mut stuck: Vec<Part> = Vec::new();
-        // Loki has taken something since parts are stuck.
-        let mut works = false;
-        // What it took last: sent once more it is folded, and shows whether Loki works.
-        let mut good: Option<Sealed> = None;
-        loop {
-            let Some(part) = parts.pop() else {
-                if !crowded.is_empty() {
-                    parts.extend(self.fold(std::mem::take(&mut crowded)));
-                    continue;
-                }
-                if stuck.is_empty() {
-                    return resume;
-                }
-                let deep = |part: &Part| part.halved >= BLIND_HALVES || part.sealed.entries == 1;
-                if !works && stuck.iter().all(deep) {
-                    if let Some(good) = &good
-                        && self.attempt(good).await.0 == Verdict::Stored
-                    {
-                        works = true;
-                        continue;
-                    }
-                    let next = if stuck.len() < STUCK_MAX { later.try_recv().ok() } else { None };
-                    match next {
-                        Some(next) => {
-                            resume = next.resume;
-                            parts.extend(self.unpack(next.batches));
-                        }
-                        None => {
-                            let pause = self.pauses.next();
-                            self.sleep(pause).await;
-                            parts.extend(stuck.drain(..).rev());
-                        }
-                    }
-                    continue;
-                }
-                for part in stuck.drain(..).rev() {
-                    // Until Loki took others while this one failed, twice, it may be Loki that is to blame.
-                    let guilty = works && part.condemned;
-                    if !guilty && (works || deep(&part)) {
-                        parts.push(Part { condemned: works || part.condemned, ..part });
-                        continue;
-                    }
-                    match split::halves(&part.sealed) {
-                        Some((first, second)) => {
-                            parts.push(Part::new(second, part.halved + 1));
-                            parts.push(Part::new(first, part.halved + 1));
-                        }
-                        None => {
-                            let words = part.suspects.1;
-                            self.refused(&[Refusal::whole(Reason::ServerError, &part.sealed)], 1, &words);
-                        }
-                    }
-                }
-                works = false;
-                self.pauses.reset();
-                continue;
-            };
-            let part = Part { suspects: (0, String::new()), ..part };
-            match self.settle(part).await {
-                End::Settled(taken) => {
-                    works = true;
-                    // Kept only while it can be of use: parts of a batch with something wrong in it.
-                    good = taken.filter(|part| part.halved > 0).map(|part| part.sealed).or(good);
-                }
-                End::Instead(instead) => parts.extend(instead),
-                End::Stuck(part) => stuck.push(part),
-                End::Crowded(part) => crowded.push(part.sealed),
-            }
-        }
-    }
-
-    /// What has to be sent, the last one first.
-    fn unpack(&mut self, batches: Vec<Sealed>) -> Vec<Part> {
-        let mut part = |batch| {
-            let (batch, folded) = self.crowd.fold(batch, Instant::now());
-            self.tally.folded(folded);
-            Part::new(batch, 0)
-        };
-        batches.into_iter().rev().map(&mut part).collect()
-    }
-
-    /// Sends parts of streams for which Loki has no room to overflow streams.
-    fn fold(&mut self, crowded: Vec<Sealed>) -> Vec<Part> {
-        let (folded, new) = self.crowd.refused(crowded, Instant::now());
-        if new {
-            log::warn!(
-                "loki `{}` has no room for further streams: their entries go to streams with overflow=\"true\", their \
-                 labels to structured metadata; `journal-ship --dry-run --summary` shows which label takes many values, \
-                 and Loki's limit is max_global_streams_per_user",
-                self.name
-            );
-        }
-        let part = |(sealed, entries)| {
-            self.tally.folded(entries);
-            Part::new(sealed, 0)
-        };
-        folded.into_iter().map(part).collect()
-    }
-
-    /// Sends a part until there is an answer that is not "later".
-    async fn settle(&mut self, mut part: Part) -> End {
-        loop {
-            self.keep_pace(&part.sealed).await;
-            let (verdict, words) = self.attempt(&part.sealed).await;
-            let sealed = &part.sealed;
-            let halves = |part: &Part| {
-                let (first, second) = split::halves(&part.sealed)?;
-                Some(End::Instead(vec![Part::new(second, part.halved), Part::new(first, part.halved)]))
-            };
-            let refused = |pusher: &mut Pusher, reason: Reason| {
-                pusher.recovered();
-                pusher.refused(&[Refusal::whole(reason, sealed)], sealed.entries, &words);
-                End::Settled(None)
-            };
-            let (kind, pause) = match verdict {
-                Verdict::Stored => {
-                    self.taken(sealed);
-                    self.tally.acknowledged(sealed.entries);
-                    return End::Settled(Some(part));
-                }
-                Verdict::Refused(refusals) => {
-                    self.taken(sealed);
-                    self.learn(&refusals);
-                    if let Some(fitted) = split::fit(sealed, &self.learned.limits()) {
-                        return End::Instead(vec![Part::new(fitted, part.halved)]);
-                    }
-                    let entries = self.refused(&refusals, sealed.entries, &words);
-                    self.tally.acknowledged(sealed.entries - entries);
-                    return End::Settled(None);
-                }
-                Verdict::Unparsable => {
-                    return halves(&part).unwrap_or_else(|| refused(self, Reason::Unparsable));
-                }
-                // A stream's labels are those of all its entries.
-                Verdict::BadLabels | Verdict::Blocked => {
-                    let reason = if verdict == Verdict::Blocked { Reason::Blocked } else { Reason::Labels };
-                    return match split::labels(sealed).len() {
-                        0 | 1 => refused(self, reason),
-                        _ => halves(&part).unwrap_or_else(|| refused(self, reason)),
-                    };
-                }
-                Verdict::TooLarge => {
-                    self.learned.too_large(sealed.plain_bytes);
-                    return halves(&part).unwrap_or_else(|| refused(self, Reason::TooLarge));
-                }
-                Verdict::Slower(asked, limit) => {
-                    part.slower += 1;
-                    let pace = self.pace(&sealed.tenant);
-                    pace.refused(sealed.payload_bytes, limit, Instant::now());
-                    let rate = pace.rate();
-                    self.tally.bounded(rate);
-                    if part.slower.is_multiple_of(SLOWER_MAX)
-                        && let Some(end) = halves(&part)
-                    {
-                        return end;
-                    }
-                    // Once is how a limit is found; again, and others use it up.
-                    let found = rate.is_some() && part.slower == 1;
-                    let pause = if found { Duration::ZERO } else { self.pauses.next() };
-                    let asked = asked.map(|asked| asked.max(self.pauses.shortest()));
-                    (Kind::Slower, asked.map_or(pause, |asked| asked.max(pause)))
-                }
-                Verdict::Suspect => {
-                    part.suspects.0 = if part.suspects.1 == words { part.suspects.0 + 1 } else { 1 };
-                    part.suspects.1.clone_from(&words);
-                    let most = match part.halved {
-                        _ if part.condemned => 1,
-                        0 => SUSPECTS_MAX,
-                        _ => PART_SUSPECTS_MAX,
-                    };
-                    if part.suspects.0 >= most {
-                        self.health.trouble(Kind::Retry, &words, Duration::ZERO);
-                        return End::Stuck(part);
-                    }
-                    (Kind::Retry, self.pauses.next())
-                }
-                Verdict::Crowded(asked) => {
-                    if split::labels(sealed).len() > 1
-                        && let Some(end) = halves(&part)
-                    {
-                        return end;
-                    }
-                    if self.crowd.can_fold(sealed) {
-                        return End::Crowded(part);
-                    }
-                    // Not even for the overflow stream: somebody else's must go first.
-                    (Kind::Retry, self.pauses.next().max(asked.unwrap_or_default()))
-                }
-                // `Retry-After: 0` is no leave to hammer.
-                Verdict::Retry(Some(asked)) => (Kind::Retry, asked.max(self.pauses.shortest())),
-                Verdict::Retry(None) => (Kind::Retry, self.pauses.next()),
-                Verdict::Hold => (Kind::Hold, self.pauses.next().max(HOLD_MIN)),
-            };
-            if kind != Kind::Slower {
-                part.slower = 0;
-            }
-            if !matches!(verdict, Verdict::Suspect) {
-                part.suspects.0 = 0;
-            }
-            let rest = self.pace(&part.sealed.tenant).wait(Instant::now());
-            self.health.trouble(kind, &words, pause.max(rest));
-            self.sleep(pause).await;
-        }
-    }
-
-    async fn sleep(&mut self, pause: Duration) {
+    /// Rests.
+    pub(super) async fn sleep(&mut self, pause: Duration) {
         self.pulse.rest_for(Some(pause), tokio::time::sleep(pause)).await;
     }
 
     /// Waits until Loki is likely to take a batch.
-    async fn keep_pace(&mut self, sealed: &Sealed) {
+    pub(super) async fn keep_pace(&mut self, sealed: &Sealed) {
         loop {
             let now = Instant::now();
             let pace = self.pace(&sealed.tenant);
@@ -400,7 +156,8 @@ impl Pusher {
         }
     }
 
-    fn pace(&mut self, tenant: &Option<Arc<str>>) -> &mut Pace {
+    /// How fast Loki takes entries of a tenant.
+    pub(super) fn pace(&mut self, tenant: &Option<Arc<str>>) -> &mut Pace {
         if self.paces.len() >= TENANTS_MAX {
             self.paces.clear();
         }
@@ -408,10 +165,13 @@ impl Pusher {
     }
 
     /// Sends once.
-    async fn attempt(&mut self, batch: &Sealed) -> (Verdict, String) {
+    pub(super) async fn attempt(&mut self, batch: &Sealed) -> Answer {
         let request = match self.client.post() {
             Ok(request) => request,
-            Err(error) => return (Verdict::Hold, error.to_string()),
+            Err(error) => {
+                let words = error.to_string();
+                return Answer { verdict: Verdict::Hold, words, status: 0, unclear: false };
+            }
         };
         let mut headers = self.headers.clone();
         if let Some(tenant) = &batch.tenant
@@ -424,17 +184,22 @@ impl Pusher {
         match self.pulse.rest_for(Some(self.timeout), self.client.exchange(request)).await {
             Ok(reply) => {
                 self.tally.answered(Some(reply.status));
-                (reply.judge(), reply.words())
+                let (verdict, mut words) = (reply.judge(), reply.words());
+                if verdict == Verdict::Suspect(Kind::Hold) {
+                    words.push_str(" (not Loki's words about an entry: does something stand before it?)");
+                }
+                Answer { verdict, words, status: reply.status, unclear: true }
             }
-            Err(NoReply { words, certificate }) => {
+            Err(NoReply { words, certificate, sent }) => {
                 self.tally.answered(None);
-                (if certificate { Verdict::Hold } else { Verdict::Retry(None) }, words)
+                let verdict = if certificate { Verdict::Hold } else { Verdict::Retry(None) };
+                Answer { verdict, words, status: 0, unclear: sent }
             }
         }
     }
 
     /// Loki has done with a request what it should.
-    fn taken(&mut self, sealed: &Sealed) {
+    pub(super) fn taken(&mut self, sealed: &Sealed) {
         let pace = self.pace(&sealed.tenant);
         pace.taken(sealed.payload_bytes, Instant::now());
         let rate = pace.rate();
@@ -442,13 +207,14 @@ impl Pusher {
         self.recovered();
     }
 
-    fn recovered(&mut self) {
+    /// The trouble is over.
+    pub(super) fn recovered(&mut self) {
         self.pauses.reset();
         self.health.recovered();
     }
 
     /// Remembers the limits that refusals name.
-    fn learn(&self, refusals: &[Refusal]) {
+    pub(super) fn learn(&self, refusals: &[Refusal]) {
         for Refusal { reason, limit, .. } in refusals {
             let (new, what) = match (reason, limit) {
                 (Reason::LineTooLong, Some(bytes)) => (
@@ -474,19 +240,28 @@ impl Pusher {
         }
     }
 
-    /// Counts refused entries, at most those of the request, and says how many they are.
-    fn refused(&mut self, refusals: &[Refusal], most: u64, words: &str) -> u64 {
-        let mut by_reason: BTreeMap<Reason, u64> = BTreeMap::new();
-        let mut room = most;
-        for refusal in refusals {
-            let entries = refusal.entries.min(room);
-            room -= entries;
-            *by_reason.entry(refusal.reason).or_default() += entries;
+    /// Counts refused entries.
+    pub(super) fn refused(&mut self, refused: &BTreeMap<Reason, u64>, words: &str) {
+        for (reason, entries) in refused {
+            self.tally.refused(reason.name(), *entries);
+            self.health.refused(reason.name(), *entries, words);
         }
-        for (reason, entries) in by_reason.into_iter().filter(|(_, entries)| *entries > 0) {
-            self.tally.refused(reason.name(), entries);
-            self.health.refused(reason.name(), entries, words);
+    }
+
+    /// Counts entries that went to other streams, and says so for as long as the tenant is full.
+    pub(super) fn folded(&mut self, entries: u64) {
+        self.tally.folded(entries);
+        if !self.crowd.is_full(Instant::now()) {
+            self.health.all_as_it_should_be();
+        } else if entries > 0 {
+            self.health.note(entries, FULL, FULL_HELP);
         }
-        most - room
     }
 }
+
+/// What is said while a tenant is full.
+const FULL: &str = "has no room for further streams: entries of new streams are sent, but to streams with overflow=\"true\" \
+                    or to other streams of their host, with their labels as structured metadata";
+/// What can be done about it.
+const FULL_HELP: &str = "raise max_global_streams_per_user in Loki, or use fewer labels: `journal-ship --dry-run --summary` \
+                         shows which label takes many values";

@@ -4,14 +4,15 @@
 //! and in their order, byte for byte: what was stored already is folded when it comes again.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use prost::Message;
 
 use super::learned::Limits;
 use super::proto::{Entry, LabelPair, PushRequest, Stream};
-use crate::batch::Sealed;
-use crate::{labels, line};
+use crate::batch::{PORTION, Sealed};
+use crate::labels::Moved;
+use crate::line;
 
 /// Two halves: streams apart if there are several, else the entries of the one. `None` when there is only one
 /// entry.
@@ -41,10 +42,19 @@ pub(super) fn halves(sealed: &Sealed) -> Option<(Sealed, Sealed)> {
     Some((seal(&request, sealed), seal(&PushRequest { streams: tail }, sealed)))
 }
 
-/// The label sets of its streams.
-pub(super) fn labels(sealed: &Sealed) -> Vec<String> {
-    let streams = decode(sealed).map(|request| request.streams).unwrap_or_default();
-    streams.into_iter().map(|stream| stream.labels).collect()
+/// Its last entry alone: sent again right away it is folded, and shows that Loki takes something.
+pub(super) fn last(sealed: &Sealed) -> Option<Sealed> {
+    let mut request = decode(sealed)?;
+    let mut stream = request.streams.pop()?;
+    stream.entries.drain(..stream.entries.len().saturating_sub(1));
+    (!stream.entries.is_empty()).then(|| seal(&PushRequest { streams: vec![stream] }, sealed))
+}
+
+/// Each stream alone, if there are several.
+pub(super) fn apart(sealed: &Sealed) -> Option<Vec<Sealed>> {
+    let streams = decode(sealed)?.streams;
+    let alone = |stream| seal(&PushRequest { streams: vec![stream] }, sealed);
+    (streams.len() > 1).then(|| streams.into_iter().map(alone).collect())
 }
 
 /// The batch with what is over the limits cut, or `None` if nothing is.
@@ -71,61 +81,125 @@ pub(super) fn fit(sealed: &Sealed, limits: &Limits) -> Option<Sealed> {
     changed.get().then(|| seal(&request, sealed))
 }
 
-/// One batch of several, in which overflow streams take the place of those that `refused` tells; `None` if there is
-/// none. All must be the same tenant's. `retention` is the label of the retention class.
-pub(super) fn fold(
-    parts: &[Sealed],
-    retention: Option<&str>,
-    mut refused: impl FnMut(&str) -> bool,
-) -> Option<(Sealed, u64)> {
-    let mut request = PushRequest::default();
-    let mut folded: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-    for mut stream in parts.iter().filter_map(decode).flat_map(|request| request.streams) {
-        let overflow = refused(&stream.labels).then(|| labels::fold(&stream.labels, retention)).flatten();
-        let Some((overflow, lost)) = overflow else {
-            request.streams.push(stream);
-            continue;
+/// Where a stream of a request goes.
+#[derive(Clone)]
+pub(super) enum Way {
+    /// With others, as it is.
+    On,
+    /// In a request of its own.
+    Alone,
+    /// Into the stream `to`, with metadata added to its entries. They are counted if that is `new` to them. They go in
+    /// requests of their own: Loki may have no room for `to`, or newer entries there, so that these are too far behind.
+    Into { to: Arc<str>, moved: Moved, new: bool },
+    /// Nowhere yet.
+    Wait,
+}
+
+/// What a request is laid out as.
+#[derive(Default)]
+pub(super) struct Ways {
+    /// In the order in which they should be sent.
+    pub parts: Vec<Sealed>,
+    /// What cannot be sent.
+    pub waiting: Option<Sealed>,
+    /// Entries that were put into other streams.
+    pub folded: u64,
+}
+
+/// Lays a batch out anew, as `way` says of the labels of each stream.
+pub(super) fn lay_out(sealed: &Sealed, mut way: impl FnMut(&str) -> Way) -> Ways {
+    let Some(request) = decode(sealed) else { return Ways::default() };
+    let (mut on, mut wait, mut ways) = (PushRequest::default(), PushRequest::default(), Ways::default());
+    let (mut alone, mut into) = (Vec::new(), Vec::new());
+    for mut stream in request.streams {
+        let (to, moved, new) = match way(&stream.labels) {
+            Way::On => {
+                on.streams.push(stream);
+                continue;
+            }
+            Way::Alone => {
+                alone.push(PushRequest { streams: vec![stream] });
+                continue;
+            }
+            Way::Wait => {
+                wait.streams.push(stream);
+                continue;
+            }
+            Way::Into { to, moved, new } => (to, moved, new),
         };
         for Entry { structured_metadata: pairs, .. } in &mut stream.entries {
-            for (name, value) in &lost {
+            for (name, value) in &moved {
                 if !pairs.iter().any(|pair| pair.name == *name) {
                     pairs.push(LabelPair { name: name.clone(), value: value.clone() });
                 }
             }
         }
-        folded.entry(overflow).or_default().append(&mut stream.entries);
+        ways.folded += if new { stream.entries.len() as u64 } else { 0 };
+        join(&mut into, Stream { labels: to.to_string(), entries: stream.entries });
     }
-    let entries = folded.values().map(|entries| entries.len() as u64).sum();
-    for (labels, mut entries) in folded {
-        match request.streams.iter_mut().find(|stream| stream.labels == labels) {
-            Some(stream) => stream.entries.append(&mut entries),
-            None => request.streams.push(Stream { labels, entries }),
-        }
-    }
-    for stream in &mut request.streams {
-        // Loki takes what is a little late, but a batch may span days.
-        stream.entries.sort_by_key(|entry| entry.timestamp.map(|time| (time.seconds, time.nanos)));
-    }
-    (entries > 0).then_some(()).and(parts.first()).map(|like| (seal(&request, like), entries))
+    let into = into.into_iter().flat_map(portions).map(|stream| PushRequest { streams: vec![stream] });
+    let parts = [on].into_iter().chain(alone).chain(into).filter(|request| !request.streams.is_empty());
+    ways.parts = parts.map(|request| seal(&request, sealed)).collect();
+    ways.waiting = (!wait.streams.is_empty()).then(|| seal(&wait, sealed));
+    ways
 }
 
-fn decode(sealed: &Sealed) -> Option<PushRequest> {
+/// A stream in pieces of at most [`PORTION`] bytes each, but of one entry at least.
+fn portions(stream: Stream) -> Vec<Stream> {
+    let (mut pieces, mut bytes): (Vec<Stream>, usize) = (Vec::new(), 0);
+    for entry in stream.entries {
+        let more = entry.encoded_len();
+        match pieces.last_mut() {
+            Some(piece) if bytes + more <= PORTION => {
+                bytes += more;
+                piece.entries.push(entry);
+            }
+            _ => {
+                bytes = more;
+                pieces.push(Stream { labels: stream.labels.clone(), entries: vec![entry] });
+            }
+        }
+    }
+    pieces
+}
+
+/// One batch of several of the same tenant; `None` of none.
+pub(super) fn joined(parts: &[Sealed]) -> Option<Sealed> {
+    let mut request = PushRequest::default();
+    let streams = parts.iter().filter_map(decode).flat_map(|request| request.streams);
+    streams.for_each(|stream| join(&mut request.streams, stream));
+    parts.first().map(|like| seal(&request, like))
+}
+
+/// Adds the entries of a stream to the one of the same labels, if there is one.
+fn join(streams: &mut Vec<Stream>, stream: Stream) {
+    let known = streams.iter_mut().find(|known| known.labels == stream.labels);
+    let Some(known) = known else { return streams.push(stream) };
+    known.entries.extend(stream.entries);
+    // Loki takes what is a little late, but a batch may span days.
+    known.entries.sort_by_key(|entry| entry.timestamp.map(|time| (time.seconds, time.nanos)));
+}
+
+pub(super) fn decode(sealed: &Sealed) -> Option<PushRequest> {
     // We wrote it ourselves, so it can be read.
     let plain = snap::raw::Decoder::new().decompress_vec(&sealed.body).ok()?;
     PushRequest::decode(plain.as_slice()).ok()
 }
 
-fn seal(request: &PushRequest, like: &Sealed) -> Sealed {
+pub(super) fn seal(request: &PushRequest, like: &Sealed) -> Sealed {
     let plain = request.encode_to_vec();
     let entries = || request.streams.iter().flat_map(|stream| &stream.entries);
     // It fails for more than 4 GiB only.
     let body = snap::raw::Encoder::new().compress_vec(&plain).unwrap_or_default();
     Sealed {
         tenant: like.tenant.clone(),
+        streams: request.streams.iter().map(|stream| stream.labels.as_str().into()).collect(),
         body: body.into(),
         entries: entries().count() as u64,
         plain_bytes: plain.len(),
         payload_bytes: entries().map(payload).sum(),
+        laid: like.laid.filter(|_| request.streams.len() > 1),
+        receipt: None,
     }
 }
 
@@ -149,8 +223,10 @@ mod tests {
     fn sealed(entries: &[Given]) -> Sealed {
         let mut batch = Batch::default();
         for (number, (stream, line, pairs)) in entries.iter().enumerate() {
-            let stream =
-                labels::Stream { id: u32::from(*stream), labels: format!("{{s=\"{stream}\"}}").into() };
+            let stream = crate::labels::Stream {
+                id: u32::from(*stream),
+                labels: format!("{{s=\"{stream}\"}}").into(),
+            };
             let mut metadata = Metadata::default();
             pairs.iter().for_each(|(name, value)| metadata.add(name, value));
             batch.push(&stream, number as u64, line, &metadata);
@@ -193,6 +269,9 @@ mod tests {
             }
             prop_assert_eq!(steps, 2 * entries.len() - 1);
             prop_assert_eq!(single, flat(&whole));
+            let alone = apart(&whole).unwrap_or_else(|| vec![whole.clone()]);
+            prop_assert!(alone.iter().all(|part| part.streams.len() == 1 && part.laid.is_none()));
+            prop_assert_eq!(alone.iter().flat_map(flat).collect::<Vec<_>>(), flat(&whole));
             prop_assert_eq!(fit(&whole, &NONE).map(|s| s.entries), None);
         }
 

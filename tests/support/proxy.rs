@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,6 +40,10 @@ pub enum Fault {
     Drip,
     /// The request is taken one byte at a time for a while.
     SlowRequest,
+    /// Nothing arrives; these bytes come back.
+    Says(&'static [u8]),
+    /// The request arrives; these bytes come back.
+    PassesAndSays(&'static [u8]),
 }
 
 impl Fault {
@@ -60,9 +65,14 @@ impl Fault {
 /// How long a stalled request gets no answer.
 pub const STALL: Duration = Duration::from_secs(3);
 
+/// What becomes of a request that has no fate of its own, by the whole of it, head and body.
+type Rule = Box<dyn FnMut(&[u8]) -> Fault + Send>;
+
 /// A running proxy; it ends when this is dropped.
 pub struct Proxy {
     pub address: SocketAddr,
+    rule: Arc<Mutex<Rule>>,
+    requests: Arc<AtomicUsize>,
     faults: Arc<Mutex<VecDeque<Fault>>>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -77,12 +87,17 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (faults, (end, ended)) = (Arc::<Mutex<VecDeque<Fault>>>::default(), oneshot::channel());
         let next = faults.clone();
+        let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Box::new(|_| Fault::None)));
+        let requests = Arc::<AtomicUsize>::default();
+        let (rules, count) = (rule.clone(), requests.clone());
         let serve = async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let fault = next.lock().unwrap().pop_front().unwrap_or(Fault::None);
+                count.fetch_add(1, Relaxed);
+                let rules = rules.clone();
                 tokio::spawn(async move {
                     // Whoever hangs up has what was wanted.
-                    let _ = pass(stream, server, fault).await;
+                    let _ = pass(stream, server, fault, &rules).await;
                 });
             }
         };
@@ -91,7 +106,7 @@ impl Proxy {
                 tokio::select! { () = serve => {}, _ = ended => {} }
             });
         });
-        Proxy { address, faults, end: Some(end), thread: Some(thread) }
+        Proxy { address, rule, requests, faults, end: Some(end), thread: Some(thread) }
     }
 
     /// Its base URL.
@@ -102,6 +117,16 @@ impl Proxy {
     /// The fates of the next requests, after those that still wait.
     pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.faults.lock().unwrap().extend(faults);
+    }
+
+    /// What becomes of requests from now on.
+    pub fn rule(&self, rule: impl FnMut(&[u8]) -> Fault + Send + 'static) {
+        *self.rule.lock().unwrap() = Box::new(rule);
+    }
+
+    /// Connections so far: one for each request.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Relaxed)
     }
 
     /// Fates not met yet.
@@ -119,13 +144,24 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(mut client: TcpStream, server: SocketAddr, fault: Fault) -> io::Result<()> {
+async fn pass(
+    mut client: TcpStream,
+    server: SocketAddr,
+    mut fault: Fault,
+    rule: &Mutex<Rule>,
+) -> io::Result<()> {
     match fault {
         Fault::Refuse => return client.set_zero_linger(),
         Fault::GarbageAtOnce => return client.write_all(b"\x16\x03\x01 no HTTP at all\r\n\r\n").await,
         _ => {}
     }
     let Some(request) = request(&mut client, fault).await? else { return client.set_zero_linger() };
+    if fault == Fault::None {
+        fault = rule.lock().unwrap()(&request);
+    }
+    if let Fault::Says(answer) = fault {
+        return client.write_all(answer).await;
+    }
     let mut upstream = TcpStream::connect(server).await?;
     upstream.write_all(&request).await?;
     let mut answer = Vec::new();
@@ -134,6 +170,7 @@ async fn pass(mut client: TcpStream, server: SocketAddr, fault: Fault) -> io::Re
         Fault::ResetBeforeAnswer => client.set_zero_linger(),
         Fault::CloseBeforeAnswer => client.shutdown().await,
         Fault::HalfAnswer => client.write_all(&answer[..answer.len() / 3]).await,
+        Fault::PassesAndSays(answer) => client.write_all(answer).await,
         Fault::Garbage => client.write_all(&[0, 255, 13, 10, 13, 10, 7]).await,
         Fault::Stall => {
             tokio::time::sleep(STALL).await;

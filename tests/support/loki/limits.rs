@@ -30,6 +30,8 @@ pub const MAX_STREAMS: usize = 5000;
 /// How far behind its stream's newest entry an entry may be, in nanoseconds: half of
 /// `ingester.max-chunk-age`, which is two hours.
 pub const OUT_OF_ORDER_WINDOW_NS: i64 = 3600 * 1_000_000_000;
+/// Bytes before compression after which a head block is closed (`ingester.chunks-block-size`).
+pub const BLOCK_SIZE: usize = 256 << 10;
 /// Refused entries that an answer lists by name (`ingester.max-ignored-stream-errors`).
 pub const MAX_LISTED_ENTRIES: usize = 10;
 /// Bytes of a tenant's name (dskit, `tenant/tenant.go`).

@@ -20,14 +20,14 @@ mod server;
 mod store;
 mod wire;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::HeaderMap;
 use hyper::body::Bytes;
 
-pub use limits::{MAX_STREAMS, Rate};
+pub use limits::{BLOCK_SIZE, MAX_STREAMS, Rate};
 pub use store::Stored;
 
 /// The push API's path and its older one.
@@ -76,6 +76,7 @@ struct Options {
     streams_limit: usize,
     tenant_rate: Rate,
     stream_rate: Rate,
+    sharding: bool,
     ignore_age: bool,
     require_tenant: bool,
 }
@@ -91,7 +92,7 @@ pub struct State {
 }
 
 impl State {
-    /// What is stored, over all tenants, in order of arrival.
+    /// What a log query finds, over all tenants, in order of arrival.
     pub fn stored(&self) -> &[Stored] {
         &self.log.stored
     }
@@ -106,9 +107,19 @@ impl State {
         self.received_entries
     }
 
-    /// Entries that equalled one their stream had already.
+    /// Entries that equalled their stream's last one or one of its head block: they are not stored again.
     pub fn folded(&self) -> u64 {
         self.log.folded
+    }
+
+    /// What `count_over_time` counts: the copies of all that is stored.
+    pub fn counted(&self) -> u64 {
+        self.log.stored.iter().map(|entry| entry.copies).sum()
+    }
+
+    /// What the ingester discarded, by the reason of `loki_discarded_samples_total`, whatever was answered.
+    pub fn discarded(&self) -> &BTreeMap<&'static str, u64> {
+        &self.log.discarded
     }
 
     /// Answers of [`Loki::answer_next`] not given yet.
@@ -153,6 +164,13 @@ impl Builder {
     /// What a stream may take; 3 MB/s with a burst of 15 MB by default.
     pub fn stream_rate(mut self, rate: Rate) -> Self {
         self.0.stream_rate = rate;
+        self
+    }
+
+    /// Whether `shard_streams` is on, as it is by default: a stream over its rate is then refused as a whole, else
+    /// entry by entry.
+    pub fn sharding(mut self, sharding: bool) -> Self {
+        self.0.sharding = sharding;
         self
     }
 
@@ -201,6 +219,7 @@ impl Loki {
             streams_limit: MAX_STREAMS,
             tenant_rate: limits::TENANT_RATE,
             stream_rate: limits::STREAM_RATE,
+            sharding: true,
             ignore_age: false,
             require_tenant: false,
         })
@@ -239,6 +258,16 @@ impl Loki {
 
     pub fn folded(&self) -> u64 {
         self.shared.lock().folded()
+    }
+
+    /// See [`State::counted`].
+    pub fn counted(&self) -> u64 {
+        self.shared.lock().counted()
+    }
+
+    /// See [`State::discarded`].
+    pub fn discarded(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.lock().discarded().clone()
     }
 
     /// Waits until `condition` holds; past `within` the error tells what there was.

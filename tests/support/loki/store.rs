@@ -1,19 +1,20 @@
 //! What the ingester keeps: the streams of each tenant, and what is refused or folded on the way in
 //! (`pkg/ingester/instance.go`, `pkg/ingester/stream.go`).
 //!
-//! Loki folds an entry that equals another of its stream in time, line and structured metadata: the
-//! stream's last one and those in the head block when it arrives (`pkg/chunkenc/unordered.go`), all others
-//! when a query merges chunks (`pkg/iter/entry_iterator.go`). Here both happen on arrival, so what is
-//! stored is what a query would find. Two things are left out: automatic sharding of fast streams, which a
-//! query does not show, and streams that end by being idle.
+//! Loki folds an entry that equals another of its stream in time, line and structured metadata only while the
+//! other is the stream's last one or in its head block (`pkg/chunkenc/unordered.go`). One that equals an entry of a
+//! block that is closed is stored again: a log query shows it once, for it folds when it merges blocks
+//! (`pkg/iter/entry_iterator.go`), and a metric query counts it twice. So an entry here is stored once, with the
+//! number of its copies. Two things are left out: automatic sharding of fast streams, which a query does not show,
+//! and streams that end by being idle.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::Options;
 use super::labels::Labels;
-use super::limits::{self, MAX_LISTED_ENTRIES, OUT_OF_ORDER_WINDOW_NS, Rate, TokenBucket};
+use super::limits::{self, BLOCK_SIZE, MAX_LISTED_ENTRIES, OUT_OF_ORDER_WINDOW_NS, Rate, TokenBucket};
 use super::push::Refusal;
 
 /// Stream labels whose value becomes `detected_level`, and metadata names likewise
@@ -47,6 +48,8 @@ pub struct Stored {
     pub metadata: Vec<(String, String)>,
     /// Place in the order of arrival, from zero, over all streams and tenants.
     pub arrival: u64,
+    /// How often it is stored: what `count_over_time` counts.
+    pub copies: u64,
 }
 
 impl Stored {
@@ -110,6 +113,11 @@ impl Entry {
             && self.metadata == stored.metadata
     }
 
+    /// Bytes that it takes in a head block (`unorderedHeadBlock.Append`).
+    fn block_size(&self) -> usize {
+        self.line.len() + self.metadata.len() * 2 * 4
+    }
+
     fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.timestamp_ns, &self.line, &self.metadata).hash(&mut hasher);
@@ -117,11 +125,21 @@ impl Entry {
     }
 }
 
-/// All that was stored, in order of arrival, and how much was folded.
+/// All that was stored, in order of arrival, how much was folded, and what the ingester discarded.
 #[derive(Default)]
 pub struct Log {
     pub stored: Vec<Stored>,
     pub folded: u64,
+    /// `loki_discarded_samples_total` by reason, whatever was answered.
+    pub discarded: BTreeMap<&'static str, u64>,
+}
+
+impl Log {
+    fn discard(&mut self, reason: &'static str, entries: usize) {
+        if entries > 0 {
+            *self.discarded.entry(reason).or_default() += entries as u64;
+        }
+    }
 }
 
 /// One tenant's streams, by label text.
@@ -147,6 +165,7 @@ impl Tenant {
     ) -> Result<(), Refusal> {
         if !self.streams.contains_key(text) {
             if self.streams.len() >= options.streams_limit {
+                log.discard("stream_limit", entries.len());
                 return Err(Refusal::new(
                     429,
                     format!(
@@ -174,6 +193,14 @@ struct Stream {
     last: Option<usize>,
     /// Index in the log by content hash; on a collision the next free hash.
     seen: HashMap<u64, usize>,
+    head: Head,
+}
+
+/// The block that is being filled: indices in the log, and bytes before compression.
+#[derive(Default)]
+struct Head {
+    entries: HashSet<usize>,
+    size: usize,
 }
 
 impl Stream {
@@ -184,11 +211,12 @@ impl Stream {
             newest_ns: None,
             last: None,
             seen: HashMap::new(),
+            head: Head::default(),
         }
     }
 
-    /// Drops repetitions of the last entry, refuses what is too far behind, then takes all the rest or, over
-    /// the stream's rate, nothing (`shard_streams.enabled` makes it all or nothing, and is the default).
+    /// Drops repetitions of the last entry and refuses what is too far behind. Over the stream's rate it takes nothing
+    /// of all the rest, as `shard_streams.enabled` has it, which is the default; without, entry by entry.
     fn push(
         &mut self,
         tenant: &Arc<str>,
@@ -200,7 +228,7 @@ impl Stream {
         let total = entries.len();
         let mut newest_ns = self.newest_ns;
         let mut accepted: Vec<Entry> = Vec::with_capacity(total);
-        let mut behind = Vec::new();
+        let (mut refused, mut over_rate) = (Vec::new(), 0);
         for entry in entries {
             let repeats_last = match (accepted.last(), self.last) {
                 (Some(last), _) => *last == entry,
@@ -211,39 +239,55 @@ impl Stream {
                 log.folded += 1;
                 continue;
             }
+            let over = !options.sharding && !options.ignore_age && !self.bucket.take(entry.size);
+            if over {
+                let text = over_stream_rate(text, entry.size, options.stream_rate);
+                refused.push((entry.timestamp_ns, text));
+                over_rate += 1;
+                continue;
+            }
             let oldest_ns = newest_ns.map(|newest| newest.saturating_sub(OUT_OF_ORDER_WINDOW_NS));
             if let Some(oldest_ns) = oldest_ns.filter(|&oldest| entry.timestamp_ns < oldest) {
-                behind.push((entry.timestamp_ns, too_far_behind(entry.timestamp_ns, oldest_ns)));
+                refused.push((entry.timestamp_ns, too_far_behind(entry.timestamp_ns, oldest_ns)));
                 continue;
             }
             newest_ns = newest_ns.max(Some(entry.timestamp_ns));
             accepted.push(entry);
         }
 
+        log.discard("too_far_behind", refused.len() - over_rate);
         let size = accepted.iter().map(|entry| entry.size).sum();
-        if !options.ignore_age && !self.bucket.take(size) {
+        if options.sharding && !options.ignore_age && !self.bucket.take(size) {
             let refused: Vec<_> = accepted
                 .iter()
                 .map(|entry| (entry.timestamp_ns, over_stream_rate(text, entry.size, options.stream_rate)))
                 .collect();
+            log.discard("per_stream_rate_limit", refused.len());
             return Err(Refusal::new(429, refused_entries(&refused, total, tenant, text)));
         }
+        log.discard("per_stream_rate_limit", over_rate);
         self.newest_ns = newest_ns;
         for entry in accepted {
             self.store(tenant, entry, log);
         }
-        if behind.is_empty() {
-            return Ok(());
-        }
-        Err(Refusal::new(400, refused_entries(&behind, total, tenant, text)))
+        // The last refused entry decides on the status (`errorForFailedEntries`).
+        let Some((_, last)) = refused.last() else { return Ok(()) };
+        let status = if last.starts_with(OVER_STREAM_RATE) { 429 } else { 400 };
+        Err(Refusal::new(status, refused_entries(&refused, total, tenant, text)))
     }
 
     fn store(&mut self, tenant: &Arc<str>, entry: Entry, log: &mut Log) {
         let mut hash = entry.hash();
         while let Some(&index) = self.seen.get(&hash) {
             if entry.equals(&log.stored[index]) {
-                log.folded += 1;
                 self.last = Some(index);
+                match self.head.entries.contains(&index) {
+                    true => log.folded += 1,
+                    false => {
+                        log.stored[index].copies += 1;
+                        self.fill(index, entry.block_size());
+                    }
+                }
                 return;
             }
             hash = hash.wrapping_add(1);
@@ -251,6 +295,7 @@ impl Stream {
         let index = log.stored.len();
         self.seen.insert(hash, index);
         self.last = Some(index);
+        self.fill(index, entry.block_size());
         log.stored.push(Stored {
             tenant: tenant.clone(),
             labels: self.labels.clone(),
@@ -258,7 +303,17 @@ impl Stream {
             line: entry.line,
             metadata: entry.metadata,
             arrival: index as u64,
+            copies: 1,
         });
+    }
+
+    /// An entry goes to the head block, which is closed once it is full (`MemChunk.Append`).
+    fn fill(&mut self, index: usize, size: usize) {
+        self.head.entries.insert(index);
+        self.head.size += size;
+        if self.head.size >= BLOCK_SIZE {
+            self.head = Head::default();
+        }
     }
 }
 
@@ -270,9 +325,11 @@ fn too_far_behind(ns: i64, oldest_ns: i64) -> String {
     )
 }
 
+const OVER_STREAM_RATE: &str = "Per stream rate limit exceeded";
+
 fn over_stream_rate(stream: &str, size: usize, rate: Rate) -> String {
     format!(
-        "Per stream rate limit exceeded (limit: {}/sec) while attempting to ingest for stream '{stream}' totaling {}, \
+        "{OVER_STREAM_RATE} (limit: {}/sec) while attempting to ingest for stream '{stream}' totaling {}, \
          consider splitting a stream via additional labels or contact your Loki administrator to see if the limit \
          can be increased",
         limits::byte_size(rate.per_second),

@@ -1,0 +1,428 @@
+//! Delivering a parcel: each batch, or the parts of it, until Loki has answered for good.
+//!
+//! An entry is let go for two reasons only: Loki names it, or a trial finds it guilty. A batch that fails again and
+//! again in other words is taken apart, with a pause after each failure. In the end an entry stands alone; it is guilty
+//! when it fails in several runs of attempts while Loki takes another entry before the first, between all of them, and
+//! after the last. A server that fails now and then, or for a while, or always, or every second time, takes it or fails with
+//! the other one too; then nothing is let go, and all is tried again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::answer::{Reason, Verdict};
+use super::behind;
+use super::learned::BATCH_MIN;
+use super::part::{HOLD_MIN, Part, SUSPECTS_MAX};
+use super::push::{Answer, Parcel, Pusher};
+use super::remainder::{Remainder, remainder};
+use super::split;
+use crate::batch::Sealed;
+use crate::health::Kind;
+use crate::journal::Resume;
+
+/// A batch is halved so often although nothing says that Loki works (count): small requests do not mend it.
+const BLIND_HALVES: u32 = 3;
+/// Parts that wait at a time (count): more of the journal is not read to find out why.
+const STUCK_MAX: usize = 16;
+/// Answers 429 in a row after which a request may be larger than the limit's bucket (count).
+const SLOWER_MAX: u32 = 6;
+/// Refusals by name in a row before what is left is halved (count): each names one stream at least.
+const ROUNDS_MAX: u32 = 4;
+/// How often an entry is tried in each run of a trial. No server that fails every second, third, or any other n-th time
+/// keeps step with it.
+const TRIAL: [u32; 4] = [2, 4, 3, 1];
+
+/// How an attempt ended that needs no further one of the same bytes.
+enum End {
+    /// All of it is stored.
+    Taken(Part),
+    /// All of it is stored or refused.
+    Settled,
+    /// These have to be sent instead, the last one first.
+    Instead(Vec<Part>),
+    /// It fails again and again.
+    Stuck(Part),
+    /// There is no room for one of its streams.
+    Crowded(Sealed),
+}
+
+/// What a trial has shown.
+enum Shown {
+    /// It fails while others are taken.
+    Guilty,
+    /// It was taken.
+    Taken,
+    /// Nothing.
+    Nothing,
+}
+
+/// A parcel on its way.
+pub(super) struct Delivery<'a> {
+    pusher: &'a mut Pusher,
+    resume: Resume,
+    /// What has to be sent; the next one is the last.
+    parts: Vec<Part>,
+    /// What fails again and again.
+    stuck: Vec<Part>,
+    /// What belongs to streams for which there is no room: it goes to other streams when all else is sent.
+    crowded: Vec<Sealed>,
+    /// The same while Loki is not known to have any other stream.
+    waiting: Vec<Sealed>,
+    /// What Loki took last, by tenant, while something is wrong.
+    good: HashMap<Option<Arc<str>>, Sealed>,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn new(pusher: &'a mut Pusher, parcel: Parcel) -> Delivery<'a> {
+        let mut delivery = Delivery {
+            pusher,
+            resume: Resume::default(),
+            parts: Vec::new(),
+            stuck: Vec::new(),
+            crowded: Vec::new(),
+            waiting: Vec::new(),
+            good: HashMap::new(),
+        };
+        delivery.take(parcel);
+        delivery
+    }
+
+    /// Delivers it, and later ones if it takes them to tell whether Loki or an entry is to blame. Says how far that is.
+    pub(super) async fn run(mut self, later: &mut mpsc::Receiver<Parcel>) -> Resume {
+        loop {
+            while let Some(part) = self.parts.pop() {
+                let end = match self.pusher.crowd.is_hopeless(&part.sealed) {
+                    true => End::Crowded(part.sealed),
+                    false => self.pusher.settle(part).await,
+                };
+                match end {
+                    End::Settled => {}
+                    End::Taken(part) => self.taken(part),
+                    End::Instead(instead) => self.parts.extend(instead),
+                    End::Stuck(part) => self.stuck.push(part),
+                    End::Crowded(sealed) => {
+                        let parts = self.set_aside(sealed);
+                        self.parts.extend(parts.into_iter().rev());
+                    }
+                }
+            }
+            if !self.crowded.is_empty() {
+                self.crowded.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+                let crowded = std::mem::take(&mut self.crowded);
+                let tenants = crowded.chunk_by(|a, b| a.tenant == b.tenant);
+                tenants.filter_map(split::joined).for_each(|sealed| self.lay_out(sealed));
+                continue;
+            }
+            if self.stuck.is_empty() && self.waiting.is_empty() {
+                return self.resume;
+            }
+            if !self.unstick().await {
+                self.look_further(later).await;
+            }
+        }
+    }
+
+    fn take(&mut self, parcel: Parcel) {
+        self.resume = parcel.resume;
+        let parts: Vec<Part> = parcel.batches.into_iter().flat_map(|batch| self.set_aside(batch)).collect();
+        self.parts.extend(parts.into_iter().rev());
+    }
+
+    /// Sends a batch the way that its streams can go.
+    fn lay_out(&mut self, sealed: Sealed) {
+        let ways = self.pusher.crowd.lay_out(sealed, false, Instant::now());
+        self.pusher.folded(ways.folded);
+        self.parts.extend(ways.parts.into_iter().rev().map(Part::new));
+        self.waiting.extend(ways.waiting);
+    }
+
+    /// Puts aside what there is no room for, and returns the rest, in the order in which it should be sent.
+    fn set_aside(&mut self, sealed: Sealed) -> Vec<Part> {
+        let ways = self.pusher.crowd.lay_out(sealed, true, Instant::now());
+        self.crowded.extend(ways.waiting);
+        ways.parts.into_iter().map(Part::new).collect()
+    }
+
+    /// Loki has taken a part: what waits may have a place now.
+    fn taken(&mut self, part: Part) {
+        if part.halved > 0 || !self.stuck.is_empty() {
+            // Kept only while it can be of use.
+            self.good.insert(part.sealed.tenant.clone(), part.sealed);
+        }
+        self.crowded.append(&mut self.waiting);
+    }
+
+    /// Takes apart what is stuck, or tries it; false if that leads nowhere.
+    async fn unstick(&mut self) -> bool {
+        let mut moved = false;
+        for part in std::mem::take(&mut self.stuck).into_iter().rev() {
+            let good = self.good.get(&part.sealed.tenant);
+            if good.is_some() && !part.again {
+                // Loki may only just work again.
+                self.parts.push(Part { again: true, suspects: SUSPECTS_MAX, ..part });
+                moved = true;
+                continue;
+            }
+            let good = good.and_then(split::last);
+            let large = part.too_large.is_some() && part.sealed.plain_bytes > BATCH_MIN;
+            let blind = large || part.halved < BLIND_HALVES;
+            if let Some(halves) = part.halves() {
+                let works = match &good {
+                    _ if blind => true,
+                    Some(good) => self.pusher.takes(good).await,
+                    None => false,
+                };
+                if works {
+                    self.parts.extend(halves);
+                    moved = true;
+                    continue;
+                }
+            } else if let Some(good) = good {
+                let shown = self.pusher.try_apart(&part.sealed, &good).await;
+                moved |= !matches!(shown, Shown::Nothing);
+                match shown {
+                    Shown::Taken => continue,
+                    Shown::Guilty => {
+                        let (words, status) = &part.failure;
+                        let refused = BTreeMap::from([(Reason::of_failure(*status), part.sealed.entries)]);
+                        self.pusher.refused(&refused, words);
+                        continue;
+                    }
+                    Shown::Nothing => {}
+                }
+            }
+            self.stuck.push(part);
+        }
+        self.stuck.reverse();
+        moved
+    }
+
+    /// Others may tell more, or make room: later entries of the journal, or the same after a while.
+    async fn look_further(&mut self, later: &mut mpsc::Receiver<Parcel>) {
+        if self.stuck.len() + self.waiting.len() < STUCK_MAX
+            && let Ok(parcel) = later.try_recv()
+        {
+            return self.take(parcel);
+        }
+        let pause = self.pusher.pauses.next();
+        if !self.waiting.is_empty() {
+            let words = "it has no room for a new stream (max_global_streams_per_user), and is not known to have any of this \
+                         host: make room, or raise the limit";
+            self.pusher.health.trouble(Kind::Hold, words, pause);
+        }
+        self.pusher.sleep(pause).await;
+        self.parts.extend(self.stuck.drain(..).rev().map(|part| Part { suspects: 0, again: false, ..part }));
+        if !self.waiting.is_empty() {
+            self.pusher.crowd.try_again();
+            std::mem::take(&mut self.waiting).into_iter().for_each(|sealed| self.lay_out(sealed));
+        }
+    }
+}
+
+impl Pusher {
+    /// Sends a part until there is an answer that is not "later".
+    async fn settle(&mut self, mut part: Part) -> End {
+        loop {
+            if let Some(alone) = part.apart() {
+                return End::Instead(alone);
+            }
+            self.keep_pace(&part.sealed).await;
+            let Answer { mut verdict, words, status, unclear } = self.attempt(&part.sealed).await;
+            if let Verdict::Refused(refusals) = &verdict {
+                match remainder(&part.sealed, refusals) {
+                    Some(left) => {
+                        self.learn(refusals);
+                        return self.refused_by_name(part, left, &words);
+                    }
+                    // Of other streams than these: some other request's answer.
+                    None => verdict = Verdict::Suspect(Kind::Hold),
+                }
+            }
+            let suspect = matches!(verdict, Verdict::Suspect(_) | Verdict::TooLarge { own: false });
+            part.suspects = if suspect { part.suspects + 1 } else { 0 };
+            part.slower = if matches!(verdict, Verdict::Slower(..)) { part.slower + 1 } else { 0 };
+            if matches!(verdict, Verdict::TooLarge { .. }) {
+                let bytes = part.sealed.plain_bytes;
+                part.too_large = Some(part.too_large.map_or(bytes, |whole| whole.min(bytes)));
+            }
+            part.failure = (words, status);
+            let unclear = unclear && matches!(verdict, Verdict::Retry(_));
+            let words = part.failure.0.as_str();
+            let (kind, pause) = match verdict {
+                Verdict::Stored => {
+                    self.stored(&part.sealed);
+                    // What fails for a while, and is taken as it is afterwards, was not too large.
+                    if let Some(bytes) = part.too_large.filter(|bytes| *bytes > part.sealed.plain_bytes) {
+                        self.learned.too_large(bytes);
+                    }
+                    return End::Taken(part);
+                }
+                Verdict::Refused(_) => (Kind::Hold, self.pauses.next()),
+                // A stream's labels are those of all its entries.
+                Verdict::BadLabels | Verdict::Blocked if part.sealed.streams.len() <= 1 => {
+                    let reason = if verdict == Verdict::Blocked { Reason::Blocked } else { Reason::Labels };
+                    return self.let_go(&part, reason);
+                }
+                Verdict::BadLabels | Verdict::Blocked => return self.in_halves(&part).await,
+                Verdict::TooLarge { own: true } if part.sealed.entries == 1 => {
+                    return self.let_go(&part, Reason::TooLarge);
+                }
+                Verdict::TooLarge { own: true } => return self.in_halves(&part).await,
+                Verdict::Slower(asked, limit) => match self.slow_down(&part, asked, limit) {
+                    Ok(pause) => (Kind::Slower, pause),
+                    Err(halves) => return End::Instead(halves),
+                },
+                Verdict::Suspect(_) | Verdict::TooLarge { own: false } => {
+                    let kind =
+                        if verdict == Verdict::Suspect(Kind::Retry) { Kind::Retry } else { Kind::Hold };
+                    let (most, least) = part.patience();
+                    if part.suspects >= most {
+                        return self.stuck(part, kind).await;
+                    }
+                    (kind, self.pauses.next().max(least))
+                }
+                Verdict::Crowded(named, asked) => {
+                    self.crowd.refused(&part.sealed, named.as_ref(), Instant::now());
+                    let pause = self.pauses.next().max(asked.unwrap_or_default());
+                    self.sleep(pause).await;
+                    return End::Crowded(part.sealed);
+                }
+                // `Retry-After: 0` is no leave to hammer.
+                Verdict::Retry(Some(asked)) => (Kind::Retry, asked.max(self.pauses.shortest())),
+                Verdict::Retry(None) => (Kind::Retry, self.pauses.next()),
+                Verdict::Hold => (Kind::Hold, self.pauses.next().max(HOLD_MIN)),
+            };
+            let rest = self.pace(&part.sealed.tenant).wait(Instant::now());
+            self.health.trouble(kind, words, pause.max(rest));
+            self.sleep(pause).await;
+            if unclear && let Some(less) = part.less() {
+                return End::Instead(less);
+            }
+        }
+    }
+
+    /// Everything in a request is stored.
+    fn stored(&mut self, sealed: &Sealed) {
+        self.taken(sealed);
+        self.crowd.taken(sealed, Instant::now());
+        if let Some(receipt) = &sealed.receipt {
+            receipt.stored();
+        }
+        self.tally.acknowledged(sealed.entries);
+    }
+
+    /// Loki has named entries that it refuses: they are counted, and the others sent once more.
+    fn refused_by_name(&mut self, part: Part, left: Remainder, words: &str) -> End {
+        let sealed = &part.sealed;
+        self.taken(sealed);
+        // Of several streams, it may speak of another one than the last.
+        if sealed.laid.is_none()
+            && let Some((receipt, acceptable)) = sealed.receipt.as_ref().zip(behind::acceptable(words))
+        {
+            receipt.too_far_behind(acceptable);
+        }
+        if let Some(fitted) = split::fit(sealed, &self.learned.limits()) {
+            return End::Instead(vec![part.of(fitted)]);
+        }
+        self.refused(&left.refused, words);
+        self.tally.acknowledged(left.stored);
+        let Some(rest) = left.rest else { return End::Settled };
+        let rest = Part { rounds: part.rounds + 1, ..part.of(rest) };
+        let halves = (rest.rounds >= ROUNDS_MAX).then(|| rest.halves()).flatten();
+        End::Instead(halves.unwrap_or_else(|| vec![rest]))
+    }
+
+    /// Loki itself refuses all of a part.
+    fn let_go(&mut self, part: &Part, reason: Reason) -> End {
+        self.recovered();
+        self.refused(&BTreeMap::from([(reason, part.sealed.entries)]), &part.failure.0);
+        End::Settled
+    }
+
+    /// The halves of a part in which Loki refuses something, after a pause.
+    async fn in_halves(&mut self, part: &Part) -> End {
+        let pause = self.pauses.next();
+        self.sleep(pause).await;
+        End::Instead(part.halves().unwrap_or_default())
+    }
+
+    /// A part fails again and again.
+    async fn stuck(&mut self, part: Part, kind: Kind) -> End {
+        let pause = self.pauses.next();
+        self.health.trouble(kind, &part.failure.0, pause);
+        self.sleep(pause).await;
+        End::Stuck(part)
+    }
+
+    /// Loki takes no more for now: the pause to make; or the halves of what may be too much at once.
+    fn slow_down(
+        &mut self,
+        part: &Part,
+        asked: Option<Duration>,
+        limit: Option<u64>,
+    ) -> Result<Duration, Vec<Part>> {
+        let pace = self.pace(&part.sealed.tenant);
+        pace.refused(part.sealed.payload_bytes, limit, Instant::now());
+        let rate = pace.rate();
+        self.tally.bounded(rate);
+        if part.slower.is_multiple_of(SLOWER_MAX)
+            && let Some(halves) = part.halves()
+        {
+            return Err(halves);
+        }
+        // Once is how a limit is found; again, and others use it up.
+        let found = rate.is_some() && part.slower == 1;
+        let pause = if found { Duration::ZERO } else { self.pauses.next() };
+        let asked = asked.map(|asked| asked.max(self.pauses.shortest()));
+        Ok(asked.map_or(pause, |asked| asked.max(pause)))
+    }
+
+    /// Whether Loki takes something that it has taken before.
+    async fn takes(&mut self, good: &Sealed) -> bool {
+        self.keep_pace(good).await;
+        let Answer { verdict, words, .. } = self.attempt(good).await;
+        let taken = verdict == Verdict::Stored;
+        if taken {
+            self.taken(good);
+        } else {
+            let pause = self.pauses.next();
+            self.health.trouble(Kind::Retry, &words, pause);
+            self.sleep(pause).await;
+        }
+        taken
+    }
+
+    /// Tries an entry that fails, in turns with one that Loki takes.
+    async fn try_apart(&mut self, suspect: &Sealed, good: &Sealed) -> Shown {
+        for attempts in TRIAL {
+            if !self.takes(good).await {
+                return Shown::Nothing;
+            }
+            for _ in 0..attempts {
+                let pause = self.pauses.next();
+                self.sleep(pause).await;
+                self.keep_pace(suspect).await;
+                let fails = |verdict: &Verdict| match verdict {
+                    Verdict::Suspect(_) | Verdict::TooLarge { own: false } => true,
+                    Verdict::Refused(refusals) => remainder(suspect, refusals).is_none(),
+                    _ => false,
+                };
+                match self.attempt(suspect).await.verdict {
+                    Verdict::Stored => {
+                        self.stored(suspect);
+                        return Shown::Taken;
+                    }
+                    verdict if fails(&verdict) => {}
+                    _ => return Shown::Nothing,
+                }
+            }
+        }
+        match self.takes(good).await {
+            true => Shown::Guilty,
+            false => Shown::Nothing,
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! The words in which Loki refuses entries: a closed list of its sentences, and what each says of which entries.
+//!
+//! Only a text that begins with one of these sentences is Loki's: a proxy's "bad request" is not, nor what a proxy
+//! quotes of the request, nor a label's value that looks like one, since label sets are read as what they are. Source: grafana/loki,
+//! `pkg/validation/validate.go` (the distributor), `errorForFailedEntries` in `pkg/ingester/stream.go` (the
+//! ingester), `GroupedErrors` in `pkg/util/errors` ("7 errors like: …; 2 errors like: …").
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::answer::Reason;
+
+/// Labels by name.
+pub(super) type Labels = BTreeMap<String, String>;
+
+/// What a sentence says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub reason: Reason,
+    /// How many entries are refused, if it says so.
+    pub entries: u64,
+    /// What Loki takes at most, if it says so.
+    pub limit: Option<u64>,
+    /// The stream whose entries are meant; `None`: it does not say.
+    pub stream: Option<Labels>,
+    pub which: Which,
+}
+
+/// Which entries of a stream are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Which {
+    /// All of them.
+    All,
+    /// It does not say in a way that can be read.
+    Unsaid,
+    /// The oldest of those that were written in this second (since 1970).
+    OldestOf(i64),
+    /// The newest of those that were written in this second (since 1970).
+    NewestOf(i64),
+    /// Those with a line of so many bytes.
+    Line(u64),
+    /// Those with structured metadata of so many bytes.
+    MetadataBytes(u64),
+    /// Those with so many names of structured metadata.
+    MetadataNames(u64),
+    /// Some that are only too many for now.
+    Limited,
+    /// Of `of` entries that came through to the ingester: those at these times, and before this one (nanoseconds since
+    /// 1970).
+    Behind { of: Option<u64>, at: Vec<i128>, before: Option<i128> },
+}
+
+/// How the reason begins for an entry that is not refused for good (`pkg/validation/limits.go`, `StreamRateLimitErrorMsg`).
+const LIMITED: &str = "Per stream rate limit exceeded";
+/// What stands before the words of an ingester where they were not unwrapped (google.golang.org/grpc).
+const GRPC: &str = "rpc error: code = Code(400) desc = ";
+
+/// All that a text refuses, in its order.
+pub(super) fn refusals(text: &str) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    let mut rest = text.trim_start();
+    rest = rest.strip_prefix(GRPC).unwrap_or(rest);
+    if sentence(rest).is_none() {
+        return found;
+    }
+    // What stands between the sentences (advice, separators) is passed over.
+    let mut boundary = true;
+    while let Some(c) = rest.chars().next() {
+        if boundary && let Some((refusal, after)) = sentence(rest) {
+            found.push(refusal);
+            rest = after;
+            continue;
+        }
+        boundary = !c.is_alphanumeric();
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+    }
+    found
+}
+
+/// The labels of the stream that could not be made ("maximum active stream limit exceeded …").
+pub(super) fn stream_refused(text: &str) -> Option<Labels> {
+    let (_, rest) = text.split_once("when trying to create stream ")?;
+    Text(rest).stream()
+}
+
+/// One sentence at the beginning of a text, and what follows it.
+fn sentence(text: &str) -> Option<(Refusal, &str)> {
+    let mut rest = Text(text);
+    let entries = rest.counted().unwrap_or(1);
+    let mut list = rest;
+    if let Some(refusal) = ingester(&mut list) {
+        return Some((refusal, list.0));
+    }
+    let (reason, limit, stream, which) = distributor(&mut rest)?;
+    Some((Refusal { reason, entries, limit, stream, which }, rest.0))
+}
+
+/// A sentence of the distributor: about one entry, or one stream.
+fn distributor(text: &mut Text<'_>) -> Option<(Reason, Option<u64>, Option<Labels>, Which)> {
+    if text.word("entry for stream '").is_some() {
+        let stream = text.stream()?;
+        text.word("'")?;
+        if text.word(" has timestamp too old: ").is_some() {
+            let second = text.second(", oldest acceptable timestamp is: ");
+            return Some((Reason::TooOld, None, Some(stream), second.map_or(Which::Unsaid, Which::OldestOf)));
+        }
+        if text.word(" has timestamp too new: ").is_some() {
+            let second = text.second("");
+            return Some((Reason::TooNew, None, Some(stream), second.map_or(Which::Unsaid, Which::NewestOf)));
+        }
+        text.word(" has ")?;
+        text.number()?;
+        text.word(" label names; limit ")?;
+        return Some((Reason::Labels, None, Some(stream), Which::All));
+    }
+    if text.word("max entry size '").is_some() {
+        let limit = text.number()?;
+        text.word("' bytes exceeded for stream '")?;
+        let stream = text.stream()?;
+        text.word("' while adding an entry with length '")?;
+        let length = text.number().map_or(Which::Unsaid, Which::Line);
+        return Some((Reason::LineTooLong, Some(limit), Some(stream), length));
+    }
+    if text.word("stream '").is_some() {
+        let stream = text.stream()?;
+        text.word("'")?;
+        let labels =
+            [" has label name too long: '", " has label value too long: '", " has duplicate label name: '"];
+        if labels.iter().any(|words| text.word(words).is_some()) {
+            return Some((Reason::Labels, None, Some(stream), Which::All));
+        }
+        if text.word(" has structured metadata too large: '").is_some() {
+            let bytes = text.number()?;
+            text.word("' bytes, limit: '")?;
+            return Some((
+                Reason::MetadataTooLarge,
+                text.number(),
+                Some(stream),
+                Which::MetadataBytes(bytes),
+            ));
+        }
+        if text.word(" has too many structured metadata labels: '").is_some() {
+            let names = text.number()?;
+            text.word("', limit: '")?;
+            return Some((Reason::TooMuchMetadata, text.number(), Some(stream), Which::MetadataNames(names)));
+        }
+        text.word(" includes structured metadata, but this feature is disallowed")?;
+        return Some((Reason::MetadataDisallowed, None, Some(stream), Which::Unsaid));
+    }
+    if text.word("missing required labels ").is_some() {
+        text.until(" for stream ")?;
+        return Some((Reason::Labels, None, Some(text.stream()?), Which::All));
+    }
+    text.word("error at least one label pair is required per stream")?;
+    Some((Reason::Labels, None, None, Which::All))
+}
+
+/// The ingester's list, which names ten entries of a stream at most, and then how many they are. A list that is cut
+/// off before that says nothing.
+fn ingester(text: &mut Text<'_>) -> Option<Refusal> {
+    let (mut at, mut before, mut stream, mut limited) = (Vec::new(), None, None, false);
+    while text.word("entry with timestamp ").is_some() {
+        at.extend(text.until(" ignored, reason: '").and_then(go_time));
+        // Loki before 3.0 names the stream with each entry. A reason may have quotes in it.
+        let ends = ["',\n", "' for stream: "].map(|end| text.0.find(end).unwrap_or(usize::MAX));
+        let reason = text.0.get(..ends[0].min(ends[1]))?;
+        text.0 = text.0.get(reason.len()..)?;
+        limited |= reason.starts_with(LIMITED);
+        if let Some((_, oldest)) = reason.rsplit_once("oldest acceptable timestamp is: ") {
+            let oldest = Text(oldest).second("");
+            before = before.max(oldest.map(|second| i128::from(second) * 1_000_000_000));
+        }
+        text.word("'")?;
+        if text.word(" for stream: ").is_some() {
+            stream = text.stream();
+        }
+        text.word(",")?;
+        text.0 = text.0.trim_start_matches('\n');
+    }
+    // Loki before 3.0 does not name the tenant.
+    if text.word("user '").is_some() {
+        text.until("', ")?;
+    }
+    text.word("total ignored: ")?;
+    let entries = text.number()?;
+    text.word(" out of ")?;
+    let of = text.number();
+    if text.word(" for stream: ").is_some() {
+        stream = text.stream();
+    }
+    let which = if limited { Which::Limited } else { Which::Behind { of, at, before } };
+    Some(Refusal { reason: Reason::TooFarBehind, entries, limit: None, stream, which })
+}
+
+/// What is still to be read.
+#[derive(Clone, Copy)]
+struct Text<'a>(&'a str);
+
+impl<'a> Text<'a> {
+    fn peek(&self, word: &str) -> Option<&'a str> {
+        self.0.strip_prefix(word)
+    }
+
+    /// Passes over a word if it stands here.
+    fn word(&mut self, word: &str) -> Option<()> {
+        self.0 = self.peek(word)?;
+        Some(())
+    }
+
+    /// What stands before `end`; passes over both.
+    fn until(&mut self, end: &str) -> Option<&'a str> {
+        let (before, after) = self.0.split_once(end)?;
+        self.0 = after;
+        Some(before)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let end = self.0.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.0.len());
+        let (digits, rest) = self.0.split_at(end);
+        let number = digits.parse().ok()?;
+        self.0 = rest;
+        Some(number)
+    }
+
+    /// The number of "7 errors like: ".
+    fn counted(&mut self) -> Option<u64> {
+        let mut text = *self;
+        let number = text.number()?;
+        text.word(" errors like: ")?;
+        *self = text;
+        Some(number)
+    }
+
+    /// A time as RFC 3339 has it, in whole seconds since 1970, with `end` behind it if that is there.
+    fn second(&mut self, end: &str) -> Option<i64> {
+        let length = self.0.find(|c: char| !c.is_ascii_alphanumeric() && !"-+:.".contains(c));
+        let (time, rest) = self.0.split_at(length.unwrap_or(self.0.len()));
+        let time: Timestamp = time.parse().ok()?;
+        self.0 = rest.strip_prefix(end)?;
+        Some(time.as_nanosecond().div_euclid(1_000_000_000) as i64)
+    }
+
+    /// A label set as Loki writes it: Go-quoted values, whatever stands in them.
+    fn stream(&mut self) -> Option<Labels> {
+        let mut text = *self;
+        text.word("{")?;
+        let mut labels = Labels::new();
+        while text.peek("}").is_none() {
+            let name = text.until("=\"")?;
+            if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                return None;
+            }
+            let mut escaped = false;
+            let end = text.0.find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            })?;
+            let (value, rest) = text.0.split_at(end);
+            labels.insert(name.to_owned(), unquote(value)?);
+            text.0 = rest;
+            text.word("\"")?;
+            if text.word(", ").is_none() && text.peek("}").is_none() {
+                return None;
+            }
+        }
+        text.word("}")?;
+        *self = text;
+        Some(labels)
+    }
+}
+
+/// What stands between the quotes of Go's `strconv.Quote`.
+fn unquote(inside: &str) -> Option<String> {
+    let mut text = String::with_capacity(inside.len());
+    let mut chars = inside.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            text.push(c);
+            continue;
+        }
+        let digits = |chars: &mut std::str::Chars<'_>, count: usize| {
+            let hex: String = chars.by_ref().take(count).collect();
+            u32::from_str_radix(&hex, 16).ok().and_then(char::from_u32)
+        };
+        text.push(match chars.next()? {
+            'a' => '\u{7}',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'v' => '\u{b}',
+            'x' => digits(&mut chars, 2)?,
+            'u' => digits(&mut chars, 4)?,
+            'U' => digits(&mut chars, 8)?,
+            other => other,
+        });
+    }
+    Some(text)
+}
+
+/// A time as Go's `Time.String` writes it (nanoseconds since 1970): "2026-11-28 10:00:00.5 +0000 UTC".
+fn go_time(text: &str) -> Option<i128> {
+    let mut parts = text.split(' ');
+    let time = format!("{}T{}{}", parts.next()?, parts.next()?, parts.next()?);
+    time.parse::<Timestamp>().ok().map(Timestamp::as_nanosecond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Option<Labels> {
+        Some(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    /// 2026-11-28T10:00:00Z
+    const TEN: i64 = 1_795_860_000;
+
+    #[test]
+    fn sentences_say_which_entries_they_mean() {
+        let one = |reason, entries, limit, which| {
+            vec![Refusal { reason, entries, limit, stream: labels(&[("a", "1")]), which }]
+        };
+        let behind = |of, at: &[i128], before| Which::Behind { of, at: at.to_vec(), before };
+        let ns = |seconds: i64| i128::from(seconds) * 1_000_000_000;
+        for (text, expected) in [
+            (
+                r#"entry for stream '{a="1"}' has timestamp too old: 2026-11-28T10:00:00Z, oldest acceptable timestamp is: 2026-11-28T11:00:00Z"#,
+                one(Reason::TooOld, 1, None, Which::OldestOf(TEN)),
+            ),
+            (
+                r#"7 errors like: entry for stream '{a="1"}' has timestamp too new: 2026-11-28T11:00:00+01:00"#,
+                one(Reason::TooNew, 7, None, Which::NewestOf(TEN)),
+            ),
+            (
+                r#"max entry size '10' bytes exceeded for stream '{a="1"}' while adding an entry with length '12' bytes"#,
+                one(Reason::LineTooLong, 1, Some(10), Which::Line(12)),
+            ),
+            (
+                r#"stream '{a="1"}' includes structured metadata, but this feature is disallowed. Please see"#,
+                one(Reason::MetadataDisallowed, 1, None, Which::Unsaid),
+            ),
+            (
+                r#"missing required labels env,team for user fake for stream {a="1"}"#,
+                one(Reason::Labels, 1, None, Which::All),
+            ),
+            (
+                "entry with timestamp 2026-11-28 10:00:00.5 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp \
+                 is: 2026-11-28T10:00:00Z, oldest acceptable timestamp is: 2026-11-28T10:00:01Z',\nuser 'x', total ignored: 1 \
+                 out of 3 for stream: {a=\"1\"}",
+                one(
+                    Reason::TooFarBehind,
+                    1,
+                    None,
+                    behind(Some(3), &[ns(TEN) + 500_000_000], Some(ns(TEN + 1))),
+                ),
+            ),
+            (
+                // Loki 2.
+                "entry with timestamp 2026-11-28 10:00:00 +0000 UTC ignored, reason: 'entry out of order' for stream: \
+                 {a=\"1\"},\ntotal ignored: 40 out of 50",
+                one(Reason::TooFarBehind, 40, None, behind(Some(50), &[ns(TEN)], None)),
+            ),
+        ] {
+            assert_eq!(refusals(text), expected, "{text}");
+        }
+        let limited = "entry with timestamp 2026-11-28 10:00:00 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp is: x, \
+                       oldest acceptable timestamp is: y',\nentry with timestamp 2026-11-28 10:00:01 +0000 UTC ignored, reason: \
+                       'Per stream rate limit exceeded (limit: 3MB/sec) while attempting to ingest for stream '{a=\"1\"}' \
+                       totaling 5B, consider',\nuser 'x', total ignored: 2 out of 3 for stream: {a=\"1\"}";
+        assert_eq!(refusals(limited), one(Reason::TooFarBehind, 2, None, Which::Limited));
+        let several = "3 errors like: entry for stream '{a=\"1\"}' has timestamp too old: 2026-11-28T10:00:00Z, oldest \
+                       acceptable timestamp is: y; 1 errors like: max entry size '1000' bytes exceeded for stream \
+                       '{a=\"1\"}' while adding an entry with length '2000' bytes; 2 errors like: stream '{b=\"1\"}' has \
+                       duplicate label name: 'b'";
+        let found: Vec<_> = refusals(several).into_iter().map(|r| (r.reason, r.entries, r.limit)).collect();
+        let expected =
+            [(Reason::TooOld, 3, None), (Reason::LineTooLong, 1, Some(1000)), (Reason::Labels, 2, None)];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn other_words_refuse_nothing() {
+        for text in [
+            "",
+            "why",
+            "upstream connect error or disconnect/reset before headers",
+            "max entry size",
+            "total ignored: ",
+            "entry for stream '{a=\"1\"}' has timestamp",
+            "entry for stream 'none' has timestamp too old: 2026-11-28T10:00:00Z, oldest acceptable",
+            "xentry for stream '{a=\"1\"}' has timestamp too old: 2026-11-28T10:00:00Z",
+            "entry with timestamp 2026-11-28 10:00:00 +0000 UTC ignored, reason: 'x',\n",
+            "label name is empty",
+            "bad request: entry for stream '{a=\"1\"}' has timestamp too new: 2026-11-28T10:00:00Z",
+        ] {
+            assert_eq!(refusals(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_label_that_looks_like_a_refusal_is_a_label() {
+        let evil = r#"x'} has timestamp too old: ; total ignored: 99 out of 99 for stream: {a=\"1\"}; stream '{a=\"1\"}'"#;
+        let text = format!(
+            "entry for stream '{{a=\"1\", unit=\"{evil}\"}}' has timestamp too new: 2026-11-28T10:00:00Z"
+        );
+        let found = refusals(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].reason, found[0].entries), (Reason::TooNew, 1));
+        assert_eq!(found[0].stream.as_ref().unwrap()["unit"], evil.replace('\\', ""));
+    }
+
+    #[test]
+    fn quoted_values_are_read_as_go_writes_them() {
+        for (inside, value) in [
+            ("plain ü", Some("plain ü")),
+            (r#"q\" b\\ n\n a\a x\x01 u\u200b U\U0001F600"#, Some("q\" b\\ n\n a\u{7} x\u{1} u\u{200b} U😀")),
+            (r"\x", None),
+            (r"\u12", Some("\u{12}")),
+            ("\\", None),
+        ] {
+            assert_eq!(unquote(inside).as_deref(), value, "{inside}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn reading_arbitrary_words_ends(text in "(entry for stream '|\\{a=\"|\"\\}|' has timestamp too old: |total ignored: |[0-9]| errors like: |[ -~ü]){0,30}") {
+            refusals(&text);
+        }
+    }
+}
