@@ -218,7 +218,7 @@ fn test_rules(files: &[PathBuf]) -> ExitCode {
         match unit_test::run(path) {
             Ok(report) => {
                 for failure in &report.failed {
-                    let failure = Block { text: failure, indent: "    " };
+                    let failure = Block { text: failure, indent: "" };
                     out.push_str(&format!("FAILED {}: {failure}\n", path.display()));
                 }
                 let (passed, failed) = (report.passed, report.failed.len());

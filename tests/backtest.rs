@@ -192,7 +192,7 @@ fn a_duration_alone_is_one_ago() {
     assert!(past.run(&["--since", "50y", "--summary"]).0.contains("alerts that would have fired: "));
     let out = output(&["--dry-run", "--since", "30x"]);
     assert_eq!(out.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("`30x` is no time"), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stderr).contains("`30x` is not a time"), "{out:?}");
 }
 
 /// What begins and ends between two entries is told as both, in that order.

@@ -236,7 +236,7 @@ fn past_the_cap_entries_go_to_the_overflow_stream() {
             )
         } else {
             (
-                serde_json::json!({"host": "h", "job": "systemd-journal", "overflow": "true"}),
+                serde_json::json!({"host": "h", "job": "systemd-journal", "overflow": "true", "service_name": "overflow"}),
                 serde_json::json!({"unit": unit, "service_name": unit}),
             )
         };

@@ -246,7 +246,9 @@ impl Streams {
             Some(place) => *place,
             None => {
                 let labels = labels.clone();
-                if !self.may_take(owner) && !(self.sweep(time) && self.may_take(owner)) {
+                // A sweep may free places.
+                let room = self.may_take(owner) || (self.sweep(time) && self.may_take(owner));
+                if !room {
                     return self.fold(index, owner);
                 }
                 let place = self.active.len() as u32;

@@ -376,6 +376,12 @@ mod tests {
             ),
             ("", r#"count_over_time({unit="a.service"} | json | code="500" [5m])"#, &[]),
             ("", r#"count_over_time({unit="a.service"} | pid="1" [5m])"#, &[]),
+            (
+                "",
+                r#"count_over_time({unit="a.service"} | __journal_exe="/x" [5m])"#,
+                &["a rule may name a field that journald itself writes"],
+            ),
+            ("", r#"count_over_time({unit="a.service"} | __journal__exe="/x" [5m])"#, &[]),
             ("", r#"count_over_time({unit="a.service"} | code!="500" [5m])"#, &[]),
         ]);
     }

@@ -8,8 +8,9 @@ use crate::logql::MatchOp;
 use crate::logql::expr::{
     BinaryOp, BinaryOperation, Cardinality, Expr, Grouping, LogQuery, RangeAggregation, RangeOp, VectorOp,
 };
-use crate::logql::pipeline::{DETECTED_LEVEL, level_name};
+use crate::logql::pipeline::{DETECTED_LEVEL, FIELD, level_name};
 use crate::logql::stage::{Format, LabelFilter, Named, Stage};
+use crate::rules::fields::field_of;
 
 /// What Loki puts behind the name of an extracted label that an entry has already.
 const DUPLICATE: &str = "_extracted";
@@ -25,7 +26,8 @@ pub(crate) struct Names {
 impl Names {
     /// Whether one of them can be called so.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.open || self.names.contains(name) || name.starts_with("__error")
+        // Any rule may name a field that journald writes.
+        self.open || self.names.contains(name) || name.starts_with("__error") || field_of(name).is_some()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
@@ -35,6 +37,9 @@ impl Names {
     /// What to say of a name that is not among them.
     pub(super) fn help(&self, name: &str) -> String {
         match nearest(name, self.iter()) {
+            _ if name.starts_with(FIELD) => {
+                "a rule may name a field that journald itself writes, as `__journal__exe`; docs/fields.md lists them".to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None if self.names.is_empty() => "its series have no labels".to_owned(),
             None => {
