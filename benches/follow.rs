@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
+use journald_reader::{Keys, Scope, Start, Tail, Waker};
 use rustix::fs::inotify;
 
 use support::journald::{Bulk, Journald, Transport};

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
+use journald_reader::{Keys, Scope, Start, Tail, Waker};
 
 use support::Error;
 use support::generate::{self, BenchJournal};

@@ -23,11 +23,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal_ship::labels::LabelSet;
-use journal_ship::rules::engine::Engine;
-use journal_ship::rules::file;
-use journal_ship::rules::run::Rules;
-use journal_ship::rules::state::Outside;
+use journal_ship::alerts::engine::Engine;
+use journal_ship::alerts::file;
+use journal_ship::alerts::run::Rules;
+use journal_ship::alerts::state::Outside;
+use logql::label_set::LabelSet;
 use random::Random;
 use rustix::time::{ClockId, clock_gettime};
 use units::UNITS;

@@ -13,43 +13,25 @@
 //! a pusher of its own; [`agent`] starts and stops them, [`dry_run`] takes the same way and shows what
 //! comes out of it.
 
-pub mod cli;
-pub mod config;
-pub mod convert;
-pub mod when;
+pub mod os;
 
 pub mod journal;
 
-pub mod entry;
-pub mod journal_fields;
-
-pub mod go_time;
-pub(crate) mod jmespath;
-pub mod labels;
-pub mod line;
-pub mod logql;
-pub mod re2;
-pub mod retention;
-pub mod sample;
-pub mod stages;
-pub mod template;
+pub mod shape;
 
 pub mod pipeline;
-pub mod rules;
-
-pub mod batch;
 
 pub mod client;
-mod disk;
-pub mod health;
+pub mod observe;
+
 pub mod loki;
 
-pub mod alertmanager;
+pub mod alerts;
+
+pub mod config;
+pub mod convert;
 
 pub mod agent;
 pub mod dry_run;
-pub mod http;
-pub mod log;
-pub mod metrics;
-pub mod systemd;
-pub mod text;
+
+pub mod cli;

@@ -9,10 +9,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use journal_ship::batch::{Batches, PORTION};
-use journal_ship::labels::Stream;
+use journal_ship::loki::batch::{Batches, PORTION};
 use journal_ship::loki::encode::Metadata;
 use journal_ship::loki::proto::PushRequest;
+use journal_ship::shape::labels::Stream;
 use support::agent::PATIENCE;
 use support::loki::by_hand::now_ns;
 use support::loki::{Answer, BLOCK_SIZE, Loki, Rate};

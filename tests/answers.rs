@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use journal_ship::batch::{Batch, Sealed};
 use journal_ship::config::Backoff;
-use journal_ship::labels::Stream;
+use journal_ship::loki::batch::{Batch, Sealed};
 use journal_ship::loki::encode::Metadata;
+use journal_ship::shape::labels::Stream;
 use support::agent::{Agent, PATIENCE, assert_arrived};
 use support::fixtures::{ExportEntry, Format, build_journal, journalctl_export};
 use support::journald::wait_until;

@@ -14,7 +14,7 @@ use journal_ship::config::{
     Access, Alertmanager, Alerts, Auth, Backoff, Batch, Config, Destination, FieldRule, HeaderSource,
     Journal, KEYS, Labels, Line, MAX_FILE_BYTES, Tls,
 };
-use journal_ship::journal::{Match, Namespaces, Scope};
+use journald_reader::{Match, Namespaces, Scope};
 use proptest::prelude::*;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/config");

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
+use journald_reader::{Keys, Scope, Start, Tail, Waker};
 
 use support::layout::{Layout, number};
 use support::random::{Random, damage, setting};

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use journal_ship::logql::{Expr, Selector};
+use logql::{Expr, Selector};
 use serde_json::Value;
 
 use support::{Unavailable, or_skip};

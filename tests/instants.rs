@@ -10,7 +10,7 @@ mod support;
 use std::collections::{HashMap, HashSet};
 use std::process::Command;
 
-use journal_ship::journal::{Cursor, Keys, Scope, Start, Tail, Waker};
+use journald_reader::{Cursor, Keys, Scope, Start, Tail, Waker};
 
 use support::fixtures::{ExportedEntry, parse_export, recorded, recorded_names};
 use support::layout::{Layout, number};

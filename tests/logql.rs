@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use journal_ship::logql::Expr;
-use journal_ship::logql::vectors::Vector;
-use journal_ship::rules::engine::Engine;
+use journal_ship::alerts::engine::Engine;
+use logql::Expr;
+use logql::vectors::Vector;
 use serde_json::Value;
 use support::agent::{Mapping, expected_with};
 use support::fixtures::{gunzip, parse_export};
@@ -67,7 +67,7 @@ fn entries() -> Vec<Given> {
 type Series = BTreeMap<BTreeMap<String, String>, f64>;
 
 fn series(vector: Vector) -> Series {
-    let labels = |sample: &journal_ship::logql::vectors::Sample| {
+    let labels = |sample: &logql::vectors::Sample| {
         sample.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     };
     let count = vector.len();

@@ -8,9 +8,9 @@ mod support;
 
 use std::sync::Arc;
 
-use journal_ship::logql::Expr;
-use journal_ship::logql::vectors::{EvalError, Vector};
-use journal_ship::rules::engine::{Engine, Evaluation};
+use journal_ship::alerts::engine::{Engine, Evaluation};
+use logql::Expr;
+use logql::vectors::{EvalError, Vector};
 use support::logql::{Given, Slow, label_set};
 
 const SECOND: i64 = 1_000_000_000;

@@ -8,7 +8,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Match, Scope, Start, Tail, Waker};
+use journald_reader::{Cursor, Keys, Match, Scope, Start, Tail, Waker};
 use proptest::prelude::*;
 
 use support::agent::{Agent, PATIENCE, assert_arrived, output};

@@ -7,7 +7,7 @@ mod support;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Keys, Namespaces, Scope, Start, Tail, Waker};
+use journald_reader::{Keys, Namespaces, Scope, Start, Tail, Waker};
 
 use support::fixtures::{ExportEntry, ExportedEntry, Format, build_journal, journalctl_export, parse_export};
 use support::journald::Journald;

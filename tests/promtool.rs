@@ -10,10 +10,10 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use journal_ship::labels::LabelSet;
-use journal_ship::rules::file;
-use journal_ship::rules::run::Rules;
-use journal_ship::rules::state::Outside;
+use journal_ship::alerts::file;
+use journal_ship::alerts::run::Rules;
+use journal_ship::alerts::state::Outside;
+use logql::label_set::LabelSet;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Scope, Start, Tail, Waker};
+use journald_reader::{Cursor, Keys, Scope, Start, Tail, Waker};
 use proptest::prelude::*;
 
 use support::fixtures::{

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Match, Scope, Start, Tail, Waker};
+use journald_reader::{Cursor, Keys, Match, Scope, Start, Tail, Waker};
 
 use support::fixtures::{ExportEntry, Format, build_journal, recorded};
 use support::journals::entries_of;

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Start};
+use journald_reader::{Cursor, Start};
 use proptest::prelude::*;
 
 use support::agent::{PROGRAM, program};

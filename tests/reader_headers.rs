@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use journal_ship::journal::Start;
+use journald_reader::Start;
 
 use support::fixtures::Format;
 use support::layout::put;

@@ -10,7 +10,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Scope, Start, Tail, Waker};
+use journald_reader::{Cursor, Keys, Scope, Start, Tail, Waker};
 
 use support::agent::{Agent, PATIENCE};
 use support::fixtures::{ExportEntry, Format, build_journal};

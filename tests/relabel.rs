@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use journal_ship::config::Config;
-use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
-use journal_ship::labels::{Changes, Labeler, Outcome};
+use journal_ship::shape::labels::{Changes, Labeler, Outcome};
+use journald_reader::{Keys, Scope, Start, Tail, Waker};
 use serde_json::Value;
 
 use support::agent::output;

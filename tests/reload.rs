@@ -228,6 +228,6 @@ fn what_is_deleted_before_it_was_shipped_is_counted_exactly() {
         })
         .sum();
     // journald counts from one, and every number is either in Loki or told.
-    let last: journal_ship::journal::Cursor = journald.entries().last().unwrap().cursor.parse().unwrap();
+    let last: journald_reader::Cursor = journald.entries().last().unwrap().cursor.parse().unwrap();
     assert_eq!(loki.stored().len() + told, usize::try_from(last.seqnum).unwrap(), "{log}");
 }

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use journal_ship::labels::LabelSet;
-use journal_ship::logql::Expr;
-use journal_ship::rules::engine::Engine;
+use journal_ship::alerts::engine::Engine;
+use logql::Expr;
+use logql::label_set::LabelSet;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_764_000_000 * SECOND;

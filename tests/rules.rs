@@ -7,13 +7,13 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use journal_ship::labels::LabelSet;
-use journal_ship::logql::Expr;
-use journal_ship::logql::vectors::{EvalError, Vector};
-use journal_ship::rules::engine::Engine;
-use journal_ship::rules::file;
-use journal_ship::rules::run::Rules;
-use journal_ship::rules::state::{Active, Outside};
+use journal_ship::alerts::engine::Engine;
+use journal_ship::alerts::file;
+use journal_ship::alerts::run::Rules;
+use journal_ship::alerts::state::{Active, Outside};
+use logql::Expr;
+use logql::label_set::LabelSet;
+use logql::vectors::{EvalError, Vector};
 use proptest::prelude::*;
 use support::logql::{Given, Slow, label_set};
 
@@ -196,7 +196,7 @@ proptest! {
 
 /// Where all alerts stand: labels, state and times.
 fn standing(rules: &Rules) -> Vec<String> {
-    let of_rule = |(number, rule): (usize, &journal_ship::rules::run::Running)| {
+    let of_rule = |(number, rule): (usize, &journal_ship::alerts::run::Running)| {
         let shown = |alert: &Active| {
             let times = (alert.active_at, alert.fired_at, alert.resolved_at);
             format!("{number} {} {:?} {times:?}", alert.labels, alert.state)

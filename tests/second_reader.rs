@@ -4,7 +4,7 @@
 
 mod support;
 
-use journal_ship::journal::{Cursor, Scope, SecondReader, Start};
+use journald_reader::{Cursor, Scope, SecondReader, Start};
 use proptest::prelude::*;
 use sd_journal::{CursorMovement, Journal};
 

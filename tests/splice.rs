@@ -10,7 +10,7 @@ mod support;
 
 use std::collections::{HashMap, HashSet};
 
-use journal_ship::journal::Start;
+use journald_reader::Start;
 
 use support::fixtures::{ExportEntry, Format, build_journal, recorded, recorded_names};
 use support::layout::{Layout, number, put};

@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::FileExt;
 
-use journal_ship::journal::{Reason, Start};
+use journald_reader::{Reason, Start};
 use rustix::fs::FallocateFlags;
 
 use support::fixtures::{ExportEntry, Format, build_journal, recorded};

@@ -29,6 +29,7 @@ rustPlatform.buildRustPackage {
       (root + "/docs")
       (root + "/proto")
       (root + "/src")
+      (root + "/crates")
     ];
   };
   cargoLock.lockFile = root + "/Cargo.lock";

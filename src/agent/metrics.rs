@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::units::format_duration;
-use crate::journal::{self, Cursor, Reason};
 use crate::loki::push::Tally;
-use crate::metrics::{Family, Kind, Registry, SeriesLabels};
+use crate::observe::metrics::{Family, Kind, Registry, SeriesLabels};
 use crate::pipeline::Counts;
+use journald_reader::{Cursor, Reason};
 
 /// What was done since the start, for the log at the end.
 #[derive(Debug, Default)]
@@ -167,7 +167,7 @@ impl Metrics {
         &self,
         destination: &str,
         counts: &Counts,
-        journal: &journal::Counts,
+        journal: &journald_reader::Counts,
         lost: u64,
         streams: usize,
     ) {

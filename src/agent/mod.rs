@@ -25,12 +25,12 @@ use self::shipping::Shipping;
 pub(crate) use self::watching::host;
 use crate::client::AccessError;
 use crate::config::Config;
-use crate::http::{self, Hosts, Served};
-use crate::journal::OpenError;
 use crate::loki::checkpoint::CheckpointError;
 use crate::loki::push::PushError;
-use crate::metrics::{Kind, Registry};
-use crate::systemd::Manager;
+use crate::observe::http::{self, Hosts, Served};
+use crate::observe::metrics::{Kind, Registry};
+use crate::os::systemd::Manager;
+use journald_reader::OpenError;
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]

@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 
 use super::AgentError;
 use super::metrics::{Metrics, Totals};
-use crate::batch::Batches;
 use crate::config::{self, Destination};
-use crate::journal::{Cursor, Keys, Scope, Start, Tail, Waker};
+use crate::loki::batch::Batches;
 use crate::loki::learned::Learned;
 use crate::loki::push::Parcel;
+use crate::os::systemd::Pulse;
 use crate::pipeline::Pipeline;
-use crate::systemd::Pulse;
+use journald_reader::{Cursor, Keys, Scope, Start, Tail, Waker};
 
 /// When so many entries in a row are dropped, the checkpoint moves although there is nothing to send (count).
 const PASSED_BY_MAX: u64 = 50_000;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::metrics::{Metrics, Totals};
-use crate::journal::Resume;
 use crate::loki::checkpoint::Checkpoint;
+use journald_reader::Resume;
 
 /// A checkpoint that could not be saved is tried again this often, though nothing new is acknowledged.
 const AGAIN: Duration = Duration::from_secs(5);

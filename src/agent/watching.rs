@@ -10,18 +10,18 @@ use tokio::sync::oneshot;
 
 use super::AgentError;
 use super::reading::HELD_EVERY;
-use crate::alertmanager::Outboxes;
+use crate::alerts::Watcher;
+use crate::alerts::alertmanager::Outboxes;
+use crate::alerts::memory::of_alerts;
+use crate::alerts::run::{Outcome, Rules, Running};
+use crate::alerts::saved::StateFile;
+use crate::alerts::state::State;
+use crate::alerts::watch::{clock, nanoseconds};
 use crate::config::Config;
-use crate::http::Served;
-use crate::journal::{Keys, Start, Tail, Waker};
-use crate::metrics::{Family, Kind, Registry};
-use crate::rules::Watcher;
-use crate::rules::memory::of_alerts;
-use crate::rules::run::{Outcome, Rules, Running};
-use crate::rules::saved::StateFile;
-use crate::rules::state::State;
-use crate::rules::watch::{clock, nanoseconds};
-use crate::systemd::{Pulse, Pulses};
+use crate::observe::http::Served;
+use crate::observe::metrics::{Family, Kind, Registry};
+use crate::os::systemd::{Pulse, Pulses};
+use journald_reader::{Keys, Start, Tail, Waker};
 
 /// While there is a backlog, files that come and go are noticed once in so many entries (count).
 const POLL_EVERY: u32 = 50_000;

@@ -7,7 +7,7 @@ use reqwest::RequestBuilder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::chain;
-use crate::text::{Line, clip};
+use crate::os::text::{Line, clip};
 
 /// Bytes of an answer that are read: a refusal may have a line for each entry of a batch.
 const ANSWER_MAX: usize = 1 << 20;

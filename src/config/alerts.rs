@@ -14,11 +14,11 @@ use super::labels;
 use super::names::Refusal;
 use super::read::absolute;
 use super::{Access, Config};
-use crate::rules::KnownLabels;
-use crate::rules::file::{self, Around, Group, RuleKind};
-use crate::rules::memory::MEMORY_MAX;
-use crate::stages::StageConfig;
-use crate::stages::match_::Action;
+use crate::alerts::KnownLabels;
+use crate::alerts::file::{self, Around, Group, RuleKind};
+use crate::alerts::memory::MEMORY_MAX;
+use crate::shape::stages::StageConfig;
+use crate::shape::stages::match_::Action;
 
 /// Alertmanager's path for alerts (github.com/prometheus/alertmanager, `api/v2/openapi.yaml`).
 const ALERTS_PATH: &str = "/api/v2/alerts";

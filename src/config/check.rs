@@ -13,10 +13,11 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostics, Finding, Span, quoted, short};
 use super::expand::{BadReference, Environment, Unset, Why, conceal, expand};
 use super::foreign::Document;
-use super::keys::{enumerate, has_default, names_in, nearest, null_is_default, sections_with};
+use super::keys::{enumerate, has_default, names_in, null_is_default, sections_with};
 use super::names::Refusal;
 use super::node::{Kind, Node};
 use super::units;
+use logql::nearest::nearest;
 
 /// What a document is called unless [`Checker::about`] says otherwise.
 const THE_CONFIGURATION: &str = "the configuration";

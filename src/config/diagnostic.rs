@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::text::{Block, Line, is_unsafe};
+use crate::os::text::{Block, Line, is_unsafe};
 
 /// A byte range of the source.
 pub(crate) type Span = Range<usize>;

@@ -1,19 +1,19 @@
 //! Names that no entry has: journal fields that journald never writes, and labels that no rule has made. And values that a field
 //! never has.
 //!
-//! Fields with `_` first are a closed list ([`crate::journal_fields`]); any other name may come from some program.
+//! Fields with `_` first are a closed list ([`crate::journal::fields`]); any other name may come from some program.
 
 use std::collections::BTreeSet;
 
 use super::check::{Checker, Section, Value};
 use super::diagnostic::{Finding, Span, quoted};
-use super::keys::nearest;
 use super::names::WELL_KNOWN_FIELDS;
 use super::node::Kind;
 use super::{FieldRule, Labels, RelabelAction};
-use crate::journal_fields::{WRITTEN_BY_JOURNALD, is_written_by_journald};
-use crate::logql::{MatchOp, Matcher};
-use crate::rules::lint::{Shape, has_many_values, of_field};
+use crate::alerts::lint::{Shape, has_many_values, of_field};
+use crate::journal::fields::{WRITTEN_BY_JOURNALD, is_written_by_journald};
+use logql::nearest::nearest;
+use logql::{MatchOp, Matcher};
 
 /// How a journal field's name begins among the labels of relabelling.
 const PREFIX: &str = "__journal_";
@@ -212,7 +212,7 @@ fn groups(checker: &Checker<'_>, item: &super::Node, action: &RelabelAction) {
         entries.iter().find(|(name, _)| name.kind == Kind::Str(key.to_owned())).map(|(_, node)| node)
     };
     let Some(node) = at("replacement").or_else(|| at("regex")) else { return };
-    if let Some(group) = crate::re2::missing_group(regex, replacement) {
+    if let Some(group) = logql::go::re2::missing_group(regex, replacement) {
         let title = format!("`{group}` is no group of the expression {}", quoted(regex.source()));
         checker.warn(Finding::at(node.span.clone(), title).label("it is empty, and an empty value removes a label").help(
             "put what is to be taken in parentheses, or write a `replacement` without `$`; without one it is `$1`",
@@ -270,7 +270,7 @@ fn source(name: &str, names: &BTreeSet<String>, open: bool) -> Option<(String, O
 /// The label that a rule removes when its source is empty, of those that there are without it.
 fn lost<'l>(rule: &'l super::Relabel, labels: &Labels) -> Option<&'l str> {
     let RelabelAction::Replace { regex, target, replacement } = &rule.action else { return None };
-    let empty = crate::re2::expand(&regex.captures("")?, replacement).is_empty();
+    let empty = logql::go::re2::expand(&regex.captures("")?, replacement).is_empty();
     let there = labels.fixed.iter().any(|(name, _)| name == target)
         || labels.fields.iter().any(|rule| rule.name == *target);
     (empty && there).then_some(target)

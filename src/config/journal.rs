@@ -10,7 +10,7 @@ use super::diagnostic::{Finding, quoted};
 use super::names::{self, Refusal};
 use super::node::Kind;
 use super::read::{PATH, absolute};
-use crate::journal::{Match, NAMESPACE_MAX, Namespaces, is_namespace};
+use journald_reader::{Match, NAMESPACE_MAX, Namespaces, is_namespace};
 
 /// Longest backfill: the age of the oldest journal there can be, and a bound for date arithmetic.
 const MAX_BACKFILL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -37,7 +37,7 @@ pub(super) fn journal(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journa
         checker.duration(value, &(Duration::ZERO..=MAX_BACKFILL))
     });
     section.read("start_cursor", &mut journal.start_cursor, |value| {
-        let rule = |text: &str| match text.parse::<crate::journal::Cursor>() {
+        let rule = |text: &str| match text.parse::<journald_reader::Cursor>() {
             Ok(_) => Ok(()),
             Err(error) => {
                 Err(Refusal::new(error.to_string(), "expected a cursor as `journalctl --show-cursor` has it"))

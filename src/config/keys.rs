@@ -262,33 +262,6 @@ pub(super) fn null_is_default(section: &str, name: &str) -> bool {
     })
 }
 
-/// The nearest of `known` to what was written, if it is near enough to be what was meant: letter case,
-/// `-` for `_`, an ending left out or added, and one typing error for each three letters.
-pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    /// The time that a comparison takes grows with the square of this.
-    const MAX_COMPARED_BYTES: usize = 64;
-    /// A shorter stem is shared by chance.
-    const MIN_STEM_BYTES: usize = 3;
-    if written.len() > MAX_COMPARED_BYTES {
-        return None;
-    }
-    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
-    let written = plain(written);
-    let allowed = (written.chars().count() / 3).max(1);
-    let ending = |name: &str| {
-        name.len().min(written.len()) >= MIN_STEM_BYTES
-            && (name.starts_with(&written) || written.starts_with(name))
-    };
-    known
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&written, &plain(name)), name))
-        .filter(|(distance, name)| {
-            (*distance <= allowed && *distance < name.chars().count()) || ending(&plain(name))
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
 /// "`a`, `b`, `c`"
 pub(super) fn enumerate<'k>(names: impl IntoIterator<Item = &'k str>) -> Cow<'static, str> {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
@@ -298,6 +271,7 @@ pub(super) fn enumerate<'k>(names: impl IntoIterator<Item = &'k str>) -> Cow<'st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use logql::nearest::nearest;
 
     #[test]
     fn every_key_is_listed_once_after_its_section() {

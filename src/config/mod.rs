@@ -34,7 +34,6 @@ pub use diagnostic::Diagnostics;
 pub(crate) use diagnostic::{Finding, quoted};
 pub use expand::{Environment, Unset};
 pub(crate) use foreign::Document;
-pub(crate) use keys::nearest;
 pub use keys::{KEYS, Key};
 pub(crate) use names::Refusal;
 pub(crate) use node::{Kind, Node};
@@ -44,7 +43,7 @@ pub use relabel::{Relabel, RelabelAction};
 pub(crate) use scalars::go_duration;
 pub use unmet::{Unmet, point};
 
-use crate::journal::Scope;
+use journald_reader::Scope;
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +57,7 @@ pub struct Config {
     /// What becomes the log line.
     pub line: Line,
     /// What happens to an entry between its labels and its batch.
-    pub stages: Vec<crate::stages::StageConfig>,
+    pub stages: Vec<crate::shape::stages::StageConfig>,
     /// How long logs live; without it nothing is dropped and no label says so.
     pub retention: Option<Retention>,
     /// Where entries go; empty only for a dry run.
@@ -83,7 +82,7 @@ pub struct Journal {
     /// On the first start: how far back from now reading begins; zero begins at the end.
     pub backfill: Duration,
     /// On the first start: the entry behind which reading begins, instead of `backfill`.
-    pub start_cursor: Option<crate::journal::Cursor>,
+    pub start_cursor: Option<journald_reader::Cursor>,
 }
 
 impl Default for Journal {
@@ -178,7 +177,7 @@ impl Default for Retention {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetentionRule {
     /// Whom it is about.
-    pub selector: crate::logql::Selector,
+    pub selector: logql::Selector,
     /// For how long they are kept; `None`: the default.
     pub keep: Option<Duration>,
     /// The share of them that is kept at all, 0 to 1.
@@ -274,7 +273,7 @@ impl Destination {
             batch: Batch::default(),
             timeout: Duration::from_secs(10),
             backoff: Backoff::default(),
-            max_line_bytes: crate::line::LINE_MAX,
+            max_line_bytes: crate::shape::line::LINE_MAX,
         }
     }
 }

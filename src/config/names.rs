@@ -8,7 +8,7 @@
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::diagnostic::quoted;
-use super::keys::nearest;
+use logql::nearest::nearest;
 
 /// Why a text is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

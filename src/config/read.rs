@@ -15,7 +15,7 @@ use super::keys::names_in;
 use super::{Alerts, Config, Journal, Labels, Line};
 use super::{FieldRule, names::Refusal, node::Kind};
 use super::{alerts, field_lint, journal, labels, loki, node, retention, secrets};
-use crate::rules::{KnownLabels, Origins};
+use crate::alerts::{KnownLabels, Origins};
 
 /// Where the configuration is unless `--config` names another file.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/journal-ship/config.yaml";
@@ -223,7 +223,7 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
         labels::metadata(checker, value)
     });
     section.read("line", &mut config.line, |value| checker.choice(value, &LINES));
-    section.read("stages", &mut config.stages, |value| crate::stages::read(checker, value));
+    section.read("stages", &mut config.stages, |value| crate::shape::stages::read(checker, value));
     let origins = Origins::new(&config.labels, &config.structured_metadata, &config.stages);
     section.read("retention", &mut config.retention, |value| {
         retention::retention(checker, value, &origins).map(Some)
@@ -265,7 +265,7 @@ fn lint(checker: &Checker<'_>, section: &Section<'_>, config: &Config) {
         field_lint::sources(checker, value);
     }
     if let Some(value) = section.get("stages") {
-        crate::stages::lint::lint(checker, value, &known);
+        crate::shape::stages::lint::lint(checker, value, &known);
     }
     if let (Some(value), Some(read)) = (section.get("retention"), &config.retention) {
         retention::lint(checker, value, read, &known);

@@ -7,7 +7,7 @@ use super::check::{Checker, Section, Value};
 use super::diagnostic::{Finding, quoted};
 use super::names::Refusal;
 use super::node::Kind;
-use crate::re2::Re2;
+use logql::go::re2::Re2;
 
 const SCHEMA: &str = "labels.relabel_configs[]";
 const DEFAULT_SEPARATOR: &str = ";";

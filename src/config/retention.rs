@@ -9,8 +9,8 @@ use super::names;
 use super::node::Kind;
 use super::units::format_duration;
 use super::{Retention, RetentionRule};
-use crate::retention::{LOKI_MIN, needs_label};
-use crate::rules::{KnownLabels, Origins, Use};
+use crate::alerts::{KnownLabels, Origins, Use};
+use crate::shape::retention::{LOKI_MIN, needs_label};
 
 /// Below, an entry is gone before anyone looks; above, arithmetic on dates ends.
 const KEEP: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration::from_secs(100 * 365 * 24 * 3600);
@@ -59,7 +59,7 @@ pub(super) fn lint(checker: &Checker<'_>, value: &Value<'_>, read: &Retention, k
         let item = Value { path: format!("retention.rules[{index}]"), node, key: node.used.clone() };
         let Some(section) = Section::open(checker, &item, "retention.rules[]") else { continue };
         let Some(written) = section.get("selector") else { continue };
-        crate::stages::lint::selector(checker, written, known);
+        crate::shape::stages::lint::selector(checker, written, known);
         let wider = |earlier: &&RetentionRule| {
             let (wide, narrow) = (earlier.selector.matchers(), rule.selector.matchers());
             !earlier.selector.has_filters() && wide.iter().all(|matcher| narrow.contains(matcher))

@@ -8,8 +8,8 @@ use super::diagnostic::{Finding, Span, quoted};
 use super::names::Refusal;
 use super::node::Kind;
 use super::units::{self, UnitError};
-use crate::logql::{Expr, ParseError, Selector};
-use crate::re2::Re2;
+use logql::go::re2::Re2;
+use logql::{Expr, ParseError, Selector};
 
 /// Units of durations in Go (`time.ParseDuration`) and in Prometheus, in nanoseconds. They agree where both
 /// have one. The micro sign and the letter mu both stand for micro.
@@ -129,7 +129,7 @@ impl Checker<'_> {
     pub(crate) fn regex(
         &self,
         value: &Value<'_>,
-        compile: impl Fn(&str) -> Result<Re2, crate::re2::Re2Error>,
+        compile: impl Fn(&str) -> Result<Re2, logql::go::re2::Re2Error>,
     ) -> Option<Re2> {
         let text = self.raw(value, "a regular expression")?;
         match compile(&text) {

@@ -12,15 +12,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::agent::{HELD_EVERY, host};
-use crate::batch::Batches;
+use crate::alerts::Watcher;
+use crate::alerts::history::History;
+use crate::alerts::watch::clock;
 use crate::config::{Config, Unmet, units};
-use crate::entry::Entry;
-use crate::journal::{Keys, OpenError, Start, Tail, Waker};
+use crate::loki::batch::Batches;
 use crate::pipeline::Pipeline;
-use crate::rules::Watcher;
-use crate::rules::history::History;
-use crate::rules::watch::clock;
-use crate::stages::Setup;
+use crate::shape::stages::Setup;
+use journald_reader::Entry;
+use journald_reader::{Keys, OpenError, Start, Tail, Waker};
 
 use printer::Printer;
 use summary::OfBackfill;
@@ -78,7 +78,7 @@ pub enum DryRunError {
     /// libsystemd reads something else.
     #[cfg(feature = "sd-journal")]
     #[error("{0}")]
-    Second(#[from] crate::journal::SecondError),
+    Second(#[from] journald_reader::SecondError),
     /// The bytes of a batch do not decode.
     #[error("a batch does not decode: {0}; this is a bug")]
     Body(String),
@@ -147,7 +147,7 @@ struct Run<'c> {
     ended: bool,
     seen: Seen<'c>,
     #[cfg(feature = "sd-journal")]
-    second: Option<crate::journal::SecondReader>,
+    second: Option<journald_reader::SecondReader>,
     #[cfg(feature = "sd-journal")]
     agreed: u64,
     #[cfg(feature = "sd-journal")]
@@ -197,7 +197,7 @@ impl<'c> Run<'c> {
             start = watcher.remember(since.map(nanoseconds)).map_or(start, Start::Realtime);
         }
         #[cfg(feature = "sd-journal")]
-        let second = options.compare.then(|| crate::journal::SecondReader::open(&scope)).transpose()?;
+        let second = options.compare.then(|| journald_reader::SecondReader::open(&scope)).transpose()?;
         #[cfg(feature = "sd-journal")]
         let since = if let Start::Realtime(since) = start { Some(since) } else { None };
         let tail = Tail::open(&scope, keys, start, waker)?;

@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::summary::{Alert, Summary};
 use super::{DryRunError, Output};
-use crate::batch::Batches;
+use crate::alerts::history::Fired;
+use crate::loki::batch::Batches;
 use crate::loki::proto::{Entry as PushedEntry, PushRequest};
-use crate::rules::history::Fired;
-use crate::text::{Block, Line, write_json};
+use crate::os::text::{Block, Line, write_json};
 
 /// What the lines of an entry after its first begin with: further in than a step of `-o explain`, so that no line of a
 /// message looks like an entry or a step.
@@ -38,7 +38,7 @@ impl Printer {
         Printer {
             output,
             tenant,
-            zone: crate::when::local_zone(),
+            zone: crate::os::when::local_zone(),
             held: lines.map(|lines| (lines, VecDeque::new())),
             entries: 0,
             summary: summary.then(Summary::default),
@@ -183,7 +183,7 @@ impl Printer {
             entry.structured_metadata.iter().map(|pair| (&pair.name, &pair.value)).collect();
         let record = Record {
             timestamp: timestamp(entry).strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
-            labels: crate::labels::parse_pushed(labels),
+            labels: crate::shape::labels::parse_pushed(labels),
             metadata,
             line: &entry.line,
             tenant: tenant.or(self.tenant.as_deref()),

@@ -9,15 +9,15 @@ use serde::Serialize;
 
 use super::backfill;
 use super::printer::timestamp;
+use crate::alerts::Watcher;
+use crate::alerts::history::Fired;
+use crate::alerts::run::Outcome;
 use crate::config::{Config, Unmet};
-use crate::labels::parse_pushed;
 use crate::loki::proto::Entry;
+use crate::os::text::{Line, write_json_pretty};
 use crate::pipeline::{Counts, Pipeline};
-use crate::retention::Retention;
-use crate::rules::Watcher;
-use crate::rules::history::Fired;
-use crate::rules::run::Outcome;
-use crate::text::{Line, write_json_pretty};
+use crate::shape::labels::parse_pushed;
+use crate::shape::retention::Retention;
 
 /// Streams that are listed, the largest first (count).
 const STREAMS_SHOWN: usize = 20;
@@ -228,13 +228,13 @@ impl Summary {
             report.reasons.push((format!("older than {}", report.backfill), older));
         }
         if let Some(watcher) = watcher {
-            let templates = |rule: &crate::rules::run::Running| match &rule.outcome {
+            let templates = |rule: &crate::alerts::run::Running| match &rule.outcome {
                 Outcome::Alerts(states) => {
                     (states.failed_templates(), states.template_error().map(str::to_owned))
                 }
                 Outcome::Metric(..) => (0, None),
             };
-            let rule = |rule: &crate::rules::run::Running| Rule {
+            let rule = |rule: &crate::alerts::run::Running| Rule {
                 template_failures: templates(rule).0,
                 template_error: templates(rule).1,
                 group: rule.group.clone(),
@@ -431,7 +431,7 @@ fn reasons(counts: &Counts, retention: Option<&Retention>) -> Vec<(String, u64)>
 fn classes(counts: &Counts, pipeline: &Pipeline) -> Vec<Class> {
     let Some(retention) = pipeline.retention() else { return Vec::new() };
     let streams = pipeline.streams_by_rule();
-    let class = |(rule, count): (usize, &crate::retention::Counts)| Class {
+    let class = |(rule, count): (usize, &crate::shape::retention::Counts)| Class {
         rule: retention.name(rule),
         class: (!retention.drops(rule)).then(|| retention.class(rule).to_owned()),
         streams: streams.get(rule).copied().unwrap_or(0),

@@ -1,13 +1,13 @@
 //! Trying a configuration on a journal: what it names and this journal does not have. That may be right (a service that is not
 //! installed here), so nothing of it is a mistake.
 
+use crate::alerts::Watcher;
+use crate::alerts::file::RuleKind;
 use crate::config::{Config, FieldRule, RelabelAction, Unmet};
-use crate::entry::Entry;
-use crate::journal::Keys;
-use crate::labels::FieldLookup;
 use crate::pipeline::Pipeline;
-use crate::rules::Watcher;
-use crate::rules::file::RuleKind;
+use crate::shape::labels::FieldLookup;
+use journald_reader::Entry;
+use journald_reader::Keys;
 
 /// Looks at each entry for the fields that labels and metadata are made of.
 pub(super) struct Trial {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::words::{self, Labels, Refusal, Which};
 use crate::client::Reply;
-use crate::health::Kind;
+use crate::observe::health::Kind;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,8 +10,8 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
-use crate::journal::{Cursor, Id128, Resume};
+use crate::os::disk;
+use journald_reader::{Cursor, Id128, Resume};
 
 /// Damaged files that are kept (count).
 const ASIDE_MAX: u32 = 9;

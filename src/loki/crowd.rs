@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::split::{self, Way, Ways};
 use super::words::Labels;
-use crate::batch::Sealed;
-use crate::labels::{fold, fold_into, parse_pushed};
+use crate::loki::batch::Sealed;
+use crate::shape::labels::{fold, fold_into, parse_pushed};
 
 /// So long after the first refusal all streams are tried again: Loki forgets streams that are idle for about as long
 /// (grafana/loki, `pkg/ingester/ingester.go`, `chunk_idle_period`).
@@ -197,9 +197,9 @@ impl Crowd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Batch;
-    use crate::labels::Stream;
+    use crate::loki::batch::Batch;
     use crate::loki::encode::Metadata;
+    use crate::shape::labels::Stream;
 
     fn batch(streams: &[&str]) -> Sealed {
         let mut batch = Batch::default();

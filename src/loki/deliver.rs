@@ -19,9 +19,9 @@ use super::part::{HOLD_MIN, Part, SUSPECTS_MAX};
 use super::push::{Answer, Parcel, Pusher};
 use super::remainder::{Remainder, remainder};
 use super::split;
-use crate::batch::Sealed;
-use crate::health::Kind;
-use crate::journal::Resume;
+use crate::loki::batch::Sealed;
+use crate::observe::health::Kind;
+use journald_reader::Resume;
 
 /// A batch is halved so often although nothing says that Loki works (count): small requests do not mend it.
 const BLIND_HALVES: u32 = 3;

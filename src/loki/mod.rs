@@ -1,6 +1,7 @@
 //! Grafana Loki's push API: the body, the client, and how far Loki has acknowledged.
 
 mod answer;
+pub mod batch;
 mod behind;
 pub mod checkpoint;
 mod crowd;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::split;
-use crate::batch::Sealed;
-use crate::batch::known::STALE_AFTER;
+use crate::loki::batch::Sealed;
+use crate::loki::batch::known::STALE_AFTER;
 
 /// Answers that a person must mend (credentials, address) are tried again at least this slowly.
 pub(super) const HOLD_MIN: Duration = Duration::from_secs(10);

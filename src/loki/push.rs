@@ -17,12 +17,12 @@ use super::deliver::Delivery;
 use super::learned::Learned;
 use super::pace::Pace;
 use super::words::Refusal;
-use crate::batch::Sealed;
 use crate::client::{AccessError, Client, NoReply, Pauses};
 use crate::config::Destination;
-use crate::health::{Health, Kind};
-use crate::journal::Resume;
-use crate::systemd::Pulse;
+use crate::loki::batch::Sealed;
+use crate::observe::health::{Health, Kind};
+use crate::os::systemd::Pulse;
+use journald_reader::Resume;
 
 /// The header that names a tenant.
 const TENANT: &str = "x-scope-orgid";

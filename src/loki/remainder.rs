@@ -10,8 +10,8 @@ use super::answer::Reason;
 use super::proto::{Entry, PushRequest, Stream};
 use super::split;
 use super::words::{Labels, Refusal, Which};
-use crate::batch::Sealed;
-use crate::labels::parse_pushed;
+use crate::loki::batch::Sealed;
+use crate::shape::labels::parse_pushed;
 
 /// What a refusal leaves.
 pub(super) struct Remainder {
@@ -136,10 +136,10 @@ fn nanoseconds(entry: &Entry) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Batch;
-    use crate::labels;
+    use crate::loki::batch::Batch;
     use crate::loki::encode::Metadata;
     use crate::loki::words::refusals;
+    use crate::shape::labels;
 
     /// 2026-11-28T10:00:00Z
     const TEN: u64 = 1_795_860_000_000_000_000;

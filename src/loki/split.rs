@@ -10,9 +10,9 @@ use prost::Message;
 
 use super::learned::Limits;
 use super::proto::{Entry, LabelPair, PushRequest, Stream};
-use crate::batch::{PORTION, Sealed};
-use crate::labels::Moved;
-use crate::line;
+use crate::loki::batch::{PORTION, Sealed};
+use crate::shape::labels::Moved;
+use crate::shape::line;
 
 /// Two halves: streams apart if there are several, else the entries of the one. `None` when there is only one
 /// entry.
@@ -212,7 +212,7 @@ fn payload(entry: &Entry) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Batch;
+    use crate::loki::batch::Batch;
     use crate::loki::encode::Metadata;
     use proptest::prelude::*;
 
@@ -223,7 +223,7 @@ mod tests {
     fn sealed(entries: &[Given]) -> Sealed {
         let mut batch = Batch::default();
         for (number, (stream, line, pairs)) in entries.iter().enumerate() {
-            let stream = crate::labels::Stream {
+            let stream = crate::shape::labels::Stream {
                 id: u32::from(*stream),
                 labels: format!("{{s=\"{stream}\"}}").into(),
             };

@@ -13,16 +13,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) use self::shaper::{Shaper, values};
-use crate::batch::Batches;
 use crate::config::{Config, Destination};
-use crate::entry::Entry;
-use crate::journal::{Cursor, Keys};
-use crate::labels::{Changes, LabelSet, Outcome, Resolved, cut};
-use crate::line;
+use crate::loki::batch::Batches;
 use crate::loki::encode::Metadata;
 use crate::loki::learned::Limits;
-use crate::retention::{self, Retention, Verdict};
-use crate::stages::{Context, Item, Setup, Tally};
+use crate::shape::labels::{Changes, Outcome, Resolved};
+use crate::shape::line;
+use crate::shape::retention::{self, Retention, Verdict};
+use crate::shape::stages::{Context, Item, Setup, Tally};
+use journald_reader::Entry;
+use journald_reader::{Cursor, Keys};
+use logql::label_set::{LabelSet, cut};
 
 /// Longest that names and values of an entry's metadata are together (bytes; grafana/loki,
 /// `pkg/validation/limits.go`, `max_structured_metadata_size`). Values are cut to fit.

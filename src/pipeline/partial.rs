@@ -14,10 +14,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::config;
-use crate::entry::Entry;
-use crate::journal::{Cursor, Key, Keys};
-use crate::labels::lossy;
-use crate::stages::Item;
+use crate::shape::stages::Item;
+use journald_reader::Entry;
+use journald_reader::{Cursor, Key, Keys};
+use logql::label_set::lossy;
 
 /// Longest pause between two pieces of a line (microseconds): they are written as soon as the container's output fills a
 /// buffer, so a longer one is that of a program that waits in the middle of its line, or has ended there.

@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::partial::Partials;
 use crate::config::{Config, Destination};
-use crate::entry::Entry;
-use crate::journal::{Cursor, Keys};
-use crate::labels::{FieldLookup, Labeler, Outcome, lossy};
-use crate::line::{self, Liner};
-use crate::stages::{Chain, Context, Flow, Item, Setup};
+use crate::shape::labels::{FieldLookup, Labeler, Outcome};
+use crate::shape::line::{self, Liner};
+use crate::shape::stages::{Chain, Context, Flow, Item, Setup};
+use journald_reader::Entry;
+use journald_reader::{Cursor, Keys};
+use logql::label_set::lossy;
 
 /// Gives entries their labels and takes them through the stages.
 pub(crate) struct Shaper {

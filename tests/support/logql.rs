@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use journal_ship::labels::LabelSet;
-use journal_ship::logql::aggregate::{Point, aggregate};
-use journal_ship::logql::expr::{Expr, RangeOp};
-use journal_ship::logql::pipeline::{DETAILS, ERROR, Extractor, PRESERVE};
-use journal_ship::logql::vectors::{EvalError, Sample, Vector, evaluate};
-use journal_ship::logql::{MatchOp, Matcher};
+use logql::aggregate::{Point, aggregate};
+use logql::expr::{Expr, RangeOp};
+use logql::label_set::LabelSet;
+use logql::pipeline::{DETAILS, ERROR, Extractor, PRESERVE};
+use logql::vectors::{EvalError, Sample, Vector, evaluate};
+use logql::{MatchOp, Matcher};
 
 /// An entry as a query sees it.
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
-use journal_ship::journal::Cursor;
+use journald_reader::Cursor;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use journal_ship::batch::{Batch, Sealed};
 use journal_ship::config::{Backoff, Destination};
-use journal_ship::health::{Health, LOKI, Readiness};
-use journal_ship::journal::{Cursor, Resume};
-use journal_ship::labels::Stream;
+use journal_ship::loki::batch::{Batch, Sealed};
 use journal_ship::loki::encode::Metadata;
 use journal_ship::loki::learned::Learned;
 use journal_ship::loki::push::{Parcel, Pusher, Tally};
+use journal_ship::observe::health::{Health, LOKI, Readiness};
+use journal_ship::shape::labels::Stream;
+use journald_reader::{Cursor, Resume};
 use tokio::sync::{mpsc, watch};
 
 use super::agent::PATIENCE;

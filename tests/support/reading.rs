@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use journal_ship::journal::{Keys, Scope, Start, Tail, Waker};
+use journald_reader::{Keys, Scope, Start, Tail, Waker};
 
 use super::fixtures::ExportedEntry;
 

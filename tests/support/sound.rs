@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use journal_ship::journal::{Cursor, Keys, Losses, Reason, Scope, Start, Tail, Waker};
+use journald_reader::{Cursor, Keys, Losses, Reason, Scope, Start, Tail, Waker};
 
 use super::Unavailable;
 use super::fixtures::{ExportEntry, Format, build_journal};

@@ -1,7 +1,7 @@
 //! The scrape job that reads the journal: where it reads, and what labels entries get.
 
 use super::*;
-use crate::journal::Cursor;
+use journald_reader::Cursor;
 
 /// Promtail's `journalDefaultMaxAgeTime`; our default is a week.
 pub(super) const MAX_AGE: &str = "7h";

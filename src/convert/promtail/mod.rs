@@ -13,7 +13,7 @@ mod stages;
 use super::yaml::{Writer, scalar, text};
 use crate::config::secrets::{has_user, is_suspect};
 use crate::config::{self, Config, Diagnostics, Kind, Node};
-use crate::text::Line;
+use crate::os::text::Line;
 
 /// What a conversion results in.
 #[derive(Debug)]

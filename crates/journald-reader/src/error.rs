@@ -1,0 +1,129 @@
+//! Why a journal cannot be read, in words that say what to do.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::scan::Roots;
+use super::scope::Scope;
+
+/// One place that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What kind of failure.
+    pub kind: io::ErrorKind,
+    reason: String,
+}
+
+impl Problem {
+    pub(super) fn new(path: PathBuf, error: &io::Error) -> Problem {
+        let reason = match error.kind() {
+            io::ErrorKind::PermissionDenied => match group_of(&path) {
+                Some(group) => format!("permission denied; it is readable for group `{group}`"),
+                None => "permission denied".into(),
+            },
+            io::ErrorKind::NotFound => "no such file or folder".into(),
+            _ => error.to_string(),
+        };
+        Problem { path, kind: error.kind(), reason }
+    }
+
+    /// Something that is there and was not looked at.
+    pub(super) fn passed_over(path: PathBuf, reason: String) -> Problem {
+        Problem { path, kind: io::ErrorKind::Unsupported, reason }
+    }
+
+    pub(super) fn damaged(path: PathBuf, reason: String) -> Problem {
+        let reason = format!("not a journal file that can be read: {reason}");
+        Problem { path, kind: io::ErrorKind::InvalidData, reason }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+/// Why no journal could be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// No file could be opened: all places and their reasons, also of what was passed over.
+    Unreadable(Vec<Problem>),
+    /// The system's change notification could not be set up.
+    Watch(io::Error),
+}
+
+impl std::error::Error for OpenError {}
+
+impl OpenError {
+    /// Nothing can be read in this scope: `problems` were met, and what else stands there is named, too.
+    pub fn nothing(scope: &Scope, mut problems: Vec<Problem>) -> OpenError {
+        for (path, reason) in Roots::new(scope).passed_over() {
+            if problems.iter().all(|problem| problem.path != path) {
+                problems.push(Problem::passed_over(path, reason));
+            }
+        }
+        OpenError::Unreadable(problems)
+    }
+}
+
+/// How many places an error lists before it only counts them.
+const LISTED_MAX: usize = 5;
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problems = match self {
+            OpenError::Watch(error) => {
+                return write!(
+                    f,
+                    "cannot watch the journal for changes (inotify): {error}; \
+                     sysctl fs.inotify.max_user_instances may be too low"
+                );
+            }
+            OpenError::Unreadable(problems) => problems,
+        };
+        write!(f, "no journal can be read")?;
+        for problem in problems.iter().take(LISTED_MAX) {
+            write!(f, "\n  {problem}")?;
+        }
+        if problems.len() > LISTED_MAX {
+            write!(f, "\n  … and {} more", problems.len() - LISTED_MAX)?;
+        }
+        if problems.iter().all(|problem| problem.kind != io::ErrorKind::PermissionDenied) {
+            write!(
+                f,
+                "\nsystemd-journald writes *.journal files below /var/log/journal or /run/log/journal; is it running here? A copy \
+                 of a journal is read with `--path FOLDER` or `journal.paths`"
+            )?;
+        }
+        if let Some(denied) = problems.iter().find(|p| p.kind == io::ErrorKind::PermissionDenied) {
+            let group = group_of(&denied.path).unwrap_or_else(|| "systemd-journal".into());
+            write!(
+                f,
+                "\nA service gets access by `SupplementaryGroups={group}` in its unit, a person by \
+                 `sudo usermod -aG {group} USER` and a new login; root needs neither"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What the group of a file is where it has no number in this user namespace, as under `PrivateUsers=`
+/// (linux/highuid.h, `DEFAULT_OVERFLOWGID`).
+const UNMAPPED_GID: u32 = 65534;
+
+/// The group that a file or, where it cannot be looked at, its folder belongs to, if that can be known.
+fn group_of(path: &Path) -> Option<String> {
+    let gid = path.ancestors().find_map(|p| fs::metadata(p).ok())?.gid();
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1)?.parse() == Ok(gid) && gid != 0 && gid != UNMAPPED_GID).then(|| name.to_string())
+    })
+}

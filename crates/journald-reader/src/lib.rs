@@ -1,0 +1,140 @@
+//! journald's files: found, read, merged and followed.
+//!
+//! The way in is a [`Tail`]: it yields one [`Entry`](Entry) after another, in journalctl's
+//! order, each once, and can say at any time how far it is ([`Resume`]). A consumer asks for fields by
+//! [`Key`], and reading costs only what was asked for. Files are read, never written, with positioned reads
+//! into small windows: nothing is mapped, so a file may be truncated or deleted while it is read.
+//!
+//! ```
+//! use journald_reader::{Keys, Scope, Start, Tail, Waker};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut keys = Keys::default();
+//! let message = keys.add("MESSAGE");
+//! let unit = keys.add("_SYSTEMD_UNIT");
+//! // No path at all is this machine's own journal.
+//! let mut tail = Tail::open(&Scope::of(&["../../demo/journal".into()]), keys, Start::Oldest, Waker::new()?)?;
+//! let mut read = 0;
+//! while let Some(entry) = tail.next_entry() {
+//!     // Values are bytes; an entry need not have a field, and may have it several times.
+//!     if let (Some(unit), Some(message)) = (entry.value(unit), entry.value(message)) {
+//!         println!("{} {}: {}", entry.cursor().realtime, unit.escape_ascii(), message.escape_ascii());
+//!     }
+//!     read += 1;
+//! }
+//! assert!(read > 0 && tail.counts().damaged.total() == 0);
+//! // At the end: `tail.wait(None)` sleeps until there may be more, and this is kept for the next start.
+//! let resume = tail.resume();
+//! # assert!(resume.cursor.is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! **Lifetime.** An entry borrows from its tail and is valid until the next call on it; what outlives it is
+//! copied by whoever wants it. A [`Cursor`] is plain data and names the entry for good.
+//!
+//! **Order.** journalctl's ([`Cursor::order`]): by number among entries of one counter, else by monotonic time
+//! within a boot, else by wall clock. At each step the entry goes first that comes before the next ones of all
+//! other files. Entries of one file stay in its order and those of one counter go by number, whatever the clocks
+//! say. Where clocks have jumped and files of several counters are read, the relation can form a ring in which
+//! none comes first; then any of them does, where journalctl skips some. While following, an entry that becomes
+//! visible late comes when it is seen.
+//!
+//! **Once.** An entry that is in several files comes once, as long as the copies meet in that order, or are the next entries of
+//! their files when it is read. Nothing is left out silently: what cannot be read, which fields were left out because they are damaged, what came from two files and which numbers nobody could read is
+//! counted ([`Counts`]). [`Start::Resume`] goes on behind what was read, without loss or repetition, also when
+//! files were rotated or deleted meanwhile.
+//!
+//! **Times.** Microseconds since 1970 by journald's clock ([`Cursor::realtime`]), not the sender's.
+//! [`Entry::timestamp_ns`](Entry::timestamp_ns) tells entries of one microsecond apart.
+//!
+//! **Errors.** [`Tail::open`] fails when there is nothing to read and says why for each place and what to do
+//! ([`OpenError`], [`Problem`]); one file of several that cannot be read is logged once. From then on a tail
+//! does not fail for anything that is in a file: damage is skipped entry by entry and counted. Only
+//! [`Tail::wait`] and [`Tail::poll`] return errors, when the system's notification fails.
+//!
+//! # The files
+//!
+//! A file is a header and then objects, each at a multiple of eight bytes and beginning with its type, flags and
+//! size. Every number is little-endian. Nothing before the end is ever rewritten but counts and links, which is
+//! why a file can be read while it grows. Source: systemd, `src/libsystemd/sd-journal/journal-def.h` and
+//! <https://systemd.io/JOURNAL_FILE_FORMAT/>.
+//!
+//! ```text
+//!  header  LPKSHHRH, flags: keyed hashes, compact layout, compressions; state: offline, online, archived
+//!    │     file id, machine id, seqnum id: the counter of this file's numbers; counts
+//!    │
+//!    ├─ entry_array_offset ─▶ ENTRY_ARRAY ─ next ─▶ ENTRY_ARRAY ─ next ─▶ …    all entries, oldest first;
+//!    │                          │  │  │                                        each array twice its forerunner
+//!    │                          ▼  ▼  ▼
+//!    │                          ENTRY   number, realtime, monotonic, boot id, xor of the fields' hashes
+//!    │                          │  │  │
+//!    │                          ▼  ▼  ▼
+//!    ├─ data_hash_table ──────▶ DATA   "FIELD=value", once per file, perhaps compressed (xz, lz4, zstd);
+//!    │                          │      the first entry that has it, and an ENTRY_ARRAY of the others
+//!    │                          ▼
+//!    └─ field_hash_table ─────▶ FIELD  "FIELD", and all its DATA
+//! ```
+//!
+//! The compact layout (systemd 252) has offsets of 32 instead of 64 bits in ENTRY and ENTRY_ARRAY, and ENTRY
+//! no hashes. This reader asks the hash table only where values are looked for (`Scope::matches`), and uses no FIELD.
+//!
+//! `system.journal` and `user-UID.journal` are being written to; at rotation they are renamed
+//! `system@COUNTER-NUMBER-TIME.journal`, and after a crash `system@TIME-RANDOM.journal~`. They lie in a folder
+//! named by machine id in `/var/log/journal`, and in `/run/log/journal` until that can be written to.
+//!
+//! # Inside
+//!
+//! From the outside in: `scope` says what is wanted, `scan` finds files, `tail` merges and follows them, `file` reads one
+//! by its `arrays`, `seek` finds places in it, `filter` and `lookup` what is wanted of it, `load` reads its fields, `fields` remembers what they say, `object` knows the layout. Where something looks
+//! wrong, `verify` checks entries by their hashes and `payload` their fields, `hashing` finds out which hash a file has, `recover` does
+//! without a header, `repeat` knows entries that stand in a file twice, `search` finds entries without arrays, and `loss` counts what is not found. `step` makes every loop over a file go
+//! forward.
+
+mod arrays;
+mod cursor;
+mod decompress;
+mod entry;
+mod error;
+mod fields;
+mod file;
+mod filter;
+mod handle;
+mod hash;
+mod hashing;
+mod load;
+mod lookup;
+mod loss;
+mod lz4;
+mod object;
+mod payload;
+mod recover;
+mod repeat;
+mod resume;
+mod scan;
+mod scope;
+mod search;
+#[cfg(feature = "sd-journal")]
+mod second;
+mod seek;
+mod select;
+mod step;
+mod tail;
+mod verify;
+mod watch;
+mod window;
+
+pub use cursor::{Cursor, CursorError, Id128};
+pub use entry::Entry;
+pub use error::{OpenError, Problem};
+pub use fields::{Fields, Key, Keys, NameRule};
+pub use loss::{Losses, Reason};
+pub use resume::{Resume, Start};
+pub use scope::{Match, Namespaces, Scope};
+pub use scope::{NAMESPACE_MAX, is_namespace};
+#[cfg(feature = "sd-journal")]
+pub use second::{SecondError, SecondReader};
+pub use tail::{Counts, Tail};
+pub use watch::Waker;

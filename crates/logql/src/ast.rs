@@ -1,0 +1,190 @@
+//! What LogQL says: selectors, and what they are made of. `Display` is the form that Loki's formatter gives.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::ParseError;
+use super::filter::LineFilter;
+use super::parser::{self, Rules};
+use crate::go::quote::Quoted;
+use crate::go::re2::{Re2, Re2Error};
+use crate::label_set::LabelSet;
+
+/// Chooses entries: by label matchers, all of which must match, then by line filters, all of which must pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selector {
+    pub(super) matchers: Vec<Matcher>,
+    pub(super) filters: Vec<LineFilter>,
+}
+
+impl Selector {
+    /// Reads a selector as Loki does: at least one matcher must ask for a label that is not empty, and labels
+    /// that are called like words of the language cannot be written.
+    ///
+    /// # Errors
+    /// The first mistake; also LogQL that is no selector.
+    pub fn parse(text: &str) -> Result<Selector, ParseError> {
+        parser::parse(text, Rules::Loki)
+    }
+
+    /// Reads a selector that may choose all streams, and name any label, as the stage `match` of Promtail
+    /// (`clients/pkg/logentry/logql`); `{}` too, which Promtail does not take.
+    ///
+    /// # Errors
+    /// As [`Selector::parse`].
+    pub fn parse_any(text: &str) -> Result<Selector, ParseError> {
+        parser::parse(text, Rules::Any)
+    }
+
+    /// Whether a stream is chosen.
+    pub fn matches_labels(&self, labels: &LabelSet) -> bool {
+        self.matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or_default()))
+    }
+
+    /// Whether a line of a stream that is chosen passes.
+    pub fn matches_line(&self, line: &str) -> bool {
+        self.filters.iter().all(|filter| filter.matches(line))
+    }
+
+    /// Whether a line could fail to pass.
+    pub fn has_filters(&self) -> bool {
+        !self.filters.iter().all(LineFilter::is_trivial)
+    }
+
+    /// Whether Loki takes it as a query: at least one matcher asks for a label that is not empty.
+    pub fn is_bounded(&self) -> bool {
+        self.matchers.iter().any(|matcher| !matcher.matches(""))
+    }
+
+    /// Its label matchers, as they are written.
+    pub fn matchers(&self) -> &[Matcher] {
+        &self.matchers
+    }
+
+    /// Its line filters, as they are written; a negative one with `or` as several.
+    pub fn filters(&self) -> &[LineFilter] {
+        &self.filters
+    }
+
+    /// The selector without its line filters.
+    pub fn without_filters(&self) -> Selector {
+        Selector { matchers: self.matchers.clone(), filters: Vec::new() }
+    }
+}
+
+impl FromStr for Selector {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Selector, ParseError> {
+        Selector::parse(text)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_matchers(f, &self.matchers)?;
+        self.filters.iter().try_for_each(|filter| write!(f, " {filter}"))
+    }
+}
+
+/// `{a="b", c="d"}`
+pub(super) fn write_matchers(f: &mut fmt::Formatter<'_>, matchers: &[Matcher]) -> fmt::Result {
+    f.write_str("{")?;
+    for (index, matcher) in matchers.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(f, "{comma}{matcher}")?;
+    }
+    f.write_str("}")
+}
+
+/// What a matcher asks of a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchOp {
+    /// `=`: it has this value.
+    Equal,
+    /// `!=`: it has another.
+    NotEqual,
+    /// `=~`: a regular expression matches all of its value.
+    Regex,
+    /// `!~`: it does not.
+    NotRegex,
+}
+
+impl MatchOp {
+    /// As it is written.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            MatchOp::Equal => "=",
+            MatchOp::NotEqual => "!=",
+            MatchOp::Regex => "=~",
+            MatchOp::NotRegex => "!~",
+        }
+    }
+
+    pub(super) fn of(symbol: &str) -> Option<MatchOp> {
+        use MatchOp::*;
+        [Equal, NotEqual, Regex, NotRegex].into_iter().find(|op| op.symbol() == symbol)
+    }
+}
+
+/// Asks one thing of one label. A label that is missing is empty.
+#[derive(Debug, Clone)]
+pub struct Matcher {
+    name: String,
+    op: MatchOp,
+    value: String,
+    regex: Option<Re2>,
+}
+
+impl Matcher {
+    /// A matcher of label `name`.
+    ///
+    /// # Errors
+    /// A regular expression that is not valid.
+    pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Matcher, Re2Error> {
+        let regex = match op {
+            MatchOp::Equal | MatchOp::NotEqual => None,
+            // Plain text is compared.
+            MatchOp::Regex | MatchOp::NotRegex => {
+                Some(Re2::whole(value)?).filter(|regex| regex.literal() != Some(value))
+            }
+        };
+        Ok(Matcher { name: name.to_owned(), op, value: value.to_owned(), regex })
+    }
+
+    /// Which label.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is asked.
+    pub fn op(&self) -> MatchOp {
+        self.op
+    }
+
+    /// The value or regular expression that it is asked with.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Whether a value of the label is what is asked for.
+    pub fn matches(&self, value: &str) -> bool {
+        let is = match &self.regex {
+            Some(regex) => regex.is_match(value),
+            None => self.value == value,
+        };
+        is == matches!(self.op, MatchOp::Equal | MatchOp::Regex)
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Matcher) -> bool {
+        self.name == other.name && self.op == other.op && self.value == other.value
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.name, self.op.symbol(), Quoted(&self.value))
+    }
+}

@@ -1,0 +1,506 @@
+//! What a metric query says: aggregations over ranges of lines, over the series they make, and arithmetic.
+//! `Display` is the form that Loki's formatter gives, and reads back as the same (grafana/loki,
+//! `pkg/logql/syntax/ast.go`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::ast::{Matcher, write_matchers};
+use super::error::ParseError;
+use super::parser;
+use super::stage::{LabelFilter, Stage};
+use crate::go::quote::Quoted;
+use crate::go::re2::Re2;
+
+/// A metric query.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expr {
+    /// `5`: one value without labels.
+    Number(f64),
+    /// `vector(5)`: one series without labels.
+    Vector(f64),
+    /// `rate({unit="a"} |= "x" [5m])`
+    Range(RangeAggregation),
+    /// `sum by (unit) (…)`
+    Aggregate(VectorAggregation),
+    /// `… / …`
+    Binary(Box<BinaryOperation>),
+    /// `label_replace(…, "to", "$1", "from", "(.*)")`
+    LabelReplace(Box<LabelReplace>),
+}
+
+impl Expr {
+    /// Reads a metric query as Loki does.
+    ///
+    /// # Errors
+    /// The first mistake; also LogQL that is no metric query.
+    pub fn parse(text: &str) -> Result<Expr, ParseError> {
+        parser::parse_expr(text)
+    }
+
+    /// How many queries stand inside each other (count).
+    pub(super) fn height(&self) -> usize {
+        match self {
+            Expr::Number(_) | Expr::Vector(_) | Expr::Range(_) => 1,
+            Expr::Aggregate(aggregation) => 1 + aggregation.inner.height(),
+            Expr::Binary(binary) => 1 + binary.left.height().max(binary.right.height()),
+            Expr::LabelReplace(replace) => 1 + replace.inner.height(),
+        }
+    }
+
+    /// Looks at entries from so much longer before (nanoseconds).
+    pub fn shift(&mut self, by: i64) {
+        match self {
+            Expr::Number(_) | Expr::Vector(_) => {}
+            Expr::Range(range) => range.offset = range.offset.saturating_add(by),
+            Expr::Aggregate(aggregate) => aggregate.inner.shift(by),
+            Expr::Binary(binary) => {
+                binary.left.shift(by);
+                binary.right.shift(by);
+            }
+            Expr::LabelReplace(replace) => replace.inner.shift(by),
+        }
+    }
+
+    /// Calls `visit` for each range aggregation in it, in the order of evaluation; with the grouping of a `sum` right
+    /// around it, if that makes the same of it: then series need no other labels.
+    pub fn ranges<'e>(&'e self, visit: &mut impl FnMut(&'e RangeAggregation, Option<&'e Grouping>)) {
+        match self {
+            Expr::Number(_) | Expr::Vector(_) => {}
+            Expr::Range(range) => visit(range, None),
+            Expr::Aggregate(VectorAggregation { op, grouping, inner, .. }) => match &**inner {
+                Expr::Range(range) => {
+                    visit(range, (*op == VectorOp::Sum && range.op.adds_up()).then_some(grouping))
+                }
+                inner => inner.ranges(visit),
+            },
+            Expr::Binary(binary) => {
+                binary.left.ranges(visit);
+                binary.right.ranges(visit);
+            }
+            Expr::LabelReplace(replace) => replace.inner.ranges(visit),
+        }
+    }
+}
+
+impl FromStr for Expr {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Expr, ParseError> {
+        Expr::parse(text)
+    }
+}
+
+/// Which lines, and what is made of them: matchers and a pipeline, with or without `unwrap`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogQuery {
+    /// At least one asks for a label that is not empty.
+    pub matchers: Vec<Matcher>,
+    /// In their order.
+    pub stages: Vec<Stage>,
+    /// The label whose value counts, instead of the line.
+    pub unwrap: Option<Unwrap>,
+}
+
+/// `| unwrap duration(took) | took > 5`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unwrap {
+    /// Which label.
+    pub label: String,
+    /// How its value becomes a number.
+    pub conversion: Conversion,
+    /// Filters behind it: all must pass.
+    pub filters: Vec<LabelFilter>,
+}
+
+/// How a label's value becomes a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conversion {
+    /// It is one.
+    Number,
+    /// A size, in bytes.
+    Bytes,
+    /// A duration, in seconds. The language has two words for it.
+    Duration,
+    /// The same.
+    DurationSeconds,
+}
+
+/// What is made of the samples of a series within a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // as they are written
+pub enum RangeOp {
+    CountOverTime,
+    Rate,
+    RateCounter,
+    BytesOverTime,
+    BytesRate,
+    AvgOverTime,
+    SumOverTime,
+    MinOverTime,
+    MaxOverTime,
+    StdvarOverTime,
+    StddevOverTime,
+    QuantileOverTime,
+    FirstOverTime,
+    LastOverTime,
+    AbsentOverTime,
+}
+
+impl RangeOp {
+    /// All of them.
+    pub const ALL: [(RangeOp, &'static str); 15] = [
+        (RangeOp::CountOverTime, "count_over_time"),
+        (RangeOp::Rate, "rate"),
+        (RangeOp::RateCounter, "rate_counter"),
+        (RangeOp::BytesOverTime, "bytes_over_time"),
+        (RangeOp::BytesRate, "bytes_rate"),
+        (RangeOp::AvgOverTime, "avg_over_time"),
+        (RangeOp::SumOverTime, "sum_over_time"),
+        (RangeOp::MinOverTime, "min_over_time"),
+        (RangeOp::MaxOverTime, "max_over_time"),
+        (RangeOp::StdvarOverTime, "stdvar_over_time"),
+        (RangeOp::StddevOverTime, "stddev_over_time"),
+        (RangeOp::QuantileOverTime, "quantile_over_time"),
+        (RangeOp::FirstOverTime, "first_over_time"),
+        (RangeOp::LastOverTime, "last_over_time"),
+        (RangeOp::AbsentOverTime, "absent_over_time"),
+    ];
+
+    /// Whether the sum of two series is that of their samples together.
+    fn adds_up(self) -> bool {
+        use RangeOp::{BytesOverTime, BytesRate, CountOverTime, Rate, SumOverTime};
+        matches!(self, BytesOverTime | BytesRate | CountOverTime | Rate | SumOverTime)
+    }
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        RangeOp::ALL.iter().find(|(op, _)| *op == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// A range aggregation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RangeAggregation {
+    /// What it computes.
+    pub op: RangeOp,
+    /// The quantile of `quantile_over_time`.
+    pub parameter: Option<f64>,
+    /// Of which samples.
+    pub query: LogQuery,
+    /// How far back (nanoseconds).
+    pub range: i64,
+    /// From how long before the evaluation (nanoseconds).
+    pub offset: i64,
+    /// Which labels make a series.
+    pub grouping: Option<Grouping>,
+}
+
+/// Which labels stay.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grouping {
+    /// All but these; else only these.
+    pub without: bool,
+    /// Their names, as they are written.
+    pub labels: Vec<String>,
+}
+
+/// What is made of several series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // as they are written
+pub enum VectorOp {
+    Sum,
+    Avg,
+    Count,
+    Max,
+    Min,
+    Stddev,
+    Stdvar,
+    Bottomk,
+    Topk,
+    Sort,
+    SortDesc,
+}
+
+impl VectorOp {
+    /// All of them.
+    pub const ALL: [(VectorOp, &'static str); 11] = [
+        (VectorOp::Sum, "sum"),
+        (VectorOp::Avg, "avg"),
+        (VectorOp::Count, "count"),
+        (VectorOp::Max, "max"),
+        (VectorOp::Min, "min"),
+        (VectorOp::Stddev, "stddev"),
+        (VectorOp::Stdvar, "stdvar"),
+        (VectorOp::Bottomk, "bottomk"),
+        (VectorOp::Topk, "topk"),
+        (VectorOp::Sort, "sort"),
+        (VectorOp::SortDesc, "sort_desc"),
+    ];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        VectorOp::ALL.iter().find(|(op, _)| *op == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// An aggregation over series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorAggregation {
+    /// What it computes.
+    pub op: VectorOp,
+    /// How many series `topk` and `bottomk` choose.
+    pub parameter: Option<usize>,
+    /// Which labels stay; by default none.
+    pub grouping: Grouping,
+    /// Of which series.
+    pub inner: Box<Expr>,
+}
+
+/// An operator between two queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // as they are written
+pub enum BinaryOp {
+    Or,
+    And,
+    Unless,
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Mod,
+    Pow,
+    Equal,
+    NotEqual,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+impl BinaryOp {
+    /// All of them, with how tightly they bind.
+    pub(super) const ALL: [(BinaryOp, &'static str, u8); 15] = [
+        (BinaryOp::Or, "or", 1),
+        (BinaryOp::And, "and", 2),
+        (BinaryOp::Unless, "unless", 2),
+        (BinaryOp::Equal, "==", 3),
+        (BinaryOp::NotEqual, "!=", 3),
+        (BinaryOp::Greater, ">", 3),
+        (BinaryOp::GreaterOrEqual, ">=", 3),
+        (BinaryOp::Less, "<", 3),
+        (BinaryOp::LessOrEqual, "<=", 3),
+        (BinaryOp::Add, "+", 4),
+        (BinaryOp::Sub, "-", 4),
+        (BinaryOp::Mul, "*", 5),
+        (BinaryOp::Div, "/", 5),
+        (BinaryOp::Mod, "%", 5),
+        (BinaryOp::Pow, "^", 6),
+    ];
+
+    /// As it is written.
+    pub fn symbol(self) -> &'static str {
+        BinaryOp::ALL.iter().find(|(op, ..)| *op == self).map_or("", |(_, symbol, _)| symbol)
+    }
+
+    /// Whether it works on sets of series, not on values.
+    pub fn is_set(self) -> bool {
+        matches!(self, BinaryOp::Or | BinaryOp::And | BinaryOp::Unless)
+    }
+
+    /// Whether it compares.
+    pub fn is_comparison(self) -> bool {
+        use BinaryOp::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        matches!(self, Equal | NotEqual | Greater | GreaterOrEqual | Less | LessOrEqual)
+    }
+}
+
+/// Which side of an operator may have several series for one of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cardinality {
+    /// Neither.
+    #[default]
+    OneToOne,
+    /// `group_left`: the left one.
+    ManyToOne,
+    /// `group_right`: the right one.
+    OneToMany,
+}
+
+/// Which series of two sides belong together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Matching {
+    /// Those that agree in `labels`; else in all others.
+    pub on: bool,
+    /// Which labels.
+    pub labels: Vec<String>,
+    /// How many of one side for one of the other.
+    pub cardinality: Cardinality,
+    /// Labels that are taken over from the side of the one.
+    pub include: Vec<String>,
+}
+
+/// Two queries and an operator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BinaryOperation {
+    /// Which one.
+    pub op: BinaryOp,
+    /// `bool`: a comparison gives 0 or 1, and drops nothing.
+    pub bool: bool,
+    /// Which series belong together.
+    pub matching: Matching,
+    /// Its left side.
+    pub left: Expr,
+    /// Its right side.
+    pub right: Expr,
+}
+
+/// A label made of another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelReplace {
+    /// Of which series.
+    pub inner: Expr,
+    /// The label that is set.
+    pub to: String,
+    /// To what, with `$1` for groups.
+    pub replacement: String,
+    /// The label that is looked at.
+    pub from: String,
+    /// What its whole value must match.
+    pub regex: Re2,
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expr::Number(value) => write!(f, "{}", Number(*value)),
+            Expr::Vector(value) => write!(f, "vector({})", Number(*value)),
+            Expr::Range(range) => write!(f, "{range}"),
+            Expr::Aggregate(VectorAggregation { op, parameter, grouping, inner }) => {
+                f.write_str(op.name())?;
+                if *grouping != Grouping::default() {
+                    write!(f, "{grouping}")?;
+                }
+                match parameter {
+                    Some(parameter) => write!(f, "({parameter},{inner})"),
+                    None => write!(f, "({inner})"),
+                }
+            }
+            Expr::Binary(operation) => write!(f, "{operation}"),
+            Expr::LabelReplace(replace) => {
+                let LabelReplace { inner, to, replacement, from, regex } = &**replace;
+                let [to, replacement, from, regex] =
+                    [to, replacement, from, regex.source()].map(|text: &str| Quoted(text));
+                write!(f, "label_replace({inner},{to},{replacement},{from},{regex})")
+            }
+        }
+    }
+}
+
+impl fmt::Display for BinaryOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Matching { on, labels, cardinality, include } = &self.matching;
+        write!(f, "({} {}", self.left, self.op.symbol())?;
+        if self.bool {
+            f.write_str(" bool")?;
+        }
+        if *on || !labels.is_empty() || *cardinality != Cardinality::OneToOne {
+            write!(f, " {} ({})", if *on { "on" } else { "ignoring" }, labels.join(","))?;
+        }
+        match cardinality {
+            Cardinality::OneToOne => {}
+            Cardinality::ManyToOne => f.write_str(" group_left")?,
+            Cardinality::OneToMany => f.write_str(" group_right")?,
+        }
+        if !include.is_empty() {
+            write!(f, " ({})", include.join(","))?;
+        }
+        write!(f, " {})", self.right)
+    }
+}
+
+impl fmt::Display for RangeAggregation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.op.name())?;
+        if let Some(parameter) = self.parameter {
+            write!(f, "{},", Number(parameter))?;
+        }
+        write!(f, "{}[{}]", self.query, Duration(self.range))?;
+        if self.offset != 0 {
+            write!(f, " offset {}", Duration(self.offset))?;
+        }
+        f.write_str(")")?;
+        self.grouping.iter().try_for_each(|grouping| write!(f, "{grouping}"))
+    }
+}
+
+impl fmt::Display for LogQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_matchers(f, &self.matchers)?;
+        self.stages.iter().try_for_each(|stage| write!(f, " {stage}"))?;
+        let Some(Unwrap { label, conversion, filters }) = &self.unwrap else {
+            return Ok(());
+        };
+        match conversion {
+            Conversion::Number => write!(f, " | unwrap {label}")?,
+            Conversion::Bytes => write!(f, " | unwrap bytes({label})")?,
+            Conversion::Duration => write!(f, " | unwrap duration({label})")?,
+            Conversion::DurationSeconds => write!(f, " | unwrap duration_seconds({label})")?,
+        }
+        filters.iter().try_for_each(|filter| write!(f, " | {filter}"))
+    }
+}
+
+impl fmt::Display for Grouping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {} ({})", if self.without { "without" } else { "by" }, self.labels.join(","))
+    }
+}
+
+/// A number as LogQL writes it. What is no number stands as what makes it.
+pub(super) struct Number(pub f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            value if value.is_nan() => f.write_str("(0 / 0)"),
+            value if value.is_infinite() => write!(f, "({}1e308 * 10)", if value < 0.0 { "-" } else { "" }),
+            value if value != 0.0 && !(1e-5..1e21).contains(&value.abs()) => write!(f, "{value:e}"),
+            value => write!(f, "{value}"),
+        }
+    }
+}
+
+/// A duration in Prometheus's units (nanoseconds); Go's where these are too coarse.
+pub(super) struct Duration(pub i64);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MILLISECOND: u64 = 1_000_000;
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let mut rest = self.0.unsigned_abs();
+        if rest == 0 {
+            return f.write_str("0s");
+        }
+        f.write_str(sign)?;
+        if !rest.is_multiple_of(MILLISECOND) {
+            return write!(f, "{rest}ns");
+        }
+        // A sign is Go's, and Go knows no days.
+        let units: &[(&str, u64)] = match sign {
+            "" => &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)],
+            _ => &[("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)],
+        };
+        for (unit, milliseconds) in units {
+            let size = milliseconds * MILLISECOND;
+            if rest >= size {
+                write!(f, "{}{unit}", rest / size)?;
+                rest %= size;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

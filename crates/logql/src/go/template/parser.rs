@@ -1,0 +1,465 @@
+//! From pieces to a tree.
+
+use std::ops::Range;
+
+use super::lexer::{Piece, Placed, Token, pieces};
+use super::{Function, Functions, TemplateError, Value, builtin};
+use crate::nearest::nearest;
+
+/// Longest template (bytes).
+const SOURCE_MAX: usize = 64 << 10;
+/// Deepest nesting of actions and parentheses (count): the tree is walked by recursion.
+const DEPTH_MAX: usize = 64;
+
+/// A part of a template.
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    Text(String),
+    Show(Pipeline),
+    If { condition: Pipeline, then: Vec<Node>, other: Vec<Node> },
+    With { value: Pipeline, then: Vec<Node>, other: Vec<Node> },
+    Range { value: Pipeline, body: Vec<Node>, other: Vec<Node> },
+    Break,
+    Continue,
+}
+
+/// Commands, each given the result of the one before as its last argument.
+#[derive(Debug, Clone)]
+pub(super) struct Pipeline {
+    pub(super) variables: Vec<String>,
+    /// `:=`, not `=`
+    pub(super) declares: bool,
+    pub(super) commands: Vec<Command>,
+    pub(super) at: Range<usize>,
+}
+
+/// Words: a function and its arguments, or one value.
+#[derive(Debug, Clone)]
+pub(super) struct Command {
+    pub(super) words: Vec<Word>,
+    pub(super) at: Range<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Word {
+    Dot,
+    Nil,
+    Constant(Value),
+    Function(Callee, String),
+    /// Of the dot.
+    Fields(Vec<String>),
+    Variable(String, Vec<String>),
+    Nested(Box<Pipeline>, Vec<String>),
+}
+
+/// What a function's name stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Callee {
+    /// Evaluates its arguments only as far as it must.
+    And,
+    Or,
+    Call(Function),
+}
+
+/// The keys of the dot that nodes look at, each once.
+pub(super) fn fields<'n>(nodes: &'n [Node], found: &mut Vec<&'n str>) {
+    fn of_pipeline<'n>(pipeline: &'n Pipeline, found: &mut Vec<&'n str>) {
+        for word in pipeline.commands.iter().flat_map(|command| &command.words) {
+            match word {
+                Word::Fields(names) => {
+                    if let Some(name) = names.first()
+                        && !found.contains(&name.as_str())
+                    {
+                        found.push(name);
+                    }
+                }
+                Word::Nested(inner, _) => of_pipeline(inner, found),
+                _ => {}
+            }
+        }
+    }
+    for node in nodes {
+        match node {
+            Node::Text(_) | Node::Break | Node::Continue => {}
+            Node::Show(pipeline) => of_pipeline(pipeline, found),
+            Node::If { condition: pipeline, then: first, other }
+            | Node::With { value: pipeline, then: first, other }
+            | Node::Range { value: pipeline, body: first, other } => {
+                of_pipeline(pipeline, found);
+                fields(first, found);
+                fields(other, found);
+            }
+        }
+    }
+}
+
+/// `given` are the variables that there are from the beginning, besides `$`.
+pub(super) fn parse(source: &str, functions: Functions, given: &[&str]) -> Result<Vec<Node>, TemplateError> {
+    if source.len() > SOURCE_MAX {
+        return Err(TemplateError::new(
+            0..source.len(),
+            format!("the template is longer than {SOURCE_MAX} bytes"),
+        ));
+    }
+    let mut parser = Parser {
+        pieces: pieces(source)?.into_iter(),
+        functions,
+        depth: 0,
+        ranges: 0,
+        variables: ["$"].iter().chain(given).map(|name| (*name).to_owned()).collect(),
+    };
+    let (nodes, end) = parser.list()?;
+    match end {
+        None => Ok(nodes),
+        Some((keyword, at)) => {
+            Err(TemplateError::new(at, format!("`{keyword}` without its `if`, `range` or `with`")))
+        }
+    }
+}
+
+struct Parser {
+    pieces: std::vec::IntoIter<Piece>,
+    functions: Functions,
+    depth: usize,
+    ranges: usize,
+    variables: Vec<String>,
+}
+
+/// What ended a list: `end`, `else`, or `else if` and `else with` with the rest of their action.
+type Ending = Option<(String, Range<usize>)>;
+
+impl Parser {
+    fn list(&mut self) -> Result<(Vec<Node>, Ending), TemplateError> {
+        let (nodes, ending, _) = self.list_to_else()?;
+        Ok((nodes, ending))
+    }
+
+    fn list_to_else(&mut self) -> Result<(Vec<Node>, Ending, Vec<Placed>), TemplateError> {
+        self.depth += 1;
+        let mut nodes = Vec::new();
+        while let Some(piece) = self.pieces.next() {
+            let (tokens, at) = match piece {
+                Piece::Text(text) => {
+                    nodes.push(Node::Text(text));
+                    continue;
+                }
+                Piece::Action(tokens, at) => (tokens, at),
+            };
+            if self.depth > DEPTH_MAX {
+                return Err(TemplateError::new(at, format!("actions are nested more than {DEPTH_MAX} deep")));
+            }
+            let mut words = Tokens { tokens, next: 0, at: at.clone() };
+            words.spaces();
+            let keyword = match words.peek() {
+                Some(Token::Word(word)) => word.clone(),
+                _ => String::new(),
+            };
+            match keyword.as_str() {
+                "end" => {
+                    words.next += 1;
+                    words.finish()?;
+                    self.depth -= 1;
+                    return Ok((nodes, Some((keyword, at)), Vec::new()));
+                }
+                "else" => {
+                    words.next += 1;
+                    words.spaces();
+                    self.depth -= 1;
+                    return Ok((nodes, Some((keyword, at)), words.rest()));
+                }
+                "if" | "with" | "range" => {
+                    words.next += 1;
+                    nodes.push(self.block(&keyword, words)?);
+                }
+                "break" | "continue" => {
+                    words.next += 1;
+                    words.finish()?;
+                    if self.ranges == 0 {
+                        return Err(TemplateError::new(at, format!("`{keyword}` outside of a `range`")));
+                    }
+                    nodes.push(if keyword == "break" { Node::Break } else { Node::Continue });
+                }
+                "define" | "template" | "block" => {
+                    return Err(TemplateError::new(
+                        at,
+                        format!("`{keyword}` is not supported: a template is one piece"),
+                    ));
+                }
+                _ => {
+                    let pipeline = self.pipeline(&mut words, false)?;
+                    words.finish()?;
+                    if pipeline.commands.is_empty() {
+                        return Err(TemplateError::new(at, "an action without a value"));
+                    }
+                    nodes.push(Node::Show(pipeline));
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok((nodes, None, Vec::new()))
+    }
+
+    /// The rest of `if`, `with` or `range`, to its `end`.
+    fn block(&mut self, keyword: &str, mut words: Tokens) -> Result<Node, TemplateError> {
+        let at = words.at.clone();
+        let known = self.variables.len();
+        let value = self.pipeline(&mut words, keyword == "range")?;
+        words.finish()?;
+        if value.commands.is_empty() {
+            return Err(TemplateError::new(at, format!("`{keyword}` without a value")));
+        }
+        self.ranges += usize::from(keyword == "range");
+        let (body, ending, rest) = self.list_to_else()?;
+        self.ranges -= usize::from(keyword == "range");
+        let missing = || TemplateError::new(at.clone(), format!("`{keyword}` without its `{{{{end}}}}`"));
+        let (ending, ending_at) = ending.ok_or_else(missing)?;
+        let mut other = Vec::new();
+        if ending == "else" {
+            let mut rest = Tokens { tokens: rest, next: 0, at: ending_at };
+            match rest.peek() {
+                None => {
+                    let (nodes, ending) = self.list()?;
+                    match ending {
+                        Some((word, _)) if word == "end" => other = nodes,
+                        Some((_, at)) => return Err(TemplateError::new(at, "a second `else`")),
+                        None => return Err(missing()),
+                    }
+                }
+                // `else if` shares the one `end`.
+                Some(Token::Word(word)) if word == keyword && keyword != "range" => {
+                    rest.next += 1;
+                    self.depth += 1;
+                    if self.depth > DEPTH_MAX {
+                        return Err(TemplateError::new(
+                            at,
+                            format!("more than {DEPTH_MAX} `else if` in a row"),
+                        ));
+                    }
+                    other.push(self.block(keyword, rest)?);
+                    self.depth -= 1;
+                }
+                Some(_) => {
+                    return Err(TemplateError::new(
+                        rest.at,
+                        format!("expected `{{{{else}}}}` or `{{{{else {keyword} …}}}}`"),
+                    ));
+                }
+            }
+        }
+        self.variables.truncate(known);
+        Ok(match keyword {
+            "if" => Node::If { condition: value, then: body, other },
+            "with" => Node::With { value, then: body, other },
+            _ => Node::Range { value, body, other },
+        })
+    }
+
+    fn pipeline(&mut self, words: &mut Tokens, ranges: bool) -> Result<Pipeline, TemplateError> {
+        words.spaces();
+        let (variables, declares) = self.declared(words, ranges)?;
+        let mut commands = Vec::new();
+        loop {
+            let command = self.command(words)?;
+            if command.words.is_empty() {
+                if !commands.is_empty() || !variables.is_empty() {
+                    return Err(TemplateError::new(words.place(), "a value is missing here"));
+                }
+                break;
+            }
+            if !commands.is_empty() && !matches!(command.words.first(), Some(Word::Function(..))) {
+                return Err(TemplateError::new(command.at, "only a function can stand behind `|`"));
+            }
+            commands.push(command);
+            if !words.sign("|") {
+                break;
+            }
+        }
+        if declares {
+            self.variables.extend(variables.iter().cloned());
+        }
+        Ok(Pipeline { variables, declares, commands, at: words.at.clone() })
+    }
+
+    /// `$a :=`, `$a =`, `$a, $b :=`
+    fn declared(&mut self, words: &mut Tokens, ranges: bool) -> Result<(Vec<String>, bool), TemplateError> {
+        let from = words.next;
+        let mut variables = Vec::new();
+        while let Some(Token::Variable(name)) = words.peek().cloned() {
+            let place = words.place();
+            words.next += 1;
+            words.spaces();
+            variables.push(name.clone());
+            let declares = words.sign(":=");
+            if declares || words.sign("=") {
+                if variables.len() > if ranges { 2 } else { 1 } {
+                    return Err(TemplateError::new(place, "too many variables"));
+                }
+                if let Some(unknown) =
+                    variables.iter().find(|name| !declares && !self.variables.contains(name))
+                {
+                    return Err(TemplateError::new(place, format!("the variable {unknown} is not declared")));
+                }
+                words.spaces();
+                return Ok((variables, declares));
+            }
+            if !words.sign(",") {
+                break;
+            }
+            words.spaces();
+        }
+        words.next = from;
+        Ok((Vec::new(), false))
+    }
+
+    fn command(&mut self, words: &mut Tokens) -> Result<Command, TemplateError> {
+        let mut command = Command { words: Vec::new(), at: words.place() };
+        loop {
+            words.spaces();
+            let place = words.place();
+            let Some(token) = words.peek().cloned() else { break };
+            let first = command.words.is_empty();
+            words.next += 1;
+            let word = match token {
+                Token::Sign("|" | ")") => {
+                    words.next -= 1;
+                    break;
+                }
+                Token::Sign("(") => {
+                    self.depth += 1;
+                    if self.depth > DEPTH_MAX {
+                        return Err(TemplateError::new(
+                            place,
+                            format!("parentheses are nested more than {DEPTH_MAX} deep"),
+                        ));
+                    }
+                    let inner = self.pipeline(words, false)?;
+                    self.depth -= 1;
+                    words.spaces();
+                    if !words.sign(")") {
+                        return Err(TemplateError::new(place, "a `(` without its `)`"));
+                    }
+                    if inner.commands.is_empty() {
+                        return Err(TemplateError::new(place, "parentheses without a value"));
+                    }
+                    Word::Nested(Box::new(inner), words.fields())
+                }
+                Token::Sign(sign) => {
+                    return Err(TemplateError::new(place, format!("`{sign}` does not belong here")));
+                }
+                Token::Dot => Word::Dot,
+                Token::Field(name) => {
+                    let mut fields = vec![name];
+                    fields.extend(words.fields());
+                    Word::Fields(fields)
+                }
+                Token::Variable(name) => {
+                    if !self.variables.contains(&name) {
+                        return Err(TemplateError::new(
+                            place,
+                            format!("the variable {name} is not declared"),
+                        ));
+                    }
+                    Word::Variable(name, words.fields())
+                }
+                Token::Text(text) => Word::Constant(text.into()),
+                Token::Int(number) => Word::Constant(Value::Int(number)),
+                Token::Float(number) => Word::Constant(Value::Float(number)),
+                Token::Word(word) => match word.as_str() {
+                    "true" => Word::Constant(true.into()),
+                    "false" => Word::Constant(false.into()),
+                    "nil" if first => return Err(TemplateError::new(place, "`nil` is no command")),
+                    "nil" => Word::Nil,
+                    _ => Word::Function(self.callee(&word, &place)?, word),
+                },
+                Token::Space => continue,
+            };
+            command.at.end = words.end();
+            command.words.push(word);
+            // Two words want a space between them.
+            if !matches!(words.peek(), None | Some(Token::Space | Token::Sign("|" | ")"))) {
+                return Err(TemplateError::new(words.place(), "a space is missing before this"));
+            }
+        }
+        if let [first, _, ..] = command.words.as_slice()
+            && !matches!(first, Word::Function(..))
+        {
+            return Err(TemplateError::new(command.at, "only a function can have arguments"));
+        }
+        Ok(command)
+    }
+
+    fn callee(&self, name: &str, place: &Range<usize>) -> Result<Callee, TemplateError> {
+        match name {
+            "and" => return Ok(Callee::And),
+            "or" => return Ok(Callee::Or),
+            _ => {}
+        }
+        if let Some(function) = (self.functions)(name).or_else(|| builtin::function(name)) {
+            return Ok(Callee::Call(function));
+        }
+        let known = super::promtail::NAMES.iter().chain(builtin::NAMES).copied();
+        let known = known.filter(|name| (self.functions)(name).or_else(|| builtin::function(name)).is_some());
+        let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        Err(TemplateError::new(place.clone(), format!("there is no function `{name}`{hint}")))
+    }
+}
+
+/// The tokens of one action.
+struct Tokens {
+    tokens: Vec<Placed>,
+    next: usize,
+    at: Range<usize>,
+}
+
+impl Tokens {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.next).map(|(token, _)| token)
+    }
+
+    fn place(&self) -> Range<usize> {
+        let end = self.at.end.saturating_sub(2)..self.at.end;
+        self.tokens.get(self.next).map_or(end, |(_, place)| place.clone())
+    }
+
+    fn end(&self) -> usize {
+        self.next
+            .checked_sub(1)
+            .and_then(|last| self.tokens.get(last))
+            .map_or(self.at.end, |(_, place)| place.end)
+    }
+
+    fn spaces(&mut self) {
+        while self.peek() == Some(&Token::Space) {
+            self.next += 1;
+        }
+    }
+
+    fn sign(&mut self, sign: &str) -> bool {
+        self.spaces();
+        let found = matches!(self.peek(), Some(Token::Sign(found)) if *found == sign);
+        self.next += usize::from(found);
+        found
+    }
+
+    /// The fields that follow directly.
+    fn fields(&mut self) -> Vec<String> {
+        let mut fields = Vec::new();
+        while let Some(Token::Field(name)) = self.peek() {
+            fields.push(name.clone());
+            self.next += 1;
+        }
+        fields
+    }
+
+    fn rest(self) -> Vec<Placed> {
+        self.tokens.into_iter().skip(self.next).collect()
+    }
+
+    fn finish(&mut self) -> Result<(), TemplateError> {
+        self.spaces();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(TemplateError::new(self.place(), "this does not belong here; expected `}}`")),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The functions of templates in alert rules (github.com/prometheus/prometheus, `template/template.go`). A template sees
+//! `$labels`, `$value`, `$externalLabels` and `$externalURL`.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::builtin::{exactly, text};
+use super::{Function, Value, promtail};
+use crate::go::re2::Re2;
+use crate::units;
+
+thread_local! {
+    /// What functions know without being told: when it is (seconds since 1970), and where people find more.
+    static WITHIN: RefCell<(f64, Arc<str>)> = RefCell::new((0.0, "".into()));
+}
+
+/// From now on templates of this thread are filled as it is at a time (nanoseconds since 1970), with the address where
+/// people find more.
+pub fn set_within(time: i64, url: &Arc<str>) {
+    WITHIN.with_borrow_mut(|within| *within = (time as f64 / 1e9, url.clone()));
+}
+
+/// The function of this name.
+pub fn function(name: &str) -> Option<Function> {
+    Some(match name {
+        "title" => return promtail::function(name),
+        "toUpper" => return promtail::function("upper"),
+        "toLower" => return promtail::function("lower"),
+        "safeHtml" => |args| {
+            let [value] = exactly(args)?;
+            Ok(value.clone())
+        },
+        "match" => return promtail::function("regexMatch"),
+        "reReplaceAll" => |args| {
+            let [regex, with, subject] = exactly(args)?;
+            let regex = Re2::new(text(regex)?).map_err(|error| error.message)?;
+            promtail::replace_all(&regex, text(subject)?, text(with)?)
+        },
+        "stripPort" => |args| {
+            let [address] = exactly(args)?;
+            Ok(host(text(address)?).0.into())
+        },
+        "stripDomain" => |args| {
+            let [address] = exactly(args)?;
+            let (host, port) = host(text(address)?);
+            let short = match host.parse::<std::net::IpAddr>() {
+                Ok(_) => host,
+                Err(_) => host.split('.').next().unwrap_or(host),
+            };
+            Ok(port.map_or(short.to_owned(), |port| format!("{short}:{port}")).into())
+        },
+        "humanize" => |args| Ok(scaled(number(args)?, 1000.0).into()),
+        "humanize1024" => |args| Ok(scaled(number(args)?, 1024.0).into()),
+        "humanizePercentage" => |args| Ok(format!("{}%", significant(number(args)? * 100.0, 4)).into()),
+        "humanizeDuration" => |args| Ok(duration(number(args)?).into()),
+        "humanizeTimestamp" => |args| Ok(timestamp(number(args)?)?.into()),
+        "parseDuration" => |args| {
+            let [value] = exactly(args)?;
+            let nanoseconds = units::prometheus_duration(text(value)?).ok_or("not a duration")?;
+            Ok(Value::Float(nanoseconds as f64 / 1e9))
+        },
+        "urlQueryEscape" => return super::logql::function("urlencode"),
+        "graphLink" => |args| link(args, 0),
+        "tableLink" => |args| link(args, 1),
+        "query" => {
+            |_| Err("`query` has no meaning here: a rule sees the series of its own expression".into())
+        }
+        "first" => return promtail::function("first"),
+        "value" | "label" | "strvalue" | "sortByLabel" => {
+            |_| Err("there is no result of `query` here".into())
+        }
+        "now" => |_| Ok(Value::Float(WITHIN.with_borrow(|(now, _)| *now))),
+        // Values of their own in Go, with methods; here they are the text that they show.
+        "toTime" => |args| Ok(timestamp(number(args)?)?.into()),
+        "toDuration" => |args| Ok(go_duration(number(args)?).into()),
+        "externalURL" => |_| Ok(WITHIN.with_borrow(|(_, url)| Value::Text(url.clone()))),
+        "pathPrefix" => |_| {
+            let path = WITHIN.with_borrow(|(_, url)| {
+                url.parse::<url::Url>().map(|url| url.path().trim_end_matches('/').to_owned())
+            });
+            Ok(path.unwrap_or_default().into())
+        },
+        "args" => |args| {
+            let named = args.iter().enumerate().map(|(n, value)| (format!("arg{n}"), value.clone()));
+            Ok(Value::Map(Arc::new(named.collect())))
+        },
+        _ => return None,
+    })
+}
+
+/// Prometheus' page of an expression; Grafana has another.
+fn link(args: &[Value], tab: u8) -> Result<Value, String> {
+    let [expr] = exactly(args)?;
+    let escape = super::logql::function("urlencode").ok_or("there is no urlencode")?;
+    let Value::Text(expr) = escape(std::slice::from_ref(expr))? else { return Err("wants text".into()) };
+    Ok(format!("/graph?g0.expr={expr}&g0.tab={tab}").into())
+}
+
+/// A duration of so many seconds, as Go's `Duration.String`.
+fn go_duration(seconds: f64) -> String {
+    let nanoseconds = (seconds * 1e9) as i64;
+    let (sign, left) = (if nanoseconds < 0 { "-" } else { "" }, nanoseconds.unsigned_abs());
+    let fraction = |value: u64, unit: u64| {
+        let text = format!("{}.{:0width$}", value / unit, value % unit, width = unit.ilog10() as usize);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    let text = match left {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{left}ns"),
+        1_000..1_000_000 => fraction(left, 1_000) + "µs",
+        1_000_000..1_000_000_000 => fraction(left, 1_000_000) + "ms",
+        _ => {
+            let (hours, minutes) = (left / 3_600_000_000_000, left / 60_000_000_000 % 60);
+            let seconds = fraction(left % 60_000_000_000, 1_000_000_000);
+            match (hours, minutes) {
+                (0, 0) => format!("{seconds}s"),
+                (0, _) => format!("{minutes}m{seconds}s"),
+                _ => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    };
+    format!("{sign}{text}")
+}
+
+/// A number, or a text that is one.
+fn number(args: &[Value]) -> Result<f64, String> {
+    let [value] = exactly(args)?;
+    match value {
+        Value::Int(number) => Ok(*number as f64),
+        Value::Float(number) => Ok(*number),
+        Value::Text(text) => units::number(text).ok_or_else(|| format!("{text:?} is no number")),
+        other => Err(format!("wants a number, got {}", other.kind())),
+    }
+}
+
+fn host(address: &str) -> (&str, Option<&str>) {
+    if let Some(inside) = address.strip_prefix('[')
+        && let Some((host, rest)) = inside.split_once(']')
+    {
+        return (host, rest.strip_prefix(':'));
+    }
+    match address.split_once(':') {
+        Some((host, port)) if !port.contains(':') => (host, Some(port)),
+        _ => (address, None),
+    }
+}
+
+/// So many digits that count, as C's `%.4g` writes them.
+fn significant(value: f64, digits: i32) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return super::printf::shortest(value);
+    }
+    let exponent = format!("{value:.*e}", digits as usize - 1);
+    let power: i32 = exponent.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
+    let trim = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if power < -4 || power >= digits {
+        let (mantissa, _) = exponent.split_once('e').unwrap_or((&exponent, ""));
+        let sign = if power < 0 { '-' } else { '+' };
+        return format!("{}e{sign}{:02}", trim(mantissa), power.abs());
+    }
+    trim(&format!("{value:.*}", (digits - 1 - power).max(0) as usize))
+}
+
+fn scaled(value: f64, base: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return significant(value, 4);
+    }
+    let decimal = base == 1000.0;
+    let up: &[&str] = if decimal {
+        &["k", "M", "G", "T", "P", "E", "Z", "Y"]
+    } else {
+        &["ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"]
+    };
+    let down = ["m", "u", "n", "p", "f", "a", "z", "y"];
+    let (mut value, mut prefix) = (value, "");
+    if value.abs() >= 1.0 {
+        for next in up {
+            if value.abs() < base {
+                break;
+            }
+            prefix = next;
+            value /= base;
+        }
+    } else if decimal {
+        for next in down {
+            if value.abs() >= 1.0 {
+                break;
+            }
+            prefix = next;
+            value *= base;
+        }
+    }
+    format!("{}{prefix}", significant(value, 4))
+}
+
+fn duration(value: f64) -> String {
+    if !value.is_finite() {
+        return significant(value, 4);
+    }
+    if value == 0.0 {
+        return "0s".to_owned();
+    }
+    if value.abs() >= 1.0 {
+        let sign = if value < 0.0 { "-" } else { "" };
+        let whole = value.abs() as i64;
+        let (seconds, minutes, hours, days) =
+            (whole % 60, whole / 60 % 60, whole / 3600 % 24, whole / 86_400);
+        return match (days, hours, minutes) {
+            (0, 0, 0) => format!("{sign}{}s", significant(value.abs(), 4)),
+            (0, 0, _) => format!("{sign}{minutes}m {seconds}s"),
+            (0, ..) => format!("{sign}{hours}h {minutes}m {seconds}s"),
+            _ => format!("{sign}{days}d {hours}h {minutes}m {seconds}s"),
+        };
+    }
+    let (mut value, mut prefix) = (value, "");
+    for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
+        if value.abs() >= 1.0 {
+            break;
+        }
+        prefix = next;
+        value *= 1000.0;
+    }
+    format!("{}{prefix}s", significant(value, 4))
+}
+
+/// As Go's `Time.String` of a time in UTC.
+fn timestamp(seconds: f64) -> Result<String, String> {
+    if !seconds.is_finite() {
+        return Ok(significant(seconds, 4));
+    }
+    let time =
+        jiff::Timestamp::from_nanosecond((seconds * 1e9) as i128).map_err(|_| "this time is out of range")?;
+    let fraction = time.subsec_nanosecond();
+    let mut shown = time.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    if fraction != 0 {
+        shown.push_str(format!(".{fraction:09}").trim_end_matches('0'));
+    }
+    Ok(shown + " +0000 UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Template;
+    use super::*;
+
+    #[test]
+    fn functions() {
+        set_within(1_500_000_000_000_000_000, &"http://g/a/".into());
+        for (template, expected) in [
+            ("{{ $labels.unit }} {{ $value }} [{{ $labels.nosuch }}]", "sshd.service 1234.5 []"),
+            (
+                "{{ $value | humanize }} {{ humanize 0.0032 }} {{ humanize 0 }} {{ humanize -1500 }}",
+                "1.234k 3.2m 0 -1.5k",
+            ),
+            ("{{ humanize1024 1048576 }} {{ humanize1024 1023 }}", "1Mi 1023"),
+            ("{{ humanizePercentage 0.1234567 }} {{ humanizePercentage \"0.5\" }}", "12.35% 50%"),
+            (
+                "{{ humanizeDuration 0 }} {{ humanizeDuration 59.5 }} {{ humanizeDuration 3661 }}",
+                "0s 59.5s 1h 1m 1s",
+            ),
+            (
+                "{{ humanizeDuration 90061 }} {{ humanizeDuration 0.0023 }} {{ humanizeDuration -75 }}",
+                "1d 1h 1m 1s 2.3ms -1m 15s",
+            ),
+            ("{{ humanizeTimestamp 1435065584.128 }}", "2015-06-23 13:19:44.128 +0000 UTC"),
+            ("{{ parseDuration \"1h30m\" }}", "5400"),
+            ("{{ title \"one two\" }} {{ toUpper \"x\" }} {{ toLower \"Y\" }}", "One Two X y"),
+            ("{{ if match \"^ssh\" $labels.unit }}yes{{ end }}", "yes"),
+            ("{{ reReplaceAll \"(.*)[.]service\" \"$1\" $labels.unit }}", "sshd"),
+            (
+                "{{ stripPort \"a.b:80\" }} {{ stripDomain \"a.b:80\" }} {{ stripPort \"[::1]:5\" }}",
+                "a.b a:80 ::1",
+            ),
+            ("{{ range $name, $value := $labels }}{{ $name }}={{ $value }};{{ end }}", "unit=sshd.service;"),
+            ("{{ with $labels.unit }}{{ . }}{{ end }} {{ printf \"%.1f\" $value }}", "sshd.service 1234.5"),
+            ("{{ urlQueryEscape \"a b&c\" }}", "a+b%26c"),
+            (
+                "{{ graphLink \"a b\" }} {{ tableLink \"x\" }}",
+                "/graph?g0.expr=a+b&g0.tab=0 /graph?g0.expr=x&g0.tab=1",
+            ),
+            ("{{ externalURL }} {{ pathPrefix }} {{ now }}", "http://g/a/ /a 1.5e+09"),
+            ("{{ toTime 1435065584 }}", "2015-06-23 13:19:44 +0000 UTC"),
+            (
+                "{{ toDuration 5400.5 }} {{ toDuration -61 }} {{ toDuration 0.0125 }} {{ toDuration 0.0000015 }} {{ toDuration 0 }}",
+                "1h30m0.5s -1m1s 12.5ms 1.5µs 0s",
+            ),
+        ] {
+            let labels =
+                Value::Map(std::sync::Arc::new([("unit".to_owned(), Value::from("sshd.service"))].into()));
+            let template = Template::with_variables(template, function, &["$labels", "$value"]).unwrap();
+            let filled = template.fill(&Value::Nil, &[("$labels", labels), ("$value", Value::Float(1234.5))]);
+            assert_eq!(filled.unwrap(), expected);
+        }
+        for refused in ["{{ query \"up\" }}", "{{ humanize \"x\" }}", "{{ graphLink 1 }}"] {
+            let template = Template::with_empty(refused, function).unwrap();
+            assert!(template.fill(&Value::Nil, &[]).is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The functions of Promtail's templates: its own, and those of the sprig library that make text of text. What reads
+//! a clock, the environment, a network or chance is left out: the same entry always becomes the same line.
+
+use std::fmt::Write;
+
+use sha2::Digest;
+
+use super::builtin::{exactly, int, text};
+use super::exec::{VALUE_MAX, list};
+use super::{Function, Value};
+use crate::go::re2::{self, Re2};
+
+/// Longest text that a function makes (bytes).
+const TEXT_MAX: i64 = 1 << 20;
+
+/// Their names, for a hint when one is misspelled.
+pub(super) const NAMES: &[&str] = &[
+    "ToLower",
+    "ToUpper",
+    "Replace",
+    "Trim",
+    "TrimLeft",
+    "TrimRight",
+    "TrimPrefix",
+    "TrimSuffix",
+    "TrimSpace",
+    "Hash",
+    "Sha2Hash",
+    "regexReplaceAll",
+    "regexReplaceAllLiteral",
+    "lower",
+    "upper",
+    "title",
+    "trim",
+    "trimAll",
+    "trimPrefix",
+    "trimSuffix",
+    "nospace",
+    "repeat",
+    "substr",
+    "trunc",
+    "contains",
+    "hasPrefix",
+    "hasSuffix",
+    "quote",
+    "squote",
+    "cat",
+    "indent",
+    "nindent",
+    "replace",
+    "join",
+    "splitList",
+    "default",
+    "empty",
+    "coalesce",
+    "ternary",
+    "toString",
+    "int",
+    "int64",
+    "float64",
+    "atoi",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "mod",
+    "max",
+    "min",
+    "list",
+    "first",
+    "last",
+    "has",
+    "regexMatch",
+    "regexFind",
+    "sha256sum",
+];
+
+/// The function of this name.
+pub fn function(name: &str) -> Option<Function> {
+    Some(match name {
+        "ToLower" | "lower" => |args| map(args, str::to_lowercase),
+        "ToUpper" | "upper" => |args| map(args, str::to_uppercase),
+        "TrimSpace" | "trim" => |args| map(args, |text| text.trim().to_owned()),
+        "nospace" => |args| map(args, |text| text.split_whitespace().collect()),
+        "title" => |args| map(args, title),
+        "toString" => |args| {
+            let [value] = exactly(args)?;
+            Ok(value.to_string().into())
+        },
+        "Replace" => |args| {
+            let [subject, old, new, count] = exactly(args)?;
+            let (subject, old, new) = (text(subject)?, text(old)?, text(new)?);
+            fits(subject.matches(old).count(), new)?;
+            Ok(match usize::try_from(int(count)?) {
+                Ok(count) => subject.replacen(old, new, count),
+                Err(_) => subject.replace(old, new),
+            }
+            .into())
+        },
+        // sprig's take the text last, Promtail's own take it first.
+        "replace" => |args| {
+            let [old, new, subject] = exactly(args)?;
+            let (subject, old, new) = (text(subject)?, text(old)?, text(new)?);
+            fits(subject.matches(old).count(), new)?;
+            Ok(subject.replace(old, new).into())
+        },
+        "Trim" => |args| pair(args, |subject, set| subject.trim_matches(|c| set.contains(c)).to_owned()),
+        "TrimLeft" => {
+            |args| pair(args, |subject, set| subject.trim_start_matches(|c| set.contains(c)).to_owned())
+        }
+        "TrimRight" => {
+            |args| pair(args, |subject, set| subject.trim_end_matches(|c| set.contains(c)).to_owned())
+        }
+        "TrimPrefix" => {
+            |args| pair(args, |subject, prefix| subject.strip_prefix(prefix).unwrap_or(subject).to_owned())
+        }
+        "TrimSuffix" => {
+            |args| pair(args, |subject, suffix| subject.strip_suffix(suffix).unwrap_or(subject).to_owned())
+        }
+        "trimAll" => |args| pair(args, |set, subject| subject.trim_matches(|c| set.contains(c)).to_owned()),
+        "trimPrefix" => {
+            |args| pair(args, |prefix, subject| subject.strip_prefix(prefix).unwrap_or(subject).to_owned())
+        }
+        "trimSuffix" => {
+            |args| pair(args, |suffix, subject| subject.strip_suffix(suffix).unwrap_or(subject).to_owned())
+        }
+        "contains" => |args| test(args, |part, subject| subject.contains(part)),
+        "hasPrefix" => |args| test(args, |prefix, subject| subject.starts_with(prefix)),
+        "hasSuffix" => |args| test(args, |suffix, subject| subject.ends_with(suffix)),
+        "Hash" => |args| pair(args, |salt, input| hex(&sha3::Sha3_256::digest(format!("{salt}{input}")))),
+        "Sha2Hash" => |args| pair(args, |salt, input| hex(&sha2::Sha256::digest(format!("{salt}{input}")))),
+        "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
+        "regexReplaceAll" => |args| {
+            let [regex, subject, with] = exactly(args)?;
+            replace_all(&compile(text(regex)?)?, text(subject)?, text(with)?)
+        },
+        "regexReplaceAllLiteral" => |args| {
+            let [regex, subject, with] = exactly(args)?;
+            let (regex, subject, with) = (compile(text(regex)?)?, text(subject)?, text(with)?);
+            fits(regex.find_iter(subject).count(), with)?;
+            Ok(regex.replace_all(subject, regex::NoExpand(with)).into_owned().into())
+        },
+        "regexMatch" => |args| {
+            let [regex, subject] = exactly(args)?;
+            Ok(compile(text(regex)?)?.is_match(text(subject)?).into())
+        },
+        "regexFind" => |args| {
+            let [regex, subject] = exactly(args)?;
+            let found = compile(text(regex)?)?.find(text(subject)?).map(|found| found.as_str());
+            Ok(found.unwrap_or_default().into())
+        },
+        "repeat" => |args| {
+            let [count, subject] = exactly(args)?;
+            let (count, subject) = (int(count)?, text(subject)?);
+            match count.checked_mul(subject.len() as i64) {
+                Some(len) if count >= 0 && len <= TEXT_MAX => Ok(subject.repeat(count as usize).into()),
+                _ => Err(format!("{count} times is too much")),
+            }
+        },
+        "substr" => |args| {
+            let [start, end, subject] = exactly(args)?;
+            let (start, end, subject) = (int(start)?, int(end)?, text(subject)?);
+            let whole = subject.len() as i64;
+            let end = if end < 0 || end > whole { whole } else { end };
+            Ok(part(subject, start.max(0), end).into())
+        },
+        "trunc" => |args| {
+            let [count, subject] = exactly(args)?;
+            let (count, subject) = (int(count)?, text(subject)?);
+            let whole = subject.len() as i64;
+            let cut = match count {
+                count if count < 0 && whole + count > 0 => part(subject, whole + count, whole),
+                count if count >= 0 && whole > count => part(subject, 0, count),
+                _ => subject,
+            };
+            Ok(cut.into())
+        },
+        "quote" => |args| Ok(each(args, |value| format!("{:?}", value.to_string())).into()),
+        "squote" => |args| Ok(each(args, |value| format!("'{value}'")).into()),
+        "cat" => |args| Ok(each(args, |value| value.to_string()).into()),
+        "indent" => |args| indent(args, ""),
+        "nindent" => |args| indent(args, "\n"),
+        "join" => |args| {
+            let [separator, items] = exactly(args)?;
+            let separator = text(separator)?;
+            if let Value::List(items) = items {
+                fits(items.len(), separator)?;
+            }
+            Ok(match items {
+                Value::List(items) => items.iter().map(Value::to_string).collect::<Vec<_>>().join(separator),
+                other => other.to_string(),
+            }
+            .into())
+        },
+        "splitList" => |args| {
+            let [separator, subject] = exactly(args)?;
+            let (separator, subject) = (text(separator)?, text(subject)?);
+            Ok(match separator.is_empty() {
+                true => list(subject.chars().map(|c| c.to_string().into())),
+                false => list(subject.split(separator).map(Value::from)),
+            })
+        },
+        "default" => |args| match args {
+            [default] => Ok(default.clone()),
+            [default, value] => Ok(if value.truth() { value.clone() } else { default.clone() }),
+            _ => Err("wants a default and a value".into()),
+        },
+        "empty" => |args| {
+            let [value] = exactly(args)?;
+            Ok((!value.truth()).into())
+        },
+        "coalesce" => |args| Ok(args.iter().find(|value| value.truth()).cloned().unwrap_or(Value::Nil)),
+        "ternary" => |args| {
+            let [then, other, condition] = exactly(args)?;
+            match condition {
+                Value::Bool(flag) => Ok(if *flag { then } else { other }.clone()),
+                other => Err(format!("wants a bool, got {}", other.kind())),
+            }
+        },
+        "int" | "int64" | "atoi" => |args| {
+            let [value] = exactly(args)?;
+            Ok(Value::Int(number(value) as i64))
+        },
+        "float64" => |args| {
+            let [value] = exactly(args)?;
+            Ok(Value::Float(number(value)))
+        },
+        "add" => |args| fold(args, |a, b| Some(a.wrapping_add(b))),
+        "mul" => |args| fold(args, |a, b| Some(a.wrapping_mul(b))),
+        "max" => |args| fold(args, |a, b| Some(a.max(b))),
+        "min" => |args| fold(args, |a, b| Some(a.min(b))),
+        "sub" => |args| two(args, |a, b| Some(a.wrapping_sub(b))),
+        "div" => |args| two(args, i64::checked_div),
+        "mod" => |args| two(args, i64::checked_rem),
+        "list" => |args| Ok(list(args.iter().cloned())),
+        "first" => |args| item(args, |items| items.first()),
+        "last" => |args| item(args, |items| items.last()),
+        "has" => |args| {
+            let [value, items] = exactly(args)?;
+            match items {
+                Value::List(items) => Ok(items.contains(value).into()),
+                other => Err(format!("wants a list, got {}", other.kind())),
+            }
+        },
+        _ => return None,
+    })
+}
+
+/// Refuses so many times a text that there is no room for.
+fn fits(times: usize, text: &str) -> Result<(), String> {
+    match times.saturating_mul(text.len()) > VALUE_MAX {
+        true => Err(format!("the result has more than {VALUE_MAX} bytes")),
+        false => Ok(()),
+    }
+}
+
+/// Replaces all matches by what a template of groups (`$1`) makes of each.
+pub(super) fn replace_all(regex: &Re2, subject: &str, with: &str) -> Result<Value, String> {
+    fits(regex.find_iter(subject).count(), with)?;
+    // Matches do not overlap: a group takes at most the subject, all matches together.
+    fits(with.matches('$').count(), subject)?;
+    let replaced = regex.replace_all(subject, |captures: &regex::Captures<'_>| re2::expand(captures, with));
+    Ok(replaced.into_owned().into())
+}
+
+fn map(args: &[Value], make: fn(&str) -> String) -> Result<Value, String> {
+    let [subject] = exactly(args)?;
+    Ok(make(text(subject)?).into())
+}
+
+fn pair(args: &[Value], make: fn(&str, &str) -> String) -> Result<Value, String> {
+    let [a, b] = exactly(args)?;
+    Ok(make(text(a)?, text(b)?).into())
+}
+
+fn test(args: &[Value], holds: fn(&str, &str) -> bool) -> Result<Value, String> {
+    let [a, b] = exactly(args)?;
+    Ok(holds(text(a)?, text(b)?).into())
+}
+
+fn each(args: &[Value], make: fn(&Value) -> String) -> String {
+    let present = args.iter().filter(|value| **value != Value::Nil);
+    present.map(make).collect::<Vec<_>>().join(" ")
+}
+
+fn fold(args: &[Value], make: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
+    let numbers = args.iter().map(|value| number(value) as i64);
+    let folded = numbers.map(Some).reduce(|a, b| make(a?, b?)).ok_or("wants at least one number")?;
+    folded.map(Value::Int).ok_or_else(|| "the result is no number".into())
+}
+
+fn two(args: &[Value], make: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
+    let [a, b] = exactly(args)?;
+    make(number(a) as i64, number(b) as i64).map(Value::Int).ok_or_else(|| "the result is no number".into())
+}
+
+fn item(args: &[Value], pick: fn(&[Value]) -> Option<&Value>) -> Result<Value, String> {
+    let [items] = exactly(args)?;
+    match items {
+        Value::List(items) => Ok(pick(items).cloned().unwrap_or(Value::Nil)),
+        other => Err(format!("wants a list, got {}", other.kind())),
+    }
+}
+
+/// A number as sprig casts one: what is none is zero.
+pub(super) fn number(value: &Value) -> f64 {
+    match value {
+        Value::Int(number) => *number as f64,
+        Value::Float(number) => *number,
+        Value::Bool(flag) => f64::from(u8::from(*flag)),
+        Value::Text(text) => text.trim().parse().unwrap_or(0.0),
+        _ => 0.0,
+    }
+}
+
+/// The bytes from `start` to `end`, without half characters.
+fn part(text: &str, start: i64, end: i64) -> &str {
+    let place = |n: i64| {
+        let n = usize::try_from(n).unwrap_or(0).min(text.len());
+        (0..=n).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0)
+    };
+    text.get(place(start)..place(end)).unwrap_or_default()
+}
+
+fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut begins = true;
+    for c in text.chars() {
+        if begins {
+            out.extend(c.to_uppercase())
+        } else {
+            out.push(c)
+        }
+        begins = !(c == '_' || c == '\'' || c.is_alphanumeric());
+    }
+    out
+}
+
+fn indent(args: &[Value], before: &str) -> Result<Value, String> {
+    let [count, subject] = exactly(args)?;
+    let (count, subject) = (int(count)?, text(subject)?);
+    let lines = subject.matches('\n').count() as i64 + 1;
+    if !(0..=1000).contains(&count) || count * lines > TEXT_MAX {
+        return Err(format!("{count} spaces are too many"));
+    }
+    let spaces = " ".repeat(count as usize);
+    Ok(format!("{before}{spaces}{}", subject.replace('\n', &format!("\n{spaces}"))).into())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// Compiles an expression, or takes one compiled before: most templates have theirs written in them.
+fn compile(source: &str) -> Result<Re2, String> {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+    /// Expressions that are kept compiled (count).
+    const KEPT_MAX: usize = 64;
+    thread_local!(static KEPT: RefCell<HashMap<String, Re2>> = RefCell::default());
+    KEPT.with_borrow_mut(|kept| {
+        if let Some(regex) = kept.get(source) {
+            return Ok(regex.clone());
+        }
+        let regex =
+            Re2::new(source).map_err(|error| format!("not a regular expression: {}", error.message))?;
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(source.to_owned(), regex.clone());
+        Ok(regex)
+    })
+}

@@ -1,0 +1,82 @@
+//! JMESPath: expressions that take values out of JSON (<https://jmespath.org/specification.html>).
+//!
+//! All of the language that Promtail's library knows (github.com/jmespath/go-jmespath): its functions too,
+//! but refused when they are read if they do not exist or are given too few arguments, which Promtail finds
+//! out with every line. `keys`, `values` and `*` answer in the order of the sorted keys.
+
+mod eval;
+mod functions;
+mod json;
+mod lexer;
+mod parser;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub(crate) use eval::EvalError;
+pub use json::{Json, escaped, write_text};
+
+/// An expression, compiled.
+#[derive(Clone)]
+pub struct Expression {
+    source: Box<str>,
+    root: Arc<parser::Node>,
+}
+
+/// Why a text is no expression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct SyntaxError {
+    /// What is wrong, or what was expected.
+    pub what: String,
+    /// Where (bytes of the text).
+    pub at: Range<usize>,
+    /// What to write instead, where that can be said.
+    pub help: Option<&'static str>,
+}
+
+impl SyntaxError {
+    fn new(what: impl Into<String>, at: Range<usize>) -> SyntaxError {
+        SyntaxError { what: what.into(), at, help: None }
+    }
+
+    fn help(mut self, help: &'static str) -> SyntaxError {
+        self.help = Some(help);
+        self
+    }
+}
+
+impl Expression {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// It is no JMESPath, calls a function that does not exist or with the wrong number of arguments, or is
+    /// too long.
+    pub fn new(source: &str) -> Result<Expression, SyntaxError> {
+        Ok(Expression { source: source.into(), root: Arc::new(parser::parse(source)?) })
+    }
+
+    /// What the expression takes out of a value: `null` where there is nothing.
+    ///
+    /// # Errors
+    /// A function was given a value of another type than it takes.
+    pub fn search<'t>(&self, value: &Json<'t>) -> Result<Json<'t>, EvalError> {
+        eval::eval(&self.root, value)
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Expression) -> bool {
+        self.source == other.source
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Expression({:?})", self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! From the words of LogQL to what they say (grafana/loki, `pkg/logql/syntax/syntax.y`).
+
+mod metric;
+mod pipeline;
+
+use std::ops::Range;
+
+use super::ast::{MatchOp, Matcher, Selector};
+use super::error::ParseError;
+use super::expr::Expr;
+use super::filter::{BadOperand, FilterOp, LineFilter, Operand};
+use super::lexer::{Lexer, Token};
+use crate::go::re2::Re2Error;
+
+/// Longest text (bytes), as in Loki (`pkg/logql/syntax/parser.go`, `maxInputSize`).
+const TEXT_MAX: usize = 128 << 10;
+
+/// Highest tree of queries, or of label filters (count). Trees are walked by recursion, and `a + b + c …` is one that is
+/// deep on the left.
+const HEIGHT_MAX: usize = 64;
+/// Brackets and operands inside each other in the text that make one level of a tree (count): a printed `(a ^ (b ^ c))`
+/// has two.
+const LEVEL: usize = 2;
+/// The most of them.
+const DEPTH_MAX: usize = LEVEL * (HEIGHT_MAX + 1);
+
+/// What can be written where this parser is asked.
+const SUPPORTED: &str = "only label matchers and line filters, as `{unit=\"sshd.service\"} |= \"text\"`";
+
+const FILTERS: &str = "a line filter (`|=`, `!=`, `|~`, `!~`, `|>`, `!>`) or the end";
+
+/// How strict to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// As Loki with queries.
+    Loki,
+    /// No matcher is needed, and every name can be a label's.
+    Any,
+}
+
+/// Reads a selector.
+pub(super) fn parse(text: &str, rules: Rules) -> Result<Selector, ParseError> {
+    begin(text, rules)?.selector()
+}
+
+/// Reads a metric query.
+pub(super) fn parse_expr(text: &str) -> Result<Expr, ParseError> {
+    begin(text, Rules::Loki)?.metric()
+}
+
+fn begin(text: &str, rules: Rules) -> Result<Parser<'_>, ParseError> {
+    if text.len() >= TEXT_MAX {
+        let message = format!("this is too long: Loki takes less than {} KiB", TEXT_MAX >> 10);
+        return Err(ParseError::new(message, 0..text.len()));
+    }
+    let mut parser = Parser { source: text, lexer: Lexer::new(text), token: Token::End, span: 0..0, rules };
+    parser.advance()?;
+    Ok(parser)
+}
+
+struct Parser<'s> {
+    source: &'s str,
+    lexer: Lexer<'s>,
+    /// The token at hand.
+    token: Token,
+    span: Range<usize>,
+    rules: Rules,
+}
+
+type Parsed<T = ()> = Result<T, ParseError>;
+
+impl Parser<'_> {
+    fn advance(&mut self) -> Parsed<(Token, Range<usize>)> {
+        let (token, span) = self.lexer.next_token()?;
+        Ok((std::mem::replace(&mut self.token, token), std::mem::replace(&mut self.span, span)))
+    }
+
+    fn at(&self, symbol: &str) -> bool {
+        matches!(self.token, Token::Symbol(found) if found == symbol)
+    }
+
+    /// Passes a symbol if it is at hand.
+    fn eat(&mut self, symbol: &str) -> Parsed<bool> {
+        let found = self.at(symbol);
+        if found {
+            self.advance()?;
+        }
+        Ok(found)
+    }
+
+    fn expect(&mut self, symbol: &str) -> Parsed {
+        if self.eat(symbol)? { Ok(()) } else { Err(self.unexpected(format!("`{symbol}`"))) }
+    }
+
+    /// Refuses a tree that is too high; `what` it is of.
+    fn height(&self, height: usize, what: &str) -> Parsed {
+        match height > HEIGHT_MAX {
+            true => Err(ParseError::new(
+                format!("more than {HEIGHT_MAX} {what} inside each other or joined in a row"),
+                self.span.clone(),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses brackets that are too deep.
+    fn depth(&self, depth: usize, what: &str) -> Parsed {
+        self.height(if depth > DEPTH_MAX { depth } else { 0 }, what)
+    }
+
+    /// The token at hand is not what is `expected`.
+    fn unexpected(&self, expected: impl Into<String>) -> ParseError {
+        let found = match self.token {
+            Token::End => "end".to_owned(),
+            _ => format!("`{}`", self.shown()),
+        };
+        ParseError::new(format!("unexpected {found}"), self.span.clone()).expected(expected)
+    }
+
+    /// The token at hand as it is written, not at length.
+    fn shown(&self) -> String {
+        const SHOWN_MAX: usize = 40;
+        let written = self.source.get(self.span.clone()).unwrap_or_default();
+        if written.chars().count() <= SHOWN_MAX {
+            return written.to_owned();
+        }
+        let beginning: String = written.chars().take(SHOWN_MAX).collect();
+        format!("{beginning}…")
+    }
+
+    fn unsupported(&self, what: String, span: Range<usize>) -> ParseError {
+        ParseError::new(format!("{what} is not supported here"), span).expected(SUPPORTED)
+    }
+
+    /// The whole text.
+    fn selector(&mut self) -> Parsed<Selector> {
+        let mut brackets = 0_usize;
+        while self.eat("(")? {
+            brackets += 1;
+        }
+        match &self.token {
+            Token::Function(name) => {
+                return Err(self.unsupported(format!("`{name}`, a metric query,"), self.span.clone()));
+            }
+            Token::Number(_) => return Err(self.unsupported("a number".to_owned(), self.span.clone())),
+            _ => {}
+        }
+        let matchers = self.stream_selector()?;
+        let filters = self.filters()?;
+        for _ in 0..brackets {
+            self.not_a_range()?;
+            self.expect(")")?;
+        }
+        self.not_a_range()?;
+        match self.token {
+            Token::End => Ok(Selector { matchers, filters }),
+            _ if brackets > 0 => Err(self.unexpected("the end")),
+            _ => Err(self.unexpected(FILTERS)),
+        }
+    }
+
+    /// `{unit="a"}`
+    fn stream_selector(&mut self) -> Parsed<Vec<Matcher>> {
+        let start = self.span.start;
+        self.expect("{").map_err(|error| error.expected("a selector, as `{unit=\"sshd.service\"}`"))?;
+        let matchers = self.matchers()?;
+        let end = self.span.end;
+        self.expect("}").map_err(|error| error.expected("`,` or `}`"))?;
+        let selector = Selector { matchers, filters: Vec::new() };
+        if self.rules == Rules::Loki && !selector.is_bounded() {
+            let expected = "at least one that does, as `app=~\".+\"`, but not `app=~\".*\"` or `app!=\"x\"`";
+            return Err(ParseError::new("no matcher here asks for a label that is not empty", start..end)
+                .expected(expected));
+        }
+        Ok(selector.matchers)
+    }
+
+    fn not_a_range(&self) -> Parsed {
+        match self.token {
+            Token::Range(_) => Err(self
+                .unsupported(format!("`{}`, a range of a metric query,", self.shown()), self.span.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What stands between the braces.
+    fn matchers(&mut self) -> Parsed<Vec<Matcher>> {
+        let mut matchers = Vec::new();
+        if self.at("}") {
+            return Ok(matchers);
+        }
+        loop {
+            matchers.push(self.matcher()?);
+            if !self.eat(",")? {
+                return Ok(matchers);
+            }
+        }
+    }
+
+    fn matcher(&mut self) -> Parsed<Matcher> {
+        let name = match &self.token {
+            Token::Identifier(name) => name.clone(),
+            Token::Keyword(_) | Token::Function(_) if self.rules == Rules::Any => {
+                self.source.get(self.span.clone()).unwrap_or_default().to_owned()
+            }
+            Token::Keyword(word) => {
+                let message = format!("`{word}` is a word of LogQL, and Loki takes it for no label's name");
+                return Err(ParseError::new(message, self.span.clone()).expected("another name"));
+            }
+            _ => return Err(self.unexpected("the name of a label")),
+        };
+        self.advance()?;
+        let op = match self.token {
+            Token::Symbol(symbol) => MatchOp::of(symbol),
+            _ => None,
+        };
+        let Some(op) = op else {
+            return Err(self.unexpected("`=`, `!=`, `=~` or `!~`"));
+        };
+        self.advance()?;
+        let (value, span) = self.text()?;
+        Matcher::new(&name, op, &value).map_err(|error| self.bad_regex(error, &value, span))
+    }
+
+    /// A string, and its place.
+    fn text(&mut self) -> Parsed<(String, Range<usize>)> {
+        match self.token {
+            Token::Text(_) => {}
+            Token::Identifier(_) | Token::Number(_) | Token::Keyword(_) => {
+                return Err(self.unexpected(format!("a string: `\"{}\"`", self.shown())));
+            }
+            _ => return Err(self.unexpected("a string in double quotes or backquotes")),
+        }
+        match self.advance()? {
+            (Token::Text(text), span) => Ok((text, span)),
+            (_, span) => Err(ParseError::new("no string", span)),
+        }
+    }
+
+    /// A mistake in a regular expression, in the string where it is written; at the whole string if there are
+    /// escapes in it.
+    fn bad_regex(&self, error: Re2Error, value: &str, string: Range<usize>) -> ParseError {
+        let inside = string.start + 1..string.end - 1;
+        let plain = self.source.get(inside.clone()) == Some(value);
+        let span = match error.at {
+            Some(at) if plain => inside.start + at.start..inside.start + at.end,
+            _ => string,
+        };
+        ParseError::new(format!("not a regular expression: {}", error.message), span)
+    }
+
+    /// The line filters of a selector, and no stage behind them.
+    fn filters(&mut self) -> Parsed<Vec<LineFilter>> {
+        let filters = self.line_filters()?;
+        if self.at("|") { Err(self.no_stage()?) } else { Ok(filters) }
+    }
+
+    /// Line filters, up to what is none.
+    fn line_filters(&mut self) -> Parsed<Vec<LineFilter>> {
+        let mut filters = Vec::new();
+        loop {
+            let op = match self.token {
+                Token::Symbol(symbol) => FilterOp::of(symbol),
+                _ => None,
+            };
+            let Some(op) = op else {
+                return Ok(filters);
+            };
+            self.advance()?;
+            let mut filter = self.filter(op)?;
+            while self.token == Token::Keyword("or") {
+                self.advance()?;
+                let other = self.filter(op)?;
+                if op.is_negative() {
+                    // Not this or that: not this, and not that.
+                    filters.push(std::mem::replace(&mut filter, other));
+                } else {
+                    filter.or(other);
+                }
+            }
+            filters.push(filter);
+        }
+    }
+
+    /// A filter with one operand.
+    fn filter(&mut self, op: FilterOp) -> Parsed<LineFilter> {
+        let start = self.span.start;
+        let call = self.token == Token::Function("ip");
+        if call {
+            self.advance()?;
+            self.expect("(")?;
+        }
+        let (text, mut span) = self.text()?;
+        let operand = if call { Operand::Ip(text.clone()) } else { Operand::Text(text.clone()) };
+        if call {
+            if op != FilterOp::Contains && op != FilterOp::ContainsNot {
+                span = start..self.span.end;
+            }
+            self.expect(")")?;
+        }
+        LineFilter::new(op, operand).map_err(|bad| match bad {
+            BadOperand::Regex(error) => self.bad_regex(error, &text, span),
+            BadOperand::Other(message) => ParseError::new(message, span),
+        })
+    }
+
+    /// What follows a `|` is for queries; the error that says so, or that there is no such thing.
+    fn no_stage(&mut self) -> Parsed<ParseError> {
+        let start = self.span.start;
+        self.advance()?;
+        let span = start..self.span.end;
+        let what = match &self.token {
+            Token::Keyword(
+                word @ ("json" | "logfmt" | "regexp" | "pattern" | "unpack" | "line_format" | "label_format"
+                | "decolorize" | "drop" | "keep" | "unwrap"),
+            ) => format!("`| {word}`"),
+            Token::Identifier(_) | Token::Symbol("(") => {
+                format!("`| {}`, a filter of extracted labels,", self.shown())
+            }
+            _ => return Ok(self.unexpected("`|=` or `|~` and a string")),
+        };
+        Ok(self.unsupported(what, span))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,372 @@
+//! The stages of a pipeline.
+
+use std::ops::Range;
+
+use super::super::ast::{MatchOp, Matcher};
+use super::super::expr::{Conversion, LogQuery, Unwrap};
+use super::super::ip::IpRange;
+use super::super::lexer::Token;
+use super::super::pattern::Captures;
+use super::super::stage::{Comparison, Format, JsonPath, JsonStep, LabelFilter, Named, Stage};
+use super::super::units;
+use super::{ParseError, Parsed, Parser};
+use crate::go::re2::Re2;
+use crate::go::template::{Template, logql};
+
+const STAGES: &str = "a parser (`json`, `logfmt`, `regexp`, `pattern`, `unpack`), `line_format`, `label_format`, \
+                      `decolorize`, `drop`, `keep`, `unwrap` or a label filter";
+const OPERATORS: &str = "`=`, `!=`, `=~`, `!~`, `>`, `>=`, `<` or `<=`";
+/// What is inside each other here.
+const FILTERS: &str = "label filters";
+
+impl Parser<'_> {
+    /// Adds stages to a query, up to what is none; `unwrap` is the last.
+    pub(super) fn pipeline(&mut self, query: &mut LogQuery) -> Parsed {
+        loop {
+            let filters = self.line_filters()?;
+            query.stages.extend(filters.into_iter().map(Stage::Line));
+            if !self.at("|") {
+                return Ok(());
+            }
+            let start = self.span.start;
+            self.advance()?;
+            if self.token == Token::Keyword("unwrap") {
+                if query.unwrap.is_some() {
+                    return Err(ParseError::new("a second `unwrap`", start..self.span.end));
+                }
+                self.advance()?;
+                query.unwrap = Some(self.unwrap()?);
+                continue;
+            }
+            let filter = matches!(self.token, Token::Identifier(_) | Token::Symbol("("));
+            match &mut query.unwrap {
+                Some(unwrap) if filter => unwrap.filters.push(self.label_filter(0, 0)?),
+                Some(_) => {
+                    let what = self.unexpected("behind `unwrap` a label filter or the range");
+                    return Err(what);
+                }
+                None if filter => query.stages.push(Stage::Filter(self.label_filter(0, 0)?)),
+                None => {
+                    let stage = self.stage()?;
+                    query.stages.push(stage);
+                }
+            }
+        }
+    }
+
+    /// What follows `| unwrap`.
+    fn unwrap(&mut self) -> Parsed<Unwrap> {
+        let conversion = match self.token {
+            Token::Function("bytes") => Some(Conversion::Bytes),
+            Token::Function("duration") => Some(Conversion::Duration),
+            Token::Function("duration_seconds") => Some(Conversion::DurationSeconds),
+            _ => None,
+        };
+        if conversion.is_some() {
+            self.advance()?;
+            self.expect("(")?;
+        }
+        let (label, _) = self.name("the name of a label, or `duration(…)` or `bytes(…)` of one")?;
+        if conversion.is_some() {
+            self.expect(")")?;
+        }
+        Ok(Unwrap { label, conversion: conversion.unwrap_or(Conversion::Number), filters: Vec::new() })
+    }
+
+    /// A stage that is no filter.
+    fn stage(&mut self) -> Parsed<Stage> {
+        let Token::Keyword(word) = self.token else {
+            return Err(self.unexpected(STAGES));
+        };
+        let stage = match word {
+            "json" | "logfmt" | "regexp" | "pattern" | "unpack" | "line_format" | "label_format"
+            | "decolorize" | "drop" | "keep" => word,
+            _ => return Err(self.unexpected(STAGES)),
+        };
+        self.advance()?;
+        Ok(match stage {
+            "json" => {
+                Stage::Json(self.extractions(|path, span| {
+                    JsonPath::parse(path).map_err(|why| ParseError::new(why, span))
+                })?)
+            }
+            "logfmt" => self.logfmt()?,
+            "regexp" => {
+                let (text, span) = self.text()?;
+                Stage::Regexp(self.captures(&text, span)?)
+            }
+            "pattern" => {
+                let (text, span) = self.text()?;
+                Stage::Pattern(Captures::parse(&text).map_err(|why| ParseError::new(why, span))?)
+            }
+            "unpack" => Stage::Unpack,
+            "line_format" => Stage::LineFormat(self.template()?),
+            "label_format" => self.label_format()?,
+            "decolorize" => Stage::Decolorize,
+            "drop" => Stage::Drop(self.named()?),
+            _ => Stage::Keep(self.named()?),
+        })
+    }
+
+    fn logfmt(&mut self) -> Parsed<Stage> {
+        let (mut strict, mut keep_empty) = (false, false);
+        while let Token::Flag(flag) = self.token {
+            match flag {
+                "--strict" => strict = true,
+                _ => keep_empty = true,
+            }
+            self.advance()?;
+        }
+        let fields = self.extractions(|key, span| {
+            let plain = !key.is_empty() && !key.contains(|c: char| c <= ' ' || c == '=' || c == '"');
+            let bad = || ParseError::new("not the key of a logfmt pair", span);
+            if plain { Ok(key.to_owned()) } else { Err(bad()) }
+        })?;
+        Ok(Stage::Logfmt { strict, keep_empty, fields })
+    }
+
+    /// `a, b="c"`, or nothing.
+    fn extractions<T>(&mut self, read: impl Fn(&str, Range<usize>) -> Parsed<T>) -> Parsed<Vec<(String, T)>> {
+        let mut extractions = Vec::new();
+        while matches!(self.token, Token::Identifier(_)) {
+            let (name, place) = self.name("a name")?;
+            let source = if self.eat("=")? { Some(self.text()?) } else { None };
+            let (source, span) = source.unwrap_or_else(|| (name.clone(), place));
+            extractions.push((name, read(&source, span)?));
+            if !self.eat(",")? {
+                break;
+            }
+            if !matches!(self.token, Token::Identifier(_)) {
+                return Err(self.unexpected("another name"));
+            }
+        }
+        Ok(extractions)
+    }
+
+    /// A regular expression with groups that are labels.
+    fn captures(&self, text: &str, span: Range<usize>) -> Parsed<Re2> {
+        let regex = Re2::new(text).map_err(|error| self.bad_regex(error, text, span.clone()))?;
+        let mut names: Vec<&str> = regex.capture_names().flatten().collect();
+        if names.is_empty() {
+            let expected = "at least one, as `(?P<name>[a-z]+)`";
+            return Err(ParseError::new("there is no named group", span).expected(expected));
+        }
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair.first() == pair.last()) {
+            let name = twice.first().copied().unwrap_or_default();
+            return Err(ParseError::new(format!("two groups have the name `{name}`"), span));
+        }
+        Ok(regex)
+    }
+
+    fn template(&mut self) -> Parsed<Template> {
+        let (text, span) = self.text()?;
+        let inside = span.start + 1..span.end - 1;
+        let plain = self.source.get(inside.clone()) == Some(text.as_str());
+        Template::with_empty(&text, logql::function).map_err(|error| {
+            let at = error.at;
+            let at = if plain { inside.start + at.start..inside.start + at.end } else { span };
+            ParseError::new(error.message, at)
+        })
+    }
+
+    fn label_format(&mut self) -> Parsed<Stage> {
+        let mut formats: Vec<(String, Format)> = Vec::new();
+        loop {
+            let (name, span) = self.name("the name of the label to set")?;
+            if name == "__error__" || formats.iter().any(|(known, _)| *known == name) {
+                let why = match name.as_str() {
+                    "__error__" => "`__error__` cannot be set".to_owned(),
+                    _ => format!("`{name}` is set twice in one `label_format`"),
+                };
+                return Err(ParseError::new(why, span));
+            }
+            self.expect("=")?;
+            let format = match &self.token {
+                Token::Identifier(from) => {
+                    let from = from.clone();
+                    self.advance()?;
+                    Format::Rename(from)
+                }
+                Token::Text(_) => Format::Template(self.template()?),
+                _ => return Err(self.unexpected("another label, or a template as a string")),
+            };
+            formats.push((name, format));
+            if !self.eat(",")? {
+                return Ok(Stage::LabelFormat(formats));
+            }
+        }
+    }
+
+    /// `a, b="c"`
+    fn named(&mut self) -> Parsed<Vec<Named>> {
+        let mut named = Vec::new();
+        loop {
+            let (name, _) = self.name("the name of a label")?;
+            named.push(match self.match_op() {
+                Some(op) => Named::Matching(self.match_value(&name, op)?),
+                None => Named::Label(name),
+            });
+            if !self.eat(",")? {
+                return Ok(named);
+            }
+        }
+    }
+
+    /// Filters of labels joined by words that bind at least so tightly: `or` 1, `and` 2. A comma, or nothing, is
+    /// `and` with all that follows, as Loki's grammar has it.
+    fn label_filter(&mut self, tightness: u8, depth: usize) -> Parsed<LabelFilter> {
+        self.depth(depth, FILTERS)?;
+        let mut left = if self.eat("(")? {
+            let inner = self.label_filter(0, depth + 1)?;
+            self.expect(")")?;
+            inner
+        } else {
+            self.single_filter()?
+        };
+        loop {
+            let (word, binds) = match self.token {
+                Token::Keyword("or") => (true, 1),
+                Token::Keyword("and") => (true, 2),
+                Token::Symbol(",") => (true, 0),
+                Token::Identifier(_) | Token::Symbol("(") => (false, 0),
+                _ => return Ok(left),
+            };
+            if binds > 0 && binds < tightness {
+                return Ok(left);
+            }
+            if word {
+                self.advance()?;
+            }
+            let next = if binds == 0 { 0 } else { binds + 1 };
+            let both = Box::new([left, self.label_filter(next, depth + 1)?]);
+            left = if binds == 1 { LabelFilter::Or(both) } else { LabelFilter::And(both) };
+            self.height(left.height(), FILTERS)?;
+        }
+    }
+
+    fn single_filter(&mut self) -> Parsed<LabelFilter> {
+        let (name, _) = self.name("the name of a label")?;
+        let Token::Symbol(symbol) = self.token else {
+            return Err(self.unexpected(OPERATORS));
+        };
+        if let Some(op @ (MatchOp::Regex | MatchOp::NotRegex)) = MatchOp::of(symbol) {
+            return Ok(LabelFilter::Text(self.match_value(&name, op)?));
+        }
+        let Some(comparison) = Comparison::of(symbol) else {
+            return Err(self.unexpected(OPERATORS));
+        };
+        let is = matches!(symbol, "=" | "!=");
+        if is && let Some(op) = self.match_op() {
+            let mut ahead = self.lexer.clone();
+            match ahead.next_token()?.0 {
+                Token::Text(_) => return Ok(LabelFilter::Text(self.match_value(&name, op)?)),
+                Token::Function("ip") => {
+                    self.advance()?;
+                    self.advance()?;
+                    self.expect("(")?;
+                    let (text, span) = self.text()?;
+                    self.expect(")")?;
+                    let range = IpRange::parse(&text).ok_or_else(|| {
+                        ParseError::new("no address, network or range of addresses", span)
+                            .expected("one such as `192.168.0.0/16`")
+                    })?;
+                    return Ok(LabelFilter::Ip(name, op == MatchOp::Equal, text, range));
+                }
+                _ => {}
+            }
+        }
+        self.advance()?;
+        let filter = match &self.token {
+            Token::Duration(value) => LabelFilter::Duration(name, comparison, *value),
+            Token::Bytes(value) => LabelFilter::Bytes(name, comparison, *value),
+            Token::Number(_) | Token::Symbol("+" | "-") => {
+                return Ok(LabelFilter::Number(name, comparison, self.literal()?));
+            }
+            Token::Text(_) => {
+                return Err(self.unexpected(format!("a number, duration or size behind `{symbol}`")));
+            }
+            _ => return Err(self.unexpected("a string, number, duration or size")),
+        };
+        self.advance()?;
+        Ok(filter)
+    }
+
+    /// A number with its sign.
+    pub(super) fn literal(&mut self) -> Parsed<f64> {
+        let negative = self.at("-");
+        if negative || self.at("+") {
+            self.advance()?;
+        }
+        let value = match &self.token {
+            Token::Number(text) => units::number(text)
+                .ok_or_else(|| ParseError::new("this is no number that fits", self.span.clone()))?,
+            _ => return Err(self.unexpected("a number")),
+        };
+        self.advance()?;
+        Ok(if negative { -value } else { value })
+    }
+
+    fn match_op(&self) -> Option<MatchOp> {
+        match self.token {
+            Token::Symbol(symbol) => MatchOp::of(symbol),
+            _ => None,
+        }
+    }
+
+    /// The operator at hand and the string behind it.
+    fn match_value(&mut self, name: &str, op: MatchOp) -> Parsed<Matcher> {
+        self.advance()?;
+        let (value, span) = self.text()?;
+        Matcher::new(name, op, &value).map_err(|error| self.bad_regex(error, &value, span))
+    }
+
+    /// A name, and its place.
+    pub(super) fn name(&mut self, expected: &str) -> Parsed<(String, Range<usize>)> {
+        let Token::Identifier(name) = &self.token else {
+            return Err(self.unexpected(expected));
+        };
+        let name = name.clone();
+        let (_, span) = self.advance()?;
+        Ok((name, span))
+    }
+}
+
+impl JsonPath {
+    /// Reads `a.b[0]["c d"]`.
+    ///
+    /// # Errors
+    /// Why it is none.
+    fn parse(source: &str) -> Result<JsonPath, String> {
+        let bad =
+            || format!("`{source}` is no path such as `request.headers[\"User-Agent\"]` or `servers[0]`");
+        let mut steps = Vec::new();
+        let mut rest = source;
+        while !rest.is_empty() {
+            if let Some(inside) = rest.strip_prefix("[\"") {
+                let (key, after) = inside.split_once("\"]").ok_or_else(bad)?;
+                steps.push(JsonStep::Key(key.to_owned()));
+                rest = after;
+            } else if let Some(inside) = rest.strip_prefix('[') {
+                let (index, after) = inside.split_once(']').ok_or_else(bad)?;
+                steps.push(JsonStep::Index(index.parse().map_err(|_| bad())?));
+                rest = after;
+            } else {
+                let inside = match (rest.strip_prefix('.'), steps.is_empty()) {
+                    (Some(inside), false) => inside,
+                    (None, true) => rest,
+                    _ => return Err(bad()),
+                };
+                let end = inside.find(['.', '[']).unwrap_or(inside.len());
+                let (key, after) = inside.split_at(end);
+                let plain = key.chars().all(|c| c == '_' || c == '-' || c.is_alphanumeric());
+                if key.is_empty() || !plain {
+                    return Err(bad());
+                }
+                steps.push(JsonStep::Key(key.to_owned()));
+                rest = after;
+            }
+        }
+        if steps.is_empty() { Err(bad()) } else { Ok(JsonPath { source: source.to_owned(), steps }) }
+    }
+}

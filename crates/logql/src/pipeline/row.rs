@@ -1,0 +1,224 @@
+//! The labels of one entry on its way through a pipeline: those of its stream, its structured metadata, and what
+//! stages have extracted (grafana/loki, `pkg/logql/log/labels.go`, `parser_hints.go`).
+
+use std::borrow::Cow;
+
+use crate::label_set::LabelSet;
+
+/// The label that says which stage failed.
+pub const ERROR: &str = "__error__";
+/// The label that says why.
+pub const DETAILS: &str = "__error_details__";
+/// Set with an error that the query asks for: it does not end the query.
+pub const PRESERVE: &str = "__preserve_error__";
+/// Behind names that the stream or the metadata have already.
+pub(super) const DUPLICATE: &str = "_extracted";
+
+/// What a query needs to know of an entry: parsers extract nothing else, and stop when they have it all. That is not
+/// only faster: what a parser does not come to is no error.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Nothing.
+    pub nothing: bool,
+    /// These labels; none: all there are.
+    pub required: Vec<String>,
+}
+
+impl Hints {
+    /// Of the labels that stages and groupings name.
+    pub(super) fn of<'n>(names: impl Iterator<Item = &'n str>) -> Hints {
+        let mut required: Vec<String> = Vec::new();
+        // A label may be called so because of a clash, which parsers do not know of yet.
+        for name in names.flat_map(|name| [Some(name), name.strip_suffix(DUPLICATE)]).flatten() {
+            if !required.iter().any(|known| known == name) {
+                required.push(name.to_owned());
+            }
+        }
+        Hints { nothing: required.is_empty(), required }
+    }
+
+    fn preserves_errors(&self) -> bool {
+        self.required.iter().any(|name| name == ERROR)
+    }
+}
+
+struct Added {
+    name: String,
+    value: String,
+    /// By a stage; else it is structured metadata.
+    parsed: bool,
+}
+
+/// The labels of an entry.
+pub struct Row<'a> {
+    stream: &'a LabelSet,
+    hints: &'a Hints,
+    added: Vec<Added>,
+    deleted: Vec<String>,
+    extracted: Vec<String>,
+    error: &'static str,
+    details: String,
+}
+
+impl<'a> Row<'a> {
+    /// Those that an entry comes with.
+    pub fn new<'m>(
+        stream: &'a LabelSet,
+        hints: &'a Hints,
+        metadata: impl Iterator<Item = (&'m str, &'m str)>,
+    ) -> Row<'a> {
+        let mut row = Row {
+            stream,
+            hints,
+            added: Vec::new(),
+            deleted: Vec::new(),
+            extracted: Vec::new(),
+            error: "",
+            details: String::new(),
+        };
+        for (name, value) in metadata {
+            let name = match row.stream.get(name) {
+                Some(_) => format!("{name}{DUPLICATE}"),
+                None => name.to_owned(),
+            };
+            row.insert(&name, value.to_owned(), false);
+        }
+        row
+    }
+
+    fn insert(&mut self, name: &str, value: String, parsed: bool) {
+        match self.added.iter_mut().find(|added| added.name == name) {
+            Some(added) if added.parsed && !parsed => {}
+            Some(added) => (added.value, added.parsed) = (value, parsed),
+            None => self.added.push(Added { name: name.to_owned(), value, parsed }),
+        }
+    }
+
+    /// The value of a label that is there, even if it is empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        if let Some(added) = self.added.iter().find(|added| added.name == name) {
+            return Some(&added.value);
+        }
+        if self.deleted.iter().any(|deleted| deleted == name) {
+            return None;
+        }
+        self.stream.get(name)
+    }
+
+    /// The value that a filter of texts sees.
+    pub fn text(&self, name: &str) -> &str {
+        if name == ERROR { self.error } else { self.get(name).unwrap_or_default() }
+    }
+
+    /// Sets a label.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.insert(name, value, true);
+        if !self.was_extracted(name) {
+            self.extracted.push(name.to_owned());
+        }
+    }
+
+    /// Takes a label away.
+    pub fn delete(&mut self, name: &str) {
+        self.added.retain(|added| added.name != name);
+        self.deleted.push(name.to_owned());
+    }
+
+    fn was_extracted(&self, name: &str) -> bool {
+        self.extracted.iter().any(|known| known == name)
+    }
+
+    /// Whether parsers have nothing to do any more.
+    pub fn is_complete(&self) -> bool {
+        let required = &self.hints.required;
+        self.hints.nothing || (!required.is_empty() && required.iter().all(|name| self.was_extracted(name)))
+    }
+
+    /// Whether all that is required was extracted.
+    pub fn has_all(&self) -> bool {
+        !self.hints.nothing && self.is_complete()
+    }
+
+    /// Whether something below this name is wanted.
+    pub fn wants_below(&self, prefix: &str) -> bool {
+        self.hints.required.is_empty() || self.hints.required.iter().any(|name| name.starts_with(prefix))
+    }
+
+    /// The name that an extracted value gets.
+    pub fn free_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        let metadata = || self.added.iter().any(|added| added.name == name && !added.parsed);
+        match self.stream.get(name).is_some() || metadata() {
+            true => Cow::Owned(format!("{name}{DUPLICATE}")),
+            false => Cow::Borrowed(name),
+        }
+    }
+
+    /// Whether a value of this name is wanted and not known yet: the first one counts.
+    pub fn wants(&self, name: &str) -> bool {
+        let required = &self.hints.required;
+        (required.is_empty() || required.iter().any(|wanted| wanted == name)) && !self.was_extracted(name)
+    }
+
+    /// Sets a value that a parser has found, if it is wanted.
+    pub fn extract(&mut self, name: &str, value: impl FnOnce() -> String) {
+        let name = self.free_name(name);
+        if self.wants(&name) {
+            self.set(&name, value());
+        }
+    }
+
+    /// A stage has failed.
+    pub fn fail(&mut self, error: &'static str, details: impl Into<String>) {
+        self.error = error;
+        self.details = details.into();
+    }
+
+    /// As [`Row::fail`], if no stage has before.
+    pub fn fail_first(&mut self, error: &'static str, details: impl Into<String>) {
+        if self.error.is_empty() {
+            self.fail(error, details);
+        }
+    }
+
+    /// A parser has failed. A query that asks for errors gets them.
+    pub fn fail_parser(&mut self, error: &'static str, details: impl Into<String>) {
+        self.fail(error, details);
+        if self.hints.preserves_errors() {
+            self.set(PRESERVE, "true".to_owned());
+        }
+    }
+
+    /// Whether a stage has failed.
+    pub fn has_failed(&self) -> bool {
+        !self.error.is_empty()
+    }
+
+    /// The failure and why it was.
+    pub fn failure(&self) -> (&str, &str) {
+        (self.error, &self.details)
+    }
+
+    /// Forgets the failure.
+    pub fn forget_error(&mut self) {
+        self.error = "";
+    }
+
+    /// Forgets why it was.
+    pub fn forget_details(&mut self) {
+        self.details.clear();
+    }
+
+    /// All labels, failures among them.
+    pub fn labels(&self) -> LabelSet {
+        let mut labels = self.stream.clone();
+        for name in &self.deleted {
+            labels.remove(name);
+        }
+        for Added { name, value, .. } in &self.added {
+            labels.insert(name, value.as_bytes());
+        }
+        labels.insert(ERROR, self.error.as_bytes());
+        labels.insert(DETAILS, self.details.as_bytes());
+        labels
+    }
+}

@@ -1,0 +1,233 @@
+//! What a pipeline says: the stages between a selector and a range (grafana/loki, `pkg/logql/syntax/ast.go` and
+//! `pkg/logql/log`).
+
+use std::fmt;
+
+use super::ast::Matcher;
+use super::expr::{Duration, Number};
+use super::filter::LineFilter;
+use super::ip::IpRange;
+use super::pattern::Captures;
+use crate::go::quote::Quoted;
+use crate::go::re2::Re2;
+use crate::go::template::Template;
+
+/// One stage of a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    /// `|= "text"`
+    Line(LineFilter),
+    /// `| level="error" and code >= 500`
+    Filter(LabelFilter),
+    /// `| json`, or with what it is to extract: names and paths.
+    Json(Vec<(String, JsonPath)>),
+    /// `| logfmt`, or with what it is to extract: names and keys.
+    Logfmt {
+        /// The first mistake ends reading, and is an error.
+        strict: bool,
+        /// Keys without a value count.
+        keep_empty: bool,
+        /// Names and keys; none: all.
+        fields: Vec<(String, String)>,
+    },
+    /// `` | regexp `(?P<name>re)` ``
+    Regexp(Re2),
+    /// `| pattern "<ip> <_>"`
+    Pattern(Captures),
+    /// `| unpack`
+    Unpack,
+    /// `| line_format "{{.name}}"`
+    LineFormat(Template),
+    /// `| label_format a=b, c="{{.d}}"`
+    LabelFormat(Vec<(String, Format)>),
+    /// `| decolorize`
+    Decolorize,
+    /// `| drop a, b="c"`
+    Drop(Vec<Named>),
+    /// `| keep a, b="c"`
+    Keep(Vec<Named>),
+}
+
+/// What a label becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Format {
+    /// What another was; that one goes.
+    Rename(String),
+    /// What a template makes.
+    Template(Template),
+}
+
+/// A label by its name, or only if a value matches.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Named {
+    /// Whatever its value is.
+    Label(String),
+    /// If it has such a value.
+    Matching(Matcher),
+}
+
+/// A place in a JSON document (`pkg/logql/log/jsonexpr`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonPath {
+    /// As it is written.
+    pub source: String,
+    /// Keys, and indices of lists.
+    pub steps: Vec<JsonStep>,
+}
+
+/// One step of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JsonStep {
+    /// Of an object.
+    Key(String),
+    /// Of a list.
+    Index(usize),
+}
+
+/// A filter of labels.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LabelFilter {
+    /// `unit=~"a.*"`
+    Text(Matcher),
+    /// `code >= 500`
+    Number(String, Comparison, f64),
+    /// `took > 5s` (nanoseconds)
+    Duration(String, Comparison, i64),
+    /// `size > 5MB`
+    Bytes(String, Comparison, u64),
+    /// `addr = ip("10.0.0.0/8")`: the label, whether it is to be one of them, what is written, what it means.
+    Ip(String, bool, String, IpRange),
+    /// Both.
+    And(Box<[LabelFilter; 2]>),
+    /// One of them.
+    Or(Box<[LabelFilter; 2]>),
+}
+
+/// How a value is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // as their names say
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+impl Comparison {
+    const ALL: [(Comparison, &'static str); 6] = [
+        (Comparison::Equal, "="),
+        (Comparison::NotEqual, "!="),
+        (Comparison::Greater, ">"),
+        (Comparison::GreaterOrEqual, ">="),
+        (Comparison::Less, "<"),
+        (Comparison::LessOrEqual, "<="),
+    ];
+
+    pub(super) fn of(symbol: &str) -> Option<Comparison> {
+        let symbol = if symbol == "==" { "=" } else { symbol };
+        Comparison::ALL.iter().find(|(_, known)| *known == symbol).map(|(comparison, _)| *comparison)
+    }
+
+    fn symbol(self) -> &'static str {
+        Comparison::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, symbol)| symbol)
+    }
+
+    /// Whether it holds. Nothing but `!=` holds for what is no number.
+    pub fn holds<T: PartialOrd>(self, left: &T, right: &T) -> bool {
+        match self {
+            Comparison::Equal => left == right,
+            Comparison::NotEqual => left != right,
+            Comparison::Greater => left > right,
+            Comparison::GreaterOrEqual => left >= right,
+            Comparison::Less => left < right,
+            Comparison::LessOrEqual => left <= right,
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stage::Line(filter) => write!(f, "{filter}"),
+            Stage::Filter(filter) => write!(f, "| {filter}"),
+            Stage::Json(fields) => {
+                f.write_str("| json")?;
+                listed(f, fields, |f, (name, path)| write!(f, "{name}={}", Quoted(&path.source)))
+            }
+            Stage::Logfmt { strict, keep_empty, fields } => {
+                f.write_str("| logfmt")?;
+                f.write_str(if *keep_empty { " --keep-empty" } else { "" })?;
+                f.write_str(if *strict { " --strict" } else { "" })?;
+                listed(f, fields, |f, (name, key)| write!(f, "{name}={}", Quoted(key)))
+            }
+            Stage::Regexp(regex) => write!(f, "| regexp {}", Quoted(regex.source())),
+            Stage::Pattern(pattern) => write!(f, "| pattern {}", Quoted(pattern.source())),
+            Stage::Unpack => f.write_str("| unpack"),
+            Stage::LineFormat(template) => write!(f, "| line_format {}", Quoted(template.source())),
+            Stage::LabelFormat(formats) => {
+                f.write_str("| label_format")?;
+                listed(f, formats, |f, (name, format)| match format {
+                    Format::Rename(from) => write!(f, "{name}={from}"),
+                    Format::Template(template) => write!(f, "{name}={}", Quoted(template.source())),
+                })
+            }
+            Stage::Decolorize => f.write_str("| decolorize"),
+            Stage::Drop(labels) | Stage::Keep(labels) => {
+                f.write_str(if matches!(self, Stage::Drop(_)) { "| drop" } else { "| keep" })?;
+                listed(f, labels, |f, label| match label {
+                    Named::Label(name) => f.write_str(name),
+                    Named::Matching(matcher) => write!(f, "{matcher}"),
+                })
+            }
+        }
+    }
+}
+
+/// ` a,b`
+fn listed<T>(
+    f: &mut fmt::Formatter<'_>,
+    items: &[T],
+    write: impl Fn(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    for (index, item) in items.iter().enumerate() {
+        f.write_str(if index == 0 { " " } else { "," })?;
+        write(f, item)?;
+    }
+    Ok(())
+}
+
+impl LabelFilter {
+    /// How many filters stand inside each other (count).
+    pub(super) fn height(&self) -> usize {
+        match self {
+            LabelFilter::And(both) | LabelFilter::Or(both) => {
+                1 + both.iter().map(LabelFilter::height).max().unwrap_or(0)
+            }
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for LabelFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LabelFilter::Text(matcher) => write!(f, "{matcher}"),
+            LabelFilter::Number(name, op, value) => write!(f, "{name}{}{}", op.symbol(), Number(*value)),
+            LabelFilter::Duration(name, op, value) => write!(f, "{name}{}{}", op.symbol(), Duration(*value)),
+            LabelFilter::Bytes(name, op, value) => write!(f, "{name}{}{value}B", op.symbol()),
+            LabelFilter::Ip(name, is, text, _) => {
+                write!(f, "{name}{}ip({})", if *is { "=" } else { "!=" }, Quoted(text))
+            }
+            LabelFilter::And(both) => {
+                let [left, right] = &**both;
+                write!(f, "( {left} , {right} )")
+            }
+            LabelFilter::Or(both) => {
+                let [left, right] = &**both;
+                write!(f, "( {left} or {right} )")
+            }
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! Telling Alertmanager: its API of version 2 (github.com/prometheus/alertmanager, `api/v2/openapi.yaml`).
+//!
+//! Each server has an [`Outbox`] of its own and a task that empties it, so that one that is away delays no other. An
+//! outbox holds one notice for each alert, the latest: what a server has missed is not told later, but how things are
+//! then. The rules tell of each alert again and again, so what does not arrive is repeated in any case.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::alerts::state::Notice;
+use crate::alerts::watch::clock;
+use crate::client::{AccessError, Client, NoReply, Pauses, Reply, without_query};
+use crate::config::{Alertmanager, Backoff};
+use crate::observe::health::{ALERTMANAGER, Health, Kind, Readiness};
+use crate::observe::metrics::{self, Family, Registry};
+use logql::label_set::LabelSet;
+
+/// Alerts in one request (count; what Prometheus sends at a time, `notifier/notifier.go`).
+const BATCH: usize = 256;
+/// The first pause after a failure.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// A resolved alert is not told about any more after this (nanoseconds): Alertmanager has forgotten it.
+const RESOLVED_MAX: i64 = 15 * 60 * 1_000_000_000;
+
+/// What waits for a server.
+#[derive(Debug)]
+pub struct Outbox {
+    waiting: Mutex<Waiting>,
+    news: Notify,
+    /// What may wait (bytes). More is not queued, and told again after `resend_delay`.
+    max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    notices: HashMap<Arc<LabelSet>, Notice>,
+    /// What they take (bytes).
+    bytes: usize,
+    /// Notices that found no room.
+    refused: u64,
+    /// Nothing more will come.
+    closed: bool,
+}
+
+impl Waiting {
+    /// Adds a notice in place of an older one about its alert.
+    fn insert(&mut self, notice: Notice) {
+        self.bytes += notice.bytes();
+        let older = self.notices.insert(notice.labels.clone(), notice);
+        self.bytes -= older.map_or(0, |older| older.bytes());
+    }
+}
+
+impl Outbox {
+    /// Nothing waits yet; at most so many bytes may.
+    pub fn new(max: usize) -> Outbox {
+        Outbox { waiting: Mutex::default(), news: Notify::new(), max }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // A panic elsewhere leaves notices as they were.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds notices; each takes the place of an older one about its alert.
+    pub fn put(&self, notices: &[Notice]) {
+        let mut waiting = self.lock();
+        for notice in notices {
+            let older = waiting.notices.get(&notice.labels).map_or(0, Notice::bytes);
+            if waiting.bytes - older + notice.bytes() > self.max {
+                waiting.refused += 1;
+                continue;
+            }
+            waiting.insert(notice.clone());
+        }
+        drop(waiting);
+        if !notices.is_empty() {
+            self.news.notify_one();
+        }
+    }
+
+    /// Nothing more will come: what waits is tried once more.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.news.notify_one();
+    }
+
+    /// Some of what waits, at most `count`; what is over is left out.
+    fn take(&self, now: i64, count: usize) -> Vec<Notice> {
+        let mut waiting = self.lock();
+        waiting.notices.retain(|_, notice| match notice.resolved {
+            true => now - notice.ends_at <= RESOLVED_MAX,
+            // Told now it would be taken for resolved.
+            false => notice.ends_at > now,
+        });
+        let keys: Vec<_> = waiting.notices.keys().take(count).cloned().collect();
+        let taken = keys.iter().filter_map(|key| waiting.notices.remove(key)).collect();
+        waiting.bytes = waiting.notices.values().map(Notice::bytes).sum();
+        taken
+    }
+
+    /// Takes back what did not arrive, unless there is something newer.
+    fn give_back(&self, notices: Vec<Notice>) {
+        let mut waiting = self.lock();
+        for notice in notices {
+            if !waiting.notices.contains_key(&notice.labels) {
+                waiting.insert(notice);
+            }
+        }
+    }
+}
+
+/// An alert as the API has it. Times as RFC 3339 has them.
+#[derive(Serialize)]
+struct Written<'a> {
+    labels: BTreeMap<&'a str, &'a str>,
+    annotations: &'a BTreeMap<String, String>,
+    #[serde(rename = "startsAt")]
+    starts_at: String,
+    #[serde(rename = "endsAt")]
+    ends_at: String,
+    #[serde(rename = "generatorURL", skip_serializing_if = "Option::is_none")]
+    link: Option<&'a str>,
+}
+
+fn body(notices: &[Notice]) -> Bytes {
+    let written: Vec<_> = notices
+        .iter()
+        .map(|notice| Written {
+            labels: notice.labels.iter().collect(),
+            annotations: &notice.annotations,
+            starts_at: rfc3339(notice.starts_at),
+            ends_at: rfc3339(notice.ends_at),
+            link: notice.link.as_deref(),
+        })
+        .collect();
+    // Text and maps of text always can be written.
+    serde_json::to_vec(&written).unwrap_or_default().into()
+}
+
+fn rfc3339(nanoseconds: i64) -> String {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default();
+    format!("{time:.3}")
+}
+
+/// What is counted, by server.
+#[derive(Debug, Clone)]
+pub struct Told {
+    sent: Arc<Family>,
+    failed: Arc<Family>,
+    dropped: Arc<Family>,
+    waiting: Arc<Family>,
+}
+
+impl Told {
+    /// Counts in a registry.
+    pub fn new(registry: &Registry) -> Told {
+        let counter = |name: &str, help: &str| registry.family(name, help, metrics::Kind::Counter, None);
+        Told {
+            sent: counter(
+                "journalship_notifications_sent_total",
+                "Notices of alerts that Alertmanager took.",
+            ),
+            failed: counter(
+                "journalship_notification_failures_total",
+                "Requests to Alertmanager that failed, by the status of the answer; none: there was no answer.",
+            ),
+            dropped: counter(
+                "journalship_notifications_dropped_total",
+                "Notices that Alertmanager refused as invalid or that found no room in the queue, by reason.",
+            ),
+            waiting: registry.family(
+                "journalship_notifications_waiting",
+                "Notices of alerts that wait for Alertmanager.",
+                metrics::Kind::Gauge,
+                None,
+            ),
+        }
+    }
+}
+
+/// Tells one server.
+#[derive(Debug)]
+pub struct Teller {
+    url: String,
+    client: Client,
+    outbox: Arc<Outbox>,
+    pauses: Pauses,
+    health: Health,
+    told: Told,
+    /// Alerts in a request (count): fewer when the server has found one too large.
+    batch: usize,
+}
+
+/// What became of a request.
+enum Sent {
+    Taken,
+    /// To be sent again.
+    Later,
+    /// Some of it is not valid.
+    Refused,
+    /// It is more than the server, or a proxy before it, takes at a time.
+    TooLarge,
+}
+
+impl Teller {
+    /// Prepares to tell a server what comes into `outbox`. What fails is tried again after at most `resend`.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn new(
+        server: &Alertmanager,
+        outbox: Arc<Outbox>,
+        resend: Duration,
+        readiness: Arc<Readiness>,
+        told: Told,
+    ) -> Result<Teller, AccessError> {
+        let url = without_query(&server.url).to_owned();
+        Ok(Teller {
+            client: Client::new(&server.url, &server.access, server.timeout)?,
+            health: Health::new(&ALERTMANAGER, &url, &server.url, readiness),
+            pauses: Pauses::new(Backoff { min: PAUSE_MIN.min(resend), max: resend }),
+            url,
+            outbox,
+            told,
+            batch: BATCH,
+        })
+    }
+
+    /// Tells until the outbox is closed and empty, or cannot be emptied.
+    pub async fn run(mut self) {
+        // Of nothing, to know at once whether this is an Alertmanager that lets us in.
+        let mut probe = true;
+        loop {
+            let notices = self.outbox.take(clock(), self.batch);
+            let closed = self.outbox.lock().closed;
+            if notices.is_empty() && !probe {
+                self.publish();
+                if closed {
+                    return;
+                }
+                self.outbox.news.notified().await;
+                continue;
+            }
+            match self.send(&notices).await {
+                Sent::Taken => {
+                    probe = false;
+                    self.pauses.reset();
+                    self.health.recovered();
+                    self.count(&self.told.sent, None, notices.len());
+                }
+                Sent::Refused => {
+                    probe = false;
+                    self.pauses.reset();
+                    self.count(&self.told.dropped, Some(("reason", "refused")), notices.len());
+                }
+                Sent::TooLarge if notices.len() > 1 => {
+                    self.batch = (notices.len() / 2).max(1);
+                    self.outbox.give_back(notices);
+                }
+                Sent::TooLarge => {
+                    probe = false;
+                    self.count(&self.told.dropped, Some(("reason", "too_large")), notices.len());
+                }
+                Sent::Later => {
+                    // It has to be one that works before anything else is tried.
+                    self.outbox.give_back(notices);
+                    self.publish();
+                    if closed {
+                        return;
+                    }
+                    self.pause().await;
+                }
+            }
+        }
+    }
+
+    /// Waits for the next attempt. An order to stop makes that the last one, and at once.
+    async fn pause(&mut self) {
+        let until = tokio::time::Instant::now() + self.pauses.next();
+        while !self.outbox.lock().closed
+            && tokio::time::timeout_at(until, self.outbox.news.notified()).await.is_ok()
+        {}
+    }
+
+    async fn send(&mut self, notices: &[Notice]) -> Sent {
+        let request = match self.client.post() {
+            Ok(request) => request,
+            Err(error) => return self.later(Kind::Hold, &error.to_string()),
+        };
+        let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let reply = match self.client.exchange(request.body(body(notices))).await {
+            Ok(reply) => reply,
+            Err(NoReply { words, certificate, .. }) => {
+                self.count(&self.told.failed, Some(("status", "none")), 1);
+                return self.later(if certificate { Kind::Hold } else { Kind::Retry }, &words);
+            }
+        };
+        if matches!(reply.status, 200..=299) && !reply.html {
+            return Sent::Taken;
+        }
+        self.count(&self.told.failed, Some(("status", &reply.status.to_string())), 1);
+        let words = reply.words();
+        match reply {
+            // It has taken those that are valid, and says in JSON what is wrong with one of the others. Plain text is a
+            // proxy's.
+            Reply { status: 400, from_server: true, plain: false, .. } if !notices.is_empty() => {
+                self.health.refused("invalid", notices.len() as u64, &words);
+                Sent::Refused
+            }
+            Reply { status: 413, .. } if !notices.is_empty() => {
+                if notices.len() == 1 {
+                    self.health.refused("too_large", 1, &words);
+                }
+                Sent::TooLarge
+            }
+            Reply { status: 408 | 429 | 500.., .. } => self.later(Kind::Retry, &words),
+            Reply { status: 404 | 405, .. } => {
+                let help =
+                    "; does Alertmanager have a path prefix (--web.route-prefix)? It belongs in the url";
+                self.later(Kind::Hold, &format!("{words}{help}"))
+            }
+            _ => self.later(Kind::Hold, &words),
+        }
+    }
+
+    fn later(&mut self, kind: Kind, words: &str) -> Sent {
+        self.health.trouble(kind, words, self.pauses.coming());
+        Sent::Later
+    }
+
+    fn count(&self, family: &Family, more: Option<(&str, &str)>, count: usize) {
+        let more = more.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let labels = [("alertmanager".to_owned(), self.url.clone())].into_iter().chain(more);
+        family.add(labels.collect(), 0, count as f64);
+    }
+
+    fn publish(&self) {
+        let (waiting, refused) = {
+            let mut waiting = self.outbox.lock();
+            (waiting.notices.len(), std::mem::take(&mut waiting.refused))
+        };
+        self.told.waiting.set(vec![("alertmanager".to_owned(), self.url.clone())], 0, waiting as f64);
+        if refused > 0 {
+            let refused = usize::try_from(refused).unwrap_or(usize::MAX);
+            self.count(&self.told.dropped, Some(("reason", "queue_full")), refused);
+        }
+    }
+}
+
+/// One outbox for each server; a notice goes into all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Outboxes(Vec<Arc<Outbox>>);
+
+impl Outboxes {
+    /// Adds one, in which so many bytes may wait.
+    pub fn add(&mut self, max: usize) -> Arc<Outbox> {
+        let outbox = Arc::new(Outbox::new(max));
+        self.0.push(outbox.clone());
+        outbox
+    }
+
+    /// Tells all servers.
+    pub fn put(&self, notices: &[Notice]) {
+        self.0.iter().for_each(|outbox| outbox.put(notices));
+    }
+
+    /// Nothing more will come.
+    pub fn close(&self) {
+        self.0.iter().for_each(|outbox| outbox.close());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+    const MAX: usize = 1 << 20;
+
+    fn notice(unit: &str, ends_at: i64, resolved: bool) -> Notice {
+        let mut labels = LabelSet::default();
+        labels.insert("unit", unit.as_bytes());
+        Notice {
+            labels: Arc::new(labels),
+            annotations: Arc::new(BTreeMap::from([("a".to_owned(), "b\"\n".to_owned())])),
+            link: Some("http://g/explore?left=x".into()),
+            starts_at: 1_700_000_000 * SECOND,
+            ends_at: ends_at * SECOND,
+            resolved,
+        }
+    }
+
+    #[test]
+    fn an_alert_is_written_as_the_api_has_it() {
+        assert_eq!(
+            String::from_utf8_lossy(&body(&[notice("a\"", 1_700_000_240, false)])),
+            r#"[{"labels":{"unit":"a\""},"annotations":{"a":"b\"\n"},"startsAt":"2023-11-14T22:13:20.000Z","#
+                .to_owned()
+                + r#""endsAt":"2023-11-14T22:17:20.000Z","generatorURL":"http://g/explore?left=x"}]"#
+        );
+        assert_eq!(body(&[]), "[]");
+    }
+
+    #[test]
+    fn an_outbox_holds_the_latest_of_each_alert_and_nothing_that_is_over() {
+        let outbox = Outbox::new(MAX);
+        outbox.put(&[notice("a", 100, false), notice("b", 100, false)]);
+        outbox.put(&[notice("a", 60, true)]);
+        let mut taken = outbox.take(90 * SECOND, BATCH);
+        taken.sort_by_key(|notice| notice.labels.to_string());
+        let shown: Vec<_> = taken.iter().map(|n| (n.labels.to_string(), n.resolved)).collect();
+        assert_eq!(shown, [(r#"{unit="a"}"#.to_owned(), true), (r#"{unit="b"}"#.to_owned(), false)]);
+        // What is newer stays.
+        outbox.put(&[notice("b", 80, true)]);
+        outbox.give_back(taken);
+        assert!(outbox.take(90 * SECOND, BATCH).iter().all(|notice| notice.resolved));
+        outbox.put(&[notice("old", 100, true), notice("silent", 100, false)]);
+        assert!(outbox.take((100 + 15 * 60 + 1) * SECOND, BATCH).is_empty());
+    }
+
+    #[test]
+    fn an_outbox_is_bounded() {
+        let notices: Vec<_> = (0..1005).map(|n| notice(&format!("{n:04}"), 100, false)).collect();
+        let outbox = Outbox::new(1000 * notices[0].bytes());
+        outbox.put(&notices);
+        let counts = |waiting: MutexGuard<'_, Waiting>| (waiting.notices.len(), waiting.refused);
+        assert_eq!(counts(outbox.lock()), (1000, 5));
+        // One that is known takes the place of what was.
+        outbox.put(&notices[..1000]);
+        assert_eq!(counts(outbox.lock()), (1000, 5));
+        while outbox.take(0, BATCH).len() == BATCH {}
+        assert_eq!((counts(outbox.lock()).0, outbox.lock().bytes), (0, 0));
+    }
+
+    #[test]
+    fn all_servers_are_told() {
+        let mut outboxes = Outboxes::default();
+        let both = [outboxes.add(MAX), outboxes.add(MAX)];
+        outboxes.put(&[notice("a", 100, false)]);
+        outboxes.close();
+        let told: HashSet<_> = both.iter().map(|outbox| outbox.take(0, BATCH).len()).collect();
+        assert_eq!(told, HashSet::from([1]));
+        assert!(both.iter().all(|outbox| outbox.lock().closed));
+    }
+
+    /// A server that takes so many alerts at a time answers 413 to more; it says how many each request had.
+    async fn narrow(listener: tokio::net::TcpListener, most: usize, seen: Arc<Mutex<Vec<usize>>>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut text, mut buffer) = (Vec::new(), [0; 65536]);
+            let body = loop {
+                let length = stream.read(&mut buffer).await.unwrap();
+                text.extend_from_slice(&buffer[..length]);
+                let so_far = String::from_utf8_lossy(&text).into_owned();
+                let Some((head, body)) = so_far.split_once("\r\n\r\n") else { continue };
+                let length = head
+                    .lines()
+                    .find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+                if body.len() >= length.unwrap().parse().unwrap() {
+                    break body.to_owned();
+                }
+            };
+            let alerts: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let count = alerts.as_array().unwrap().len();
+            seen.lock().unwrap().push(count);
+            let status = if count > most { "413 Too Large" } else { "200 OK" };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_that_are_too_large_are_halved_and_one_alert_alone_is_let_go() {
+        for (most, expected) in [(3, &[10, 5, 2, 2, 2, 2, 2][..]), (0, &[10, 5, 2, 1])] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/", listener.local_addr().unwrap());
+            let seen = Arc::<Mutex<Vec<usize>>>::default();
+            let serving = tokio::spawn(narrow(listener, most, seen.clone()));
+            let outbox = Arc::new(Outbox::new(MAX));
+            let firing = (0..10).map(|n| notice(&n.to_string(), i64::MAX / SECOND, false));
+            outbox.put(&firing.collect::<Vec<_>>());
+            outbox.close();
+            let registry = Registry::default();
+            let server = Alertmanager { url, access: Default::default(), timeout: Duration::from_secs(10) };
+            let resend = Duration::from_secs(1);
+            let told = Told::new(&registry);
+            Teller::new(&server, outbox, resend, Arc::default(), told).unwrap().run().await;
+            let seen = seen.lock().unwrap().clone();
+            assert_eq!(&seen[..expected.len()], expected, "{seen:?}");
+            let (sent, dropped) = if most == 0 { (0, 10) } else { (10, 0) };
+            let text = registry.text(0);
+            assert!(
+                sent == 0
+                    || text.contains("journalship_notifications_sent_total{alertmanager=")
+                        && text.contains(" 10\n"),
+                "{text}"
+            );
+            assert!(dropped == 0 || text.contains("reason=\"too_large\"} 10\n"), "{text}");
+            serving.abort();
+        }
+    }
+}

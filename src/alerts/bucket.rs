@@ -1,0 +1,222 @@
+//! Buckets: what is kept of the samples of a series instead of the samples.
+//!
+//! A window is cut where coming evaluations begin or end theirs, and what lies between two cuts is one bucket. Two
+//! neighbours are merged without knowing their samples, so a window takes memory for its buckets, not its entries.
+//! What most rules ask for, a count or a sum, is one number ([`Sum`]); other aggregations need more ([`Moments`]), and a
+//! quantile all values.
+
+use super::memory::heap;
+use logql::aggregate::{self, Point};
+use logql::expr::{RangeAggregation, RangeOp};
+
+/// Values that a series keeps for a quantile in one bucket (count); of more, every second one is given up, in turns.
+const VALUES_MAX: usize = 4096;
+
+/// What is known of samples next to each other in time.
+pub(super) trait Bucket: Clone {
+    /// Of one sample.
+    fn new(op: RangeOp, point: Point) -> Self;
+    /// Adds another sample. One that comes late is taken as if it came in time, but for counters.
+    fn add(&mut self, op: RangeOp, point: Point);
+    /// Adds those of the next bucket.
+    fn merge(&mut self, op: RangeOp, next: &Self);
+    /// The value of an aggregation whose window ends at `end` (nanoseconds since 1970).
+    fn value(&self, range: &RangeAggregation, end: i64) -> f64;
+    /// What it has allocated (bytes).
+    fn allocated(&self) -> usize;
+}
+
+/// A count, a sum, the smallest or the largest value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sum(f64);
+
+impl Sum {
+    /// Whether this is enough for an aggregation.
+    pub(super) fn is_enough(op: RangeOp) -> bool {
+        match op {
+            RangeOp::CountOverTime
+            | RangeOp::Rate
+            | RangeOp::BytesRate
+            | RangeOp::BytesOverTime
+            | RangeOp::SumOverTime
+            | RangeOp::MinOverTime
+            | RangeOp::MaxOverTime
+            | RangeOp::AbsentOverTime => true,
+            RangeOp::AvgOverTime
+            | RangeOp::StdvarOverTime
+            | RangeOp::StddevOverTime
+            | RangeOp::FirstOverTime
+            | RangeOp::LastOverTime
+            | RangeOp::RateCounter
+            | RangeOp::QuantileOverTime => false,
+        }
+    }
+}
+
+impl Bucket for Sum {
+    fn new(op: RangeOp, (_, value): Point) -> Sum {
+        Sum(if op == RangeOp::CountOverTime { 1.0 } else { value })
+    }
+
+    fn add(&mut self, op: RangeOp, point: Point) {
+        self.merge(op, &Sum::new(op, point));
+    }
+
+    fn merge(&mut self, op: RangeOp, next: &Sum) {
+        let extends = match op {
+            RangeOp::MinOverTime => next.0 < self.0 || self.0.is_nan(),
+            RangeOp::MaxOverTime => next.0 > self.0 || self.0.is_nan(),
+            _ => {
+                self.0 += next.0;
+                false
+            }
+        };
+        if extends {
+            self.0 = next.0;
+        }
+    }
+
+    fn value(&self, range: &RangeAggregation, _end: i64) -> f64 {
+        const SECOND: f64 = 1e9;
+        match range.op {
+            RangeOp::Rate | RangeOp::BytesRate => self.0 / (range.range as f64 / SECOND),
+            RangeOp::AbsentOverTime => 1.0,
+            _ => self.0,
+        }
+    }
+
+    fn allocated(&self) -> usize {
+        0
+    }
+}
+
+/// What other aggregations need.
+#[derive(Debug, Clone)]
+pub(super) struct Moments {
+    count: f64,
+    /// Mean, and the sum of squared distances from it.
+    mean: f64,
+    squares: f64,
+    first: Point,
+    last: Point,
+    /// What a counter had before it began anew.
+    resets: f64,
+    values: Option<Box<Values>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Values {
+    kept: Vec<f64>,
+    /// Each stands for so many (a power of two).
+    each: u32,
+}
+
+impl Bucket for Moments {
+    fn new(op: RangeOp, (time, value): Point) -> Moments {
+        let keeps = op == RangeOp::QuantileOverTime;
+        Moments {
+            count: 1.0,
+            mean: value,
+            squares: 0.0,
+            first: (time, value),
+            last: (time, value),
+            resets: 0.0,
+            values: keeps.then(|| Box::new(Values { kept: vec![value], each: 1 })),
+        }
+    }
+
+    fn add(&mut self, _op: RangeOp, (time, value): Point) {
+        self.count += 1.0;
+        let delta = value - self.mean;
+        // Of infinities of one sign the mean is infinite.
+        if !(self.mean.is_infinite() && (value.is_finite() || value == self.mean)) {
+            self.mean += delta / self.count;
+        }
+        self.squares += delta * (value - self.mean);
+        if time >= self.last.0 {
+            if value < self.last.1 {
+                self.resets += self.last.1;
+            }
+            self.last = (time, value);
+        } else if time < self.first.0 {
+            self.first = (time, value);
+        }
+        if let Some(values) = &mut self.values {
+            values.kept.push(value);
+            values.thin();
+        }
+    }
+
+    fn merge(&mut self, _op: RangeOp, next: &Moments) {
+        let count = self.count + next.count;
+        let delta = next.mean - self.mean;
+        if !(self.mean.is_infinite() && (next.mean.is_finite() || next.mean == self.mean)) {
+            self.mean =
+                if next.mean.is_infinite() { next.mean } else { self.mean + delta * next.count / count };
+        }
+        self.squares += next.squares + delta * delta * self.count * next.count / count;
+        self.count = count;
+        if next.first.1 < self.last.1 {
+            self.resets += self.last.1;
+        }
+        self.resets += next.resets;
+        self.last = next.last;
+        if let (Some(values), Some(next)) = (&mut self.values, &next.values) {
+            values.merge(next);
+        }
+    }
+
+    fn value(&self, range: &RangeAggregation, end: i64) -> f64 {
+        match range.op {
+            RangeOp::AvgOverTime => self.mean,
+            RangeOp::StdvarOverTime => self.squares / self.count,
+            RangeOp::StddevOverTime => (self.squares / self.count).sqrt(),
+            RangeOp::FirstOverTime => self.first.1,
+            RangeOp::RateCounter => {
+                let growth = self.last.1 - self.first.1 + self.resets;
+                let counter =
+                    aggregate::Counter { first: self.first, last: self.last, growth, count: self.count };
+                counter.rate(range.range, end)
+            }
+            RangeOp::QuantileOverTime => {
+                let quantile = range.parameter.unwrap_or(f64::NAN);
+                let values = self.values.as_deref().map(|values| values.kept.clone()).unwrap_or_default();
+                aggregate::quantile(quantile, values)
+            }
+            _ => self.last.1,
+        }
+    }
+
+    fn allocated(&self) -> usize {
+        let of =
+            |values: &Values| heap(size_of::<Values>()) + heap(values.kept.capacity() * size_of::<f64>());
+        self.values.as_deref().map_or(0, of)
+    }
+}
+
+impl Values {
+    fn merge(&mut self, next: &Values) {
+        // Those that stand for fewer are thinned first, so that all weigh the same.
+        while self.each < next.each {
+            self.halve();
+        }
+        let step = (self.each / next.each.max(1)).max(1) as usize;
+        self.kept.extend(next.kept.iter().step_by(step));
+        self.thin();
+    }
+
+    fn thin(&mut self) {
+        while self.kept.len() > VALUES_MAX {
+            self.halve();
+        }
+    }
+
+    fn halve(&mut self) {
+        let mut index = 0;
+        self.kept.retain(|_| {
+            index += 1;
+            index % 2 == 1
+        });
+        self.each *= 2;
+    }
+}

@@ -1,0 +1,299 @@
+//! The engine: looks at each entry once and evaluates expressions when their time has come.
+//!
+//! Time is that of the entries. An evaluation at t sees the entries up to t, so it is made when an entry behind t comes,
+//! or when the caller knows that none will: following the journal, catching up, and testing rules on the past are one.
+//!
+//! All windows share one budget of memory. When it is used up, the window that holds most gives way, by its newest
+//! series: whatever fills one window, the others have their share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::memory::{self, MEMORY_MAX};
+use super::origin::Origin;
+use super::window::{Crowded, Window};
+use logql::expr::{Expr, Grouping, RangeAggregation};
+use logql::label_set::LabelSet;
+use logql::pipeline::Extractor;
+use logql::vectors::{EvalError, Vector, evaluate};
+
+/// Streams whose sources are remembered (count).
+const STREAMS_MAX: usize = 8 << 10;
+
+/// Makes samples of entries for the windows that want the same.
+#[derive(Debug)]
+struct Source {
+    extractor: Extractor,
+    windows: Vec<usize>,
+    /// A stream was met that it chooses.
+    streams: bool,
+    /// An entry has passed.
+    entries: bool,
+}
+
+/// An expression and its windows, in the order of its range aggregations.
+#[derive(Debug)]
+struct Watched {
+    expr: Expr,
+    interval: i64,
+    windows: Vec<usize>,
+}
+
+/// Expressions that are watched.
+#[derive(Debug)]
+pub struct Engine {
+    watched: Vec<Watched>,
+    windows: Vec<Window>,
+    sources: Vec<Source>,
+    /// By the address of the set, which no sender can choose: the hash need not be keyed.
+    by_stream: HashMap<usize, (Arc<LabelSet>, Vec<usize>), foldhash::fast::RandomState>,
+    series_max: usize,
+    /// What all windows may take, and what they take (bytes).
+    memory_max: usize,
+    /// See there.
+    held: usize,
+    /// The last time that was evaluated, for each interval (nanoseconds).
+    ticks: BTreeMap<i64, i64>,
+    /// Before this there is nothing to evaluate (nanoseconds): every entry asks.
+    idle: Option<i64>,
+}
+
+/// The value of a watched expression at a time.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// Its number, as [`Engine::watch`] gave it.
+    pub number: usize,
+    /// When (nanoseconds since 1970).
+    pub time: i64,
+    /// Its series; those of each origin by age, and the origins in turns.
+    pub result: Result<Vector, EvalError>,
+    /// What its windows had too little of, so that there are series that are not in the result.
+    pub crowded: Option<Crowded>,
+    /// Samples that found no room for their series, and series that gave way, since the beginning (count).
+    pub refused: u64,
+}
+
+impl Engine {
+    /// Watches nothing yet. A range aggregation has at most `series_max` series, and all windows together take what is
+    /// theirs of [`MEMORY_MAX`].
+    pub fn new(series_max: usize) -> Engine {
+        Engine {
+            watched: Vec::new(),
+            windows: Vec::new(),
+            sources: Vec::new(),
+            by_stream: HashMap::default(),
+            series_max,
+            memory_max: memory::of_windows(MEMORY_MAX),
+            held: 0,
+            ticks: BTreeMap::new(),
+            idle: None,
+        }
+    }
+
+    /// From now on windows take at most so much (bytes).
+    pub fn limit_memory(&mut self, bytes: usize) {
+        self.memory_max = bytes;
+    }
+
+    /// What windows take (bytes).
+    pub fn bytes(&self) -> usize {
+        self.held
+    }
+
+    /// Watches an expression: it will be evaluated at all multiples of `interval` (nanoseconds). Gives its number.
+    pub fn watch(&mut self, expr: Expr, interval: i64) -> usize {
+        let interval = interval.max(1);
+        let mut windows = Vec::new();
+        let mut wanted: Vec<(RangeAggregation, Option<Grouping>)> = Vec::new();
+        expr.ranges(&mut |range, outer| wanted.push((range.clone(), outer.cloned())));
+        for (range, outer) in wanted {
+            let index = self.windows.len();
+            self.windows.push(Window::new(&range, interval, self.series_max));
+            windows.push(index);
+            let extractor = Extractor::new(&range, outer.as_ref());
+            match self.sources.iter_mut().find(|source| source.extractor == extractor) {
+                Some(source) => source.windows.push(index),
+                None => self.sources.push(Source {
+                    extractor,
+                    windows: vec![index],
+                    streams: false,
+                    entries: false,
+                }),
+            }
+        }
+        self.by_stream.clear();
+        self.idle = None;
+        self.watched.push(Watched { expr, interval, windows });
+        self.watched.len() - 1
+    }
+
+    /// How long before an evaluation an entry may lie that counts for it (nanoseconds).
+    pub fn reach(&self) -> i64 {
+        self.windows.iter().map(Window::reach).max().unwrap_or(0)
+    }
+
+    /// Whether each range aggregation of an expression has met a stream that it chooses, and an entry that passes: all of them
+    /// have, or not.
+    pub fn met(&self, number: usize) -> (bool, bool) {
+        let windows = self.watched.get(number).map(|watched| watched.windows.as_slice()).unwrap_or_default();
+        let of = |window: &usize| self.sources.iter().find(|source| source.windows.contains(window));
+        let met = |what: fn(&Source) -> bool| windows.iter().all(|window| of(window).is_some_and(what));
+        (met(|source| source.streams), met(|source| source.entries))
+    }
+
+    /// How many series there are in all windows.
+    pub fn series(&self) -> usize {
+        self.windows.iter().map(Window::len).sum()
+    }
+
+    /// The first evaluation that is still to be made (nanoseconds since 1970), once it is known when it is.
+    pub fn next(&self) -> Option<i64> {
+        self.ticks.iter().filter_map(|(interval, last)| last.checked_add(*interval)).min()
+    }
+
+    /// Evaluations up to a time are not made.
+    pub fn skip(&mut self, to: i64) {
+        for (interval, last) in &mut self.ticks {
+            *last = (*last).max(to.div_euclid(*interval) * *interval);
+        }
+        self.idle = self.next();
+    }
+
+    /// Whether any source chooses a stream. Sets with one address are one set.
+    pub fn wants(&mut self, labels: &Arc<LabelSet>) -> bool {
+        let key = Arc::as_ptr(labels) as usize;
+        if let Some((_, sources)) = self.by_stream.get(&key) {
+            return !sources.is_empty();
+        }
+        if self.by_stream.len() >= STREAMS_MAX {
+            self.by_stream.clear();
+        }
+        let chosen = |(index, source): (usize, &Source)| source.extractor.matches(labels).then_some(index);
+        let sources: Vec<_> = self.sources.iter().enumerate().filter_map(chosen).collect();
+        let wanted = !sources.is_empty();
+        for source in &sources {
+            if let Some(source) = self.sources.get_mut(*source) {
+                source.streams = true;
+            }
+        }
+        // The set is kept, so that no other one can have its address.
+        self.by_stream.insert(key, (labels.clone(), sources));
+        wanted
+    }
+
+    /// Looks at an entry of a stream; `time` in nanoseconds since 1970. Evaluate up to it first.
+    pub fn observe<'m>(
+        &mut self,
+        time: i64,
+        labels: &Arc<LabelSet>,
+        line: &str,
+        metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
+    ) {
+        self.observe_from(time, labels, line, metadata, || Origin::of_stream(labels));
+    }
+
+    /// As [`Engine::observe`], and `origin` says who wrote the entry. It is asked only when a series is to be made.
+    pub(super) fn observe_from<'m>(
+        &mut self,
+        time: i64,
+        labels: &Arc<LabelSet>,
+        line: &str,
+        metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
+        origin: impl Fn() -> Origin,
+    ) {
+        if !self.wants(labels) {
+            return;
+        }
+        let Engine { by_stream, sources: all, windows, held, .. } = self;
+        let Some((_, sources)) = by_stream.get(&(Arc::as_ptr(labels) as usize)) else { return };
+        for source in sources {
+            let Some(source) = all.get_mut(*source) else { continue };
+            let Some((series, value)) = source.extractor.extract(labels, line, metadata.clone()) else {
+                continue;
+            };
+            source.entries = true;
+            for window in &source.windows {
+                if let Some(window) = windows.get_mut(*window) {
+                    let before = window.bytes();
+                    window.add(&series, (time, value), &origin);
+                    *held = *held + window.bytes() - before;
+                }
+            }
+        }
+        while self.held > self.memory_max && self.make_room(time) {}
+    }
+
+    /// The window that holds most gives way; `time` is that of the entry for which there was no room.
+    fn make_room(&mut self, time: i64) -> bool {
+        let Some(largest) = self.windows.iter_mut().max_by_key(|window| window.bytes()) else { return false };
+        let before = largest.bytes();
+        let gave = largest.give_way(time);
+        self.held = self.held + largest.bytes() - before;
+        gave
+    }
+
+    /// Makes all evaluations up to a time (nanoseconds since 1970) that were not made yet, in the order of time. The
+    /// first call only says when it is.
+    pub fn advance(&mut self, to: i64, mut done: impl FnMut(Evaluation)) {
+        if self.idle.is_some_and(|idle| to < idle) {
+            return;
+        }
+        for watched in &self.watched {
+            let before = to.div_euclid(watched.interval) * watched.interval;
+            self.ticks.entry(watched.interval).or_insert(before);
+        }
+        while let Some((interval, time)) = self
+            .ticks
+            .iter()
+            .filter_map(|(interval, last)| Some((*interval, last.checked_add(*interval)?)))
+            .min_by_key(|(_, next)| *next)
+            && time <= to
+        {
+            self.ticks.insert(interval, time);
+            for (number, watched) in self.watched.iter().enumerate().filter(|(_, w)| w.interval == interval) {
+                let mut windows = watched.windows.iter();
+                let (all, held) = (&mut self.windows, &mut self.held);
+                let result = evaluate(&watched.expr, &mut |_| {
+                    let Some(window) = windows.next().and_then(|index| all.get_mut(*index)) else {
+                        return Ok(Vec::new());
+                    };
+                    let before = window.bytes();
+                    let value = window.value_at(time);
+                    *held = *held + window.bytes() - before;
+                    value
+                });
+                let own = || watched.windows.iter().filter_map(|index| all.get(*index));
+                done(Evaluation {
+                    number,
+                    time,
+                    result: result.map(|vector| in_turns(vector, own)),
+                    crowded: own().find_map(Window::crowded),
+                    refused: own().map(Window::refused).sum(),
+                });
+            }
+        }
+        self.idle = self.next();
+    }
+}
+
+/// The series of a vector, those of different origins in turns: who takes the first of them is fair to all. Where there
+/// is one origin, and where the windows do not know the series, they stay as they are.
+fn in_turns<'w, I: Iterator<Item = &'w Window>>(vector: Vector, windows: impl Fn() -> I) -> Vector {
+    if vector.len() <= 1 {
+        return vector;
+    }
+    let mut counts: HashMap<Origin, usize> = HashMap::new();
+    let turn = |labels: &LabelSet, counts: &mut HashMap<Origin, usize>| {
+        let origin = windows().find_map(|window| window.origin(labels)).unwrap_or_default();
+        let count = counts.entry(origin).or_default();
+        *count += 1;
+        *count
+    };
+    let turns: Vec<_> = vector.iter().map(|sample| turn(&sample.labels, &mut counts)).collect();
+    if counts.len() <= 1 {
+        return vector;
+    }
+    let mut placed: Vec<_> = turns.into_iter().zip(vector).collect();
+    placed.sort_by_key(|(turn, _)| *turn);
+    placed.into_iter().map(|(_, sample)| sample).collect()
+}

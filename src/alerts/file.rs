@@ -1,0 +1,494 @@
+//! Rule files: groups of alert and recording rules, as Loki's ruler reads them (grafana/loki, `pkg/ruler`; the format
+//! is that of Prometheus, `model/rulefmt`). What Loki ignores of it (`keep_firing_for`, `query_offset`, `labels` of
+//! a group) is done here.
+
+use std::cell::RefCell;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+use super::lint::{KnownLabels, Lint, series, templates};
+use super::state::{self, Alert};
+use crate::config::{
+    Checker, Diagnostics, Document, Finding, Kind, Refusal, Section, Value, document, names, quoted,
+};
+use crate::observe::metrics::OWN;
+use logql::Expr;
+use logql::go::template::Template;
+
+/// How often a group may be evaluated: more often than every second is not what logs are for.
+const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+/// How long anything else may be.
+const DURATION: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(365 * 24 * 3600);
+
+/// A group of rules, evaluated together. Durations in nanoseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Unique in its file.
+    pub name: String,
+    /// How often; `None`: as often as all that say nothing.
+    pub interval: Option<i64>,
+    /// The most alerts, or series, that one of its rules may have; 0: any number.
+    pub limit: usize,
+    /// Evaluations look at entries up to so long ago.
+    pub query_offset: i64,
+    /// Its rules, in their order.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// What is evaluated.
+    pub expr: Expr,
+    /// What becomes of the result.
+    pub kind: RuleKind,
+}
+
+/// What becomes of a rule's result.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RuleKind {
+    /// Each series is an alert.
+    Alert(Alert),
+    /// Each series is a gauge of this name, with these labels besides its own.
+    Record(String, Vec<(String, String)>),
+}
+
+/// What rules live in: with it there are warnings about rules that will not do what one may think.
+#[derive(Debug, Default)]
+pub struct Around {
+    /// The labels that entries may have.
+    pub labels: KnownLabels,
+    /// The names of external labels.
+    pub external: Vec<String>,
+    /// The names that metrics of stages have on /metrics.
+    pub metrics: BTreeSet<String>,
+    /// The recording rules so far: name and labels, and the file and place where one was first.
+    recorded: RefCell<HashMap<Recorded, (String, Range<usize>)>>,
+}
+
+/// The name and the labels of a recording rule.
+type Recorded = (String, Vec<(String, String)>);
+
+impl Around {
+    /// Without any recording rule yet.
+    pub fn new(labels: KnownLabels, external: Vec<String>, metrics: BTreeSet<String>) -> Around {
+        Around { labels, external, metrics, ..Around::default() }
+    }
+}
+
+/// What each part of a file is read with.
+#[derive(Clone, Copy)]
+struct Reading<'r> {
+    checker: &'r Checker<'r>,
+    around: Option<&'r Around>,
+    /// The file.
+    origin: &'r str,
+}
+
+/// Reads a rule file; `origin` names it in messages.
+///
+/// # Errors
+/// All mistakes, each at its place.
+pub fn parse(
+    source: &str,
+    origin: &str,
+    around: Option<&Around>,
+) -> Result<(Vec<Group>, Diagnostics), Diagnostics> {
+    let root = document(source, origin)?;
+    let environment = |_: &str| None;
+    let checker = Checker::new(source, Vec::new(), &environment).about("the rule file");
+    let value = Value { path: String::new(), key: root.span.clone(), node: &root };
+    let foreign = Document::of(&root).filter(|document| *document != Document::Rules);
+    let groups = match foreign {
+        Some(document) => {
+            checker.note_foreign(document);
+            None
+        }
+        None => groups(Reading { checker: &checker, around, origin }, &value),
+    };
+    checker.finish(origin, groups.unwrap_or_default())
+}
+
+fn groups(reading: Reading<'_>, root: &Value<'_>) -> Option<Vec<Group>> {
+    let checker = reading.checker;
+    let section = Section::open(checker, root, "rules")?;
+    let mut names = HashSet::new();
+    section.required(checker, root, "groups", |value| {
+        checker.each(value, "a list of groups", |item| {
+            let group = group(reading, item)?;
+            if !names.insert(group.name.clone()) {
+                let title = format!("there are two groups {}", quoted(&group.name));
+                checker.note(Finding::at(item.key.clone(), title).label("expected another `name`"));
+            }
+            Some(group)
+        })
+    })
+}
+
+fn group(reading: Reading<'_>, item: &Value<'_>) -> Option<Group> {
+    let checker = reading.checker;
+    let section = Section::open(checker, item, "rules.groups[]")?;
+    let name = section.required(checker, item, "name", |value| named(checker, value, "the name of a group"));
+    let (mut interval, mut limit, mut query_offset) = (None, 0, 0);
+    section.read("interval", &mut interval, |value| nanoseconds(checker, value, &INTERVAL).map(Some));
+    section.read("limit", &mut limit, |value| checker.integer(value, &(0..=1_000_000)));
+    section.read("query_offset", &mut query_offset, |value| nanoseconds(checker, value, &DURATION));
+    let mut labels = Vec::new();
+    section.read("labels", &mut labels, |value| templates(checker, value, true));
+    let mut rules = Vec::new();
+    section.read("rules", &mut rules, |value| {
+        checker.each(value, "a list of rules", |item| rule(reading, item, &labels, limit as usize))
+    });
+    Some(Group { name: name?, interval, limit: limit as usize, query_offset, rules })
+}
+
+/// `of_group` are the labels of its group, which its own override.
+fn rule(
+    reading: Reading<'_>,
+    item: &Value<'_>,
+    of_group: &[(String, Template)],
+    limit: usize,
+) -> Option<Rule> {
+    let checker = reading.checker;
+    let section = Section::open(checker, item, "rules.groups[].rules[]")?;
+    let recorded = section.get("record").is_some();
+    let expr = section.required(checker, item, "expr", |value| expression(reading, value, recorded));
+    let name = |key: &str, what: &str| section.get(key).map(|value| named(checker, value, what));
+    let (alert, record) = (name("alert", "the name of an alert"), name("record", "the name of a metric"));
+    let (mut hold, mut keep_firing) = (0, 0);
+    section.read("for", &mut hold, |value| nanoseconds(checker, value, &DURATION));
+    section.read("keep_firing_for", &mut keep_firing, |value| nanoseconds(checker, value, &DURATION));
+    let (mut labels, mut annotations) = (of_group.to_vec(), Vec::new());
+    let mut own = Vec::new();
+    section.read("labels", &mut own, |value| templates(checker, value, true));
+    labels.retain(|(name, _)| own.iter().all(|(other, _)| other != name));
+    labels.extend(own);
+    section.read("annotations", &mut annotations, |value| templates(checker, value, false));
+    if let (Some(around), Some(value), Some(expr), Some(_)) =
+        (reading.around, section.get("expr"), &expr, &alert)
+    {
+        let critical = labels.iter().any(|(name, text)| name == "severity" && text.source() == "critical");
+        around.labels.untrusted(expr, critical).into_iter().for_each(|lint| warn(checker, value, lint));
+    }
+    let kind = match (alert, record) {
+        (Some(_), Some(_)) => {
+            let title = format!("`{}` is an alert and a recording rule", item.path);
+            checker
+                .note(Finding::at(item.key.clone(), title).label("expected `alert` or `record`, not both"));
+            return None;
+        }
+        (None, None) => {
+            let title = format!("`{}` has no name", item.path);
+            checker.note(Finding::at(item.key.clone(), title).label("expected `alert: …` or `record: …`"));
+            return None;
+        }
+        (Some(name), None) => {
+            RuleKind::Alert(Alert { name: name?, hold, keep_firing, labels, annotations, limit })
+        }
+        (None, Some(name)) => {
+            for key in ["for", "keep_firing_for", "annotations"] {
+                if let Some(value) = section.get(key) {
+                    let title = format!("a recording rule has no `{key}`");
+                    checker.note(Finding::at(value.key.clone(), title).label("only alerts have"));
+                }
+            }
+            let name = name?;
+            let place = section.get("record").map_or(item.key.clone(), Value::place);
+            let valid = name.chars().all(|c| c == '_' || c == ':' || c.is_ascii_alphanumeric())
+                && !name.starts_with(|c: char| c.is_ascii_digit());
+            if !valid {
+                let title = format!("{} is no name of a metric", quoted(&name));
+                checker
+                    .note(Finding::at(place.clone(), title).label("expected letters, digits, `_` and `:`"));
+            }
+            let fixed = |(name, template): (String, Template)| (name, template.source().to_owned());
+            let labels: Vec<_> = labels.into_iter().map(fixed).collect();
+            taken(reading, &name, &labels, place);
+            RuleKind::Record(name, labels)
+        }
+    };
+    let expr = expr?;
+    for key in ["labels", "annotations"] {
+        if let (Some(value), Some(around)) = (section.get(key), reading.around) {
+            told(checker, value, &expr, recorded, around);
+        }
+    }
+    Some(Rule { expr, kind })
+}
+
+fn expression(reading: Reading<'_>, value: &Value<'_>, recorded: bool) -> Option<Expr> {
+    let Reading { checker, around, .. } = reading;
+    let expr = checker.expression(value)?;
+    for lint in around.into_iter().flat_map(|around| around.labels.lint(&expr, recorded)) {
+        warn(checker, value, lint);
+    }
+    Some(expr)
+}
+
+/// Warns of an expression, at the part of it that the warning is about.
+fn warn(checker: &Checker<'_>, value: &Value<'_>, lint: Lint) {
+    let text = checker.raw(value, "a LogQL expression").unwrap_or_default();
+    let part = lint.part.and_then(|part| {
+        let start = text.find(&part)?;
+        Some(start..start + part.len())
+    });
+    let place = checker.inside(value, &text, part);
+    checker.warn(Finding::at(place, lint.title).label(lint.label).help(lint.help));
+}
+
+/// Says it when templates will say nothing, or stand where none is filled in.
+fn told(checker: &Checker<'_>, value: &Value<'_>, expr: &Expr, recorded: bool, around: &Around) {
+    if value.node.kind == Kind::Null {
+        return;
+    }
+    let series = series::of(expr, &around.labels);
+    let external: Vec<&str> = around.external.iter().map(String::as_str).collect();
+    for entry in checker.entries(value, "a map of names and templates").unwrap_or_default() {
+        let Some(text) = checker.raw(&entry.value, "a template") else { continue };
+        let Ok(template) = state::template(&text) else { continue };
+        if recorded {
+            if template.constant().is_none() {
+                let finding = Finding::at(entry.value.place(), "labels of a recording rule are no templates");
+                checker.warn(
+                    finding
+                        .label("this stands as it is written")
+                        .help("`label_replace(…)` in the expression makes labels of others"),
+                );
+            }
+            continue;
+        }
+        for lint in templates::lint(&template, &series, &external) {
+            let place = checker.inside(&entry.value, &text, Some(lint.at));
+            checker.warn(Finding::at(place, lint.title).label(lint.label).help(lint.help));
+        }
+    }
+}
+
+/// Refuses the name of a metric that is there already, and warns of a second rule with the same series.
+fn taken(reading: Reading<'_>, name: &str, labels: &[(String, String)], place: Range<usize>) {
+    let Reading { checker, around, origin } = reading;
+    if name.starts_with(OWN) {
+        checker.note(
+            Finding::at(place, format!("{} is a name of journal-ship's own metrics", quoted(name)))
+                .label(format!("expected one that does not begin with `{OWN}`")),
+        );
+        return;
+    }
+    let Some(around) = around else { return };
+    if around.metrics.contains(name) {
+        checker.note(
+            Finding::at(place, format!("{} is a metric of a stage `metrics`", quoted(name)))
+                .label("expected another name"),
+        );
+        return;
+    }
+    let mut labels = labels.to_vec();
+    labels.sort();
+    match around.recorded.borrow_mut().entry((name.to_owned(), labels)) {
+        Entry::Vacant(first) => _ = first.insert((origin.to_owned(), place)),
+        Entry::Occupied(first) => {
+            let title = format!("two recording rules are called {} and have the same labels", quoted(name));
+            let finding = Finding::at(place, title)
+                .label("where both have a series, only one of them is shown")
+                .help("give one of them another name, or a label of its own");
+            let (file, at) = first.get();
+            checker.warn(match file == origin {
+                true => finding.related(at.clone(), "the other one"),
+                false => finding.note(format!("the other one is in {file}")),
+            });
+        }
+    }
+}
+
+fn named(checker: &Checker<'_>, value: &Value<'_>, what: &str) -> Option<String> {
+    let name = checker.raw(value, what)?;
+    if name.trim().is_empty() {
+        checker.refuse(value.place(), &value.path, Refusal::new("it is empty", format!("expected {what}")));
+        return None;
+    }
+    Some(name)
+}
+
+fn nanoseconds(checker: &Checker<'_>, value: &Value<'_>, range: &RangeInclusive<Duration>) -> Option<i64> {
+    i64::try_from(checker.duration(value, range)?.as_nanos()).ok()
+}
+
+/// Names and templates; `labels` says that the names must be those of labels.
+fn templates(checker: &Checker<'_>, value: &Value<'_>, labels: bool) -> Option<Vec<(String, Template)>> {
+    if value.node.kind == Kind::Null {
+        return Some(Vec::new());
+    }
+    let mut templates = Vec::new();
+    for entry in checker.entries(value, "a map of names and templates")? {
+        if let Err(refusal) = names::label_name(entry.name) {
+            checker.refuse(entry.value.key.clone(), &entry.value.path, refusal);
+            continue;
+        }
+        if labels && entry.name == "alertname" {
+            let finding = Finding::at(entry.value.key.clone(), "`alertname` is the name of the alert");
+            checker.note(finding.label("expected another label, or `alert: …`"));
+            continue;
+        }
+        let Some(text) = checker.raw(&entry.value, "a template") else { continue };
+        match state::template(&text) {
+            Ok(template) => templates.push((entry.name.to_owned(), template)),
+            Err(error) => {
+                let place = checker.inside(&entry.value, &text, Some(error.at));
+                checker.note(
+                    Finding::at(place, format!("`{}`: {}", entry.value.path, error.message)).label("here"),
+                );
+            }
+        }
+    }
+    Some(templates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_lokis_ruler() {
+        let (groups, _) = parse(
+            r#"
+groups:
+  - name: ssh
+    interval: 30s
+    limit: 5
+    query_offset: 10s
+    labels: {team: ops, severity: none}
+    rules:
+      - alert: BruteForce
+        expr: |
+          sum by (host) (count_over_time({unit="sshd.service"} |= "Failed password" [5m])) > 10
+        for: 2m
+        keep_firing_for: 5m
+        labels: {severity: '{{ if gt $value 100.0 }}critical{{ else }}warning{{ end }}'}
+        annotations: {summary: "{{ $value }} failures on {{ $labels.host }}"}
+      - record: job:failures:rate5m
+        expr: rate({unit="sshd.service"} |= "Failed" [5m])
+  - name: empty
+"#,
+            "f",
+            None,
+        )
+        .unwrap_or_else(|error| panic!("{}", error.render(false)));
+        let [ssh, empty] = groups.as_slice() else { panic!("{groups:?}") };
+        assert_eq!((ssh.interval, ssh.limit, ssh.query_offset), (Some(30_000_000_000), 5, 10_000_000_000));
+        let RuleKind::Alert(alert) = &ssh.rules[0].kind else { panic!("{ssh:?}") };
+        assert_eq!((alert.hold, alert.keep_firing, alert.limit), (120_000_000_000, 300_000_000_000, 5));
+        let labels: Vec<_> = alert.labels.iter().map(|(name, text)| (name.as_str(), text.source())).collect();
+        assert_eq!(labels[0], ("team", "ops"));
+        assert_eq!(labels[1].0, "severity");
+        let team = vec![("team".to_owned(), "ops".to_owned()), ("severity".to_owned(), "none".to_owned())];
+        assert_eq!(ssh.rules[1].kind, RuleKind::Record("job:failures:rate5m".to_owned(), team));
+        assert_eq!((empty.rules.len(), empty.interval), (0, None));
+    }
+
+    #[test]
+    fn mistakes() {
+        for (text, expected) in [
+            ("", "has no `groups`"),
+            ("", "the rule file has no `groups`"),
+            ("[{name: a}]", "the rule file cannot be a list"),
+            ("rule_files: [a]\ntests: []", "a file of tests for rules, where a rule file is expected"),
+            (
+                "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nspec: {groups: []}",
+                "take what is under `spec`",
+            ),
+            ("apiVersion: v1\nkind: ConfigMap\ndata: {}", "a manifest of Kubernetes, where"),
+            ("alerts: {rule_files: [a]}", "journal-ship check --config"),
+            ("clients: []\nscrape_configs: []", "journal-ship convert promtail"),
+            ("route: {}\nreceivers: []", "alerts.alertmanagers"),
+            ("groups: x", "expected a list of groups"),
+            ("group: []", "unknown key `group`"),
+            ("groups: [{rules: []}]", "has no `name`"),
+            ("groups: [{name: ''}]", "it is empty"),
+            ("groups: [{name: a}, {name: a}]", "there are two groups `a`"),
+            ("groups: [{name: a, interval: 0s}]", "too small"),
+            ("groups: [{name: a, intervall: 1m}]", "did you mean `interval`?"),
+            ("groups: [{name: a, limit: -1}]", "no whole number that fits"),
+            ("groups: [{name: a, source_tenants: [x]}]", "unknown key `source_tenants`"),
+            ("groups: [{name: a, rules: [{expr: vector(1)}]}]", "expected `alert: …` or `record: …`"),
+            ("groups: [{name: a, rules: [{alert: A, record: b, expr: vector(1)}]}]", "not both"),
+            ("groups: [{name: a, rules: [{alert: A}]}]", "has no `expr`"),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: 'rate({a=\"b\"})'}]}]",
+                "expected a range, as `[5m]`",
+            ),
+            ("groups: [{name: a, rules: [{alert: A, expr: '{a=\"b\"}'}]}]", "a log query"),
+            ("groups: [{name: a, rules: [{alert: A, expr: vector(1), for: 5}]}]", "not a duration"),
+            ("groups: [{name: a, rules: [{alert: A, expr: vector(1), labels: {a-b: x}}]}]", "a-b"),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: vector(1), labels: {alertname: x}}]}]",
+                "is the name of the alert",
+            ),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: vector(1), annotations: {a: '{{ $lables.x }}'}}]}]",
+                "the variable $lables is not declared",
+            ),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: vector(1), annotations: {a: '{{ humanise 1 }}'}}]}]",
+                "there is no function `humanise`",
+            ),
+            (
+                "groups: [{name: a, rules: [{alert: A, expr: vector(1), annotations: {a: '{{ if }}'}}]}]",
+                "here",
+            ),
+            (
+                "groups: [{name: a, rules: [{record: b, expr: vector(1), for: 5m}]}]",
+                "a recording rule has no `for`",
+            ),
+            ("groups: [{name: a, rules: [{record: b-c, expr: vector(1)}]}]", "no name of a metric"),
+        ] {
+            let error = parse(text, "f", None).map(|_| ()).expect_err(text).render(false);
+            assert!(error.contains(expected), "{text}:\n{error}");
+        }
+    }
+
+    /// Also in blocks of lines, as most expressions are written.
+    #[test]
+    fn mistakes_have_their_places() {
+        let text = r#"groups:
+  - name: a
+    rules:
+      - alert: A
+        expr: |
+          sum by (host) (
+            # a remark
+            rate({unit="a"} | jsn [5m])
+          ) > 0
+        annotations:
+          text: |-
+            first {{ $value }}
+              second {{ $valeu }}
+          folded: >
+            one
+            {{ $valeu }}
+      - alert: B
+        expr: rate({unit="a"})
+"#;
+        let error = parse(text, "f", None).map(|_| ()).expect_err(text).render(false);
+        for place in ["f:8:35", "f:13:25", "f:15:13", "f:18:30"] {
+            assert!(error.contains(&format!(" {place}\n")), "{place}\n{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
+
+        /// A file with a part of it gone or doubled is read or refused.
+        #[test]
+        fn a_mutilated_file_ends(from in 0..900usize, length in 0..40usize, twice in proptest::bool::ANY) {
+            let text = include_str!("../../config/rules/host.yaml");
+            let boundary = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let (start, end) = (boundary(from), boundary(from + length));
+            let mutilated = if twice { [&text[..end], &text[start..]] } else { [&text[..start], &text[end..]] };
+            if let Err(why) = parse(&mutilated.concat(), "f", None) {
+                why.render(false);
+            }
+        }
+    }
+}

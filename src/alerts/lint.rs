@@ -1,0 +1,531 @@
+//! What a rule says that will hardly be meant: nothing is wrong with it, but on a host it does not do what one may
+//! think. `check` tells; nothing depends on it.
+
+pub(crate) mod series;
+pub(crate) mod templates;
+mod threshold;
+mod values;
+
+use std::collections::BTreeMap;
+
+use super::trust::Origins;
+use crate::config::{FieldRule, Labels, RelabelAction, units};
+use crate::shape::stages::StageConfig;
+use crate::shape::stages::match_::Action;
+use logql::Matcher;
+use logql::expr::{Expr, Grouping, RangeAggregation, VectorOp};
+use logql::nearest::nearest;
+
+pub(crate) use values::{Shape, has_many_values, of_field};
+
+/// As far back as a window may look without a word (nanoseconds): journald's defaults keep some weeks on a quiet host
+/// and some days on a busy one.
+const REACH_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
+
+/// Something to tell about a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lint {
+    /// What it is.
+    pub title: String,
+    /// What comes of it.
+    pub label: String,
+    /// What to do.
+    pub help: String,
+    /// The text that it is about, as it is probably written.
+    pub part: Option<String>,
+}
+
+/// The values of a label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Values {
+    /// What they look like; none: anything.
+    shapes: Vec<Shape>,
+    /// Every entry has it.
+    always: bool,
+}
+
+/// The labels and the metadata that entries may have when rules see them.
+#[derive(Debug, Default)]
+pub struct KnownLabels {
+    values: BTreeMap<String, Values>,
+    before_stages: Vec<String>,
+    metadata: Vec<String>,
+    /// Labels whose values are hardly ever the same twice.
+    many: Vec<String>,
+    /// Relabelling makes names that nobody can foretell.
+    open: bool,
+    /// The label that tells hosts apart.
+    host: Option<String>,
+    /// Who decides them.
+    origins: Origins,
+}
+
+impl KnownLabels {
+    /// Those of a configuration.
+    pub fn new(labels: &Labels, metadata: &[FieldRule], stages: &[StageConfig]) -> KnownLabels {
+        let origins = Origins::new(labels, metadata, stages);
+        let mut known = KnownLabels { origins, ..KnownLabels::default() };
+        let always = labels.relabel.is_empty() && stages.is_empty();
+        for (name, value) in &labels.fixed {
+            let shapes = vec![Shape::Words(vec![value.clone()])];
+            known.values.insert(name.clone(), Values { shapes, always });
+        }
+        for rule in &labels.fields {
+            let shapes: Option<Vec<Shape>> = rule.sources.iter().map(|field| of_field(field)).collect();
+            known
+                .values
+                .insert(rule.name.clone(), Values { shapes: shapes.unwrap_or_default(), always: false });
+            if rule.sources.iter().any(|source| has_many_values(source)) {
+                known.many.push(rule.name.clone());
+            }
+            if rule.sources.iter().all(|source| source == "_HOSTNAME") {
+                known.host = Some(rule.name.clone());
+            }
+        }
+        for rule in &labels.relabel {
+            match &rule.action {
+                RelabelAction::Replace { target, .. } if target.contains('$') => known.open = true,
+                RelabelAction::LabelMap { .. } => known.open = true,
+                RelabelAction::Replace { target, .. }
+                | RelabelAction::HashMod { target, .. }
+                | RelabelAction::Lowercase { target }
+                | RelabelAction::Uppercase { target } => known.add(target),
+                _ => {}
+            }
+        }
+        known.metadata = metadata.iter().map(|rule| rule.name.clone()).collect();
+        known.before_stages = known.values.keys().cloned().collect();
+        known.staged(stages);
+        known
+    }
+
+    /// Any labels, as far as is known.
+    pub(crate) fn any() -> KnownLabels {
+        KnownLabels { open: true, ..KnownLabels::default() }
+    }
+
+    /// With further labels, which may have any value and are there from the beginning.
+    pub(crate) fn with<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> KnownLabels {
+        for name in names {
+            self.add(name);
+            self.before_stages.push(name.to_owned());
+        }
+        self
+    }
+
+    fn add(&mut self, name: &str) {
+        self.values.insert(name.to_owned(), Values { shapes: Vec::new(), always: false });
+    }
+
+    /// With the labels and metadata that stages set.
+    fn staged(&mut self, stages: &[StageConfig]) {
+        for stage in stages {
+            match stage {
+                StageConfig::Labels(config) => config.names().for_each(|name| self.add(name)),
+                StageConfig::StaticLabels(config) => config.names().for_each(|name| self.add(name)),
+                StageConfig::StructuredMetadata(config) => {
+                    self.metadata.extend(config.names().map(str::to_owned));
+                }
+                StageConfig::Match(config) => {
+                    if let Action::Keep(stages) = &config.action {
+                        self.staged(stages);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What there is to tell about an alert that trusts what a sender decides.
+    pub fn untrusted(&self, expr: &Expr, critical: bool) -> Vec<Lint> {
+        self.origins.of_alert(expr, critical)
+    }
+
+    /// The names of the labels that entries may have before the first stage.
+    pub(crate) fn before_stages(&self) -> impl Iterator<Item = &str> {
+        self.before_stages.iter().map(String::as_str)
+    }
+
+    /// The names of the labels.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// The names of the metadata.
+    pub(crate) fn metadata(&self) -> impl Iterator<Item = &str> {
+        self.metadata.iter().map(String::as_str)
+    }
+
+    /// The names of what tells series apart that belong together: metadata, and labels with a value for each process or entry.
+    pub(crate) fn splitting(&self) -> impl Iterator<Item = &str> {
+        self.metadata.iter().chain(&self.many).map(String::as_str)
+    }
+
+    /// Whether there may be labels of other names.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The label that tells hosts apart.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// What there is to tell about the expression of a rule; `recorded` says that its series become metrics.
+    pub fn lint(&self, expr: &Expr, recorded: bool) -> Vec<Lint> {
+        let mut lints = Vec::new();
+        let mut reach = 0;
+        expr.ranges(&mut |range, _| {
+            lints.extend(self.of_nobody(&range.query.matchers));
+            reach = reach.max(range.range.saturating_add(range.offset));
+        });
+        if reach > REACH_MAX {
+            let length = |nanoseconds: i64| {
+                units::format_duration(std::time::Duration::from_nanos(nanoseconds.unsigned_abs()))
+            };
+            lints.push(Lint {
+                title: format!("this looks {} back", length(reach)),
+                label: "longer than the journal usually holds".to_owned(),
+                help: format!(
+                    "after a start, entries that journald has deleted are missing in it: look at most {} back, or evaluate \
+                     it in Loki's ruler",
+                    length(REACH_MAX)
+                ),
+                part: None,
+            });
+        }
+        if let Some(host) = self.host.as_deref().filter(|host| !keeps(expr, host)) {
+            lints.push(Lint {
+                title: format!("the label `{host}` is aggregated away"),
+                label: "each host sees its own entries only: this is no sum over the fleet".to_owned(),
+                help: format!("add `by ({host})` to say so, or put the rule into Loki's ruler"),
+                part: None,
+            });
+        }
+        series::lint(expr, self, &mut lints);
+        threshold::lint(expr, self, recorded, &mut lints);
+        lints
+    }
+
+    /// Whether a selector asks for what no entry has.
+    pub(crate) fn of_nobody(&self, matchers: &[Matcher]) -> Option<Lint> {
+        let matcher = matchers.iter().find(|matcher| {
+            let absent = matcher.matches("");
+            match self.values.get(matcher.name()) {
+                Some(Values { shapes, always }) => {
+                    let may = shapes.is_empty() || shapes.iter().any(|shape| shape.may_match(matcher));
+                    !may && (!absent || *always)
+                }
+                None => !self.open && !absent,
+            }
+        })?;
+        let name = matcher.name();
+        let help = match self.values.get(name) {
+            Some(values) => {
+                let helps = values.shapes.iter().map(|shape| shape.help(name, matcher));
+                let helps: Vec<_> = helps.collect();
+                let meant = helps.iter().find(|help| help.starts_with("did you mean"));
+                meant.cloned().unwrap_or_else(|| helps.join("; or "))
+            }
+            None if self.metadata().any(|other| other == name) => {
+                format!(
+                    "`{name}` is structured metadata, which selects no stream: in a rule write `| {matcher}` behind the selector"
+                )
+            }
+            None => match nearest(name, self.names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    let all: Vec<_> = self.names().map(|name| format!("`{name}`")).collect();
+                    format!("there are {}, from `labels` and the stages", all.join(", "))
+                }
+            },
+        };
+        Some(Lint {
+            title: format!("no entry has {matcher}"),
+            label: "this selects nothing".to_owned(),
+            help,
+            part: Some(matcher.to_string()),
+        })
+    }
+}
+
+/// Whether the series of an expression have a label, if those of its ranges have it.
+fn keeps(expr: &Expr, label: &str) -> bool {
+    let kept = |grouping: &Grouping| grouping.labels.iter().any(|name| name == label) != grouping.without;
+    match expr {
+        Expr::Number(_) | Expr::Vector(_) => true,
+        Expr::Range(RangeAggregation { grouping, .. }) => grouping.as_ref().is_none_or(kept),
+        Expr::Aggregate(aggregation) => {
+            use VectorOp::{Bottomk, Sort, SortDesc, Topk};
+            let chooses = matches!(aggregation.op, Bottomk | Topk | Sort | SortDesc);
+            (chooses || kept(&aggregation.grouping)) && keeps(&aggregation.inner, label)
+        }
+        Expr::Binary(binary) => keeps(&binary.left, label) && keeps(&binary.right, label),
+        Expr::LabelReplace(replace) => replace.to == label || keeps(&replace.inner, label),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn lints(config: &str, expr: &str, recorded: bool) -> Vec<String> {
+        let config = Config::parse(config, "c", &|_| None).unwrap();
+        let known = KnownLabels::new(&config.labels, &config.structured_metadata, &config.stages);
+        let lints = known.lint(&Expr::parse(expr).unwrap(), recorded);
+        lints.into_iter().map(|lint| format!("{}: {}: {}", lint.title, lint.label, lint.help)).collect()
+    }
+
+    #[track_caller]
+    fn told(rows: &[(&str, &str, &[&str])]) {
+        for (config, expr, told) in rows {
+            let lints = lints(config, expr, false);
+            assert_eq!(lints.len(), told.len(), "{expr}: {lints:#?}");
+            for (lint, told) in lints.iter().zip(*told) {
+                assert!(lint.contains(told), "{expr}: {lint}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_told() {
+        let relabelled = "labels: {relabel_configs: [{source_labels: [unit], target_label: team}]}";
+        let mapped = "labels: {relabel_configs: [{regex: __journal_(.*), action: labelmap}]}";
+        let staged = "stages: [{match: {selector: '{unit=\"a\"}', stages: [{static_labels: {team: x}}]}}, {labels: {zone: }}]";
+        let fixed = "labels: {static: {job: web}}";
+        told(&[
+            ("", r#"sum by (host) (count_over_time({unit="a.service"}[5m])) > 1"#, &[][..]),
+            ("", r#"count_over_time({unit="a.service"}[5m])"#, &[]),
+            ("", r#"topk(3, count_over_time({unit="a.service"}[5m]))"#, &[]),
+            ("", r#"sum without (unit) (count_over_time({unit="a.service"}[5m]))"#, &[]),
+            ("", r#"absent_over_time({unit="a.service"}[5m])"#, &[]),
+            (
+                "",
+                r#"max by (host) (rate({unit="a.service"} | drop pid, identifier [5m])) / 5 > vector(1)"#,
+                &[],
+            ),
+            ("", r#"sum(count_over_time({unit="a.service"}[5m]))"#, &["`host` is aggregated away"]),
+            ("", r#"sum by (unit) (count_over_time({unit="a.service"}[5m]))"#, &["by (host)"]),
+            ("", r#"sum without (host) (count_over_time({unit="a.service"}[5m]))"#, &["aggregated away"]),
+            (
+                "",
+                r#"avg_over_time({unit="a.service"} | logfmt | unwrap x [5m]) by (unit)"#,
+                &["aggregated away"],
+            ),
+            ("labels: {fields: {unit: _SYSTEMD_UNIT}}", r#"sum(rate({unit="a.service"}[5m]))"#, &[]),
+            (
+                "",
+                r#"rate({unti="a"}[5m])"#,
+                &[r#"no entry has unti="a": this selects nothing: did you mean `unit`?"#],
+            ),
+            (
+                "",
+                r#"rate({app="a"}[5m])"#,
+                &["there are `host`, `job`, `level`, `service_name`, `unit`, `user_unit`"],
+            ),
+            ("", r#"rate({unit="a.service", app!="a"}[5m])"#, &[]),
+            ("", r#"rate({level="err"}[5m])"#, &["did you mean `error`?"]),
+            ("", r#"rate({level=~"err|error"}[5m])"#, &[]),
+            ("", r#"rate({job="x"}[5m])"#, &["`job` is one of `systemd-journal`"]),
+            (fixed, r#"rate({job="web"}[5m])"#, &[]),
+            ("", r#"rate({team="x"}[5m])"#, &["no entry has team="]),
+            (relabelled, r#"rate({team="x"}[5m])"#, &[]),
+            (mapped, r#"rate({anything="x"}[5m])"#, &[]),
+            (staged, r#"rate({team="y", zone="z"}[5m])"#, &[]),
+            (
+                "",
+                r#"rate({unit="a.service"}[8d])"#,
+                &["this looks 8d back: longer than the journal usually holds"],
+            ),
+            ("", r#"rate({unit="a.service"}[1h] offset 1w)"#, &["7d1h back"]),
+        ]);
+    }
+
+    #[test]
+    fn selectors_of_values_that_no_label_has() {
+        let numbers = "labels: {fields: {uid: _UID, way: _TRANSPORT, unit: _SYSTEMD_UNIT}}";
+        told(&[
+            (
+                "",
+                r#"absent_over_time({unit="nginx"}[5m])"#,
+                &["no entry has unit=\"nginx\": this selects nothing: did you mean `nginx.service`?"],
+            ),
+            ("", r#"absent_over_time({unit=~"nginx|php-fpm"}[5m])"#, &["`(nginx|php-fpm)\\.service`"]),
+            ("", r#"absent_over_time({unit=~"nginx.*"}[5m])"#, &[]),
+            ("", r#"absent_over_time({unit!="nginx", host="h"}[5m])"#, &[]),
+            ("", r#"absent_over_time({unit="", host="h"}[5m])"#, &[]),
+            ("", r#"absent_over_time({pid="1"}[5m])"#, &["write `| pid=\"1\"` behind the selector"]),
+            (numbers, r#"absent_over_time({uid="root"}[5m])"#, &["values of `uid` are whole numbers"]),
+            (numbers, r#"absent_over_time({way="kmsg"}[5m])"#, &["`way` is one of"]),
+            (numbers, r#"absent_over_time({way="kernel", uid="0"}[5m])"#, &[]),
+            (
+                "",
+                r#"count_over_time({unit="a.service"} | detected_level="warning" [5m])"#,
+                &["Loki calls it `warn`"],
+            ),
+            ("", r#"count_over_time({unit="a.service"} | detected_level="warn" [5m])"#, &[]),
+            (
+                "",
+                r#"count_over_time({unit="a.service"} | code="500" [5m])"#,
+                &["no entry has the label `code` here"],
+            ),
+            (
+                "",
+                r#"count_over_time({unit="a.service"} | code>=500 | json [5m])"#,
+                &["no entry has the label `code` here"],
+            ),
+            ("", r#"count_over_time({unit="a.service"} | json | code="500" [5m])"#, &[]),
+            ("", r#"count_over_time({unit="a.service"} | pid="1" [5m])"#, &[]),
+            (
+                "",
+                r#"count_over_time({unit="a.service"} | __journal_exe="/x" [5m])"#,
+                &["a rule may name a field that journald itself writes"],
+            ),
+            ("", r#"count_over_time({unit="a.service"} | __journal__exe="/x" [5m])"#, &[]),
+            ("", r#"count_over_time({unit="a.service"} | code!="500" [5m])"#, &[]),
+        ]);
+    }
+
+    #[test]
+    fn groupings_by_what_no_series_has() {
+        told(&[
+            (
+                "",
+                r#"sum by (host, source_ip) (count_over_time({unit="a.service"}[5m]))"#,
+                &["no series has the label `source_ip`"],
+            ),
+            (
+                "",
+                r#"sum by (host, unti) (count_over_time({unit="a.service"}[5m]))"#,
+                &["did you mean `unit`?"],
+            ),
+            (
+                "",
+                r#"sum by (host, ip) (count_over_time({unit="a.service"} | regexp "from (?P<ip>\\S+)" [5m]))"#,
+                &[],
+            ),
+            ("", r#"sum by (host, ip) (count_over_time({unit="a.service"} | pattern "<ip> <_>" [5m]))"#, &[]),
+            ("", r#"sum by (host, ip) (count_over_time({unit="a.service"} | json [5m]))"#, &[]),
+            (
+                "",
+                r#"sum by (host, ip) (count_over_time({unit="a.service"} | json x="y" [5m]))"#,
+                &["no series has the label `ip`"],
+            ),
+            ("", r#"sum by (host, pid) (count_over_time({unit="a.service"}[5m]))"#, &[]),
+            (
+                "structured_metadata: {}",
+                r#"sum by (host, pid) (count_over_time({unit="a.service"}[5m]))"#,
+                &["`pid`"],
+            ),
+            ("", r#"sum by (host, detected_level) (count_over_time({unit="a.service"}[5m]))"#, &[]),
+            (
+                "",
+                r#"sum by (host, unit) (sum by (host) (count_over_time({unit="a.service"}[5m])))"#,
+                &["no series has the label `unit`"],
+            ),
+            (
+                "",
+                r#"sum by (host, x) (label_replace(count_over_time({unit="a.service"}[5m]), "x", "$1", "unit", "(.*)"))"#,
+                &[],
+            ),
+            ("", r#"max_over_time({unit="a.service"} | logfmt | unwrap took [5m]) by (host, route)"#, &[]),
+            (
+                "",
+                r#"max_over_time({unit="a.service"} | unwrap took [5m]) by (host)"#,
+                &["there is nothing to unwrap"],
+            ),
+            (
+                "",
+                r#"label_replace(rate({unit="a.service"}[5m]), "x", "$1", "unit", ".*[.]service")"#,
+                &["`$1` is no group of the expression"],
+            ),
+            ("", r#"label_replace(rate({unit="a.service"}[5m]), "x", "fixed", "unit", ".*")"#, &[]),
+            (
+                "labels: {relabel_configs: [{regex: '__journal_(.*)', action: labelmap}]}",
+                r#"sum by (host, x) (rate({unit="a.service"}[5m]))"#,
+                &[],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn thresholds_that_no_series_passes() {
+        let split = "each value of `identifier` and `pid` is a series of its own";
+        told(&[
+            ("", r#"count_over_time({unit="a.service"} |= "closed" [15m]) > 25"#, &[split]),
+            (
+                "",
+                r#"25 < count_over_time({unit="a.service"}[15m])"#,
+                &["one of them alone will hardly pass 25"],
+            ),
+            (
+                "",
+                r#"count_over_time({unit="a.service"}[15m]) >= 2"#,
+                &["`sum by (host) (count_over_time({unit=\"a.service\"}[15m]))`"],
+            ),
+            ("", r#"rate({unit="a.service"}[1m]) > 0.5"#, &[split]),
+            ("", r#"rate({unit="a.service"}[1m]) * 60 > 10"#, &[split]),
+            ("", r#"max by (host) (count_over_time({unit="a.service"}[15m])) > 25"#, &[split]),
+            ("", r#"topk(3, count_over_time({unit="a.service"}[15m])) > 25"#, &[split]),
+            (
+                "",
+                r#"count_over_time({unit="a.service"}[15m]) > 25 and count_over_time({unit="b.service"}[15m]) > 0"#,
+                &[split],
+            ),
+            (
+                "structured_metadata: {pid: _PID}",
+                r#"count_over_time({unit="a.service"}[15m]) > 25"#,
+                &["each value of `pid` is"],
+            ),
+            // One entry is enough, or they are put together, or told apart on purpose.
+            ("", r#"count_over_time({unit="a.service"}[15m]) > 0"#, &[]),
+            ("", r#"count_over_time({unit="a.service"}[15m]) >= 1"#, &[]),
+            ("", r#"rate({unit="a.service"}[1m]) > 0"#, &[]),
+            ("", r#"sum by (host) (count_over_time({unit="a.service"}[15m])) > 25"#, &[]),
+            ("", r#"sum by (host, pid) (count_over_time({unit="a.service"}[15m])) > 25"#, &[]),
+            ("", r#"count by (host) (count_over_time({unit="a.service"}[15m])) > 25"#, &[]),
+            ("", r#"max_over_time({unit="a.service"} | logfmt | unwrap took [15m]) > 25"#, &[]),
+            ("", r#"count_over_time({unit="a.service"} | keep host, unit [15m]) > 25"#, &[]),
+            ("", r#"count_over_time({unit="a.service"} | drop pid, identifier [15m]) > 25"#, &[]),
+            ("structured_metadata: {}", r#"count_over_time({unit="a.service"}[15m]) > 25"#, &[]),
+        ]);
+        let recorded = |expr: &str| lints("", expr, true);
+        assert!(recorded(r#"rate({unit="a.service"}[5m])"#)[0].contains("the metric gets a new series"));
+        assert_eq!(recorded(r#"sum by (host) (rate({unit="a.service"}[5m]))"#), [""; 0]);
+    }
+
+    #[test]
+    fn silence_that_no_comparison_notices() {
+        told(&[
+            (
+                "",
+                r#"sum by (host) (count_over_time({unit="a.service"}[1h])) == 0"#,
+                &["this is never true: to notice silence: `absent_over_time({unit=\"a.service\"}[1h])`"],
+            ),
+            ("", r#"sum by (host) (rate({unit="a.service"}[1h])) <= 0"#, &["`<= 0`"]),
+            (
+                "",
+                r#"sum by (host) (count_over_time({unit="a.service"}[1h])) < 5"#,
+                &["few entries fire this, none at all do not"],
+            ),
+            ("", r#"0 == sum by (host) (count_over_time({unit="a.service"}[1h]))"#, &["never true"]),
+            (
+                "",
+                r#"sum by (host) (count_over_time({unit="a.service"}[1h])) < 5 or absent_over_time({unit="a.service"}[1h])"#,
+                &[],
+            ),
+            (
+                "labels: {fields: {unit: _SYSTEMD_UNIT}}",
+                r#"(sum(count_over_time({unit="a.service"}[1h])) or vector(0)) < 5"#,
+                &[],
+            ),
+            ("", r#"max by (host) (max_over_time({unit="a.service"} | logfmt | unwrap free [1h])) < 5"#, &[]),
+            (
+                "",
+                r#"sum by (host) (count_over_time({unit="a.service"}[1h])) > bool 5"#,
+                &["fires whatever the value is"],
+            ),
+        ]);
+    }
+}

@@ -1,0 +1,32 @@
+//! Alert rules: LogQL expressions that are evaluated on the host, on the same entries that are shipped.
+//!
+//! ```text
+//!     entry -> engine: sources -> windows of buckets -> evaluation at each tick -> alert states
+//! ```
+//!
+//! [`engine`] looks at each entry once for all expressions that want the same of it, [`state`] says what fires, [`run`] joins
+//! them for the groups of rule files ([`file`]), and [`unit_test`] tries rules on lines that a person makes up.
+
+pub mod alertmanager;
+mod bucket;
+pub mod engine;
+mod fields;
+pub mod file;
+pub mod history;
+pub(crate) mod lint;
+pub mod memory;
+mod origin;
+pub mod over;
+mod pieces;
+pub mod run;
+pub mod saved;
+pub mod state;
+mod trust;
+pub mod unit_test;
+pub mod watch;
+mod window;
+
+pub use lint::{KnownLabels, Lint};
+pub use trust::{Origins, Use};
+pub use watch::Watcher;
+pub use window::Crowded;

@@ -1,0 +1,124 @@
+//! Origins: who made a series. When there is no room for all series of a rule, each origin has a share, so that one sender
+//! cannot crowd out what others write.
+//!
+//! An origin is what a sender cannot choose (systemd.journal-fields(7), "Trusted Journal Fields"): the user that a
+//! session or user manager belongs to, else the unit of the system. Instances of a template are one, for whoever
+//! connects makes an instance.
+
+use std::hash::BuildHasher;
+
+use journald_reader::Entry;
+use journald_reader::{Key, Keys};
+use logql::label_set::LabelSet;
+
+/// Users from here on are not this host's own (systemd's "Users, Groups, UIDs and GIDs on systemd Systems"): containers and
+/// ranges that a user may take numbers from, and so thousands of users. They are one origin.
+const FOREIGN_UIDS: u32 = 65_536;
+
+/// Who made a series, as a number. Two of one number share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Origin(u64);
+
+/// The fields that tell.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender {
+    owner: Key,
+    unit: Key,
+    uid: Key,
+}
+
+impl Sender {
+    /// The fields are added to `keys`.
+    pub(super) fn new(keys: &mut Keys) -> Sender {
+        Sender {
+            owner: keys.add("_SYSTEMD_OWNER_UID"),
+            unit: keys.add("_SYSTEMD_UNIT"),
+            uid: keys.add("_UID"),
+        }
+    }
+
+    /// Who wrote an entry.
+    pub(super) fn origin(self, entry: &Entry<'_>) -> Origin {
+        let text = |key: Key| entry.value(key).and_then(|value| std::str::from_utf8(value).ok());
+        Origin::of(text(self.owner), text(self.unit), text(self.uid))
+    }
+}
+
+impl Origin {
+    /// By the fields `_SYSTEMD_OWNER_UID`, `_SYSTEMD_UNIT` and `_UID`. What root writes in a user's session (sudo) is apart
+    /// from what the user writes.
+    fn of(owner: Option<&str>, unit: Option<&str>, uid: Option<&str>) -> Origin {
+        let root = uid == Some("0");
+        if let Some(owner) = owner {
+            return Origin::from(("user", owner, root));
+        }
+        if let Some(unit) = unit {
+            return Origin::from(("unit", template(unit), root));
+        }
+        match uid.map(|uid| (uid, uid.parse())) {
+            Some((_, Ok(FOREIGN_UIDS..))) => Origin::from(("user", "", false)),
+            Some((uid, _)) => Origin::from(("user", uid, root)),
+            // The kernel, journald itself.
+            None => Origin::from(("host", "", true)),
+        }
+    }
+
+    /// By the labels of the stream, where the entry is no longer at hand.
+    pub(super) fn of_stream(labels: &LabelSet) -> Origin {
+        match labels.get("unit").or(labels.get("service_name")) {
+            Some(unit) => Origin::from(("stream", template(unit), false)),
+            None => Origin::default(),
+        }
+    }
+
+    fn from(parts: (&str, &str, bool)) -> Origin {
+        // Seeded with what stays: equal senders are equal as long as the program runs, and no longer.
+        static SEED: std::sync::OnceLock<foldhash::quality::RandomState> = std::sync::OnceLock::new();
+        Origin(SEED.get_or_init(foldhash::quality::RandomState::default).hash_one(parts))
+    }
+}
+
+/// `sshd@7-198.51.100.7:22.service` is `sshd@.service`, and `session-12.scope` is `session-.scope`.
+fn template(unit: &str) -> &str {
+    let name = unit.split_once('@').map_or(unit, |(name, _)| name);
+    name.trim_end_matches(".scope").trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_what_a_sender_cannot_choose() {
+        let of = Origin::of;
+        for (one, other, same) in [
+            // A user's sessions, services and processes that ended early.
+            (
+                of(Some("1000"), Some("session-3.scope"), Some("1000")),
+                of(Some("1000"), Some("user@1000.service"), Some("1000")),
+                true,
+            ),
+            (of(Some("1000"), Some("session-3.scope"), Some("1000")), of(None, None, Some("1000")), true),
+            // Numbers that a user may take.
+            (of(Some("1000"), None, Some("100007")), of(Some("1000"), None, Some("100008")), true),
+            (of(None, None, Some("100007")), of(None, None, Some("165000")), true),
+            (of(Some("1000"), None, Some("1000")), of(Some("1001"), None, Some("1001")), false),
+            // sudo in a session.
+            (of(Some("1000"), None, Some("1000")), of(Some("1000"), None, Some("0")), false),
+            (
+                of(None, Some("sshd@1-10.0.0.1:22.service"), Some("0")),
+                of(None, Some("sshd@2-10.0.0.2:22.service"), Some("0")),
+                true,
+            ),
+            (
+                of(None, Some("session-1.scope"), Some("0")),
+                of(None, Some("session-2.scope"), Some("0")),
+                true,
+            ),
+            (of(None, Some("a.service"), Some("0")), of(None, Some("b.service"), Some("0")), false),
+            (of(None, None, None), of(None, None, Some("0")), false),
+        ] {
+            assert_eq!(one == other, same);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Pieces: the buckets of one series, in the order of time.
+
+use std::collections::VecDeque;
+
+use super::bucket::{Bucket, Moments, Sum};
+use super::memory::heap;
+use logql::aggregate::Point;
+use logql::expr::{RangeAggregation, RangeOp};
+
+/// The buckets of a series, of the kind that its aggregation needs.
+#[derive(Debug)]
+pub(super) enum Pieces {
+    /// One number each.
+    Sums(Line<Sum>),
+    /// More.
+    Moments(Line<Moments>),
+}
+
+/// What an evaluation wants of a window: buckets behind `after` up to `last`; those up to `next` are not needed by
+/// the next one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) after: i64,
+    pub(super) last: i64,
+    pub(super) next: i64,
+}
+
+impl Pieces {
+    /// None yet.
+    pub(super) fn new(op: RangeOp) -> Pieces {
+        match Sum::is_enough(op) {
+            true => Pieces::Sums(Line::default()),
+            false => Pieces::Moments(Line::default()),
+        }
+    }
+
+    /// Adds a sample to the bucket of this number.
+    pub(super) fn add(&mut self, op: RangeOp, number: i64, point: Point) {
+        match self {
+            Pieces::Sums(line) => line.add(op, number, point),
+            Pieces::Moments(line) => line.add(op, number, point),
+        }
+    }
+
+    /// The value of an aggregation whose window ends at `end` (nanoseconds since 1970), if it has any sample. Buckets that
+    /// are not needed any more are forgotten.
+    pub(super) fn value(&mut self, range: &RangeAggregation, span: Span, end: i64) -> Option<f64> {
+        match self {
+            Pieces::Sums(line) => line.value(range, span, end),
+            Pieces::Moments(line) => line.value(range, span, end),
+        }
+    }
+
+    /// Whether there is no bucket.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Pieces::Sums(line) => line.buckets.is_empty(),
+            Pieces::Moments(line) => line.buckets.is_empty(),
+        }
+    }
+
+    /// What it has allocated (bytes).
+    pub(super) fn allocated(&self) -> usize {
+        match self {
+            Pieces::Sums(line) => line.allocated(),
+            Pieces::Moments(line) => line.allocated(),
+        }
+    }
+}
+
+/// Buckets by their number, the oldest first.
+#[derive(Debug)]
+pub(super) struct Line<B> {
+    buckets: VecDeque<(i64, B)>,
+    /// What they have allocated themselves (bytes).
+    within: usize,
+}
+
+impl<B> Default for Line<B> {
+    fn default() -> Self {
+        Line { buckets: VecDeque::new(), within: 0 }
+    }
+}
+
+impl<B: Bucket> Line<B> {
+    fn add(&mut self, op: RangeOp, number: i64, point: Point) {
+        // Usually it is the last one.
+        let at = self.buckets.iter().rposition(|(other, _)| *other <= number);
+        if let Some((other, bucket)) = at.and_then(|at| self.buckets.get_mut(at))
+            && *other == number
+        {
+            let before = bucket.allocated();
+            bucket.add(op, point);
+            self.within = self.within + bucket.allocated() - before;
+            return;
+        }
+        if self.buckets.len() == self.buckets.capacity() {
+            // By a quarter: doubling would leave half of the memory unused.
+            self.buckets.reserve_exact(self.buckets.len() / 4 + 1);
+        }
+        let bucket = B::new(op, point);
+        self.within += bucket.allocated();
+        self.buckets.insert(at.map_or(0, |at| at + 1), (number, bucket));
+    }
+
+    fn value(&mut self, range: &RangeAggregation, span: Span, end: i64) -> Option<f64> {
+        let inside = |number: i64| span.after < number && number <= span.last;
+        let mut merged: Option<B> = None;
+        for (_, bucket) in self.buckets.iter().filter(|(number, _)| inside(*number)) {
+            match &mut merged {
+                Some(merged) => merged.merge(range.op, bucket),
+                None => merged = Some(bucket.clone()),
+            }
+        }
+        while self.buckets.front().is_some_and(|(number, _)| *number <= span.next) {
+            let gone = self.buckets.pop_front();
+            self.within -= gone.map_or(0, |(_, bucket)| bucket.allocated());
+        }
+        if self.buckets.capacity() > 2 * self.buckets.len() + 4 {
+            self.buckets.shrink_to(self.buckets.len() + self.buckets.len() / 4);
+        }
+        merged.map(|merged| merged.value(range, end))
+    }
+
+    fn allocated(&self) -> usize {
+        heap(self.buckets.capacity() * size_of::<(i64, B)>()) + self.within
+    }
+}

@@ -1,0 +1,462 @@
+//! Groups of rules at work: each evaluation of an expression goes to its rule.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use super::engine::{Engine, Evaluation};
+use super::file::{Group, Rule, RuleKind};
+use super::memory::{self, MEMORY_MAX};
+use super::origin::Origin;
+use super::over::{self, Over};
+use super::saved::{Saved, SavedRule};
+use super::state::{Active, Notice, Outside, RuleError, State, States};
+use logql::Expr;
+use logql::label_set::LabelSet;
+use logql::vectors::Vector;
+
+/// States older than this are not gone on with (nanoseconds): nobody waits for an alert of last week, and all entries
+/// since then would have to be read.
+const CATCH_UP_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
+
+/// All rules, and where they stand.
+#[derive(Debug)]
+pub struct Rules {
+    engine: Engine,
+    rules: Vec<Running>,
+    /// The alert that tells of rules which are over their limit.
+    own: Running,
+    /// What alerts and recorded series of all rules may take together (bytes). A rule has what the others leave, and its
+    /// share in any case: it is never more than twice as much.
+    results_max: usize,
+}
+
+/// A rule and where it stands.
+#[derive(Debug)]
+pub struct Running {
+    /// The name of its group.
+    pub group: String,
+    /// Its own name.
+    pub name: String,
+    /// Its expression.
+    pub expr: String,
+    /// How often it is evaluated (nanoseconds).
+    pub interval: i64,
+    /// The most series of a metric; 0: any number.
+    limit: usize,
+    /// What it makes of its series.
+    pub outcome: Outcome,
+    /// Evaluations that were made, and those that have failed (count).
+    pub evaluations: u64,
+    /// See there.
+    pub failures: u64,
+    /// Why the last evaluation has failed.
+    pub error: Option<RuleError>,
+    /// What it has had too little of, up to the last evaluation.
+    pub over: Option<Over>,
+    /// Samples, series and alerts that had no room (count).
+    pub refused: u64,
+    /// Of these, alerts and recorded series.
+    refused_results: u64,
+    /// What its alerts or recorded series take (bytes).
+    bytes: usize,
+    /// Where people find more.
+    link: Option<Arc<str>>,
+}
+
+/// What a rule makes of its series.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Alerts.
+    Alerts(States),
+    /// A metric: its name, and its series at the last evaluation.
+    Metric(String, Vec<(String, String)>, Vector),
+}
+
+impl Running {
+    /// One that was never evaluated.
+    pub(super) fn new(
+        group: &str,
+        name: &str,
+        expr: &str,
+        interval: i64,
+        limit: usize,
+        outcome: Outcome,
+    ) -> Running {
+        Running {
+            group: group.to_owned(),
+            name: name.to_owned(),
+            expr: expr.to_owned(),
+            interval,
+            limit,
+            outcome,
+            evaluations: 0,
+            failures: 0,
+            error: None,
+            over: None,
+            refused: 0,
+            refused_results: 0,
+            bytes: 0,
+            link: None,
+        }
+    }
+
+    /// Takes the value of its expression. Its alerts, or recorded series, may take `room` bytes.
+    fn take(&mut self, evaluation: Evaluation, room: usize) {
+        let Evaluation { time, result, crowded, refused, .. } = evaluation;
+        let outcome = match &mut self.outcome {
+            Outcome::Alerts(states) => states.update(time, result, room),
+            Outcome::Metric(_, labels, series) => {
+                let recorded = result.map_err(RuleError::from);
+                let recorded = recorded.and_then(|vector| record(vector, labels, self.limit, room));
+                // Of one that fails, what was is no longer known.
+                let (new, outcome) = match recorded {
+                    Ok((new, refused)) => (new, Ok(refused)),
+                    Err(error) => (Vec::new(), Err(error)),
+                };
+                *series = new;
+                outcome
+            }
+        };
+        self.bytes = match &self.outcome {
+            Outcome::Alerts(states) => states.bytes(),
+            Outcome::Metric(_, _, series) => series.iter().map(|sample| recorded_bytes(&sample.labels)).sum(),
+        };
+        let (left_out, error) = match outcome {
+            Ok(left_out) => (left_out, None),
+            Err(error) => (0, Some(error)),
+        };
+        self.over = match (&error, crowded) {
+            (Some(RuleError::Limit(count, limit)), _) => Some(Over::Group(*count, *limit)),
+            (_, Some(crowded)) => Some(Over::Windows(crowded)),
+            _ => (left_out > 0).then_some(Over::Results),
+        };
+        self.refused_results += left_out as u64;
+        self.refused = refused + self.refused_results;
+        self.evaluations += 1;
+        self.failures += u64::from(error.is_some());
+        self.error = error;
+    }
+
+    /// Its alerts; none for a metric.
+    pub fn alerts(&self) -> impl Iterator<Item = &Active> {
+        let states = match &self.outcome {
+            Outcome::Alerts(states) => Some(states),
+            Outcome::Metric(..) => None,
+        };
+        states.into_iter().flat_map(States::active)
+    }
+
+    /// How many alerts are in a state.
+    pub fn count(&self, state: State) -> usize {
+        self.alerts().filter(|alert| alert.state == state).count()
+    }
+}
+
+impl Rules {
+    /// Of these groups; those without an interval have `interval` (nanoseconds). A range aggregation has at most
+    /// `series_max` series.
+    pub fn new<'g>(
+        groups: impl IntoIterator<Item = &'g Group>,
+        outside: Outside,
+        interval: i64,
+        series_max: usize,
+    ) -> Rules {
+        let mut engine = Engine::new(series_max);
+        let outside = Arc::new(outside);
+        let mut rules = Vec::new();
+        for Group { name: group, interval: own, limit, query_offset, rules: of_group } in groups {
+            let interval = own.unwrap_or(interval);
+            for Rule { expr, kind } in of_group {
+                let (mut shifted, text) = (expr.clone(), expr.to_string());
+                shifted.shift(*query_offset);
+                engine.watch(shifted, interval);
+                let (name, outcome) = match kind.clone() {
+                    RuleKind::Alert(alert) => {
+                        (alert.name.clone(), Outcome::Alerts(States::new(alert, outside.clone())))
+                    }
+                    RuleKind::Record(name, labels) => {
+                        (name.clone(), Outcome::Metric(name, labels, Vec::new()))
+                    }
+                };
+                let mut rule = Running::new(group, &name, &text, interval, *limit, outcome);
+                rule.link = link(&outside, expr);
+                rules.push(rule);
+            }
+        }
+        let shortest = rules.iter().map(|rule| rule.interval).min().unwrap_or(interval);
+        let own = over::rule(&outside, shortest);
+        Rules { engine, rules, own, results_max: memory::of_results(MEMORY_MAX) }
+    }
+
+    /// From now on windows, alerts and recorded series of all rules take at most so much (bytes), instead of [`MEMORY_MAX`].
+    pub fn limit_memory(&mut self, bytes: usize) {
+        self.engine.limit_memory(memory::of_windows(bytes));
+        self.results_max = memory::of_results(bytes);
+    }
+
+    /// What windows, alerts and recorded series take (bytes).
+    pub fn bytes(&self) -> usize {
+        self.engine.bytes() + self.rules.iter().chain([&self.own]).map(|rule| rule.bytes).sum::<usize>()
+    }
+
+    /// From now on this is around all rules.
+    pub fn set_outside(&mut self, outside: &Outside) {
+        let outside = Arc::new(outside.clone());
+        for rule in &mut self.rules {
+            if let Outcome::Alerts(states) = &mut rule.outcome {
+                states.set_outside(outside.clone());
+            }
+        }
+    }
+
+    /// The rules, in the order of their groups.
+    pub fn rules(&self) -> &[Running] {
+        &self.rules
+    }
+
+    /// The rule that nobody wrote: it tells of those that are over their limit ([`over::ALERT`]).
+    pub fn own(&self) -> &Running {
+        &self.own
+    }
+
+    /// Whether a rule, by its number, has met streams that it chooses, and entries that it looks for ([`Engine::met`]).
+    pub fn met(&self, number: usize) -> (bool, bool) {
+        self.engine.met(number)
+    }
+
+    /// How long before an evaluation an entry may lie that counts for it (nanoseconds).
+    pub fn reach(&self) -> i64 {
+        self.engine.reach()
+    }
+
+    /// How many series are kept.
+    pub fn series(&self) -> usize {
+        self.engine.series()
+    }
+
+    /// The first evaluation that is still to be made (nanoseconds since 1970), once it is known when it is.
+    pub fn next(&self) -> Option<i64> {
+        self.engine.next()
+    }
+
+    /// When evaluations have to begin so that at a time (`now`; all in nanoseconds) states are as if they had always
+    /// been made: those that are gone on with begin where they were left, and of others that have been there for long
+    /// enough it shows.
+    pub fn begin(&mut self, now: i64, saved: &Saved) -> i64 {
+        let mut begin = now;
+        let share = self.results_max / self.rules.len().max(1);
+        let mut taken = vec![false; saved.rules.len()];
+        for rule in &mut self.rules {
+            let Outcome::Alerts(states) = &mut rule.outcome else { continue };
+            let known = saved.rules.iter().enumerate().find(|(index, saved)| {
+                let SavedRule { group, rule: name, expr, evaluated_at, .. } = saved;
+                let fits = *group == rule.group && *name == rule.name && *expr == rule.expr;
+                // Also what was said under another clock is of no use.
+                fits && (now - CATCH_UP_MAX..=now).contains(evaluated_at) && taken.get(*index) == Some(&false)
+            });
+            match known {
+                Some((index, saved)) => {
+                    if let Some(taken) = taken.get_mut(index) {
+                        *taken = true;
+                    }
+                    states.restore(saved.active(), saved.evaluated_at, share);
+                    rule.bytes = states.bytes();
+                    begin = begin.min(saved.evaluated_at);
+                }
+                None => begin = begin.min(now.saturating_sub(states.hold()).saturating_sub(rule.interval)),
+            }
+        }
+        begin
+    }
+
+    /// What to keep for [`Rules::begin`].
+    pub fn saved(&self) -> Saved {
+        let rules = self.rules.iter().filter_map(|rule| {
+            let Outcome::Alerts(states) = &rule.outcome else { return None };
+            SavedRule::new(&rule.group, &rule.name, &rule.expr, states)
+        });
+        Saved { rules: rules.collect() }
+    }
+
+    /// The alerts that fire, with the name of their group.
+    pub fn firing(&self) -> impl Iterator<Item = (&str, &Active)> {
+        self.rules.iter().chain([&self.own]).flat_map(|rule| {
+            let firing = rule.alerts().filter(|alert| alert.state == State::Firing);
+            firing.map(|alert| (rule.group.as_str(), alert))
+        })
+    }
+
+    /// What has to be told, as [`States::notices`]; `now` and `resend` in nanoseconds.
+    pub fn notices(&mut self, now: i64, resend: i64) -> Vec<Notice> {
+        let mut all = Vec::new();
+        for rule in self.rules.iter_mut().chain([&mut self.own]) {
+            let Outcome::Alerts(states) = &mut rule.outcome else { continue };
+            let notices = states.notices(now, rule.interval, resend);
+            all.extend(notices.into_iter().map(|notice| Notice { link: rule.link.clone(), ..notice }));
+        }
+        all
+    }
+
+    /// Whether any rule looks at the entries of a stream.
+    pub fn wants(&mut self, labels: &Arc<LabelSet>) -> bool {
+        self.engine.wants(labels)
+    }
+
+    /// Looks at an entry of a stream; `time` in nanoseconds since 1970. Evaluate up to it first.
+    pub fn observe<'m>(
+        &mut self,
+        time: i64,
+        labels: &Arc<LabelSet>,
+        line: &str,
+        metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
+    ) {
+        self.engine.observe(time, labels, line, metadata);
+    }
+
+    /// As [`Rules::observe`], and `origin` says who wrote the entry. It is asked only when a series is to be made.
+    pub(super) fn observe_from<'m>(
+        &mut self,
+        time: i64,
+        labels: &Arc<LabelSet>,
+        line: &str,
+        metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
+        origin: impl Fn() -> Origin,
+    ) {
+        self.engine.observe_from(time, labels, line, metadata, origin);
+    }
+
+    /// Evaluations longer ago than states are gone on with are not made: the clock was wrong until now.
+    pub fn skip_to(&mut self, now: i64) {
+        self.engine.skip(now.saturating_sub(CATCH_UP_MAX));
+    }
+
+    /// Makes all evaluations up to a time (nanoseconds since 1970), as [`Engine::advance`].
+    pub fn advance(&mut self, to: i64) {
+        self.advance_shown(to, |_, _, _| {});
+    }
+
+    /// As [`Rules::advance`], and shows each rule, with its number, after each of its evaluations.
+    pub fn advance_shown(&mut self, to: i64, mut show: impl FnMut(usize, &Running, i64)) {
+        let Rules { engine, rules, own, results_max } = self;
+        let share = *results_max / rules.len().max(1);
+        let mut all: usize = rules.iter().map(|rule| rule.bytes).sum();
+        let mut tell = |rules: &[Running], time: i64, show: &mut dyn FnMut(usize, &Running, i64)| {
+            if over::evaluate(own, rules, time, share) {
+                show(rules.len(), own, time);
+            }
+        };
+        let mut last = None;
+        engine.advance(to, |evaluation| {
+            let (number, time) = (evaluation.number, evaluation.time);
+            // All rules of a time come before what there is to tell of them.
+            if let Some(before) = last.replace(time).filter(|before| *before < time) {
+                tell(rules, before, &mut show);
+            }
+            let Some(rule) = rules.get_mut(number) else { return };
+            all -= rule.bytes;
+            rule.take(evaluation, share.max(results_max.saturating_sub(all)));
+            all += rule.bytes;
+            show(number, rule, time);
+        });
+        if let Some(last) = last {
+            tell(rules, last, &mut show);
+        }
+    }
+}
+
+/// The series of a recording rule, with its labels, and how many have no room (bytes).
+fn record(
+    mut vector: Vector,
+    labels: &[(String, String)],
+    limit: usize,
+    room: usize,
+) -> Result<(Vector, usize), RuleError> {
+    if limit > 0 && vector.len() > limit {
+        return Err(RuleError::Limit(vector.len(), limit));
+    }
+    let count = vector.len();
+    let mut taken = 0;
+    let fits = vector.iter().take_while(|sample| {
+        taken += recorded_bytes(&sample.labels);
+        taken <= room
+    });
+    let fits = fits.count();
+    vector.truncate(fits);
+    let mut seen = HashSet::new();
+    for sample in &mut vector {
+        let set = Arc::make_mut(&mut sample.labels);
+        labels.iter().for_each(|(name, value)| set.insert(name, value.as_bytes()));
+        if !seen.insert(sample.labels.clone()) {
+            return Err(RuleError::SameLabels(sample.labels.to_string()));
+        }
+    }
+    Ok((vector, count - fits))
+}
+
+/// What a recorded series takes (bytes): here, and as text for Prometheus, where each name and value is apart.
+fn recorded_bytes(labels: &LabelSet) -> usize {
+    const APART: usize = 3;
+    memory::label_set(labels) * (1 + APART)
+}
+
+/// Grafana's page for an expression, in the form that Loki's ruler gives (grafana/loki, `pkg/ruler/base/ruler.go`).
+fn link(outside: &Outside, expr: &Expr) -> Option<Arc<str>> {
+    let mut url = Url::parse(outside.url.trim_end_matches('/')).ok()?;
+    let path = format!("{}/explore", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    let query = serde_json::json!({
+        "queries": [{
+            "refId": "A",
+            "expr": expr.to_string(),
+            "queryType": "range",
+            "datasource": {"type": "loki", "uid": outside.datasource},
+        }],
+        "range": {"from": "now-1h", "to": "now"},
+    });
+    url.query_pairs_mut().append_pair("left", &query.to_string());
+    Some(url.as_str().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::file;
+
+    #[test]
+    fn series_of_a_recording_rule_have_its_labels_and_are_apart_and_few() {
+        const SECOND: i64 = 1_000_000_000;
+        for (limit, labels, units, outcome) in [
+            (0, "{from: rules}", &["a", "b"][..], Ok(2)),
+            (2, "{}", &["a", "b"], Ok(2)),
+            (2, "{}", &["a", "b", "c"], Err("3 alerts or series, and the group's limit is 2")),
+            (0, "{unit: all}", &["a", "b"], Err("two series come to the same labels {unit=\"all\"}")),
+        ] {
+            let rule = format!(
+                "{{record: x, expr: 'sum by (unit) (count_over_time({{j=\"j\"}}[1m]))', labels: {labels}}}"
+            );
+            let text = format!("groups: [{{name: g, limit: {limit}, rules: [{rule}]}}]");
+            let (groups, _) = file::parse(&text, "f", None).unwrap_or_else(|error| panic!("{error}"));
+            let mut rules = Rules::new(&groups, Outside::default(), 60 * SECOND, 100);
+            rules.advance(-1);
+            for unit in units {
+                let mut set = LabelSet::default();
+                [("j", "j"), ("unit", unit)]
+                    .iter()
+                    .for_each(|(name, value)| set.insert(name, value.as_bytes()));
+                rules.observe(30 * SECOND, &Arc::new(set), "line", std::iter::empty());
+            }
+            rules.advance(60 * SECOND);
+            let rule = &rules.rules()[0];
+            let Outcome::Metric(_, _, series) = &rule.outcome else { panic!("{rule:?}") };
+            match outcome {
+                Ok(count) => assert_eq!((series.len(), &rule.error), (count, &None), "{text}"),
+                Err(why) => {
+                    let error = rule.error.as_ref().expect(why).to_string();
+                    assert!(error.starts_with(why) && series.is_empty(), "{error}");
+                }
+            }
+        }
+    }
+}

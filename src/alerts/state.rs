@@ -1,0 +1,564 @@
+//! The states of one alert rule: what fires, since when, and what of it has to be told
+//! (github.com/prometheus/prometheus, `rules/alerting.go`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::memory::{self, heap};
+use logql::go::template::{Template, Value, prometheus};
+use logql::label_set::LabelSet;
+use logql::vectors::{EvalError, Vector};
+
+/// A resolved alert is told about for so long (nanoseconds): a server that was away learns of it.
+const TOLD_AFTER: i64 = 15 * 60 * 1_000_000_000;
+/// A server that hears nothing for so many evaluations or resends takes an alert for resolved (count).
+const SILENT_MAX: i64 = 4;
+/// The variables of templates.
+pub const VARIABLES: [&str; 4] = ["$labels", "$value", "$externalLabels", "$externalURL"];
+
+/// What a rule says beside its expression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alert {
+    /// `alertname`
+    pub name: String,
+    /// How long a series must be there before it fires (nanoseconds).
+    pub hold: i64,
+    /// How long it fires on when the series is gone (nanoseconds).
+    pub keep_firing: i64,
+    /// Labels that are added.
+    pub labels: Vec<(String, Template)>,
+    /// What is told about it.
+    pub annotations: Vec<(String, Template)>,
+    /// The most alerts; 0: any number.
+    pub limit: usize,
+}
+
+/// What templates know of the world.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outside {
+    /// Labels of all alerts, unless a rule sets them.
+    pub labels: LabelSet,
+    /// Where people find more: Grafana.
+    pub url: Arc<str>,
+    /// What Grafana calls Loki.
+    pub datasource: String,
+}
+
+/// The state of one alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Resolved, and told about for a while.
+    Inactive,
+    /// There, but not for long enough.
+    Pending,
+    /// Firing.
+    Firing,
+}
+
+/// One alert: a series of a rule that is there, or was until lately. Times in nanoseconds since 1970.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Active {
+    /// All its labels, `alertname` among them.
+    pub labels: Arc<LabelSet>,
+    /// What is told about it.
+    pub annotations: Arc<BTreeMap<String, String>>,
+    /// Where it stands.
+    pub state: State,
+    /// The value of its series, the last time that it was there.
+    pub value: f64,
+    /// Since when it is there.
+    pub active_at: i64,
+    /// Since when it fires.
+    pub fired_at: Option<i64>,
+    /// Since when it does not.
+    pub resolved_at: Option<i64>,
+    /// Since when its series is gone while it fires on.
+    pub(super) kept_since: Option<i64>,
+    /// When it was told about.
+    pub(super) sent_at: Option<i64>,
+}
+
+/// What is told to Alertmanager about one alert. Times in nanoseconds since 1970.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// All its labels.
+    pub labels: Arc<LabelSet>,
+    /// What is told about it. Several servers are told the same.
+    pub annotations: Arc<BTreeMap<String, String>>,
+    /// Where people find more, if that is known.
+    pub link: Option<Arc<str>>,
+    /// Since when it fires.
+    pub starts_at: i64,
+    /// Until when it is, or was, to be taken for firing.
+    pub ends_at: i64,
+    /// Whether that is over.
+    pub resolved: bool,
+}
+
+impl Notice {
+    /// What it takes while it waits (bytes).
+    pub fn bytes(&self) -> usize {
+        const PLACES: usize = 2;
+        let place = PLACES * size_of::<(Arc<LabelSet>, Notice)>();
+        place + memory::label_set(&self.labels) + memory::text_map(&self.annotations)
+    }
+}
+
+/// Why a rule has no states.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// The expression has no value.
+    #[error(transparent)]
+    Expression(#[from] EvalError),
+    /// Two series come to one alert, or one series of a metric.
+    #[error("two series come to the same labels {0}: do not override labels that tell them apart")]
+    SameLabels(String),
+    /// There are more alerts, or series of a metric, than the group allows.
+    #[error("{0} alerts or series, and the group's limit is {1}")]
+    Limit(usize, usize),
+}
+
+impl RuleError {
+    /// What it is, without anything that entries hold.
+    pub fn kind(&self) -> String {
+        match self {
+            RuleError::Expression(EvalError::Pipeline { kind, .. }) => {
+                format!("a stage of the query fails on entries: {kind}")
+            }
+            RuleError::SameLabels(_) => "two series come to the same labels".to_owned(),
+            error => error.to_string(),
+        }
+    }
+}
+
+/// The alerts of a rule.
+#[derive(Debug)]
+pub struct States {
+    alert: Alert,
+    outside: Arc<Outside>,
+    active: BTreeMap<String, Active>,
+    /// The last time that it was evaluated.
+    evaluated_at: Option<i64>,
+    /// The last time that this had a value: who does not know tells nobody.
+    known_at: Option<i64>,
+    failed_templates: u64,
+    /// What the last one of them said.
+    template_error: Option<String>,
+    /// What the alerts take (bytes).
+    bytes: usize,
+}
+
+/// What one alert takes (bytes), but for its place among the others.
+fn bytes(key: &str, alert: &Active) -> usize {
+    heap(key.len()) + memory::label_set(&alert.labels) + memory::text_map(&alert.annotations)
+}
+
+impl States {
+    /// None yet.
+    pub fn new(alert: Alert, outside: Arc<Outside>) -> States {
+        States {
+            alert,
+            outside,
+            active: BTreeMap::new(),
+            evaluated_at: None,
+            known_at: None,
+            failed_templates: 0,
+            bytes: 0,
+            template_error: None,
+        }
+    }
+
+    /// From now on this is around the rule.
+    pub(super) fn set_outside(&mut self, outside: Arc<Outside>) {
+        self.outside = outside;
+    }
+
+    /// The alerts, sorted by their labels.
+    pub fn active(&self) -> impl Iterator<Item = &Active> {
+        self.active.values()
+    }
+
+    /// How long a series must be there before it fires (nanoseconds).
+    pub(super) fn hold(&self) -> i64 {
+        self.alert.hold
+    }
+
+    /// The last time that the expression was evaluated (nanoseconds since 1970).
+    pub fn evaluated_at(&self) -> Option<i64> {
+        self.evaluated_at
+    }
+
+    /// What the alerts take (bytes).
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Goes on where states were left at a time (nanoseconds since 1970): evaluations up to it were made. As many are
+    /// taken as have room (bytes).
+    pub(super) fn restore(&mut self, alerts: Vec<Active>, evaluated_at: i64, room: usize) {
+        self.active = alerts.into_iter().map(|alert| (alert.labels.to_string(), alert)).collect();
+        self.fit(&BTreeMap::new(), room);
+        (self.evaluated_at, self.known_at) = (Some(evaluated_at), Some(evaluated_at));
+    }
+
+    /// Templates that have failed so far; what they said stands in their place.
+    pub fn failed_templates(&self) -> u64 {
+        self.failed_templates
+    }
+
+    /// What the last template said that has failed.
+    pub fn template_error(&self) -> Option<&str> {
+        self.template_error.as_deref()
+    }
+
+    /// Takes the value of the expression at a time (nanoseconds since 1970). Alerts may take `room` bytes: of more series
+    /// the last have none, and how many these are comes back.
+    ///
+    /// # Errors
+    /// States stay as they are, but for the limit: then all are gone.
+    pub fn update(
+        &mut self,
+        time: i64,
+        result: Result<Vector, EvalError>,
+        room: usize,
+    ) -> Result<usize, RuleError> {
+        if self.evaluated_at.is_some_and(|last| time <= last) {
+            return Ok(0);
+        }
+        self.evaluated_at = Some(time);
+        let (seen, refused) = self.alerts_of(time, result?, room)?;
+        for (key, new) in &seen {
+            match self.active.get_mut(key) {
+                Some(known) if known.state != State::Inactive => {
+                    known.value = new.value;
+                    known.annotations.clone_from(&new.annotations);
+                }
+                _ => _ = self.active.insert(key.clone(), new.clone()),
+            }
+        }
+        self.move_on(time, &seen);
+        let there = |alert: &&Active| alert.state != State::Inactive;
+        let count = self.active.values().filter(there).count() + refused;
+        if self.alert.limit > 0 && count > self.alert.limit {
+            self.active.clear();
+            self.bytes = 0;
+            return Err(RuleError::Limit(count, self.alert.limit));
+        }
+        self.fit(&seen, room);
+        self.known_at = Some(time);
+        Ok(refused)
+    }
+
+    /// The alerts of series, by their labels, and how many have no room.
+    fn alerts_of(
+        &mut self,
+        time: i64,
+        vector: Vector,
+        room: usize,
+    ) -> Result<(BTreeMap<String, Active>, usize), RuleError> {
+        prometheus::set_within(time, &self.outside.url);
+        let mut seen: BTreeMap<String, Active> = BTreeMap::new();
+        let (mut taken, count) = (0, vector.len());
+        for sample in vector {
+            let given = self.given(&sample.labels, sample.value);
+            let mut failed = Vec::new();
+            let mut labels = (*sample.labels).clone();
+            for (name, value) in self.outside.labels.iter() {
+                if labels.get(name).is_none() {
+                    labels.insert(name, value.as_bytes());
+                }
+            }
+            for (name, template) in &self.alert.labels {
+                let value = fill((name, template), &given, &mut failed);
+                labels.insert(name, value.as_bytes());
+            }
+            labels.insert("alertname", self.alert.name.as_bytes());
+            labels.shrink();
+            let annotation = |(name, template): &(String, Template), failed: &mut Vec<String>| {
+                (name.clone(), memory::kept(fill((name, template), &given, failed)))
+            };
+            let annotations: BTreeMap<_, _> =
+                self.alert.annotations.iter().map(|pair| annotation(pair, &mut failed)).collect();
+            self.failed_templates += failed.len() as u64;
+            if let Some(error) = failed.pop() {
+                self.template_error = Some(error);
+            }
+            let active = Active {
+                annotations: Arc::new(annotations),
+                state: State::Pending,
+                value: sample.value,
+                active_at: time,
+                fired_at: None,
+                resolved_at: None,
+                kept_since: None,
+                sent_at: None,
+                labels: Arc::new(labels),
+            };
+            let key = active.labels.to_string();
+            if seen.contains_key(&key) {
+                return Err(RuleError::SameLabels(key));
+            }
+            taken += bytes(&key, &active);
+            if taken + memory::tree::<String, Active>(seen.len() + 1) > room {
+                break;
+            }
+            seen.insert(key, active);
+        }
+        let refused = count - seen.len();
+        Ok((seen, refused))
+    }
+
+    /// What becomes of each alert, now that it is known which series are there.
+    fn move_on(&mut self, time: i64, seen: &BTreeMap<String, Active>) {
+        let (hold, keep) = (self.alert.hold, self.alert.keep_firing);
+        self.active.retain(|key, alert| {
+            if seen.contains_key(key) {
+                alert.kept_since = None;
+            } else {
+                if alert.state == State::Firing && keep > 0 {
+                    let since = *alert.kept_since.get_or_insert(time);
+                    if time - since < keep {
+                        return true;
+                    }
+                }
+                let forgotten = alert.resolved_at.is_some_and(|resolved| time - resolved > TOLD_AFTER);
+                if alert.state == State::Pending || forgotten {
+                    return false;
+                }
+                if alert.state != State::Inactive {
+                    alert.state = State::Inactive;
+                    alert.resolved_at = Some(time);
+                }
+                return true;
+            }
+            if alert.state == State::Pending && time - alert.active_at >= hold {
+                alert.state = State::Firing;
+                alert.fired_at = Some(time);
+            }
+            true
+        });
+    }
+
+    /// Takes note of what alerts take (bytes). When that is more than `room`, those give way whose series are gone: first
+    /// those that were resolved longest ago.
+    fn fit(&mut self, seen: &BTreeMap<String, Active>, room: usize) {
+        let mut taken: usize = self.active.iter().map(|(key, alert)| bytes(key, alert)).sum();
+        let places = memory::tree::<String, Active>;
+        if taken + places(self.active.len()) > room {
+            let gone = self.active.iter().filter(|(key, _)| !seen.contains_key(*key));
+            let mut gone: Vec<_> = gone
+                .map(|(key, alert)| (alert.resolved_at.unwrap_or(i64::MAX), key.clone(), bytes(key, alert)))
+                .collect();
+            gone.sort_unstable();
+            let mut gone = gone.into_iter();
+            while taken + places(self.active.len()) > room
+                && let Some((_, key, bytes)) = gone.next()
+            {
+                self.active.remove(&key);
+                taken -= bytes;
+            }
+        }
+        self.bytes = taken + places(self.active.len());
+    }
+
+    /// What has to be told after an evaluation: what is new, and what was told longer than `resend` ago. `now` is the time
+    /// of the wall clock, `interval` that of the evaluations; all in nanoseconds.
+    pub fn notices(&mut self, now: i64, interval: i64, resend: i64) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        // That of the entries, as all times of states: it may lag behind the clock.
+        let Some(time) = self.known_at else { return notices };
+        for alert in self.active.values_mut() {
+            let Some(starts_at) = alert.fired_at.filter(|_| alert.state != State::Pending) else { continue };
+            let news = match (alert.sent_at, alert.resolved_at) {
+                (None, _) => true,
+                (Some(sent), Some(resolved)) if resolved > sent => true,
+                (Some(sent), _) => time - sent >= resend,
+            };
+            if !news {
+                continue;
+            }
+            alert.sent_at = Some(time);
+            notices.push(Notice {
+                labels: alert.labels.clone(),
+                annotations: alert.annotations.clone(),
+                link: None,
+                starts_at,
+                ends_at: alert.resolved_at.unwrap_or(now + SILENT_MAX * interval.max(resend)),
+                resolved: alert.resolved_at.is_some(),
+            });
+        }
+        notices
+    }
+
+    fn given(&self, labels: &LabelSet, value: f64) -> [(&'static str, Value); 4] {
+        let map = |labels: &LabelSet| {
+            Value::Map(Arc::new(labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()))
+        };
+        let [of_labels, of_value, of_external, of_url] = VARIABLES;
+        [
+            (of_labels, map(labels)),
+            (of_value, Value::Float(value)),
+            (of_external, map(&self.outside.labels)),
+            (of_url, Value::Text(self.outside.url.clone())),
+        ]
+    }
+}
+
+/// Reads a template of a rule.
+///
+/// # Errors
+/// What is no template.
+pub fn template(source: &str) -> Result<Template, logql::go::template::TemplateError> {
+    Template::with_variables(source, prometheus::function, &VARIABLES)
+}
+
+fn fill((name, template): (&str, &Template), given: &[(&str, Value)], failed: &mut Vec<String>) -> String {
+    // The dot is what Prometheus has in it.
+    let dot = given.iter().map(|(name, value)| {
+        let name = match *name {
+            "$labels" => "Labels",
+            "$value" => "Value",
+            "$externalLabels" => "ExternalLabels",
+            _ => "ExternalURL",
+        };
+        (name.to_owned(), value.clone())
+    });
+    match template.fill(&Value::Map(Arc::new(dot.collect())), given) {
+        Ok(text) => text,
+        Err(error) => {
+            failed.push(format!("`{name}`: {error}"));
+            format!("<error expanding template: {error}>")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logql::vectors::Sample;
+
+    const MINUTE: i64 = 60_000_000_000;
+
+    fn alert(hold: i64, keep_firing: i64) -> Alert {
+        let of = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, text)| ((*name).to_owned(), template(text).unwrap())).collect()
+        };
+        Alert {
+            name: "A".to_owned(),
+            hold: hold * MINUTE,
+            keep_firing: keep_firing * MINUTE,
+            labels: of(&[("severity", "warning"), ("of", "{{ $labels.unit }}")]),
+            annotations: of(&[
+                ("summary", "{{ $value }} on {{ .ExternalLabels.host }}"),
+                ("bad", "{{ humanize .Labels.unit }}"),
+            ]),
+            limit: 3,
+        }
+    }
+
+    fn states(hold: i64, keep_firing: i64) -> States {
+        let mut labels = LabelSet::default();
+        labels.insert("host", b"h1");
+        States::new(alert(hold, keep_firing), Arc::new(Outside { labels, ..Outside::default() }))
+    }
+
+    fn vector(units: &[&str]) -> Result<Vector, EvalError> {
+        let sample = |unit: &&str| {
+            let mut labels = LabelSet::default();
+            labels.insert("unit", unit.as_bytes());
+            Sample { labels: Arc::new(labels), value: 7.0 }
+        };
+        Ok(units.iter().map(sample).collect())
+    }
+
+    /// The states after evaluations a minute apart: a letter for each alert.
+    fn timeline(states: &mut States, there: &str) -> String {
+        let mut shown = String::new();
+        for (minute, there) in there.chars().enumerate() {
+            let units: &[&str] = if there == '#' { &["u"] } else { &[] };
+            states.update(minute as i64 * MINUTE, vector(units), usize::MAX).unwrap();
+            shown.push(match states.active().next().map(|alert| alert.state) {
+                None => '.',
+                Some(State::Inactive) => 'r',
+                Some(State::Pending) => 'p',
+                Some(State::Firing) => 'F',
+            });
+        }
+        shown
+    }
+
+    #[test]
+    fn states_follow_the_series() {
+        for (hold, keep, there, expected) in [
+            (0, 0, "..##..", "..FFrr"),
+            (2, 0, "#.####..", "p.ppFFrr"),
+            (2, 0, "##.##.", "pp.pp."),
+            (1, 2, "##.#...", "pFFFFFr"),
+            (1, 2, "##....#", "pFFFrrp"),
+            (0, 0, "#.#", "FrF"),
+            (0, 0, "#................", "Frrrrrrrrrrrrrrrr"),
+            (0, 0, "#.................", "Frrrrrrrrrrrrrrrr."),
+        ] {
+            assert_eq!(
+                timeline(&mut states(hold, keep), there),
+                expected,
+                "for {hold}m, keep {keep}m: {there}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_alert_has_its_labels_and_annotations() {
+        let mut states = states(0, 0);
+        states.update(0, vector(&["u"]), usize::MAX).unwrap();
+        let alert = states.active().next().unwrap();
+        assert_eq!(
+            alert.labels.to_string(),
+            r#"{alertname="A", host="h1", of="u", severity="warning", unit="u"}"#
+        );
+        assert_eq!(alert.annotations["summary"], "7 on h1");
+        assert!(
+            alert.annotations["bad"].starts_with("<error expanding template: "),
+            "{:?}",
+            alert.annotations
+        );
+        assert_eq!(states.failed_templates(), 1);
+    }
+
+    #[test]
+    fn errors_leave_states_alone_and_a_limit_clears_them() {
+        let mut states = states(0, 0);
+        states.update(0, vector(&["a", "b", "c"]), usize::MAX).unwrap();
+        assert_eq!(
+            states.update(MINUTE, vector(&["a", "a"]), usize::MAX).unwrap_err().to_string().split(' ').next(),
+            Some("two")
+        );
+        let error = EvalError::NoRoom;
+        assert_eq!(
+            states.update(2 * MINUTE, Err(error.clone()), usize::MAX),
+            Err(RuleError::Expression(error))
+        );
+        assert_eq!(states.active().count(), 3);
+        assert_eq!(
+            states.update(3 * MINUTE, vector(&["a", "b", "c", "d"]), usize::MAX),
+            Err(RuleError::Limit(4, 3))
+        );
+        assert_eq!(states.active().count(), 0);
+    }
+
+    #[test]
+    fn what_is_told_and_when() {
+        let mut states = states(1, 0);
+        let mut told = Vec::new();
+        for minute in 0..=24 {
+            let time = minute * MINUTE;
+            states.update(time, vector(if minute < 6 { &["u"] } else { &[] }), usize::MAX).unwrap();
+            for notice in states.notices(time, MINUTE, 2 * MINUTE) {
+                told.push((minute, notice.resolved, notice.starts_at / MINUTE, notice.ends_at / MINUTE));
+            }
+        }
+        let resolved = [6, 8, 10, 12, 14, 16, 18, 20].map(|minute| (minute, true, 1, 6));
+        let firing = [(1, false, 1, 9), (3, false, 1, 11), (5, false, 1, 13)];
+        assert_eq!(told, [firing.as_slice(), resolved.as_slice()].concat());
+    }
+}

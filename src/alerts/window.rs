@@ -1,0 +1,458 @@
+//! Windows: what one range aggregation knows of its entries, for the evaluations of its group.
+//!
+//! A window has room for so many series. When they do not fit, the newest series of the origin that has most of them
+//! gives way: the eldest stay, and an origin that has few gets in.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::memory::{self, SERIES_LABELS_MAX};
+use super::origin::Origin;
+use super::pieces::{Pieces, Span};
+use logql::aggregate::Point;
+use logql::expr::{RangeAggregation, RangeOp};
+use logql::label_set::LabelSet;
+use logql::pipeline::{DETAILS, ERROR, PRESERVE};
+use logql::vectors::{EvalError, Sample, Vector};
+use logql::{MatchOp, Matcher};
+
+/// Senders choose the labels, so this hash is seeded, and of the better quality.
+type BySet<T> = IndexMap<Arc<LabelSet>, T, foldhash::quality::RandomState>;
+
+/// One range aggregation, evaluated every `interval` nanoseconds.
+#[derive(Debug)]
+pub(super) struct Window {
+    range: RangeAggregation,
+    interval: i64,
+    /// Where in an interval buckets begin (nanoseconds): two cuts, which may be the same.
+    cuts: [i64; 2],
+    /// The eldest first.
+    series: BySet<Series>,
+    /// How many series each origin has.
+    origins: HashMap<Origin, usize, foldhash::fast::RandomState>,
+    /// What series and their labels take (bytes), but for the table of them.
+    within: usize,
+    /// What all of it takes (bytes).
+    bytes: usize,
+    /// Buckets in which an entry failed. Of several of a kind only the first is told, so they share it.
+    failed: VecDeque<(i64, Arc<EvalError>)>,
+    /// The last bucket in which a series had no room, and of what there was too little.
+    crowded: Option<(i64, Crowded)>,
+    /// The last bucket in which not even one series had room.
+    lost: Option<i64>,
+    /// Samples that found no room for their series, and series that gave way (count).
+    refused: u64,
+    series_max: usize,
+    absent: Arc<LabelSet>,
+}
+
+/// What there is too little of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crowded {
+    /// There may be no more series than this.
+    Series(usize),
+    /// Memory.
+    Memory,
+}
+
+#[derive(Debug)]
+struct Series {
+    origin: Origin,
+    pieces: Pieces,
+    /// What its labels take (bytes).
+    labels: usize,
+}
+
+impl Series {
+    fn bytes(&self) -> usize {
+        self.labels + self.pieces.allocated()
+    }
+}
+
+impl Window {
+    /// `interval` in nanoseconds; at most `series_max` series at a time.
+    pub(super) fn new(range: &RangeAggregation, interval: i64, series_max: usize) -> Window {
+        let interval = interval.max(1);
+        // Taken apart, for their sum may be more than there is time.
+        let back = |by: i64| interval - by.rem_euclid(interval);
+        let first = back(range.offset) % interval;
+        let mut cuts = [first, (first + back(range.range)) % interval];
+        cuts.sort_unstable();
+        Window {
+            absent: Arc::new(absent_labels(&range.query.matchers)),
+            range: range.clone(),
+            interval,
+            cuts,
+            series: BySet::default(),
+            origins: HashMap::default(),
+            within: 0,
+            bytes: 0,
+            failed: VecDeque::new(),
+            crowded: None,
+            lost: None,
+            refused: 0,
+            series_max: series_max.max(1),
+        }
+    }
+
+    /// How long before an evaluation an entry may lie that counts for it (nanoseconds).
+    pub(super) fn reach(&self) -> i64 {
+        self.range.range.saturating_add(self.range.offset.max(0))
+    }
+
+    /// How many series there are.
+    pub(super) fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// What it takes in memory (bytes), but for what it takes when it is empty.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts what it takes, after a change.
+    fn count(&mut self) {
+        // A hash beside each pair; a place of a number, and a byte, in a table that is at most seven eighths full.
+        let pair = size_of::<(usize, Arc<LabelSet>, Series)>();
+        let place = (size_of::<usize>() + 1) * 8 / 7;
+        let origin = (size_of::<(Origin, usize)>() + 1) * 8 / 7;
+        let failed = self.failed.capacity() * size_of::<(i64, Arc<EvalError>)>();
+        let tables = [self.series.capacity() * pair, self.series.capacity() * place, failed];
+        let tables = tables.into_iter().chain([self.origins.capacity() * origin]);
+        self.bytes = self.within + tables.map(memory::heap).sum::<usize>();
+    }
+
+    /// Samples that found no room for their series, and series that gave way (count).
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// What there is too little of, if anything had no room in the window that was evaluated last.
+    pub(super) fn crowded(&self) -> Option<Crowded> {
+        self.crowded.map(|(_, crowded)| crowded)
+    }
+
+    /// Who made a series.
+    pub(super) fn origin(&self, labels: &LabelSet) -> Option<Origin> {
+        self.series.get(labels).map(|series| series.origin)
+    }
+
+    /// The number of the bucket that a time belongs to: a bucket does not have its beginning, but its end.
+    fn bucket(&self, time: i64) -> i64 {
+        let [first, second] = self.cuts;
+        let since = time.saturating_sub(first).saturating_sub(1);
+        let behind = since.rem_euclid(self.interval) + 1 > second - first;
+        since.div_euclid(self.interval) * 2 + i64::from(behind && second > first)
+    }
+
+    /// Counts an entry; `origin` says who wrote it, if a series is to be made.
+    pub(super) fn add(&mut self, labels: &LabelSet, point: Point, origin: impl FnOnce() -> Origin) {
+        let number = self.bucket(point.0);
+        if let (Some(kind), None) = (labels.get(ERROR), labels.get(PRESERVE)) {
+            self.fail(number, kind, labels);
+            return;
+        }
+        let op = self.range.op;
+        if let Some(series) = self.series.get_mut(labels) {
+            let before = series.pieces.allocated();
+            series.pieces.add(op, number, point);
+            let after = series.pieces.allocated();
+            self.within = self.within + after - before;
+            self.bytes = self.bytes + after - before;
+            return;
+        }
+        let origin = origin();
+        let (text, _) = labels.allocated();
+        if text > SERIES_LABELS_MAX {
+            self.crowd(number, Crowded::Memory);
+            return;
+        }
+        if self.series.len() >= self.series_max {
+            self.crowd(number, Crowded::Series(self.series_max));
+            // Among equals the one that is there stays.
+            let own = self.origins.get(&origin).copied().unwrap_or(0);
+            if self.largest().is_none_or(|(_, most)| most <= own + 1) {
+                return;
+            }
+            self.drop_newest();
+        }
+        let mut labels = labels.clone();
+        labels.shrink();
+        let mut series = Series { origin, pieces: Pieces::new(op), labels: memory::label_set(&labels) };
+        series.pieces.add(op, number, point);
+        self.within += series.bytes();
+        *self.origins.entry(origin).or_default() += 1;
+        self.series.insert(Arc::new(labels), series);
+        self.count();
+    }
+
+    /// An entry failed in a bucket.
+    fn fail(&mut self, number: i64, kind: &str, labels: &LabelSet) {
+        // One is enough for a bucket, and entries may come out of order.
+        if self.failed.iter().rev().any(|(other, _)| *other == number) {
+            return;
+        }
+        let same =
+            |error: &EvalError| matches!(error, EvalError::Pipeline { kind: other, .. } if other == kind);
+        let error = match self.failed.back().filter(|(_, error)| same(error)) {
+            Some((_, error)) => error.clone(),
+            None => Arc::new(EvalError::Pipeline {
+                kind: memory::kept(kind.to_owned()),
+                labels: memory::kept(labels.to_string()),
+                details: memory::kept(labels.get(DETAILS).unwrap_or_default().to_owned()),
+            }),
+        };
+        self.failed.push_back((number, error));
+        self.count();
+    }
+
+    /// Something had no room in a bucket.
+    fn crowd(&mut self, number: i64, crowded: Crowded) {
+        self.refused += 1;
+        if self.crowded.is_none_or(|(last, _)| last <= number) {
+            self.crowded = Some((number, crowded));
+        }
+    }
+
+    /// The origin with the most series, and how many they are.
+    fn largest(&self) -> Option<(Origin, usize)> {
+        self.origins.iter().map(|(origin, count)| (*origin, *count)).max_by_key(|(_, count)| *count)
+    }
+
+    /// Gives memory back because others have none: the newest series of the origin that has most is gone. `time` is that
+    /// of the entry for which there was no room (nanoseconds since 1970). Nothing more can be given when `false` comes back.
+    pub(super) fn give_way(&mut self, time: i64) -> bool {
+        let number = self.bucket(time);
+        self.crowd(number, Crowded::Memory);
+        if self.series.len() == 1 {
+            self.lost = Some(self.lost.map_or(number, |last| last.max(number)));
+        }
+        self.drop_newest()
+    }
+
+    fn drop_newest(&mut self) -> bool {
+        let Some((origin, _)) = self.largest() else { return false };
+        let Some(at) = self.series.values().rposition(|series| series.origin == origin) else { return false };
+        if let Some((_, series)) = self.series.shift_remove_index(at) {
+            self.forget(&series);
+        }
+        self.shrink();
+        self.count();
+        true
+    }
+
+    /// A series is gone.
+    fn forget(&mut self, series: &Series) {
+        self.within -= series.bytes();
+        if let Some(count) = self.origins.get_mut(&series.origin) {
+            *count -= 1;
+            if *count == 0 {
+                self.origins.remove(&series.origin);
+            }
+        }
+    }
+
+    /// Gives tables back that are mostly empty.
+    fn shrink(&mut self) {
+        const ALWAYS: usize = 16;
+        if self.series.capacity() > 4 * self.series.len() + ALWAYS {
+            self.series.shrink_to(2 * self.series.len());
+        }
+        if self.origins.capacity() > 4 * self.origins.len() + ALWAYS {
+            self.origins.shrink_to(2 * self.origins.len());
+        }
+    }
+
+    /// The series at an evaluation (nanoseconds since 1970), the eldest first. What no later one needs is forgotten.
+    ///
+    /// # Errors
+    /// An entry in the window failed, or it cannot even hold one series.
+    pub(super) fn value_at(&mut self, time: i64) -> Result<Vector, EvalError> {
+        let end = time.saturating_sub(self.range.offset);
+        let span = Span {
+            after: self.bucket(end.saturating_sub(self.range.range)),
+            last: self.bucket(end),
+            // What the next evaluation does not need makes room for what comes until then.
+            next: self.bucket(end.saturating_add(self.interval).saturating_sub(self.range.range)),
+        };
+        self.failed.retain(|(number, _)| *number > span.after);
+        self.crowded = self.crowded.filter(|(number, _)| *number > span.after);
+        self.lost = self.lost.filter(|number| *number > span.after);
+        let vector = if self.series.is_empty() { Vec::new() } else { self.values(span, end) };
+        if let Some((_, error)) = self.failed.iter().find(|(number, _)| *number <= span.last) {
+            return Err((**error).clone());
+        }
+        if self.lost.is_some() {
+            return Err(EvalError::NoRoom);
+        }
+        if self.range.op == RangeOp::AbsentOverTime {
+            let absent = Sample { labels: self.absent.clone(), value: 1.0 };
+            return Ok(if vector.is_empty() { vec![absent] } else { Vec::new() });
+        }
+        Ok(vector)
+    }
+
+    /// The values of series. What is not needed any more is forgotten.
+    fn values(&mut self, span: Span, end: i64) -> Vector {
+        let (mut vector, mut within) = (Vec::new(), 0);
+        let Window { range, series, origins, .. } = self;
+        series.retain(|labels, series| {
+            if let Some(value) = series.pieces.value(range, span, end) {
+                vector.push(Sample { labels: labels.clone(), value });
+            }
+            let stays = !series.pieces.is_empty();
+            match (stays, origins.get_mut(&series.origin)) {
+                (true, _) => within += series.bytes(),
+                (false, Some(count)) => *count -= 1,
+                (false, None) => {}
+            }
+            stays
+        });
+        origins.retain(|_, count| *count > 0);
+        self.within = within;
+        self.shrink();
+        self.count();
+        vector
+    }
+}
+
+/// The labels that `absent_over_time` gives: those that are asked for with `=`, if nothing else is asked of them
+/// (grafana/loki, `pkg/logql/evaluator.go`, `absentLabels`).
+fn absent_labels(matchers: &[Matcher]) -> LabelSet {
+    let mut labels = LabelSet::default();
+    let mut others: Vec<&str> = Vec::new();
+    for matcher in matchers {
+        match matcher.op() == MatchOp::Equal && labels.get(matcher.name()).is_none() {
+            true => labels.insert(matcher.name(), matcher.value().as_bytes()),
+            false => others.push(matcher.name()),
+        }
+    }
+    for name in others {
+        labels.remove(name);
+    }
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logql::Expr;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn window(text: &str, interval: i64) -> Window {
+        let expr = Expr::parse(text).unwrap();
+        let mut windows = Vec::new();
+        expr.ranges(&mut |range, _| windows.push(Window::new(range, interval * SECOND, 2)));
+        windows.remove(0)
+    }
+
+    fn set(pairs: &[(&str, &str)]) -> LabelSet {
+        let mut labels = LabelSet::default();
+        pairs.iter().for_each(|(name, value)| labels.insert(name, value.as_bytes()));
+        labels
+    }
+
+    #[test]
+    fn failures_out_of_order_are_kept_once_a_bucket_and_end_with_their_window() {
+        let mut window = window(r#"count_over_time({a="b"}[2m])"#, 60);
+        for n in 0..1000 {
+            let point = ((90 - n % 2 * 60) * SECOND, 1.0);
+            window.add(&set(&[(ERROR, "JSONParserErr")]), point, Origin::default);
+        }
+        assert_eq!(window.failed.len(), 2);
+        assert!(window.value_at(120 * SECOND).is_err());
+        assert!(window.value_at(180 * SECOND).is_err(), "that of 90 s is in (60 s, 180 s]");
+        assert_eq!(window.value_at(240 * SECOND), Ok(Vec::new()));
+        assert!(window.failed.is_empty());
+    }
+
+    fn add(window: &mut Window, n: &str, time: i64, origin: &str) {
+        window.add(&set(&[("n", n)]), (time, 1.0), || Origin::of_stream(&set(&[("unit", origin)])));
+    }
+
+    /// The values of the label that tells series apart.
+    fn names(window: &mut Window, time: i64) -> Vec<String> {
+        let vector = window.value_at(time).unwrap();
+        vector.iter().map(|sample| sample.labels.get("n").unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn too_many_series_of_one_origin_are_those_that_came_first() {
+        let mut window = window(r#"count_over_time({a="b"}[1m])"#, 60);
+        for n in 0..5 {
+            add(&mut window, &n.to_string(), 30 * SECOND, "u");
+        }
+        assert_eq!((window.len(), window.refused()), (2, 3));
+        assert_eq!(names(&mut window, 60 * SECOND), ["0", "1"]);
+        assert_eq!(window.crowded(), Some(Crowded::Series(2)));
+        add(&mut window, "9", 90 * SECOND, "u");
+        assert_eq!(names(&mut window, 120 * SECOND), ["9"]);
+        assert_eq!(window.crowded(), None, "what had no room is over");
+    }
+
+    #[test]
+    fn an_origin_that_fills_a_window_gives_way_to_others() {
+        let mut window = window(r#"count_over_time({a="b"}[1m])"#, 60);
+        window.series_max = 4;
+        for n in 0..100 {
+            add(&mut window, &format!("flood{n}"), 30 * SECOND, "user@1000.service");
+        }
+        add(&mut window, "true", 31 * SECOND, "init.scope");
+        add(&mut window, "too", 31 * SECOND, "init.scope");
+        for n in 100..200 {
+            add(&mut window, &format!("flood{n}"), 32 * SECOND, "user@1000.service");
+        }
+        add(&mut window, "three", 33 * SECOND, "init.scope");
+        assert_eq!(names(&mut window, 60 * SECOND), ["flood0", "flood1", "true", "too"], "half for each");
+        assert_eq!(window.refused(), 96 + 2 + 100 + 1);
+    }
+
+    #[test]
+    fn what_is_held_is_what_is_counted_and_nothing_when_it_is_over() {
+        for query in ["count_over_time({a=\"b\"}[5m])", "quantile_over_time(0.5, {a=\"b\"} | unwrap c [5m])"]
+        {
+            let mut window = window(query, 60);
+            window.series_max = 1000;
+            for n in 0..5000_i64 {
+                add(&mut window, &(n % 700).to_string(), n * SECOND, if n % 3 == 0 { "x" } else { "y" });
+                if n % 60 == 59 {
+                    let _ = window.value_at(n * SECOND);
+                }
+                if n % 97 == 96 {
+                    window.give_way(n * SECOND);
+                }
+                let within: usize = window.series.values().map(Series::bytes).sum();
+                let origins: usize = window.origins.values().sum();
+                assert_eq!((window.within, origins), (within, window.series.len()), "{query} {n}");
+            }
+            let _ = window.value_at(9000 * SECOND);
+            assert_eq!((window.within, window.len(), window.origins.len()), (0, 0, 0));
+            assert!(window.bytes() < 4096, "{}", window.bytes());
+        }
+    }
+
+    #[test]
+    fn a_window_that_cannot_hold_one_series_is_an_error_until_it_is_over() {
+        let mut window = window(r#"count_over_time({a="b"}[1m])"#, 60);
+        add(&mut window, "1", 30 * SECOND, "u");
+        assert!(window.give_way(30 * SECOND));
+        assert!(!window.give_way(30 * SECOND), "there is nothing left");
+        add(&mut window, "1", 31 * SECOND, "u");
+        assert_eq!(window.value_at(60 * SECOND), Err(EvalError::NoRoom));
+        assert_eq!(window.value_at(120 * SECOND), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_series_of_endless_labels_has_no_room() {
+        let mut window = window(r#"count_over_time({a="b"}[1m])"#, 60);
+        let mut labels = LabelSet::default();
+        for n in 0..20 {
+            labels.insert(&format!("n{n}"), &[b'x'; 2000]);
+        }
+        window.add(&labels, (SECOND, 1.0), Origin::default);
+        assert_eq!((window.len(), window.crowded()), (0, Some(Crowded::Memory)));
+    }
+}

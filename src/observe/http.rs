@@ -1,0 +1,373 @@
+//! The HTTP listener: what Prometheus scrapes, whether the process lives, and whether it needs a person.
+//!
+//! It runs on the thread that waits on the network. Anybody who can connect is a stranger, so it listens on the loopback
+//! interface unless told otherwise, gives away numbers only, and is bounded in time and connections: a connection that
+//! comes when all places are taken gets that of the oldest one. Requests must name this host, so that no web page can ask
+//! through a name of its own that points here (DNS rebinding).
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use serde_json::Value;
+
+use crate::observe::health::Readiness;
+use crate::observe::metrics::Registry;
+use crate::os::text::{Line, clip, write_json_pretty};
+
+/// Connections at a time (count): Prometheus needs one.
+const CONNECTIONS_MAX: usize = 32;
+/// Longest time that a request's head may take.
+const HEAD_MAX: Duration = Duration::from_secs(10);
+/// Longest that a connection lives.
+const CONNECTION_MAX: Duration = Duration::from_secs(300);
+/// Pause after a connection could not be taken (no descriptors left, say).
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of a wrong `Host` that the answer repeats: a name has at most 253.
+const HOST_SHOWN_MAX: usize = 253;
+
+/// What is shown.
+#[derive(Debug)]
+pub struct Served {
+    /// A new configuration has a new one.
+    registry: Mutex<Arc<Registry>>,
+    /// How the servers are that we send to.
+    pub readiness: Arc<Readiness>,
+    /// How the rules are, when there are any.
+    rules: Mutex<Option<Value>>,
+    /// By which names this host may be called.
+    hosts: Mutex<Arc<Hosts>>,
+}
+
+/// The names that a request's `Host` may have. IP addresses and `localhost` are always right: a web page cannot make
+/// them its own.
+#[derive(Debug, Default)]
+pub struct Hosts {
+    /// This host's name, without its domain.
+    own: String,
+    /// `http.hosts`
+    more: Vec<String>,
+}
+
+impl Hosts {
+    /// This host, by its name (with any domain behind it) and by the names of `http.hosts`.
+    pub fn new(nodename: &str, more: &[String]) -> Hosts {
+        Hosts { own: nodename.split('.').next().unwrap_or_default().to_owned(), more: more.to_vec() }
+    }
+
+    /// Whether a `Host` (RFC 9110, 7.2: a host and perhaps a port) is this one.
+    fn has(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        };
+        let name = name.trim_end_matches('.');
+        let is = |other: &str| !other.is_empty() && name.eq_ignore_ascii_case(other);
+        let first = name.split('.').next().unwrap_or_default();
+        name.parse::<IpAddr>().is_ok()
+            || is("localhost")
+            || (!self.own.is_empty() && first.eq_ignore_ascii_case(&self.own))
+            || self.more.iter().any(|other| is(other))
+    }
+}
+
+impl Served {
+    /// These metrics, and no destination yet.
+    pub fn new(registry: Arc<Registry>) -> Served {
+        Served {
+            registry: Mutex::new(registry),
+            readiness: Arc::default(),
+            rules: Mutex::default(),
+            hosts: Mutex::default(),
+        }
+    }
+
+    /// From now on answers requests to these hosts only.
+    pub fn set_hosts(&self, hosts: Hosts) {
+        *self.hosts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
+    }
+
+    /// The metrics that are shown.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on says this of the rules.
+    pub fn set_rules(&self, rules: Option<Value>) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// How everything is, as JSON.
+    fn status(&self) -> String {
+        let (ready, report) = self.readiness.report();
+        let servers: serde_json::Map<_, _> = report
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, words)| (name.to_owned(), words.into()))
+            .collect();
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let status = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "ready": ready,
+            "servers": servers,
+            "rules": rules.unwrap_or_else(|| Value::Array(Vec::new())),
+        });
+        let mut text = Vec::new();
+        // JSON of our own can be written, and memory takes it.
+        let _ = write_json_pretty(&mut text, &status);
+        format!("{}\n", String::from_utf8_lossy(&text))
+    }
+
+    /// From now on shows these.
+    pub fn change(&self, registry: Arc<Registry>) {
+        *self.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
+    }
+}
+
+/// Opens the port.
+///
+/// # Errors
+/// When the system refuses it: the port is taken, or the address is not this machine's.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Answers requests until it is aborted.
+pub async fn serve(listener: TcpListener, served: Arc<Served>) {
+    // In the order in which they came. An answer takes no time, so a connection that is still there only waits for its
+    // client: the oldest has had the most time, and gives way.
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                log::debug!("a connection to http.listen failed: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        connections.retain(|connection| !connection.is_finished());
+        if connections.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
+        let served = served.clone();
+        let task = tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let answer = answer(&request, &served);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_MAX)
+                .serve_connection(TokioIo::new(stream), service);
+            // A client that hangs up has what it wanted.
+            let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
+        });
+        connections.push_back(task.abort_handle());
+    }
+}
+
+fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
+    const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+    let reply = |status: StatusCode, kind: HeaderValue, text: String| {
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    };
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is served here\n".into());
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let hosts = served.hosts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // A request to a proxy names the host in its target (RFC 9112, 3.2.2).
+    let named = request.uri().authority().map(|authority| authority.as_str());
+    let named = named.or_else(|| request.headers().get(HOST).map(|host| host.to_str().unwrap_or("?")));
+    if let Some(host) = named.filter(|host| !hosts.has(host)) {
+        let host = clip(host, HOST_SHOWN_MAX);
+        let words = format!(
+            "`{}` is not a name of this host: ask for its name, its address or localhost, or add the name to http.hosts\n",
+            Line(&host)
+        );
+        return reply(StatusCode::MISDIRECTED_REQUEST, TEXT, words);
+    }
+    match request.uri().path() {
+        "/metrics" => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+            reply(StatusCode::OK, METRICS, served.registry().text(now))
+        }
+        "/healthz" => reply(StatusCode::OK, TEXT, "ok\n".into()),
+        "/ready" => match served.readiness.report() {
+            (true, report) => reply(StatusCode::OK, TEXT, report),
+            (false, report) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, report),
+        },
+        "/status" => reply(StatusCode::OK, JSON, served.status()),
+        _ => reply(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /ready, /healthz and /status\n".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::Kind;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    /// A listener on a free port that is served.
+    async fn serving() -> SocketAddr {
+        let registry = Arc::new(Registry::default());
+        registry.family("up", "U.", Kind::Gauge, None).set(Vec::new(), 0, 1.0);
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Arc::new(Served::new(registry))));
+        address
+    }
+
+    async fn connected(address: SocketAddr, sent: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// All that comes back until the connection is closed.
+    async fn answer_to(address: SocketAddr, sent: &str) -> String {
+        let mut text = String::new();
+        connected(address, sent).await.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn requests_are_answered() {
+        let address = serving().await;
+        for (request, status, parts) in [
+            (
+                "GET /metrics",
+                "200 OK",
+                &["text/plain; version=0.0.4", "\r\n\r\n# HELP up U.\n# TYPE up gauge\nup 1\n"][..],
+            ),
+            ("GET /metrics?name=x", "200 OK", &["up 1\n"]),
+            ("HEAD /metrics", "200 OK", &["content-length: 34\r\n"]),
+            ("GET /healthz", "200 OK", &["\r\n\r\nok\n"]),
+            ("GET /ready", "200 OK", &[]),
+            ("GET /status", "200 OK", &["application/json", "\"ready\": true", "\"rules\": []"]),
+            ("GET /", "404 Not Found", &["/metrics"]),
+            ("GET /metrics/", "404 Not Found", &[]),
+            ("POST /metrics", "405 Method Not Allowed", &["allow: GET, HEAD\r\n"]),
+            ("DELETE /nosuch", "405 Method Not Allowed", &[]),
+        ] {
+            let sent = format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            let answer = answer_to(address, &sent).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {answer}");
+            for part in parts {
+                assert!(answer.contains(part), "{request}: no {part:?} in {answer}");
+            }
+            if request.starts_with("HEAD") {
+                assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+            }
+        }
+        assert!(answer_to(address, "what is this\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    }
+
+    // The clock of these tests stands still but for waiting, and then jumps to what is waited for.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_is_cut_off() {
+        let address = serving().await;
+        for (sent, most) in [
+            ("GET /metr", HEAD_MAX),
+            ("", HEAD_MAX),
+            // Kept open for another request that does not come.
+            ("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", CONNECTION_MAX),
+        ] {
+            let begin = tokio::time::Instant::now();
+            answer_to(address, sent).await;
+            assert!(begin.elapsed() <= most + Duration::from_secs(1), "{sent:?}: {:?}", begin.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_connections_give_way() {
+        let address = serving().await;
+        let mut idle = Vec::new();
+        for _ in 0..5 * CONNECTIONS_MAX {
+            idle.push(connected(address, "GET /").await);
+        }
+        let begin = tokio::time::Instant::now();
+        let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        assert!(answer_to(address, request).await.ends_with("ok\n"));
+        assert!(begin.elapsed() < Duration::from_secs(1), "it had to wait: {:?}", begin.elapsed());
+        // The oldest were let go, the newest are served still.
+        let mut rest = Vec::new();
+        let (mut oldest, mut newest) = (idle.remove(0), idle.pop().unwrap());
+        assert_eq!(oldest.read_to_end(&mut rest).await.unwrap_or(0), 0);
+        newest.write_all(b"healthz HTTP/1.1\r\nHost: [::1]:9194\r\nConnection: close\r\n\r\n").await.unwrap();
+        newest.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.ends_with(b"ok\n"));
+    }
+
+    #[tokio::test]
+    async fn only_this_host_is_asked() {
+        let hosts = Hosts::new("web1.example.org", &["metrics.example.org".into()]);
+        for (host, right) in [
+            ("localhost", true),
+            ("LocalHost:9194", true),
+            ("127.0.0.1:9194", true),
+            ("[::1]:9194", true),
+            ("10.0.0.7", true),
+            ("web1", true),
+            ("WEB1.tailnet.ts.net:9194", true),
+            ("web1.example.org.", true),
+            ("metrics.example.org:80", true),
+            ("", false),
+            (":9194", false),
+            ("web10", false),
+            ("evil.example.org", false),
+            ("evil.example.org:9194", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost.evil.example", false),
+            ("a.metrics.example.org", false),
+        ] {
+            assert_eq!(hosts.has(host), right, "{host:?}");
+        }
+        let nameless = Hosts::new("", &[]);
+        assert!(!nameless.has("") && !nameless.has(".x") && nameless.has("localhost"));
+        let address = serving().await;
+        for (head, status) in [
+            ("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n", 421),
+            ("GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\n", 421),
+            ("GET /status HTTP/1.1\r\nHost: \u{e9}\r\n", 421),
+            ("GET /metrics HTTP/1.1\r\nHost: localhost\r\n", 200),
+            ("GET /metrics HTTP/1.0\r\n", 200),
+        ] {
+            let answer = answer_to(address, &format!("{head}Connection: close\r\n\r\n")).await;
+            let (version, rest) = answer.split_once(' ').unwrap();
+            assert!(
+                version.starts_with("HTTP/1.") && rest.starts_with(&status.to_string()),
+                "{head}: {answer}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_an_error() {
+        let address = serving().await;
+        assert_eq!(bind(address).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

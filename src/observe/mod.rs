@@ -1,0 +1,5 @@
+//! What is seen from outside: metrics, readiness, and the listener that answers for them.
+
+pub mod health;
+pub mod http;
+pub mod metrics;

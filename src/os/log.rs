@@ -1,0 +1,128 @@
+//! The program's own log: to the journal when it runs as a service, to standard error for a person.
+//!
+//! The agent ships its own lines like everyone's. So nothing is ever logged per entry or per batch: one
+//! line would beget the next.
+
+use std::io::{IsTerminal, Write};
+
+use log::{LevelFilter, Log, Metadata, Record};
+use systemd_journal_logger::JournalLog;
+
+use crate::os::text::{Block, clip};
+
+/// The longest message that is written (bytes). Some messages repeat what a file or a server says; all that a person needs
+/// stands at their beginning.
+const MESSAGE_MAX: usize = 16 << 10;
+/// What the lines of a message after its first begin with.
+const GOES_ON: &str = "    ";
+
+/// Who will read the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Whoever looks after the service.
+    Journal,
+    /// The person who called the program.
+    Person,
+}
+
+/// Starts logging. Messages above `level` in verbosity are not written.
+///
+/// For [`Reader::Journal`] journald gets the lines with their level, when its socket is there and no
+/// person sits at the terminal. Returns who will read them.
+pub fn init(reader: Reader, level: LevelFilter) -> Reader {
+    let at_terminal = std::io::stderr().is_terminal();
+    let journal = (reader == Reader::Journal && !at_terminal).then(JournalLog::new).and_then(Result::ok);
+    let reader = if journal.is_some() { Reader::Journal } else { Reader::Person };
+    let sink: Box<dyn Log> = match journal {
+        Some(journal) => Box::new(journal),
+        None => Box::new(StandardError),
+    };
+    // Only a second call can fail, and then the first one's choice stands.
+    if log::set_boxed_logger(Box::new(OwnOnly(sink))).is_ok() {
+        log::set_max_level(level);
+    }
+    reader
+}
+
+/// The packages of this program, as they name themselves in a log record's target.
+const OWN_PACKAGES: [&str; 3] = [env!("CARGO_CRATE_NAME"), "journald_reader", "logql"];
+
+/// Lets only this program's own lines through. What libraries have to say comes back to us as errors;
+/// some of them log each request, and the agent would ship that. Messages are made safe here, whatever they repeat, and
+/// are at most [`MESSAGE_MAX`] long.
+struct OwnOnly(Box<dyn Log>);
+
+impl Log for OwnOnly {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let package = metadata.target().split("::").next().unwrap_or_default();
+        OWN_PACKAGES.contains(&package) && self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let text = clip(&record.args().to_string(), MESSAGE_MAX);
+        let message = Block { text: &text, indent: GOES_ON };
+        self.0.log(&record.to_builder().args(format_args!("{message}")).build());
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+struct StandardError;
+
+impl Log for StandardError {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let level = record.level().as_str().to_ascii_lowercase();
+        // There is nowhere to complain to when standard error is closed.
+        let _ = writeln!(std::io::stderr().lock(), "journal-ship: {level}: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// Keeps messages.
+    struct Kept(Arc<Mutex<Vec<String>>>);
+
+    impl Log for Kept {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &Record<'_>) {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn messages_are_safe_and_bounded_and_only_ours() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let log = OwnOnly(Box::new(Kept(kept.clone())));
+        let long = "x".repeat(250_000);
+        for (target, message) in [
+            (module_path!(), "a server says \u{1b}[2J\u{202e}\njournal-ship: all is well"),
+            (module_path!(), &long),
+            ("hyper::client", "not ours"),
+        ] {
+            log.log(&Record::builder().target(target).args(format_args!("{message}")).build());
+        }
+        let kept = kept.lock().unwrap();
+        assert_eq!(kept[0], "a server says \\u{1b}[2J\\u{202e}\n    journal-ship: all is well");
+        assert_eq!(kept[1].len(), MESSAGE_MAX + "…".len());
+        assert_eq!(kept.len(), 2);
+    }
+}

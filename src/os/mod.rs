@@ -1,0 +1,7 @@
+//! The system around: times as people write them, text that is safe to show, small files, the own log, systemd.
+
+pub(crate) mod disk;
+pub mod log;
+pub mod systemd;
+pub mod text;
+pub mod when;

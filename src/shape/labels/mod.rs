@@ -1,0 +1,268 @@
+//! Labels: which stream an entry belongs to.
+//!
+//! A stream is named by its label set. The fields that labels are made of hold few distinct values, and
+//! within a journal file equal DATA offsets are equal values, so the label set of an entry is looked up
+//! by a handful of numbers; strings are handled only when a combination is met for the first time.
+//!
+//! From the entry to its stream: [`Labeler`] makes the label set (static labels, journal fields, relabelling)
+//! and remembers it, [`Streams`] makes it fit for Loki and finds the stream.
+
+mod cap;
+mod limits;
+mod relabel;
+mod share;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::{FieldRule, Labels};
+use journald_reader::Entry;
+use journald_reader::{Key, Keys};
+use logql::label_set::{self, LabelSet};
+
+pub use cap::{Resolved, Stream, Streams};
+pub(crate) use cap::{fold, fold_into};
+pub use limits::{Changes, LABEL_NAME_MAX, LABEL_NAMES_MAX, Moved};
+pub use share::Owner;
+
+use limits::Limits;
+use relabel::Relabeler;
+use share::Owners;
+
+/// Combinations of values that are remembered (count). More are met only when a field that changes with every entry
+/// makes a label, or when a rule drops them.
+const COMBINATIONS_MAX: usize = 8 << 10;
+
+/// A journal field that a label or metadata value may come from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    key: Key,
+    keyword: bool,
+}
+
+/// A name in Loki and the journal fields its value may come from, ready to be asked.
+#[derive(Debug, Clone)]
+pub struct FieldLookup {
+    /// Name in Loki.
+    pub name: String,
+    sources: Vec<Source>,
+}
+
+impl FieldLookup {
+    /// Registers the fields of a rule with the reader.
+    pub fn new(rule: &FieldRule, keys: &mut Keys) -> FieldLookup {
+        let source = |field: &String| Source { key: keys.add(field), keyword: field == "PRIORITY" };
+        FieldLookup { name: rule.name.clone(), sources: rule.sources.iter().map(source).collect() }
+    }
+
+    /// The first value that is present and not empty; of `PRIORITY` the first that is a severity.
+    #[inline]
+    pub fn value<'a>(&self, entry: &Entry<'a>) -> Option<&'a [u8]> {
+        self.sources.iter().find_map(|source| {
+            let value = entry.value(source.key).filter(|value| !value.is_empty())?;
+            if source.keyword { priority_keyword(value).map(str::as_bytes) } else { Some(value) }
+        })
+    }
+}
+
+/// Syslog's severities as Grafana knows them. `PRIORITY` is the sender's, who may write anything: what is not a severity
+/// says nothing, so that the label has eight values and no more.
+fn priority_keyword(value: &[u8]) -> Option<&'static str> {
+    Some(match value {
+        b"0" => "emerg",
+        b"1" => "alert",
+        b"2" => "crit",
+        b"3" => "error",
+        b"4" => "warning",
+        b"5" => "notice",
+        b"6" => "info",
+        b"7" => "debug",
+        _ => return None,
+    })
+}
+
+/// What becomes of an entry when it is labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// It goes on with these labels, or to this stream.
+    Kept(T),
+    /// The rule with this index in `labels.relabel_configs` drops it.
+    Dropped(usize),
+}
+
+/// What is remembered of a combination of values: the number of its label set, or the rule that drops it.
+#[derive(Debug, Clone, Copy)]
+enum Memo {
+    Set(u32),
+    Dropped(u32),
+}
+
+/// Finds the labels of an entry, and its stream.
+pub struct Labeler {
+    fixed: Vec<(String, String)>,
+    lookups: Vec<FieldLookup>,
+    relabeler: Option<Relabeler>,
+    /// The fields that labels depend on, but for those that only a rule for names asks for (`maps`).
+    keys: Vec<Key>,
+    maps: bool,
+    /// Identities of these fields -> what is made of them. Only offsets go in, which no sender can choose,
+    /// so the hash need not be keyed.
+    by_identity: HashMap<Box<[u64]>, Memo, foldhash::fast::RandomState>,
+    generation: u32,
+    epoch: u32,
+    scratch: Vec<u64>,
+    dropped: Vec<u64>,
+    owners: Owners,
+    /// The streams of this destination.
+    pub streams: Streams,
+}
+
+impl Labeler {
+    /// From now on remembers which rules for relabelling meet anything.
+    pub(crate) fn watch_rules(&mut self) {
+        if let Some(relabeler) = &mut self.relabeler {
+            relabeler.watch();
+        }
+    }
+
+    /// For each rule for relabelling, whether it has met anything since then.
+    pub(crate) fn rules_met(&self) -> Vec<bool> {
+        self.relabeler.as_ref().map(Relabeler::met).unwrap_or_default()
+    }
+
+    /// Prepares labels, with those of one destination added: they win over others of the same name.
+    /// `retention` is the label of the retention class: it is kept where others are not.
+    pub fn new(
+        labels: &Labels,
+        added: &[(String, String)],
+        retention: Option<&str>,
+        keys: &mut Keys,
+    ) -> Labeler {
+        let overridden = |name: &str| added.iter().any(|(n, _)| n == name);
+        let mut fixed: Vec<_> = labels.fixed.iter().filter(|(n, _)| !overridden(n)).cloned().collect();
+        fixed.extend_from_slice(added);
+        let lookups: Vec<_> = labels
+            .fields
+            .iter()
+            .filter(|rule| !overridden(&rule.name))
+            .map(|rule| FieldLookup::new(rule, keys))
+            .collect();
+        let relabeler = (!labels.relabel.is_empty()).then(|| Relabeler::new(&labels.relabel, keys));
+        let sources = lookups.iter().flat_map(|lookup| &lookup.sources).map(|source| source.key);
+        let mut label_keys = Vec::new();
+        for key in sources.chain(relabeler.iter().flat_map(Relabeler::keys)) {
+            if !label_keys.contains(&key) {
+                label_keys.push(key);
+            }
+        }
+        let limits = Limits::new(labels, added, retention);
+        Labeler {
+            fixed,
+            lookups,
+            keys: label_keys,
+            maps: relabeler.as_ref().is_some_and(Relabeler::maps),
+            relabeler,
+            by_identity: HashMap::default(),
+            generation: 0,
+            epoch: 0,
+            scratch: Vec::new(),
+            dropped: vec![0; labels.relabel.len()],
+            owners: Owners::new(keys),
+            streams: Streams::new(limits, labels.max_streams, retention),
+        }
+    }
+
+    /// The stream that this entry belongs to, when nothing changes its labels any more.
+    #[inline]
+    pub fn stream(&mut self, entry: &Entry<'_>) -> Outcome<Resolved<'_>> {
+        match self.memo(entry) {
+            Memo::Set(index) => {
+                let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
+                Outcome::Kept(self.streams.at(index, time, || self.owners.of(entry)))
+            }
+            Memo::Dropped(rule) => self.drop(rule),
+        }
+    }
+
+    /// The labels of this entry, for stages that may change them. [`Streams::resolve`] finds the stream after
+    /// them.
+    #[inline]
+    pub fn labels(&mut self, entry: &Entry<'_>) -> Outcome<&Arc<LabelSet>> {
+        match self.memo(entry) {
+            Memo::Set(index) => Outcome::Kept(self.streams.set(index)),
+            Memo::Dropped(rule) => self.drop(rule),
+        }
+    }
+
+    /// Whose share of the streams an entry takes from, for [`Streams::resolve`].
+    #[inline]
+    pub fn owner(&self, entry: &Entry<'_>) -> Owner {
+        self.owners.of(entry)
+    }
+
+    /// Entries that each rule of `labels.relabel_configs` has dropped.
+    pub fn dropped(&self) -> &[u64] {
+        &self.dropped
+    }
+
+    fn drop<T>(&mut self, rule: u32) -> Outcome<T> {
+        let rule = rule as usize;
+        if let Some(dropped) = self.dropped.get_mut(rule) {
+            *dropped += 1;
+        }
+        Outcome::Dropped(rule)
+    }
+
+    #[inline]
+    fn memo(&mut self, entry: &Entry<'_>) -> Memo {
+        if (entry.generation(), self.streams.epoch()) != (self.generation, self.epoch) {
+            (self.generation, self.epoch) = (entry.generation(), self.streams.epoch());
+            self.by_identity.clear();
+        }
+        self.scratch.clear();
+        self.scratch.extend(self.keys.iter().map(|key| entry.identity(*key)));
+        if self.maps {
+            self.scratch.extend(entry.matching_identities());
+        }
+        if let Some(memo) = self.by_identity.get(self.scratch.as_slice()) {
+            return *memo;
+        }
+        self.make(entry)
+    }
+
+    /// Builds the label set from the values, and remembers it.
+    fn make(&mut self, entry: &Entry<'_>) -> Memo {
+        let mut set = LabelSet::default();
+        for (name, value) in &self.fixed {
+            set.insert(name, value.as_bytes());
+        }
+        for lookup in &self.lookups {
+            if let Some(value) = lookup.value(entry) {
+                set.insert(&lookup.name, value);
+            }
+        }
+        let relabelled = match &self.relabeler {
+            Some(relabeler) => relabeler.run(entry, &set),
+            None => Ok(set),
+        };
+        let memo = match relabelled {
+            Ok(mut set) => {
+                set.shrink();
+                Memo::Set(self.streams.intern(&Arc::new(set)))
+            }
+            Err(rule) => Memo::Dropped(rule as u32),
+        };
+        // When label sets are forgotten, what refers to them is too.
+        if self.by_identity.len() >= COMBINATIONS_MAX || self.epoch != self.streams.epoch() {
+            self.epoch = self.streams.epoch();
+            self.by_identity.clear();
+        }
+        self.by_identity.insert(self.scratch.as_slice().into(), memo);
+        memo
+    }
+}
+
+/// Reads a label set back from the text that was pushed, for showing it.
+pub fn parse_pushed(text: &str) -> std::collections::BTreeMap<String, String> {
+    label_set::parse(text)
+}

@@ -1,0 +1,130 @@
+//! The log line: an entry's message, or the whole entry as JSON.
+
+use std::borrow::Cow;
+
+use crate::config;
+use journald_reader::Entry;
+use journald_reader::{Key, Keys};
+use logql::label_set::{cut, lossy};
+
+/// Longest line that Loki takes by default (bytes; grafana/loki, `pkg/validation/limits.go`,
+/// `max_line_size`), and where `loki[].max_line_bytes` begins. A longer one is cut, because Loki would drop it
+/// whole.
+pub const LINE_MAX: usize = 256 << 10;
+
+/// Stands at the end of a line that was cut.
+pub const CUT_MARK: &str = " [cut by journal-ship]";
+
+/// Makes lines of entries.
+pub struct Liner {
+    message: Key,
+    format: config::Line,
+    /// Longest line (bytes).
+    max: usize,
+    buffer: Vec<u8>,
+}
+
+impl Liner {
+    /// Registers what the format needs with the reader.
+    pub fn new(format: config::Line, max: usize, keys: &mut Keys) -> Liner {
+        // One byte more than fits tells that there was more.
+        keys.cut_values(max + 1);
+        if format == config::Line::Json {
+            keys.add_all();
+        }
+        Liner { message: keys.add("MESSAGE"), format, max, buffer: Vec::new() }
+    }
+
+    /// From now on lines are no longer than this (bytes).
+    pub fn fit(&mut self, max: usize) {
+        self.max = self.max.min(max);
+    }
+
+    /// The line of this entry; empty when it has no message. Bytes that are not UTF-8 become U+FFFD.
+    #[inline]
+    pub fn line<'a>(&'a mut self, entry: &Entry<'a>) -> Cow<'a, str> {
+        match self.format {
+            config::Line::Message => {
+                let line = lossy(entry.value(self.message).unwrap_or_default());
+                if line.len() <= self.max { line } else { Cow::Owned(shorten(line, self.max)) }
+            }
+            config::Line::Json => {
+                self.write_json(entry);
+                lossy(&self.buffer)
+            }
+        }
+    }
+
+    /// One object, a string for each field, an array where a field repeats. Fields that do not fit into
+    /// a line are cut, the last ones left out.
+    fn write_json(&mut self, entry: &Entry<'_>) {
+        const KEY_ROOM: usize = 128;
+        let max = self.max;
+        let out = &mut self.buffer;
+        out.clear();
+        out.push(b'{');
+        let fields: Vec<_> = entry.fields().collect();
+        for (index, (name, value)) in fields.iter().enumerate() {
+            if fields[..index].iter().any(|(n, _)| n == name) {
+                continue;
+            }
+            if out.len() + 2 * KEY_ROOM > max {
+                break;
+            }
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            write_json_string(out, name, KEY_ROOM);
+            out.push(b':');
+            let repeated: Vec<_> = fields[index + 1..].iter().filter(|(n, _)| n == name).collect();
+            if repeated.is_empty() {
+                write_json_string(out, value, max.saturating_sub(out.len() + KEY_ROOM));
+                continue;
+            }
+            out.push(b'[');
+            write_json_string(out, value, max.saturating_sub(out.len() + KEY_ROOM));
+            for (_, value) in repeated {
+                if out.len() + KEY_ROOM > max {
+                    break;
+                }
+                out.push(b',');
+                write_json_string(out, value, max.saturating_sub(out.len() + KEY_ROOM));
+            }
+            out.push(b']');
+        }
+        out.push(b'}');
+    }
+}
+
+/// Cuts a line to `max` bytes if it is longer, as one is that a stage has made.
+pub fn fit(line: &mut String, max: usize) {
+    if line.len() > max {
+        *line = shorten(Cow::Owned(std::mem::take(line)), max);
+    }
+}
+
+/// Cuts a line so that it fits with the mark.
+fn shorten(line: Cow<'_, str>, max: usize) -> String {
+    let mut line = cut(line, max.saturating_sub(CUT_MARK.len())).into_owned();
+    line.push_str(CUT_MARK);
+    line
+}
+
+/// Appends a JSON string of at most about `room` bytes: a value is cut before it is escaped, and escapes
+/// make it at most six times as long.
+fn write_json_string(out: &mut Vec<u8>, bytes: &[u8], room: usize) {
+    let text = lossy(bytes);
+    let start = out.len();
+    let mut keep = text.len();
+    loop {
+        let piece = cut(Cow::Borrowed(text.as_ref()), keep);
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut *out, piece.as_ref());
+        let written = out.len() - start;
+        if written <= room + 2 || keep == 0 {
+            return;
+        }
+        out.truncate(start);
+        keep = (piece.len() * room / written).min(piece.len().saturating_sub(1));
+    }
+}

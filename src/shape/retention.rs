@@ -1,0 +1,236 @@
+//! Retention: how long logs live, and which are not stored at all.
+//!
+//! The first rule whose selector matches an entry decides on it. A rule keeps entries for a time, keeps
+//! a share of them, or drops them; what no rule matches lives for the default time. How long is told to
+//! Loki by a label on the stream, whose values form a small closed set: the compactor deletes by label
+//! matchers, and [`LokiConfig`] says them. Alert rules see entries before retention does.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::config::units::format_days;
+use crate::config::{Retention as Config, RetentionRule};
+use crate::shape::sample;
+use journald_reader::Cursor;
+use logql::label_set::LabelSet;
+
+/// Shortest time that Loki's compactor keeps anything (grafana/loki, `pkg/compactor/retention`,
+/// `minRetentionPeriod`).
+pub const LOKI_MIN: Duration = Duration::from_secs(24 * 3600);
+
+/// What a rule makes of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is stored.
+    Keep,
+    /// The rule drops what it selects.
+    Dropped,
+    /// The rule keeps a share, and this one is not in it.
+    Sampled,
+    /// It is older than the time that it would be kept for.
+    Expired,
+}
+
+/// Applies the rules of a configuration.
+#[derive(Debug)]
+pub struct Retention {
+    config: Config,
+    /// The class of each rule and, last, of what no rule matches: the value of the label.
+    classes: Vec<String>,
+    counts: Vec<Counts>,
+}
+
+/// What became of the entries that one rule decided on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Stored.
+    pub kept: u64,
+    /// Bytes of their lines.
+    pub bytes: u64,
+    /// Ended by `drop`.
+    pub dropped: u64,
+    /// Ended by `sample`.
+    pub sampled: u64,
+    /// Older than their class.
+    pub expired: u64,
+}
+
+impl Retention {
+    /// Prepares the rules.
+    pub fn new(config: &Config) -> Retention {
+        let keeps = config.rules.iter().map(|rule| rule.keep.unwrap_or(config.default));
+        let classes: Vec<_> = keeps.chain([config.default]).map(format_days).collect();
+        let counts = vec![Counts::default(); classes.len()];
+        Retention { config: config.clone(), classes, counts }
+    }
+
+    /// The name of the label that carries the class, if one does.
+    pub fn label(&self) -> Option<&str> {
+        self.config.label.as_deref()
+    }
+
+    /// The class of entries that the rule of this number decided on.
+    pub fn class(&self, rule: usize) -> &str {
+        self.classes.get(rule).map_or("", String::as_str)
+    }
+
+    /// Whether the rule of this number drops what it selects.
+    pub fn drops(&self, rule: usize) -> bool {
+        self.config.rules.get(rule).is_some_and(|rule| rule.drop)
+    }
+
+    /// The rules that can decide on entries with these labels, in their order: those behind the first one
+    /// without a line filter never can. The last number, one past the rules, stands for the default.
+    pub fn candidates(&self, labels: &LabelSet) -> Box<[usize]> {
+        let mut candidates = Vec::new();
+        for (number, rule) in self.config.rules.iter().enumerate() {
+            if rule.selector.matches_labels(labels) {
+                candidates.push(number);
+                if !rule.selector.has_filters() {
+                    return candidates.into();
+                }
+            }
+        }
+        candidates.push(self.config.rules.len());
+        candidates.into()
+    }
+
+    /// The rule that decides on an entry, of the candidates for its labels.
+    #[inline]
+    pub fn rule(&self, candidates: &[usize], line: &str) -> usize {
+        let decides = |number: &&usize| match self.config.rules.get(**number) {
+            Some(rule) => !rule.selector.has_filters() || rule.selector.matches_line(line),
+            None => true,
+        };
+        candidates.iter().find(decides).copied().unwrap_or(self.config.rules.len())
+    }
+
+    /// Decides on an entry and counts. The same entry always has the same fate under `sample`: its cursor
+    /// chooses.
+    #[inline]
+    pub fn judge(&mut self, rule: usize, cursor: &Cursor, timestamp_ns: i64, now_ns: i64) -> Verdict {
+        let written = self.config.rules.get(rule);
+        let keep = written.and_then(|rule| rule.keep).unwrap_or(self.config.default);
+        let verdict = if written.is_some_and(|rule| rule.drop) {
+            Verdict::Dropped
+        } else if timestamp_ns < now_ns.saturating_sub(i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX)) {
+            Verdict::Expired
+        } else if written.and_then(|rule| rule.sample).is_some_and(|share| sample::share(cursor) >= share) {
+            Verdict::Sampled
+        } else {
+            Verdict::Keep
+        };
+        if let Some(counts) = self.counts.get_mut(rule) {
+            match verdict {
+                Verdict::Keep => counts.kept += 1,
+                Verdict::Dropped => counts.dropped += 1,
+                Verdict::Sampled => counts.sampled += 1,
+                Verdict::Expired => counts.expired += 1,
+            }
+        }
+        verdict
+    }
+
+    /// Counts the line of an entry that is stored.
+    pub fn count_bytes(&mut self, rule: usize, line: &str) {
+        if let Some(counts) = self.counts.get_mut(rule) {
+            counts.bytes += line.len() as u64;
+        }
+    }
+
+    /// What the rules have decided, in their order; the last is what no rule matched.
+    pub fn counts(&self) -> &[Counts] {
+        &self.counts
+    }
+
+    /// What a rule is called where it is counted and explained: its number, from one, and its selector.
+    pub fn name(&self, rule: usize) -> String {
+        match self.config.rules.get(rule) {
+            Some(written) => format!("retention rule {} {}", rule + 1, written.selector),
+            None => "retention default".into(),
+        }
+    }
+}
+
+/// What Loki's configuration needs so that the rules hold there: `limits_config` and `compactor`.
+/// (grafana/loki, `docs/sources/operations/storage/retention.md`.)
+#[derive(Debug)]
+pub struct LokiConfig {
+    period: String,
+    streams: Vec<(String, usize, String)>,
+}
+
+impl LokiConfig {
+    /// That of these rules.
+    pub fn new(config: &Config) -> LokiConfig {
+        let loki = |period: Duration| format_days(period.max(LOKI_MIN));
+        let streams = streams(config).into_iter();
+        LokiConfig {
+            period: loki(config.default),
+            streams: streams.map(|(selector, priority, period)| (selector, priority, loki(period))).collect(),
+        }
+    }
+
+    /// As JSON, in one line.
+    pub fn json(&self) -> String {
+        let streams = self.streams.iter().map(|(selector, priority, period)| {
+            serde_json::json!({"selector": selector, "priority": priority, "period": period})
+        });
+        let config = serde_json::json!({
+            "limits_config": {"retention_period": self.period, "retention_stream": streams.collect::<Vec<_>>()},
+            "compactor": {"retention_enabled": true, "delete_request_store": "filesystem"},
+        });
+        format!("{config}\n")
+    }
+
+    /// As YAML, for a person.
+    pub fn yaml(&self) -> String {
+        let mut out = String::from(
+            "# For Loki's configuration file, from the retention rules of journal-ship.\n\
+             # Index periods must be 24h, and the compactor must run.\n",
+        );
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "limits_config:\n  retention_period: {}", self.period);
+        if !self.streams.is_empty() {
+            out.push_str("  retention_stream:\n");
+            for (selector, priority, period) in &self.streams {
+                let selector = selector.replace('\'', "''");
+                let _ = writeln!(
+                    out,
+                    "    - selector: '{selector}'\n      priority: {priority}\n      period: {period}"
+                );
+            }
+        }
+        out.push_str(
+            "compactor:\n  retention_enabled: true\n  # Where requests to delete are kept: the name of your object store.\n  \
+             delete_request_store: filesystem\n",
+        );
+        out
+    }
+}
+
+/// Selector, priority and period of each `retention_stream`. The highest priority wins in Loki, the first
+/// rule here.
+fn streams(config: &Config) -> Vec<(String, usize, Duration)> {
+    let keeping = config.rules.iter().filter(|rule| !rule.drop);
+    let Some(label) = &config.label else {
+        let by_rule: Vec<_> = keeping
+            .filter(|rule| !rule.selector.has_filters())
+            .map(|rule| (rule.selector.to_string(), rule.keep.unwrap_or(config.default)))
+            .collect();
+        let count = by_rule.len();
+        return by_rule.into_iter().enumerate().map(|(n, (s, keep))| (s, count - n, keep)).collect();
+    };
+    let mut periods: Vec<Duration> = keeping.filter_map(|rule| rule.keep).chain([config.default]).collect();
+    periods.sort_unstable();
+    periods.dedup();
+    periods
+        .into_iter()
+        .map(|period| (format!("{{{label}=\"{}\"}}", format_days(period)), 1, period))
+        .collect()
+}
+
+/// Whether a rule asks for something that only the label can carry to Loki.
+pub(crate) fn needs_label(rule: &RetentionRule) -> bool {
+    rule.keep.is_some() && rule.selector.has_filters()
+}

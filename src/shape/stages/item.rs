@@ -1,0 +1,143 @@
+//! An item: an entry on its way through the stages, and what they have extracted from it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::shape::labels::Owner;
+use journald_reader::Cursor;
+use logql::label_set::LabelSet;
+
+/// A value that a stage has extracted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// JSON's `null`.
+    Null,
+    /// JSON's `true` and `false`.
+    Bool(bool),
+    /// JSON's numbers.
+    Number(f64),
+    /// Everything else; JSON's lists and maps as JSON text.
+    Text(String),
+}
+
+impl Value {
+    /// As text: numbers without exponent and in as few digits as say the same; `None` for null
+    /// (grafana/loki, `clients/pkg/logentry/stages/util.go`, `getString`).
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Value::Null => None,
+            Value::Bool(value) => Some(if *value { "true" } else { "false" }.into()),
+            // Rust and Go agree on the shortest digits without exponent, but for the names of these.
+            Value::Number(n) if n.is_nan() => Some("NaN".into()),
+            Value::Number(n) if n.is_infinite() => Some(if *n > 0.0 { "+Inf" } else { "-Inf" }.into()),
+            Value::Number(n) => Some(n.to_string().into()),
+            Value::Text(text) => Some(text.as_str().into()),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+}
+
+/// What the stages have extracted from an entry, by name; its labels can be asked for too.
+///
+/// The labels are those at the beginning of the pipeline, or of the innermost `match` around a stage; what a
+/// stage does to labels later does not show here. They are shared, not copied.
+#[derive(Debug, Clone, Default)]
+pub struct Extracted {
+    values: Vec<(Box<str>, Value)>,
+    labels: Arc<LabelSet>,
+}
+
+impl Extracted {
+    /// Forgets everything but these labels.
+    pub fn restart(&mut self, labels: &Arc<LabelSet>) {
+        self.values.clear();
+        self.labels = labels.clone();
+    }
+
+    /// Lets labels win over values of the same name, as at the beginning of a `match`.
+    pub fn enter(&mut self, labels: &Arc<LabelSet>) {
+        if Arc::ptr_eq(&self.labels, labels) && self.values.is_empty() {
+            return;
+        }
+        for (name, value) in self.labels.iter() {
+            if labels.get(name).is_none() && !self.values.iter().any(|(n, _)| **n == *name) {
+                self.values.push((name.into(), Value::Text(value.to_owned())));
+            }
+        }
+        self.values.retain(|(name, _)| labels.get(name).is_none());
+        self.labels = labels.clone();
+    }
+
+    /// Whether there is anything of that name, be it null.
+    pub fn contains(&self, name: &str) -> bool {
+        self.values.iter().any(|(n, _)| **n == *name) || self.labels.get(name).is_some()
+    }
+
+    /// The value of that name.
+    pub fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
+        match self.values.iter().find(|(n, _)| **n == *name) {
+            Some((_, value)) => Some(Cow::Borrowed(value)),
+            None => self.labels.get(name).map(|value| Cow::Owned(value.into())),
+        }
+    }
+
+    /// The value of that name as text; `None` too when it is null.
+    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.values.iter().find(|(n, _)| **n == *name) {
+            Some((_, value)) => value.text(),
+            None => self.labels.get(name).map(Cow::Borrowed),
+        }
+    }
+
+    /// Adds a value or replaces it.
+    pub fn set(&mut self, name: &str, value: Value) {
+        match self.values.iter_mut().find(|(n, _)| **n == *name) {
+            Some((_, old)) => *old = value,
+            None => self.values.push((name.into(), value)),
+        }
+    }
+
+    /// Takes a value away; a label of that name cannot be seen any more either.
+    pub fn remove(&mut self, name: &str) {
+        self.values.retain(|(n, _)| **n != *name);
+        if self.labels.get(name).is_some() {
+            Arc::make_mut(&mut self.labels).remove(name);
+        }
+    }
+
+    /// All names with their values, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Cow<'_, Value>)> {
+        let own = self.values.iter().map(|(name, value)| (&**name, Cow::Borrowed(value)));
+        let hidden = |name: &str| self.values.iter().any(|(n, _)| **n == *name);
+        let labels = self.labels.iter().filter(move |(name, _)| !hidden(name));
+        own.chain(labels.map(|(name, value)| (name, Cow::Owned(value.into()))))
+    }
+}
+
+/// An entry on its way through the stages.
+#[derive(Debug, Clone, Default)]
+pub struct Item {
+    /// Whose entry it is: for `multiline`, that of the first line.
+    pub cursor: Cursor,
+    /// All entries whose lines `multiline` has joined in it; empty when it is a single one.
+    pub parts: Vec<Cursor>,
+    /// Nanoseconds since 1970.
+    pub timestamp_ns: i64,
+    /// The log line.
+    pub line: String,
+    /// Labels; `Arc::make_mut` before changing them.
+    pub labels: Arc<LabelSet>,
+    /// Structured metadata: names and values.
+    pub metadata: Vec<(String, String)>,
+    /// Who wrote it, for the share of active streams.
+    pub owner: Owner,
+    /// Set by the stage `tenant`.
+    pub tenant: Option<String>,
+    /// What stages have extracted.
+    pub extracted: Extracted,
+}

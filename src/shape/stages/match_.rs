@@ -1,0 +1,122 @@
+//! `match`: does something only for entries that a LogQL selector selects: further stages, or dropping.
+
+use std::sync::Arc;
+
+use super::chain::Chain;
+use super::{Context, Flow, Item, Setup, Stage, StageConfig};
+use crate::config::{Checker, Finding, Section, Value};
+use journald_reader::Cursor;
+use logql::Selector;
+
+/// `stages[].match`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Whom it is about.
+    pub selector: Selector,
+    /// What happens to them.
+    pub action: Action,
+}
+
+/// What happens to the entries selected.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// They go through these stages, too.
+    Keep(Vec<StageConfig>),
+    /// They end here, for this reason.
+    Drop(Arc<str>),
+}
+
+/// Reads it.
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+    let section = Section::open(checker, value, "stages[].match")?;
+    let selector = section.required(checker, value, "selector", |value| checker.selector(value));
+    let (mut drop, mut reason) = (false, "match_stage".to_owned());
+    section.read("action", &mut drop, |value| checker.choice(value, &[("keep", false), ("drop", true)]));
+    section.read("drop_counter_reason", &mut reason, |value| checker.text(value, "a string"));
+    // A name in Promtail's metrics; it has no other meaning.
+    section.read("pipeline_name", &mut String::new(), |value| checker.text(value, "a string"));
+    let stages = section.get("stages").map(|value| super::read(checker, value));
+    match (&stages, drop) {
+        (None, false) => {
+            checker.note(
+                Finding::at(value.key.clone(), format!("`{}` does nothing", value.path))
+                    .label("expected `stages`, or `action: drop`"),
+            );
+            return None;
+        }
+        (Some(_), true) => {
+            let place = section.get("stages").map_or(value.key.clone(), |value| value.key.clone());
+            checker.note(
+                Finding::at(place, format!("`{}` drops what it selects", value.path))
+                    .label("no entry would get into these stages")
+                    .help("remove `stages`, or `action: drop`"),
+            );
+            return None;
+        }
+        _ => {}
+    }
+    let action = if drop { Action::Drop(reason.into()) } else { Action::Keep(stages.flatten()?) };
+    Some(Config { selector: selector?, action })
+}
+
+impl Config {
+    /// The stage, ready to run.
+    pub(super) fn build(&self, setup: &Setup) -> Box<dyn Stage> {
+        let action = match &self.action {
+            Action::Keep(stages) => {
+                let inner = Setup { path: format!("{}.match.stages", setup.path), ..setup.clone() };
+                Selected::Chain(Chain::new(stages, &inner))
+            }
+            Action::Drop(reason) => Selected::Drop(reason.clone()),
+        };
+        Box::new(Match { selector: self.selector.clone(), action })
+    }
+}
+
+#[derive(Debug)]
+struct Match {
+    selector: Selector,
+    action: Selected,
+}
+
+#[derive(Debug)]
+enum Selected {
+    Chain(Chain),
+    Drop(Arc<str>),
+}
+
+impl Stage for Match {
+    fn name(&self) -> &'static str {
+        "match"
+    }
+
+    fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
+        if !self.selector.matches_labels(&item.labels) || !self.selector.matches_line(&item.line) {
+            context.passed_by = true;
+            return Flow::Next;
+        }
+        match &mut self.action {
+            Selected::Drop(reason) => Flow::Drop(reason.clone()),
+            Selected::Chain(chain) => {
+                let labels = item.labels.clone();
+                item.extracted.enter(&labels);
+                let flow = chain.run(item, context);
+                context.passed_by = false;
+                flow
+            }
+        }
+    }
+
+    fn release(&mut self, context: &mut Context) -> Option<Item> {
+        match &mut self.action {
+            Selected::Chain(chain) => chain.release(context),
+            Selected::Drop(_) => None,
+        }
+    }
+
+    fn held(&self, out: &mut Vec<Cursor>) {
+        if let Selected::Chain(chain) = &self.action {
+            chain.held(out);
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! `metrics`: counts entries and measures extracted values; Prometheus finds them at `/metrics`.
+//!
+//! As in Promtail the labels of an entry are the labels of its series, and names begin with `promtail_custom_`
+//! unless `prefix` says otherwise, so that dashboards go on. Metrics of one name in several stages are one metric,
+//! and have to be of one kind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Context, Flow, Item, Setup, Stage, Value};
+use crate::config::{self, Checker, Finding, Section, quoted};
+use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels, label_name};
+use logql::label_set::LabelSet;
+
+const PREFIX: &str = "promtail_custom_";
+/// Bounds of a histogram that has none of its own: those of Prometheus's client library.
+const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// `stages[].metrics`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// In the order of their names.
+    pub metrics: Vec<MetricConfig>,
+}
+
+/// One metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricConfig {
+    /// Its whole name.
+    pub name: String,
+    /// Its help text.
+    pub description: String,
+    /// The extracted value that it looks at.
+    pub source: String,
+    /// Series that did not change for so long are forgotten.
+    pub max_idle: Duration,
+    /// Only this value counts.
+    pub value: Option<String>,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a metric does with an entry.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// A counter of entries that have the source, or of all.
+    Count {
+        /// Every entry counts, whether it has the source or not.
+        all: bool,
+    },
+    /// A counter of the source's values.
+    Sum,
+    /// A counter of the bytes of all lines.
+    Bytes,
+    /// A gauge.
+    Gauge(GaugeAction),
+    /// A histogram of the source's values, with these bounds.
+    Observe(Vec<f64>),
+}
+
+/// What a gauge does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GaugeAction {
+    /// Takes the source's value.
+    Set,
+    /// Goes up by one.
+    Inc,
+    /// Goes down by one.
+    Dec,
+    /// Goes up by the source's value.
+    Add,
+    /// Goes down by the source's value.
+    Sub,
+}
+
+/// Reads it.
+pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Config> {
+    let mut metrics = Vec::new();
+    for entry in checker.entries(value, "a map: name to metric")? {
+        metrics.push(metric(checker, entry.name, &entry.value)?);
+    }
+    metrics.sort_by(|a: &MetricConfig, b| a.name.cmp(&b.name));
+    Some(Config { metrics })
+}
+
+fn metric(checker: &Checker<'_>, name: &str, value: &config::Value<'_>) -> Option<MetricConfig> {
+    const IDLE: std::ops::RangeInclusive<Duration> =
+        Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
+    let section = Section::open(checker, value, "stages[].metrics.*")?;
+    let kind = section.required(checker, value, "type", |value| {
+        checker.choice(value, &[("Counter", 0), ("Gauge", 1), ("Histogram", 2)])
+    });
+    let (mut description, mut source, mut prefix) = (String::new(), name.to_owned(), String::new());
+    let mut max_idle = Duration::from_secs(5 * 60);
+    section.read("description", &mut description, |value| checker.text(value, "a string"));
+    section.read("source", &mut source, |value| checker.text(value, "the name of a value"));
+    section.read("prefix", &mut prefix, |value| checker.text(value, "a string"));
+    section.read("max_idle_duration", &mut max_idle, |value| checker.go_duration(value, &IDLE));
+    // An empty prefix is none, as in Promtail.
+    let whole = format!("{}{name}", if prefix.is_empty() { PREFIX } else { &prefix });
+    let valid = |c: char| c == '_' || c == ':' || c.is_ascii_alphanumeric();
+    if !whole.chars().all(valid) || whole.starts_with(|c: char| c.is_ascii_digit()) {
+        checker.note(
+            Finding::at(value.key.clone(), format!("{} is no name of a metric", quoted(&whole)))
+                .label("expected letters, digits, `_` and `:`, no digit first"),
+        );
+        return None;
+    }
+    if whole.starts_with(OWN) {
+        checker.note(
+            Finding::at(value.key.clone(), format!("{} is a name of journal-ship's own", quoted(&whole)))
+                .label(format!("expected one that does not begin with `{OWN}`")),
+        );
+        return None;
+    }
+    let empty = config::Node::map(Vec::new());
+    let absent =
+        config::Value { path: format!("{}.config", value.path), node: &empty, key: value.key.clone() };
+    let written = section.get("config").unwrap_or(&absent);
+    let (only, action) = action(checker, written, kind?)?;
+    let clash = exposed(&whole, &action).into_iter().find_map(|(name, meaning)| {
+        checker.claim(&name, &meaning, value.key.clone()).err().map(|first| (name, meaning, first))
+    });
+    if let Some((name, meaning, (first, at))) = clash {
+        checker.note(
+            Finding::at(value.key.clone(), format!("the metric {} is two things", quoted(&name)))
+                .label(format!("here it is {meaning}"))
+                .related(at, format!("here it is {first}"))
+                .help("rename one of them, or give it a `prefix`"),
+        );
+        return None;
+    }
+    Some(MetricConfig { name: whole, description, source, max_idle, value: only, action })
+}
+
+/// The names that a metric has in the text for Prometheus, each with what it is there.
+fn exposed(name: &str, action: &Action) -> Vec<(String, String)> {
+    let one = |kind: &str| vec![(name.to_owned(), kind.to_owned())];
+    match action {
+        Action::Count { .. } | Action::Sum | Action::Bytes => one("a counter"),
+        Action::Gauge(_) => one("a gauge"),
+        Action::Observe(bounds) => {
+            let parts = ["_bucket", "_sum", "_count"];
+            let part =
+                |suffix| (format!("{name}{suffix}"), format!("a part of the histogram {}", quoted(name)));
+            let mut names = one(&format!("a histogram with the buckets {bounds:?}"));
+            names.extend(parts.into_iter().map(part));
+            names
+        }
+    }
+}
+
+fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Option<(Option<String>, Action)> {
+    let section = Section::open(checker, written, "stages[].metrics.*.config")?;
+    let (mut only, mut all, mut bytes) = (None, false, false);
+    section.read("value", &mut only, |value| checker.raw(value, "a string").map(Some));
+    section.read("match_all", &mut all, |value| checker.flag(value));
+    section.read("count_entry_bytes", &mut bytes, |value| checker.flag(value));
+    let mut buckets = Vec::new();
+    section.read("buckets", &mut buckets, |value| {
+        checker.each(value, "a list of numbers", |item| checker.number(item, &(f64::MIN..=f64::MAX)))
+    });
+    let refuse = |name: &str, why: &str| {
+        let place = section.get(name).map_or(written.key.clone(), |value| value.key.clone());
+        checker.note(Finding::at(place, format!("`{}`: `{name}` does not go here", written.path)).label(why));
+        None
+    };
+    if kind != 2 && !buckets.is_empty() {
+        return refuse("buckets", "only a histogram has buckets");
+    }
+    if let Some(name) = [("match_all", all), ("count_entry_bytes", bytes)].into_iter().find(|(_, set)| *set)
+        && kind != 0
+    {
+        return refuse(name.0, "only a counter counts all entries");
+    }
+    let action = match kind {
+        0 => {
+            let sums = section.required(checker, written, "action", |value| {
+                checker.choice(value, &[("inc", false), ("add", true)])
+            })?;
+            match (all, bytes, sums) {
+                (true, ..) if only.is_some() => {
+                    return refuse("match_all", "with `value` not all entries match");
+                }
+                (false, true, _) => {
+                    return refuse("count_entry_bytes", "expected `match_all: true` beside it");
+                }
+                (true, true, false) => {
+                    return refuse("count_entry_bytes", "expected `action: add` beside it");
+                }
+                (true, true, true) => Action::Bytes,
+                (true, false, true) => {
+                    return refuse("match_all", "there is no value to add; expected `action: inc`");
+                }
+                (_, false, true) => Action::Sum,
+                (all, false, false) => Action::Count { all },
+            }
+        }
+        1 => Action::Gauge(section.required(checker, written, "action", |value| {
+            use GaugeAction::{Add, Dec, Inc, Set, Sub};
+            checker.choice(value, &[("set", Set), ("inc", Inc), ("dec", Dec), ("add", Add), ("sub", Sub)])
+        })?),
+        _ => {
+            if buckets.is_empty() {
+                buckets = BUCKETS.to_vec();
+            }
+            buckets.sort_by(f64::total_cmp);
+            buckets.dedup();
+            Action::Observe(buckets)
+        }
+    };
+    Some((only, action))
+}
+
+impl Config {
+    /// The names that its metrics have in the text for Prometheus.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.metrics.iter().flat_map(|metric| exposed(&metric.name, &metric.action)).map(|(name, _)| name)
+    }
+
+    /// The stage, ready to run.
+    pub(super) fn build(&self, setup: &Setup) -> Box<dyn Stage> {
+        let family = |metric: &MetricConfig| {
+            let kind = match &metric.action {
+                Action::Count { .. } | Action::Sum | Action::Bytes => Kind::Counter,
+                Action::Gauge(_) => Kind::Gauge,
+                Action::Observe(bounds) => Kind::Histogram(bounds.clone()),
+            };
+            setup.metrics.family(&metric.name, &metric.description, kind, Some(metric.max_idle))
+        };
+        Box::new(Metrics { metrics: self.metrics.iter().map(|m| (m.clone(), family(m))).collect() })
+    }
+}
+
+#[derive(Debug)]
+struct Metrics {
+    metrics: Vec<(MetricConfig, Arc<Family>)>,
+}
+
+/// The labels of a series: those of the entry but the internal ones, with names that Prometheus takes; where two
+/// names become one, the first counts. `le` is a histogram's own.
+fn series_labels(labels: &LabelSet, histogram: bool) -> SeriesLabels {
+    let mut series = SeriesLabels::new();
+    for (name, value) in labels.iter() {
+        let mut plain = label_name(name);
+        if histogram && plain == "le" {
+            plain = "exported_le".into();
+        }
+        if !plain.starts_with("__") && !series.iter().any(|(other, _)| *other == plain) {
+            series.push((plain.into_owned(), value.to_owned()));
+        }
+    }
+    series
+}
+
+/// A value as a number: digits, or a duration in seconds, as Promtail reads it.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Null => None,
+        Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
+        Value::Number(number) => Some(*number),
+        Value::Text(text) => match text.parse() {
+            Ok(number) => Some(number),
+            // Go's durations have a sign.
+            Err(_) => {
+                let (sign, rest) = match text.strip_prefix('-') {
+                    Some(rest) => (-1.0, rest),
+                    None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+                };
+                config::go_duration(rest).ok().map(|duration| sign * duration.as_secs_f64())
+            }
+        },
+    }
+}
+
+impl Stage for Metrics {
+    fn name(&self) -> &'static str {
+        "metrics"
+    }
+
+    fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
+        for (metric, family) in &self.metrics {
+            let value = item.extracted.get(&metric.source);
+            let histogram = matches!(metric.action, Action::Observe(_));
+            let labels = || series_labels(&item.labels, histogram);
+            let now = context.now_ns;
+            match metric.action {
+                Action::Count { all: true } => {
+                    family.add(labels(), now, 1.0);
+                    continue;
+                }
+                Action::Bytes => {
+                    family.add(labels(), now, item.line.len() as f64);
+                    continue;
+                }
+                _ => {}
+            }
+            let Some(value) = value else { continue };
+            if metric.value.is_some() && value.text().as_deref() != metric.value.as_deref() {
+                continue;
+            }
+            let change = match metric.action {
+                Action::Count { .. } | Action::Gauge(GaugeAction::Inc) => Some(1.0),
+                Action::Gauge(GaugeAction::Dec) => Some(-1.0),
+                // A counter never goes back.
+                Action::Sum => number(&value).filter(|number| *number >= 0.0),
+                _ => number(&value),
+            };
+            let Some(change) = change else {
+                context.fail("metrics", || format!("{}={value:?} is no number to count", metric.source));
+                continue;
+            };
+            match metric.action {
+                Action::Gauge(GaugeAction::Set) => family.set(labels(), now, change),
+                Action::Gauge(GaugeAction::Sub) => family.add(labels(), now, -change),
+                Action::Observe(_) => family.observe(labels(), now, change),
+                _ => family.add(labels(), now, change),
+            };
+        }
+        Flow::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{item, parse, refusal, refused};
+    use super::*;
+
+    /// What the metrics written say after these values of `v`.
+    fn text(metrics: &str, values: &[Option<Value>]) -> String {
+        let config =
+            crate::config::Config::parse(&format!("stages:\n  - metrics: {metrics}\n"), "t", &|_| None);
+        let setup = Setup::default();
+        let mut stage = config.unwrap_or_else(|e| panic!("{e}")).stages[0].build(&setup);
+        for value in values {
+            let mut item = item("12345", &[("unit", "a")]);
+            if let Some(value) = value {
+                item.extracted.set("v", value.clone());
+            }
+            assert_eq!(stage.run(&mut item, &mut Context::default()), Flow::Next);
+        }
+        let text = setup.metrics.text(0);
+        text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn entries_are_counted_and_measured() {
+        let some = |value: &str| Some(Value::from(value));
+        for (config, values, expected) in [
+            (
+                "type: Counter, source: v, config: {action: inc}",
+                vec![some("x"), None, some("y")],
+                r#"promtail_custom_m{unit="a"} 2"#,
+            ),
+            (
+                "type: Counter, config: {action: INC, match_all: true}",
+                vec![None, None],
+                r#"promtail_custom_m{unit="a"} 2"#,
+            ),
+            (
+                "type: Counter, config: {action: add, match_all: true, count_entry_bytes: true}",
+                vec![None, None],
+                r#"promtail_custom_m{unit="a"} 10"#,
+            ),
+            (
+                "type: Counter, source: v, config: {action: inc, value: x}",
+                vec![some("x"), some("y")],
+                r#"promtail_custom_m{unit="a"} 1"#,
+            ),
+            (
+                "type: Counter, source: v, prefix: my_, config: {action: add}",
+                vec![some("1.5"), some("500ms"), some("-1"), some("-1s"), some("NaN"), some("z")],
+                r#"my_m{unit="a"} 2"#,
+            ),
+            (
+                "type: Gauge, source: v, config: {action: set}",
+                vec![some("3"), Some(Value::Number(7.0))],
+                r#"promtail_custom_m{unit="a"} 7"#,
+            ),
+            (
+                "type: Gauge, source: v, config: {action: sub}",
+                vec![some("3"), Some(Value::Bool(true))],
+                r#"promtail_custom_m{unit="a"} -4"#,
+            ),
+            (
+                "type: Gauge, source: v, prefix: '', config: {action: add}",
+                vec![some("-1.5s"), some("+1m"), some("1e1"), some("1 m")],
+                r#"promtail_custom_m{unit="a"} 68.5"#,
+            ),
+            (
+                "type: gauge, source: v, config: {action: dec}",
+                vec![some("3"), Some(Value::Null)],
+                r#"promtail_custom_m{unit="a"} -2"#,
+            ),
+            (
+                "type: Histogram, source: v, config: {buckets: [1, 0.5]}",
+                vec![some("0.7")],
+                r#"promtail_custom_m_bucket{unit="a",le="0.5"} 0 promtail_custom_m_bucket{unit="a",le="1"} 1 promtail_custom_m_bucket{unit="a",le="+Inf"} 1 promtail_custom_m_sum{unit="a"} 0.7 promtail_custom_m_count{unit="a"} 1"#,
+            ),
+        ] {
+            assert_eq!(text(&format!("{{m: {{{config}}}}}"), &values), expected, "{config}");
+        }
+    }
+
+    #[test]
+    fn a_histogram_without_buckets_has_those_of_prometheus() {
+        for config in ["type: Histogram, source: v", "type: Histogram, source: v, config: {buckets: []}"] {
+            let text = text(&format!("{{m: {{{config}}}}}"), &[Some("0.3".into())]);
+            assert_eq!(text.matches("_bucket").count(), BUCKETS.len() + 1, "{config}: {text}");
+            assert!(
+                text.contains(r#"le="0.25"} 0 "#) && text.contains(r#"le="0.5"} 1 "#),
+                "{config}: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn series_have_the_labels_of_the_entry() {
+        for (pairs, histogram, expected) in [
+            (&[("a", "1"), ("__b", "2")][..], false, "a=1 "),
+            (&[("a.b", "1"), ("7", "2"), ("é", "3")], false, "_7=2 a_b=1 _=3 "),
+            (&[("a.b", "1"), ("a_b", "2")], false, "a_b=1 "),
+            (&[("._x", "1")], false, ""),
+            (&[("le", "1")], false, "le=1 "),
+            (&[("le", "1")], true, "exported_le=1 "),
+        ] {
+            let series = series_labels(&item("", pairs).labels, histogram);
+            let text: String = series.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+            assert_eq!(text, expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_metric_wherever_it_stands() {
+        const COUNTER: &str = "metrics: {m: {type: Counter, config: {action: inc, match_all: true}}}";
+        let stages = |second: &str| {
+            format!("[{{{COUNTER}}}, {{match: {{selector: '{{a=\"b\"}}', stages: [{second}]}}}}]")
+        };
+        // Two stages of one kind share it.
+        let setup = Setup::default();
+        for stage in parse(&stages(&format!("{{{COUNTER}}}"))).unwrap() {
+            stage.build(&setup).run(&mut item("", &[("a", "b")]), &mut Context::default());
+        }
+        assert!(
+            setup.metrics.text(0).contains("promtail_custom_m{a=\"b\"} 2\n"),
+            "{}",
+            setup.metrics.text(0)
+        );
+        for (second, parts) in [
+            (
+                "{m: {type: Gauge, config: {action: inc}}}",
+                ["is two things", "here it is a gauge", "here it is a counter"],
+            ),
+            (
+                "{h: {type: Histogram, config: {buckets: [1]}}, h_sum: {type: Gauge, config: {action: inc}}}",
+                ["`promtail_custom_h_sum` is two things", "here it is a gauge", "a part of the histogram"],
+            ),
+            (
+                "{h: {type: Histogram, prefix: promtail_, config: {buckets: [1]}}, \
+                 promtail_h: {type: Histogram, prefix: _, config: {buckets: [1]}}, \
+                 _h: {type: Histogram, prefix: promtail, config: {buckets: [2]}}}",
+                ["`promtail_h` is two things", "the buckets [1.0]", "the buckets [2.0]"],
+            ),
+        ] {
+            refused(&[(&stages(&format!("{{metrics: {second}}}")), &parts)]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_metric_is_refused() {
+        for (written, part) in [
+            ("{m: {}}", "has no `type`"),
+            ("{m: {type: Number}}", "cannot be `Number`"),
+            ("{m: {type: Counter}}", "has no `action`"),
+            ("{m: {type: Counter, config: {action: set}}}", "cannot be `set`"),
+            ("{m: {type: Counter, config: {action: inc, count_entry_bytes: true}}}", "match_all: true"),
+            (
+                "{m: {type: Counter, config: {action: inc, match_all: true, value: x}}}",
+                "not all entries match",
+            ),
+            ("{up: {type: Gauge, prefix: journalship_, config: {action: inc}}}", "journal-ship's own"),
+            ("{m-n: {type: Gauge, config: {action: inc}}}", "no name of a metric"),
+            ("{m: {type: Gauge, max_idle_duration: 1ms, config: {action: inc}}}", "too small"),
+            ("{m: {type: Histogram, config: {buckets: [x]}}}", "no number that fits"),
+            ("{m: {type: Counter, config: {action: inc, buckets: [1]}}}", "only a histogram"),
+            ("{m: {type: Gauge, config: {action: inc, match_all: true}}}", "only a counter"),
+        ] {
+            let text = refusal(&format!("metrics: {written}"));
+            assert!(text.contains(part), "{written}: {text}");
+        }
+    }
+}

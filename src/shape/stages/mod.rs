@@ -1,0 +1,148 @@
+//! Stages: what a user lets happen to an entry between its labels and its batch, in Promtail's words.
+//!
+//! An [`Item`] goes through a [`Chain`] of stages in the order written. A stage changes it, drops it, or
+//! holds it (`multiline`). A stage that cannot do its work on an item (a line that is no JSON, a time
+//! that does not parse) passes it on and counts a failure; nothing is lost for it.
+//!
+//! Behaviour is that of Promtail 3.6.9 (grafana/loki, `clients/pkg/logentry/stages`), but where
+//! `docs/migration.md` says otherwise.
+
+mod chain;
+mod config;
+mod generations;
+mod item;
+pub(crate) mod lint;
+mod source;
+#[cfg(test)]
+mod testing;
+
+pub mod decolorize;
+pub mod drop;
+pub mod json;
+pub mod labelallow;
+pub mod labeldrop;
+pub mod labels;
+pub mod limit;
+pub mod logfmt;
+pub mod match_;
+pub mod metrics;
+pub mod multiline;
+pub mod output;
+pub mod pack;
+pub mod regex;
+pub mod replace;
+pub mod sampling;
+pub mod static_labels;
+pub mod structured_metadata;
+pub mod template;
+pub mod tenant;
+pub mod timestamp;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use journald_reader::Cursor;
+
+pub use chain::Chain;
+pub use config::StageConfig;
+pub(crate) use config::read;
+pub use item::{Extracted, Item, Value};
+
+/// What becomes of an item after a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flow {
+    /// It goes on.
+    Next,
+    /// It ends here, for this reason: what `drop_counter_reason` says, or the stage's own.
+    Drop(Arc<str>),
+    /// The stage keeps it for now and will release it itself. The item left behind is empty.
+    Held,
+}
+
+/// What stages count, and what they may ask.
+#[derive(Debug, Default)]
+pub struct Context {
+    /// The wall clock (nanoseconds since 1970), read once a batch or so.
+    pub now_ns: i64,
+    /// Items dropped, by reason.
+    pub dropped: BTreeMap<Arc<str>, u64>,
+    /// Failures of stages, by the stage's name.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// Whether the run only shows what would happen: stages that would wait do not.
+    pub dry: bool,
+    /// Set by a stage that wants reading to go on only then.
+    pub wait_until: Option<std::time::Instant>,
+    /// When a configuration is tried: what each stage did, by its path in the configuration.
+    pub trial: Option<BTreeMap<Arc<str>, Tally>>,
+    /// Why the last failure was, when someone wants to know.
+    pub why: Option<String>,
+    /// Set by `match`: the item was not for it.
+    pub passed_by: bool,
+    /// When there is someone to explain to: what happened to the item, a line for each step.
+    pub explain: Option<Vec<String>>,
+}
+
+/// What a stage did while a configuration is tried, up to the first item that it could do its work on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Items that came to it.
+    pub reached: u64,
+    /// Those that it could do its work on, or that its selector selects.
+    pub worked: u64,
+    /// Those that it failed on.
+    pub failed: u64,
+    /// Why, the first time.
+    pub why: Option<String>,
+}
+
+impl Context {
+    /// Says what happened to an item, if there is someone to explain to.
+    pub(crate) fn explain(&mut self, what: impl FnOnce() -> String) {
+        if let Some(steps) = &mut self.explain {
+            steps.push(what());
+        }
+    }
+
+    /// Counts that a stage could not do its work; `why` is asked only when there is someone to tell.
+    pub fn fail(&mut self, stage: &'static str, why: impl FnOnce() -> String) {
+        *self.failed.entry(stage).or_default() += 1;
+        if self.trial.is_none() && self.explain.is_none() {
+            return;
+        }
+        let why = why();
+        if let Some(steps) = &mut self.explain {
+            steps.push(format!("{stage}: failed: {why}"));
+        }
+        self.why = Some(why);
+    }
+}
+
+/// A stage, built and running. It belongs to one destination and one thread.
+pub trait Stage: Send + Debug {
+    /// Its name in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Does its work on an item.
+    fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow;
+
+    /// Releases what was held until its time was over; called when the journal is quiet. Each released
+    /// item goes on behind this stage.
+    fn release(&mut self, _context: &mut Context) -> Option<Item> {
+        None
+    }
+
+    /// Adds the cursors of all entries that are held.
+    fn held(&self, _out: &mut Vec<Cursor>) {}
+}
+
+/// What stages are built with.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Nothing will be sent: nothing is waited for.
+    pub dry: bool,
+    /// Where the stage `metrics` registers what it measures.
+    pub metrics: Arc<crate::observe::metrics::Registry>,
+    /// The path of a stage, or of a list of them, in the configuration; empty: `stages`.
+    pub path: String,
+}

@@ -1,0 +1,170 @@
+//! `template`: makes a value by a Go template.
+//!
+//! Extracted values and labels are its data, `.Value` is the old value of the source, `.Entry` the line. An empty
+//! result takes the value away.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::{Context, Flow, Item, Setup, Stage, Value};
+use crate::config::{self, Checker, Finding, Section};
+use logql::go::template::{self, Template, promtail};
+
+/// `stages[].template`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The value that it makes.
+    pub source: String,
+    /// How.
+    pub template: Compiled,
+}
+
+/// A template that was checked; it is read anew where it runs, for what it is made of stays in one thread.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled(String);
+
+impl Compiled {
+    /// Itself, if there is anything in it.
+    pub(super) fn unless_empty(self) -> Option<Compiled> {
+        (!self.0.is_empty()).then_some(self)
+    }
+
+    /// Ready to be filled in.
+    pub(super) fn template(&self) -> Option<Template> {
+        Template::new(&self.0, promtail::function).ok()
+    }
+}
+
+/// The keys of its data that a template asks for, each with its place (bytes).
+pub(super) fn fields(text: &str) -> Vec<(String, std::ops::Range<usize>)> {
+    let Ok(template) = Template::new(text, promtail::function) else { return Vec::new() };
+    let key = |used: template::Use<'_>| match used {
+        template::Use::Keys("$", keys) => keys.first().map(|key| (*key).to_owned()),
+        _ => None,
+    };
+    template.uses().into_iter().filter_map(|(used, at)| Some((key(used)?, at))).collect()
+}
+
+/// Reads a template's text.
+pub(super) fn compiled(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Compiled> {
+    let text = checker.raw(value, "a template")?;
+    match Template::new(&text, promtail::function) {
+        Ok(_) => Some(Compiled(text)),
+        Err(error) => {
+            let place = checker.inside(value, &text, Some(error.at));
+            checker.note(
+                Finding::at(place, format!("`{}`: {}", value.path, error.message))
+                    .label("here")
+                    .note("the language is Go's: https://pkg.go.dev/text/template"),
+            );
+            None
+        }
+    }
+}
+
+/// Reads it.
+pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Config> {
+    let section = Section::open(checker, value, "stages[].template")?;
+    let source = section.required(checker, value, "source", |value| checker.source(value));
+    let template = section.required(checker, value, "template", |value| compiled(checker, value));
+    Some(Config { source: source?, template: template? })
+}
+
+impl Config {
+    /// The stage, ready to run.
+    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(self.clone())
+    }
+}
+
+/// What a template sees of an item: all values as text; nothing of those that are null.
+pub(super) fn data(item: &Item) -> BTreeMap<String, template::Value> {
+    let values = item.extracted.iter();
+    values.filter_map(|(name, value)| Some((name.to_owned(), value.text()?.as_ref().into()))).collect()
+}
+
+thread_local! {
+    /// Templates by their text: they are read once in each thread.
+    static READY: std::cell::RefCell<std::collections::HashMap<String, Rc<Template>>> = Default::default();
+}
+
+impl Compiled {
+    /// Fills it in.
+    pub(super) fn fill(&self, data: BTreeMap<String, template::Value>) -> Result<String, String> {
+        let ready = READY.with_borrow_mut(|ready| match ready.get(&self.0) {
+            Some(template) => Some(template.clone()),
+            None => {
+                let template = Rc::new(self.template()?);
+                ready.insert(self.0.clone(), template.clone());
+                Some(template)
+            }
+        });
+        let template = ready.ok_or("the template cannot be read")?;
+        template
+            .fill(&template::Value::Map(std::sync::Arc::new(data)), &[])
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Stage for Config {
+    fn name(&self) -> &'static str {
+        "template"
+    }
+
+    fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
+        let mut data = data(item);
+        if let Some(value) = data.get(&self.source).cloned() {
+            data.insert("Value".to_owned(), value);
+        }
+        data.insert("Entry".to_owned(), item.line.as_str().into());
+        match self.template.fill(data) {
+            Ok(text) if text.is_empty() => item.extracted.remove(&self.source),
+            Ok(text) => item.extracted.set(&self.source, Value::Text(text)),
+            Err(why) => context.fail("template", || why),
+        }
+        Flow::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{item, one_stage, refusal};
+    use super::*;
+
+    #[test]
+    fn values_are_made() {
+        for (template, before, after) in [
+            ("{{ .Value }}!", Some("a"), Some("a!")),
+            ("{{ .Value }}!", None, Some("<no value>!")),
+            ("{{ .Entry | ToUpper }}", None, Some("LINE")),
+            ("{{ .unit }}", None, Some("u.service")),
+            ("const", Some("a"), Some("const")),
+            ("{{ if false }}x{{ end }}", Some("a"), None),
+            ("{{ .Value | Replace \"a\" \"b\" -1 }}", Some("a"), Some("a")),
+        ] {
+            let quoted = template.replace('\'', "''");
+            let mut stage = one_stage(&format!("template: {{source: v, template: '{quoted}'}}"));
+            let mut item = item("line", &[("unit", "u.service")]);
+            if let Some(before) = before {
+                item.extracted.set("v", before.into());
+            }
+            let mut context = Context::default();
+            assert_eq!(stage.run(&mut item, &mut context), Flow::Next);
+            assert_eq!(item.extracted.text("v").as_deref(), after, "{template}");
+            assert_eq!(context.failed.contains_key("template"), template.contains("-1"), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_template_is_refused() {
+        for (written, part) in [
+            ("{template: x}", "has no `source`"),
+            ("{source: x}", "has no `template`"),
+            ("{source: x, template: '{{ .a'}", "without its `}}`"),
+            ("{source: x, template: '{{ ToLowr .a }}'}", "did you mean `ToLower`"),
+        ] {
+            let text = refusal(&format!("template: {written}"));
+            assert!(text.contains(part), "{written}: {text}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `tenant`: chooses the tenant of an entry.
+
+use super::{Context, Flow, Item, Setup, Stage, source};
+use crate::config::{Checker, Finding, Kind, Section, Value, names, quoted};
+
+/// `stages[].tenant`
+#[derive(Debug, Clone, PartialEq)]
+pub enum Config {
+    /// The value of this label.
+    Label(String),
+    /// This extracted value.
+    Source(String),
+    /// This tenant.
+    Value(String),
+}
+
+/// Reads it.
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+    let section = Section::open(checker, value, "stages[].tenant")?;
+    let mut written = section.entries().filter(|(_, value)| value.node.kind != Kind::Null);
+    let Some((name, chosen)) = written.next() else {
+        checker.note(
+            Finding::at(value.place(), format!("`{}` chooses no tenant", value.path))
+                .label("expected one of `label`, `source` and `value`"),
+        );
+        return None;
+    };
+    for (_, other) in written {
+        checker.note(
+            Finding::at(other.key.clone(), format!("`{}` chooses twice", value.path))
+                .label("expected one of `label`, `source` and `value`")
+                .related(chosen.key.clone(), "the first choice"),
+        );
+    }
+    match name {
+        "label" => source::name(checker, chosen).map(Config::Label),
+        "source" => source::name(checker, chosen).map(Config::Source),
+        _ => checker.checked(chosen, "a string, the tenant", names::tenant).map(Config::Value),
+    }
+}
+
+impl Config {
+    /// The stage, ready to run.
+    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Running { config: self.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Running {
+    config: Config,
+}
+
+impl Stage for Running {
+    fn name(&self) -> &'static str {
+        "tenant"
+    }
+
+    /// Without a value, the tenant stays what it was. What Loki would not take as a tenant is not sent as
+    /// one: it would refuse the whole batch.
+    fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
+        let tenant = match &self.config {
+            Config::Label(name) => item.labels.get(name).map(str::to_owned),
+            Config::Source(name) => item.extracted.text(name).map(|text| text.into_owned()),
+            Config::Value(tenant) => Some(tenant.clone()),
+        };
+        match tenant {
+            None => {}
+            Some(tenant) if tenant.is_empty() => {}
+            Some(tenant) if names::tenant(&tenant).is_ok() => item.tenant = Some(tenant),
+            Some(text) => context.fail("tenant", || format!("{} is no tenant", quoted(&text))),
+        }
+        Flow::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{item, refused, run};
+    use super::*;
+    use crate::shape::stages::Value as Extracted;
+
+    #[test]
+    fn the_tenant_is_chosen() {
+        for (stages, tenant, failures) in [
+            ("[{tenant: {value: team-a}}]", "team-a", 0),
+            ("[{tenant: {label: job, source: }}]", "sys", 0),
+            ("[{tenant: {source: job}}]", "sys", 0),
+            // tenant_source of the recordings.
+            ("[{json: {expressions: {ev: event}}}, {tenant: {source: ev}}]", "http", 0),
+            ("[{tenant: {source: n}}]", "17", 0),
+            // Labels as they are now, values as they were.
+            ("[{static_labels: {job: new}}, {tenant: {label: job}}]", "new", 0),
+            ("[{static_labels: {job: new}}, {tenant: {source: job}}]", "sys", 0),
+            ("[{tenant: {label: none}}]", "before", 0),
+            ("[{tenant: {source: none}}]", "before", 0),
+            ("[{tenant: {source: nul}}]", "before", 0),
+            ("[{tenant: {source: empty}}]", "before", 0),
+            ("[{tenant: {source: bad}}]", "before", 1),
+            ("[{tenant: {label: two}}]", "before", 1),
+        ] {
+            let mut item = item(r#"{"event": "http"}"#, &[("job", "sys"), ("two", "a|b")]);
+            item.tenant = Some("before".into());
+            item.extracted.set("n", Extracted::Number(17.0));
+            item.extracted.set("nul", Extracted::Null);
+            item.extracted.set("empty", "".into());
+            item.extracted.set("bad", "../x y".into());
+            let (flow, context) = run(stages, &mut item);
+            assert_eq!((flow, item.tenant.as_deref()), (Flow::Next, Some(tenant)), "{stages}");
+            assert_eq!(context.failed.get("tenant").copied().unwrap_or_default(), failures, "{stages}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_shown_at_their_place() {
+        refused(&[
+            ("[{tenant: }]", &["`stages[0].tenant` chooses no tenant", "expected one of `label`"]),
+            ("[{tenant: {value: }}]", &["chooses no tenant"]),
+            ("[{tenant: {value: a, source: b}}]", &["chooses twice", "the first choice"]),
+            ("[{tenant: {value: a b}}]", &["`a b` is no tenant"]),
+            ("[{tenant: {value: 5}}]", &["in quotes it is a string: '5'"]),
+            ("[{tenant: {source: ''}}]", &["the name is empty"]),
+            ("[{tenant: {label: [a]}}]", &["cannot be a list"]),
+            ("[{tenant: {from: a}}]", &["unknown key"]),
+        ]);
+    }
+}
