@@ -20,7 +20,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use self::metrics::Totals;
-pub(crate) use self::reading::HELD_EVERY;
 use self::shipping::Shipping;
 pub(crate) use self::watching::host;
 use crate::client::AccessError;

@@ -3,7 +3,7 @@
 //! When the channel to the pusher is full, the thread stands still: the journal itself is the queue.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,14 @@ use tokio::sync::mpsc;
 
 use super::AgentError;
 use super::metrics::{Metrics, Totals};
-use crate::config::{self, Destination};
+use crate::config::Destination;
+use crate::journal::follow::{Follower, HELD_EVERY, Rest, Step, WatchError, follow};
 use crate::loki::batch::Batches;
 use crate::loki::learned::Learned;
 use crate::loki::push::Parcel;
 use crate::os::systemd::Pulse;
 use crate::pipeline::Pipeline;
-use journald_reader::{Cursor, Keys, Scope, Start, Tail, Waker};
+use journald_reader::{Cursor, Entry, Keys, Scope, Start, Tail, Waker};
 
 /// When so many entries in a row are dropped, the checkpoint moves although there is nothing to send (count).
 const PASSED_BY_MAX: u64 = 50_000;
@@ -26,8 +27,6 @@ const PASSED_BY_MAX: u64 = 50_000;
 const UNWANTED_EVERY: Duration = Duration::from_secs(10);
 /// So long after an entry files may show others that were written before it.
 const SETTLE: Duration = Duration::from_secs(1);
-/// While stages hold lines and the journal is quiet, whether their time is over is looked at this often.
-pub(crate) const HELD_EVERY: Duration = Duration::from_millis(500);
 
 /// Entries that are missing in the journal. One that another file shows a moment later was not: what counts is
 /// missing for [`SETTLE`].
@@ -65,7 +64,6 @@ impl Lost {
 /// What the thread that reads for one destination works with.
 pub(super) struct Reading {
     pub destination: Destination,
-    pub tail: Tail,
     pub pipeline: Pipeline,
     pub batches: Batches,
     pub stop: Arc<AtomicBool>,
@@ -80,63 +78,24 @@ pub(super) struct Reading {
     /// Entries that no match wanted until then, and when that was.
     pub unwanted: (u64, Instant),
     pub lost: Lost,
+    /// When reading may go on, if a stage asks for a pause.
+    pub pause: Option<Instant>,
     pub pulse: Pulse,
 }
 
 impl Reading {
     /// Starts the thread.
-    pub(super) fn start(mut self) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
-        thread::Builder::new().name(format!("tail {}", self.destination.name)).spawn(move || self.run())
+    pub(super) fn start(mut self, tail: Tail) -> std::io::Result<JoinHandle<Result<(), WatchError>>> {
+        thread::Builder::new().name(format!("tail {}", self.destination.name)).spawn(move || self.run(tail))
     }
 
-    fn run(&mut self) -> std::io::Result<()> {
-        let config::Batch { max_bytes, max_wait } = self.destination.batch;
-        while !self.stop.load(Relaxed) {
-            if let Some(entry) = self.tail.next_entry() {
-                self.pipeline.append(&entry, &mut self.batches);
-                self.unsaid += 1;
-                self.newest = entry.cursor().realtime;
-                if let Some(until) = self.pipeline.pause() {
-                    self.pause(until)?;
-                }
-                let passed_by = self.batches.is_empty() && self.unsaid >= PASSED_BY_MAX;
-                if !self.batches.are_full(max_bytes.min(self.learned.batch())) && !passed_by {
-                    continue;
-                }
-                self.pipeline.release_passed(&mut self.batches);
-                if !self.send() {
-                    return Ok(());
-                }
-                // While there is a backlog, files that come and go are noticed once a batch.
-                self.tail.poll()?;
-                continue;
-            }
-            self.pipeline.release(&mut self.batches);
-            let due = self.batches.opened().map(|opened| opened + max_wait);
-            // What is dropped or held moves the place in the journal, too.
-            let unwanted = self.unwanted() && self.unwanted.1.elapsed() >= UNWANTED_EVERY;
-            let passed_by = due.is_none() && (self.unsaid > 0 || unwanted);
-            if passed_by || due.is_some_and(|due| due <= Instant::now()) {
-                if !self.send() {
-                    return Ok(());
-                }
-                continue;
-            }
-            let look = self.pipeline.holds().then(|| Instant::now() + HELD_EVERY);
-            let settled = self.lost.due(self.tail.counts().missing);
-            if settled.is_some_and(|settled| settled <= Instant::now()) {
-                self.publish();
-                continue;
-            }
-            let deadline = due.into_iter().chain(look).chain(settled).min();
-            self.totals.waits(&self.destination.name, Some(self.newest));
-            self.pulse.rest(|| self.tail.wait(deadline))?;
-            self.totals.waits(&self.destination.name, None);
+    fn run(&mut self, mut tail: Tail) -> Result<(), WatchError> {
+        let (stop, pulse) = (self.stop.clone(), self.pulse.clone());
+        follow(&mut tail, self, &stop, &pulse)?;
+        if self.unsaid > 0 || self.unwanted(&tail) || !self.batches.is_empty() {
+            self.send(&tail);
         }
-        if self.unsaid > 0 || self.unwanted() || !self.batches.is_empty() {
-            self.send();
-        }
-        let journal = self.tail.counts();
+        let journal = tail.counts();
         let damaged = journal.damaged.total();
         if damaged > 0 {
             log::warn!("{damaged} damaged entries were skipped");
@@ -147,29 +106,42 @@ impl Reading {
         Ok(())
     }
 
-    /// Whether entries that no match wants were passed over since the last parcel.
-    fn unwanted(&self) -> bool {
-        self.tail.counts().unwanted > self.unwanted.0
+    /// Whether a batch is large enough to be sent.
+    fn is_full(&self) -> bool {
+        self.batches.are_full(self.destination.batch.max_bytes.min(self.learned.batch()))
     }
 
-    /// Hands the batches over; false when nobody takes them any more.
-    fn send(&mut self) -> bool {
+    /// Whether so much was dropped, with nothing to send, that the checkpoint has to move.
+    fn passes_by(&self) -> bool {
+        self.batches.is_empty() && self.unsaid >= PASSED_BY_MAX
+    }
+
+    /// Whether entries that no match wants were passed over since the last parcel.
+    fn unwanted(&self, tail: &Tail) -> bool {
+        tail.counts().unwanted > self.unwanted.0
+    }
+
+    /// Hands the batches over. Nothing is left to do when nobody takes them any more.
+    fn send(&mut self, tail: &Tail) -> Rest {
         self.pipeline.tick();
         self.pipeline.fit(self.learned.limits());
-        self.publish();
+        self.publish(tail);
         self.pulse.beat();
         self.unsaid = 0;
-        self.unwanted = (self.tail.counts().unwanted, Instant::now());
-        let mut resume = self.tail.resume();
+        self.unwanted = (tail.counts().unwanted, Instant::now());
+        let mut resume = tail.resume();
         resume.held = self.pipeline.held();
         let parcel = Parcel { batches: self.batches.seal(), resume };
         // Loki decides how long this takes.
-        self.pulse.rest(|| self.sender.blocking_send(parcel).is_ok())
+        match self.pulse.rest(|| self.sender.blocking_send(parcel)) {
+            Ok(()) => Rest::Read,
+            Err(_) => Rest::End,
+        }
     }
 
     /// Tells /metrics what was counted.
-    fn publish(&mut self) {
-        let journal = self.tail.counts();
+    fn publish(&mut self, tail: &Tail) {
+        let journal = tail.counts();
         if let Some(more) = self.lost.look(journal.missing, Instant::now()) {
             log::error!(
                 "{more} entries are missing in the numbers of the journal: they were deleted before loki `{}` got them, or \
@@ -180,13 +152,50 @@ impl Reading {
         let (counts, streams) = (self.pipeline.counts(), self.pipeline.streams());
         self.metrics.publish(&self.destination.name, &counts, &journal, self.lost.told, streams);
     }
+}
 
-    /// Reads nothing until then, unless the agent is to stop.
-    fn pause(&mut self, until: Instant) -> std::io::Result<()> {
-        while Instant::now() < until && !self.stop.load(Relaxed) {
-            self.pulse.rest(|| self.tail.wait(Some(until)))?;
+impl Follower for Reading {
+    type Error = WatchError;
+
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, WatchError> {
+        self.pipeline.append(entry, &mut self.batches);
+        self.unsaid += 1;
+        self.newest = entry.cursor().realtime;
+        self.pause = self.pipeline.pause();
+        let between = self.pause.is_some() || self.is_full() || self.passes_by();
+        Ok(if between { Step::Between } else { Step::Next })
+    }
+
+    fn between(&mut self, tail: &mut Tail) -> Result<Rest, WatchError> {
+        if self.is_full() || self.passes_by() {
+            self.pipeline.release_passed(&mut self.batches);
+            if self.send(tail) == Rest::End {
+                return Ok(Rest::End);
+            }
         }
-        Ok(())
+        Ok(self.pause.take().map_or(Rest::Read, Rest::Pause))
+    }
+
+    fn idle(&mut self, tail: &mut Tail) -> Result<Rest, WatchError> {
+        self.pipeline.release(&mut self.batches);
+        let due = self.batches.opened().map(|opened| opened + self.destination.batch.max_wait);
+        // What is dropped or held moves the place in the journal, too.
+        let unwanted = self.unwanted(tail) && self.unwanted.1.elapsed() >= UNWANTED_EVERY;
+        let passed_by = due.is_none() && (self.unsaid > 0 || unwanted);
+        if passed_by || due.is_some_and(|due| due <= Instant::now()) {
+            return Ok(self.send(tail));
+        }
+        let settled = self.lost.due(tail.counts().missing);
+        if settled.is_some_and(|settled| settled <= Instant::now()) {
+            self.publish(tail);
+            return Ok(Rest::Read);
+        }
+        let look = self.pipeline.holds().then(|| Instant::now() + HELD_EVERY);
+        Ok(Rest::Wait(due.into_iter().chain(look).chain(settled).min()))
+    }
+
+    fn waits(&mut self, begins: bool) {
+        self.totals.waits(&self.destination.name, begins.then_some(self.newest));
     }
 }
 

@@ -17,6 +17,7 @@ use crate::alerts::alertmanager::{Outboxes, Teller, Told};
 use crate::alerts::memory::of_alerts;
 use crate::client::without_query;
 use crate::config::{self, Alertmanager, Config};
+use crate::journal::follow::WatchError;
 use crate::loki::batch::Batches;
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
 use crate::loki::learned::Learned;
@@ -51,7 +52,7 @@ impl Stop {
 /// The threads and tasks of one configuration.
 pub(super) struct Shipping {
     stop: Stop,
-    readers: Vec<(String, JoinHandle<std::io::Result<()>>)>,
+    readers: Vec<(String, JoinHandle<Result<(), WatchError>>)>,
     pushers: JoinSet<()>,
     savers: JoinSet<()>,
     tellers: JoinSet<()>,
@@ -103,7 +104,6 @@ impl Shipping {
                 .with_pulse(pulses.add(format!("pushing to loki `{}`", destination.name)));
             let reading = Reading {
                 destination: destination.clone(),
-                tail,
                 pipeline,
                 batches,
                 stop: stop.flag.clone(),
@@ -115,9 +115,10 @@ impl Shipping {
                 unsaid: 0,
                 unwanted: (0, Instant::now()),
                 lost: Lost::new(Instant::now()),
+                pause: None,
                 pulse: pulses.add(format!("reading for loki `{}`", destination.name)),
             };
-            starting.push((reading, receiver, checkpoint, resume, pusher));
+            starting.push((reading, tail, receiver, checkpoint, resume, pusher));
         }
         let waker = Waker::new()?;
         stop.wakers.push(waker.clone());
@@ -135,11 +136,11 @@ impl Shipping {
         let watching =
             Watching::open(config, outboxes, registry, served, stop.flag.clone(), waker, &mut pulses)?;
 
-        totals.begin(starting.iter().map(|(reading, _, _, resume, _)| {
+        totals.begin(starting.iter().map(|(reading, _, _, _, resume, _)| {
             (reading.destination.name.clone(), resume.cursor.as_ref().map(|cursor| cursor.realtime))
         }));
         let (mut readers, mut pushers, mut savers) = (Vec::new(), JoinSet::new(), JoinSet::new());
-        for (reading, receiver, checkpoint, resume, pusher) in starting {
+        for (reading, tail, receiver, checkpoint, resume, pusher) in starting {
             let destination = &reading.destination;
             let name = destination.name.clone();
             log::info!(
@@ -150,14 +151,14 @@ impl Shipping {
             let (acknowledged, latest) = watch::channel(Resume::default());
             savers.spawn(save(name.clone(), checkpoint, latest, metrics.clone(), totals.clone()));
             pushers.spawn(pusher.run(receiver, acknowledged));
-            readers.push((format!("loki `{name}`"), reading.start()?));
+            readers.push((format!("loki `{name}`"), reading.start(tail)?));
         }
         let (mut tellers, mut watched) = (JoinSet::new(), None);
-        if let Some(watching) = watching {
+        if let Some((watching, tail)) = watching {
             starting_tellers.into_iter().for_each(|teller| _ = tellers.spawn(teller.run()));
             let (ends, ended) = oneshot::channel();
             watched = Some(ended);
-            readers.push(("alert rules".to_owned(), watching.start(ends)?));
+            readers.push(("alert rules".to_owned(), watching.start(tail, ends)?));
         }
         Ok(Shipping { stop, readers, pushers, savers, tellers, pulses, watched })
     }
@@ -206,7 +207,7 @@ impl Shipping {
 }
 
 /// Waits for the reading threads; the first failure is the agent's.
-fn join(readers: Vec<(String, JoinHandle<std::io::Result<()>>)>) -> Result<(), AgentError> {
+fn join(readers: Vec<(String, JoinHandle<Result<(), WatchError>>)>) -> Result<(), AgentError> {
     let mut result = Ok(());
     for (name, reader) in readers {
         let reason = match reader.join() {

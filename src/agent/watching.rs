@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::AgentError;
-use super::reading::HELD_EVERY;
 use crate::alerts::Watcher;
 use crate::alerts::alertmanager::Outboxes;
 use crate::alerts::memory::of_alerts;
@@ -18,13 +17,12 @@ use crate::alerts::saved::StateFile;
 use crate::alerts::state::State;
 use crate::alerts::watch::{clock, nanoseconds};
 use crate::config::Config;
+use crate::journal::follow::{Follower, HELD_EVERY, Rest, Step, WatchError, follow};
 use crate::observe::http::Served;
 use crate::observe::metrics::{Family, Kind, Registry};
 use crate::os::systemd::{Pulse, Pulses};
-use journald_reader::{Keys, Start, Tail, Waker};
+use journald_reader::{Entry, Keys, Start, Tail, Waker};
 
-/// While there is a backlog, files that come and go are noticed once in so many entries (count).
-const POLL_EVERY: u32 = 50_000;
 /// While alerts stay as they are, the last evaluation is written down this often: after a crash, evaluations go on
 /// behind that.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
@@ -40,7 +38,6 @@ const NAMED_MAX: usize = 5;
 pub(super) struct Watching {
     config: Config,
     waker: Waker,
-    tail: Tail,
     watcher: Watcher,
     file: StateFile,
     /// The digest of what was written last, and when.
@@ -80,17 +77,16 @@ impl Watching {
         stop: Arc<AtomicBool>,
         waker: Waker,
         pulses: &mut Pulses,
-    ) -> Result<Option<Watching>, AgentError> {
+    ) -> Result<Option<(Watching, Tail)>, AgentError> {
         served.set_rules(None);
         if config.alerts.rules() == 0 {
             return Ok(None);
         }
         let mut file = StateFile::new(&config.state_directory, of_alerts(config.alerts.max_memory));
         let (watcher, tail) = begin(config, &mut file, waker.clone())?;
-        Ok(Some(Watching {
+        let watching = Watching {
             config: config.clone(),
             waker,
-            tail,
             watcher,
             file,
             saved: None,
@@ -101,14 +97,16 @@ impl Watching {
             stop,
             caught_up: false,
             pulse: pulses.add("alert rules".to_owned()),
-        }))
+        };
+        Ok(Some((watching, tail)))
     }
 
     /// Starts the thread, which holds `ends` until its end.
     pub(super) fn start(
         mut self,
+        tail: Tail,
         ends: oneshot::Sender<()>,
-    ) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+    ) -> std::io::Result<JoinHandle<Result<(), WatchError>>> {
         let files = self.config.alerts.files.len();
         log::info!(
             "evaluating {} alert rules from {files} file{}, telling {} Alertmanager{}",
@@ -118,7 +116,7 @@ impl Watching {
             if self.config.alerts.alertmanagers.len() == 1 { "" } else { "s" },
         );
         thread::Builder::new().name("tail rules".into()).spawn(move || {
-            let result = self.run();
+            let result = self.run(tail);
             // Without this a stop would wait for senders that wait for news.
             self.outboxes.close();
             drop(ends);
@@ -126,43 +124,9 @@ impl Watching {
         })
     }
 
-    fn run(&mut self) -> std::io::Result<()> {
-        let mut unpolled = 0;
-        while !self.stop.load(Relaxed) {
-            if let Some(entry) = self.tail.next_entry() {
-                if self.watcher.entry(&entry) {
-                    self.evaluated();
-                }
-                unpolled += 1;
-                if unpolled >= POLL_EVERY {
-                    unpolled = 0;
-                    self.pulse.beat();
-                    self.tail.poll()?;
-                }
-                continue;
-            }
-            unpolled = 0;
-            if self.watcher.quiet() || !self.caught_up {
-                self.caught_up = true;
-                self.evaluated();
-            }
-            if self.watcher.is_ahead() {
-                log::warn!("the clock was set back: alert rules begin anew at the time that it is now");
-                match begin(&self.config, &mut self.file, self.waker.clone()) {
-                    Ok((watcher, tail)) => {
-                        (self.watcher, self.tail, self.caught_up) = (watcher, tail, false);
-                        continue;
-                    }
-                    // What is open goes on until its time comes.
-                    Err(error) => log::error!("alert rules cannot begin anew: {error}"),
-                }
-            }
-            let now = Instant::now();
-            let due = self.watcher.due().and_then(|due| now.checked_add(due));
-            let held = self.watcher.holds().then(|| now + HELD_EVERY);
-            let deadline = due.into_iter().chain(held).min();
-            self.pulse.rest(|| self.tail.wait(deadline))?;
-        }
+    fn run(&mut self, mut tail: Tail) -> Result<(), WatchError> {
+        let (stop, pulse) = (self.stop.clone(), self.pulse.clone());
+        follow(&mut tail, self, &stop, &pulse)?;
         if self.caught_up {
             self.file.save(self.watcher.rules().saved());
         }
@@ -216,6 +180,39 @@ impl Watching {
         log::warn!(
             "an alert rule is over its limit, and goes on for the series that it has: {named}{more}; alerts may be missing"
         );
+    }
+}
+
+impl Follower for Watching {
+    type Error = WatchError;
+
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, WatchError> {
+        if self.watcher.entry(entry) {
+            self.evaluated();
+        }
+        Ok(Step::Next)
+    }
+
+    fn idle(&mut self, tail: &mut Tail) -> Result<Rest, WatchError> {
+        if self.watcher.quiet() || !self.caught_up {
+            self.caught_up = true;
+            self.evaluated();
+        }
+        if self.watcher.is_ahead() {
+            log::warn!("the clock was set back: alert rules begin anew at the time that it is now");
+            match begin(&self.config, &mut self.file, self.waker.clone()) {
+                Ok((watcher, anew)) => {
+                    (self.watcher, *tail, self.caught_up) = (watcher, anew, false);
+                    return Ok(Rest::Read);
+                }
+                // What is open goes on until its time comes.
+                Err(error) => log::error!("alert rules cannot begin anew: {error}"),
+            }
+        }
+        let now = Instant::now();
+        let due = self.watcher.due().and_then(|due| now.checked_add(due));
+        let held = self.watcher.holds().then(|| now + HELD_EVERY);
+        Ok(Rest::Wait(due.into_iter().chain(held).min()))
     }
 }
 

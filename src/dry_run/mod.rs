@@ -9,14 +9,17 @@ mod tried;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use crate::agent::{HELD_EVERY, host};
+use crate::agent::host;
 use crate::alerts::Watcher;
 use crate::alerts::history::History;
 use crate::alerts::watch::clock;
 use crate::config::{Config, Unmet, units};
+use crate::journal::follow::{Follower, HELD_EVERY, Rest, Step, WatchError, follow};
 use crate::loki::batch::Batches;
+use crate::os::systemd::Pulse;
 use crate::pipeline::Pipeline;
 use crate::shape::stages::Setup;
 use journald_reader::Entry;
@@ -70,8 +73,8 @@ pub enum DryRunError {
     #[error("{0}")]
     Journal(#[from] OpenError),
     /// The journal cannot be watched.
-    #[error("the journal cannot be watched for changes: {0}")]
-    Watch(io::Error),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// What is shown cannot be written.
     #[error("{0}")]
     Output(#[from] io::Error),
@@ -113,49 +116,25 @@ pub struct Shown {
 /// # Errors
 /// When the journal cannot be read or `out` not be written to.
 pub fn run(config: &Config, options: &Options, out: &mut impl Write) -> Result<Shown, DryRunError> {
-    let mut run = Run::new(config, options)?;
-    loop {
-        match if run.ended() { None } else { run.tail.next_entry() } {
-            Some(entry) if options.until.is_none_or(|until| entry.cursor().realtime <= until) => {
-                #[cfg(feature = "sd-journal")]
-                if let Some(second) = &run.second {
-                    second.agree(entry.cursor(), run.agreed, run.start)?;
-                    run.agreed += 1;
-                }
-                run.seen.entry(&entry, out)?;
-            }
-            // The order is by time within a source only, so later entries may be early enough.
-            Some(entry) => {
-                let until = options.until.unwrap_or(u64::MAX).saturating_add(UNTIL_BEHIND);
-                run.ended = !options.follow && entry.cursor().realtime > until;
-            }
-            None => {
-                run.seen.caught_up(out)?;
-                if !options.follow {
-                    return run.finish(out);
-                }
-                out.flush()?;
-                run.wait()?;
-            }
-        }
-    }
+    let (mut tail, mut seen) = open(config, options, out)?;
+    // A person ends it, who stops the whole program.
+    follow(&mut tail, &mut seen, &AtomicBool::new(false), &Pulse::default())?;
+    seen.finish(&tail)
 }
 
-/// A dry run: where it reads, and what has seen the entries.
-struct Run<'c> {
-    tail: Tail,
-    ended: bool,
-    seen: Seen<'c>,
-    #[cfg(feature = "sd-journal")]
-    second: Option<journald_reader::SecondReader>,
-    #[cfg(feature = "sd-journal")]
+/// A comparison with what libsystemd reads.
+#[cfg(feature = "sd-journal")]
+struct Second {
+    reader: journald_reader::SecondReader,
     agreed: u64,
-    #[cfg(feature = "sd-journal")]
     start: Option<u64>,
 }
 
 /// What entries are shown to.
-struct Seen<'c> {
+struct Seen<'c, 'o, W> {
+    out: &'o mut W,
+    #[cfg(feature = "sd-journal")]
+    second: Option<Second>,
     config: &'c Config,
     options: &'c Options,
     pipeline: Pipeline,
@@ -174,91 +153,47 @@ struct Seen<'c> {
     shown: Shown,
 }
 
-impl<'c> Run<'c> {
-    fn new(config: &'c Config, options: &'c Options) -> Result<Run<'c>, DryRunError> {
-        let mut scope = config.journal.scope.clone();
-        if !options.paths.is_empty() {
-            scope.paths.clone_from(&options.paths);
+/// Where reading begins, and what the entries are shown to.
+fn open<'c, 'o, W: Write>(
+    config: &'c Config,
+    options: &'c Options,
+    out: &'o mut W,
+) -> Result<(Tail, Seen<'c, 'o, W>), DryRunError> {
+    let mut scope = config.journal.scope.clone();
+    if !options.paths.is_empty() {
+        scope.paths.clone_from(&options.paths);
+    }
+    let mut keys = Keys::default();
+    let mut seen = Seen::new(config, options, out, &mut keys);
+    let waker = Waker::new().map_err(WatchError::from)?;
+    let mut start = options.since.map_or(Start::Oldest, Start::Realtime);
+    if let Some(lines) = options.lines {
+        let mut tail = Tail::open(&scope, keys.clone(), start.clone(), waker.clone())?;
+        if let Some(time) = tail.time_of_last(lines, options.until) {
+            start = Start::Realtime(time.max(options.since.unwrap_or(0)));
         }
-        let mut keys = Keys::default();
-        let mut seen = Seen::new(config, options, &mut keys);
-        let waker = Waker::new().map_err(DryRunError::Watch)?;
-        let mut start = options.since.map_or(Start::Oldest, Start::Realtime);
-        if let Some(lines) = options.lines {
-            let mut tail = Tail::open(&scope, keys.clone(), start.clone(), waker.clone())?;
-            if let Some(time) = tail.time_of_last(lines, options.until) {
-                start = Start::Realtime(time.max(options.since.unwrap_or(0)));
-            }
-        }
-        // Rules need what was before the first record that is shown.
-        seen.shown_from = if let Start::Realtime(since) = start { Some(since) } else { None };
-        if let Some(watcher) = &mut seen.watcher {
-            let since = seen.shown_from.filter(|_| !options.only_try);
-            start = watcher.remember(since.map(nanoseconds)).map_or(start, Start::Realtime);
-        }
-        #[cfg(feature = "sd-journal")]
-        let second = options.compare.then(|| journald_reader::SecondReader::open(&scope)).transpose()?;
-        #[cfg(feature = "sd-journal")]
+    }
+    // Rules need what was before the first record that is shown.
+    seen.shown_from = if let Start::Realtime(since) = start { Some(since) } else { None };
+    if let Some(watcher) = &mut seen.watcher {
+        let since = seen.shown_from.filter(|_| !options.only_try);
+        start = watcher.remember(since.map(nanoseconds)).map_or(start, Start::Realtime);
+    }
+    #[cfg(feature = "sd-journal")]
+    if options.compare {
         let since = if let Start::Realtime(since) = start { Some(since) } else { None };
-        let tail = Tail::open(&scope, keys, start, waker)?;
-        if tail.is_empty() {
-            return Err(OpenError::nothing(&scope, Vec::new()).into());
-        }
-        Ok(Run {
-            tail,
-            ended: false,
-            seen,
-            #[cfg(feature = "sd-journal")]
-            second,
-            #[cfg(feature = "sd-journal")]
-            agreed: 0,
-            #[cfg(feature = "sd-journal")]
-            start: since,
-        })
+        let reader = journald_reader::SecondReader::open(&scope)?;
+        seen.second = Some(Second { reader, agreed: 0, start: since });
     }
-
-    /// Whether nothing more is to be read.
-    fn ended(&self) -> bool {
-        let late = || self.seen.options.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        self.ended || self.seen.shown.read.is_multiple_of(LOOKED_AT) && late()
+    let tail = Tail::open(&scope, keys, start, waker)?;
+    if tail.is_empty() {
+        return Err(OpenError::nothing(&scope, Vec::new()).into());
     }
-
-    /// Until there may be something to do.
-    fn wait(&mut self) -> Result<(), DryRunError> {
-        let now = Instant::now();
-        let look = self.seen.pipeline.holds().then(|| now + HELD_EVERY);
-        let due = self.seen.watcher.as_ref().and_then(Watcher::due).and_then(|due| now.checked_add(due));
-        self.tail.wait(look.into_iter().chain(due).min()).map_err(DryRunError::Watch)?;
-        Ok(())
-    }
-
-    /// What all of it comes to.
-    fn finish(self, out: &mut impl Write) -> Result<Shown, DryRunError> {
-        let Seen { config, options, pipeline, mut watcher, trial, printer, shown, .. } = self.seen;
-        let unmet = trial.map(|trial| trial.unmet(config, &pipeline, watcher.as_ref())).unwrap_or_default();
-        if let Some(summary) = printer.summary.as_ref().filter(|_| !options.only_try) {
-            let of_backfill = OfBackfill { older: shown.older, sent: !options.paths.is_empty() };
-            let report = summary.report(&pipeline, watcher.as_mut(), config, of_backfill, &unmet);
-            match options.output {
-                Output::Json => report.write_json(out)?,
-                Output::Short | Output::Explain => report.write(out)?,
-            }
-        }
-        out.flush()?;
-        Ok(Shown {
-            entries: printer.entries,
-            damaged: self.tail.counts().damaged.total(),
-            fields_damaged: self.tail.counts().fields_damaged,
-            dropped: pipeline.counts().dropped(),
-            alerts: watcher.as_mut().and_then(Watcher::history).map(|history| history.fired().len()),
-            unmet,
-            ..shown
-        })
-    }
+    Ok((tail, seen))
 }
 
-impl<'c> Seen<'c> {
-    fn new(config: &'c Config, options: &'c Options, keys: &mut Keys) -> Seen<'c> {
+impl<'c, 'o, W: Write> Seen<'c, 'o, W> {
+    fn new(config: &'c Config, options: &'c Options, out: &'o mut W, keys: &mut Keys) -> Seen<'c, 'o, W> {
         let destination = config.loki.first();
         let setup = Setup { dry: true, ..Setup::default() };
         let mut pipeline = Pipeline::new(config, destination, &setup, keys);
@@ -280,6 +215,9 @@ impl<'c> Seen<'c> {
         let backfill = u64::try_from(config.journal.backfill.as_micros()).unwrap_or(u64::MAX);
         let now = u64::try_from(clock() / 1000).unwrap_or(0);
         Seen {
+            out,
+            #[cfg(feature = "sd-journal")]
+            second: None,
             config,
             options,
             pipeline,
@@ -295,12 +233,12 @@ impl<'c> Seen<'c> {
         }
     }
 
-    fn entry(&mut self, entry: &Entry<'_>, out: &mut impl Write) -> Result<(), DryRunError> {
+    fn show(&mut self, entry: &Entry<'_>) -> Result<(), DryRunError> {
         let realtime = entry.cursor().realtime;
         if let Some(watcher) = &mut self.watcher
             && watcher.entry(entry)
         {
-            self.tell(out)?;
+            self.tell()?;
         }
         if self.shown_from.is_some_and(|since| realtime < since) {
             return Ok(());
@@ -317,7 +255,7 @@ impl<'c> Seen<'c> {
             if self.options.paths.is_empty() && !self.options.only_try {
                 if self.explain {
                     let step = format!("older than {}", backfill(self.config));
-                    self.printer.show_unsent(realtime, &[step], out)?;
+                    self.printer.show_unsent(realtime, &[step], self.out)?;
                 }
                 return Ok(());
             }
@@ -326,43 +264,105 @@ impl<'c> Seen<'c> {
         if self.explain {
             let steps = self.pipeline.explained();
             match self.batches.is_empty() {
-                true => self.printer.show_unsent(realtime, &steps, out)?,
-                false => self.printer.show(&mut self.batches, &steps, out)?,
+                true => self.printer.show_unsent(realtime, &steps, self.out)?,
+                false => self.printer.show(&mut self.batches, &steps, self.out)?,
             }
         } else if self.batches.size() >= self.max_bytes {
             self.pipeline.release_passed(&mut self.batches);
-            self.printer.show(&mut self.batches, &[], out)?;
+            self.printer.show(&mut self.batches, &[], self.out)?;
         }
         Ok(())
     }
 
+    /// What all of it comes to.
+    fn finish(mut self, tail: &Tail) -> Result<Shown, DryRunError> {
+        self.caught_up()?;
+        let Seen { out, config, options, pipeline, mut watcher, trial, printer, shown, .. } = self;
+        let unmet = trial.map(|trial| trial.unmet(config, &pipeline, watcher.as_ref())).unwrap_or_default();
+        if let Some(summary) = printer.summary.as_ref().filter(|_| !options.only_try) {
+            let of_backfill = OfBackfill { older: shown.older, sent: !options.paths.is_empty() };
+            let report = summary.report(&pipeline, watcher.as_mut(), config, of_backfill, &unmet);
+            match options.output {
+                Output::Json => report.write_json(out)?,
+                Output::Short | Output::Explain => report.write(out)?,
+            }
+        }
+        out.flush()?;
+        Ok(Shown {
+            entries: printer.entries,
+            damaged: tail.counts().damaged.total(),
+            fields_damaged: tail.counts().fields_damaged,
+            dropped: pipeline.counts().dropped(),
+            alerts: watcher.as_mut().and_then(Watcher::history).map(|history| history.fired().len()),
+            unmet,
+            ..shown
+        })
+    }
+
     /// There are no entries for now.
-    fn caught_up(&mut self, out: &mut impl Write) -> Result<(), DryRunError> {
+    fn caught_up(&mut self) -> Result<(), DryRunError> {
         match self.options.follow {
             true => self.pipeline.release(&mut self.batches),
             // What stages still hold has no more lines to wait for.
             false => self.pipeline.release_all(&mut self.batches),
         }
-        self.printer.show(&mut self.batches, &self.pipeline.explained(), out)?;
+        self.printer.show(&mut self.batches, &self.pipeline.explained(), self.out)?;
         if let Some(watcher) = &mut self.watcher {
             match self.options.follow {
                 true => watcher.quiet(),
                 false if self.options.only_try => false,
                 false => watcher.finish(self.options.until.map_or(i64::MAX, nanoseconds)),
             };
-            self.tell(out)?;
+            self.tell()?;
         }
-        Ok(self.printer.release(out)?)
+        Ok(self.printer.release(self.out)?)
     }
 
     /// Shows what alerts have begun or ended, behind the entries before that.
-    fn tell(&mut self, out: &mut impl Write) -> Result<(), DryRunError> {
+    fn tell(&mut self) -> Result<(), DryRunError> {
         let news = self.watcher.as_mut().and_then(Watcher::history).map(History::news).unwrap_or_default();
         if !news.is_empty() {
-            self.printer.show(&mut self.batches, &[], out)?;
-            self.printer.tell(&news, out)?;
+            self.printer.show(&mut self.batches, &[], self.out)?;
+            self.printer.tell(&news, self.out)?;
         }
         Ok(())
+    }
+}
+
+impl<W: Write> Follower for Seen<'_, '_, W> {
+    type Error = DryRunError;
+
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, DryRunError> {
+        let realtime = entry.cursor().realtime;
+        if let Some(until) = self.options.until.filter(|until| realtime > *until) {
+            // The order is by time within a source only, so later entries may be early enough.
+            let ended = !self.options.follow && realtime > until.saturating_add(UNTIL_BEHIND);
+            return Ok(if ended { Step::End } else { Step::Next });
+        }
+        #[cfg(feature = "sd-journal")]
+        if let Some(second) = &mut self.second {
+            second.reader.agree(entry.cursor(), second.agreed, second.start)?;
+            second.agreed += 1;
+        }
+        self.show(entry)?;
+        let late = || self.options.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        Ok(if self.shown.read.is_multiple_of(LOOKED_AT) && late() { Step::End } else { Step::Next })
+    }
+
+    fn idle(&mut self, _tail: &mut Tail) -> Result<Rest, DryRunError> {
+        if !self.options.follow {
+            return Ok(Rest::End);
+        }
+        self.caught_up()?;
+        self.out.flush()?;
+        let now = Instant::now();
+        let look = self.pipeline.holds().then(|| now + HELD_EVERY);
+        let due = self.watcher.as_ref().and_then(Watcher::due).and_then(|due| now.checked_add(due));
+        Ok(Rest::Wait(look.into_iter().chain(due).min()))
+    }
+
+    fn polls(&self) -> bool {
+        self.options.follow
     }
 }
 
