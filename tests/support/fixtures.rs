@@ -274,7 +274,7 @@ pub fn recorded(name: &str, folder: &Path) -> Recorded {
 }
 
 fn recorded_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/journals")
+    super::root().join("tests/data/journals")
 }
 
 /// A gzip'ed file's content.

@@ -1,6 +1,6 @@
 //! journald's files: found, read, merged and followed.
 //!
-//! The way in is a [`Tail`]: it yields one [`Entry`](Entry) after another, in journalctl's
+//! The way in is a [`Tail`]: it yields one [`Entry`] after another, in journalctl's
 //! order, each once, and can say at any time how far it is ([`Resume`]). A consumer asks for fields by
 //! [`Key`], and reading costs only what was asked for. Files are read, never written, with positioned reads
 //! into small windows: nothing is mapped, so a file may be truncated or deleted while it is read.
@@ -48,7 +48,7 @@
 //! files were rotated or deleted meanwhile.
 //!
 //! **Times.** Microseconds since 1970 by journald's clock ([`Cursor::realtime`]), not the sender's.
-//! [`Entry::timestamp_ns`](Entry::timestamp_ns) tells entries of one microsecond apart.
+//! [`Entry::timestamp_ns`] tells entries of one microsecond apart.
 //!
 //! **Errors.** [`Tail::open`] fails when there is nothing to read and says why for each place and what to do
 //! ([`OpenError`], [`Problem`]); one file of several that cannot be read is logged once. From then on a tail

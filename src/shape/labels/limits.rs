@@ -11,7 +11,7 @@ use std::ops::AddAssign;
 use crate::config;
 use logql::label_set::{LabelSet, cut};
 
-/// Label names that one stream may carry, [`UNCOUNTED`] aside (count; `max_label_names_per_series`).
+/// Label names that one stream may carry, `UNCOUNTED` aside (count; `max_label_names_per_series`).
 pub const LABEL_NAMES_MAX: usize = 15;
 /// Longest name of a label (bytes; `max_label_name_length`).
 pub const LABEL_NAME_MAX: usize = 1024;
@@ -27,7 +27,7 @@ const UNKNOWN_SERVICE: &str = "unknown_service";
 pub struct Changes {
     /// Names written anew with `_` for what Loki does not take (labels).
     pub sanitized: u64,
-    /// Values cut at [`super::LABEL_VALUE_MAX`] bytes (labels).
+    /// Values cut at [`LABEL_VALUE_MAX`](logql::label_set::LABEL_VALUE_MAX) bytes (labels).
     pub cut: u64,
     /// Labels over [`LABEL_NAMES_MAX`] that became structured metadata (labels).
     pub over_limit: u64,

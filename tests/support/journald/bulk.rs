@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::{Journald, SUPPORT};
+use super::{Journald, support};
 
 /// Which of journald's sockets an entry comes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Bulk {
             Transport::Stream => "stream",
             Transport::Syslog => "syslog",
         };
-        let mut argv = vec!["python3".to_owned(), format!("{SUPPORT}/send.py"), kind.to_owned()];
+        let mut argv = vec!["python3".to_owned(), support("send.py"), kind.to_owned()];
         argv.extend([self.entries.to_string(), self.seed.to_string()]);
         argv.extend(self.per_second.map(|rate| rate.to_string()));
         argv

@@ -27,7 +27,9 @@ pub use inside::Inside;
 /// it takes, because many tests share few cores.
 pub const BOX_SECONDS_MAX: u64 = 30;
 
-const SUPPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/journald");
+fn support(file: &str) -> String {
+    super::root().join("tests/support/journald").join(file).display().to_string()
+}
 const JOURNALD: &str = "/lib/systemd/systemd-journald";
 /// Where real journald runs; its own entries carry the unit of that name.
 const JOURNALD_CGROUP: &str = "/system.slice/systemd-journald.service";
@@ -108,7 +110,7 @@ impl Builder {
         }
 
         let mut holder = Command::new("unshare")
-            .args(["--mount", "sh", &format!("{SUPPORT}/box.sh"), "host"])
+            .args(["--mount", "sh", &support("box.sh"), "host"])
             .env("BOX", home.path())
             .env("BOX_HOSTNAME", &self.hostname)
             .current_dir("/")
@@ -266,7 +268,7 @@ impl Journald {
         }
         let mut sender = self.sender.lock().unwrap();
         let sender = sender.get_or_insert_with(|| {
-            let argv = ["python3", &format!("{SUPPORT}/send.py"), "serve"];
+            let argv = ["python3", &support("send.py"), "serve"];
             Inside::spawn(self.command(&argv).stdin(Stdio::piped()).stdout(Stdio::piped()))
         });
         sender.ask(&payload);

@@ -45,7 +45,7 @@ impl<'t> Json<'t> {
     /// Reads a whole text.
     ///
     /// # Errors
-    /// It is not one JSON value, or one nested deeper than [`MAX_DEPTH`].
+    /// It is not one JSON value, or one nested deeper than `MAX_DEPTH`.
     pub fn parse(text: &'t str) -> Result<Json<'t>, JsonError> {
         let mut reader = Reader { text, at: 0 };
         let value = reader.value(0)?;

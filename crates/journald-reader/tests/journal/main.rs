@@ -1,0 +1,12 @@
+//! The reader against journald, journalctl, libsystemd, and files that are damaged: one file a subject.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)] // a test stops at the first surprise
+
+mod support;
+
+mod damage;
+mod instants;
+mod namespaces;
+mod reader;
+mod reader_edges;
+mod splice;

@@ -1,0 +1,45 @@
+//! The agent, its rooms and its documents against the real thing: one file a subject.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)] // a test stops at the first surprise
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod acknowledged;
+mod alerting;
+mod answers;
+mod backtest;
+mod bench_support;
+mod cli;
+mod config;
+mod convert;
+mod dashboard;
+mod delivery;
+mod docs;
+mod faults;
+mod hostile;
+mod logql;
+mod logql_table;
+mod loki_double;
+mod loki_faults;
+mod matching;
+mod nix;
+mod partial;
+mod promtail;
+mod promtool;
+mod proto;
+mod reader_equal;
+mod reader_headers;
+mod reader_limits;
+mod recipes;
+mod relabel;
+mod reload;
+mod retention;
+mod rules;
+mod second_reader;
+mod ship;
+mod stages;
+mod testbed;
+mod unbreakable;
+mod unit;
