@@ -285,3 +285,32 @@ fn what_stays_partial_is_sent_after_a_while() {
     wait_until("it arrives", || loki.stored().iter().any(|entry| entry.line == "half a line"));
     agent.stop();
 }
+
+/// Writes pieces of lines of as many containers, each with a long identifier, which is structured metadata.
+const FORGES: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect("/run/systemd/journal/socket")
+for n in range(int(sys.argv[1])):
+    s.send(b"CONTAINER_PARTIAL_MESSAGE=true\nMESSAGE=x\nCONTAINER_ID=%d\nSYSLOG_IDENTIFIER=%s\n" % (n, b"i" * 150000))
+"#;
+
+#[test]
+fn what_pieces_bring_with_them_is_bounded_too() {
+    let journald = or_skip!(Journald::start());
+    let sent = journald.run(&["python3", "-c", FORGES, "1200"]);
+    assert!(sent.status.success(), "{sent:?}");
+    journald.sync();
+    let loki = Loki::builder().ignore_age(true).start();
+    let drops = "stages: [{drop: {expression: '.*'}}]\n";
+    let mut agent = Agent::new(&journald.dir(), &loki.url(), drops);
+    agent.start();
+    wait_until("pieces are held, and all has been read", || {
+        let checkpoint = std::fs::read(agent.home.path().join("state/main.json")).unwrap_or_default();
+        let checkpoint: Value = serde_json::from_slice(&checkpoint).unwrap_or_default();
+        checkpoint["held"].as_array().is_some_and(|held| !held.is_empty())
+    });
+    let peak = agent.peak_kib() >> 10;
+    assert!(peak < 100, "{peak} MiB");
+    agent.stop();
+}
