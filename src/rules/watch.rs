@@ -166,6 +166,10 @@ impl Watcher {
             self.begin_at(begin.max(time - 1));
         }
         let evaluated = time > self.next && {
+            // What stages have held until then belongs to evaluations before it.
+            for item in self.shaper.release_until(time) {
+                self.item(&item, None);
+            }
             self.now = clock();
             self.advance(time - 1)
         };
