@@ -301,3 +301,21 @@ fn a_line_that_a_stage_holds_counts_when_its_time_is_over() {
     let (stdout, _) = past.run(&["--summary", "-o", "json", "--until", "2026-01-01 00:30:00"]);
     assert_eq!(alerts(&stdout), ["Error 2026-01-01T00:02:00Z to 2026-01-01T00:07:00Z"]);
 }
+
+/// Machines without a clock write their first entries in 1970.
+#[test]
+fn years_without_entries_are_not_evaluated_one_second_after_the_other() {
+    const RULE: &str = "groups: [{name: g, interval: 1s, rules: [{alert: There, for: 1m, \
+                        expr: 'count_over_time({app=\"a\"}[5m]) > 0'}, \
+                        {alert: Silence, expr: 'absent_over_time({app=\"a\"}[10m])'}]}]";
+    // In November 1970, and 55 years later.
+    let past = or_skip!(Past::with_rules(&[(-29e6, "a", "early"), (0.0, "a", "x"), (2.0, "a", "x")], RULE));
+    let (stdout, _) = past.run(&["--summary", "-o", "json", "--until", "2026-01-01 00:30:00"]);
+    let expected = [
+        "There 1970-11-12T02:41:00Z to 1970-11-12T02:45:00Z",
+        "Silence 1970-11-12T02:50:00Z to 2026-01-01T00:00:00Z",
+        "There 2026-01-01T00:01:00Z to 2026-01-01T00:07:00Z",
+        "Silence 2026-01-01T00:12:00Z to -",
+    ];
+    assert_eq!(alerts(&stdout), expected);
+}
