@@ -305,12 +305,45 @@ fn what_pieces_bring_with_them_is_bounded_too() {
     let drops = "stages: [{drop: {expression: '.*'}}]\n";
     let mut agent = Agent::new(&journald.dir(), &loki.url(), drops);
     agent.start();
-    wait_until("pieces are held, and all has been read", || {
-        let checkpoint = std::fs::read(agent.home.path().join("state/main.json")).unwrap_or_default();
-        let checkpoint: Value = serde_json::from_slice(&checkpoint).unwrap_or_default();
-        checkpoint["held"].as_array().is_some_and(|held| !held.is_empty())
-    });
+    wait_until("pieces are held, and all has been read", || !held(&agent).is_empty());
     let peak = agent.peak_kib() >> 10;
     assert!(peak < 100, "{peak} MiB");
     agent.stop();
+}
+
+/// journald moves the runtime journal to the persistent one while the agent is away: what it held is another file's then.
+#[test]
+fn what_was_held_is_found_where_journald_has_moved_it() {
+    let journald = or_skip!(Journald::builder().volatile().start());
+    let loki = Loki::builder().ignore_age(true).start();
+    let agent = Agent::new(&journald.dir(), &loki.url(), "");
+    // Inside the box the default paths are this journald's, and it knows which of them is the runtime one.
+    let config = std::fs::read_to_string(agent.config()).unwrap();
+    let (_, rest) = config.split_once('\n').unwrap();
+    std::fs::write(agent.config(), format!("journal: {{backfill: 1d}}\n{rest}")).unwrap();
+    let config = agent.config();
+    let start = || journald.spawn(&[support::agent::PROGRAM, "--config", config.to_str().unwrap()]);
+    for _ in 0..2 {
+        journald.send_native(&[
+            ("MESSAGE", b"half a line"),
+            ("CONTAINER_NAME", b"web"),
+            ("CONTAINER_PARTIAL_MESSAGE", b"true"),
+        ]);
+    }
+    let mut inside = start();
+    wait_until("both pieces are held", || held(&agent).len() == 2);
+    inside.signal(Signal::KILL);
+    inside.wait();
+    journald.flush();
+    let mut inside = start();
+    wait_until("they arrive", || loki.stored().iter().any(|entry| entry.line == "half a linehalf a line"));
+    inside.signal(Signal::TERM);
+    assert!(inside.wait().success());
+}
+
+/// The cursors in the checkpoint of what is held.
+fn held(agent: &Agent) -> Vec<Value> {
+    let checkpoint = std::fs::read(agent.home.path().join("state/main.json")).unwrap_or_default();
+    let checkpoint: Value = serde_json::from_slice(&checkpoint).unwrap_or_default();
+    checkpoint["held"].as_array().cloned().unwrap_or_default()
 }
