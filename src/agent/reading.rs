@@ -2,6 +2,7 @@
 //!
 //! When the channel to the pusher is full, the thread stands still: the journal itself is the queue.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
@@ -210,11 +211,21 @@ pub(super) fn take_held(
 ) -> Result<(), AgentError> {
     let Some(oldest) = held.iter().map(|cursor| cursor.realtime).min() else { return Ok(()) };
     let mut tail = Tail::open(scope, keys, Start::Realtime(oldest), Waker::new()?)?;
+    // By what stays when journald moves an entry from the runtime journal and numbers it anew.
+    let key = |cursor: &Cursor| (cursor.realtime, cursor.monotonic, cursor.xor_hash);
+    let mut left: HashMap<_, Vec<Cursor>> = HashMap::new();
+    held.iter().for_each(|cursor| left.entry(key(cursor)).or_default().push(*cursor));
     let mut missing = held.len();
     while missing > 0
         && let Some(entry) = tail.next_entry()
     {
-        if held.contains(entry.cursor()) {
+        let alike = left.get_mut(&key(entry.cursor()));
+        // Equal entries of one moment are several, each with a copy of its own.
+        let found = alike.and_then(|alike| {
+            let at = alike.iter().position(|cursor| cursor.same_entry(entry.cursor()))?;
+            Some(alike.swap_remove(at))
+        });
+        if found.is_some() {
             pipeline.append(&entry, batches);
             missing -= 1;
         }

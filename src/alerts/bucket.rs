@@ -109,6 +109,8 @@ struct Values {
     kept: Vec<f64>,
     /// Each stands for so many (a power of two).
     each: u32,
+    /// Values that came since the last one that was kept.
+    since: u32,
 }
 
 impl Bucket for Moments {
@@ -121,7 +123,7 @@ impl Bucket for Moments {
             first: (time, value),
             last: (time, value),
             resets: 0.0,
-            values: keeps.then(|| Box::new(Values { kept: vec![value], each: 1 })),
+            values: keeps.then(|| Box::new(Values { kept: vec![value], each: 1, since: 0 })),
         }
     }
 
@@ -142,8 +144,7 @@ impl Bucket for Moments {
             self.first = (time, value);
         }
         if let Some(values) = &mut self.values {
-            values.kept.push(value);
-            values.thin();
+            values.add(value);
         }
     }
 
@@ -195,6 +196,16 @@ impl Bucket for Moments {
 }
 
 impl Values {
+    fn add(&mut self, value: f64) {
+        self.since += 1;
+        // Each stands for as many.
+        if self.since >= self.each {
+            self.since = 0;
+            self.kept.push(value);
+            self.thin();
+        }
+    }
+
     fn merge(&mut self, next: &Values) {
         // Those that stand for fewer are thinned first, so that all weigh the same.
         while self.each < next.each {
@@ -217,6 +228,35 @@ impl Values {
             index += 1;
             index % 2 == 1
         });
-        self.each *= 2;
+        self.each = self.each.saturating_mul(2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many there are: the largest quarter comes last.
+    #[test]
+    fn a_quantile_of_many_values_is_not_that_of_the_last_ones() {
+        let op = RangeOp::QuantileOverTime;
+        for (count, buckets) in [(100_000, 1), (100_000, 3), (1_000_000, 7)] {
+            let value = |n: usize| if n * 4 < count * 3 { (n % 100) as f64 } else { 1e6 };
+            let mut merged: Option<Moments> = None;
+            for bucket in 0..buckets {
+                let mut all =
+                    (bucket * count / buckets..(bucket + 1) * count / buckets).map(|n| (n as i64, value(n)));
+                let mut moments = Moments::new(op, all.next().unwrap());
+                all.for_each(|point| moments.add(op, point));
+                match &mut merged {
+                    Some(merged) => merged.merge(op, &moments),
+                    None => merged = Some(moments),
+                }
+            }
+            let values = merged.and_then(|merged| merged.values).unwrap().kept;
+            assert!((VALUES_MAX / 4..=VALUES_MAX).contains(&values.len()), "{}", values.len());
+            let large = values.iter().filter(|value| **value == 1e6).count() as f64 / values.len() as f64;
+            assert!((0.22..0.28).contains(&large), "{count} in {buckets}: {large} instead of a quarter");
+        }
     }
 }

@@ -18,7 +18,7 @@ use logql::vectors::Vector;
 
 /// States older than this are not gone on with (nanoseconds): nobody waits for an alert of last week, and all entries
 /// since then would have to be read.
-const CATCH_UP_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
+pub(super) const CATCH_UP_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
 
 /// All rules, and where they stand.
 #[derive(Debug)]

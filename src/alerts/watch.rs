@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::history::History;
 use super::origin::{Origin, Sender};
-use super::run::Rules;
+use super::run::{CATCH_UP_MAX, Rules};
 use super::saved::Saved;
 use super::state::Outside;
 use crate::config::Config;
@@ -167,6 +167,10 @@ impl Watcher {
             self.begin_at(begin.max(time - 1));
         }
         let evaluated = time > self.next && {
+            // What stages have held until then belongs to evaluations before it.
+            for item in self.shaper.release_until(time) {
+                self.item(&item, None);
+            }
             self.now = clock();
             self.advance(time - 1)
         };
@@ -225,17 +229,24 @@ impl Watcher {
         if to < self.next {
             return false;
         }
-        if self.live {
-            self.rules.skip_to(to);
+        // In years without entries, as behind one of 1970, nothing happens a week after the last one has left all windows.
+        let quiet = self.next.saturating_add(self.rules.reach()).saturating_add(CATCH_UP_MAX);
+        if !self.live && quiet < to.saturating_sub(CATCH_UP_MAX) {
+            self.evaluate(quiet);
         }
+        self.rules.skip_to(to);
+        self.evaluate(to);
+        self.next = self.rules.next().unwrap_or(i64::MAX);
+        true
+    }
+
+    fn evaluate(&mut self, to: i64) {
         match &mut self.history {
             Some(history) => {
                 self.rules.advance_shown(to, |number, rule, time| history.look(number, rule, time))
             }
             None => self.rules.advance(to),
         }
-        self.next = self.rules.next().unwrap_or(i64::MAX);
-        true
     }
 
     fn shape(&mut self, entry: &Entry<'_>, time: i64) {

@@ -17,8 +17,8 @@ use journald_reader::{Cursor, Id128, Resume};
 const ASIDE_MAX: u32 = 9;
 /// Written into each file. A higher number means that a newer program wrote it.
 const VERSION: u32 = 1;
-/// A checkpoint longer than this is not one (bytes).
-const SIZE_MAX: u64 = 4 << 20;
+/// A checkpoint longer than this is not one (bytes): what a stage holds takes 3 MB of it at most.
+const SIZE_MAX: u64 = 16 << 20;
 
 /// The file's form: cursors in journalctl's text form, ids as 32 hexadecimal digits.
 #[derive(Serialize, Deserialize)]

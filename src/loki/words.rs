@@ -56,6 +56,21 @@ const LIMITED: &str = "Per stream rate limit exceeded";
 /// What stands before the words of an ingester where they were not unwrapped (google.golang.org/grpc).
 const GRPC: &str = "rpc error: code = Code(400) desc = ";
 
+/// How sentences begin.
+const BEGINNINGS: [&str; 8] = [
+    "entry for stream '",
+    "max entry size '",
+    "stream '",
+    "missing required labels ",
+    "error at least one label pair is required per stream",
+    "entry with timestamp ",
+    "user '",
+    "total ignored: ",
+];
+/// What begins like a sentence and does not go on like one (count): a sentence may be as long as the answer, so of more the
+/// rest is not read. Entries that it names are sent again.
+const BROKEN_MAX: usize = 32;
+
 /// All that a text refuses, in its order.
 pub(super) fn refusals(text: &str) -> Vec<Refusal> {
     let mut found = Vec::new();
@@ -65,12 +80,18 @@ pub(super) fn refusals(text: &str) -> Vec<Refusal> {
         return found;
     }
     // What stands between the sentences (advice, separators) is passed over.
-    let mut boundary = true;
+    let (mut boundary, mut broken) = (true, 0);
     while let Some(c) = rest.chars().next() {
-        if boundary && let Some((refusal, after)) = sentence(rest) {
-            found.push(refusal);
-            rest = after;
-            continue;
+        if boundary && begins(rest) {
+            if let Some((refusal, after)) = sentence(rest) {
+                found.push(refusal);
+                rest = after;
+                continue;
+            }
+            broken += 1;
+            if broken > BROKEN_MAX {
+                break;
+            }
         }
         boundary = !c.is_alphanumeric();
         rest = rest.get(c.len_utf8()..).unwrap_or_default();
@@ -82,6 +103,13 @@ pub(super) fn refusals(text: &str) -> Vec<Refusal> {
 pub(super) fn stream_refused(text: &str) -> Option<Labels> {
     let (_, rest) = text.split_once("when trying to create stream ")?;
     Text(rest).stream()
+}
+
+/// Whether a text begins like a sentence.
+fn begins(text: &str) -> bool {
+    let mut rest = Text(text);
+    let _ = rest.counted();
+    BEGINNINGS.iter().any(|words| rest.peek(words).is_some())
 }
 
 /// One sentence at the beginning of a text, and what follows it.
@@ -125,8 +153,14 @@ fn distributor(text: &mut Text<'_>) -> Option<(Reason, Option<u64>, Option<Label
     if text.word("stream '").is_some() {
         let stream = text.stream()?;
         text.word("'")?;
-        let labels =
-            [" has label name too long: '", " has label value too long: '", " has duplicate label name: '"];
+        if text.word(" has label value too long: '").is_some() {
+            // The value follows as it is, and a sender may have made a sentence of it.
+            let value =
+                stream.values().filter(|value| text.peek(value).is_some()).max_by_key(|value| value.len());
+            value.and_then(|value| text.word(value));
+            return Some((Reason::Labels, None, Some(stream), Which::All));
+        }
+        let labels = [" has label name too long: '", " has duplicate label name: '"];
         if labels.iter().any(|words| text.word(words).is_some()) {
             return Some((Reason::Labels, None, Some(stream), Which::All));
         }
@@ -161,10 +195,12 @@ fn distributor(text: &mut Text<'_>) -> Option<(Reason, Option<u64>, Option<Label
 fn ingester(text: &mut Text<'_>) -> Option<Refusal> {
     let (mut at, mut before, mut stream, mut limited) = (Vec::new(), None, None, false);
     while text.word("entry with timestamp ").is_some() {
-        at.extend(text.until(" ignored, reason: '").and_then(go_time));
+        at.extend(text.until(" ignored, reason: '").map(go_time)?);
         // Loki before 3.0 names the stream with each entry. A reason may have quotes in it.
-        let ends = ["',\n", "' for stream: "].map(|end| text.0.find(end).unwrap_or(usize::MAX));
-        let reason = text.0.get(..ends[0].min(ends[1]))?;
+        let ends = |rest: &str| rest.starts_with("',\n") || rest.starts_with("' for stream: ");
+        let mut quotes = text.0.match_indices('\'').map(|(at, _)| at);
+        let end = quotes.find(|at| text.0.get(*at..).is_some_and(ends))?;
+        let reason = text.0.get(..end)?;
         text.0 = text.0.get(reason.len()..)?;
         limited |= reason.starts_with(LIMITED);
         if let Some((_, oldest)) = reason.rsplit_once("oldest acceptable timestamp is: ") {
@@ -431,5 +467,31 @@ mod tests {
         fn reading_arbitrary_words_ends(text in "(entry for stream '|\\{a=\"|\"\\}|' has timestamp too old: |total ignored: |[0-9]| errors like: |[ -~ü]){0,30}") {
             refusals(&text);
         }
+    }
+
+    /// An answer may have a megabyte, and whoever gives it may have made it so that each word begins a sentence.
+    #[test]
+    fn what_only_begins_like_sentences_takes_no_time() {
+        let first = "stream '{a=\"1\"}' has duplicate label name: 'a'; ";
+        let item = "entry with timestamp 2026-11-28 10:00:00 +0000 UTC ignored, reason: 'x',\n";
+        for part in
+            ["stream '{", "missing required labels ", "entry with timestamp ", item, "2 errors like: user '"]
+        {
+            let text = format!("{first}{}", part.repeat((1 << 20) / part.len()));
+            let (send, done) = std::sync::mpsc::channel();
+            std::thread::spawn(move || send.send(refusals(&text).len()));
+            let found = done.recv_timeout(std::time::Duration::from_secs(20));
+            assert_eq!(found, Ok(1), "{part}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_named_says_nothing_of_other_streams() {
+        let forged =
+            "x'; entry for stream '{unit=\"sshd.service\"}' has timestamp too old: 2026-11-28T10:00:00Z";
+        let text = format!("stream '{{a={forged:?}, b=\"x\"}}' has label value too long: '{forged}'");
+        let found = refusals(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].stream.as_ref().map(|stream| stream["a"].as_str()), Some(forged));
     }
 }

@@ -30,7 +30,8 @@ const AHEAD_MAX: u64 = 3_600_000_000;
 const PIECES_MAX: usize = 128;
 /// What a piece costs beside its text (bytes): its cursor here and in the checkpoint, its share of the line's labels.
 const PIECE_COST: usize = 4 << 10;
-/// All that is held (bytes, with [`PIECE_COST`]): thirty lines of the longest length, or two thousand pieces.
+/// All that is held (bytes, with [`PIECE_COST`] and the metadata of first pieces, which a sender chooses): thirty lines of
+/// the longest length, or two thousand pieces.
 const HELD_MAX: usize = 8 << 20;
 /// Longest name of a container or a line (bytes): Docker's are 64.
 const NAME_MAX: usize = 256;
@@ -86,7 +87,8 @@ struct Piece<'a> {
 
 impl Join {
     fn cost(&self) -> usize {
-        self.text.len() + self.held.len() * PIECE_COST
+        let metadata = self.item.metadata.iter().map(|(name, value)| name.len() + value.len());
+        self.text.len() + self.held.len() * PIECE_COST + metadata.sum::<usize>()
     }
 
     fn first(&self) -> u64 {
@@ -112,8 +114,7 @@ impl Join {
 
     /// The line, of all pieces so far.
     fn finish(mut self) -> Item {
-        self.item.line.clear();
-        self.item.line.push_str(&lossy(&self.text));
+        self.item.line = lossy(&self.text).into_owned();
         self.item.parts = self.held;
         self.item
     }
@@ -180,6 +181,7 @@ impl Partials {
                     self.done.push_back(item);
                     return false;
                 }
+                let item = Item { line: String::new(), ..item };
                 Join {
                     text: piece.text.to_vec(),
                     held: vec![item.cursor],

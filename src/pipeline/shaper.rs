@@ -139,6 +139,11 @@ impl Shaper {
         self.release_at(i64::try_from(self.newest).unwrap_or(i64::MAX).saturating_mul(1000))
     }
 
+    /// What stages have held long enough when entries of this time come (nanoseconds since 1970).
+    pub(crate) fn release_until(&mut self, time_ns: i64) -> Vec<Item> {
+        self.release_at(time_ns)
+    }
+
     /// What stages have held long enough, now that the journal is quiet.
     pub(crate) fn release(&mut self) -> Vec<Item> {
         self.tick();

@@ -43,7 +43,7 @@ impl Past {
     fn with_rules(entries: &[(f64, &str, &str)], rules: &str) -> Result<Past, crate::support::Unavailable> {
         let home = tempfile::tempdir().unwrap();
         let entry = |(minute, app, line): &(f64, &str, &str)| {
-            ExportEntry::new(START + (minute * MINUTE as f64) as u64)
+            ExportEntry::new(START.saturating_add_signed((minute * MINUTE as f64) as i64))
                 .message(line)
                 .field("SYSLOG_IDENTIFIER", app)
                 .field("_HOSTNAME", "web7")
@@ -272,4 +272,46 @@ fn alerts_are_of_the_host_that_the_entries_are_of() {
     let (stdout, _) = past.run(&["--summary", "--until", "2026-01-01 01:00:00"]);
     assert!(stdout.contains("{host=\"mine\"} = 1"), "{stdout}");
     assert!(stdout.contains("templates failed: OfAll (group g), 5 times: `bad`: "), "{stdout}");
+}
+
+/// The alerts of a report: name, beginning and end.
+fn alerts(stdout: &str) -> Vec<String> {
+    let report: Value = serde_json::from_str(stdout).unwrap();
+    let of = |alert: &Value| {
+        let text = |name: &str| alert[name].as_str().unwrap_or("-").to_owned();
+        format!("{} {} to {}", text("name"), text("from"), text("until"))
+    };
+    report["alerts"].as_array().unwrap().iter().map(of).collect()
+}
+
+/// A stage holds the last line of a stream until its time is over, and that is the entries' time.
+#[test]
+fn a_line_that_a_stage_holds_counts_when_its_time_is_over() {
+    const RULE: &str = "groups: [{name: g, interval: 1m, rules: [{alert: Error, \
+                        expr: 'count_over_time({app=\"a\"} |= \"ERROR\" [5m]) > 0'}]}]";
+    let past =
+        or_skip!(Past::with_rules(&[(1.5, "a", "ERROR"), (1.51, "a", "at x"), (30.0, "b", "fine")], RULE));
+    let config = fs::read_to_string(past.path("config.yaml")).unwrap();
+    let stage = "stages: [{multiline: {firstline: '^ERROR', max_wait_time: 3s}}]\n";
+    fs::write(past.path("config.yaml"), config + stage).unwrap();
+    let (stdout, _) = past.run(&["--summary", "-o", "json", "--until", "2026-01-01 00:30:00"]);
+    assert_eq!(alerts(&stdout), ["Error 2026-01-01T00:02:00Z to 2026-01-01T00:07:00Z"]);
+}
+
+/// Machines without a clock write their first entries in 1970.
+#[test]
+fn years_without_entries_are_not_evaluated_one_second_after_the_other() {
+    const RULE: &str = "groups: [{name: g, interval: 1s, rules: [{alert: There, for: 1m, \
+                        expr: 'count_over_time({app=\"a\"}[5m]) > 0'}, \
+                        {alert: Silence, expr: 'absent_over_time({app=\"a\"}[10m])'}]}]";
+    // In November 1970, and 55 years later.
+    let past = or_skip!(Past::with_rules(&[(-29e6, "a", "early"), (0.0, "a", "x"), (2.0, "a", "x")], RULE));
+    let (stdout, _) = past.run(&["--summary", "-o", "json", "--until", "2026-01-01 00:30:00"]);
+    let expected = [
+        "There 1970-11-12T02:41:00Z to 1970-11-12T02:45:00Z",
+        "Silence 1970-11-12T02:50:00Z to 2026-01-01T00:00:00Z",
+        "There 2026-01-01T00:01:00Z to 2026-01-01T00:07:00Z",
+        "Silence 2026-01-01T00:12:00Z to -",
+    ];
+    assert_eq!(alerts(&stdout), expected);
 }

@@ -281,3 +281,65 @@ fn what_stays_partial_is_sent_after_a_while() {
     wait_until("it arrives", || loki.stored().iter().any(|entry| entry.line == "half a line"));
     agent.stop();
 }
+
+/// Writes pieces of lines of as many containers, each with a long identifier, which is structured metadata.
+const FORGES: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect("/run/systemd/journal/socket")
+for n in range(int(sys.argv[1])):
+    s.send(b"CONTAINER_PARTIAL_MESSAGE=true\nMESSAGE=x\nCONTAINER_ID=%d\nSYSLOG_IDENTIFIER=%s\n" % (n, b"i" * 150000))
+"#;
+
+#[test]
+fn what_pieces_bring_with_them_is_bounded_too() {
+    let journald = or_skip!(Journald::start());
+    let sent = journald.run(&["python3", "-c", FORGES, "1200"]);
+    assert!(sent.status.success(), "{sent:?}");
+    journald.sync();
+    let loki = Loki::builder().ignore_age(true).start();
+    let drops = "stages: [{drop: {expression: '.*'}}]\n";
+    let mut agent = Agent::new(&journald.dir(), &loki.url(), drops);
+    agent.start();
+    wait_until("pieces are held, and all has been read", || !held(&agent).is_empty());
+    let peak = agent.peak_kib() >> 10;
+    assert!(peak < 100, "{peak} MiB");
+    agent.stop();
+}
+
+/// journald moves the runtime journal to the persistent one while the agent is away: what it held is another file's then.
+#[test]
+fn what_was_held_is_found_where_journald_has_moved_it() {
+    let journald = or_skip!(Journald::builder().volatile().start());
+    let loki = Loki::builder().ignore_age(true).start();
+    let agent = Agent::new(&journald.dir(), &loki.url(), "");
+    // Inside the box the default paths are this journald's, and it knows which of them is the runtime one.
+    let config = std::fs::read_to_string(agent.config()).unwrap();
+    let (_, rest) = config.split_once('\n').unwrap();
+    std::fs::write(agent.config(), format!("journal: {{backfill: 1d}}\n{rest}")).unwrap();
+    let config = agent.config();
+    let start = || journald.spawn(&[crate::support::agent::PROGRAM, "--config", config.to_str().unwrap()]);
+    for _ in 0..2 {
+        journald.send_native(&[
+            ("MESSAGE", b"half a line"),
+            ("CONTAINER_NAME", b"web"),
+            ("CONTAINER_PARTIAL_MESSAGE", b"true"),
+        ]);
+    }
+    let mut inside = start();
+    wait_until("both pieces are held", || held(&agent).len() == 2);
+    inside.signal(Signal::KILL);
+    inside.wait();
+    journald.flush();
+    let mut inside = start();
+    wait_until("they arrive", || loki.stored().iter().any(|entry| entry.line == "half a linehalf a line"));
+    inside.signal(Signal::TERM);
+    assert!(inside.wait().success());
+}
+
+/// The cursors in the checkpoint of what is held.
+fn held(agent: &Agent) -> Vec<Value> {
+    let checkpoint = std::fs::read(agent.home.path().join("state/main.json")).unwrap_or_default();
+    let checkpoint: Value = serde_json::from_slice(&checkpoint).unwrap_or_default();
+    checkpoint["held"].as_array().cloned().unwrap_or_default()
+}

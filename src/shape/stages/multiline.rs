@@ -24,9 +24,11 @@ use logql::label_set::LabelSet;
 /// Label sets whose blocks are known at a time (count). One more takes the place of the one that had no line for
 /// longest: its block goes on as it is, and its next lines pass until a first line comes.
 const BLOCKS_MAX: usize = 1000;
-/// Text that all blocks hold before the largest of them goes on early (bytes): a few lines of the longest length,
-/// or some hundred stack traces.
-const TEXT_MAX: usize = 4 << 20;
+/// What all blocks hold before the largest of them goes on early (bytes): a few lines of the longest length, or some
+/// hundred stack traces. It is text, the metadata of first lines, which a sender chooses, and [`LINE_COST`].
+const HELD_MAX: usize = 4 << 20;
+/// What a line costs beside its text (bytes): its cursor here and, as text, in the checkpoint.
+const LINE_COST: usize = 256;
 /// A last line so far ahead of the clock (microseconds) was written before the clock was set back: no use waiting
 /// for that time to come.
 const AHEAD_MAX: u64 = 3600 * 1_000_000;
@@ -65,7 +67,7 @@ impl Config {
             config: self.clone(),
             wait: u64::try_from(self.max_wait_time.as_micros()).unwrap_or(u64::MAX),
             blocks: HashMap::new(),
-            text: 0,
+            cost: 0,
         })
     }
 }
@@ -76,8 +78,8 @@ struct Multiline {
     /// Microseconds.
     wait: u64,
     blocks: HashMap<Arc<LabelSet>, Block>,
-    /// Text that all blocks hold (bytes).
-    text: usize,
+    /// What all blocks cost (bytes).
+    cost: usize,
 }
 
 /// The lines of one label set.
@@ -92,6 +94,12 @@ struct Block {
 }
 
 impl Block {
+    /// What it holds (bytes).
+    fn cost(&self) -> usize {
+        let metadata = self.item.metadata.iter().map(|(name, value)| name.len() + value.len());
+        self.item.line.len() + self.held.len() * LINE_COST + metadata.sum::<usize>()
+    }
+
     /// The block so far, as an item; what follows begins with the same time and labels.
     fn take(&mut self) -> Option<Item> {
         self.lines = 0;
@@ -128,17 +136,34 @@ impl Multiline {
         // Sequence numbers decide between equal times, so that it is the same one whenever this is read.
         let age = |(_, block): &(&Arc<LabelSet>, &Block)| (block.last, block.item.cursor.seqnum);
         let labels = self.blocks.iter().min_by_key(age).map(|(labels, _)| labels.clone())?;
-        self.blocks.remove(&labels)?.take()
+        let mut oldest = self.blocks.remove(&labels)?;
+        self.cost -= oldest.cost();
+        oldest.take()
     }
 
-    /// The block with the most text, when all of them hold too much.
+    /// The block that holds most, when all of them hold too much. What follows it in its stream has no metadata.
     fn take_largest(&mut self) -> Option<Item> {
-        if self.text <= TEXT_MAX {
-            return None;
+        while self.cost > HELD_MAX {
+            let size = |block: &&mut Block| (block.cost(), block.item.cursor.seqnum);
+            let largest = self.blocks.values_mut().max_by_key(size)?;
+            let taken = take(&mut self.cost, largest);
+            let before = largest.cost();
+            largest.item.metadata.clear();
+            self.cost -= before - largest.cost();
+            if taken.is_some() || before == 0 {
+                return taken;
+            }
         }
-        let size = |block: &&mut Block| (block.item.line.len(), block.item.cursor.seqnum);
-        self.blocks.values_mut().max_by_key(size).and_then(Block::take)
+        None
     }
+}
+
+/// The block so far, which costs less then.
+fn take(cost: &mut usize, block: &mut Block) -> Option<Item> {
+    *cost -= block.cost();
+    let taken = block.take();
+    *cost += block.cost();
+    taken
 }
 
 impl Stage for Multiline {
@@ -170,18 +195,19 @@ impl Stage for Multiline {
         let full = block.lines >= self.config.max_lines;
         if first || paused || full || block.has_no_room(&line) {
             // A block that is new holds nothing.
-            done = block.take().or(done);
+            done = take(&mut self.cost, block).or(done);
         }
-        self.text = self.text.saturating_sub(done.as_ref().map_or(0, |done| done.line.len()));
+        self.cost -= block.cost();
         if first {
             block.item = std::mem::take(item);
         }
-        let before = block.item.line.len();
         block.add(&line, cursor, &parts);
-        self.text += block.item.line.len() - before;
+        self.cost += block.cost();
         if done.is_none() {
-            done = if block.lines >= self.config.max_lines { block.take() } else { self.take_largest() };
-            self.text = self.text.saturating_sub(done.as_ref().map_or(0, |done| done.line.len()));
+            done = match block.lines >= self.config.max_lines {
+                true => take(&mut self.cost, block),
+                false => self.take_largest(),
+            };
         }
         match done {
             Some(done) => {
@@ -206,8 +232,7 @@ impl Stage for Multiline {
         while let Some(oldest) =
             self.blocks.values_mut().filter(over).min_by_key(|block| (block.last, block.item.cursor.seqnum))
         {
-            if let Some(item) = oldest.take() {
-                self.text = self.text.saturating_sub(item.line.len());
+            if let Some(item) = take(&mut self.cost, oldest) {
                 return Some(item);
             }
         }
@@ -282,6 +307,33 @@ mod tests {
         let mut held = Vec::new();
         stage.held(&mut held);
         assert!(held.is_empty());
+    }
+
+    /// Each line that is held stands in the checkpoint with its cursor, and each first line brings its metadata.
+    #[test]
+    fn what_is_held_is_bounded_in_lines_and_metadata() {
+        for (line, metadata) in [("", 0), ("x", 0), ("x", 200_000)] {
+            let mut stage = one_stage("multiline: {firstline: '^E', max_lines: 0}");
+            let (mut held, mut metadata_held) = (Vec::new(), 0);
+            for n in 0..60_000_u64 {
+                let unit = format!("unit{}", n % 100);
+                let mut item = item(if n < 100 { "E" } else { line }, &[("unit", &unit)]);
+                (item.cursor.seqnum, item.cursor.realtime) = (n + 1, n);
+                if n < 100 {
+                    item.metadata.push(("identifier".to_owned(), "i".repeat(metadata)));
+                    metadata_held += metadata;
+                }
+                if stage.run(&mut item, &mut Context::default()) == Flow::Next {
+                    metadata_held = metadata_held.saturating_sub(metadata);
+                }
+                held.clear();
+                if n % 1000 == 999 {
+                    stage.held(&mut held);
+                }
+                assert!(held.len() * LINE_COST <= HELD_MAX, "{} lines of {line:?}", held.len());
+            }
+            assert!(metadata_held <= HELD_MAX, "{metadata_held}");
+        }
     }
 
     #[test]
@@ -393,11 +445,11 @@ mod tests {
         let units: Vec<String> = (0..40).map(|n| format!("u{n}")).collect();
         let lines: Vec<_> = units.iter().map(|unit| (unit.as_str(), 0, long.as_str())).collect();
         let (out, held) = run(&mut *stage, &lines);
-        assert_eq!((out.len() + held, held), (40, TEXT_MAX / LINE_MAX));
+        assert_eq!((out.len() + held, held), (40, HELD_MAX / (LINE_MAX + LINE_COST)));
         // What went on is no longer counted.
         let mut context = Context { now_ns: i64::MAX, ..Context::default() };
         assert_eq!(std::iter::from_fn(|| stage.release(&mut context)).count(), held);
-        assert_eq!(run(&mut *stage, &lines).1, TEXT_MAX / LINE_MAX);
+        assert_eq!(run(&mut *stage, &lines).1, HELD_MAX / (LINE_MAX + LINE_COST));
     }
 
     proptest! {

@@ -85,6 +85,25 @@ impl Tail {
         self.refresh(now, |source| !source.archived && (all || source.is_busy(now) || written(&source.path)))
     }
 
+    /// An entry of this source is the next one, and numbers before it were not met: looks whether another file has them,
+    /// as one that was made a moment ago. False if it has been looked for since this entry became visible: what was written
+    /// before it was visible then, too.
+    #[cold]
+    pub(super) fn look_for_others(&mut self, index: usize) -> bool {
+        let Some(source) = self.sources.get(index).filter(|source| !source.archived) else { return false };
+        if self.looked.is_some_and(|looked| source.grown.is_none_or(|grown| grown < looked)) {
+            return false;
+        }
+        let id = source.id;
+        // A failure shows at the next wait.
+        let event = self.watch.drain().unwrap_or_default();
+        self.look(&event);
+        // The others after this one: what they show then includes all that was written before its entries.
+        self.refresh(Instant::now(), |source| !source.archived && source.id != id);
+        self.looked = Some(Instant::now());
+        true
+    }
+
     /// Looks at the headers of some files; true when there are new entries.
     fn refresh(&mut self, now: Instant, which: impl Fn(&Source) -> bool) -> bool {
         let mut grown = false;
@@ -124,6 +143,11 @@ impl Tail {
             self.busy = Some(now + BUSY_FOR);
         }
         let archived = file.header.archived;
+        // Since systemd 254 a file gets the counter's id with its first entry.
+        if source.seqnum_id != file.header.seqnum_id {
+            source.seqnum_id = file.header.seqnum_id;
+            self.changed = true;
+        }
         if source.head.is_none() {
             let head = self.next_of(index).map(Head::Seen);
             self.changed |= head.is_some() || archived;
@@ -283,7 +307,8 @@ impl Tail {
             Begin::Nowhere => {
                 self.counts.reads += file.file.reads();
                 let last = Some(Cursor { seqnum_id, seqnum: file.header.tail_seqnum, ..Cursor::default() });
-                let finished = Finished { path: found.path.clone(), file_id, seqnum_id, last };
+                let (path, runtime) = (found.path.clone(), found.runtime);
+                let finished = Finished { path, runtime, file_id, seqnum_id, last };
                 self.finished.insert(found.id, finished);
                 return Ok(());
             }
@@ -301,6 +326,8 @@ impl Tail {
         };
         let opened = file.is_some();
         let tag = self.new_tag();
+        let journal = journal_of(&found.path);
+        let numbers = self.numbers.journal(found.runtime, &journal);
         let mut source = Source {
             id: found.id,
             path: found.path.clone(),
@@ -308,7 +335,8 @@ impl Tail {
             file_id,
             seqnum_id,
             runtime: found.runtime,
-            journal: journal_of(&found.path),
+            journal,
+            numbers,
             archived,
             file,
             head,

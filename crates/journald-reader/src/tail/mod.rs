@@ -8,6 +8,7 @@
 mod follow;
 mod last;
 mod merge;
+mod numbers;
 mod recognise;
 mod source;
 mod turn;
@@ -26,12 +27,13 @@ use super::file::{Fault, JournalFile};
 use super::filter::Filter;
 use super::loss::{Losses, Reason};
 use super::resume::{Resume, Start};
-use super::scan::{FileId, Roots};
+use super::scan::{FileId, Roots, journal_of};
 use super::scope::Scope;
 use super::watch::{Waker, Watch};
 use crate::entry::Entry;
 use follow::PassedOver;
 use merge::Merge;
+use numbers::Numbers;
 use source::{Finished, Source};
 
 /// Ordinals below the microsecond that an entry can be given: Loki's timestamps are nanoseconds.
@@ -86,6 +88,9 @@ pub struct Tail {
     highest: Cursor,
     /// Of sources that were let go, and of the tail itself.
     counts: Counts,
+    numbers: Numbers,
+    /// When files were last looked at because numbers were left out.
+    looked: Option<Instant>,
     cursor: Cursor,
     ordinal: u16,
     /// A file was not ready to be read, as before its header was written: the next write may complete it.
@@ -125,6 +130,8 @@ impl Tail {
             state: start.state(),
             highest: Cursor::default(),
             counts: Counts::default(),
+            numbers: Numbers::default(),
+            looked: None,
             cursor: Cursor::default(),
             ordinal: 0,
             incomplete: false,
@@ -144,10 +151,26 @@ impl Tail {
         }
         tail.report(problems);
         tail.check_start();
+        tail.begin_numbers();
         if tail.filter.is_some() {
-            tail.counts.missing = tail.gone();
+            tail.numbers.missing = tail.gone();
         }
         Ok(tail)
+    }
+
+    /// Tells the journals which of their numbers were met before the place that was resumed at.
+    fn begin_numbers(&mut self) {
+        let sources = self.sources.iter().map(|s| (s.numbers, s.seqnum_id));
+        let mut met: Vec<(usize, u64)> = sources
+            .filter_map(|(journal, id)| Some((journal, self.state.counters.get(&id)?.seqnum)))
+            .collect();
+        for finished in self.finished.values() {
+            let journal = self.numbers.journal(finished.runtime, &journal_of(&finished.path));
+            met.extend(self.state.counters.get(&finished.seqnum_id).map(|read| (journal, read.seqnum)));
+        }
+        for (journal, number) in met {
+            self.numbers.begin(journal, number);
+        }
     }
 
     /// Entries that were there at the place that was resumed at and are not any more: of each counter, the numbers
@@ -155,8 +178,9 @@ impl Tail {
     fn gone(&self) -> u64 {
         let lost = |(id, read): (&Id128, &Cursor)| {
             let files = self.sources.iter().filter(|s| s.seqnum_id == *id);
-            let oldest = files.map(|s| s.oldest).filter(|oldest| *oldest > 0).min()?;
-            Some(oldest.saturating_sub(read.seqnum.saturating_add(1)))
+            let first = files.filter(|s| s.oldest > 0).min_by_key(|s| s.oldest)?;
+            let shown = self.numbers.shown(first.numbers, read.seqnum, first.oldest);
+            Some(first.oldest.saturating_sub(shown.saturating_add(1)))
         };
         self.state.counters.iter().filter_map(lost).sum()
     }
@@ -191,24 +215,29 @@ impl Tail {
             }
             let head = self.turn()?;
             let index = self.current?;
+            if self.leaves_out(&head, index) && self.look_for_others(index) {
+                continue;
+            }
             self.taken = true;
             let source = self.sources.get_mut(index)?;
             let ordinal = source.file.as_ref().map_or(0, JournalFile::ordinal);
             let ordinal = u16::try_from(ordinal).unwrap_or(ORDINAL_MAX).min(ORDINAL_MAX);
             let read = source.last.map_or(0, |last| last.seqnum);
             let in_doubt = source.file.as_ref().is_some_and(JournalFile::in_doubt);
+            let journal = source.numbers;
             // What is not handed on below, a copy or damage, has been read all the same.
             source.last = Some(head);
             let before = self.count(&head);
             // Within a file in doubt, numbers are missing by damage, which is counted as that.
             let damage = in_doubt && read == before;
-            if self.is_copy(&head, index) {
+            let copy = self.is_copy(&head, index);
+            // What no match wants is not missing.
+            if self.filter.is_none() {
+                self.numbers.meet(journal, before, head.seqnum, !damage && !copy);
+            }
+            if copy {
                 self.pass_copy(head, index);
                 continue;
-            }
-            // Numbers begin at one. What no match wants is not missing.
-            if before > 0 && !damage && self.filter.is_none() {
-                self.count_missing(before, head.seqnum);
             }
             let loaded = self.load(index).is_ok();
             if let Some(source) = self.sources.get_mut(index).filter(|source| source.has_news()) {
@@ -234,9 +263,12 @@ impl Tail {
     /// Counts an entry of a source as read that has been handed on from another file.
     fn pass_copy(&mut self, copy: Cursor, index: usize) {
         self.counts.copies += 1;
-        self.count(&copy);
+        let before = self.count(&copy);
         if let Some(source) = self.sources.get_mut(index) {
             source.last = Some(copy);
+            if self.filter.is_none() {
+                self.numbers.meet(source.numbers, before, copy.seqnum, false);
+            }
         }
         // One that has the same number, too, counts once, or the next equal entry would pass for a copy.
         if self.is_of_last_instant(&copy) && !self.recent.contains(&copy) {
@@ -281,14 +313,19 @@ impl Tail {
         before
     }
 
-    /// Counts the numbers between an entry and the one read before it in the same counter. One that comes late fills
-    /// its gap.
+    /// Whether numbers are left out before an entry that is the next one.
     #[inline]
-    fn count_missing(&mut self, before: u64, now: u64) {
-        match now > before {
-            true => self.counts.missing += now - before - 1,
-            false => self.counts.missing = self.counts.missing.saturating_sub(1),
+    fn leaves_out(&self, head: &Cursor, index: usize) -> bool {
+        if self.filter.is_some() {
+            return false;
         }
+        let Some(source) = self.sources.get(index) else { return false };
+        let before = match self.highest.seqnum_id == head.seqnum_id {
+            true => self.highest.seqnum,
+            false => self.state.counters.get(&head.seqnum_id).map_or(0, |read| read.seqnum),
+        };
+        let shown = self.numbers.shown(source.numbers, before, head.seqnum);
+        shown > 0 && head.seqnum.saturating_sub(shown) > 1
     }
 
     /// How far this tail has read.
@@ -332,7 +369,7 @@ impl Tail {
 
     /// What was skipped so far.
     pub fn counts(&self) -> Counts {
-        let mut counts = self.counts;
+        let mut counts = Counts { missing: self.numbers.missing, ..self.counts };
         for source in &self.sources {
             counts.damaged += source.losses();
             counts.unwanted += source.unwanted();

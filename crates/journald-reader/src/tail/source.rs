@@ -22,6 +22,8 @@ pub(super) struct Source {
     pub runtime: bool,
     /// The name of its folder, which its journald has in the persistent place, too.
     pub journal: String,
+    /// The place of that journal among [`super::numbers::Numbers`].
+    pub numbers: usize,
     /// Nobody writes to it any more.
     pub archived: bool,
     /// Not there while an archived file waits for its turn unseen.
@@ -109,14 +111,15 @@ impl Source {
         }
         self.tell();
         let (losses, last) = (self.losses(), self.done());
-        let Source { id, path, file_id, seqnum_id, .. } = self;
-        (id, Finished { path, file_id, seqnum_id, last }, losses)
+        let Source { id, path, runtime, file_id, seqnum_id, .. } = self;
+        (id, Finished { path, runtime, file_id, seqnum_id, last }, losses)
     }
 }
 
 /// A file that was read to its end and cannot grow.
 pub(super) struct Finished {
     pub path: PathBuf,
+    pub runtime: bool,
     pub file_id: Id128,
     pub seqnum_id: Id128,
     /// Its last entry, of which at least the number is known.

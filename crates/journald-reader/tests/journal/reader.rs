@@ -204,6 +204,95 @@ fn new_entries_are_followed_through_rotation() {
     }
 }
 
+/// Sends the native socket what follows, as two ordinary users in turn.
+const USERS: &str = r#"
+import os, socket, sys
+for n in range(int(sys.argv[1])):
+    if os.fork() == 0:
+        os.setuid(1000 + n % 2)
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        s.connect("/run/systemd/journal/socket")
+        s.send(b"MESSAGE=of a user, %d\n" % n)
+        os._exit(0)
+    os.wait()
+"#;
+
+/// journald gives the entries of all its files numbers of one sequence, and each user's file may have a counter of its own.
+#[test]
+fn what_stands_in_users_files_is_not_missing_and_comes_in_order() {
+    let journald = or_skip!(Journald::start());
+    journald.send(&Bulk::new(Transport::Native, 3, 0));
+    let mut tail = open(&[journald.dir()], Start::Oldest);
+    let mut got = drain(&mut tail);
+    for count in ["7", "30", "1"] {
+        assert!(journald.run(&["python3", "-c", USERS, count]).status.success());
+        journald.send(&Bulk::new(Transport::Native, 3, 1));
+        let want = journald.entries();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while got.len() < want.len() {
+            assert!(Instant::now() < deadline, "{} of {} entries", got.len(), want.len());
+            tail.wait(Some(deadline)).unwrap();
+            got.extend(drain(&mut tail));
+        }
+        assert_same(&got, &want);
+        assert_eq!(tail.counts().missing, 0);
+    }
+    assert_eq!(journald.files().len(), 3, "{:?}", journald.files());
+
+    // What is deleted before it is read is missing, whosever it was, once.
+    let resume = tail.resume();
+    drop(tail);
+    assert!(journald.run(&["python3", "-c", USERS, "10"]).status.success());
+    journald.send(&Bulk::new(Transport::Native, 20, 1));
+    journald.rotate();
+    let whole = journald.entries().len();
+    for file in journald.files() {
+        if file.to_string_lossy().contains("system@") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    let lost = whole - journald.entries().len();
+    journald.send(&Bulk::new(Transport::Native, 3, 1));
+    let mut tail = open(&[journald.dir()], Start::Resume(Box::new(resume)));
+    let read = drain(&mut tail).len();
+    let read_before = got.len() - 7 - 30 - 1;
+    assert!(
+        read >= 13 && lost - read_before >= 20,
+        "{read} read; {lost} deleted, of these {read_before} read"
+    );
+    assert_eq!(tail.counts().missing, (lost - read_before) as u64);
+}
+
+/// journald announces what it writes to a file only after 250 ms; a file that is busy is looked at before.
+#[test]
+fn entries_of_a_quiet_file_come_before_later_ones_of_a_busy_file() {
+    let journald = or_skip!(Journald::start());
+    assert!(journald.run(&["python3", "-c", USERS, "2"]).status.success());
+    journald.sync();
+    let mut tail = open(&[journald.dir()], Start::Oldest);
+    let mut got = drain(&mut tail);
+    let mut until = |count: usize| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while got.len() < count {
+            assert!(Instant::now() < deadline, "{} of {count} entries", got.len());
+            tail.wait(Some(deadline)).unwrap();
+            got.extend(drain(&mut tail));
+        }
+        got.clone()
+    };
+    for round in 0..5 {
+        let known = journald.entries().len();
+        journald.send_native(&[("MESSAGE", b"makes it busy")]);
+        until(known + 1);
+        assert!(journald.run(&["python3", "-c", USERS, "1"]).status.success());
+        journald.send_native(&[("MESSAGE", b"later")]);
+        let got = until(known + 3);
+        let messages: Vec<String> = got[known + 1..].iter().map(|(entry, _)| entry.text("MESSAGE")).collect();
+        assert_eq!(messages, ["of a user, 0", "later"], "round {round}");
+    }
+    assert_eq!(tail.counts().missing, 0);
+}
+
 #[test]
 fn vacuumed_and_deleted_files_do_not_stop_the_reader() {
     let journald = or_skip!(Journald::start());
