@@ -1,6 +1,6 @@
 //! What range aggregations make of the samples of one series (grafana/loki, `pkg/logql/range_vector.go`).
 
-use super::expr::{RangeAggregation, RangeOp};
+use crate::expr::{RangeAggregation, RangeOp};
 
 /// One sample: its time (nanoseconds since 1970) and value.
 pub type Point = (i64, f64);

@@ -1,11 +1,8 @@
 //! What LogQL says: selectors, and what they are made of. `Display` is the form that Loki's formatter gives.
 
 use std::fmt;
-use std::str::FromStr;
 
-use super::error::ParseError;
-use super::filter::LineFilter;
-use super::parser::{self, Rules};
+use crate::filter::LineFilter;
 use crate::go::quote::Quoted;
 use crate::go::re2::{Re2, Re2Error};
 use crate::label_set::LabelSet;
@@ -13,29 +10,11 @@ use crate::label_set::LabelSet;
 /// Chooses entries: by label matchers, all of which must match, then by line filters, all of which must pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selector {
-    pub(super) matchers: Vec<Matcher>,
-    pub(super) filters: Vec<LineFilter>,
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) filters: Vec<LineFilter>,
 }
 
 impl Selector {
-    /// Reads a selector as Loki does: at least one matcher must ask for a label that is not empty, and labels
-    /// that are called like words of the language cannot be written.
-    ///
-    /// # Errors
-    /// The first mistake; also LogQL that is no selector.
-    pub fn parse(text: &str) -> Result<Selector, ParseError> {
-        parser::parse(text, Rules::Loki)
-    }
-
-    /// Reads a selector that may choose all streams, and name any label, as the stage `match` of Promtail
-    /// (`clients/pkg/logentry/logql`); `{}` too, which Promtail does not take.
-    ///
-    /// # Errors
-    /// As [`Selector::parse`].
-    pub fn parse_any(text: &str) -> Result<Selector, ParseError> {
-        parser::parse(text, Rules::Any)
-    }
-
     /// Whether a stream is chosen.
     pub fn matches_labels(&self, labels: &LabelSet) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or_default()))
@@ -72,14 +51,6 @@ impl Selector {
     }
 }
 
-impl FromStr for Selector {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Selector, ParseError> {
-        Selector::parse(text)
-    }
-}
-
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_matchers(f, &self.matchers)?;
@@ -88,7 +59,7 @@ impl fmt::Display for Selector {
 }
 
 /// `{a="b", c="d"}`
-pub(super) fn write_matchers(f: &mut fmt::Formatter<'_>, matchers: &[Matcher]) -> fmt::Result {
+pub(crate) fn write_matchers(f: &mut fmt::Formatter<'_>, matchers: &[Matcher]) -> fmt::Result {
     f.write_str("{")?;
     for (index, matcher) in matchers.iter().enumerate() {
         let comma = if index == 0 { "" } else { ", " };
@@ -121,7 +92,7 @@ impl MatchOp {
         }
     }
 
-    pub(super) fn of(symbol: &str) -> Option<MatchOp> {
+    pub(crate) fn of(symbol: &str) -> Option<MatchOp> {
         use MatchOp::*;
         [Equal, NotEqual, Regex, NotRegex].into_iter().find(|op| op.symbol() == symbol)
     }

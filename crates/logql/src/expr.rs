@@ -2,15 +2,11 @@
 //! `Display` is the form that Loki's formatter gives, and reads back as the same (grafana/loki,
 //! `pkg/logql/syntax/ast.go`).
 
-use std::fmt;
-use std::str::FromStr;
+mod display;
 
-use super::ast::{Matcher, write_matchers};
-use super::error::ParseError;
-use super::parser;
-use super::stage::{LabelFilter, Stage};
-use crate::go::quote::Quoted;
+use crate::ast::Matcher;
 use crate::go::re2::Re2;
+use crate::stage::{LabelFilter, Stage};
 
 /// A metric query.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,16 +26,8 @@ pub enum Expr {
 }
 
 impl Expr {
-    /// Reads a metric query as Loki does.
-    ///
-    /// # Errors
-    /// The first mistake; also LogQL that is no metric query.
-    pub fn parse(text: &str) -> Result<Expr, ParseError> {
-        parser::parse_expr(text)
-    }
-
     /// How many queries stand inside each other (count).
-    pub(super) fn height(&self) -> usize {
+    pub(crate) fn height(&self) -> usize {
         match self {
             Expr::Number(_) | Expr::Vector(_) | Expr::Range(_) => 1,
             Expr::Aggregate(aggregation) => 1 + aggregation.inner.height(),
@@ -80,14 +68,6 @@ impl Expr {
             }
             Expr::LabelReplace(replace) => replace.inner.ranges(visit),
         }
-    }
-}
-
-impl FromStr for Expr {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Expr, ParseError> {
-        Expr::parse(text)
     }
 }
 
@@ -280,7 +260,7 @@ pub enum BinaryOp {
 
 impl BinaryOp {
     /// All of them, with how tightly they bind.
-    pub(super) const ALL: [(BinaryOp, &'static str, u8); 15] = [
+    pub(crate) const ALL: [(BinaryOp, &'static str, u8); 15] = [
         (BinaryOp::Or, "or", 1),
         (BinaryOp::And, "and", 2),
         (BinaryOp::Unless, "unless", 2),
@@ -368,138 +348,6 @@ pub struct LabelReplace {
     pub from: String,
     /// What its whole value must match.
     pub regex: Re2,
-}
-
-impl fmt::Display for Expr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Expr::Number(value) => write!(f, "{}", Number(*value)),
-            Expr::Vector(value) => write!(f, "vector({})", Number(*value)),
-            Expr::Range(range) => write!(f, "{range}"),
-            Expr::Aggregate(VectorAggregation { op, parameter, grouping, inner }) => {
-                f.write_str(op.name())?;
-                if *grouping != Grouping::default() {
-                    write!(f, "{grouping}")?;
-                }
-                match parameter {
-                    Some(parameter) => write!(f, "({parameter},{inner})"),
-                    None => write!(f, "({inner})"),
-                }
-            }
-            Expr::Binary(operation) => write!(f, "{operation}"),
-            Expr::LabelReplace(replace) => {
-                let LabelReplace { inner, to, replacement, from, regex } = &**replace;
-                let [to, replacement, from, regex] =
-                    [to, replacement, from, regex.source()].map(|text: &str| Quoted(text));
-                write!(f, "label_replace({inner},{to},{replacement},{from},{regex})")
-            }
-        }
-    }
-}
-
-impl fmt::Display for BinaryOperation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Matching { on, labels, cardinality, include } = &self.matching;
-        write!(f, "({} {}", self.left, self.op.symbol())?;
-        if self.bool {
-            f.write_str(" bool")?;
-        }
-        if *on || !labels.is_empty() || *cardinality != Cardinality::OneToOne {
-            write!(f, " {} ({})", if *on { "on" } else { "ignoring" }, labels.join(","))?;
-        }
-        match cardinality {
-            Cardinality::OneToOne => {}
-            Cardinality::ManyToOne => f.write_str(" group_left")?,
-            Cardinality::OneToMany => f.write_str(" group_right")?,
-        }
-        if !include.is_empty() {
-            write!(f, " ({})", include.join(","))?;
-        }
-        write!(f, " {})", self.right)
-    }
-}
-
-impl fmt::Display for RangeAggregation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}(", self.op.name())?;
-        if let Some(parameter) = self.parameter {
-            write!(f, "{},", Number(parameter))?;
-        }
-        write!(f, "{}[{}]", self.query, Duration(self.range))?;
-        if self.offset != 0 {
-            write!(f, " offset {}", Duration(self.offset))?;
-        }
-        f.write_str(")")?;
-        self.grouping.iter().try_for_each(|grouping| write!(f, "{grouping}"))
-    }
-}
-
-impl fmt::Display for LogQuery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_matchers(f, &self.matchers)?;
-        self.stages.iter().try_for_each(|stage| write!(f, " {stage}"))?;
-        let Some(Unwrap { label, conversion, filters }) = &self.unwrap else {
-            return Ok(());
-        };
-        match conversion {
-            Conversion::Number => write!(f, " | unwrap {label}")?,
-            Conversion::Bytes => write!(f, " | unwrap bytes({label})")?,
-            Conversion::Duration => write!(f, " | unwrap duration({label})")?,
-            Conversion::DurationSeconds => write!(f, " | unwrap duration_seconds({label})")?,
-        }
-        filters.iter().try_for_each(|filter| write!(f, " | {filter}"))
-    }
-}
-
-impl fmt::Display for Grouping {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " {} ({})", if self.without { "without" } else { "by" }, self.labels.join(","))
-    }
-}
-
-/// A number as LogQL writes it. What is no number stands as what makes it.
-pub(super) struct Number(pub f64);
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            value if value.is_nan() => f.write_str("(0 / 0)"),
-            value if value.is_infinite() => write!(f, "({}1e308 * 10)", if value < 0.0 { "-" } else { "" }),
-            value if value != 0.0 && !(1e-5..1e21).contains(&value.abs()) => write!(f, "{value:e}"),
-            value => write!(f, "{value}"),
-        }
-    }
-}
-
-/// A duration in Prometheus's units (nanoseconds); Go's where these are too coarse.
-pub(super) struct Duration(pub i64);
-
-impl fmt::Display for Duration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MILLISECOND: u64 = 1_000_000;
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let mut rest = self.0.unsigned_abs();
-        if rest == 0 {
-            return f.write_str("0s");
-        }
-        f.write_str(sign)?;
-        if !rest.is_multiple_of(MILLISECOND) {
-            return write!(f, "{rest}ns");
-        }
-        // A sign is Go's, and Go knows no days.
-        let units: &[(&str, u64)] = match sign {
-            "" => &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)],
-            _ => &[("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)],
-        };
-        for (unit, milliseconds) in units {
-            let size = milliseconds * MILLISECOND;
-            if rest >= size {
-                write!(f, "{}{unit}", rest / size)?;
-                rest %= size;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::fmt;
 
 use memchr::memmem::Finder;
 
-use super::ip::IpRange;
-use super::pattern::Pattern;
 use crate::go::quote::Quoted;
 use crate::go::re2::{Re2, Re2Error};
+use crate::ip::IpRange;
+use crate::pattern::Pattern;
 
 /// What a line filter asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +39,14 @@ impl FilterOp {
         }
     }
 
-    pub(super) fn of(symbol: &str) -> Option<FilterOp> {
+    pub(crate) fn of(symbol: &str) -> Option<FilterOp> {
         use FilterOp::*;
         [Contains, ContainsNot, Regex, RegexNot, Pattern, PatternNot]
             .into_iter()
             .find(|op| op.symbol() == symbol)
     }
 
-    pub(super) fn is_negative(self) -> bool {
+    pub(crate) fn is_negative(self) -> bool {
         matches!(self, FilterOp::ContainsNot | FilterOp::RegexNot | FilterOp::PatternNot)
     }
 }
@@ -78,19 +78,19 @@ pub struct LineFilter {
 }
 
 /// Why an operand is refused.
-pub(super) enum BadOperand {
+pub(crate) enum BadOperand {
     Regex(Re2Error),
     Other(String),
 }
 
 impl LineFilter {
-    pub(super) fn new(op: FilterOp, operand: Operand) -> Result<LineFilter, BadOperand> {
+    pub(crate) fn new(op: FilterOp, operand: Operand) -> Result<LineFilter, BadOperand> {
         let test = Test::new(op, &operand)?;
         Ok(LineFilter { op, operands: vec![operand], tests: vec![test] })
     }
 
     /// Joins another filter with the same operator by `or`.
-    pub(super) fn or(&mut self, other: LineFilter) {
+    pub(crate) fn or(&mut self, other: LineFilter) {
         self.operands.extend(other.operands);
         self.tests.extend(other.tests);
         // In Loki an operand that is in every line does not count beside others (`newOrFilter`).
@@ -115,7 +115,7 @@ impl LineFilter {
     }
 
     /// Whether it lets every line pass.
-    pub(super) fn is_trivial(&self) -> bool {
+    pub(crate) fn is_trivial(&self) -> bool {
         !self.op.is_negative() && self.tests.iter().all(Test::is_trivial)
     }
 }

@@ -11,7 +11,7 @@ pub struct IpRange {
 
 impl IpRange {
     /// Reads `192.168.0.1`, `192.168.0.0/16` or `192.168.0.1-192.168.0.9`, in both families.
-    pub(super) fn parse(text: &str) -> Option<IpRange> {
+    pub(crate) fn parse(text: &str) -> Option<IpRange> {
         if let Ok(address) = text.parse() {
             return Some(IpRange { first: address, last: address });
         }
@@ -49,7 +49,7 @@ impl IpRange {
 
     /// Whether there is one of them in a line. Where a line has an address is seen by its first characters, as
     /// Loki does, so this misses what Loki misses.
-    pub(super) fn is_in(&self, line: &str) -> bool {
+    pub(crate) fn is_in(&self, line: &str) -> bool {
         let bytes = line.as_bytes();
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {

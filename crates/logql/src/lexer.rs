@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::error::ParseError;
-use super::units;
+use crate::error::ParseError;
 use crate::go::quote;
+use crate::go::units;
 
 /// A word of the language. Words that are always the same are known by their spelling.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Token {
+pub(crate) enum Token {
     /// The end of the text.
     End,
     /// A name: of a label, mostly.
@@ -106,14 +106,14 @@ const FLAGS: [&str; 2] = ["--strict", "--keep-empty"];
 
 /// Gives the tokens of a text one by one.
 #[derive(Debug, Clone)]
-pub struct Lexer<'s> {
+pub(crate) struct Lexer<'s> {
     source: &'s str,
     at: usize,
 }
 
 impl<'s> Lexer<'s> {
     /// At the beginning of a text.
-    pub fn new(source: &'s str) -> Lexer<'s> {
+    pub(crate) fn new(source: &'s str) -> Lexer<'s> {
         // A byte order mark is no part of the text.
         let at = if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         Lexer { source, at }
@@ -127,7 +127,7 @@ impl<'s> Lexer<'s> {
     ///
     /// # Errors
     /// What no token begins with, and a string, number, range or comment that is not complete.
-    pub fn next_token(&mut self) -> Result<(Token, Range<usize>), ParseError> {
+    pub(crate) fn next_token(&mut self) -> Result<(Token, Range<usize>), ParseError> {
         self.skip_space()?;
         let start = self.at;
         let token = self.token()?;

@@ -10,24 +10,35 @@
 //! entries, [`aggregate`] makes series of the samples of a range, [`vectors`] computes with series. What is neither
 //! is refused as such, at its place.
 
-pub mod aggregate;
+// The order of the modules: each imports only modules that stand before it.
 pub mod ansi;
-mod ast;
 mod error;
-pub mod expr;
-mod filter;
-pub mod go;
-mod ip;
-pub mod jmespath;
 pub mod label_set;
-pub mod lexer;
 pub mod nearest;
-mod parser;
+
+pub mod go;
+pub mod jmespath;
+
+mod ip;
 mod pattern;
-pub mod pipeline;
+
+mod filter;
+
+mod ast;
+
+mod written;
+
 pub mod stage;
-pub mod units;
+
+pub mod expr;
+
+pub mod aggregate;
 pub mod vectors;
+
+mod lexer;
+mod parser;
+
+pub mod pipeline;
 
 pub use ast::{MatchOp, Matcher, Selector};
 pub use error::ParseError;

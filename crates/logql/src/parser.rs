@@ -4,13 +4,14 @@ mod metric;
 mod pipeline;
 
 use std::ops::Range;
+use std::str::FromStr;
 
-use super::ast::{MatchOp, Matcher, Selector};
-use super::error::ParseError;
-use super::expr::Expr;
-use super::filter::{BadOperand, FilterOp, LineFilter, Operand};
-use super::lexer::{Lexer, Token};
+use crate::ast::{MatchOp, Matcher, Selector};
+use crate::error::ParseError;
+use crate::expr::Expr;
+use crate::filter::{BadOperand, FilterOp, LineFilter, Operand};
 use crate::go::re2::Re2Error;
+use crate::lexer::{Lexer, Token};
 
 /// Longest text (bytes), as in Loki (`pkg/logql/syntax/parser.go`, `maxInputSize`).
 const TEXT_MAX: usize = 128 << 10;
@@ -31,21 +32,57 @@ const FILTERS: &str = "a line filter (`|=`, `!=`, `|~`, `!~`, `|>`, `!>`) or the
 
 /// How strict to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rules {
+enum Rules {
     /// As Loki with queries.
     Loki,
     /// No matcher is needed, and every name can be a label's.
     Any,
 }
 
-/// Reads a selector.
-pub(super) fn parse(text: &str, rules: Rules) -> Result<Selector, ParseError> {
-    begin(text, rules)?.selector()
+impl Selector {
+    /// Reads a selector as Loki does: at least one matcher must ask for a label that is not empty, and labels
+    /// that are called like words of the language cannot be written.
+    ///
+    /// # Errors
+    /// The first mistake; also LogQL that is no selector.
+    pub fn parse(text: &str) -> Result<Selector, ParseError> {
+        begin(text, Rules::Loki)?.selector()
+    }
+
+    /// Reads a selector that may choose all streams, and name any label, as the stage `match` of Promtail
+    /// (`clients/pkg/logentry/logql`); `{}` too, which Promtail does not take.
+    ///
+    /// # Errors
+    /// As [`Selector::parse`].
+    pub fn parse_any(text: &str) -> Result<Selector, ParseError> {
+        begin(text, Rules::Any)?.selector()
+    }
 }
 
-/// Reads a metric query.
-pub(super) fn parse_expr(text: &str) -> Result<Expr, ParseError> {
-    begin(text, Rules::Loki)?.metric()
+impl FromStr for Selector {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Selector, ParseError> {
+        Selector::parse(text)
+    }
+}
+
+impl Expr {
+    /// Reads a metric query as Loki does.
+    ///
+    /// # Errors
+    /// The first mistake; also LogQL that is no metric query.
+    pub fn parse(text: &str) -> Result<Expr, ParseError> {
+        begin(text, Rules::Loki)?.metric()
+    }
+}
+
+impl FromStr for Expr {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Expr, ParseError> {
+        Expr::parse(text)
+    }
 }
 
 fn begin(text: &str, rules: Rules) -> Result<Parser<'_>, ParseError> {

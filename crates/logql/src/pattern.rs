@@ -2,7 +2,7 @@
 
 /// Texts in their order, with or without something before, between and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     /// Texts; `None` is `<_>`, some text that is not empty.
     parts: Vec<Option<String>>,
 }
@@ -12,7 +12,7 @@ impl Pattern {
     ///
     /// # Errors
     /// Why it is none.
-    pub(super) fn parse(text: &str) -> Result<Pattern, String> {
+    pub(crate) fn parse(text: &str) -> Result<Pattern, String> {
         let mut parts: Vec<Option<String>> = Vec::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -42,7 +42,7 @@ impl Pattern {
 
     /// Whether a line is of this pattern. As in Loki, text at the beginning of a pattern is searched for too,
     /// and text at the end must end the line where it is first found.
-    pub(super) fn matches(&self, line: &str) -> bool {
+    pub(crate) fn matches(&self, line: &str) -> bool {
         let Some(last) = self.parts.last() else {
             return line.is_empty();
         };
@@ -77,7 +77,7 @@ impl Captures {
     ///
     /// # Errors
     /// Why it is none.
-    pub(super) fn parse(text: &str) -> Result<Captures, String> {
+    pub(crate) fn parse(text: &str) -> Result<Captures, String> {
         let mut pattern = Captures { source: text.to_owned(), head: String::new(), captures: Vec::new() };
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -116,7 +116,7 @@ impl Captures {
     }
 
     /// Calls `found` with what a line has. A line that breaks off gives the last capture all that is left.
-    pub(super) fn captures(&self, line: &str, mut found: impl FnMut(&str, &str)) {
+    pub(crate) fn captures(&self, line: &str, mut found: impl FnMut(&str, &str)) {
         let Some(mut rest) = line.strip_prefix(self.head.as_str()).filter(|_| !line.is_empty()) else {
             return;
         };

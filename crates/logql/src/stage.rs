@@ -3,14 +3,14 @@
 
 use std::fmt;
 
-use super::ast::Matcher;
-use super::expr::{Duration, Number};
-use super::filter::LineFilter;
-use super::ip::IpRange;
-use super::pattern::Captures;
+use crate::ast::Matcher;
+use crate::filter::LineFilter;
 use crate::go::quote::Quoted;
 use crate::go::re2::Re2;
 use crate::go::template::Template;
+use crate::ip::IpRange;
+use crate::pattern::Captures;
+use crate::written::{Duration, Number};
 
 /// One stage of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,7 +125,7 @@ impl Comparison {
         (Comparison::LessOrEqual, "<="),
     ];
 
-    pub(super) fn of(symbol: &str) -> Option<Comparison> {
+    pub(crate) fn of(symbol: &str) -> Option<Comparison> {
         let symbol = if symbol == "==" { "=" } else { symbol };
         Comparison::ALL.iter().find(|(_, known)| *known == symbol).map(|(comparison, _)| *comparison)
     }
@@ -200,7 +200,7 @@ fn listed<T>(
 
 impl LabelFilter {
     /// How many filters stand inside each other (count).
-    pub(super) fn height(&self) -> usize {
+    pub(crate) fn height(&self) -> usize {
         match self {
             LabelFilter::And(both) | LabelFilter::Or(both) => {
                 1 + both.iter().map(LabelFilter::height).max().unwrap_or(0)

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::expr::{
+use crate::expr::{
     BinaryOp, BinaryOperation, Cardinality, Expr, Grouping, LabelReplace, Matching, RangeAggregation,
     VectorAggregation, VectorOp,
 };
@@ -178,7 +178,7 @@ impl Group {
 }
 
 /// What an operator makes of two numbers; a comparison makes 1 or 0.
-pub(super) fn arithmetic(op: BinaryOp, left: f64, right: f64) -> f64 {
+pub(crate) fn arithmetic(op: BinaryOp, left: f64, right: f64) -> f64 {
     match op {
         BinaryOp::Add => left + right,
         BinaryOp::Sub => left - right,

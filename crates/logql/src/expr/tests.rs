@@ -1,4 +1,5 @@
 use super::*;
+use crate::go::quote::Quoted;
 use proptest::prelude::*;
 
 /// What Loki's formatter makes of these, too, but for brackets and spaces where it has two forms.

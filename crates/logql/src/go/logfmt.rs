@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::jmespath::escaped;
+use crate::go::json::escaped;
 
 /// Why a text is not logfmt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::ParseError;
 
 /// The value of a string between double quotes. `inside` is what stands between them, `at` where it begins.
-pub fn unquote(inside: &str, at: usize) -> Result<String, ParseError> {
+pub(crate) fn unquote(inside: &str, at: usize) -> Result<String, ParseError> {
     if !inside.contains('\\') {
         return Ok(inside.to_owned());
     }
@@ -71,7 +71,7 @@ fn unescape(escape: &str, bytes: &mut Vec<u8>) -> Option<usize> {
 }
 
 /// Displays a text between double quotes, as Go's `strconv.Quote`.
-pub struct Quoted<'t>(pub &'t str);
+pub(crate) struct Quoted<'t>(pub &'t str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

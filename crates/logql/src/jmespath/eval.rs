@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::functions;
-use super::json::Json;
 use super::lexer::Comparison;
 use super::parser::{Node, Slice};
+use crate::go::json::Json;
 
 /// A function was given a value that it does not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

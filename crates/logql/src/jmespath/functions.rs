@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::eval::{EvalError, eval};
-use super::json::Json;
 use super::parser::Node;
+use crate::go::json::Json;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::SyntaxError;
-use super::json::Json;
+use crate::go::json::Json;
 
 /// Longest expression (words). Neither the parser nor an evaluation goes deeper than there are words, so
 /// this bounds their recursion.

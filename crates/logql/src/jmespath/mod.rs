@@ -6,7 +6,6 @@
 
 mod eval;
 mod functions;
-mod json;
 mod lexer;
 mod parser;
 
@@ -14,8 +13,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use crate::go::json::Json;
 pub(crate) use eval::EvalError;
-pub use json::{Json, escaped, write_text};
 
 /// An expression, compiled.
 #[derive(Clone)]

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::SyntaxError;
 use super::functions::{self, Function};
-use super::json::Json;
 use super::lexer::{Comparison, Token, tokens};
+use crate::go::json::Json;
 
 /// What to do with a value.
 #[derive(Debug)]

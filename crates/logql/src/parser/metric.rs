@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::super::expr::{
+use super::{LEVEL, ParseError, Parsed, Parser};
+use crate::expr::{
     BinaryOp, BinaryOperation, Cardinality, Expr, Grouping, LabelReplace, LogQuery, Matching,
     RangeAggregation, RangeOp, VectorAggregation, VectorOp,
 };
-use super::super::lexer::Token;
-use super::super::vectors::arithmetic;
-use super::{LEVEL, ParseError, Parsed, Parser};
 use crate::go::re2::Re2;
+use crate::lexer::Token;
+use crate::vectors::arithmetic;
 
 /// What is inside each other here.
 const QUERIES: &str = "queries";

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use super::super::ast::{MatchOp, Matcher};
-use super::super::expr::{Conversion, LogQuery, Unwrap};
-use super::super::ip::IpRange;
-use super::super::lexer::Token;
-use super::super::pattern::Captures;
-use super::super::stage::{Comparison, Format, JsonPath, JsonStep, LabelFilter, Named, Stage};
-use super::super::units;
 use super::{ParseError, Parsed, Parser};
+use crate::ast::{MatchOp, Matcher};
+use crate::expr::{Conversion, LogQuery, Unwrap};
 use crate::go::re2::Re2;
 use crate::go::template::{Template, logql};
+use crate::go::units;
+use crate::ip::IpRange;
+use crate::lexer::Token;
+use crate::pattern::Captures;
+use crate::stage::{Comparison, Format, JsonPath, JsonStep, LabelFilter, Named, Stage};
 
 const STAGES: &str = "a parser (`json`, `logfmt`, `regexp`, `pattern`, `unpack`), `line_format`, `label_format`, \
                       `decolorize`, `drop`, `keep`, `unwrap` or a label filter";

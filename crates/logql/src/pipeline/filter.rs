@@ -1,8 +1,8 @@
 //! Filters of labels at work (grafana/loki, `pkg/logql/log/label_filter.go`).
 
-use super::super::stage::{Comparison, LabelFilter};
-use super::super::units;
 use super::row::Row;
+use crate::go::units;
+use crate::stage::{Comparison, LabelFilter};
 
 const FILTER_ERROR: &str = "LabelFilterErr";
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::jmespath::escaped;
+use crate::go::json::escaped;
 
 /// Objects inside each other (count), so that a line cannot exhaust the stack.
 const DEPTH_MAX: usize = 200;

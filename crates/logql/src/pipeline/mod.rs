@@ -12,12 +12,13 @@ pub use level::{DETECTED_LEVEL, detected_level, level_name};
 pub use row::{DETAILS, ERROR, Hints, PRESERVE, Row};
 
 use self::json::{Json, Step};
-use super::expr::{Conversion, Grouping, LogQuery, RangeAggregation, RangeOp};
-use super::stage::{Format, JsonPath, JsonStep, Named, Stage};
-use super::{ansi, units};
+use crate::ansi;
+use crate::expr::{Conversion, Grouping, LogQuery, RangeAggregation, RangeOp};
 use crate::go::logfmt::Pairs;
 use crate::go::template::{Template, Value};
+use crate::go::units;
 use crate::label_set::LabelSet;
+use crate::stage::{Format, JsonPath, JsonStep, Named, Stage};
 
 const JSON_ERROR: &str = "JSONParserErr";
 const LOGFMT_ERROR: &str = "LogfmtParserErr";

@@ -9,7 +9,7 @@ use super::builtin::{exactly, int, text};
 use super::promtail;
 use super::{Function, Value};
 use crate::go::re2::Re2;
-use crate::units;
+use crate::go::units;
 
 /// What they share with Promtail's.
 const SHARED: [&str; 31] = [
@@ -51,7 +51,7 @@ const SHARED_NUMBERS: [&str; 6] = ["add", "mul", "div", "mod", "max", "min"];
 const WIDTH_MAX: i64 = 1 << 16;
 
 /// The function of this name.
-pub fn function(name: &str) -> Option<Function> {
+pub(crate) fn function(name: &str) -> Option<Function> {
     if SHARED.contains(&name) || SHARED_NUMBERS.contains(&name) {
         return promtail::function(name);
     }

@@ -10,10 +10,12 @@ mod exec;
 mod lexer;
 mod parser;
 mod printf;
+mod tokens;
+mod tree;
 mod uses;
 mod value;
 
-pub mod logql;
+pub(crate) mod logql;
 pub mod prometheus;
 pub mod promtail;
 
@@ -22,7 +24,7 @@ use std::ops::Range;
 pub use uses::Use;
 pub use value::Value;
 
-use parser::Node;
+use tree::Node;
 
 /// A function of templates. An error is one of the arguments: it ends the template.
 pub type Function = fn(&[Value]) -> Result<Value, String>;
@@ -104,7 +106,7 @@ impl Template {
     /// The keys of the dot that it looks at, each once: `{{.a}}`.
     pub fn fields(&self) -> Vec<&str> {
         let mut fields = Vec::new();
-        parser::fields(&self.nodes, &mut fields);
+        tree::fields(&self.nodes, &mut fields);
         fields
     }
 

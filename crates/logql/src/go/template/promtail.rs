@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use sha2::Digest;
 
+use super::Function;
 use super::builtin::{exactly, int, text};
-use super::exec::{VALUE_MAX, list};
-use super::{Function, Value};
+use super::value::{VALUE_MAX, Value};
 use crate::go::re2::{self, Re2};
 
 /// Longest text that a function makes (bytes).
@@ -196,8 +196,8 @@ pub fn function(name: &str) -> Option<Function> {
             let [separator, subject] = exactly(args)?;
             let (separator, subject) = (text(separator)?, text(subject)?);
             Ok(match separator.is_empty() {
-                true => list(subject.chars().map(|c| c.to_string().into())),
-                false => list(subject.split(separator).map(Value::from)),
+                true => Value::list(subject.chars().map(|c| c.to_string().into())),
+                false => Value::list(subject.split(separator).map(Value::from)),
             })
         },
         "default" => |args| match args {
@@ -232,7 +232,7 @@ pub fn function(name: &str) -> Option<Function> {
         "sub" => |args| two(args, |a, b| Some(a.wrapping_sub(b))),
         "div" => |args| two(args, i64::checked_div),
         "mod" => |args| two(args, i64::checked_rem),
-        "list" => |args| Ok(list(args.iter().cloned())),
+        "list" => |args| Ok(Value::list(args.iter().cloned())),
         "first" => |args| item(args, |items| items.first()),
         "last" => |args| item(args, |items| items.last()),
         "has" => |args| {

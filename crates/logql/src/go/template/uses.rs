@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::parser::{Command, Node, Pipeline, Word};
+use super::tree::{Command, Node, Pipeline, Word};
 use super::{Template, Value};
 
 /// Something that a template uses.

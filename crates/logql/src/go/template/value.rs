@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::go::float;
+
+/// Most that one function is given, or that functions make of it (bytes): some longest outputs.
+pub(super) const VALUE_MAX: usize = 4 << 20;
+
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -42,6 +47,11 @@ impl From<bool> for Value {
 }
 
 impl Value {
+    /// A list of these items.
+    pub(super) fn list(items: impl IntoIterator<Item = Value>) -> Value {
+        Value::List(items.into_iter().collect())
+    }
+
     /// Whether `if` takes it for true: what is not empty or zero.
     pub fn truth(&self) -> bool {
         match self {
@@ -99,7 +109,7 @@ impl fmt::Display for Value {
             Value::Nil => f.write_str("<no value>"),
             Value::Bool(flag) => write!(f, "{flag}"),
             Value::Int(number) => write!(f, "{number}"),
-            Value::Float(number) => f.write_str(&super::printf::shortest(*number)),
+            Value::Float(number) => f.write_str(&float::shortest(*number)),
             Value::Text(text) => f.write_str(text),
             Value::List(items) => {
                 f.write_str("[")?;

@@ -4,7 +4,7 @@
 //! A layout is a picture of the reference time, so each part of the time stands in it once, in its place, and nothing
 //! else in it looks like a part. What breaks this is a doubt; [`meant`](mod@super::meant) knows what was meant.
 
-use super::{Element, Layout, MONTHS, WEEKDAYS};
+use super::layout::{Element, Layout, MONTHS, WEEKDAYS};
 
 /// Abbreviations of zones that people copy into a layout, where they would be fixed text. `UTC`, `GMT` and `Z` are left out: as
 /// fixed text they mean what they say.
@@ -56,7 +56,7 @@ impl Part {
             | Element::Weekday
             | Element::Pm { .. }
             | Element::ZoneName
-            | Element::Zone { .. } => return None,
+            | Element::Zone(_) => return None,
         })
     }
 }
@@ -74,11 +74,11 @@ pub fn doubt(layout: &str) -> Option<String> {
 
 /// What is wrong with it.
 fn broken(layout: &str) -> Option<String> {
-    let elements = Layout::new(layout).0;
+    let elements = Layout::new(layout).parts;
     if let Some(directive) = strftime(layout) {
         return Some(format!("`{directive}` is strftime's way of writing, and fixed text in Go's"));
     }
-    let literals = elements.iter().filter_map(|(element, _)| match element {
+    let literals = elements.iter().filter_map(|part| match &part.element {
         Element::Literal(text) => Some(text.as_str()),
         _ => None,
     });
@@ -86,7 +86,7 @@ fn broken(layout: &str) -> Option<String> {
         return Some(why);
     }
     let parts: Vec<(Part, &str)> =
-        elements.iter().filter_map(|(element, written)| Some((Part::of(element)?, &**written))).collect();
+        elements.iter().filter_map(|part| Some((Part::of(&part.element)?, &*part.written))).collect();
     let at = |part: Part| parts.iter().position(|(other, _)| *other == part);
     for (index, (part, written)) in parts.iter().enumerate() {
         if let Some((_, first)) = parts.iter().take(index).find(|(other, _)| other == part) {
@@ -123,9 +123,9 @@ fn broken(layout: &str) -> Option<String> {
     {
         return Some("the day stands between the year and the month".to_owned());
     }
-    let twelve = elements.iter().find(|(element, _)| matches!(element, Element::Hour12(_)));
-    let half = elements.iter().any(|(element, _)| matches!(element, Element::Pm { .. }));
-    let (_, hour) = twelve.filter(|_| !half)?;
+    let twelve = elements.iter().find(|part| matches!(part.element, Element::Hour12(_)));
+    let half = elements.iter().any(|part| matches!(part.element, Element::Pm { .. }));
+    let hour = &twelve.filter(|_| !half)?.written;
     Some(format!("`{hour}` is an hour of twelve, and there is no `PM` beside it"))
 }
 

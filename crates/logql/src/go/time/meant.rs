@@ -2,7 +2,7 @@
 //! it is without doubt itself.
 
 use super::doubt::{ZONES, doubt, is_pattern};
-use super::{MONTHS, WEEKDAYS};
+use super::layout::{MONTHS, WEEKDAYS};
 
 /// Names that other programs, and Go itself, have for layouts; in small letters, without what is neither letter nor digit.
 const ALIASES: [(&str, &str); 22] = [

@@ -24,7 +24,7 @@ const GO: [(&str, f64); 8] = [
 ];
 
 /// A duration in nanoseconds: Prometheus's, else Go's (grafana/loki, `pkg/logql/syntax/lex.go`).
-pub(super) fn duration(text: &str) -> Option<i64> {
+pub(crate) fn duration(text: &str) -> Option<i64> {
     prometheus_duration(text).or_else(|| go_duration(text))
 }
 
