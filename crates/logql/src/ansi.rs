@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// Characters that begin a sequence.
 const INTRODUCERS: [char; 2] = ['\u{1b}', '\u{9b}'];
 /// Most digits of a number in a sequence.
-const MAX_DIGITS: usize = 4;
+const DIGITS_MAX: usize = 4;
 
 /// The text without sequences.
 pub fn strip(text: &str) -> Cow<'_, str> {
@@ -44,7 +44,7 @@ fn behind_sequence(text: &str) -> Option<&str> {
     }
     let bytes = text.as_bytes();
     let digits =
-        |at: usize| bytes.iter().skip(at).take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
+        |at: usize| bytes.iter().skip(at).take(DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
     let mut end = digits(0);
     // The last digit, should no final character follow.
     let mut last_digit = end;

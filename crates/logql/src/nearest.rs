@@ -4,18 +4,17 @@
 /// `-` for `_`, an ending left out or added, and one typing error for each three letters.
 pub fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     /// The time that a comparison takes grows with the square of this.
-    const MAX_COMPARED_BYTES: usize = 64;
+    const COMPARED_MAX: usize = 64;
     /// A shorter stem is shared by chance.
-    const MIN_STEM_BYTES: usize = 3;
-    if written.len() > MAX_COMPARED_BYTES {
+    const STEM_MIN: usize = 3;
+    if written.len() > COMPARED_MAX {
         return None;
     }
     let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
     let written = plain(written);
     let allowed = (written.chars().count() / 3).max(1);
     let ending = |name: &str| {
-        name.len().min(written.len()) >= MIN_STEM_BYTES
-            && (name.starts_with(&written) || written.starts_with(name))
+        name.len().min(written.len()) >= STEM_MIN && (name.starts_with(&written) || written.starts_with(name))
     };
     known
         .into_iter()

@@ -7,7 +7,7 @@ use crate::go::json::Json;
 
 /// Longest expression (words). Neither the parser nor an evaluation goes deeper than there are words, so
 /// this bounds their recursion.
-const MAX_TOKENS: usize = 256;
+const TOKENS_MAX: usize = 256;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
@@ -90,8 +90,8 @@ pub(super) fn tokens(source: &str) -> Result<Vec<(Token, Range<usize>)>, SyntaxE
             tokens.push((Token::End, at..at));
             return Ok(tokens);
         }
-        if tokens.len() == MAX_TOKENS {
-            let what = format!("the expression has more than {MAX_TOKENS} words");
+        if tokens.len() == TOKENS_MAX {
+            let what = format!("the expression has more than {TOKENS_MAX} words");
             return Err(SyntaxError::new(what, at..source.len()));
         }
         let (token, length) = token(source, at, rest)?;

@@ -15,6 +15,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, ParseError> {
 const SECOND: i64 = 1_000_000_000;
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn words() {
     use Token::*;
     let name = |name: &str| Identifier(name.to_owned());

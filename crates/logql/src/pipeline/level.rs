@@ -57,7 +57,7 @@ const WORDS: [(&str, &str); 9] = [
     ("info", "info"),
 ];
 /// Objects inside each other that are looked into (count).
-const JSON_DEPTH: usize = 2;
+const DEPTH_MAX: usize = 2;
 
 /// The level of an entry.
 pub fn detected_level<'a>(
@@ -95,7 +95,7 @@ fn of_line(line: &str) -> &'static str {
 }
 
 fn of_json(text: &str, depth: usize) -> Option<&'static str> {
-    if depth >= JSON_DEPTH {
+    if depth >= DEPTH_MAX {
         return None;
     }
     let mut found = None;

@@ -21,7 +21,7 @@ pub const EXPANDED_MAX: usize = 1 << 20;
 
 /// Groups inside each other that the crate `regex` may find in a translation: each of ours can take a group, a
 /// sequence, an alternation, a repetition, and a class inside.
-const NEST_LIMIT: u32 = translate::NESTING_MAX * 5 + 10;
+const CRATE_NESTING_MAX: u32 = translate::NESTING_MAX * 5 + 10;
 
 /// A compiled regular expression and its source.
 ///
@@ -66,7 +66,8 @@ impl Re2 {
     fn compile(source: &str, whole: bool) -> Result<Re2, Re2Error> {
         let translate::Translation { text, names, literal } = translate::translate(source, whole)?;
         let text = if whole { format!("^(?s:{text})$") } else { text };
-        let built = regex::RegexBuilder::new(&text).size_limit(COMPILED_MAX).nest_limit(NEST_LIMIT).build();
+        let built =
+            regex::RegexBuilder::new(&text).size_limit(COMPILED_MAX).nest_limit(CRATE_NESTING_MAX).build();
         match built {
             Ok(regex) => Ok(Re2 { source: source.to_owned(), regex, names, literal }),
             Err(regex::Error::CompiledTooBig(_)) => Err(Re2Error {

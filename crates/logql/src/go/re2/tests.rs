@@ -4,6 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn valid() {
     // Expression, text, what its groups catch ("-": not the group, None: no match).
     let rows: &[(&str, &str, Option<&[&str]>)] = &[

@@ -12,6 +12,8 @@ use crate::go::re2::{self, Re2};
 
 /// Longest text that a function makes (bytes).
 const TEXT_MAX: i64 = 1 << 20;
+/// Most spaces that a line is indented by (count).
+const INDENT_MAX: i64 = 1000;
 
 /// Their names, for a hint when one is misspelled.
 pub(super) const NAMES: &[&str] = &[
@@ -77,6 +79,12 @@ pub(super) const NAMES: &[&str] = &[
 
 /// The function of this name.
 pub fn function(name: &str) -> Option<Function> {
+    let groups = [of_texts, of_parts, of_matches, of_lists, of_values, of_numbers];
+    groups.iter().find_map(|group| group(name))
+}
+
+/// Functions that make another text of a text.
+fn of_texts(name: &str) -> Option<Function> {
     Some(match name {
         "ToLower" | "lower" => |args| map(args, str::to_lowercase),
         "ToUpper" | "upper" => |args| map(args, str::to_uppercase),
@@ -104,6 +112,21 @@ pub fn function(name: &str) -> Option<Function> {
             fits(subject.matches(old).count(), new)?;
             Ok(subject.replace(old, new).into())
         },
+        "Hash" => |args| pair(args, |salt, input| hex(&sha3::Sha3_256::digest(format!("{salt}{input}")))),
+        "Sha2Hash" => |args| pair(args, |salt, input| hex(&sha2::Sha256::digest(format!("{salt}{input}")))),
+        "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
+        "quote" => |args| Ok(each(args, |value| format!("{:?}", value.to_string())).into()),
+        "squote" => |args| Ok(each(args, |value| format!("'{value}'")).into()),
+        "cat" => |args| Ok(each(args, |value| value.to_string()).into()),
+        "indent" => |args| indent(args, ""),
+        "nindent" => |args| indent(args, "\n"),
+        _ => return None,
+    })
+}
+
+/// Functions that cut, trim, repeat or search a text.
+fn of_parts(name: &str) -> Option<Function> {
+    Some(match name {
         "Trim" => |args| pair(args, |subject, set| subject.trim_matches(|c| set.contains(c)).to_owned()),
         "TrimLeft" => {
             |args| pair(args, |subject, set| subject.trim_start_matches(|c| set.contains(c)).to_owned())
@@ -127,28 +150,6 @@ pub fn function(name: &str) -> Option<Function> {
         "contains" => |args| test(args, |part, subject| subject.contains(part)),
         "hasPrefix" => |args| test(args, |prefix, subject| subject.starts_with(prefix)),
         "hasSuffix" => |args| test(args, |suffix, subject| subject.ends_with(suffix)),
-        "Hash" => |args| pair(args, |salt, input| hex(&sha3::Sha3_256::digest(format!("{salt}{input}")))),
-        "Sha2Hash" => |args| pair(args, |salt, input| hex(&sha2::Sha256::digest(format!("{salt}{input}")))),
-        "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
-        "regexReplaceAll" => |args| {
-            let [regex, subject, with] = exactly(args)?;
-            replace_all(&compile(text(regex)?)?, text(subject)?, text(with)?)
-        },
-        "regexReplaceAllLiteral" => |args| {
-            let [regex, subject, with] = exactly(args)?;
-            let (regex, subject, with) = (compile(text(regex)?)?, text(subject)?, text(with)?);
-            fits(regex.find_iter(subject).count(), with)?;
-            Ok(regex.replace_all(subject, regex::NoExpand(with)).into_owned().into())
-        },
-        "regexMatch" => |args| {
-            let [regex, subject] = exactly(args)?;
-            Ok(compile(text(regex)?)?.is_match(text(subject)?).into())
-        },
-        "regexFind" => |args| {
-            let [regex, subject] = exactly(args)?;
-            let found = compile(text(regex)?)?.find(text(subject)?).map(|found| found.as_str());
-            Ok(found.unwrap_or_default().into())
-        },
         "repeat" => |args| {
             let [count, subject] = exactly(args)?;
             let (count, subject) = (int(count)?, text(subject)?);
@@ -175,11 +176,39 @@ pub fn function(name: &str) -> Option<Function> {
             };
             Ok(cut.into())
         },
-        "quote" => |args| Ok(each(args, |value| format!("{:?}", value.to_string())).into()),
-        "squote" => |args| Ok(each(args, |value| format!("'{value}'")).into()),
-        "cat" => |args| Ok(each(args, |value| value.to_string()).into()),
-        "indent" => |args| indent(args, ""),
-        "nindent" => |args| indent(args, "\n"),
+        _ => return None,
+    })
+}
+
+/// Functions of regular expressions.
+fn of_matches(name: &str) -> Option<Function> {
+    Some(match name {
+        "regexReplaceAll" => |args| {
+            let [regex, subject, with] = exactly(args)?;
+            replace_all(&compile(text(regex)?)?, text(subject)?, text(with)?)
+        },
+        "regexReplaceAllLiteral" => |args| {
+            let [regex, subject, with] = exactly(args)?;
+            let (regex, subject, with) = (compile(text(regex)?)?, text(subject)?, text(with)?);
+            fits(regex.find_iter(subject).count(), with)?;
+            Ok(regex.replace_all(subject, regex::NoExpand(with)).into_owned().into())
+        },
+        "regexMatch" => |args| {
+            let [regex, subject] = exactly(args)?;
+            Ok(compile(text(regex)?)?.is_match(text(subject)?).into())
+        },
+        "regexFind" => |args| {
+            let [regex, subject] = exactly(args)?;
+            let found = compile(text(regex)?)?.find(text(subject)?).map(|found| found.as_str());
+            Ok(found.unwrap_or_default().into())
+        },
+        _ => return None,
+    })
+}
+
+/// Functions of lists.
+fn of_lists(name: &str) -> Option<Function> {
+    Some(match name {
         "join" => |args| {
             let [separator, items] = exactly(args)?;
             let separator = text(separator)?;
@@ -200,6 +229,23 @@ pub fn function(name: &str) -> Option<Function> {
                 false => Value::list(subject.split(separator).map(Value::from)),
             })
         },
+        "list" => |args| Ok(Value::list(args.iter().cloned())),
+        "first" => |args| item(args, |items| items.first()),
+        "last" => |args| item(args, |items| items.last()),
+        "has" => |args| {
+            let [value, items] = exactly(args)?;
+            match items {
+                Value::List(items) => Ok(items.contains(value).into()),
+                other => Err(format!("wants a list, got {}", other.kind())),
+            }
+        },
+        _ => return None,
+    })
+}
+
+/// Functions that choose between values.
+fn of_values(name: &str) -> Option<Function> {
+    Some(match name {
         "default" => |args| match args {
             [default] => Ok(default.clone()),
             [default, value] => Ok(if value.truth() { value.clone() } else { default.clone() }),
@@ -217,6 +263,13 @@ pub fn function(name: &str) -> Option<Function> {
                 other => Err(format!("wants a bool, got {}", other.kind())),
             }
         },
+        _ => return None,
+    })
+}
+
+/// Functions of numbers.
+fn of_numbers(name: &str) -> Option<Function> {
+    Some(match name {
         "int" | "int64" | "atoi" => |args| {
             let [value] = exactly(args)?;
             Ok(Value::Int(number(value) as i64))
@@ -232,16 +285,6 @@ pub fn function(name: &str) -> Option<Function> {
         "sub" => |args| two(args, |a, b| Some(a.wrapping_sub(b))),
         "div" => |args| two(args, i64::checked_div),
         "mod" => |args| two(args, i64::checked_rem),
-        "list" => |args| Ok(Value::list(args.iter().cloned())),
-        "first" => |args| item(args, |items| items.first()),
-        "last" => |args| item(args, |items| items.last()),
-        "has" => |args| {
-            let [value, items] = exactly(args)?;
-            match items {
-                Value::List(items) => Ok(items.contains(value).into()),
-                other => Err(format!("wants a list, got {}", other.kind())),
-            }
-        },
         _ => return None,
     })
 }
@@ -340,7 +383,7 @@ fn indent(args: &[Value], before: &str) -> Result<Value, String> {
     let [count, subject] = exactly(args)?;
     let (count, subject) = (int(count)?, text(subject)?);
     let lines = subject.matches('\n').count() as i64 + 1;
-    if !(0..=1000).contains(&count) || count * lines > TEXT_MAX {
+    if !(0..=INDENT_MAX).contains(&count) || count * lines > TEXT_MAX {
         return Err(format!("{count} spaces are too many"));
     }
     let spaces = " ".repeat(count as usize);
