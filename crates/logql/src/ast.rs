@@ -1,4 +1,4 @@
-//! What LogQL says: selectors, and what they are made of. `Display` is the form that Loki's formatter gives.
+//! Selectors and their label matchers. `Display` writes them in the form that Loki's formatter gives.
 
 use std::fmt;
 
@@ -25,13 +25,13 @@ impl Selector {
         self.filters.iter().all(|filter| filter.matches(line))
     }
 
-    /// Whether a line could fail to pass.
+    /// Whether there is a line that does not pass.
     pub fn has_filters(&self) -> bool {
         !self.filters.iter().all(LineFilter::is_trivial)
     }
 
     /// Whether Loki takes it as a query: at least one matcher asks for a label that is not empty.
-    pub fn is_bounded(&self) -> bool {
+    pub(crate) fn is_bounded(&self) -> bool {
         self.matchers.iter().any(|matcher| !matcher.matches(""))
     }
 
@@ -40,14 +40,9 @@ impl Selector {
         &self.matchers
     }
 
-    /// Its line filters, as they are written; a negative one with `or` as several.
+    /// Its line filters in their order. A negative filter with `or` is several filters here.
     pub fn filters(&self) -> &[LineFilter] {
         &self.filters
-    }
-
-    /// The selector without its line filters.
-    pub fn without_filters(&self) -> Selector {
-        Selector { matchers: self.matchers.clone(), filters: Vec::new() }
     }
 }
 
@@ -68,16 +63,16 @@ pub(crate) fn write_matchers(f: &mut fmt::Formatter<'_>, matchers: &[Matcher]) -
     f.write_str("}")
 }
 
-/// What a matcher asks of a label.
+/// How a matcher compares the value of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatchOp {
     /// `=`: it has this value.
     Equal,
-    /// `!=`: it has another.
+    /// `!=`: it has another value.
     NotEqual,
     /// `=~`: a regular expression matches all of its value.
     Regex,
-    /// `!~`: it does not.
+    /// `!~`: the expression does not match all of it.
     NotRegex,
 }
 
@@ -98,7 +93,7 @@ impl MatchOp {
     }
 }
 
-/// Asks one thing of one label. A label that is missing is empty.
+/// A condition on one label. A label that is missing has the empty value.
 #[derive(Debug, Clone)]
 pub struct Matcher {
     name: String,
@@ -123,22 +118,22 @@ impl Matcher {
         Ok(Matcher { name: name.to_owned(), op, value: value.to_owned(), regex })
     }
 
-    /// Which label.
+    /// The name of the label.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What is asked.
+    /// How the value is compared.
     pub fn op(&self) -> MatchOp {
         self.op
     }
 
-    /// The value or regular expression that it is asked with.
+    /// The value or regular expression to compare with.
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// Whether a value of the label is what is asked for.
+    /// Whether a value of the label fulfils the condition.
     pub fn matches(&self, value: &str) -> bool {
         let is = match &self.regex {
             Some(regex) => regex.is_match(value),

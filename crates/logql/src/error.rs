@@ -1,4 +1,4 @@
-//! Why a text is not what was asked for.
+//! The error of the parsers.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What a metric query says: aggregations over ranges of lines, over the series they make, and arithmetic.
+//! Metric queries: aggregations over ranges of lines, aggregations over series, and arithmetic.
 //! `Display` is the form that Loki's formatter gives, and reads back as the same (grafana/loki,
 //! `pkg/logql/syntax/ast.go`).
 
@@ -26,7 +26,7 @@ pub enum Expr {
 }
 
 impl Expr {
-    /// How many queries stand inside each other (count).
+    /// How deep queries are nested (count).
     pub(crate) fn height(&self) -> usize {
         match self {
             Expr::Number(_) | Expr::Vector(_) | Expr::Range(_) => 1,
@@ -36,7 +36,7 @@ impl Expr {
         }
     }
 
-    /// Looks at entries from so much longer before (nanoseconds).
+    /// Makes the query look at entries from so much earlier (nanoseconds).
     pub fn shift(&mut self, by: i64) {
         match self {
             Expr::Number(_) | Expr::Vector(_) => {}
@@ -50,8 +50,8 @@ impl Expr {
         }
     }
 
-    /// Calls `visit` for each range aggregation in it, in the order of evaluation; with the grouping of a `sum` right
-    /// around it, if that makes the same of it: then series need no other labels.
+    /// Calls `visit` for each range aggregation, in the order of evaluation. If a `sum` stands right around it and may be made
+    /// of its samples, `visit` gets the grouping of the sum too: then the series need no other labels.
     pub fn ranges<'e>(&'e self, visit: &mut impl FnMut(&'e RangeAggregation, Option<&'e Grouping>)) {
         match self {
             Expr::Number(_) | Expr::Vector(_) => {}
@@ -71,12 +71,12 @@ impl Expr {
     }
 }
 
-/// Which lines, and what is made of them: matchers and a pipeline, with or without `unwrap`.
+/// A log query: matchers and a pipeline, with or without `unwrap`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogQuery {
-    /// At least one asks for a label that is not empty.
+    /// The label matchers. At least one of them refuses the empty value.
     pub matchers: Vec<Matcher>,
-    /// In their order.
+    /// The stages in their order.
     pub stages: Vec<Stage>,
     /// The label whose value counts, instead of the line.
     pub unwrap: Option<Unwrap>,
@@ -96,17 +96,17 @@ pub struct Unwrap {
 /// How a label's value becomes a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conversion {
-    /// It is one.
+    /// The value is a number.
     Number,
     /// A size, in bytes.
     Bytes,
-    /// A duration, in seconds. The language has two words for it.
+    /// `duration`: a duration, in seconds.
     Duration,
-    /// The same.
+    /// `duration_seconds`: the same as [`Conversion::Duration`].
     DurationSeconds,
 }
 
-/// What is made of the samples of a series within a range.
+/// A function of the samples of a series within a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)] // as they are written
 pub enum RangeOp {
@@ -147,7 +147,7 @@ impl RangeOp {
         (RangeOp::AbsentOverTime, "absent_over_time"),
     ];
 
-    /// Whether the sum of two series is that of their samples together.
+    /// Whether the sum of two series is the value of their samples together.
     fn adds_up(self) -> bool {
         use RangeOp::{BytesOverTime, BytesRate, CountOverTime, Rate, SumOverTime};
         matches!(self, BytesOverTime | BytesRate | CountOverTime | Rate | SumOverTime)
@@ -166,26 +166,26 @@ pub struct RangeAggregation {
     pub op: RangeOp,
     /// The quantile of `quantile_over_time`.
     pub parameter: Option<f64>,
-    /// Of which samples.
+    /// The log query that gives the samples.
     pub query: LogQuery,
-    /// How far back (nanoseconds).
+    /// How far back it looks (nanoseconds).
     pub range: i64,
-    /// From how long before the evaluation (nanoseconds).
+    /// How long before the evaluation the range ends (nanoseconds).
     pub offset: i64,
-    /// Which labels make a series.
+    /// The labels that make a series.
     pub grouping: Option<Grouping>,
 }
 
 /// Which labels stay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grouping {
-    /// All but these; else only these.
+    /// `without`: all labels but these stay; else only these stay.
     pub without: bool,
     /// Their names, as they are written.
     pub labels: Vec<String>,
 }
 
-/// What is made of several series.
+/// A function of several series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // as they are written
 pub enum VectorOp {
@@ -231,9 +231,9 @@ pub struct VectorAggregation {
     pub op: VectorOp,
     /// How many series `topk` and `bottomk` choose.
     pub parameter: Option<usize>,
-    /// Which labels stay; by default none.
+    /// The labels that stay; by default none.
     pub grouping: Grouping,
-    /// Of which series.
+    /// The series that it works on.
     pub inner: Box<Expr>,
 }
 
@@ -295,7 +295,7 @@ impl BinaryOp {
     }
 }
 
-/// Which side of an operator may have several series for one of the other.
+/// Which side of an operator may have several series for one series of the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cardinality {
     /// Neither.
@@ -310,13 +310,13 @@ pub enum Cardinality {
 /// Which series of two sides belong together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Matching {
-    /// Those that agree in `labels`; else in all others.
+    /// `on`: series that agree in `labels` belong together; else series that agree in all other labels.
     pub on: bool,
     /// Which labels.
     pub labels: Vec<String>,
-    /// How many of one side for one of the other.
+    /// How many series of one side belong to one series of the other side.
     pub cardinality: Cardinality,
-    /// Labels that are taken over from the side of the one.
+    /// Labels that the result takes over from the side with one series.
     pub include: Vec<String>,
 }
 
@@ -338,7 +338,7 @@ pub struct BinaryOperation {
 /// A label made of another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelReplace {
-    /// Of which series.
+    /// The series that it works on.
     pub inner: Expr,
     /// The label that is set.
     pub to: String,

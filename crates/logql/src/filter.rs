@@ -1,4 +1,4 @@
-//! Line filters: what chooses entries by their line (grafana/loki, `pkg/logql/log/filter.go`).
+//! Line filters: they choose entries by their line (grafana/loki, `pkg/logql/log/filter.go`).
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::pattern::Pattern;
 
 /// What a line filter asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilterOp {
+pub(crate) enum FilterOp {
     /// `|=`: the line contains a text.
     Contains,
     /// `!=`: it does not.
@@ -20,15 +20,15 @@ pub enum FilterOp {
     Regex,
     /// `!~`: it does not.
     RegexNot,
-    /// `|>`: the line is of a pattern, `"<_> text <_>"`.
+    /// `|>`: the line fits a pattern, `"<_> text <_>"`.
     Pattern,
-    /// `!>`: it is not.
+    /// `!>`: it does not fit.
     PatternNot,
 }
 
 impl FilterOp {
     /// As it is written.
-    pub fn symbol(self) -> &'static str {
+    pub(crate) fn symbol(self) -> &'static str {
         match self {
             FilterOp::Contains => "|=",
             FilterOp::ContainsNot => "!=",
@@ -53,7 +53,7 @@ impl FilterOp {
 
 /// What a filter looks for, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operand {
+pub(crate) enum Operand {
     /// A text, regular expression or pattern.
     Text(String),
     /// `ip("192.168.0.0/16")`: an address.
@@ -69,7 +69,7 @@ impl fmt::Display for Operand {
     }
 }
 
-/// One line filter. A positive one may have several operands, of which one must be found.
+/// One line filter. A filter with a positive operator may have several operands; a line passes if one of them is found.
 #[derive(Debug, Clone)]
 pub struct LineFilter {
     op: FilterOp,
@@ -97,16 +97,6 @@ impl LineFilter {
         if self.tests.iter().any(|test| !test.is_trivial()) {
             self.tests.retain(|test| !test.is_trivial());
         }
-    }
-
-    /// What it asks.
-    pub fn op(&self) -> FilterOp {
-        self.op
-    }
-
-    /// What it looks for: any of these. One, if the operator is negative.
-    pub fn operands(&self) -> &[Operand] {
-        &self.operands
     }
 
     /// Whether a line passes.

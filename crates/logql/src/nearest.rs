@@ -1,11 +1,11 @@
-//! The name that was probably meant: near a name that was written and is not known.
+//! Guesses the name that was meant by an unknown one.
 
-/// The nearest of `known` to what was written, if it is near enough to be what was meant: letter case,
-/// `-` for `_`, an ending left out or added, and one typing error for each three letters.
+/// The name of `known` that was probably meant by `written`. It may differ in letter case, in `-` for `_`, by an ending left
+/// out or added, and by one typing error for each three letters. `None` if no name is near enough.
 pub fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    /// The time that a comparison takes grows with the square of this.
+    /// Longest name that is compared (bytes): the time of a comparison grows with its square.
     const COMPARED_MAX: usize = 64;
-    /// A shorter stem is shared by chance.
+    /// Shortest common stem (bytes): a shorter one is shared by chance.
     const STEM_MIN: usize = 3;
     if written.len() > COMPARED_MAX {
         return None;

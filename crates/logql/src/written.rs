@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A number as LogQL writes it. What is no number stands as what makes it.
+/// A number as LogQL writes it. LogQL has no word for a value that is not a number or is infinite: such a value is written
+/// as a calculation that gives it.
 pub(crate) struct Number(pub f64);
 
 impl fmt::Display for Number {
@@ -16,7 +17,7 @@ impl fmt::Display for Number {
     }
 }
 
-/// A duration in Prometheus's units (nanoseconds); Go's where these are too coarse.
+/// A duration (nanoseconds) in Prometheus's units, or in Go's where Prometheus's are too coarse.
 pub(crate) struct Duration(pub i64);
 
 impl fmt::Display for Duration {
@@ -31,7 +32,7 @@ impl fmt::Display for Duration {
         if !rest.is_multiple_of(MILLISECOND) {
             return write!(f, "{rest}ns");
         }
-        // A sign is Go's, and Go knows no days.
+        // Only Go's form takes a sign, and Go has no unit for days.
         let units: &[(&str, u64)] = match sign {
             "" => &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)],
             _ => &[("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)],

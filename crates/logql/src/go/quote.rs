@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::ParseError;
 
-/// The value of a string between double quotes. `inside` is what stands between them, `at` where it begins.
+/// The value of a string between double quotes. `inside` is the text between them, `at` its place (bytes).
 pub(crate) fn unquote(inside: &str, at: usize) -> Result<String, ParseError> {
     if !inside.contains('\\') {
         return Ok(inside.to_owned());
@@ -99,7 +99,7 @@ impl fmt::Display for Quoted<'_> {
 
 /// Whether a character shows: letters, marks, numbers, punctuation, symbols, and the space of ASCII.
 fn printable(c: char) -> bool {
-    // Rust knows the same set, but escapes a mark that would join what stands before it: so it stands second.
+    // `escape_debug` knows the same set, but also escapes a mark that stands first: so the character stands second.
     c.is_ascii() || !['a', c].iter().collect::<String>().escape_debug().any(|c| c == '\\')
 }
 

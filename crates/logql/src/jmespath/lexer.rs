@@ -1,4 +1,4 @@
-//! Words of an expression.
+//! The tokens of an expression.
 
 use std::ops::Range;
 
@@ -114,7 +114,7 @@ fn token(source: &str, at: usize, rest: &str) -> Result<(Token, usize), SyntaxEr
             let number = rest.get(..length).unwrap_or_default();
             return match number.parse() {
                 Ok(number) => Ok((Token::Number(number), length)),
-                Err(_) => Err(unknown(format!("`{number}` is no whole number"), at..at + length)),
+                Err(_) => Err(unknown(format!("`{number}` is not a valid whole number"), at..at + length)),
             };
         }
         '"' | '\'' | '`' => {

@@ -32,7 +32,8 @@ pub struct Extractor {
 pub const FIELD: &str = "__journal_";
 
 impl Extractor {
-    /// Of a range aggregation. `outer` is the grouping of a `sum` right around it, if that may be done here.
+    /// The extractor of a range aggregation. `outer`: the grouping of a `sum` right around it, if the sum may be made
+    /// here.
     pub fn new(range: &RangeAggregation, outer: Option<&Grouping>) -> Extractor {
         let given = outer.or(range.grouping.as_ref());
         let is_single = |grouping: &Grouping| !grouping.without && grouping.labels.is_empty();
@@ -71,7 +72,8 @@ impl Extractor {
         self.query.matches(stream)
     }
 
-    /// What an entry of a stream that matches gives, if it passes. Failures are among the labels.
+    /// The labels and the value that an entry of a matching stream gives; `None` if the entry does not pass. If a stage failed,
+    /// the labels say so.
     pub fn extract<'m>(
         &self,
         stream: &LabelSet,
@@ -153,9 +155,9 @@ impl Conversion {
         match self {
             Conversion::Number => units::number(text)
                 .ok_or_else(|| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
-            Conversion::Bytes => {
-                units::bytes(text).map(|bytes| bytes as f64).ok_or_else(|| format!("{text:?} is no size"))
-            }
+            Conversion::Bytes => units::bytes(text)
+                .map(|bytes| bytes as f64)
+                .ok_or_else(|| format!("{text:?} is not a valid size")),
             Conversion::Duration | Conversion::DurationSeconds => units::go_duration(text)
                 .map(|nanoseconds| nanoseconds as f64 / 1e9)
                 .ok_or_else(|| format!("time: invalid duration {text:?}")),

@@ -287,7 +287,7 @@ impl Parser {
                 Token::Word(word) => match word.as_str() {
                     "true" => Word::Constant(true.into()),
                     "false" => Word::Constant(false.into()),
-                    "nil" if first => return Err(TemplateError::new(place, "`nil` is no command")),
+                    "nil" if first => return Err(TemplateError::new(place, "`nil` cannot stand alone")),
                     "nil" => Word::Nil,
                     _ => Word::Function(self.callee(&word, &place)?, word),
                 },

@@ -10,15 +10,21 @@ use crate::go::float;
 use crate::go::re2::Re2;
 use crate::go::units;
 
-thread_local! {
-    /// What functions know without being told: when it is (seconds since 1970), and where people find more.
-    static WITHIN: RefCell<(f64, Arc<str>)> = RefCell::new((0.0, "".into()));
+/// What functions know besides their arguments.
+struct Within {
+    /// The time of the evaluation (seconds since 1970).
+    now: f64,
+    /// The address that links in alerts lead to.
+    url: Arc<str>,
 }
 
-/// From now on templates of this thread are filled as it is at a time (nanoseconds since 1970), with the address where
-/// people find more.
+thread_local! {
+    static WITHIN: RefCell<Within> = RefCell::new(Within { now: 0.0, url: "".into() });
+}
+
+/// Sets the time (nanoseconds since 1970) and the address of links for the templates that this thread fills in from now on.
 pub fn set_within(time: i64, url: &Arc<str>) {
-    WITHIN.with_borrow_mut(|within| *within = (time as f64 / 1e9, url.clone()));
+    WITHIN.with_borrow_mut(|within| *within = Within { now: time as f64 / 1e9, url: url.clone() });
 }
 
 /// The function of this name.
@@ -70,16 +76,16 @@ pub fn function(name: &str) -> Option<Function> {
         }
         "first" => return promtail::function("first"),
         "value" | "label" | "strvalue" | "sortByLabel" => {
-            |_| Err("there is no result of `query` here".into())
+            |_| Err("this works on results of `query`, which has no meaning here".into())
         }
-        "now" => |_| Ok(Value::Float(WITHIN.with_borrow(|(now, _)| *now))),
+        "now" => |_| Ok(Value::Float(WITHIN.with_borrow(|within| within.now))),
         // Values of their own in Go, with methods; here they are the text that they show.
         "toTime" => |args| Ok(timestamp(number(args)?)?.into()),
         "toDuration" => |args| Ok(go_duration(number(args)?).into()),
-        "externalURL" => |_| Ok(WITHIN.with_borrow(|(_, url)| Value::Text(url.clone()))),
+        "externalURL" => |_| Ok(WITHIN.with_borrow(|within| Value::Text(within.url.clone()))),
         "pathPrefix" => |_| {
-            let path = WITHIN.with_borrow(|(_, url)| {
-                url.parse::<url::Url>().map(|url| url.path().trim_end_matches('/').to_owned())
+            let path = WITHIN.with_borrow(|within| {
+                within.url.parse::<url::Url>().map(|url| url.path().trim_end_matches('/').to_owned())
             });
             Ok(path.unwrap_or_default().into())
         },
@@ -94,7 +100,7 @@ pub fn function(name: &str) -> Option<Function> {
 /// Prometheus' page of an expression; Grafana has another.
 fn link(args: &[Value], tab: u8) -> Result<Value, String> {
     let [expr] = exactly(args)?;
-    let escape = super::logql::function("urlencode").ok_or("there is no urlencode")?;
+    let escape = super::logql::function("urlencode").ok_or("`urlencode` is missing")?;
     let Value::Text(expr) = escape(std::slice::from_ref(expr))? else { return Err("wants text".into()) };
     Ok(format!("/graph?g0.expr={expr}&g0.tab={tab}").into())
 }
@@ -131,7 +137,7 @@ fn number(args: &[Value]) -> Result<f64, String> {
     match value {
         Value::Int(number) => Ok(*number as f64),
         Value::Float(number) => Ok(*number),
-        Value::Text(text) => units::number(text).ok_or_else(|| format!("{text:?} is no number")),
+        Value::Text(text) => units::number(text).ok_or_else(|| format!("{text:?} is not a number")),
         other => Err(format!("wants a number, got {}", other.kind())),
     }
 }

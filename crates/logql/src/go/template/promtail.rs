@@ -1,5 +1,5 @@
-//! The functions of Promtail's templates: its own, and those of the sprig library that make text of text. What reads
-//! a clock, the environment, a network or chance is left out: the same entry always becomes the same line.
+//! The functions of Promtail's templates: its own, and those of the sprig library that make text of text. Functions that
+//! read a clock, the environment, the network or random numbers are left out: the same entry always becomes the same line.
 
 use std::fmt::Write;
 
@@ -289,7 +289,7 @@ fn of_numbers(name: &str) -> Option<Function> {
     })
 }
 
-/// Refuses so many times a text that there is no room for.
+/// Refuses a result of so many copies of a text if it is too large.
 fn fits(times: usize, text: &str) -> Result<(), String> {
     match times.saturating_mul(text.len()) > VALUE_MAX {
         true => Err(format!("the result has more than {VALUE_MAX} bytes")),
@@ -329,12 +329,14 @@ fn each(args: &[Value], make: fn(&Value) -> String) -> String {
 fn fold(args: &[Value], make: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
     let numbers = args.iter().map(|value| number(value) as i64);
     let folded = numbers.map(Some).reduce(|a, b| make(a?, b?)).ok_or("wants at least one number")?;
-    folded.map(Value::Int).ok_or_else(|| "the result is no number".into())
+    folded.map(Value::Int).ok_or_else(|| "the result is not a number".into())
 }
 
 fn two(args: &[Value], make: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
     let [a, b] = exactly(args)?;
-    make(number(a) as i64, number(b) as i64).map(Value::Int).ok_or_else(|| "the result is no number".into())
+    make(number(a) as i64, number(b) as i64)
+        .map(Value::Int)
+        .ok_or_else(|| "the result is not a number".into())
 }
 
 fn item(args: &[Value], pick: fn(&[Value]) -> Option<&Value>) -> Result<Value, String> {
