@@ -2,7 +2,7 @@
 //!
 //! Both engines search in linear time and prefer the leftmost match, first alternative first; what differs is
 //! how expressions are written. So an expression is read by Go's rules (Go's `regexp/syntax`, `parse.go`) and
-//! written again in the crate's: see [`translate`].
+//! written again in the crate's (`translate.rs`).
 
 mod class;
 mod translate;

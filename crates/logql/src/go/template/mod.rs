@@ -90,7 +90,8 @@ impl Template {
         Ok(Template { missing: Missing::Empty, ..Template::new(source, functions)? })
     }
 
-    /// As [`Template::with_empty`], with variables (and their `$`) that [`Template::fill`] will be given.
+    /// Reads a template in which missing keys are empty texts, with variables (and their `$`) that [`Template::fill`] will be
+    /// given.
     ///
     /// # Errors
     /// As [`Template::new`].
