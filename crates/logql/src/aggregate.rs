@@ -1,6 +1,6 @@
-//! What range aggregations make of the samples of one series (grafana/loki, `pkg/logql/range_vector.go`).
+//! Range aggregations: one value of the samples of a series (grafana/loki, `pkg/logql/range_vector.go`).
 
-use super::expr::{RangeAggregation, RangeOp};
+use crate::expr::{RangeAggregation, RangeOp};
 
 /// One sample: its time (nanoseconds since 1970) and value.
 pub type Point = (i64, f64);
@@ -8,7 +8,7 @@ pub type Point = (i64, f64);
 const SECOND: f64 = 1e9;
 
 /// The value of an aggregation over the samples of a series within its window, which ends at `end` (nanoseconds
-/// since 1970). They are in the order of time, and at least one.
+/// since 1970). There is at least one sample, and they are sorted by time.
 pub fn aggregate(range: &RangeAggregation, points: &[Point], end: i64) -> f64 {
     let values = || points.iter().map(|(_, value)| *value);
     let seconds = range.range as f64 / SECOND;
@@ -58,7 +58,7 @@ fn variance(values: impl Iterator<Item = f64>) -> f64 {
     sum / count
 }
 
-/// Between the two nearest values, by their distance.
+/// A quantile (0 to 1) of values; between two values it is interpolated.
 pub fn quantile(quantile: f64, mut values: Vec<f64>) -> f64 {
     if values.is_empty() || quantile.is_nan() {
         return f64::NAN;
@@ -69,7 +69,7 @@ pub fn quantile(quantile: f64, mut values: Vec<f64>) -> f64 {
     if quantile > 1.0 {
         return f64::INFINITY;
     }
-    // What is no number comes first, as in Loki's heap.
+    // NaN comes first, as in Loki's heap.
     values.sort_by(|a, b| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())));
     let last = values.len() - 1;
     let rank = quantile * last as f64;
@@ -93,21 +93,21 @@ fn rate_counter(points: &[Point], range: i64, end: i64) -> f64 {
     Counter { first: *first, last: *last, growth, count: points.len() as f64 }.rate(range, end)
 }
 
-/// What is known of the samples of a counter.
+/// The samples of a counter, summed up.
 #[derive(Debug, Clone, Copy)]
 pub struct Counter {
     /// The first sample.
     pub first: Point,
     /// The last one.
     pub last: Point,
-    /// By how much it grew, with what it had before it began anew.
+    /// By how much the counter grew, also over resets to zero.
     pub growth: f64,
     /// How many samples there are.
     pub count: f64,
 }
 
 impl Counter {
-    /// How fast it grows (by the second) in a window of length `range` that ends at `end` (nanoseconds), as if it were
+    /// How fast the counter grows (per second) in a window of length `range` that ends at `end` (nanoseconds), as if it were
     /// known at both ends of the window.
     pub fn rate(&self, range: i64, end: i64) -> f64 {
         let Counter { first, last, growth, count } = *self;
@@ -122,7 +122,7 @@ impl Counter {
         if to_start >= threshold {
             to_start = usual / 2.0;
         }
-        // A counter is not below zero.
+        // A counter never was below zero.
         let to_zero = if growth > 0.0 && first.1 >= 0.0 { sampled * (first.1 / growth) } else { to_start };
         to_start = to_start.min(to_zero);
         if to_end >= threshold {

@@ -1,6 +1,6 @@
 //! ANSI colour sequences in lines.
 //!
-//! What a sequence is, is what Loki and Promtail take for one (grafana/loki, `pkg/logql/log/fmt.go`, after
+//! A sequence is what Loki and Promtail take for one (grafana/loki, `pkg/logql/log/fmt.go`, after
 //! the npm package `ansi-regex`): ESC or U+009B, any of `[]()#;?`, then either letters, digits and `;` up to
 //! a BEL, or numbers of up to four digits between `;` and one final character, which may be a digit.
 
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// Characters that begin a sequence.
 const INTRODUCERS: [char; 2] = ['\u{1b}', '\u{9b}'];
 /// Most digits of a number in a sequence.
-const MAX_DIGITS: usize = 4;
+const DIGITS_MAX: usize = 4;
 
 /// The text without sequences.
 pub fn strip(text: &str) -> Cow<'_, str> {
@@ -35,7 +35,7 @@ pub fn strip(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// What follows the sequence whose introducer stands before `text`, if there is one.
+/// The text behind a sequence whose introducer stands before `text`; `None` if there is no sequence.
 fn behind_sequence(text: &str) -> Option<&str> {
     let text = text.trim_start_matches(['[', ']', '(', ')', '#', ';', '?']);
     let word = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == ';');
@@ -44,9 +44,9 @@ fn behind_sequence(text: &str) -> Option<&str> {
     }
     let bytes = text.as_bytes();
     let digits =
-        |at: usize| bytes.iter().skip(at).take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
+        |at: usize| bytes.iter().skip(at).take(DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
     let mut end = digits(0);
-    // The last digit, should no final character follow.
+    // The end of the last digit: the sequence ends there if no final character follows.
     let mut last_digit = end;
     while end > 0 && bytes.get(end) == Some(&b';') {
         let more = digits(end + 1);

@@ -1,11 +1,8 @@
-//! What LogQL says: selectors, and what they are made of. `Display` is the form that Loki's formatter gives.
+//! Selectors and their label matchers. `Display` writes them in the form that Loki's formatter gives.
 
 use std::fmt;
-use std::str::FromStr;
 
-use super::error::ParseError;
-use super::filter::LineFilter;
-use super::parser::{self, Rules};
+use crate::filter::LineFilter;
 use crate::go::quote::Quoted;
 use crate::go::re2::{Re2, Re2Error};
 use crate::label_set::LabelSet;
@@ -13,29 +10,11 @@ use crate::label_set::LabelSet;
 /// Chooses entries: by label matchers, all of which must match, then by line filters, all of which must pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selector {
-    pub(super) matchers: Vec<Matcher>,
-    pub(super) filters: Vec<LineFilter>,
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) filters: Vec<LineFilter>,
 }
 
 impl Selector {
-    /// Reads a selector as Loki does: at least one matcher must ask for a label that is not empty, and labels
-    /// that are called like words of the language cannot be written.
-    ///
-    /// # Errors
-    /// The first mistake; also LogQL that is no selector.
-    pub fn parse(text: &str) -> Result<Selector, ParseError> {
-        parser::parse(text, Rules::Loki)
-    }
-
-    /// Reads a selector that may choose all streams, and name any label, as the stage `match` of Promtail
-    /// (`clients/pkg/logentry/logql`); `{}` too, which Promtail does not take.
-    ///
-    /// # Errors
-    /// As [`Selector::parse`].
-    pub fn parse_any(text: &str) -> Result<Selector, ParseError> {
-        parser::parse(text, Rules::Any)
-    }
-
     /// Whether a stream is chosen.
     pub fn matches_labels(&self, labels: &LabelSet) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or_default()))
@@ -46,13 +25,13 @@ impl Selector {
         self.filters.iter().all(|filter| filter.matches(line))
     }
 
-    /// Whether a line could fail to pass.
+    /// Whether there is a line that does not pass.
     pub fn has_filters(&self) -> bool {
         !self.filters.iter().all(LineFilter::is_trivial)
     }
 
     /// Whether Loki takes it as a query: at least one matcher asks for a label that is not empty.
-    pub fn is_bounded(&self) -> bool {
+    pub(crate) fn is_bounded(&self) -> bool {
         self.matchers.iter().any(|matcher| !matcher.matches(""))
     }
 
@@ -61,22 +40,9 @@ impl Selector {
         &self.matchers
     }
 
-    /// Its line filters, as they are written; a negative one with `or` as several.
+    /// Its line filters in their order. A negative filter with `or` is several filters here.
     pub fn filters(&self) -> &[LineFilter] {
         &self.filters
-    }
-
-    /// The selector without its line filters.
-    pub fn without_filters(&self) -> Selector {
-        Selector { matchers: self.matchers.clone(), filters: Vec::new() }
-    }
-}
-
-impl FromStr for Selector {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Selector, ParseError> {
-        Selector::parse(text)
     }
 }
 
@@ -88,7 +54,7 @@ impl fmt::Display for Selector {
 }
 
 /// `{a="b", c="d"}`
-pub(super) fn write_matchers(f: &mut fmt::Formatter<'_>, matchers: &[Matcher]) -> fmt::Result {
+pub(crate) fn write_matchers(f: &mut fmt::Formatter<'_>, matchers: &[Matcher]) -> fmt::Result {
     f.write_str("{")?;
     for (index, matcher) in matchers.iter().enumerate() {
         let comma = if index == 0 { "" } else { ", " };
@@ -97,16 +63,16 @@ pub(super) fn write_matchers(f: &mut fmt::Formatter<'_>, matchers: &[Matcher]) -
     f.write_str("}")
 }
 
-/// What a matcher asks of a label.
+/// How a matcher compares the value of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatchOp {
     /// `=`: it has this value.
     Equal,
-    /// `!=`: it has another.
+    /// `!=`: it has another value.
     NotEqual,
     /// `=~`: a regular expression matches all of its value.
     Regex,
-    /// `!~`: it does not.
+    /// `!~`: the expression does not match all of it.
     NotRegex,
 }
 
@@ -121,13 +87,13 @@ impl MatchOp {
         }
     }
 
-    pub(super) fn of(symbol: &str) -> Option<MatchOp> {
+    pub(crate) fn of(symbol: &str) -> Option<MatchOp> {
         use MatchOp::*;
         [Equal, NotEqual, Regex, NotRegex].into_iter().find(|op| op.symbol() == symbol)
     }
 }
 
-/// Asks one thing of one label. A label that is missing is empty.
+/// A condition on one label. A label that is missing has the empty value.
 #[derive(Debug, Clone)]
 pub struct Matcher {
     name: String,
@@ -152,22 +118,22 @@ impl Matcher {
         Ok(Matcher { name: name.to_owned(), op, value: value.to_owned(), regex })
     }
 
-    /// Which label.
+    /// The name of the label.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What is asked.
+    /// How the value is compared.
     pub fn op(&self) -> MatchOp {
         self.op
     }
 
-    /// The value or regular expression that it is asked with.
+    /// The value or regular expression to compare with.
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// Whether a value of the label is what is asked for.
+    /// Whether a value of the label fulfils the condition.
     pub fn matches(&self, value: &str) -> bool {
         let is = match &self.regex {
             Some(regex) => regex.is_match(value),

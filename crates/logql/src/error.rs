@@ -1,4 +1,4 @@
-//! Why a text is not what was asked for.
+//! The error of the parsers.
 
 use std::ops::Range;
 
@@ -15,11 +15,11 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    pub(super) fn new(message: impl Into<String>, span: Range<usize>) -> ParseError {
+    pub(crate) fn new(message: impl Into<String>, span: Range<usize>) -> ParseError {
         ParseError { message: message.into(), span, expected: String::new() }
     }
 
-    pub(super) fn expected(mut self, expected: impl Into<String>) -> ParseError {
+    pub(crate) fn expected(mut self, expected: impl Into<String>) -> ParseError {
         self.expected = expected.into();
         self
     }

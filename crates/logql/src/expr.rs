@@ -1,16 +1,12 @@
-//! What a metric query says: aggregations over ranges of lines, over the series they make, and arithmetic.
+//! Metric queries: aggregations over ranges of lines, aggregations over series, and arithmetic.
 //! `Display` is the form that Loki's formatter gives, and reads back as the same (grafana/loki,
 //! `pkg/logql/syntax/ast.go`).
 
-use std::fmt;
-use std::str::FromStr;
+mod display;
 
-use super::ast::{Matcher, write_matchers};
-use super::error::ParseError;
-use super::parser;
-use super::stage::{LabelFilter, Stage};
-use crate::go::quote::Quoted;
+use crate::ast::Matcher;
 use crate::go::re2::Re2;
+use crate::stage::{LabelFilter, Stage};
 
 /// A metric query.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,16 +26,8 @@ pub enum Expr {
 }
 
 impl Expr {
-    /// Reads a metric query as Loki does.
-    ///
-    /// # Errors
-    /// The first mistake; also LogQL that is no metric query.
-    pub fn parse(text: &str) -> Result<Expr, ParseError> {
-        parser::parse_expr(text)
-    }
-
-    /// How many queries stand inside each other (count).
-    pub(super) fn height(&self) -> usize {
+    /// How deep queries are nested (count).
+    pub(crate) fn height(&self) -> usize {
         match self {
             Expr::Number(_) | Expr::Vector(_) | Expr::Range(_) => 1,
             Expr::Aggregate(aggregation) => 1 + aggregation.inner.height(),
@@ -48,7 +36,7 @@ impl Expr {
         }
     }
 
-    /// Looks at entries from so much longer before (nanoseconds).
+    /// Makes the query look at entries from so much earlier (nanoseconds).
     pub fn shift(&mut self, by: i64) {
         match self {
             Expr::Number(_) | Expr::Vector(_) => {}
@@ -62,8 +50,8 @@ impl Expr {
         }
     }
 
-    /// Calls `visit` for each range aggregation in it, in the order of evaluation; with the grouping of a `sum` right
-    /// around it, if that makes the same of it: then series need no other labels.
+    /// Calls `visit` for each range aggregation, in the order of evaluation. If a `sum` stands right around it and may be made
+    /// of its samples, `visit` gets the grouping of the sum too: then the series need no other labels.
     pub fn ranges<'e>(&'e self, visit: &mut impl FnMut(&'e RangeAggregation, Option<&'e Grouping>)) {
         match self {
             Expr::Number(_) | Expr::Vector(_) => {}
@@ -83,20 +71,12 @@ impl Expr {
     }
 }
 
-impl FromStr for Expr {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Expr, ParseError> {
-        Expr::parse(text)
-    }
-}
-
-/// Which lines, and what is made of them: matchers and a pipeline, with or without `unwrap`.
+/// A log query: matchers and a pipeline, with or without `unwrap`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogQuery {
-    /// At least one asks for a label that is not empty.
+    /// The label matchers. At least one of them refuses the empty value.
     pub matchers: Vec<Matcher>,
-    /// In their order.
+    /// The stages in their order.
     pub stages: Vec<Stage>,
     /// The label whose value counts, instead of the line.
     pub unwrap: Option<Unwrap>,
@@ -116,17 +96,17 @@ pub struct Unwrap {
 /// How a label's value becomes a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conversion {
-    /// It is one.
+    /// The value is a number.
     Number,
     /// A size, in bytes.
     Bytes,
-    /// A duration, in seconds. The language has two words for it.
+    /// `duration`: a duration, in seconds.
     Duration,
-    /// The same.
+    /// `duration_seconds`: the same as [`Conversion::Duration`].
     DurationSeconds,
 }
 
-/// What is made of the samples of a series within a range.
+/// A function of the samples of a series within a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)] // as they are written
 pub enum RangeOp {
@@ -167,7 +147,7 @@ impl RangeOp {
         (RangeOp::AbsentOverTime, "absent_over_time"),
     ];
 
-    /// Whether the sum of two series is that of their samples together.
+    /// Whether the sum of two series is the value of their samples together.
     fn adds_up(self) -> bool {
         use RangeOp::{BytesOverTime, BytesRate, CountOverTime, Rate, SumOverTime};
         matches!(self, BytesOverTime | BytesRate | CountOverTime | Rate | SumOverTime)
@@ -186,26 +166,26 @@ pub struct RangeAggregation {
     pub op: RangeOp,
     /// The quantile of `quantile_over_time`.
     pub parameter: Option<f64>,
-    /// Of which samples.
+    /// The log query that gives the samples.
     pub query: LogQuery,
-    /// How far back (nanoseconds).
+    /// How far back it looks (nanoseconds).
     pub range: i64,
-    /// From how long before the evaluation (nanoseconds).
+    /// How long before the evaluation the range ends (nanoseconds).
     pub offset: i64,
-    /// Which labels make a series.
+    /// The labels that make a series.
     pub grouping: Option<Grouping>,
 }
 
 /// Which labels stay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grouping {
-    /// All but these; else only these.
+    /// `without`: all labels but these stay; else only these stay.
     pub without: bool,
     /// Their names, as they are written.
     pub labels: Vec<String>,
 }
 
-/// What is made of several series.
+/// A function of several series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // as they are written
 pub enum VectorOp {
@@ -251,9 +231,9 @@ pub struct VectorAggregation {
     pub op: VectorOp,
     /// How many series `topk` and `bottomk` choose.
     pub parameter: Option<usize>,
-    /// Which labels stay; by default none.
+    /// The labels that stay; by default none.
     pub grouping: Grouping,
-    /// Of which series.
+    /// The series that it works on.
     pub inner: Box<Expr>,
 }
 
@@ -280,7 +260,7 @@ pub enum BinaryOp {
 
 impl BinaryOp {
     /// All of them, with how tightly they bind.
-    pub(super) const ALL: [(BinaryOp, &'static str, u8); 15] = [
+    pub(crate) const ALL: [(BinaryOp, &'static str, u8); 15] = [
         (BinaryOp::Or, "or", 1),
         (BinaryOp::And, "and", 2),
         (BinaryOp::Unless, "unless", 2),
@@ -315,7 +295,7 @@ impl BinaryOp {
     }
 }
 
-/// Which side of an operator may have several series for one of the other.
+/// Which side of an operator may have several series for one series of the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cardinality {
     /// Neither.
@@ -330,13 +310,13 @@ pub enum Cardinality {
 /// Which series of two sides belong together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Matching {
-    /// Those that agree in `labels`; else in all others.
+    /// `on`: series that agree in `labels` belong together; else series that agree in all other labels.
     pub on: bool,
     /// Which labels.
     pub labels: Vec<String>,
-    /// How many of one side for one of the other.
+    /// How many series of one side belong to one series of the other side.
     pub cardinality: Cardinality,
-    /// Labels that are taken over from the side of the one.
+    /// Labels that the result takes over from the side with one series.
     pub include: Vec<String>,
 }
 
@@ -358,7 +338,7 @@ pub struct BinaryOperation {
 /// A label made of another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelReplace {
-    /// Of which series.
+    /// The series that it works on.
     pub inner: Expr,
     /// The label that is set.
     pub to: String,
@@ -368,138 +348,6 @@ pub struct LabelReplace {
     pub from: String,
     /// What its whole value must match.
     pub regex: Re2,
-}
-
-impl fmt::Display for Expr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Expr::Number(value) => write!(f, "{}", Number(*value)),
-            Expr::Vector(value) => write!(f, "vector({})", Number(*value)),
-            Expr::Range(range) => write!(f, "{range}"),
-            Expr::Aggregate(VectorAggregation { op, parameter, grouping, inner }) => {
-                f.write_str(op.name())?;
-                if *grouping != Grouping::default() {
-                    write!(f, "{grouping}")?;
-                }
-                match parameter {
-                    Some(parameter) => write!(f, "({parameter},{inner})"),
-                    None => write!(f, "({inner})"),
-                }
-            }
-            Expr::Binary(operation) => write!(f, "{operation}"),
-            Expr::LabelReplace(replace) => {
-                let LabelReplace { inner, to, replacement, from, regex } = &**replace;
-                let [to, replacement, from, regex] =
-                    [to, replacement, from, regex.source()].map(|text: &str| Quoted(text));
-                write!(f, "label_replace({inner},{to},{replacement},{from},{regex})")
-            }
-        }
-    }
-}
-
-impl fmt::Display for BinaryOperation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Matching { on, labels, cardinality, include } = &self.matching;
-        write!(f, "({} {}", self.left, self.op.symbol())?;
-        if self.bool {
-            f.write_str(" bool")?;
-        }
-        if *on || !labels.is_empty() || *cardinality != Cardinality::OneToOne {
-            write!(f, " {} ({})", if *on { "on" } else { "ignoring" }, labels.join(","))?;
-        }
-        match cardinality {
-            Cardinality::OneToOne => {}
-            Cardinality::ManyToOne => f.write_str(" group_left")?,
-            Cardinality::OneToMany => f.write_str(" group_right")?,
-        }
-        if !include.is_empty() {
-            write!(f, " ({})", include.join(","))?;
-        }
-        write!(f, " {})", self.right)
-    }
-}
-
-impl fmt::Display for RangeAggregation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}(", self.op.name())?;
-        if let Some(parameter) = self.parameter {
-            write!(f, "{},", Number(parameter))?;
-        }
-        write!(f, "{}[{}]", self.query, Duration(self.range))?;
-        if self.offset != 0 {
-            write!(f, " offset {}", Duration(self.offset))?;
-        }
-        f.write_str(")")?;
-        self.grouping.iter().try_for_each(|grouping| write!(f, "{grouping}"))
-    }
-}
-
-impl fmt::Display for LogQuery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_matchers(f, &self.matchers)?;
-        self.stages.iter().try_for_each(|stage| write!(f, " {stage}"))?;
-        let Some(Unwrap { label, conversion, filters }) = &self.unwrap else {
-            return Ok(());
-        };
-        match conversion {
-            Conversion::Number => write!(f, " | unwrap {label}")?,
-            Conversion::Bytes => write!(f, " | unwrap bytes({label})")?,
-            Conversion::Duration => write!(f, " | unwrap duration({label})")?,
-            Conversion::DurationSeconds => write!(f, " | unwrap duration_seconds({label})")?,
-        }
-        filters.iter().try_for_each(|filter| write!(f, " | {filter}"))
-    }
-}
-
-impl fmt::Display for Grouping {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " {} ({})", if self.without { "without" } else { "by" }, self.labels.join(","))
-    }
-}
-
-/// A number as LogQL writes it. What is no number stands as what makes it.
-pub(super) struct Number(pub f64);
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            value if value.is_nan() => f.write_str("(0 / 0)"),
-            value if value.is_infinite() => write!(f, "({}1e308 * 10)", if value < 0.0 { "-" } else { "" }),
-            value if value != 0.0 && !(1e-5..1e21).contains(&value.abs()) => write!(f, "{value:e}"),
-            value => write!(f, "{value}"),
-        }
-    }
-}
-
-/// A duration in Prometheus's units (nanoseconds); Go's where these are too coarse.
-pub(super) struct Duration(pub i64);
-
-impl fmt::Display for Duration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MILLISECOND: u64 = 1_000_000;
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let mut rest = self.0.unsigned_abs();
-        if rest == 0 {
-            return f.write_str("0s");
-        }
-        f.write_str(sign)?;
-        if !rest.is_multiple_of(MILLISECOND) {
-            return write!(f, "{rest}ns");
-        }
-        // A sign is Go's, and Go knows no days.
-        let units: &[(&str, u64)] = match sign {
-            "" => &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)],
-            _ => &[("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)],
-        };
-        for (unit, milliseconds) in units {
-            let size = milliseconds * MILLISECOND;
-            if rest >= size {
-                write!(f, "{}{unit}", rest / size)?;
-                rest %= size;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
-//! Line filters: what chooses entries by their line (grafana/loki, `pkg/logql/log/filter.go`).
+//! Line filters: they choose entries by their line (grafana/loki, `pkg/logql/log/filter.go`).
 
 use std::fmt;
 
 use memchr::memmem::Finder;
 
-use super::ip::IpRange;
-use super::pattern::Pattern;
 use crate::go::quote::Quoted;
 use crate::go::re2::{Re2, Re2Error};
+use crate::ip::IpRange;
+use crate::pattern::Pattern;
 
 /// What a line filter asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilterOp {
+pub(crate) enum FilterOp {
     /// `|=`: the line contains a text.
     Contains,
     /// `!=`: it does not.
@@ -20,15 +20,15 @@ pub enum FilterOp {
     Regex,
     /// `!~`: it does not.
     RegexNot,
-    /// `|>`: the line is of a pattern, `"<_> text <_>"`.
+    /// `|>`: the line fits a pattern, `"<_> text <_>"`.
     Pattern,
-    /// `!>`: it is not.
+    /// `!>`: it does not fit.
     PatternNot,
 }
 
 impl FilterOp {
     /// As it is written.
-    pub fn symbol(self) -> &'static str {
+    pub(crate) fn symbol(self) -> &'static str {
         match self {
             FilterOp::Contains => "|=",
             FilterOp::ContainsNot => "!=",
@@ -39,21 +39,21 @@ impl FilterOp {
         }
     }
 
-    pub(super) fn of(symbol: &str) -> Option<FilterOp> {
+    pub(crate) fn of(symbol: &str) -> Option<FilterOp> {
         use FilterOp::*;
         [Contains, ContainsNot, Regex, RegexNot, Pattern, PatternNot]
             .into_iter()
             .find(|op| op.symbol() == symbol)
     }
 
-    pub(super) fn is_negative(self) -> bool {
+    pub(crate) fn is_negative(self) -> bool {
         matches!(self, FilterOp::ContainsNot | FilterOp::RegexNot | FilterOp::PatternNot)
     }
 }
 
 /// What a filter looks for, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operand {
+pub(crate) enum Operand {
     /// A text, regular expression or pattern.
     Text(String),
     /// `ip("192.168.0.0/16")`: an address.
@@ -69,7 +69,7 @@ impl fmt::Display for Operand {
     }
 }
 
-/// One line filter. A positive one may have several operands, of which one must be found.
+/// One line filter. A filter with a positive operator may have several operands; a line passes if one of them is found.
 #[derive(Debug, Clone)]
 pub struct LineFilter {
     op: FilterOp,
@@ -78,19 +78,19 @@ pub struct LineFilter {
 }
 
 /// Why an operand is refused.
-pub(super) enum BadOperand {
+pub(crate) enum BadOperand {
     Regex(Re2Error),
     Other(String),
 }
 
 impl LineFilter {
-    pub(super) fn new(op: FilterOp, operand: Operand) -> Result<LineFilter, BadOperand> {
+    pub(crate) fn new(op: FilterOp, operand: Operand) -> Result<LineFilter, BadOperand> {
         let test = Test::new(op, &operand)?;
         Ok(LineFilter { op, operands: vec![operand], tests: vec![test] })
     }
 
     /// Joins another filter with the same operator by `or`.
-    pub(super) fn or(&mut self, other: LineFilter) {
+    pub(crate) fn or(&mut self, other: LineFilter) {
         self.operands.extend(other.operands);
         self.tests.extend(other.tests);
         // In Loki an operand that is in every line does not count beside others (`newOrFilter`).
@@ -99,23 +99,13 @@ impl LineFilter {
         }
     }
 
-    /// What it asks.
-    pub fn op(&self) -> FilterOp {
-        self.op
-    }
-
-    /// What it looks for: any of these. One, if the operator is negative.
-    pub fn operands(&self) -> &[Operand] {
-        &self.operands
-    }
-
     /// Whether a line passes.
     pub fn matches(&self, line: &str) -> bool {
         self.tests.iter().any(|test| test.is_met(line)) != self.op.is_negative()
     }
 
     /// Whether it lets every line pass.
-    pub(super) fn is_trivial(&self) -> bool {
+    pub(crate) fn is_trivial(&self) -> bool {
         !self.op.is_negative() && self.tests.iter().all(Test::is_trivial)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// The addresses from one to another, both of one family.
+/// A range of addresses of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IpRange {
     first: IpAddr,
@@ -11,7 +11,7 @@ pub struct IpRange {
 
 impl IpRange {
     /// Reads `192.168.0.1`, `192.168.0.0/16` or `192.168.0.1-192.168.0.9`, in both families.
-    pub(super) fn parse(text: &str) -> Option<IpRange> {
+    pub(crate) fn parse(text: &str) -> Option<IpRange> {
         if let Ok(address) = text.parse() {
             return Some(IpRange { first: address, last: address });
         }
@@ -42,14 +42,14 @@ impl IpRange {
         })
     }
 
-    /// Whether an address is one of them.
+    /// Whether an address is in the range.
     fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.first.is_ipv4() && self.first <= address && address <= self.last
     }
 
-    /// Whether there is one of them in a line. Where a line has an address is seen by its first characters, as
-    /// Loki does, so this misses what Loki misses.
-    pub(super) fn is_in(&self, line: &str) -> bool {
+    /// Whether a line holds an address of the range. Addresses are found by their first characters, as Loki finds them, so this
+    /// misses the same addresses.
+    pub(crate) fn is_in(&self, line: &str) -> bool {
         let bytes = line.as_bytes();
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {

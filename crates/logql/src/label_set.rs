@@ -1,8 +1,8 @@
-//! A label set in the form that Loki takes: `{a="b", c="d"}`, names sorted, values quoted as in Go.
+//! Label sets in the form that Loki takes: `{a="b", c="d"}`, names sorted, values quoted as in Go.
 //!
 //! Loki reads it as a PromQL selector (grafana/loki, `pkg/logql/syntax`, `ParseLabels`): a raw line break or
 //! a byte that is not UTF-8 inside the quotes refuses the whole request, and so does U+FFFD, which its lexer
-//! takes for the sign of such a byte. So none of them ever gets in.
+//! takes for the sign of such a byte. So a label set never holds any of them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ pub const LABEL_VALUE_MAX: usize = 2048;
 
 /// Names and values of one stream, sorted by name.
 ///
-/// They lie one behind the other in one text, so that a set is two allocations however many labels it has: thousands
-/// of sets are remembered, and copied whenever a stage changes one.
+/// All names and values stand in one text, so a set takes two allocations, however many labels it has: thousands of sets
+/// are kept, and a set is copied whenever a stage changes it.
 #[derive(Debug, Clone, Default)]
 pub struct LabelSet {
     text: String,
@@ -138,7 +138,7 @@ impl LabelSet {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no labels.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -148,7 +148,7 @@ impl LabelSet {
         self.cut
     }
 
-    /// What it takes in memory (bytes), near enough.
+    /// The memory that the set takes (bytes, about).
     pub fn memory(&self) -> usize {
         const ALLOCATIONS: usize = 2 * 16;
         size_of::<LabelSet>()
@@ -162,7 +162,7 @@ impl LabelSet {
         (self.text.capacity(), self.ends.capacity() * size_of::<(u32, u32)>())
     }
 
-    /// Gives back what is not needed, before it is remembered.
+    /// Frees the memory that the set does not need, before it is kept for long.
     pub fn shrink(&mut self) {
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();
@@ -208,7 +208,7 @@ impl fmt::Display for LabelSet {
     }
 }
 
-/// Reads back what [`LabelSet`] writes; stops at what it does not write.
+/// Reads the text of a [`LabelSet`] back. Reading stops at text that a set does not write.
 pub fn parse(text: &str) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     let mut rest = text.trim_start_matches('{');
@@ -241,7 +241,7 @@ pub fn parse(text: &str) -> BTreeMap<String, String> {
 /// Bytes as text; those that are not UTF-8 become U+FFFD. Most text is, and is only borrowed.
 #[inline]
 pub fn lossy(bytes: &[u8]) -> Cow<'_, str> {
-    // Checking first is three times as fast as `from_utf8_lossy`, which looks for the places to mend.
+    // Checking first is three times as fast as `from_utf8_lossy`, which searches for places to mend.
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(bytes),

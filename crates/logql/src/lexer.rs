@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::error::ParseError;
-use super::units;
+use crate::error::ParseError;
 use crate::go::quote;
+use crate::go::units;
 
 /// A word of the language. Words that are always the same are known by their spelling.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Token {
+pub(crate) enum Token {
     /// The end of the text.
     End,
     /// A name: of a label, mostly.
@@ -106,15 +106,15 @@ const FLAGS: [&str; 2] = ["--strict", "--keep-empty"];
 
 /// Gives the tokens of a text one by one.
 #[derive(Debug, Clone)]
-pub struct Lexer<'s> {
+pub(crate) struct Lexer<'s> {
     source: &'s str,
     at: usize,
 }
 
 impl<'s> Lexer<'s> {
     /// At the beginning of a text.
-    pub fn new(source: &'s str) -> Lexer<'s> {
-        // A byte order mark is no part of the text.
+    pub(crate) fn new(source: &'s str) -> Lexer<'s> {
+        // A byte order mark does not belong to the text.
         let at = if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         Lexer { source, at }
     }
@@ -123,11 +123,11 @@ impl<'s> Lexer<'s> {
         self.source.get(self.at..).unwrap_or_default()
     }
 
-    /// The next token and its place; for ever [`Token::End`] at the end.
+    /// The next token and its place; at the end always [`Token::End`].
     ///
     /// # Errors
-    /// What no token begins with, and a string, number, range or comment that is not complete.
-    pub fn next_token(&mut self) -> Result<(Token, Range<usize>), ParseError> {
+    /// A character with which no token begins, and a string, number, range or comment that is not complete.
+    pub(crate) fn next_token(&mut self) -> Result<(Token, Range<usize>), ParseError> {
         self.skip_space()?;
         let start = self.at;
         let token = self.token()?;
@@ -177,12 +177,12 @@ impl<'s> Lexer<'s> {
                 return Ok(Token::Text(rest.get(1..=end).unwrap_or_default().to_owned()));
             }
             '\'' => {
-                let message = "single quotes are no quotes in LogQL";
+                let message = "LogQL has no strings in single quotes";
                 return Err(ParseError::new(message, start..start + 1).expected("a string as \"…\" or `…`"));
             }
             '[' => return self.range(),
             '-' => {
-                // The flag must end where a word would: `--strictly` is none.
+                // The flag must end where a word would end: `--strictly` is not a flag.
                 let word = rest.find(|c: char| !(c.is_alphabetic() || c == '-')).unwrap_or(rest.len());
                 if let Some(flag) = FLAGS.iter().find(|flag| rest.get(..word) == Some(**flag)) {
                     self.at += flag.len();
@@ -207,7 +207,7 @@ impl<'s> Lexer<'s> {
         Err(ParseError::new(message, start..start + first.len_utf8()))
     }
 
-    /// A name that has been passed: is it more than a name?
+    /// The token that a name is: a function, a keyword, or only a name.
     fn word(&self, name: &str) -> Token {
         let lower = name.to_lowercase();
         if let Some(function) = FUNCTIONS.iter().find(|function| **function == lower) {
@@ -236,7 +236,8 @@ impl<'s> Lexer<'s> {
         Ok(Token::Number(text.to_owned()))
     }
 
-    /// What `parse` makes of a beginning and the digits and letters of units behind it, passed if it is something.
+    /// Reads a measure (a duration, a size): `beginning` and the digits and letters of units behind it. `None` if `parse` does
+    /// not take it; then nothing is passed.
     fn measure<T>(
         &mut self,
         beginning: &str,
@@ -282,7 +283,9 @@ impl<'s> Lexer<'s> {
         };
         let Some(duration) = units::prometheus_duration(text) else {
             let span = if text.is_empty() { self.at..start + 1 } else { start..start + text.len() };
-            return Err(ParseError::new("no duration", span).expected("one such as `5m` or `1h30m`"));
+            return Err(
+                ParseError::new("not a valid duration", span).expected("a duration such as `5m` or `1h30m`")
+            );
         };
         self.at = start + text.len() + 1;
         Ok(Token::Range(duration))

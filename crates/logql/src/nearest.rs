@@ -1,21 +1,20 @@
-//! The name that was probably meant: near a name that was written and is not known.
+//! Guesses the name that was meant by an unknown one.
 
-/// The nearest of `known` to what was written, if it is near enough to be what was meant: letter case,
-/// `-` for `_`, an ending left out or added, and one typing error for each three letters.
+/// The name of `known` that was probably meant by `written`. It may differ in letter case, in `-` for `_`, by an ending left
+/// out or added, and by one typing error for each three letters. `None` if no name is near enough.
 pub fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    /// The time that a comparison takes grows with the square of this.
-    const MAX_COMPARED_BYTES: usize = 64;
-    /// A shorter stem is shared by chance.
-    const MIN_STEM_BYTES: usize = 3;
-    if written.len() > MAX_COMPARED_BYTES {
+    /// Longest name that is compared (bytes): the time of a comparison grows with its square.
+    const COMPARED_MAX: usize = 64;
+    /// Shortest common stem (bytes): a shorter one is shared by chance.
+    const STEM_MIN: usize = 3;
+    if written.len() > COMPARED_MAX {
         return None;
     }
     let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
     let written = plain(written);
     let allowed = (written.chars().count() / 3).max(1);
     let ending = |name: &str| {
-        name.len().min(written.len()) >= MIN_STEM_BYTES
-            && (name.starts_with(&written) || written.starts_with(name))
+        name.len().min(written.len()) >= STEM_MIN && (name.starts_with(&written) || written.starts_with(name))
     };
     known
         .into_iter()

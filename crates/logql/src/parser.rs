@@ -1,51 +1,88 @@
-//! From the words of LogQL to what they say (grafana/loki, `pkg/logql/syntax/syntax.y`).
+//! From the tokens of LogQL to selectors and queries (grafana/loki, `pkg/logql/syntax/syntax.y`).
 
 mod metric;
 mod pipeline;
 
 use std::ops::Range;
+use std::str::FromStr;
 
-use super::ast::{MatchOp, Matcher, Selector};
-use super::error::ParseError;
-use super::expr::Expr;
-use super::filter::{BadOperand, FilterOp, LineFilter, Operand};
-use super::lexer::{Lexer, Token};
+use crate::ast::{MatchOp, Matcher, Selector};
+use crate::error::ParseError;
+use crate::expr::Expr;
+use crate::filter::{BadOperand, FilterOp, LineFilter, Operand};
 use crate::go::re2::Re2Error;
+use crate::lexer::{Lexer, Token};
 
 /// Longest text (bytes), as in Loki (`pkg/logql/syntax/parser.go`, `maxInputSize`).
 const TEXT_MAX: usize = 128 << 10;
 
-/// Highest tree of queries, or of label filters (count). Trees are walked by recursion, and `a + b + c …` is one that is
-/// deep on the left.
+/// Height of the highest tree of queries, or of label filters (count). Trees are walked by recursion, and `a + b + c …` makes
+/// a tree that is deep on the left.
 const HEIGHT_MAX: usize = 64;
 /// Brackets and operands inside each other in the text that make one level of a tree (count): a printed `(a ^ (b ^ c))`
 /// has two.
 const LEVEL: usize = 2;
-/// The most of them.
+/// How deep brackets and operands may be nested (count).
 const DEPTH_MAX: usize = LEVEL * (HEIGHT_MAX + 1);
 
-/// What can be written where this parser is asked.
+/// What a selector may hold, for messages.
 const SUPPORTED: &str = "only label matchers and line filters, as `{unit=\"sshd.service\"} |= \"text\"`";
 
 const FILTERS: &str = "a line filter (`|=`, `!=`, `|~`, `!~`, `|>`, `!>`) or the end";
 
 /// How strict to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rules {
-    /// As Loki with queries.
+enum Rules {
+    /// As Loki reads queries.
     Loki,
-    /// No matcher is needed, and every name can be a label's.
+    /// No matcher is needed, and a label may have any name.
     Any,
 }
 
-/// Reads a selector.
-pub(super) fn parse(text: &str, rules: Rules) -> Result<Selector, ParseError> {
-    begin(text, rules)?.selector()
+impl Selector {
+    /// Reads a selector as Loki does: at least one matcher must ask for a label that is not empty, and labels
+    /// that are called like words of the language cannot be written.
+    ///
+    /// # Errors
+    /// The first mistake; also if the text is LogQL but not a selector.
+    pub fn parse(text: &str) -> Result<Selector, ParseError> {
+        begin(text, Rules::Loki)?.selector()
+    }
+
+    /// Reads a selector that may choose all streams, and name any label, as the stage `match` of Promtail
+    /// (`clients/pkg/logentry/logql`); `{}` too, which Promtail does not take.
+    ///
+    /// # Errors
+    /// As [`Selector::parse`].
+    pub fn parse_any(text: &str) -> Result<Selector, ParseError> {
+        begin(text, Rules::Any)?.selector()
+    }
 }
 
-/// Reads a metric query.
-pub(super) fn parse_expr(text: &str) -> Result<Expr, ParseError> {
-    begin(text, Rules::Loki)?.metric()
+impl FromStr for Selector {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Selector, ParseError> {
+        Selector::parse(text)
+    }
+}
+
+impl Expr {
+    /// Reads a metric query as Loki does.
+    ///
+    /// # Errors
+    /// The first mistake; also if the text is LogQL but not a metric query.
+    pub fn parse(text: &str) -> Result<Expr, ParseError> {
+        begin(text, Rules::Loki)?.metric()
+    }
+}
+
+impl FromStr for Expr {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Expr, ParseError> {
+        Expr::parse(text)
+    }
 }
 
 fn begin(text: &str, rules: Rules) -> Result<Parser<'_>, ParseError> {
@@ -92,11 +129,11 @@ impl Parser<'_> {
         if self.eat(symbol)? { Ok(()) } else { Err(self.unexpected(format!("`{symbol}`"))) }
     }
 
-    /// Refuses a tree that is too high; `what` it is of.
+    /// Refuses a tree that is too high. `what` names its nodes.
     fn height(&self, height: usize, what: &str) -> Parsed {
         match height > HEIGHT_MAX {
             true => Err(ParseError::new(
-                format!("more than {HEIGHT_MAX} {what} inside each other or joined in a row"),
+                format!("more than {HEIGHT_MAX} {what} nested or joined in a row"),
                 self.span.clone(),
             )),
             false => Ok(()),
@@ -108,7 +145,7 @@ impl Parser<'_> {
         self.height(if depth > DEPTH_MAX { depth } else { 0 }, what)
     }
 
-    /// The token at hand is not what is `expected`.
+    /// The error for a token at hand that is not the `expected` one.
     fn unexpected(&self, expected: impl Into<String>) -> ParseError {
         let found = match self.token {
             Token::End => "end".to_owned(),
@@ -117,7 +154,7 @@ impl Parser<'_> {
         ParseError::new(format!("unexpected {found}"), self.span.clone()).expected(expected)
     }
 
-    /// The token at hand as it is written, not at length.
+    /// The token at hand as it is written, shortened if it is long.
     fn shown(&self) -> String {
         const SHOWN_MAX: usize = 40;
         let written = self.source.get(self.span.clone()).unwrap_or_default();
@@ -168,7 +205,8 @@ impl Parser<'_> {
         self.expect("}").map_err(|error| error.expected("`,` or `}`"))?;
         let selector = Selector { matchers, filters: Vec::new() };
         if self.rules == Rules::Loki && !selector.is_bounded() {
-            let expected = "at least one that does, as `app=~\".+\"`, but not `app=~\".*\"` or `app!=\"x\"`";
+            let expected =
+                "at least one matcher that does, as `app=~\".+\"`, but not `app=~\".*\"` or `app!=\"x\"`";
             return Err(ParseError::new("no matcher here asks for a label that is not empty", start..end)
                 .expected(expected));
         }
@@ -204,7 +242,8 @@ impl Parser<'_> {
                 self.source.get(self.span.clone()).unwrap_or_default().to_owned()
             }
             Token::Keyword(word) => {
-                let message = format!("`{word}` is a word of LogQL, and Loki takes it for no label's name");
+                let message =
+                    format!("`{word}` is a word of LogQL, and Loki does not take it as the name of a label");
                 return Err(ParseError::new(message, self.span.clone()).expected("another name"));
             }
             _ => return Err(self.unexpected("the name of a label")),
@@ -233,7 +272,7 @@ impl Parser<'_> {
         }
         match self.advance()? {
             (Token::Text(text), span) => Ok((text, span)),
-            (_, span) => Err(ParseError::new("no string", span)),
+            (_, span) => Err(ParseError::new("not a string", span)),
         }
     }
 
@@ -255,7 +294,7 @@ impl Parser<'_> {
         if self.at("|") { Err(self.no_stage()?) } else { Ok(filters) }
     }
 
-    /// Line filters, up to what is none.
+    /// Reads the line filters that follow.
     fn line_filters(&mut self) -> Parsed<Vec<LineFilter>> {
         let mut filters = Vec::new();
         loop {
@@ -304,7 +343,7 @@ impl Parser<'_> {
         })
     }
 
-    /// What follows a `|` is for queries; the error that says so, or that there is no such thing.
+    /// The error for a `|` in a selector: a stage is only for queries, or there is no such stage.
     fn no_stage(&mut self) -> Parsed<ParseError> {
         let start = self.span.start;
         self.advance()?;

@@ -1,8 +1,8 @@
 //! Patterns of lines: `"<_> Invalid user <_> from <_>"` (grafana/loki, `pkg/logql/log/pattern`).
 
-/// Texts in their order, with or without something before, between and after.
+/// A pattern without names, for line filters: texts in their order, and places where any text may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     /// Texts; `None` is `<_>`, some text that is not empty.
     parts: Vec<Option<String>>,
 }
@@ -11,8 +11,8 @@ impl Pattern {
     /// Reads a pattern for a line filter.
     ///
     /// # Errors
-    /// Why it is none.
-    pub(super) fn parse(text: &str) -> Result<Pattern, String> {
+    /// The reason why the text is not a valid pattern.
+    pub(crate) fn parse(text: &str) -> Result<Pattern, String> {
         let mut parts: Vec<Option<String>> = Vec::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -40,9 +40,9 @@ impl Pattern {
         Ok(Pattern { parts })
     }
 
-    /// Whether a line is of this pattern. As in Loki, text at the beginning of a pattern is searched for too,
+    /// Whether a line fits this pattern. As in Loki, text at the beginning of a pattern is searched for too,
     /// and text at the end must end the line where it is first found.
-    pub(super) fn matches(&self, line: &str) -> bool {
+    pub(crate) fn matches(&self, line: &str) -> bool {
         let Some(last) = self.parts.last() else {
             return line.is_empty();
         };
@@ -68,59 +68,68 @@ pub struct Captures {
     source: String,
     /// The text that a line must begin with.
     head: String,
-    /// Captures, each with the text behind it; a name that is not there is `<_>`.
-    captures: Vec<(Option<String>, String)>,
+    /// The captures, in their order.
+    captures: Vec<Capture>,
+}
+
+/// A capture, and the text behind it, which ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Capture {
+    /// `None`: `<_>`.
+    name: Option<String>,
+    behind: String,
 }
 
 impl Captures {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// Why it is none.
-    pub(super) fn parse(text: &str) -> Result<Captures, String> {
+    /// The reason why the text is not a valid pattern.
+    pub(crate) fn parse(text: &str) -> Result<Captures, String> {
         let mut pattern = Captures { source: text.to_owned(), head: String::new(), captures: Vec::new() };
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
             if let Some(name) = capture(rest) {
-                if pattern.captures.last().is_some_and(|(_, behind)| behind.is_empty()) {
+                if pattern.captures.last().is_some_and(|last| last.behind.is_empty()) {
                     return Err(
                         "between two captures there must be text that tells where the first ends".to_owned()
                     );
                 }
-                let known = |(other, _): &(Option<String>, String)| other.as_deref() == Some(name);
+                let known = |other: &Capture| other.name.as_deref() == Some(name);
                 if name != "_" && pattern.captures.iter().any(known) {
-                    return Err(format!("`<{name}>` stands twice"));
+                    return Err(format!("two captures have the name `<{name}>`"));
                 }
-                pattern.captures.push(((name != "_").then(|| name.to_owned()), String::new()));
+                let name_given = (name != "_").then(|| name.to_owned());
+                pattern.captures.push(Capture { name: name_given, behind: String::new() });
                 rest = rest.get(name.len() + 2..).unwrap_or_default();
             } else {
-                let behind = pattern.captures.last_mut().map(|(_, behind)| behind);
+                let behind = pattern.captures.last_mut().map(|last| &mut last.behind);
                 behind.unwrap_or(&mut pattern.head).push(c);
                 rest = rest.get(c.len_utf8()..).unwrap_or_default();
             }
         }
-        match pattern.captures.iter().any(|(name, _)| name.is_some()) {
+        match pattern.captures.iter().any(|capture| capture.name.is_some()) {
             true => Ok(pattern),
-            false => Err("there is no capture with a name, as `<ip>`".to_owned()),
+            false => Err("the pattern has no capture with a name, such as `<ip>`".to_owned()),
         }
     }
 
     /// As it is written.
-    pub fn source(&self) -> &str {
+    pub(crate) fn source(&self) -> &str {
         &self.source
     }
 
     /// The names of its captures.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.captures.iter().filter_map(|(name, _)| name.as_deref())
+        self.captures.iter().filter_map(|capture| capture.name.as_deref())
     }
 
-    /// Calls `found` with what a line has. A line that breaks off gives the last capture all that is left.
-    pub(super) fn captures(&self, line: &str, mut found: impl FnMut(&str, &str)) {
+    /// Calls `found` with the name and the text of each capture. If the line ends early, the last capture gets the rest of it.
+    pub(crate) fn captures(&self, line: &str, mut found: impl FnMut(&str, &str)) {
         let Some(mut rest) = line.strip_prefix(self.head.as_str()).filter(|_| !line.is_empty()) else {
             return;
         };
-        for (name, behind) in &self.captures {
+        for Capture { name, behind } in &self.captures {
             let end = if behind.is_empty() {
                 None
             } else {

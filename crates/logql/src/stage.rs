@@ -1,16 +1,16 @@
-//! What a pipeline says: the stages between a selector and a range (grafana/loki, `pkg/logql/syntax/ast.go` and
+//! The stages of a pipeline, between the selector and the range of a query (grafana/loki, `pkg/logql/syntax/ast.go` and
 //! `pkg/logql/log`).
 
 use std::fmt;
 
-use super::ast::Matcher;
-use super::expr::{Duration, Number};
-use super::filter::LineFilter;
-use super::ip::IpRange;
-use super::pattern::Captures;
+use crate::ast::Matcher;
+use crate::filter::LineFilter;
 use crate::go::quote::Quoted;
 use crate::go::re2::Re2;
 use crate::go::template::Template;
+use crate::ip::IpRange;
+use crate::pattern::Captures;
+use crate::written::{Duration, Number};
 
 /// One stage of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,15 +19,15 @@ pub enum Stage {
     Line(LineFilter),
     /// `| level="error" and code >= 500`
     Filter(LabelFilter),
-    /// `| json`, or with what it is to extract: names and paths.
+    /// `| json`. The names and paths of the values to extract; empty: all values.
     Json(Vec<(String, JsonPath)>),
     /// `| logfmt`, or with what it is to extract: names and keys.
     Logfmt {
-        /// The first mistake ends reading, and is an error.
+        /// `--strict`: the first mistake is an error and ends the reading.
         strict: bool,
-        /// Keys without a value count.
+        /// `--keep-empty`: keys without a value count.
         keep_empty: bool,
-        /// Names and keys; none: all.
+        /// The names and keys of the values to extract; empty: all values.
         fields: Vec<(String, String)>,
     },
     /// `` | regexp `(?P<name>re)` ``
@@ -48,12 +48,12 @@ pub enum Stage {
     Keep(Vec<Named>),
 }
 
-/// What a label becomes.
+/// The new value of a label.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {
-    /// What another was; that one goes.
+    /// The value of another label, which is removed.
     Rename(String),
-    /// What a template makes.
+    /// The text that a template makes.
     Template(Template),
 }
 
@@ -95,11 +95,11 @@ pub enum LabelFilter {
     Duration(String, Comparison, i64),
     /// `size > 5MB`
     Bytes(String, Comparison, u64),
-    /// `addr = ip("10.0.0.0/8")`: the label, whether it is to be one of them, what is written, what it means.
+    /// `addr = ip("10.0.0.0/8")`: the label, whether the operator is `=`, the text, and the addresses that it means.
     Ip(String, bool, String, IpRange),
-    /// Both.
+    /// Both filters pass.
     And(Box<[LabelFilter; 2]>),
-    /// One of them.
+    /// One of the filters passes.
     Or(Box<[LabelFilter; 2]>),
 }
 
@@ -125,7 +125,7 @@ impl Comparison {
         (Comparison::LessOrEqual, "<="),
     ];
 
-    pub(super) fn of(symbol: &str) -> Option<Comparison> {
+    pub(crate) fn of(symbol: &str) -> Option<Comparison> {
         let symbol = if symbol == "==" { "=" } else { symbol };
         Comparison::ALL.iter().find(|(_, known)| *known == symbol).map(|(comparison, _)| *comparison)
     }
@@ -134,8 +134,8 @@ impl Comparison {
         Comparison::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, symbol)| symbol)
     }
 
-    /// Whether it holds. Nothing but `!=` holds for what is no number.
-    pub fn holds<T: PartialOrd>(self, left: &T, right: &T) -> bool {
+    /// Whether it holds between two values. With NaN only `!=` holds.
+    pub(crate) fn holds<T: PartialOrd>(self, left: &T, right: &T) -> bool {
         match self {
             Comparison::Equal => left == right,
             Comparison::NotEqual => left != right,
@@ -199,8 +199,8 @@ fn listed<T>(
 }
 
 impl LabelFilter {
-    /// How many filters stand inside each other (count).
-    pub(super) fn height(&self) -> usize {
+    /// How deep filters are nested (count).
+    pub(crate) fn height(&self) -> usize {
         match self {
             LabelFilter::And(both) | LabelFilter::Or(both) => {
                 1 + both.iter().map(LabelFilter::height).max().unwrap_or(0)

@@ -1,10 +1,10 @@
-//! What metric queries compute of series at one time: aggregations over series, operators between them
-//! (grafana/loki, `pkg/logql/evaluator.go`). Where the series come from is the caller's.
+//! Metric queries at one time: aggregations over series, and operators between them
+//! (grafana/loki, `pkg/logql/evaluator.go`). The caller provides the series.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::expr::{
+use crate::expr::{
     BinaryOp, BinaryOperation, Cardinality, Expr, Grouping, LabelReplace, Matching, RangeAggregation,
     VectorAggregation, VectorOp,
 };
@@ -34,10 +34,10 @@ pub enum EvalError {
         kind: String,
         /// The labels so far.
         labels: String,
-        /// What it said.
+        /// Its message.
         details: String,
     },
-    /// Two series of a side belong to one of the other.
+    /// Several series of one side belong to one series of the other.
     #[error("{0}")]
     Matching(&'static str),
     /// Not even one series has room in the memory that rules may take.
@@ -47,10 +47,10 @@ pub enum EvalError {
     NoRoom,
 }
 
-/// The value of a query, with what `ranges` says its range aggregations are.
+/// The value of a query. `ranges` gives the series of a range aggregation.
 ///
 /// # Errors
-/// What `ranges` says, and operators between sides that do not fit.
+/// The errors of `ranges`, and sides of an operator that do not fit.
 pub fn evaluate(
     expr: &Expr,
     ranges: &mut impl FnMut(&RangeAggregation) -> Result<Vector, EvalError>,
@@ -96,7 +96,7 @@ impl Grouping {
     }
 }
 
-/// What is known of a group while its series are gone through.
+/// The running values of a group.
 struct Group {
     labels: Arc<LabelSet>,
     value: f64,
@@ -131,7 +131,7 @@ impl Group {
         match op {
             VectorOp::Sum => self.value += value,
             VectorOp::Avg => {
-                // Of infinities of one sign the mean is infinite, not nothing.
+                // The mean of infinities of one sign is infinite, not NaN.
                 let stays = self.mean.is_infinite()
                     && (value.is_finite()
                         || (value.is_infinite() && value.is_sign_positive() == self.mean.is_sign_positive()));
@@ -163,7 +163,7 @@ impl Group {
             VectorOp::Stdvar => self.value / self.count,
             VectorOp::Topk | VectorOp::Bottomk | VectorOp::Sort | VectorOp::SortDesc => {
                 let down = matches!(op, VectorOp::Topk | VectorOp::SortDesc);
-                // What is no number comes last; the sort is stable.
+                // NaN comes last; the sort is stable.
                 self.chosen.sort_by(|a, b| {
                     let (a, b) = (a.value, b.value);
                     let order = if down { b.partial_cmp(&a) } else { a.partial_cmp(&b) };
@@ -177,13 +177,13 @@ impl Group {
     }
 }
 
-/// What an operator makes of two numbers; a comparison makes 1 or 0.
-pub(super) fn arithmetic(op: BinaryOp, left: f64, right: f64) -> f64 {
+/// The result of an operator on two numbers; a comparison gives 1 or 0.
+pub(crate) fn arithmetic(op: BinaryOp, left: f64, right: f64) -> f64 {
     match op {
         BinaryOp::Add => left + right,
         BinaryOp::Sub => left - right,
         BinaryOp::Mul => left * right,
-        // Nothing is infinite by division.
+        // As in Loki, a division by zero is not infinite.
         BinaryOp::Div | BinaryOp::Mod if right == 0.0 => f64::NAN,
         BinaryOp::Div => left / right,
         BinaryOp::Mod => left % right,

@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn what_is_no_json_passes_or_ends() {
         for (line, failed) in [
-            ("panic: oh", "json: failed: not JSON: no JSON value at byte 0"),
+            ("panic: oh", "json: failed: not JSON: not a JSON value at byte 0"),
             ("", "json: failed: not JSON: the text ends at byte 0"),
             ("{\"a\":1", "json: failed: not JSON: `,` or `}` is missing at byte 6"),
             ("[1]", "json: failed: not a JSON object"),
@@ -227,7 +227,7 @@ mod tests {
                 "[{json: {expressions: {a: grpc.x-y, b-c: , d: 'nope(x)'}}}]",
                 &[
                     "test.yaml:1:41",
-                    "^ `-` is no whole number",
+                    "^ `-` is not a valid whole number",
                     "stands in double quotes: '\"a-b\"'",
                     "`stages[0].json.expressions.b-c`: not a JMESPath expression",
                     "^^^^ there is no function `nope`",

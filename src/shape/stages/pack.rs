@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Context, Flow, Item, Setup, Stage, source};
 use crate::config::{Checker, Finding, Kind, Section, Value};
-use logql::jmespath::write_text;
+use logql::go::json::write_text;
 
 /// The key of the line itself.
 const ENTRY: &str = "_entry";

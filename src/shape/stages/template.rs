@@ -160,7 +160,7 @@ mod tests {
         for (written, part) in [
             ("{template: x}", "has no `source`"),
             ("{source: x}", "has no `template`"),
-            ("{source: x, template: '{{ .a'}", "without its `}}`"),
+            ("{source: x, template: '{{ .a'}", "not closed by `}}`"),
             ("{source: x, template: '{{ ToLowr .a }}'}", "did you mean `ToLower`"),
         ] {
             let text = refusal(&format!("template: {written}"));

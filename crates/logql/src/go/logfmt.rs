@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::jmespath::escaped;
+use crate::go::json::escaped;
 
 /// Why a text is not logfmt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +16,7 @@ pub struct BadPair {
     at: usize,
 }
 
-/// The pairs of a text. The first mistake is the last item, unless reading goes on behind it.
+/// The pairs of a text. Unless reading goes on behind a mistake, the first mistake is the last item.
 #[derive(Debug)]
 pub struct Pairs<'t> {
     text: &'t str,
@@ -43,7 +43,8 @@ impl<'t> Iterator for Pairs<'t> {
 }
 
 impl<'t> Pairs<'t> {
-    /// Those of a text. Loki's queries go on behind a mistake at the next space, and take line breaks in quotes.
+    /// The pairs of a text. If `goes_on`, reading continues behind a mistake, as Loki's queries do: they continue at the next space, and
+    /// take line breaks in quotes.
     pub fn new(text: &'t str, goes_on: bool) -> Pairs<'t> {
         Pairs { text, at: 0, goes_on }
     }
@@ -98,8 +99,8 @@ impl<'t> Pairs<'t> {
         let (mut escapes, mut escaped) = (false, false);
         loop {
             match self.byte() {
-                None => return self.error("a quoted value without an end"),
-                Some(b'\n') if !self.goes_on => return self.error("a quoted value without an end"),
+                None => return self.error("a quoted value that is not closed"),
+                Some(b'\n') if !self.goes_on => return self.error("a quoted value that is not closed"),
                 _ if escaped => escaped = false,
                 Some(b'\\') => (escapes, escaped) = (true, true),
                 Some(b'"') => break,
@@ -117,7 +118,7 @@ impl<'t> Pairs<'t> {
                 self.at += 1;
                 Ok(Cow::Owned(value))
             }
-            None => self.error("a quoted value with an escape that there is not"),
+            None => self.error("a quoted value with an unknown escape"),
         }
     }
 }

@@ -1,8 +1,16 @@
-//! What LogQL, Promtail's stages and Prometheus' annotations take over from Go: its regular expressions, templates,
-//! layouts of times, quoted strings, and logfmt.
+//! What LogQL, Promtail's stages and Prometheus' annotations take over from Go: regular expressions, templates, time
+//! layouts, quoted strings, durations and sizes, JSON and logfmt.
+//!
+//! A module imports only modules that stand before it here.
 
+pub(crate) mod float;
+pub(crate) mod quote;
+pub(crate) mod units;
+
+pub mod json;
 pub mod logfmt;
-pub mod quote;
+
 pub mod re2;
+
 pub mod template;
 pub mod time;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::error::ParseError;
 
-/// The value of a string between double quotes. `inside` is what stands between them, `at` where it begins.
-pub fn unquote(inside: &str, at: usize) -> Result<String, ParseError> {
+/// The value of a string between double quotes. `inside` is the text between them, `at` its place (bytes).
+pub(crate) fn unquote(inside: &str, at: usize) -> Result<String, ParseError> {
     if !inside.contains('\\') {
         return Ok(inside.to_owned());
     }
@@ -71,7 +71,7 @@ fn unescape(escape: &str, bytes: &mut Vec<u8>) -> Option<usize> {
 }
 
 /// Displays a text between double quotes, as Go's `strconv.Quote`.
-pub struct Quoted<'t>(pub &'t str);
+pub(crate) struct Quoted<'t>(pub &'t str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +99,7 @@ impl fmt::Display for Quoted<'_> {
 
 /// Whether a character shows: letters, marks, numbers, punctuation, symbols, and the space of ASCII.
 fn printable(c: char) -> bool {
-    // Rust knows the same set, but escapes a mark that would join what stands before it: so it stands second.
+    // `escape_debug` knows the same set, but also escapes a mark that stands first: so the character stands second.
     c.is_ascii() || !['a', c].iter().collect::<String>().escape_debug().any(|c| c == '\\')
 }
 

@@ -1,11 +1,11 @@
-//! What an expression answers about a value.
+//! The evaluation of an expression.
 
 use std::sync::Arc;
 
 use super::functions;
-use super::json::Json;
 use super::lexer::Comparison;
 use super::parser::{Node, Slice};
+use crate::go::json::Json;
 
 /// A function was given a value that it does not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +16,7 @@ pub struct EvalError {
     pub(super) found: &'static str,
 }
 
-/// The answer; recursion ends with the tree, whose depth the number of words bounds.
+/// Evaluates an expression. The recursion is as deep as the tree, which the number of tokens bounds.
 pub(super) fn eval<'t>(node: &Node, value: &Json<'t>) -> Result<Json<'t>, EvalError> {
     Ok(match node {
         Node::Current => value.clone(),
@@ -82,7 +82,7 @@ pub(super) fn eval<'t>(node: &Node, value: &Json<'t>) -> Result<Json<'t>, EvalEr
     })
 }
 
-/// What is neither null, false nor empty; numbers always hold.
+/// Whether a value counts as true: it is not null, false or empty. Numbers always do.
 fn holds(value: &Json<'_>) -> bool {
     match value {
         Json::Null => false,

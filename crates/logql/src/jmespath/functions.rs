@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::eval::{EvalError, eval};
-use super::json::Json;
 use super::parser::Node;
+use crate::go::json::Json;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
@@ -107,7 +108,13 @@ fn type_name(value: &Json<'_>) -> &'static str {
     }
 }
 
-/// A call on its way, for its name in errors.
+/// An item of a list, and the key by which it is compared.
+struct Keyed<'t> {
+    key: Json<'t>,
+    item: Json<'t>,
+}
+
+/// The function that is called, for its name in errors.
 #[derive(Clone, Copy)]
 struct Call(Function);
 
@@ -143,150 +150,150 @@ impl Call {
         self.list(value)?.iter().map(|item| self.number(item)).collect()
     }
 
-    /// The items in the order of their keys, which are all numbers or all strings; equal ones as they were.
-    fn sorted<'t>(self, mut keyed: Vec<(Json<'t>, Json<'t>)>) -> Result<Vec<Json<'t>>, EvalError> {
-        let one_type = |key: &Json<'_>| match keyed.first() {
-            Some((Json::Number(_), _)) => matches!(key, Json::Number(_)),
-            _ => matches!(key, Json::Text(_)),
+    /// The items in the order of their keys, which are all numbers or all strings. Items with equal keys keep their order.
+    fn sorted<'t>(self, mut items: Vec<Keyed<'t>>) -> Result<Vec<Json<'t>>, EvalError> {
+        let numbers = matches!(items.first(), Some(Keyed { key: Json::Number(_), .. }));
+        let fits = |key: &Json<'_>| match key {
+            Json::Number(_) => numbers,
+            Json::Text(_) => !numbers,
+            _ => false,
         };
-        if let Some((odd, _)) = keyed.iter().find(|(key, _)| !one_type(key)) {
-            return self.refuse("only numbers or only strings", odd);
+        if let Some(odd) = items.iter().find(|item| !fits(&item.key)) {
+            return self.refuse("only numbers or only strings", &odd.key);
         }
-        keyed.sort_by(|(a, _), (b, _)| match (a, b) {
+        items.sort_by(|a, b| match (&a.key, &b.key) {
             (Json::Number(a), Json::Number(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
             (Json::Text(a), Json::Text(b)) => a.cmp(b),
             _ => Ordering::Equal,
         });
-        Ok(keyed.into_iter().map(|(_, item)| item).collect())
+        Ok(items.into_iter().map(|keyed| keyed.item).collect())
     }
 
-    /// The first of the greatest items, or of the least.
-    fn best<'t>(self, keyed: Vec<(Json<'t>, Json<'t>)>, greatest: bool) -> Result<Json<'t>, EvalError> {
-        // Sorting keeps the order of equal items: the first of the greatest is the last once reversed.
-        let mut keyed = keyed;
+    /// The greatest item or the least one; of equal items the first.
+    fn best<'t>(self, mut items: Vec<Keyed<'t>>, greatest: bool) -> Result<Json<'t>, EvalError> {
+        // Sorting keeps the order of equal items: reversed, the first of the greatest items comes last.
         if greatest {
-            keyed.reverse();
+            items.reverse();
         }
-        let mut sorted = self.sorted(keyed)?;
+        let mut sorted = self.sorted(items)?;
         let best = if greatest { sorted.pop() } else { sorted.into_iter().next() };
         Ok(best.unwrap_or(Json::Null))
     }
 }
 
-/// Rust's own sum begins at -0.
+/// The sum of numbers. (The sum of Rust's library is -0 if there are none.)
 fn sum(numbers: &[f64]) -> f64 {
     numbers.iter().fold(0.0, |sum, number| sum + number)
 }
 
-/// Each item with itself as its key.
-fn by_itself<'t>(items: &[Json<'t>]) -> Vec<(Json<'t>, Json<'t>)> {
-    items.iter().map(|item| (item.clone(), item.clone())).collect()
+/// The arguments of a call, with what is needed to evaluate them.
+struct Arguments<'n, 'v, 't> {
+    call: Call,
+    nodes: &'n [Node],
+    value: &'v Json<'t>,
 }
 
-/// Calls a function. Where its signature names a reference, that argument is not evaluated before.
-#[expect(clippy::cast_precision_loss, reason = "numbers of JSON are float64, and no log has 2^53 items")]
-pub(super) fn call<'t>(
-    function: Function,
-    arguments: &[Node],
-    value: &Json<'t>,
-) -> Result<Json<'t>, EvalError> {
-    use Function::*;
+impl<'t> Arguments<'_, '_, 't> {
+    /// The value of an argument; `null` if there is none.
+    fn get(&self, index: usize) -> Result<Json<'t>, EvalError> {
+        self.nodes.get(index).map_or(Ok(Json::Null), |node| eval(node, self.value))
+    }
 
-    let call = Call(function);
-    let argument = |index: usize| arguments.get(index).map_or(Ok(Json::Null), |node| eval(node, value));
-    let keyed = || -> Result<Vec<_>, EvalError> {
-        let list = argument(0)?;
-        let key = arguments.get(1).unwrap_or(&Node::Current);
-        call.list(&list)?.iter().map(|item| Ok((eval(key, item)?, item.clone()))).collect()
-    };
-    let first = match function {
-        Map | MaxBy | MinBy | SortBy | NotNull | Merge => Json::Null,
-        _ => argument(0)?,
-    };
-    Ok(match function {
-        Abs => Json::Number(call.number(&first)?.abs()),
-        Ceil => Json::Number(call.number(&first)?.ceil()),
-        Floor => Json::Number(call.number(&first)?.floor()),
-        Sum => Json::Number(sum(&call.numbers(&first)?)),
-        Avg => match call.numbers(&first)? {
-            numbers if numbers.is_empty() => Json::Null,
-            numbers => Json::Number(sum(&numbers) / numbers.len() as f64),
+    fn number(&self) -> Result<f64, EvalError> {
+        self.call.number(&self.get(0)?)
+    }
+
+    fn numbers(&self) -> Result<Vec<f64>, EvalError> {
+        self.call.numbers(&self.get(0)?)
+    }
+
+    /// The items of the list that is the first argument, each with itself as its key.
+    fn items(&self) -> Result<Vec<Keyed<'t>>, EvalError> {
+        let list = self.get(0)?;
+        Ok(self
+            .call
+            .list(&list)?
+            .iter()
+            .map(|item| Keyed { key: item.clone(), item: item.clone() })
+            .collect())
+    }
+
+    /// The items of that list, each with what the second argument, an expression, answers about it.
+    fn keyed(&self) -> Result<Vec<Keyed<'t>>, EvalError> {
+        let list = self.get(0)?;
+        let key = self.nodes.get(1).unwrap_or(&Node::Current);
+        let keyed = |item: &Json<'t>| Ok(Keyed { key: eval(key, item)?, item: item.clone() });
+        self.call.list(&list)?.iter().map(keyed).collect()
+    }
+}
+
+/// Calls a function. An argument that is a reference to an expression is evaluated for each item, not before.
+pub(super) fn call<'t>(function: Function, nodes: &[Node], value: &Json<'t>) -> Result<Json<'t>, EvalError> {
+    use Function::*;
+    let arguments = Arguments { call: Call(function), nodes, value };
+    match function {
+        Abs | Avg | Ceil | Floor | Sum | Length | ToNumber => of_numbers(function, &arguments),
+        Contains | StartsWith | EndsWith | Join | Reverse | ToString | Type => of_texts(function, &arguments),
+        Keys | Values | Merge => of_objects(function, &arguments),
+        Map | Max | MaxBy | Min | MinBy | Sort | SortBy | ToArray | NotNull => of_lists(function, &arguments),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of JSON are float64, and no log has 2^53 items")]
+fn of_numbers<'t>(function: Function, arguments: &Arguments<'_, '_, 't>) -> Result<Json<'t>, EvalError> {
+    use Function::*;
+    Ok(Json::Number(match function {
+        Abs => arguments.number()?.abs(),
+        Ceil => arguments.number()?.ceil(),
+        Floor => arguments.number()?.floor(),
+        Sum => sum(&arguments.numbers()?),
+        Avg => match arguments.numbers()? {
+            numbers if numbers.is_empty() => return Ok(Json::Null),
+            numbers => sum(&numbers) / numbers.len() as f64,
         },
-        Contains => match (&first, argument(1)?) {
+        Length => match &arguments.get(0)? {
+            Json::Text(text) => text.chars().count() as f64,
+            Json::List(items) => items.len() as f64,
+            Json::Map(entries) => entries.len() as f64,
+            other => return arguments.call.refuse("a string, an array or an object", other),
+        },
+        // `to_number`
+        _ => match &arguments.get(0)? {
+            Json::Text(text) => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => number,
+                _ => return Ok(Json::Null),
+            },
+            Json::Number(number) => *number,
+            _ => return Ok(Json::Null),
+        },
+    }))
+}
+
+fn of_texts<'t>(function: Function, arguments: &Arguments<'_, '_, 't>) -> Result<Json<'t>, EvalError> {
+    use Function::*;
+    let call = arguments.call;
+    let first = arguments.get(0)?;
+    Ok(match function {
+        Contains => match (&first, arguments.get(1)?) {
             (Json::Text(text), Json::Text(part)) => Json::Bool(text.contains(&*part)),
             (Json::Text(_), _) => Json::Bool(false),
             (list, item) => Json::Bool(call.list(list)?.contains(&item)),
         },
-        StartsWith => Json::Bool(call.text(&first)?.starts_with(call.text(&argument(1)?)?)),
-        EndsWith => Json::Bool(call.text(&first)?.ends_with(call.text(&argument(1)?)?)),
+        StartsWith => Json::Bool(call.text(&first)?.starts_with(call.text(&arguments.get(1)?)?)),
+        EndsWith => Json::Bool(call.text(&first)?.ends_with(call.text(&arguments.get(1)?)?)),
         Join => {
-            let (separator, list) = (call.text(&first)?, argument(1)?);
+            let (separator, list) = (call.text(&first)?, arguments.get(1)?);
             let texts: Vec<&str> =
                 call.list(&list)?.iter().map(|item| call.text(item)).collect::<Result<_, _>>()?;
             Json::Text(texts.join(separator).into())
-        }
-        Keys => match &first {
-            Json::Map(entries) => Json::list(entries.keys().cloned().map(Json::Text).collect()),
-            other => return call.refuse("an object", other),
-        },
-        Values => match &first {
-            Json::Map(entries) => Json::list(entries.values().cloned().collect()),
-            other => return call.refuse("an object", other),
-        },
-        Length => Json::Number(match &first {
-            Json::Text(text) => text.chars().count() as f64,
-            Json::List(items) => items.len() as f64,
-            Json::Map(entries) => entries.len() as f64,
-            other => return call.refuse("a string, an array or an object", other),
-        }),
-        Max => call.best(by_itself(call.list(&first)?), true)?,
-        Min => call.best(by_itself(call.list(&first)?), false)?,
-        Sort => Json::list(call.sorted(by_itself(call.list(&first)?))?),
-        MaxBy => call.best(keyed()?, true)?,
-        MinBy => call.best(keyed()?, false)?,
-        SortBy => Json::list(call.sorted(keyed()?)?),
-        Map => {
-            let (each, list) = (arguments.first().unwrap_or(&Node::Current), argument(1)?);
-            Json::list(call.list(&list)?.iter().map(|item| eval(each, item)).collect::<Result<_, _>>()?)
-        }
-        Merge => {
-            let mut merged = std::collections::BTreeMap::new();
-            for node in arguments {
-                match eval(node, value)? {
-                    Json::Map(entries) => {
-                        merged.extend(entries.iter().map(|(name, value)| (name.clone(), value.clone())));
-                    }
-                    other => return call.refuse("objects", &other),
-                }
-            }
-            Json::Map(Arc::new(merged))
-        }
-        NotNull => {
-            for node in arguments {
-                match eval(node, value)? {
-                    Json::Null => {}
-                    found => return Ok(found),
-                }
-            }
-            Json::Null
         }
         Reverse => match &first {
             Json::Text(text) => Json::Text(text.chars().rev().collect::<String>().into()),
             list => Json::list(call.list(list)?.iter().rev().cloned().collect()),
         },
-        ToArray => match first {
-            list @ Json::List(_) => list,
-            other => Json::list(vec![other]),
-        },
-        ToNumber => match &first {
-            Json::Text(text) => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Json::Number(number),
-                _ => Json::Null,
-            },
-            Json::Number(number) => Json::Number(*number),
-            _ => Json::Null,
-        },
-        ToString => match first {
+        Type => Json::Text(Cow::Borrowed(type_name(&first))),
+        // `to_string`
+        _ => match first {
             text @ Json::Text(_) => text,
             other => {
                 let mut text = String::new();
@@ -294,6 +301,59 @@ pub(super) fn call<'t>(
                 Json::Text(text.into())
             }
         },
-        Type => Json::Text(Cow::Borrowed(type_name(&first))),
+    })
+}
+
+fn of_objects<'t>(function: Function, arguments: &Arguments<'_, '_, 't>) -> Result<Json<'t>, EvalError> {
+    let call = arguments.call;
+    if function == Function::Merge {
+        let mut merged = BTreeMap::new();
+        for node in arguments.nodes {
+            match eval(node, arguments.value)? {
+                Json::Map(entries) => {
+                    merged.extend(entries.iter().map(|(name, value)| (name.clone(), value.clone())));
+                }
+                other => return call.refuse("objects", &other),
+            }
+        }
+        return Ok(Json::Map(Arc::new(merged)));
+    }
+    match &arguments.get(0)? {
+        Json::Map(entries) if function == Function::Keys => {
+            Ok(Json::list(entries.keys().cloned().map(Json::Text).collect()))
+        }
+        Json::Map(entries) => Ok(Json::list(entries.values().cloned().collect())),
+        other => call.refuse("an object", other),
+    }
+}
+
+fn of_lists<'t>(function: Function, arguments: &Arguments<'_, '_, 't>) -> Result<Json<'t>, EvalError> {
+    use Function::*;
+    let call = arguments.call;
+    Ok(match function {
+        Max => call.best(arguments.items()?, true)?,
+        Min => call.best(arguments.items()?, false)?,
+        Sort => Json::list(call.sorted(arguments.items()?)?),
+        MaxBy => call.best(arguments.keyed()?, true)?,
+        MinBy => call.best(arguments.keyed()?, false)?,
+        SortBy => Json::list(call.sorted(arguments.keyed()?)?),
+        Map => {
+            let (each, list) = (arguments.nodes.first().unwrap_or(&Node::Current), arguments.get(1)?);
+            Json::list(call.list(&list)?.iter().map(|item| eval(each, item)).collect::<Result<_, _>>()?)
+        }
+        ToArray => match arguments.get(0)? {
+            list @ Json::List(_) => list,
+            other => Json::list(vec![other]),
+        },
+        // `not_null`
+        _ => {
+            for node in arguments.nodes {
+                match eval(node, arguments.value)? {
+                    Json::Null => {}
+                    found => return Ok(found),
+                }
+            }
+            Json::Null
+        }
     })
 }

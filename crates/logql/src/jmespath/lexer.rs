@@ -1,13 +1,13 @@
-//! Words of an expression.
+//! The tokens of an expression.
 
 use std::ops::Range;
 
 use super::SyntaxError;
-use super::json::Json;
+use crate::go::json::Json;
 
 /// Longest expression (words). Neither the parser nor an evaluation goes deeper than there are words, so
 /// this bounds their recursion.
-const MAX_TOKENS: usize = 256;
+const TOKENS_MAX: usize = 256;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
@@ -90,8 +90,8 @@ pub(super) fn tokens(source: &str) -> Result<Vec<(Token, Range<usize>)>, SyntaxE
             tokens.push((Token::End, at..at));
             return Ok(tokens);
         }
-        if tokens.len() == MAX_TOKENS {
-            let what = format!("the expression has more than {MAX_TOKENS} words");
+        if tokens.len() == TOKENS_MAX {
+            let what = format!("the expression has more than {TOKENS_MAX} words");
             return Err(SyntaxError::new(what, at..source.len()));
         }
         let (token, length) = token(source, at, rest)?;
@@ -114,7 +114,7 @@ fn token(source: &str, at: usize, rest: &str) -> Result<(Token, usize), SyntaxEr
             let number = rest.get(..length).unwrap_or_default();
             return match number.parse() {
                 Ok(number) => Ok((Token::Number(number), length)),
-                Err(_) => Err(unknown(format!("`{number}` is no whole number"), at..at + length)),
+                Err(_) => Err(unknown(format!("`{number}` is not a valid whole number"), at..at + length)),
             };
         }
         '"' | '\'' | '`' => {

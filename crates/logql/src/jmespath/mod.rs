@@ -1,12 +1,11 @@
 //! JMESPath: expressions that take values out of JSON (<https://jmespath.org/specification.html>).
 //!
-//! All of the language that Promtail's library knows (github.com/jmespath/go-jmespath): its functions too,
-//! but refused when they are read if they do not exist or are given too few arguments, which Promtail finds
-//! out with every line. `keys`, `values` and `*` answer in the order of the sorted keys.
+//! The whole language of Promtail's library (github.com/jmespath/go-jmespath), functions included. Two things differ: an
+//! unknown function or a wrong number of arguments is an error when the expression is read, not with every line; and `keys`,
+//! `values` and `*` answer in the order of the sorted keys.
 
 mod eval;
 mod functions;
-mod json;
 mod lexer;
 mod parser;
 
@@ -14,8 +13,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use crate::go::json::Json;
 pub(crate) use eval::EvalError;
-pub use json::{Json, escaped, write_text};
 
 /// An expression, compiled.
 #[derive(Clone)]
@@ -24,7 +23,7 @@ pub struct Expression {
     root: Arc<parser::Node>,
 }
 
-/// Why a text is no expression.
+/// Why a text is not a valid expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct SyntaxError {
@@ -51,13 +50,13 @@ impl Expression {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// It is no JMESPath, calls a function that does not exist or with the wrong number of arguments, or is
-    /// too long.
+    /// The text is not valid JMESPath, it calls an unknown function or passes the wrong number of arguments, or it is too
+    /// long.
     pub fn new(source: &str) -> Result<Expression, SyntaxError> {
         Ok(Expression { source: source.into(), root: Arc::new(parser::parse(source)?) })
     }
 
-    /// What the expression takes out of a value: `null` where there is nothing.
+    /// The value that the expression takes out of another one; `null` if it finds none.
     ///
     /// # Errors
     /// A function was given a value of another type than it takes.

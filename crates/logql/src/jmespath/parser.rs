@@ -1,12 +1,12 @@
-//! From words to a tree, by binding powers (the grammar's are in the specification of JMESPath; the numbers
+//! From tokens to a tree, by binding powers (the grammar's are in the specification of JMESPath; the numbers
 //! only order them).
 
 use std::ops::Range;
 
 use super::SyntaxError;
 use super::functions::{self, Function};
-use super::json::Json;
 use super::lexer::{Comparison, Token, tokens};
+use crate::go::json::Json;
 
 /// What to do with a value.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) enum Node {
     Index(i64),
     Slice(Slice),
     Literal(Json<'static>),
-    /// The second, asked about what the first answers: `a.b`, `a[0]`, `a | b`.
+    /// The second expression, applied to the answer of the first: `a.b`, `a[0]`, `a | b`.
     Then(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     And(Box<Node>, Box<Node>),
@@ -56,7 +56,7 @@ const OR: u8 = 2;
 const AND: u8 = 3;
 const COMPARE: u8 = 5;
 const FLATTEN: u8 = 9;
-/// What binds less ends a projection.
+/// A token that binds less ends a projection.
 const PROJECTION_END: u8 = 10;
 const STAR: u8 = 20;
 const FILTER: u8 = 21;

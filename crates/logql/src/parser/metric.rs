@@ -2,23 +2,29 @@
 
 use std::ops::Range;
 
-use super::super::expr::{
+use super::{LEVEL, ParseError, Parsed, Parser};
+use crate::expr::{
     BinaryOp, BinaryOperation, Cardinality, Expr, Grouping, LabelReplace, LogQuery, Matching,
     RangeAggregation, RangeOp, VectorAggregation, VectorOp,
 };
-use super::super::lexer::Token;
-use super::super::vectors::arithmetic;
-use super::{LEVEL, ParseError, Parsed, Parser};
 use crate::go::re2::Re2;
+use crate::lexer::Token;
+use crate::vectors::arithmetic;
 
-/// What is inside each other here.
+/// What is nested here, for messages.
 const QUERIES: &str = "queries";
 
 const QUERY: &str =
     "a metric query, as `sum by (unit) (count_over_time({unit=~\".+\"} |= \"error\" [5m])) > 10`";
 
-/// The range of a log query, and from how long before.
-type Ranged = (LogQuery, i64, i64);
+/// A log query with its range.
+struct Ranged {
+    query: LogQuery,
+    /// How far back it looks (nanoseconds).
+    range: i64,
+    /// How long before the evaluation the range ends (nanoseconds).
+    offset: i64,
+}
 
 impl Parser<'_> {
     /// The whole text.
@@ -51,7 +57,7 @@ impl Parser<'_> {
             self.advance()?;
             let (bool, matching) = self.modifiers()?;
             let place = self.span.clone();
-            // `^` is done from the right.
+            // `^` binds to the right.
             let next = if op == BinaryOp::Pow { binds } else { binds + 1 };
             let right = self.binary(next, depth + 1)?;
             left = match (left, right) {
@@ -103,7 +109,7 @@ impl Parser<'_> {
             Token::Symbol("{") => {
                 let start = self.span.start;
                 let mut end = self.span.end;
-                // As far as it is one.
+                // The log query ends where it is no longer valid.
                 if self.log_query_or_range(depth).is_ok() {
                     end = self.source.get(..self.span.start).map_or(end, |text| text.trim_end().len());
                 }
@@ -152,7 +158,7 @@ impl Parser<'_> {
             }
             _ => None,
         };
-        let (query, range, offset) = self.log_range(depth)?;
+        let Ranged { query, range, offset } = self.log_range(depth)?;
         self.expect(")")?;
         let at = self.span.clone();
         let grouping = self.grouping()?;
@@ -187,12 +193,18 @@ impl Parser<'_> {
         }
         let of_lines = matches!(op, CountOverTime | BytesOverTime | BytesRate);
         if query.unwrap.is_some() && of_lines {
-            return Err(ParseError::new(format!("`{written}` counts lines, but there is an `unwrap`"), name)
-                .expected("`sum_over_time` or another of values"));
+            return Err(ParseError::new(
+                format!("`{written}` counts lines, but the query has an `unwrap`"),
+                name,
+            )
+            .expected("`sum_over_time` or another function of values"));
         }
         if query.unwrap.is_none() && !of_lines && !matches!(op, Rate | AbsentOverTime) {
-            return Err(ParseError::new(format!("`{written}` is of values, but there is no `unwrap`"), name)
-                .expected("`| unwrap label` before the range, or `count_over_time`"));
+            return Err(ParseError::new(
+                format!("`{written}` needs values, but the query has no `unwrap`"),
+                name,
+            )
+            .expected("`| unwrap label` before the range, or `count_over_time`"));
         }
         Ok(Expr::Range(RangeAggregation { op, parameter, query, range, offset, grouping }))
     }
@@ -215,14 +227,14 @@ impl Parser<'_> {
 
     fn ranged(&mut self, query: LogQuery, range: Option<i64>, offset: i64) -> Parsed<Ranged> {
         match range {
-            Some(range) => Ok((query, range, offset)),
+            Some(range) => Ok(Ranged { query, range, offset }),
             None => Err(self.unexpected("a range, as `[5m]`")),
         }
     }
 
     fn log_query_or_range(&mut self, depth: usize) -> Parsed<(LogQuery, Option<i64>, i64)> {
         if self.at("(") {
-            let (query, range, offset) = self.log_range(depth)?;
+            let Ranged { query, range, offset } = self.log_range(depth)?;
             return Ok((query, Some(range), offset));
         }
         let matchers = self.stream_selector()?;
@@ -241,7 +253,7 @@ impl Parser<'_> {
             return Ok((None, 0));
         };
         if range <= 0 {
-            return Err(ParseError::new("a range of nothing", self.span.clone()));
+            return Err(ParseError::new("the range is empty", self.span.clone()));
         }
         self.advance()?;
         if !self.eat_word("offset")? {
@@ -293,7 +305,7 @@ impl Parser<'_> {
             grouping = Some(behind);
         }
         if matches!(*inner, Expr::Number(_)) {
-            let message = format!("`{written}` is of series, and this is a number");
+            let message = format!("`{written}` works on series, and this is a number");
             return Err(ParseError::new(message, name).expected("`vector(…)`"));
         }
         self.height(1 + inner.height(), QUERIES)?;
@@ -363,6 +375,6 @@ impl Parser<'_> {
 }
 
 fn of_sets(op: BinaryOp, span: Range<usize>) -> ParseError {
-    let message = format!("`{}` is of series, and this is a number", op.symbol());
+    let message = format!("`{}` works on series, and this is a number", op.symbol());
     ParseError::new(message, span).expected("`vector(…)`")
 }

@@ -2,25 +2,32 @@
 
 use std::ops::Range;
 
-use super::super::ast::{MatchOp, Matcher};
-use super::super::expr::{Conversion, LogQuery, Unwrap};
-use super::super::ip::IpRange;
-use super::super::lexer::Token;
-use super::super::pattern::Captures;
-use super::super::stage::{Comparison, Format, JsonPath, JsonStep, LabelFilter, Named, Stage};
-use super::super::units;
 use super::{ParseError, Parsed, Parser};
+use crate::ast::{MatchOp, Matcher};
+use crate::expr::{Conversion, LogQuery, Unwrap};
 use crate::go::re2::Re2;
 use crate::go::template::{Template, logql};
+use crate::go::units;
+use crate::ip::IpRange;
+use crate::lexer::Token;
+use crate::pattern::Captures;
+use crate::stage::{Comparison, Format, JsonPath, JsonStep, LabelFilter, Named, Stage};
 
 const STAGES: &str = "a parser (`json`, `logfmt`, `regexp`, `pattern`, `unpack`), `line_format`, `label_format`, \
                       `decolorize`, `drop`, `keep`, `unwrap` or a label filter";
 const OPERATORS: &str = "`=`, `!=`, `=~`, `!~`, `>`, `>=`, `<` or `<=`";
-/// What is inside each other here.
+/// What is nested here, for messages.
 const FILTERS: &str = "label filters";
 
+/// How tightly words join label filters: a comma, or no word at all.
+const LOOSEST: u8 = 0;
+/// `or`
+const OR: u8 = 1;
+/// `and`
+const AND: u8 = 2;
+
 impl Parser<'_> {
-    /// Adds stages to a query, up to what is none; `unwrap` is the last.
+    /// Reads the stages that follow, and adds them to a query. `unwrap` is the last stage.
     pub(super) fn pipeline(&mut self, query: &mut LogQuery) -> Parsed {
         loop {
             let filters = self.line_filters()?;
@@ -40,12 +47,12 @@ impl Parser<'_> {
             }
             let filter = matches!(self.token, Token::Identifier(_) | Token::Symbol("("));
             match &mut query.unwrap {
-                Some(unwrap) if filter => unwrap.filters.push(self.label_filter(0, 0)?),
+                Some(unwrap) if filter => unwrap.filters.push(self.label_filter(LOOSEST, 0)?),
                 Some(_) => {
-                    let what = self.unexpected("behind `unwrap` a label filter or the range");
+                    let what = self.unexpected("a label filter or the range behind `unwrap`");
                     return Err(what);
                 }
-                None if filter => query.stages.push(Stage::Filter(self.label_filter(0, 0)?)),
+                None if filter => query.stages.push(Stage::Filter(self.label_filter(LOOSEST, 0)?)),
                 None => {
                     let stage = self.stage()?;
                     query.stages.push(stage);
@@ -73,7 +80,7 @@ impl Parser<'_> {
         Ok(Unwrap { label, conversion: conversion.unwrap_or(Conversion::Number), filters: Vec::new() })
     }
 
-    /// A stage that is no filter.
+    /// Reads a stage other than a filter.
     fn stage(&mut self) -> Parsed<Stage> {
         let Token::Keyword(word) = self.token else {
             return Err(self.unexpected(STAGES));
@@ -143,13 +150,13 @@ impl Parser<'_> {
         Ok(extractions)
     }
 
-    /// A regular expression with groups that are labels.
+    /// Compiles a regular expression whose named groups become labels.
     fn captures(&self, text: &str, span: Range<usize>) -> Parsed<Re2> {
         let regex = Re2::new(text).map_err(|error| self.bad_regex(error, text, span.clone()))?;
         let mut names: Vec<&str> = regex.capture_names().flatten().collect();
         if names.is_empty() {
-            let expected = "at least one, as `(?P<name>[a-z]+)`";
-            return Err(ParseError::new("there is no named group", span).expected(expected));
+            let expected = "at least one group with a name, as `(?P<name>[a-z]+)`";
+            return Err(ParseError::new("the regular expression has no named group", span).expected(expected));
         }
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair.first() == pair.last()) {
@@ -213,12 +220,12 @@ impl Parser<'_> {
         }
     }
 
-    /// Filters of labels joined by words that bind at least so tightly: `or` 1, `and` 2. A comma, or nothing, is
-    /// `and` with all that follows, as Loki's grammar has it.
+    /// Label filters joined by words that bind at least so tightly: [`OR`], [`AND`]. As in Loki's grammar, a comma or nothing
+    /// between two filters means `and`, and joins all that follows ([`LOOSEST`]).
     fn label_filter(&mut self, tightness: u8, depth: usize) -> Parsed<LabelFilter> {
         self.depth(depth, FILTERS)?;
         let mut left = if self.eat("(")? {
-            let inner = self.label_filter(0, depth + 1)?;
+            let inner = self.label_filter(LOOSEST, depth + 1)?;
             self.expect(")")?;
             inner
         } else {
@@ -226,21 +233,21 @@ impl Parser<'_> {
         };
         loop {
             let (word, binds) = match self.token {
-                Token::Keyword("or") => (true, 1),
-                Token::Keyword("and") => (true, 2),
-                Token::Symbol(",") => (true, 0),
-                Token::Identifier(_) | Token::Symbol("(") => (false, 0),
+                Token::Keyword("or") => (true, OR),
+                Token::Keyword("and") => (true, AND),
+                Token::Symbol(",") => (true, LOOSEST),
+                Token::Identifier(_) | Token::Symbol("(") => (false, LOOSEST),
                 _ => return Ok(left),
             };
-            if binds > 0 && binds < tightness {
+            if binds != LOOSEST && binds < tightness {
                 return Ok(left);
             }
             if word {
                 self.advance()?;
             }
-            let next = if binds == 0 { 0 } else { binds + 1 };
+            let next = if binds == LOOSEST { LOOSEST } else { binds + 1 };
             let both = Box::new([left, self.label_filter(next, depth + 1)?]);
-            left = if binds == 1 { LabelFilter::Or(both) } else { LabelFilter::And(both) };
+            left = if binds == OR { LabelFilter::Or(both) } else { LabelFilter::And(both) };
             self.height(left.height(), FILTERS)?;
         }
     }
@@ -268,7 +275,7 @@ impl Parser<'_> {
                     let (text, span) = self.text()?;
                     self.expect(")")?;
                     let range = IpRange::parse(&text).ok_or_else(|| {
-                        ParseError::new("no address, network or range of addresses", span)
+                        ParseError::new("not a valid address, network or range of addresses", span)
                             .expected("one such as `192.168.0.0/16`")
                     })?;
                     return Ok(LabelFilter::Ip(name, op == MatchOp::Equal, text, range));
@@ -300,7 +307,7 @@ impl Parser<'_> {
         }
         let value = match &self.token {
             Token::Number(text) => units::number(text)
-                .ok_or_else(|| ParseError::new("this is no number that fits", self.span.clone()))?,
+                .ok_or_else(|| ParseError::new("this number is out of range", self.span.clone()))?,
             _ => return Err(self.unexpected("a number")),
         };
         self.advance()?;
@@ -336,10 +343,13 @@ impl JsonPath {
     /// Reads `a.b[0]["c d"]`.
     ///
     /// # Errors
-    /// Why it is none.
+    /// The reason why the text is not a valid path.
     fn parse(source: &str) -> Result<JsonPath, String> {
-        let bad =
-            || format!("`{source}` is no path such as `request.headers[\"User-Agent\"]` or `servers[0]`");
+        let bad = || {
+            format!(
+                "`{source}` is not a valid path such as `request.headers[\"User-Agent\"]` or `servers[0]`"
+            )
+        };
         let mut steps = Vec::new();
         let mut rest = source;
         while !rest.is_empty() {

@@ -126,7 +126,7 @@ fn filters_that_filter() {
     ] {
         let selector = Selector::parse(text).unwrap();
         assert_eq!(selector.has_filters(), expected, "{text}");
-        assert_eq!(selector.without_filters().to_string(), r#"{a="b"}"#);
+        assert!(selector.to_string().starts_with(r#"{a="b"}"#), "{selector}");
     }
 }
 
@@ -183,12 +183,12 @@ fn refused() {
         ("{a=b}", "b", "unexpected `b`; expected a string: `\"b\"`"),
         ("{a=5}", "5", "unexpected `5`; expected a string: `\"5\"`"),
         ("{a=}", "}", "unexpected `}`; expected a string in double quotes or backquotes"),
-        ("{a='b'}", "'", "single quotes are no quotes in LogQL; expected a string as \"…\" or `…`"),
+        ("{a='b'}", "'", "LogQL has no strings in single quotes; expected a string as \"…\" or `…`"),
         (r#"{"a"="b"}"#, "\"a\"", "unexpected `\"a\"`; expected the name of a label"),
         (
             r#"{json="b"}"#,
             "json",
-            "`json` is a word of LogQL, and Loki takes it for no label's name; expected another name",
+            "`json` is a word of LogQL, and Loki does not take it as the name of a label; expected another name",
         ),
         (r#"{a="b"} "x""#, "\"x\"", "unexpected `\"x\"`; expected a line filter"),
         (r#"{a="b"} |= x"#, "x", "unexpected `x`; expected a string: `\"x\"`"),

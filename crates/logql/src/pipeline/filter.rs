@@ -1,8 +1,8 @@
 //! Filters of labels at work (grafana/loki, `pkg/logql/log/label_filter.go`).
 
-use super::super::stage::{Comparison, LabelFilter};
-use super::super::units;
 use super::row::Row;
+use crate::go::units;
+use crate::stage::{Comparison, LabelFilter};
 
 const FILTER_ERROR: &str = "LabelFilterErr";
 
@@ -18,8 +18,8 @@ impl LabelFilter {
         }
     }
 
-    /// Whether an entry passes. One whose value cannot be compared does, and is marked.
-    pub fn passes(&self, row: &mut Row<'_>) -> bool {
+    /// Whether an entry passes. An entry whose value cannot be compared passes, and is marked with an error.
+    pub(super) fn passes(&self, row: &mut Row<'_>) -> bool {
         match self {
             LabelFilter::Text(matcher) => matcher.matches(row.text(matcher.name())),
             LabelFilter::Number(name, op, value) => compare(row, name, *op, value, |text| {
@@ -30,7 +30,7 @@ impl LabelFilter {
                 units::go_duration(text).ok_or_else(|| format!("time: invalid duration {text:?}"))
             }),
             LabelFilter::Bytes(name, op, value) => compare(row, name, *op, value, |text| {
-                units::bytes(text).ok_or_else(|| format!("{text:?} is no size"))
+                units::bytes(text).ok_or_else(|| format!("{text:?} is not a valid size"))
             }),
             LabelFilter::Ip(name, is, _, range) => {
                 row.has_failed() || row.get(name).is_some_and(|text| range.is_in(text) == *is)

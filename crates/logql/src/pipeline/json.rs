@@ -1,11 +1,11 @@
 //! JSON in lines, read as Loki does (github.com/grafana/jsonparser): from the beginning, as far as it is asked for.
-//! What is behind that may be anything.
+//! The rest of the line may be anything.
 
 use std::borrow::Cow;
 
-use crate::jmespath::escaped;
+use crate::go::json::escaped;
 
-/// Objects inside each other (count), so that a line cannot exhaust the stack.
+/// How deep objects may be nested (count), so that a line cannot exhaust the stack.
 const DEPTH_MAX: usize = 200;
 
 /// A value, as it stands in the text.
@@ -129,7 +129,7 @@ fn block(text: &str, open: u8, close: u8) -> Option<(&str, &str)> {
     None
 }
 
-/// The value of a string; `None` if an escape is none.
+/// The value of a string; `None` if it has an invalid escape.
 pub(super) fn unescape(inside: &str) -> Option<Cow<'_, str>> {
     if !inside.contains('\\') {
         return Some(Cow::Borrowed(inside));
@@ -156,7 +156,7 @@ pub(super) fn shown(value: Json<'_>) -> String {
     }
 }
 
-/// No label has a replacement character (U+FFFD).
+/// A text without replacement characters (U+FFFD), which no label may have.
 pub(super) fn printable(text: &str) -> String {
     text.replace(char::REPLACEMENT_CHARACTER, " ")
 }
@@ -167,7 +167,7 @@ pub(super) fn flatten(text: &str, visit: &mut impl FnMut(Step<'_>) -> bool) -> R
     object(text, &mut String::new(), 0, visit)
 }
 
-/// What is come upon in a document.
+/// An object or a value that is met in a document.
 pub(super) enum Step<'t> {
     /// An object of this name: look into it?
     Into(&'t str),
@@ -182,7 +182,7 @@ fn object(
     visit: &mut impl FnMut(Step<'_>) -> bool,
 ) -> Result<bool, Bad> {
     if depth > DEPTH_MAX {
-        return Err("too many objects inside each other");
+        return Err("objects are nested too deep");
     }
     each(text, &mut |key, value| {
         let before = prefix.len();
@@ -200,7 +200,7 @@ fn object(
     })
 }
 
-/// Adds a key to a name: what no name of a label may hold becomes `_`.
+/// Adds a key to a name. A character that a label's name cannot hold becomes `_`.
 pub(super) fn push_sanitized(name: &mut String, key: &str) {
     let key = key.trim();
     if key.is_empty() {

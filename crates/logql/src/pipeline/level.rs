@@ -1,6 +1,6 @@
 //! `detected_level`: metadata that Loki adds to each entry that has none when it takes it in, so that queries find it
 //! (grafana/loki, `pkg/distributor/field_detection.go`; the defaults of `pkg/validation/limits.go`). Rules look at
-//! entries that have not been to Loki, and see the same.
+//! entries before Loki does, and must see the same level.
 
 use crate::go::logfmt::Pairs;
 use crate::label_set::LabelSet;
@@ -10,7 +10,7 @@ use super::json::{self, Json};
 /// Its name.
 pub const DETECTED_LEVEL: &str = "detected_level";
 
-/// Labels, metadata and keys of lines that say it; the first that is there does.
+/// Labels, metadata and keys of lines that hold the level. The first one of this list that is present counts.
 const FIELDS: [&str; 14] = [
     "level",
     "LEVEL",
@@ -27,7 +27,7 @@ const FIELDS: [&str; 14] = [
     "Severity_Text",
     "SEVERITY_TEXT",
 ];
-/// What values are called, in whatever case.
+/// Values in any case, and the level that they mean.
 const NAMES: [(&str, &str); 14] = [
     ("trace", "trace"),
     ("trc", "trace"),
@@ -56,8 +56,8 @@ const WORDS: [(&str, &str); 9] = [
     ("warn", "warn"),
     ("info", "info"),
 ];
-/// Objects inside each other that are looked into (count).
-const JSON_DEPTH: usize = 2;
+/// How deep nested objects are searched (count).
+const DEPTH_MAX: usize = 2;
 
 /// The level of an entry.
 pub fn detected_level<'a>(
@@ -95,11 +95,11 @@ fn of_line(line: &str) -> &'static str {
 }
 
 fn of_json(text: &str, depth: usize) -> Option<&'static str> {
-    if depth >= JSON_DEPTH {
+    if depth >= DEPTH_MAX {
         return None;
     }
     let mut found = None;
-    // What is behind a mistake does not count, what is before it does.
+    // Keys before a mistake count, keys behind it do not.
     let _ = json::each(text, &mut |name, value| {
         match value {
             Json::Text(text) if FIELDS.contains(&name.as_ref()) => found = Some(named(text)),

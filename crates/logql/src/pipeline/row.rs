@@ -9,19 +9,19 @@ use crate::label_set::LabelSet;
 pub const ERROR: &str = "__error__";
 /// The label that says why.
 pub const DETAILS: &str = "__error_details__";
-/// Set with an error that the query asks for: it does not end the query.
+/// This label is set with an error that the query asks for: the error does not end the query.
 pub const PRESERVE: &str = "__preserve_error__";
-/// Behind names that the stream or the metadata have already.
+/// Stands behind the name of an extracted label if the stream or the metadata have a label of that name.
 pub(super) const DUPLICATE: &str = "_extracted";
 
-/// What a query needs to know of an entry: parsers extract nothing else, and stop when they have it all. That is not
-/// only faster: what a parser does not come to is no error.
+/// The labels that a query needs of an entry: parsers extract no others, and stop when they have them all. This
+/// also decides about errors: a mistake behind the last wanted value is not found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hints {
-    /// Nothing.
-    pub nothing: bool,
-    /// These labels; none: all there are.
-    pub required: Vec<String>,
+pub(super) struct Hints {
+    /// The query needs no label.
+    pub(super) nothing: bool,
+    /// The query needs these labels; empty: all labels.
+    pub(super) required: Vec<String>,
 }
 
 impl Hints {
@@ -50,7 +50,7 @@ struct Added {
 }
 
 /// The labels of an entry.
-pub struct Row<'a> {
+pub(super) struct Row<'a> {
     stream: &'a LabelSet,
     hints: &'a Hints,
     added: Vec<Added>,
@@ -62,7 +62,7 @@ pub struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// Those that an entry comes with.
-    pub fn new<'m>(
+    pub(super) fn new<'m>(
         stream: &'a LabelSet,
         hints: &'a Hints,
         metadata: impl Iterator<Item = (&'m str, &'m str)>,
@@ -95,7 +95,7 @@ impl<'a> Row<'a> {
     }
 
     /// The value of a label that is there, even if it is empty.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         if let Some(added) = self.added.iter().find(|added| added.name == name) {
             return Some(&added.value);
         }
@@ -106,12 +106,12 @@ impl<'a> Row<'a> {
     }
 
     /// The value that a filter of texts sees.
-    pub fn text(&self, name: &str) -> &str {
+    pub(super) fn text(&self, name: &str) -> &str {
         if name == ERROR { self.error } else { self.get(name).unwrap_or_default() }
     }
 
     /// Sets a label.
-    pub fn set(&mut self, name: &str, value: String) {
+    pub(super) fn set(&mut self, name: &str, value: String) {
         self.insert(name, value, true);
         if !self.was_extracted(name) {
             self.extracted.push(name.to_owned());
@@ -119,7 +119,7 @@ impl<'a> Row<'a> {
     }
 
     /// Takes a label away.
-    pub fn delete(&mut self, name: &str) {
+    pub(super) fn delete(&mut self, name: &str) {
         self.added.retain(|added| added.name != name);
         self.deleted.push(name.to_owned());
     }
@@ -129,23 +129,23 @@ impl<'a> Row<'a> {
     }
 
     /// Whether parsers have nothing to do any more.
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         let required = &self.hints.required;
         self.hints.nothing || (!required.is_empty() && required.iter().all(|name| self.was_extracted(name)))
     }
 
     /// Whether all that is required was extracted.
-    pub fn has_all(&self) -> bool {
+    pub(super) fn has_all(&self) -> bool {
         !self.hints.nothing && self.is_complete()
     }
 
     /// Whether something below this name is wanted.
-    pub fn wants_below(&self, prefix: &str) -> bool {
+    pub(super) fn wants_below(&self, prefix: &str) -> bool {
         self.hints.required.is_empty() || self.hints.required.iter().any(|name| name.starts_with(prefix))
     }
 
     /// The name that an extracted value gets.
-    pub fn free_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+    pub(super) fn free_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
         let metadata = || self.added.iter().any(|added| added.name == name && !added.parsed);
         match self.stream.get(name).is_some() || metadata() {
             true => Cow::Owned(format!("{name}{DUPLICATE}")),
@@ -154,13 +154,13 @@ impl<'a> Row<'a> {
     }
 
     /// Whether a value of this name is wanted and not known yet: the first one counts.
-    pub fn wants(&self, name: &str) -> bool {
+    pub(super) fn wants(&self, name: &str) -> bool {
         let required = &self.hints.required;
         (required.is_empty() || required.iter().any(|wanted| wanted == name)) && !self.was_extracted(name)
     }
 
     /// Sets a value that a parser has found, if it is wanted.
-    pub fn extract(&mut self, name: &str, value: impl FnOnce() -> String) {
+    pub(super) fn extract(&mut self, name: &str, value: impl FnOnce() -> String) {
         let name = self.free_name(name);
         if self.wants(&name) {
             self.set(&name, value());
@@ -168,20 +168,20 @@ impl<'a> Row<'a> {
     }
 
     /// A stage has failed.
-    pub fn fail(&mut self, error: &'static str, details: impl Into<String>) {
+    pub(super) fn fail(&mut self, error: &'static str, details: impl Into<String>) {
         self.error = error;
         self.details = details.into();
     }
 
     /// As [`Row::fail`], if no stage has before.
-    pub fn fail_first(&mut self, error: &'static str, details: impl Into<String>) {
+    pub(super) fn fail_first(&mut self, error: &'static str, details: impl Into<String>) {
         if self.error.is_empty() {
             self.fail(error, details);
         }
     }
 
     /// A parser has failed. A query that asks for errors gets them.
-    pub fn fail_parser(&mut self, error: &'static str, details: impl Into<String>) {
+    pub(super) fn fail_parser(&mut self, error: &'static str, details: impl Into<String>) {
         self.fail(error, details);
         if self.hints.preserves_errors() {
             self.set(PRESERVE, "true".to_owned());
@@ -189,27 +189,27 @@ impl<'a> Row<'a> {
     }
 
     /// Whether a stage has failed.
-    pub fn has_failed(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         !self.error.is_empty()
     }
 
     /// The failure and why it was.
-    pub fn failure(&self) -> (&str, &str) {
+    pub(super) fn failure(&self) -> (&str, &str) {
         (self.error, &self.details)
     }
 
     /// Forgets the failure.
-    pub fn forget_error(&mut self) {
+    pub(super) fn forget_error(&mut self) {
         self.error = "";
     }
 
     /// Forgets why it was.
-    pub fn forget_details(&mut self) {
+    pub(super) fn forget_details(&mut self) {
         self.details.clear();
     }
 
     /// All labels, failures among them.
-    pub fn labels(&self) -> LabelSet {
+    pub(super) fn labels(&self) -> LabelSet {
         let mut labels = self.stream.clone();
         for name in &self.deleted {
             labels.remove(name);

@@ -2,7 +2,7 @@
 //!
 //! Both engines search in linear time and prefer the leftmost match, first alternative first; what differs is
 //! how expressions are written. So an expression is read by Go's rules (Go's `regexp/syntax`, `parse.go`) and
-//! written again in the crate's: see `translate`.
+//! written again in the crate's (`translate.rs`).
 
 mod class;
 mod translate;
@@ -14,19 +14,19 @@ use regex::Captures;
 
 /// Largest compiled expression (bytes). Some hundred Unicode classes or some ten thousand words fit; what a
 /// mistake such as `(\pL{100}){10}` would take does not.
-pub const COMPILED_MAX: usize = 10 << 20;
+const COMPILED_MAX: usize = 10 << 20;
 
-/// About the longest that [`expand`] makes (bytes): a log line is cut at a quarter of it.
-pub const EXPANDED_MAX: usize = 1 << 20;
+/// Longest text that [`expand`] makes, about (bytes): a log line is cut at a quarter of it.
+const EXPANDED_MAX: usize = 1 << 20;
 
-/// Groups inside each other that the crate `regex` may find in a translation: each of ours can take a group, a
+/// How deep groups may be nested in a translation (count): each group of ours can take a group, a
 /// sequence, an alternation, a repetition, and a class inside.
-const NEST_LIMIT: u32 = translate::NESTING_MAX * 5 + 10;
+const CRATE_NESTING_MAX: u32 = translate::NESTING_MAX * 5 + 10;
 
 /// A compiled regular expression and its source.
 ///
 /// It is a [`regex::Regex`] with Go's names of groups: [`Re2::capture_names`] and [`Re2::expand`] know names
-/// that the crate does not take (such as begin with a digit, or stand twice).
+/// that the crate does not take (names that begin with a digit, or stand twice).
 #[derive(Clone)]
 pub struct Re2 {
     source: String,
@@ -49,7 +49,7 @@ impl Re2 {
     /// Compiles an expression that matches anywhere in a text.
     ///
     /// # Errors
-    /// What is not valid in RE2 syntax, or too large when compiled.
+    /// The expression is not valid in RE2 syntax, or too large when compiled.
     pub fn new(source: &str) -> Result<Re2, Re2Error> {
         Re2::compile(source, false)
     }
@@ -66,7 +66,8 @@ impl Re2 {
     fn compile(source: &str, whole: bool) -> Result<Re2, Re2Error> {
         let translate::Translation { text, names, literal } = translate::translate(source, whole)?;
         let text = if whole { format!("^(?s:{text})$") } else { text };
-        let built = regex::RegexBuilder::new(&text).size_limit(COMPILED_MAX).nest_limit(NEST_LIMIT).build();
+        let built =
+            regex::RegexBuilder::new(&text).size_limit(COMPILED_MAX).nest_limit(CRATE_NESTING_MAX).build();
         match built {
             Ok(regex) => Ok(Re2 { source: source.to_owned(), regex, names, literal }),
             Err(regex::Error::CompiledTooBig(_)) => Err(Re2Error {
@@ -84,7 +85,7 @@ impl Re2 {
 
     /// The text it stands for, if it is plain text without any operator: then a search for that text, or a
     /// comparison with it if the expression matches whole, has the same result.
-    pub fn literal(&self) -> Option<&str> {
+    pub(crate) fn literal(&self) -> Option<&str> {
         self.literal.as_deref()
     }
 
@@ -103,9 +104,9 @@ impl Re2 {
     }
 }
 
-/// Puts the groups of a match into a template as Go's `Regexp.Expand` does: `$1`, `${1}`, `$name`, `${name}`; `$$`
+/// Fills the groups of a match into a template as Go's `Regexp.Expand` does: `$1`, `${1}`, `$name`, `${name}`; `$$`
 /// is `$`. A name is as long as it can be: `$1x` is `${1x}`. A group that does not exist or has caught nothing is
-/// empty; a `$` without a name stays. What would be longer than [`EXPANDED_MAX`] ends there.
+/// empty; a `$` without a name stays. A result longer than about 1 MiB ends there.
 pub fn expand(captures: &Captures<'_>, template: &str) -> String {
     expand_with(captures, template, |name| captures.name(name).map(|group| group.as_str()))
 }

@@ -10,7 +10,7 @@
 //! | `(?x)`, `\u1234`, `\p{letter}`, `\<`, `[a&&b]` | known | refused, or characters |
 //!
 //! Each item (a character, a class, a group) is written so that it stands for itself; a repetition follows the
-//! item it belongs to. Flags keep their places, but `U`, which turns into `?` at each repetition.
+//! item it belongs to. Flags keep their places, except `U`, which becomes `?` at each repetition.
 
 mod escape;
 
@@ -18,10 +18,10 @@ use std::ops::Range;
 
 use super::{Re2Error, class};
 
-/// Groups inside each other. Go allows 1,000; nobody writes fifty, and every one costs stack when compiled.
+/// How deep groups may be nested (count). Go allows 1,000; nobody writes fifty, and each costs stack when the expression is compiled.
 pub(super) const NESTING_MAX: u32 = 100;
 
-/// Most times that an item may have to stand again for counted repetitions, also inside each other, as in Go.
+/// Most copies of an item that counted repetitions may make, also nested ones (count), as in Go.
 const REPEAT_MAX: u32 = 1000;
 
 /// An expression in the crate's syntax.
@@ -33,8 +33,10 @@ pub(super) struct Translation {
     pub(super) literal: Option<String>,
 }
 
-/// Translates an expression, or says what Go would not take, and where. `dot_all` is whether the flag `s` is
-/// in force around it.
+/// Translates an expression. `dot_all`: the flag `s` is set around it.
+///
+/// # Errors
+/// The first text that Go would not take, with its place.
 pub(super) fn translate(source: &str, dot_all: bool) -> Result<Translation, Re2Error> {
     let mut translator = Translator {
         source,
@@ -169,13 +171,13 @@ impl<'s> Translator<'s> {
         }
     }
 
-    /// Writes what is no item and no character.
+    /// Writes a text that is neither an item nor a character.
     fn operator(&mut self, text: &str) {
         self.literal = None;
         self.out.push_str(text);
     }
 
-    /// Writes an item that is no character.
+    /// Writes an item that is not a single character.
     fn item(&mut self, text: &str) {
         let start = self.out.len();
         self.operator(text);
@@ -203,7 +205,7 @@ impl<'s> Translator<'s> {
         }
     }
 
-    /// `{2}`, `{2,}` or `{2,5}` at this place, passed if it is one: most copies, and how it is written.
+    /// Reads `{2}`, `{2,}` or `{2,5}`, if one stands here: the most copies, and the text of it.
     fn counted(&mut self) -> Step<Option<(u32, String)>> {
         let start = self.at;
         let rest = self.rest().get(1..).unwrap_or_default();
@@ -212,7 +214,7 @@ impl<'s> Translator<'s> {
         if !after.starts_with('}') {
             return Ok(None);
         }
-        // A number with a leading zero is none to Go, and then the brace is a character.
+        // Go does not take a number with a leading zero; then the brace is a character.
         let number = |text: &str| {
             let digits = !text.is_empty() && !text.contains(',');
             (digits && (text == "0" || !text.starts_with('0'))).then(|| text.parse().unwrap_or(u32::MAX))
@@ -282,7 +284,7 @@ impl<'s> Translator<'s> {
     fn check_nesting(&self, at: usize) -> Step {
         let depth = u32::try_from(self.open.len()).unwrap_or(u32::MAX).saturating_add(self.wraps);
         if depth > NESTING_MAX {
-            return refuse(at..at + 1, format!("more than {NESTING_MAX} groups inside each other"));
+            return refuse(at..at + 1, format!("more than {NESTING_MAX} nested groups"));
         }
         Ok(())
     }
@@ -338,7 +340,7 @@ impl<'s> Translator<'s> {
                 "the name of a group has only letters, digits and `_`",
             );
         }
-        // The crate takes a name once, and none that begins with a digit.
+        // The crate takes each name once, and refuses a name that begins with a digit.
         let known = self.names.iter().any(|other| other.as_deref() == Some(name));
         let text = match known || name.starts_with(|c: char| c.is_ascii_digit()) {
             true => "(".to_owned(),
@@ -379,7 +381,7 @@ impl<'s> Translator<'s> {
                     return Ok(());
                 }
                 ')' | ':' | '-' => return refuse(start..self.at, "`-` is followed by the flags to turn off"),
-                c => return refuse(at..self.at, format!("`{c}` is no flag: there are i, m, s and U")),
+                c => return refuse(at..self.at, format!("`{c}` is not a flag: the flags are i, m, s and U")),
             };
             (*flag, some) = (on, true);
         }

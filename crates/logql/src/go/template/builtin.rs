@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use super::exec::list;
 use super::printf::printf;
 use super::{Function, Value};
 
@@ -146,7 +145,7 @@ fn slice(args: &[Value]) -> Result<Value, String> {
         // In Go this may cut a character; here it must not.
         Value::Text(text) => text.get(range.clone()).map(Value::from).ok_or_else(out),
         Value::List(items) => {
-            items.get(range.clone()).map(|items| list(items.iter().cloned())).ok_or_else(out)
+            items.get(range.clone()).map(|items| Value::list(items.iter().cloned())).ok_or_else(out)
         }
         _ => Err(out()),
     }

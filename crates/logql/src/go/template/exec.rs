@@ -1,17 +1,15 @@
 //! Filling a template in.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use super::parser::{Callee, Command, Node, Pipeline, Word};
-use super::{Function, Missing, TemplateError, Value};
+use super::tree::{Callee, Command, Node, Pipeline, Word};
+use super::value::{VALUE_MAX, Value};
+use super::{Function, Missing, TemplateError};
 
 /// Longest output (bytes): a log line is cut at a quarter of it.
 const OUTPUT_MAX: usize = 1 << 20;
 /// Most actions and rounds of a `range` (count).
 const STEPS_MAX: usize = 100_000;
-/// Most that one function is given, or that functions make of it (bytes): some longest outputs.
-pub(super) const VALUE_MAX: usize = 4 << 20;
 /// Most that all functions of a template are given (bytes): it ends within seconds.
 const WORK_MAX: usize = 256 << 20;
 /// Deepest nesting of lists and maps (count): they are walked by recursion.
@@ -260,9 +258,4 @@ impl State {
             }
         }
     }
-}
-
-/// A list of values.
-pub(super) fn list(items: impl IntoIterator<Item = Value>) -> Value {
-    Value::List(items.into_iter().collect::<Arc<[Value]>>())
 }

@@ -66,7 +66,7 @@ pub(super) fn pieces(source: &str) -> Result<Vec<Piece>, TemplateError> {
                 skipped.starts_with("}}").then(|| (source.len() - skipped.len() + 2, trims))
             });
             let Some((behind, trims)) = close else {
-                return Err(TemplateError::new(start..start + 2, "a comment without its `*/}}`"));
+                return Err(TemplateError::new(start..start + 2, "a comment that is not closed by `*/}}`"));
             };
             (at, trim) = (behind, trims);
             continue;
@@ -84,7 +84,7 @@ fn action(source: &str, mut at: usize, open: usize) -> Result<(Vec<Placed>, usiz
     loop {
         let rest = source.get(at..).unwrap_or_default();
         let Some(c) = rest.chars().next() else {
-            return Err(TemplateError::new(open..open + 2, "an action without its `}}`"));
+            return Err(TemplateError::new(open..open + 2, "an action that is not closed by `}}`"));
         };
         if rest.starts_with("}}") {
             return Ok((tokens, at + 2, false));
@@ -179,7 +179,7 @@ fn number(rest: &str, at: usize) -> Result<(Token, usize), TemplateError> {
         Ok(number) if plain.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.') => {
             Ok((Token::Float(number), len))
         }
-        _ => Err(TemplateError::new(at..at + len.max(1), format!("`{text}` is no number"))),
+        _ => Err(TemplateError::new(at..at + len.max(1), format!("`{text}` is not a valid number"))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The functions of templates in LogQL (`line_format`, `label_format`): those of grafana/loki, `pkg/logql/log/fmt.go`,
-//! and of the sprig library as far as Loki lets them in. What reads a clock or makes times is left out: a query gives
-//! the same for the same entries.
+//! and those of the sprig library that Loki admits. Functions that read a clock or make times are left out: a query gives
+//! the same result for the same entries.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,9 +9,9 @@ use super::builtin::{exactly, int, text};
 use super::promtail;
 use super::{Function, Value};
 use crate::go::re2::Re2;
-use crate::units;
+use crate::go::units;
 
-/// What they share with Promtail's.
+/// Functions that are the same in Promtail.
 const SHARED: [&str; 31] = [
     "ToLower",
     "ToUpper",
@@ -45,18 +45,19 @@ const SHARED: [&str; 31] = [
     "default",
     "sub",
 ];
+/// Functions of numbers that are the same in Promtail.
 const SHARED_NUMBERS: [&str; 6] = ["add", "mul", "div", "mod", "max", "min"];
 
 /// Widest that a text is made (characters).
 const WIDTH_MAX: i64 = 1 << 16;
 
 /// The function of this name.
-pub fn function(name: &str) -> Option<Function> {
+pub(crate) fn function(name: &str) -> Option<Function> {
     if SHARED.contains(&name) || SHARED_NUMBERS.contains(&name) {
         return promtail::function(name);
     }
     Some(match name {
-        "__line__" => |_| Err("there is no line here".into()),
+        "__line__" => |_| Err("`__line__` has no value here".into()),
         "count" => |args| {
             let [regex, subject] = exactly(args)?;
             let regex = Re2::new(text(regex)?).map_err(|error| error.message)?;
@@ -170,8 +171,8 @@ fn url_decode(subject: &str) -> Result<String, String> {
             b'%' => {
                 let (digits, after) = rest.split_at_checked(2).ok_or("an escape breaks off")?;
                 rest = after;
-                let digits = std::str::from_utf8(digits).map_err(|_| "an escape is no number")?;
-                u8::from_str_radix(digits, 16).map_err(|_| "an escape is no number")?
+                let digits = std::str::from_utf8(digits).map_err(|_| "an escape is not a number")?;
+                u8::from_str_radix(digits, 16).map_err(|_| "an escape is not a number")?
             }
             byte => *byte,
         });

@@ -1,6 +1,6 @@
 //! Templates in the language of Go's `text/template`: text with actions in `{{ }}`.
 //!
-//! The language is here; which functions there are, and what the data looks like, is up to the caller. Meaning is
+//! The language is here; the caller provides the functions and the data. Meaning is
 //! Go's (`text/template/exec.go`, `funcs.go`): a missing key prints `<no value>`, a function that gets an argument of
 //! the wrong type ends the template with an error. Templates of other templates (`define`, `template`, `block`) are
 //! not supported, and say so. Whatever a template does, it ends: its output, its steps and its depth are bounded.
@@ -10,10 +10,12 @@ mod exec;
 mod lexer;
 mod parser;
 mod printf;
+mod tokens;
+mod tree;
 mod uses;
 mod value;
 
-pub mod logql;
+pub(crate) mod logql;
 pub mod prometheus;
 pub mod promtail;
 
@@ -22,15 +24,15 @@ use std::ops::Range;
 pub use uses::Use;
 pub use value::Value;
 
-use parser::Node;
+use tree::Node;
 
-/// A function of templates. An error is one of the arguments: it ends the template.
+/// A function of templates. Its error says what is wrong with the arguments, and ends the template.
 pub type Function = fn(&[Value]) -> Result<Value, String>;
 
 /// Looks a function up by its name; the built-in ones are there in any case.
 pub type Functions = fn(&str) -> Option<Function>;
 
-/// Why a text is no template, or why one ended.
+/// Why a text is not a valid template, or why filling a template in failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TemplateError {
@@ -51,11 +53,11 @@ impl TemplateError {
 pub struct Template {
     source: String,
     nodes: Vec<Node>,
-    /// What a key that is not there is.
+    /// The value of a missing key.
     missing: Missing,
 }
 
-/// What a key that is not there is.
+/// The value of a missing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     /// Nothing, which prints as `<no value>`.
@@ -74,21 +76,22 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// What is no template, or asks for a function that there is not.
+    /// The text is not a valid template, or calls an unknown function.
     pub fn new(source: &str, functions: Functions) -> Result<Template, TemplateError> {
         let nodes = parser::parse(source, functions, &[])?;
         Ok(Template { source: source.to_owned(), nodes, missing: Missing::Nothing })
     }
 
-    /// Reads a template in which keys that are not there are empty texts, as Loki and Prometheus have it.
+    /// Reads a template in which missing keys are empty texts, as in Loki and Prometheus.
     ///
     /// # Errors
     /// As [`Template::new`].
-    pub fn with_empty(source: &str, functions: Functions) -> Result<Template, TemplateError> {
+    pub(crate) fn with_empty(source: &str, functions: Functions) -> Result<Template, TemplateError> {
         Ok(Template { missing: Missing::Empty, ..Template::new(source, functions)? })
     }
 
-    /// As [`Template::with_empty`], with variables (and their `$`) that [`Template::fill`] will be given.
+    /// Reads a template in which missing keys are empty texts, with variables (and their `$`) that [`Template::fill`] will be
+    /// given.
     ///
     /// # Errors
     /// As [`Template::new`].
@@ -104,7 +107,7 @@ impl Template {
     /// The keys of the dot that it looks at, each once: `{{.a}}`.
     pub fn fields(&self) -> Vec<&str> {
         let mut fields = Vec::new();
-        parser::fields(&self.nodes, &mut fields);
+        tree::fields(&self.nodes, &mut fields);
         fields
     }
 
@@ -113,7 +116,7 @@ impl Template {
         &self.source
     }
 
-    /// The text without actions that it begins with: a template with nothing else is constant.
+    /// The text of a template without actions; `None` if there is an action.
     pub fn constant(&self) -> Option<&str> {
         match self.nodes.as_slice() {
             [] => Some(""),
@@ -126,7 +129,7 @@ impl Template {
     /// among them gives that value.
     ///
     /// # Errors
-    /// What a function refuses, and going over a bound.
+    /// A function refused its arguments, or the template went over a bound.
     pub fn fill(&self, data: &Value, variables: &[(&str, Value)]) -> Result<String, TemplateError> {
         exec::run(&self.nodes, data, variables, self.missing)
     }

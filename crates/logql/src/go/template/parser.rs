@@ -3,95 +3,15 @@
 use std::ops::Range;
 
 use super::lexer::{Piece, Placed, Token, pieces};
-use super::{Function, Functions, TemplateError, Value, builtin};
+use super::tokens::Tokens;
+use super::tree::{Callee, Command, Node, Pipeline, Word};
+use super::{Functions, TemplateError, Value, builtin, promtail};
 use crate::nearest::nearest;
 
 /// Longest template (bytes).
 const SOURCE_MAX: usize = 64 << 10;
 /// Deepest nesting of actions and parentheses (count): the tree is walked by recursion.
 const DEPTH_MAX: usize = 64;
-
-/// A part of a template.
-#[derive(Debug, Clone)]
-pub(super) enum Node {
-    Text(String),
-    Show(Pipeline),
-    If { condition: Pipeline, then: Vec<Node>, other: Vec<Node> },
-    With { value: Pipeline, then: Vec<Node>, other: Vec<Node> },
-    Range { value: Pipeline, body: Vec<Node>, other: Vec<Node> },
-    Break,
-    Continue,
-}
-
-/// Commands, each given the result of the one before as its last argument.
-#[derive(Debug, Clone)]
-pub(super) struct Pipeline {
-    pub(super) variables: Vec<String>,
-    /// `:=`, not `=`
-    pub(super) declares: bool,
-    pub(super) commands: Vec<Command>,
-    pub(super) at: Range<usize>,
-}
-
-/// Words: a function and its arguments, or one value.
-#[derive(Debug, Clone)]
-pub(super) struct Command {
-    pub(super) words: Vec<Word>,
-    pub(super) at: Range<usize>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Word {
-    Dot,
-    Nil,
-    Constant(Value),
-    Function(Callee, String),
-    /// Of the dot.
-    Fields(Vec<String>),
-    Variable(String, Vec<String>),
-    Nested(Box<Pipeline>, Vec<String>),
-}
-
-/// What a function's name stands for.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Callee {
-    /// Evaluates its arguments only as far as it must.
-    And,
-    Or,
-    Call(Function),
-}
-
-/// The keys of the dot that nodes look at, each once.
-pub(super) fn fields<'n>(nodes: &'n [Node], found: &mut Vec<&'n str>) {
-    fn of_pipeline<'n>(pipeline: &'n Pipeline, found: &mut Vec<&'n str>) {
-        for word in pipeline.commands.iter().flat_map(|command| &command.words) {
-            match word {
-                Word::Fields(names) => {
-                    if let Some(name) = names.first()
-                        && !found.contains(&name.as_str())
-                    {
-                        found.push(name);
-                    }
-                }
-                Word::Nested(inner, _) => of_pipeline(inner, found),
-                _ => {}
-            }
-        }
-    }
-    for node in nodes {
-        match node {
-            Node::Text(_) | Node::Break | Node::Continue => {}
-            Node::Show(pipeline) => of_pipeline(pipeline, found),
-            Node::If { condition: pipeline, then: first, other }
-            | Node::With { value: pipeline, then: first, other }
-            | Node::Range { value: pipeline, body: first, other } => {
-                of_pipeline(pipeline, found);
-                fields(first, found);
-                fields(other, found);
-            }
-        }
-    }
-}
 
 /// `given` are the variables that there are from the beginning, besides `$`.
 pub(super) fn parse(source: &str, functions: Functions, given: &[&str]) -> Result<Vec<Node>, TemplateError> {
@@ -148,7 +68,7 @@ impl Parser {
             if self.depth > DEPTH_MAX {
                 return Err(TemplateError::new(at, format!("actions are nested more than {DEPTH_MAX} deep")));
             }
-            let mut words = Tokens { tokens, next: 0, at: at.clone() };
+            let mut words = Tokens::new(tokens, at.clone());
             words.spaces();
             let keyword = match words.peek() {
                 Some(Token::Word(word)) => word.clone(),
@@ -215,7 +135,7 @@ impl Parser {
         let (ending, ending_at) = ending.ok_or_else(missing)?;
         let mut other = Vec::new();
         if ending == "else" {
-            let mut rest = Tokens { tokens: rest, next: 0, at: ending_at };
+            let mut rest = Tokens::new(rest, ending_at);
             match rest.peek() {
                 None => {
                     let (nodes, ending) = self.list()?;
@@ -367,7 +287,7 @@ impl Parser {
                 Token::Word(word) => match word.as_str() {
                     "true" => Word::Constant(true.into()),
                     "false" => Word::Constant(false.into()),
-                    "nil" if first => return Err(TemplateError::new(place, "`nil` is no command")),
+                    "nil" if first => return Err(TemplateError::new(place, "`nil` cannot stand alone")),
                     "nil" => Word::Nil,
                     _ => Word::Function(self.callee(&word, &place)?, word),
                 },
@@ -397,69 +317,9 @@ impl Parser {
         if let Some(function) = (self.functions)(name).or_else(|| builtin::function(name)) {
             return Ok(Callee::Call(function));
         }
-        let known = super::promtail::NAMES.iter().chain(builtin::NAMES).copied();
+        let known = promtail::NAMES.iter().chain(builtin::NAMES).copied();
         let known = known.filter(|name| (self.functions)(name).or_else(|| builtin::function(name)).is_some());
         let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         Err(TemplateError::new(place.clone(), format!("there is no function `{name}`{hint}")))
-    }
-}
-
-/// The tokens of one action.
-struct Tokens {
-    tokens: Vec<Placed>,
-    next: usize,
-    at: Range<usize>,
-}
-
-impl Tokens {
-    fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.next).map(|(token, _)| token)
-    }
-
-    fn place(&self) -> Range<usize> {
-        let end = self.at.end.saturating_sub(2)..self.at.end;
-        self.tokens.get(self.next).map_or(end, |(_, place)| place.clone())
-    }
-
-    fn end(&self) -> usize {
-        self.next
-            .checked_sub(1)
-            .and_then(|last| self.tokens.get(last))
-            .map_or(self.at.end, |(_, place)| place.end)
-    }
-
-    fn spaces(&mut self) {
-        while self.peek() == Some(&Token::Space) {
-            self.next += 1;
-        }
-    }
-
-    fn sign(&mut self, sign: &str) -> bool {
-        self.spaces();
-        let found = matches!(self.peek(), Some(Token::Sign(found)) if *found == sign);
-        self.next += usize::from(found);
-        found
-    }
-
-    /// The fields that follow directly.
-    fn fields(&mut self) -> Vec<String> {
-        let mut fields = Vec::new();
-        while let Some(Token::Field(name)) = self.peek() {
-            fields.push(name.clone());
-            self.next += 1;
-        }
-        fields
-    }
-
-    fn rest(self) -> Vec<Placed> {
-        self.tokens.into_iter().skip(self.next).collect()
-    }
-
-    fn finish(&mut self) -> Result<(), TemplateError> {
-        self.spaces();
-        match self.peek() {
-            None => Ok(()),
-            Some(_) => Err(TemplateError::new(self.place(), "this does not belong here; expected `}}`")),
-        }
     }
 }

@@ -1,34 +1,10 @@
 //! `printf` as Go has it (`fmt`): the verbs that log lines and annotations use.
 
-use super::Value;
-use super::exec::VALUE_MAX;
+use super::value::{VALUE_MAX, Value};
+use crate::go::float;
 
 /// Widest and most precise that a verb may be (count).
 const WIDTH_MAX: usize = 10_000;
-
-/// A number in as few digits as say the same, as Go's `%v` writes it: with an exponent from 1e6 on and below
-/// 1e-4 (Go, `strconv/ftoa.go`).
-pub(super) fn shortest(number: f64) -> String {
-    match number {
-        n if n.is_nan() => "NaN".into(),
-        f64::INFINITY => "+Inf".into(),
-        f64::NEG_INFINITY => "-Inf".into(),
-        0.0 => "0".into(),
-        n if (1e-4..1e6).contains(&n.abs()) => n.to_string(),
-        n => exponent(&format!("{n:e}")),
-    }
-}
-
-/// An exponent with its sign and at least two digits.
-fn exponent(text: &str) -> String {
-    match text.split_once('e') {
-        Some((digits, exponent)) => {
-            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
-            format!("{digits}e{sign}{exponent:0>2}")
-        }
-        None => text.to_owned(),
-    }
-}
 
 #[derive(Default)]
 struct Spec {
@@ -102,7 +78,7 @@ fn one(verb: char, spec: &Spec, value: &Value) -> String {
         ('v' | 's', Value::Text(text)) => cut(text),
         ('s', value @ (Value::List(_) | Value::Map(_) | Value::Nil)) => cut(&value.to_string()),
         ('v', Value::Int(number)) => return signed(spec, *number < 0, number.unsigned_abs().to_string()),
-        ('v', Value::Float(number)) => return float(spec, *number, shortest(number.abs())),
+        ('v', Value::Float(number)) => return padded(spec, *number, float::shortest(number.abs())),
         ('v', value) => value.to_string(),
         ('q', Value::Text(text)) => format!("{:?}", cut(text)),
         ('t', Value::Bool(flag)) => flag.to_string(),
@@ -127,17 +103,21 @@ fn one(verb: char, spec: &Spec, value: &Value) -> String {
         ('x', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
         ('X', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
         ('f' | 'F', Value::Float(number)) => {
-            return float(spec, *number, format!("{:.*}", digits.unwrap_or(6), number.abs()));
+            return padded(spec, *number, format!("{:.*}", digits.unwrap_or(6), number.abs()));
         }
         ('e', Value::Float(number)) => {
-            return float(spec, *number, exponent(&format!("{:.*e}", digits.unwrap_or(6), number.abs())));
+            return padded(
+                spec,
+                *number,
+                float::with_exponent(&format!("{:.*e}", digits.unwrap_or(6), number.abs())),
+            );
         }
         ('g', Value::Float(number)) => {
             let text = match digits {
-                None => shortest(number.abs()),
-                Some(digits) => general(number.abs(), digits.max(1)),
+                None => float::shortest(number.abs()),
+                Some(digits) => float::significant(number.abs(), digits.max(1)),
             };
-            return float(spec, *number, text);
+            return padded(spec, *number, text);
         }
         (verb, Value::Nil) => format!("%!{verb}(<nil>)"),
         (verb, value) => format!("%!{verb}({}={value})", value.kind()),
@@ -145,26 +125,10 @@ fn one(verb: char, spec: &Spec, value: &Value) -> String {
     pad(spec, "", text, false)
 }
 
-/// So many significant digits, without zeros at the end.
-fn general(number: f64, digits: usize) -> String {
-    let scientific = format!("{:.*e}", digits - 1, number);
-    let power: i64 = scientific.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
-    let trim = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
-    };
-    if power < -4 || power >= digits as i64 {
-        let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-        return exponent(&format!("{}e{power}", trim(mantissa)));
-    }
-    let decimals = usize::try_from(digits as i64 - 1 - power).unwrap_or(0);
-    trim(&format!("{number:.decimals$}"))
-}
-
-fn float(spec: &Spec, number: f64, text: String) -> String {
+fn padded(spec: &Spec, number: f64, text: String) -> String {
     match number.is_finite() {
         true => signed(spec, number.is_sign_negative() && number != 0.0, text),
-        false => pad(spec, "", shortest(number), false),
+        false => pad(spec, "", float::shortest(number), false),
     }
 }
 

@@ -6,18 +6,25 @@ use std::sync::Arc;
 
 use super::builtin::{exactly, text};
 use super::{Function, Value, promtail};
+use crate::go::float;
 use crate::go::re2::Re2;
-use crate::units;
+use crate::go::units;
 
-thread_local! {
-    /// What functions know without being told: when it is (seconds since 1970), and where people find more.
-    static WITHIN: RefCell<(f64, Arc<str>)> = RefCell::new((0.0, "".into()));
+/// What functions know besides their arguments.
+struct Within {
+    /// The time of the evaluation (seconds since 1970).
+    now: f64,
+    /// The address that links in alerts lead to.
+    url: Arc<str>,
 }
 
-/// From now on templates of this thread are filled as it is at a time (nanoseconds since 1970), with the address where
-/// people find more.
+thread_local! {
+    static WITHIN: RefCell<Within> = RefCell::new(Within { now: 0.0, url: "".into() });
+}
+
+/// Sets the time (nanoseconds since 1970) and the address of links for the templates that this thread fills in from now on.
 pub fn set_within(time: i64, url: &Arc<str>) {
-    WITHIN.with_borrow_mut(|within| *within = (time as f64 / 1e9, url.clone()));
+    WITHIN.with_borrow_mut(|within| *within = Within { now: time as f64 / 1e9, url: url.clone() });
 }
 
 /// The function of this name.
@@ -51,7 +58,9 @@ pub fn function(name: &str) -> Option<Function> {
         },
         "humanize" => |args| Ok(scaled(number(args)?, 1000.0).into()),
         "humanize1024" => |args| Ok(scaled(number(args)?, 1024.0).into()),
-        "humanizePercentage" => |args| Ok(format!("{}%", significant(number(args)? * 100.0, 4)).into()),
+        "humanizePercentage" => {
+            |args| Ok(format!("{}%", float::significant(number(args)? * 100.0, 4)).into())
+        }
         "humanizeDuration" => |args| Ok(duration(number(args)?).into()),
         "humanizeTimestamp" => |args| Ok(timestamp(number(args)?)?.into()),
         "parseDuration" => |args| {
@@ -67,16 +76,16 @@ pub fn function(name: &str) -> Option<Function> {
         }
         "first" => return promtail::function("first"),
         "value" | "label" | "strvalue" | "sortByLabel" => {
-            |_| Err("there is no result of `query` here".into())
+            |_| Err("this works on results of `query`, which has no meaning here".into())
         }
-        "now" => |_| Ok(Value::Float(WITHIN.with_borrow(|(now, _)| *now))),
+        "now" => |_| Ok(Value::Float(WITHIN.with_borrow(|within| within.now))),
         // Values of their own in Go, with methods; here they are the text that they show.
         "toTime" => |args| Ok(timestamp(number(args)?)?.into()),
         "toDuration" => |args| Ok(go_duration(number(args)?).into()),
-        "externalURL" => |_| Ok(WITHIN.with_borrow(|(_, url)| Value::Text(url.clone()))),
+        "externalURL" => |_| Ok(WITHIN.with_borrow(|within| Value::Text(within.url.clone()))),
         "pathPrefix" => |_| {
-            let path = WITHIN.with_borrow(|(_, url)| {
-                url.parse::<url::Url>().map(|url| url.path().trim_end_matches('/').to_owned())
+            let path = WITHIN.with_borrow(|within| {
+                within.url.parse::<url::Url>().map(|url| url.path().trim_end_matches('/').to_owned())
             });
             Ok(path.unwrap_or_default().into())
         },
@@ -91,7 +100,7 @@ pub fn function(name: &str) -> Option<Function> {
 /// Prometheus' page of an expression; Grafana has another.
 fn link(args: &[Value], tab: u8) -> Result<Value, String> {
     let [expr] = exactly(args)?;
-    let escape = super::logql::function("urlencode").ok_or("there is no urlencode")?;
+    let escape = super::logql::function("urlencode").ok_or("`urlencode` is missing")?;
     let Value::Text(expr) = escape(std::slice::from_ref(expr))? else { return Err("wants text".into()) };
     Ok(format!("/graph?g0.expr={expr}&g0.tab={tab}").into())
 }
@@ -128,7 +137,7 @@ fn number(args: &[Value]) -> Result<f64, String> {
     match value {
         Value::Int(number) => Ok(*number as f64),
         Value::Float(number) => Ok(*number),
-        Value::Text(text) => units::number(text).ok_or_else(|| format!("{text:?} is no number")),
+        Value::Text(text) => units::number(text).ok_or_else(|| format!("{text:?} is not a number")),
         other => Err(format!("wants a number, got {}", other.kind())),
     }
 }
@@ -145,28 +154,9 @@ fn host(address: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// So many digits that count, as C's `%.4g` writes them.
-fn significant(value: f64, digits: i32) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return super::printf::shortest(value);
-    }
-    let exponent = format!("{value:.*e}", digits as usize - 1);
-    let power: i32 = exponent.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
-    let trim = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
-    };
-    if power < -4 || power >= digits {
-        let (mantissa, _) = exponent.split_once('e').unwrap_or((&exponent, ""));
-        let sign = if power < 0 { '-' } else { '+' };
-        return format!("{}e{sign}{:02}", trim(mantissa), power.abs());
-    }
-    trim(&format!("{value:.*}", (digits - 1 - power).max(0) as usize))
-}
-
 fn scaled(value: f64, base: f64) -> String {
     if value == 0.0 || !value.is_finite() {
-        return significant(value, 4);
+        return float::significant(value, 4);
     }
     let decimal = base == 1000.0;
     let up: &[&str] = if decimal {
@@ -193,12 +183,12 @@ fn scaled(value: f64, base: f64) -> String {
             value *= base;
         }
     }
-    format!("{}{prefix}", significant(value, 4))
+    format!("{}{prefix}", float::significant(value, 4))
 }
 
 fn duration(value: f64) -> String {
     if !value.is_finite() {
-        return significant(value, 4);
+        return float::significant(value, 4);
     }
     if value == 0.0 {
         return "0s".to_owned();
@@ -209,7 +199,7 @@ fn duration(value: f64) -> String {
         let (seconds, minutes, hours, days) =
             (whole % 60, whole / 60 % 60, whole / 3600 % 24, whole / 86_400);
         return match (days, hours, minutes) {
-            (0, 0, 0) => format!("{sign}{}s", significant(value.abs(), 4)),
+            (0, 0, 0) => format!("{sign}{}s", float::significant(value.abs(), 4)),
             (0, 0, _) => format!("{sign}{minutes}m {seconds}s"),
             (0, ..) => format!("{sign}{hours}h {minutes}m {seconds}s"),
             _ => format!("{sign}{days}d {hours}h {minutes}m {seconds}s"),
@@ -223,13 +213,13 @@ fn duration(value: f64) -> String {
         prefix = next;
         value *= 1000.0;
     }
-    format!("{}{prefix}s", significant(value, 4))
+    format!("{}{prefix}s", float::significant(value, 4))
 }
 
 /// As Go's `Time.String` of a time in UTC.
 fn timestamp(seconds: f64) -> Result<String, String> {
     if !seconds.is_finite() {
-        return Ok(significant(seconds, 4));
+        return Ok(float::significant(seconds, 4));
     }
     let time =
         jiff::Timestamp::from_nanosecond((seconds * 1e9) as i128).map_err(|_| "this time is out of range")?;

@@ -1,17 +1,19 @@
-//! The functions of Promtail's templates: its own, and those of the sprig library that make text of text. What reads
-//! a clock, the environment, a network or chance is left out: the same entry always becomes the same line.
+//! The functions of Promtail's templates: its own, and those of the sprig library that make text of text. Functions that
+//! read a clock, the environment, the network or random numbers are left out: the same entry always becomes the same line.
 
 use std::fmt::Write;
 
 use sha2::Digest;
 
+use super::Function;
 use super::builtin::{exactly, int, text};
-use super::exec::{VALUE_MAX, list};
-use super::{Function, Value};
+use super::value::{VALUE_MAX, Value};
 use crate::go::re2::{self, Re2};
 
 /// Longest text that a function makes (bytes).
 const TEXT_MAX: i64 = 1 << 20;
+/// Most spaces that a line is indented by (count).
+const INDENT_MAX: i64 = 1000;
 
 /// Their names, for a hint when one is misspelled.
 pub(super) const NAMES: &[&str] = &[
@@ -77,6 +79,12 @@ pub(super) const NAMES: &[&str] = &[
 
 /// The function of this name.
 pub fn function(name: &str) -> Option<Function> {
+    let groups = [of_texts, of_parts, of_matches, of_lists, of_values, of_numbers];
+    groups.iter().find_map(|group| group(name))
+}
+
+/// Functions that make another text of a text.
+fn of_texts(name: &str) -> Option<Function> {
     Some(match name {
         "ToLower" | "lower" => |args| map(args, str::to_lowercase),
         "ToUpper" | "upper" => |args| map(args, str::to_uppercase),
@@ -104,6 +112,21 @@ pub fn function(name: &str) -> Option<Function> {
             fits(subject.matches(old).count(), new)?;
             Ok(subject.replace(old, new).into())
         },
+        "Hash" => |args| pair(args, |salt, input| hex(&sha3::Sha3_256::digest(format!("{salt}{input}")))),
+        "Sha2Hash" => |args| pair(args, |salt, input| hex(&sha2::Sha256::digest(format!("{salt}{input}")))),
+        "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
+        "quote" => |args| Ok(each(args, |value| format!("{:?}", value.to_string())).into()),
+        "squote" => |args| Ok(each(args, |value| format!("'{value}'")).into()),
+        "cat" => |args| Ok(each(args, |value| value.to_string()).into()),
+        "indent" => |args| indent(args, ""),
+        "nindent" => |args| indent(args, "\n"),
+        _ => return None,
+    })
+}
+
+/// Functions that cut, trim, repeat or search a text.
+fn of_parts(name: &str) -> Option<Function> {
+    Some(match name {
         "Trim" => |args| pair(args, |subject, set| subject.trim_matches(|c| set.contains(c)).to_owned()),
         "TrimLeft" => {
             |args| pair(args, |subject, set| subject.trim_start_matches(|c| set.contains(c)).to_owned())
@@ -127,28 +150,6 @@ pub fn function(name: &str) -> Option<Function> {
         "contains" => |args| test(args, |part, subject| subject.contains(part)),
         "hasPrefix" => |args| test(args, |prefix, subject| subject.starts_with(prefix)),
         "hasSuffix" => |args| test(args, |suffix, subject| subject.ends_with(suffix)),
-        "Hash" => |args| pair(args, |salt, input| hex(&sha3::Sha3_256::digest(format!("{salt}{input}")))),
-        "Sha2Hash" => |args| pair(args, |salt, input| hex(&sha2::Sha256::digest(format!("{salt}{input}")))),
-        "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
-        "regexReplaceAll" => |args| {
-            let [regex, subject, with] = exactly(args)?;
-            replace_all(&compile(text(regex)?)?, text(subject)?, text(with)?)
-        },
-        "regexReplaceAllLiteral" => |args| {
-            let [regex, subject, with] = exactly(args)?;
-            let (regex, subject, with) = (compile(text(regex)?)?, text(subject)?, text(with)?);
-            fits(regex.find_iter(subject).count(), with)?;
-            Ok(regex.replace_all(subject, regex::NoExpand(with)).into_owned().into())
-        },
-        "regexMatch" => |args| {
-            let [regex, subject] = exactly(args)?;
-            Ok(compile(text(regex)?)?.is_match(text(subject)?).into())
-        },
-        "regexFind" => |args| {
-            let [regex, subject] = exactly(args)?;
-            let found = compile(text(regex)?)?.find(text(subject)?).map(|found| found.as_str());
-            Ok(found.unwrap_or_default().into())
-        },
         "repeat" => |args| {
             let [count, subject] = exactly(args)?;
             let (count, subject) = (int(count)?, text(subject)?);
@@ -175,11 +176,39 @@ pub fn function(name: &str) -> Option<Function> {
             };
             Ok(cut.into())
         },
-        "quote" => |args| Ok(each(args, |value| format!("{:?}", value.to_string())).into()),
-        "squote" => |args| Ok(each(args, |value| format!("'{value}'")).into()),
-        "cat" => |args| Ok(each(args, |value| value.to_string()).into()),
-        "indent" => |args| indent(args, ""),
-        "nindent" => |args| indent(args, "\n"),
+        _ => return None,
+    })
+}
+
+/// Functions of regular expressions.
+fn of_matches(name: &str) -> Option<Function> {
+    Some(match name {
+        "regexReplaceAll" => |args| {
+            let [regex, subject, with] = exactly(args)?;
+            replace_all(&compile(text(regex)?)?, text(subject)?, text(with)?)
+        },
+        "regexReplaceAllLiteral" => |args| {
+            let [regex, subject, with] = exactly(args)?;
+            let (regex, subject, with) = (compile(text(regex)?)?, text(subject)?, text(with)?);
+            fits(regex.find_iter(subject).count(), with)?;
+            Ok(regex.replace_all(subject, regex::NoExpand(with)).into_owned().into())
+        },
+        "regexMatch" => |args| {
+            let [regex, subject] = exactly(args)?;
+            Ok(compile(text(regex)?)?.is_match(text(subject)?).into())
+        },
+        "regexFind" => |args| {
+            let [regex, subject] = exactly(args)?;
+            let found = compile(text(regex)?)?.find(text(subject)?).map(|found| found.as_str());
+            Ok(found.unwrap_or_default().into())
+        },
+        _ => return None,
+    })
+}
+
+/// Functions of lists.
+fn of_lists(name: &str) -> Option<Function> {
+    Some(match name {
         "join" => |args| {
             let [separator, items] = exactly(args)?;
             let separator = text(separator)?;
@@ -196,10 +225,27 @@ pub fn function(name: &str) -> Option<Function> {
             let [separator, subject] = exactly(args)?;
             let (separator, subject) = (text(separator)?, text(subject)?);
             Ok(match separator.is_empty() {
-                true => list(subject.chars().map(|c| c.to_string().into())),
-                false => list(subject.split(separator).map(Value::from)),
+                true => Value::list(subject.chars().map(|c| c.to_string().into())),
+                false => Value::list(subject.split(separator).map(Value::from)),
             })
         },
+        "list" => |args| Ok(Value::list(args.iter().cloned())),
+        "first" => |args| item(args, |items| items.first()),
+        "last" => |args| item(args, |items| items.last()),
+        "has" => |args| {
+            let [value, items] = exactly(args)?;
+            match items {
+                Value::List(items) => Ok(items.contains(value).into()),
+                other => Err(format!("wants a list, got {}", other.kind())),
+            }
+        },
+        _ => return None,
+    })
+}
+
+/// Functions that choose between values.
+fn of_values(name: &str) -> Option<Function> {
+    Some(match name {
         "default" => |args| match args {
             [default] => Ok(default.clone()),
             [default, value] => Ok(if value.truth() { value.clone() } else { default.clone() }),
@@ -217,6 +263,13 @@ pub fn function(name: &str) -> Option<Function> {
                 other => Err(format!("wants a bool, got {}", other.kind())),
             }
         },
+        _ => return None,
+    })
+}
+
+/// Functions of numbers.
+fn of_numbers(name: &str) -> Option<Function> {
+    Some(match name {
         "int" | "int64" | "atoi" => |args| {
             let [value] = exactly(args)?;
             Ok(Value::Int(number(value) as i64))
@@ -232,21 +285,11 @@ pub fn function(name: &str) -> Option<Function> {
         "sub" => |args| two(args, |a, b| Some(a.wrapping_sub(b))),
         "div" => |args| two(args, i64::checked_div),
         "mod" => |args| two(args, i64::checked_rem),
-        "list" => |args| Ok(list(args.iter().cloned())),
-        "first" => |args| item(args, |items| items.first()),
-        "last" => |args| item(args, |items| items.last()),
-        "has" => |args| {
-            let [value, items] = exactly(args)?;
-            match items {
-                Value::List(items) => Ok(items.contains(value).into()),
-                other => Err(format!("wants a list, got {}", other.kind())),
-            }
-        },
         _ => return None,
     })
 }
 
-/// Refuses so many times a text that there is no room for.
+/// Refuses a result of so many copies of a text if it is too large.
 fn fits(times: usize, text: &str) -> Result<(), String> {
     match times.saturating_mul(text.len()) > VALUE_MAX {
         true => Err(format!("the result has more than {VALUE_MAX} bytes")),
@@ -286,12 +329,14 @@ fn each(args: &[Value], make: fn(&Value) -> String) -> String {
 fn fold(args: &[Value], make: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
     let numbers = args.iter().map(|value| number(value) as i64);
     let folded = numbers.map(Some).reduce(|a, b| make(a?, b?)).ok_or("wants at least one number")?;
-    folded.map(Value::Int).ok_or_else(|| "the result is no number".into())
+    folded.map(Value::Int).ok_or_else(|| "the result is not a number".into())
 }
 
 fn two(args: &[Value], make: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
     let [a, b] = exactly(args)?;
-    make(number(a) as i64, number(b) as i64).map(Value::Int).ok_or_else(|| "the result is no number".into())
+    make(number(a) as i64, number(b) as i64)
+        .map(Value::Int)
+        .ok_or_else(|| "the result is not a number".into())
 }
 
 fn item(args: &[Value], pick: fn(&[Value]) -> Option<&Value>) -> Result<Value, String> {
@@ -340,7 +385,7 @@ fn indent(args: &[Value], before: &str) -> Result<Value, String> {
     let [count, subject] = exactly(args)?;
     let (count, subject) = (int(count)?, text(subject)?);
     let lines = subject.matches('\n').count() as i64 + 1;
-    if !(0..=1000).contains(&count) || count * lines > TEXT_MAX {
+    if !(0..=INDENT_MAX).contains(&count) || count * lines > TEXT_MAX {
         return Err(format!("{count} spaces are too many"));
     }
     let spaces = " ".repeat(count as usize);

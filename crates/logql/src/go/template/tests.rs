@@ -99,7 +99,7 @@ fn templates_say_what_gos_say() {
 #[test]
 fn what_goes_wrong_is_said() {
     for (source, part) in [
-        ("{{ .lvl", "without its `}}`"),
+        ("{{ .lvl", "not closed by `}}`"),
         ("{{ if .lvl }}x", "without its `{{end}}`"),
         ("{{ end }}", "`end` without"),
         ("{{ else }}", "`else` without"),
@@ -118,7 +118,7 @@ fn what_goes_wrong_is_said() {
         ("{{ define \"x\" }}{{ end }}", "not supported"),
         ("{{ break }}", "outside of a `range`"),
         ("{{/* note }}", "comment"),
-        ("{{ 1x }}", "no number"),
+        ("{{ 1x }}", "not a valid number"),
         ("{{ .a;b }}", "no meaning"),
         // While it runs.
         ("{{ .step | Replace \" \" \"_\" -1 }}", "Replace: wants a string, got int"),
@@ -131,7 +131,7 @@ fn what_goes_wrong_is_said() {
         ("{{ regexReplaceAll \"(\" .lvl \"\" }}", "not a regular expression"),
         ("{{ range 99999999 }}x{{ end }}", "goes over"),
         ("{{ repeat 99999999 \"xxxxxxxxxx\" }}", "too much"),
-        ("{{ div 1 0 }}", "no number"),
+        ("{{ div 1 0 }}", "not a number"),
     ] {
         let error = fill(source).expect_err(source);
         assert!(error.contains(part), "{source}: {error}");

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::parser::{Command, Node, Pipeline, Word};
+use super::tree::{Command, Node, Pipeline, Word};
 use super::{Template, Value};
 
 /// Something that a template uses.
@@ -15,13 +15,13 @@ pub enum Use<'t> {
 }
 
 impl Template {
-    /// All that it uses, each with the place of the command that it stands in (bytes). What the dot is inside of `range` and
-    /// `with` is not followed.
+    /// All functions and keys that the template uses, each with its place, or that of its command (bytes). Keys of the dot inside
+    /// of `range` and `with` are left out.
     pub fn uses(&self) -> Vec<(Use<'_>, Range<usize>)> {
         let mut found = Vec::new();
         of_nodes(&self.nodes, true, &mut found);
         for (used, at) in &mut found {
-            // As near as the text tells.
+            // The place of the words inside of the command, if they stand there.
             let words = match used {
                 Use::Function(name) => (*name).to_owned(),
                 Use::Keys("$", keys) => format!(".{}", keys.first().copied().unwrap_or_default()),

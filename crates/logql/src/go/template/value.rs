@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::go::float;
+
+/// Most that one function is given, or that functions make of it (bytes): some longest outputs.
+pub(super) const VALUE_MAX: usize = 4 << 20;
+
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing: `nil`, or what was asked for and is not there.
+    /// Nothing: `nil`, or a missing value.
     Nil,
     /// `true`, `false`
     Bool(bool),
@@ -42,8 +47,13 @@ impl From<bool> for Value {
 }
 
 impl Value {
-    /// Whether `if` takes it for true: what is not empty or zero.
-    pub fn truth(&self) -> bool {
+    /// A list of these items.
+    pub(super) fn list(items: impl IntoIterator<Item = Value>) -> Value {
+        Value::List(items.into_iter().collect())
+    }
+
+    /// Whether `if` takes it for true: it is not nil, false, empty or zero.
+    pub(crate) fn truth(&self) -> bool {
         match self {
             Value::Nil => false,
             Value::Bool(flag) => *flag,
@@ -55,8 +65,8 @@ impl Value {
         }
     }
 
-    /// What it takes in memory (bytes, about); `None` when that is more than `most`, or lists and maps are nested deeper
-    /// than `depth`.
+    /// The memory that the value takes (bytes, about); `None` if this is more than `most`, or lists and maps are nested
+    /// deeper than `depth`.
     pub(super) fn weight(&self, depth: usize, most: usize) -> Option<usize> {
         let mut sum = size_of::<Value>();
         let mut add = |more: usize| {
@@ -79,7 +89,7 @@ impl Value {
     }
 
     /// What kind of value it is, as Go calls it.
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Value::Nil => "nil",
             Value::Bool(_) => "bool",
@@ -99,7 +109,7 @@ impl fmt::Display for Value {
             Value::Nil => f.write_str("<no value>"),
             Value::Bool(flag) => write!(f, "{flag}"),
             Value::Int(number) => write!(f, "{number}"),
-            Value::Float(number) => f.write_str(&super::printf::shortest(*number)),
+            Value::Float(number) => f.write_str(&float::shortest(*number)),
             Value::Text(text) => f.write_str(text),
             Value::List(items) => {
                 f.write_str("[")?;

@@ -1,10 +1,10 @@
-//! Layouts that read no time, or another one than was meant: layouts of other languages (`%Y-%m-%d`, `yyyy-MM-dd`),
+//! Doubtful layouts, which read no time or not the time that was meant: layouts of other languages (`%Y-%m-%d`, `yyyy-MM-dd`),
 //! a time that was copied from a log instead of Go's reference time, and misspelt parts of that.
 //!
 //! A layout is a picture of the reference time, so each part of the time stands in it once, in its place, and nothing
-//! else in it looks like a part. What breaks this is a doubt; [`meant`](mod@super::meant) knows what was meant.
+//! else in it looks like a part. A layout that breaks this rule is doubtful; [`meant`](mod@super::meant) guesses what was meant.
 
-use super::{Element, Layout, MONTHS, WEEKDAYS};
+use super::layout::{Element, Layout, MONTHS, WEEKDAYS};
 
 /// Abbreviations of zones that people copy into a layout, where they would be fixed text. `UTC`, `GMT` and `Z` are left out: as
 /// fixed text they mean what they say.
@@ -56,12 +56,12 @@ impl Part {
             | Element::Weekday
             | Element::Pm { .. }
             | Element::ZoneName
-            | Element::Zone { .. } => return None,
+            | Element::Zone(_) => return None,
         })
     }
 }
 
-/// Why a layout will not read the times that it is for, in words; `None`: it can.
+/// The reason, in words, why a layout will probably not read the times that it is for; `None` if there is no doubt.
 pub fn doubt(layout: &str) -> Option<String> {
     let name = layout.starts_with(|c: char| c.is_ascii_alphabetic())
         && layout.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -72,13 +72,13 @@ pub fn doubt(layout: &str) -> Option<String> {
     })
 }
 
-/// What is wrong with it.
+/// The first mistake in a layout, in words.
 fn broken(layout: &str) -> Option<String> {
-    let elements = Layout::new(layout).0;
+    let elements = Layout::new(layout).parts;
     if let Some(directive) = strftime(layout) {
-        return Some(format!("`{directive}` is strftime's way of writing, and fixed text in Go's"));
+        return Some(format!("`{directive}` is strftime's way of writing, but fixed text in Go"));
     }
-    let literals = elements.iter().filter_map(|(element, _)| match element {
+    let literals = elements.iter().filter_map(|part| match &part.element {
         Element::Literal(text) => Some(text.as_str()),
         _ => None,
     });
@@ -86,7 +86,7 @@ fn broken(layout: &str) -> Option<String> {
         return Some(why);
     }
     let parts: Vec<(Part, &str)> =
-        elements.iter().filter_map(|(element, written)| Some((Part::of(element)?, &**written))).collect();
+        elements.iter().filter_map(|part| Some((Part::of(&part.element)?, &*part.written))).collect();
     let at = |part: Part| parts.iter().position(|(other, _)| *other == part);
     for (index, (part, written)) in parts.iter().enumerate() {
         if let Some((_, first)) = parts.iter().take(index).find(|(other, _)| other == part) {
@@ -95,7 +95,7 @@ fn broken(layout: &str) -> Option<String> {
     }
     let digits = |text: &'_ str| -> Option<String> {
         let digits = text.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?;
-        Some(format!("`{digits}` is no part of Go's reference time, and fixed text"))
+        Some(format!("`{digits}` is not a part of Go's reference time, so it is fixed text"))
     };
     if let Some(why) = literals.clone().find_map(digits) {
         return Some(why);
@@ -123,10 +123,10 @@ fn broken(layout: &str) -> Option<String> {
     {
         return Some("the day stands between the year and the month".to_owned());
     }
-    let twelve = elements.iter().find(|(element, _)| matches!(element, Element::Hour12(_)));
-    let half = elements.iter().any(|(element, _)| matches!(element, Element::Pm { .. }));
-    let (_, hour) = twelve.filter(|_| !half)?;
-    Some(format!("`{hour}` is an hour of twelve, and there is no `PM` beside it"))
+    let twelve = elements.iter().find(|part| matches!(part.element, Element::Hour12(_)));
+    let half = elements.iter().any(|part| matches!(part.element, Element::Pm { .. }));
+    let hour = &twelve.filter(|_| !half)?.written;
+    Some(format!("`{hour}` is an hour of twelve, and the layout has no `PM`"))
 }
 
 /// The first directive of strftime: `%Y`, `%-d`, `%3N`.
@@ -140,11 +140,11 @@ fn strftime(layout: &str) -> Option<&str> {
     })
 }
 
-/// What in a fixed text looks like a part of a time.
+/// Says which word of a fixed text looks like a part of a time.
 fn of_literal(text: &str) -> Option<String> {
     for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
         if is_pattern(word) {
-            return Some(format!("`{word}` is Java's way of writing, and fixed text in Go's"));
+            return Some(format!("`{word}` is Java's way of writing, but fixed text in Go"));
         }
         let is = |name: &str| word.eq_ignore_ascii_case(name);
         let named = |names: &[&str]| names.iter().any(|name| is(name) || name.get(..3).is_some_and(is));
@@ -233,10 +233,10 @@ mod tests {
             ("ISO8601", "neither the name of a format nor"),
             ("Stamp", "neither the name of a format nor"),
             ("2021-12-23 18:40:25", "the day stands twice"),
-            ("2006-01-02 15:04:00", "`00` is no part"),
+            ("2006-01-02 15:04:00", "`00` is not a part"),
             ("2006-01-02 14:04:05", "the month stands twice"),
             ("2006-01-02T15:04:05.123Z", "the month stands twice"),
-            ("2006-01-02T15:04:05+00:00", "`00` is no part"),
+            ("2006-01-02T15:04:05+00:00", "`00` is not a part"),
             ("2006-01-02T15:04:05+01:00", "the month stands twice"),
             ("2006-01-02 15:05:04", "the second stands before the minute"),
             ("2006-02-01 15:04:05", "the day stands between the year and the month"),

@@ -1,10 +1,10 @@
-//! What a layout that is in doubt was meant to be: each language's way of writing is translated, and what comes out is taken if
-//! it is without doubt itself.
+//! Guesses the layout that was meant by a doubtful one: translates the forms of other languages, and takes a translation
+//! that is not doubtful itself.
 
 use super::doubt::{ZONES, doubt, is_pattern};
-use super::{MONTHS, WEEKDAYS};
+use super::layout::{MONTHS, WEEKDAYS};
 
-/// Names that other programs, and Go itself, have for layouts; in small letters, without what is neither letter nor digit.
+/// Names that other programs, and Go itself, have for layouts; in lower case, only letters and digits.
 const ALIASES: [(&str, &str); 22] = [
     ("iso8601", "RFC3339"),
     ("isodate", "RFC3339"),
@@ -112,7 +112,7 @@ const PHP: [(char, &str); 19] = [
     ('P', "-07:00"),
 ];
 
-/// What a layout that is in doubt was probably meant to be: one of the `names`, or another layout.
+/// The layout that was probably meant by a doubtful one: one of the `names`, or another layout.
 pub fn meant<'n>(layout: &str, names: impl Iterator<Item = &'n str> + Clone) -> Option<String> {
     let plain = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
@@ -245,7 +245,7 @@ fn of_example(layout: &str) -> Option<String> {
             (6, _) => (meant.push_str("150405"), time = true).0,
             (4, _) if !year => (meant.push_str("2006"), year = true).0,
             (length @ (1 | 2), _) => {
-                // Behind the year the month comes first; else `.` tells a day that does, and a number that is no month.
+                // Behind the year the month comes first; else `.` tells a day that does, and a number above 12 (not a month).
                 let first_is_day = !year && (next == Some(".") || digits.parse().is_ok_and(|n: u8| n > 12));
                 let part = match (month, day) {
                     (true, false) => (day = true, ["2", "02"]).1,

@@ -1,9 +1,9 @@
-//! Escapes, and what stands between brackets.
+//! Escapes and character classes.
 
 use super::{Step, Translator, class, refuse};
 
 impl Translator<'_> {
-    /// What begins with `\`, outside a class.
+    /// Translates what begins with `\`, outside of a class.
     pub(super) fn escape(&mut self, start: usize) -> Step {
         match self.peek() {
             Some('A') => self.item(r"\A"),
@@ -71,7 +71,7 @@ impl Translator<'_> {
             Some(inside) => Ok(Some(format!("[{}{inside}]", negated(inverted != (letter == 'P'))))),
             None => refuse(
                 start..self.at,
-                "no such class: there are Unicode's categories, as `Lu`, and scripts, as `Greek`",
+                "there is no such class: Unicode has categories, as `Lu`, and scripts, as `Greek`",
             ),
         }
     }
@@ -135,7 +135,7 @@ impl Translator<'_> {
         }
     }
 
-    /// What begins with `[`.
+    /// Translates a class, which begins with `[`.
     pub(super) fn class(&mut self, start: usize) -> Step {
         let negated = self.eat("^");
         let mut inside = String::new();
@@ -176,7 +176,10 @@ impl Translator<'_> {
                     inside.push_str(ranges);
                     Ok(())
                 }
-                None => refuse(start..self.at, "no such class: there are `[:alpha:]`, `[:digit:]` and so on"),
+                None => refuse(
+                    start..self.at,
+                    "there is no such class: valid classes are `[:alpha:]`, `[:digit:]` and so on",
+                ),
             };
         }
         if self.eat(r"\") {

@@ -1,4 +1,4 @@
-//! Durations and sizes as LogQL writes them: `1h30m`, `1.5h`, `12MB`, `5KiB`.
+//! Durations, sizes and numbers as Go programs read them: `1h30m`, `1.5h`, `12MB`, `5KiB`, `0x1p4`.
 
 /// Nanoseconds of Prometheus's units, from large to small.
 const PROMETHEUS: [(&str, i64); 7] = [
@@ -24,7 +24,7 @@ const GO: [(&str, f64); 8] = [
 ];
 
 /// A duration in nanoseconds: Prometheus's, else Go's (grafana/loki, `pkg/logql/syntax/lex.go`).
-pub(super) fn duration(text: &str) -> Option<i64> {
+pub(crate) fn duration(text: &str) -> Option<i64> {
     prometheus_duration(text).or_else(|| go_duration(text))
 }
 
@@ -138,7 +138,7 @@ fn plain_digits(text: &str) -> Option<String> {
             '_' => {}
             c => plain.push(c),
         }
-        // What says the base counts as a digit.
+        // The prefix of the base counts as a digit.
         before = if hex && index == 1 { Some('0') } else { Some(c) };
     }
     Some(plain)
