@@ -15,6 +15,8 @@
 
 pub mod os;
 
+pub mod yaml;
+
 pub mod journal;
 
 pub mod shape;

@@ -13,10 +13,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use super::section::Alertmanager;
 use crate::alerts::state::Notice;
 use crate::alerts::watch::clock;
+use crate::client::Backoff;
 use crate::client::{AccessError, Client, NoReply, Pauses, Reply, without_query};
-use crate::config::{Alertmanager, Backoff};
 use crate::observe::health::{ALERTMANAGER, Health, Kind, Readiness};
 use crate::observe::metrics::{self, Family, Registry};
 use logql::label_set::LabelSet;

@@ -20,13 +20,12 @@ pub mod over;
 mod pieces;
 pub mod run;
 pub mod saved;
+pub(crate) mod section;
 pub mod state;
-mod trust;
 pub mod unit_test;
 pub mod watch;
 mod window;
 
-pub use lint::{KnownLabels, Lint};
-pub use trust::{Origins, Use};
+pub use section::{Alertmanager, Alerts, RuleFile};
 pub use watch::Watcher;
 pub use window::Crowded;

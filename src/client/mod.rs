@@ -4,6 +4,8 @@
 //! read again when it has changed, so a rotated secret needs no restart. A file that cannot be read is a reason
 //! to wait, not to end: secrets may be mounted late.
 
+pub(crate) mod access;
+mod headers;
 mod pauses;
 mod reply;
 mod secrets;
@@ -23,12 +25,13 @@ use reqwest::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue}
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Identity, Proxy, RequestBuilder, Url};
 
+pub use self::access::{Access, Auth, HeaderSource, Tls};
+pub use self::pauses::Backoff;
 pub(crate) use self::pauses::Pauses;
 use self::reply::exchange;
 pub(crate) use self::reply::{NoReply, Reply};
 use self::secrets::Secrets;
-use crate::config::secrets::is_suspect;
-use crate::config::{Access, Auth, HeaderSource};
+use crate::yaml::secrets::is_suspect;
 
 /// Longest file with a password, a token or certificates (bytes): the bundle of all public authorities has a
 /// quarter of it.
@@ -421,11 +424,8 @@ mod tests {
             let error =
                 Client::new("https://h/", &access, Duration::from_secs(1)).unwrap().post().unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
-            access.tls = crate::config::Tls {
-                cert_file: Some(file.clone()),
-                key_file: Some(file.clone()),
-                ..Default::default()
-            };
+            access.tls =
+                Tls { cert_file: Some(file.clone()), key_file: Some(file.clone()), ..Default::default() };
             let error =
                 Client::new("https://h/", &access, Duration::from_secs(1)).unwrap().post().unwrap_err();
             assert!(error.to_string().contains("tls.cert_file"), "{error}");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::{mpsc, watch};
 
+use super::Destination;
 use super::answer::{Reason, Verdict};
 use super::crowd::Crowd;
 use super::deliver::Delivery;
@@ -18,7 +19,6 @@ use super::learned::Learned;
 use super::pace::Pace;
 use super::words::Refusal;
 use crate::client::{AccessError, Client, NoReply, Pauses};
-use crate::config::Destination;
 use crate::loki::batch::Sealed;
 use crate::observe::health::{Health, Kind};
 use crate::os::systemd::Pulse;

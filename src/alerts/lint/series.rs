@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{KnownLabels, Lint};
-use crate::alerts::fields::field_of;
-use crate::config::quoted;
+use crate::journal::fields::field_of;
+use crate::shape::known::KnownLabels;
+use crate::yaml::{Lint, quoted};
 use logql::MatchOp;
 use logql::expr::{
     BinaryOp, BinaryOperation, Cardinality, Expr, Grouping, LogQuery, RangeAggregation, RangeOp, VectorOp,

@@ -398,7 +398,7 @@ fn read(labels: &str) -> LabelSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Labels;
+    use crate::shape::labels::Labels;
 
     const HOUR: i64 = IDLE as i64;
     const MINUTE: i64 = SWEEP_EVERY as i64;

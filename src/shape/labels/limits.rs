@@ -8,15 +8,10 @@
 use std::borrow::Cow;
 use std::ops::AddAssign;
 
-use crate::config;
+use super::Labels;
+use crate::shape::limits::{LABEL_NAME_MAX, LABEL_NAMES_MAX, UNCOUNTED};
 use logql::label_set::{LabelSet, cut};
 
-/// Label names that one stream may carry, [`UNCOUNTED`] aside (count; `max_label_names_per_series`).
-pub const LABEL_NAMES_MAX: usize = 15;
-/// Longest name of a label (bytes; `max_label_name_length`).
-pub const LABEL_NAME_MAX: usize = 1024;
-/// The label that Loki adds by itself where it is missing, and so does not count.
-const UNCOUNTED: &str = "service_name";
 /// What Loki writes into it when no other label tells (grafana/loki, `pkg/loghttp/push/push.go`,
 /// `ServiceUnknown`).
 const UNKNOWN_SERVICE: &str = "unknown_service";
@@ -27,7 +22,7 @@ const UNKNOWN_SERVICE: &str = "unknown_service";
 pub struct Changes {
     /// Names written anew with `_` for what Loki does not take (labels).
     pub sanitized: u64,
-    /// Values cut at [`super::LABEL_VALUE_MAX`] bytes (labels).
+    /// Values cut at [`logql::label_set::LABEL_VALUE_MAX`] bytes (labels).
     pub cut: u64,
     /// Labels over [`LABEL_NAMES_MAX`] that became structured metadata (labels).
     pub over_limit: u64,
@@ -81,11 +76,7 @@ pub(super) struct Limits {
 impl Limits {
     /// Labels that the configuration fixes, those of the destination (`added`) and the label of the retention
     /// class are kept first, then those from journal fields, then all others.
-    pub(super) fn new(
-        labels: &config::Labels,
-        added: &[(String, String)],
-        retention: Option<&str>,
-    ) -> Limits {
+    pub(super) fn new(labels: &Labels, added: &[(String, String)], retention: Option<&str>) -> Limits {
         let fixed = labels.fixed.iter().chain(added).map(|(name, _)| name.as_str()).chain(retention);
         let fields = labels.fields.iter().map(|rule| rule.name.clone());
         Limits { classes: [fixed.map(str::to_owned).collect(), fields.collect()] }
@@ -176,7 +167,7 @@ mod tests {
     }
 
     fn limits(retention: Option<&str>) -> Limits {
-        Limits::new(&config::Labels::default(), &[("zone".into(), "z".into())], retention)
+        Limits::new(&Labels::default(), &[("zone".into(), "z".into())], retention)
     }
 
     fn pairs(labels: &[(&str, &str)]) -> Moved {

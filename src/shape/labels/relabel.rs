@@ -13,7 +13,7 @@ use std::sync::Arc;
 use md5::{Digest, Md5};
 
 use super::priority_keyword;
-use crate::config::{Relabel, RelabelAction as Action};
+use super::rules::{Relabel, RelabelAction as Action};
 use crate::shape::line::LINE_MAX;
 use journald_reader::Entry;
 use journald_reader::{Key, Keys};

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::generations::Generations;
-use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Finding, Section, Value};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Section, Value};
 
 const REASON: &str = "ratelimit_drop_stage";
 /// Values of a label that are limited one by one at least (count), as in Promtail.
@@ -26,9 +27,19 @@ const NANOS: f64 = 1e9;
 /// Nanoseconds in a microsecond, which journald counts in.
 const MICROS: i64 = 1000;
 
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].limit", "section", ""),
+    key("stages[].limit.rate", "number", "required"),
+    key("stages[].limit.burst", "whole number", "required"),
+    key("stages[].limit.drop", "`true` or `false`", "false"),
+    key("stages[].limit.by_label_name", "string", "null"),
+    key("stages[].limit.max_distinct_labels", "whole number", "10000"),
+];
+
 /// `stages[].limit`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// Entries a second.
     pub rate: f64,
     /// Entries that may come at once.
@@ -42,7 +53,7 @@ pub struct Config {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].limit")?;
     let rate = section.required(checker, value, "rate", |value| checker.number(value, &(1e-6..=1e9)));
     let burst =
@@ -62,19 +73,31 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
         );
         return None;
     }
-    Some(Config { rate: rate?, burst: burst?, drop, by_label, max_distinct: max_distinct.max(DISTINCT_MIN) })
+    Some(Settings {
+        rate: rate?,
+        burst: burst?,
+        drop,
+        by_label,
+        max_distinct: max_distinct.max(DISTINCT_MIN),
+    })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Limit {
-            config: self.clone(),
+            settings: self.clone(),
             bucket: None,
             begun: Instant::now(),
             by_value: Generations::new(usize::try_from(self.max_distinct).unwrap_or(usize::MAX)),
             reason: REASON.into(),
         })
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        let label = may::get(written, "by_label_name");
+        if let Some(label) = label.filter(|label| may::text(label) != Some("")) {
+            may.have_label(&label, may::text(&label));
+        }
     }
 }
 
@@ -86,30 +109,30 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn full(config: &Config, now: i64) -> Bucket {
-        Bucket { tokens: config.burst as f64, at: now }
+    fn full(settings: &Settings, now: i64) -> Bucket {
+        Bucket { tokens: settings.burst as f64, at: now }
     }
 
     /// Takes a token if there is one; else says how long until there is (nanoseconds). Time does not go back,
     /// unless the clock was set: then it goes on from there, and nothing is gained by it.
-    fn take(&mut self, now: i64, config: &Config) -> Result<(), f64> {
+    fn take(&mut self, now: i64, settings: &Settings) -> Result<(), f64> {
         if now < self.at.saturating_sub(BACK_MAX) {
             self.at = now;
         }
         let passed = now.saturating_sub(self.at).max(0) as f64 / NANOS;
         self.at = self.at.max(now);
-        self.tokens = (self.tokens + passed * config.rate).min(config.burst as f64);
+        self.tokens = (self.tokens + passed * settings.rate).min(settings.burst as f64);
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
             return Ok(());
         }
-        Err((1.0 - self.tokens) / config.rate * NANOS)
+        Err((1.0 - self.tokens) / settings.rate * NANOS)
     }
 }
 
 #[derive(Debug)]
 struct Limit {
-    config: Config,
+    settings: Settings,
     bucket: Option<Bucket>,
     begun: Instant,
     /// By the label's value.
@@ -123,23 +146,23 @@ impl Stage for Limit {
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let config = &self.config;
-        let time = if config.drop {
+        let settings = &self.settings;
+        let time = if settings.drop {
             i64::try_from(item.cursor.realtime).unwrap_or(i64::MAX).saturating_mul(MICROS)
         } else {
             i64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(i64::MAX)
         };
-        let full = || Bucket::full(config, time);
-        let bucket = match &config.by_label {
+        let full = || Bucket::full(settings, time);
+        let bucket = match &settings.by_label {
             Some(label) => match item.labels.get(label) {
                 Some(value) => self.by_value.get(value, full),
                 None => return Flow::Next,
             },
             None => self.bucket.get_or_insert_with(full),
         };
-        match bucket.take(time, config) {
+        match bucket.take(time, settings) {
             Ok(()) => Flow::Next,
-            Err(_) if config.drop => Flow::Drop(self.reason.clone()),
+            Err(_) if settings.drop => Flow::Drop(self.reason.clone()),
             Err(wait) => {
                 // The token that will be there by then is this entry's.
                 bucket.tokens -= 1.0;

@@ -7,18 +7,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, Setup, Stage, Value};
-use crate::config::{self, Checker, Finding, Section, quoted};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may};
 use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels, label_name};
+use crate::yaml::key::key;
+use crate::yaml::{self, Checker, Finding, Key, Section, quoted};
 use logql::label_set::LabelSet;
 
 const PREFIX: &str = "promtail_custom_";
 /// Bounds of a histogram that has none of its own: those of Prometheus's client library.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].metrics", "map of metrics", "required"),
+    key("stages[].metrics.*", "section", ""),
+    key("stages[].metrics.*.type", "`Counter`, `Gauge` or `Histogram`", "required"),
+    key("stages[].metrics.*.description", "string", "\"\""),
+    key("stages[].metrics.*.source", "string", "the metric's name"),
+    key("stages[].metrics.*.prefix", "string", "promtail_custom_"),
+    key("stages[].metrics.*.max_idle_duration", "duration", "5m"),
+    key("stages[].metrics.*.config", "section", ""),
+    key("stages[].metrics.*.config.value", "string", "null"),
+    key("stages[].metrics.*.config.action", "what to do", "required"),
+    key("stages[].metrics.*.config.match_all", "`true` or `false`", "false"),
+    key("stages[].metrics.*.config.count_entry_bytes", "`true` or `false`", "false"),
+    key("stages[].metrics.*.config.buckets", "list of numbers", "[]"),
+];
+
 /// `stages[].metrics`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// In the order of their names.
     pub metrics: Vec<MetricConfig>,
 }
@@ -74,16 +92,16 @@ pub enum GaugeAction {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &yaml::Value<'_>) -> Option<Settings> {
     let mut metrics = Vec::new();
     for entry in checker.entries(value, "a map: name to metric")? {
         metrics.push(metric(checker, entry.name, &entry.value)?);
     }
     metrics.sort_by(|a: &MetricConfig, b| a.name.cmp(&b.name));
-    Some(Config { metrics })
+    Some(Settings { metrics })
 }
 
-fn metric(checker: &Checker<'_>, name: &str, value: &config::Value<'_>) -> Option<MetricConfig> {
+fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<MetricConfig> {
     const IDLE: std::ops::RangeInclusive<Duration> =
         Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
     let section = Section::open(checker, value, "stages[].metrics.*")?;
@@ -113,9 +131,8 @@ fn metric(checker: &Checker<'_>, name: &str, value: &config::Value<'_>) -> Optio
         );
         return None;
     }
-    let empty = config::Node::map(Vec::new());
-    let absent =
-        config::Value { path: format!("{}.config", value.path), node: &empty, key: value.key.clone() };
+    let empty = yaml::Node::map(Vec::new());
+    let absent = yaml::Value { path: format!("{}.config", value.path), node: &empty, key: value.key.clone() };
     let written = section.get("config").unwrap_or(&absent);
     let (only, action) = action(checker, written, kind?)?;
     let clash = exposed(&whole, &action).into_iter().find_map(|(name, meaning)| {
@@ -150,7 +167,7 @@ fn exposed(name: &str, action: &Action) -> Vec<(String, String)> {
     }
 }
 
-fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Option<(Option<String>, Action)> {
+fn action(checker: &Checker<'_>, written: &yaml::Value<'_>, kind: u8) -> Option<(Option<String>, Action)> {
     let section = Section::open(checker, written, "stages[].metrics.*.config")?;
     let (mut only, mut all, mut bytes) = (None, false, false);
     section.read("value", &mut only, |value| checker.raw(value, "a string").map(Some));
@@ -212,14 +229,8 @@ fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Optio
     Some((only, action))
 }
 
-impl Config {
-    /// The names that its metrics have in the text for Prometheus.
-    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        self.metrics.iter().flat_map(|metric| exposed(&metric.name, &metric.action)).map(|(name, _)| name)
-    }
-
-    /// The stage, ready to run.
-    pub(super) fn build(&self, setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, setup: &Setup) -> Box<dyn Stage> {
         let family = |metric: &MetricConfig| {
             let kind = match &metric.action {
                 Action::Count { .. } | Action::Sum | Action::Bytes => Kind::Counter,
@@ -229,6 +240,21 @@ impl Config {
             setup.metrics.family(&metric.name, &metric.description, kind, Some(metric.max_idle))
         };
         Box::new(Metrics { metrics: self.metrics.iter().map(|m| (m.clone(), family(m))).collect() })
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        let exposed = self.metrics.iter().flat_map(|metric| exposed(&metric.name, &metric.action));
+        exposed.map(|(name, _)| name).collect()
+    }
+
+    fn lint(written: &yaml::Value<'_>, may: &mut May<'_>) {
+        for (name, metric) in may::map(written) {
+            let all = may::get(&metric, "config").and_then(|config| may::get(&config, "match_all"));
+            if all.is_none_or(|all| all.node.kind != yaml::Kind::Bool(true)) {
+                let source = may::get(&metric, "source").unwrap_or(metric);
+                may.have_value(&source, may::text(&source).or(Some(name)));
+            }
+        }
     }
 }
 
@@ -267,7 +293,7 @@ fn number(value: &Value) -> Option<f64> {
                     Some(rest) => (-1.0, rest),
                     None => (1.0, text.strip_prefix('+').unwrap_or(text)),
                 };
-                config::go_duration(rest).ok().map(|duration| sign * duration.as_secs_f64())
+                yaml::go_duration(rest).ok().map(|duration| sign * duration.as_secs_f64())
             }
         },
     }
@@ -331,7 +357,7 @@ mod tests {
         let config =
             crate::config::Config::parse(&format!("stages:\n  - metrics: {metrics}\n"), "t", &|_| None);
         let setup = Setup::default();
-        let mut stage = config.unwrap_or_else(|e| panic!("{e}")).stages[0].build(&setup);
+        let mut stage = config.unwrap_or_else(|e| panic!("{e}")).stages[0].settings().build(&setup);
         for value in values {
             let mut item = item("12345", &[("unit", "a")]);
             if let Some(value) = value {
@@ -439,7 +465,7 @@ mod tests {
         // Two stages of one kind share it.
         let setup = Setup::default();
         for stage in parse(&stages(&format!("{{{COUNTER}}}"))).unwrap() {
-            stage.build(&setup).run(&mut item("", &[("a", "b")]), &mut Context::default());
+            stage.settings().build(&setup).run(&mut item("", &[("a", "b")]), &mut Context::default());
         }
         assert!(
             setup.metrics.text(0).contains("promtail_custom_m{a=\"b\"} 2\n"),

@@ -14,9 +14,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Section, Value};
+use super::{Context, Flow, Item, Setup, Stage, StageSettings};
 use crate::shape::line::LINE_MAX;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Key, Section, Value};
 use journald_reader::Cursor;
 use logql::go::re2::Re2;
 use logql::label_set::LabelSet;
@@ -33,9 +34,17 @@ const AHEAD_MAX: u64 = 3600 * 1_000_000;
 /// Lines of a block where `max_lines` is 0, which is none in Promtail (count).
 const LINES_MAX: u64 = 100_000;
 
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].multiline", "section", ""),
+    key("stages[].multiline.firstline", "regular expression", "required"),
+    key("stages[].multiline.max_wait_time", "duration", "3s"),
+    key("stages[].multiline.max_lines", "whole number", "128"),
+];
+
 /// `stages[].multiline`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// What the first line of a block looks like.
     pub firstline: Re2,
     /// The longest pause within a block.
@@ -45,7 +54,7 @@ pub struct Config {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     const WAIT: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
     let section = Section::open(checker, value, "stages[].multiline")?;
     let firstline = section.required(checker, value, "firstline", |value| checker.regex(value, Re2::new));
@@ -55,14 +64,13 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
     if max_lines == 0 {
         max_lines = LINES_MAX;
     }
-    Some(Config { firstline: firstline?, max_wait_time, max_lines })
+    Some(Settings { firstline: firstline?, max_wait_time, max_lines })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Multiline {
-            config: self.clone(),
+            settings: self.clone(),
             wait: u64::try_from(self.max_wait_time.as_micros()).unwrap_or(u64::MAX),
             blocks: HashMap::new(),
             text: 0,
@@ -72,7 +80,7 @@ impl Config {
 
 #[derive(Debug)]
 struct Multiline {
-    config: Config,
+    settings: Settings,
     /// Microseconds.
     wait: u64,
     blocks: HashMap<Arc<LabelSet>, Block>,
@@ -147,7 +155,7 @@ impl Stage for Multiline {
     }
 
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        let first = self.config.firstline.is_match(&item.line);
+        let first = self.settings.firstline.is_match(&item.line);
         let mut done = None;
         if !self.blocks.contains_key(&item.labels) {
             if !first {
@@ -167,7 +175,7 @@ impl Stage for Multiline {
         });
         let paused = cursor.realtime.saturating_sub(block.last) > self.wait;
         // It can be full already: when it filled up, another block went on with that line.
-        let full = block.lines >= self.config.max_lines;
+        let full = block.lines >= self.settings.max_lines;
         if first || paused || full || block.has_no_room(&line) {
             // A block that is new holds nothing.
             done = block.take().or(done);
@@ -180,7 +188,7 @@ impl Stage for Multiline {
         block.add(&line, cursor, &parts);
         self.text += block.item.line.len() - before;
         if done.is_none() {
-            done = if block.lines >= self.config.max_lines { block.take() } else { self.take_largest() };
+            done = if block.lines >= self.settings.max_lines { block.take() } else { self.take_largest() };
             self.text = self.text.saturating_sub(done.as_ref().map_or(0, |done| done.line.len()));
         }
         match done {

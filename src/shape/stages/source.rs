@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::{Context, Extracted};
-use crate::config::{Checker, Finding, Kind, Refusal, Section, Value};
+use crate::yaml::{Checker, Finding, Kind, Refusal, Section, Value};
 
 /// What a stage works on: the line, or the value that `source` names. Counts a failure if there is none.
 pub(super) fn text<'l>(
@@ -32,6 +32,14 @@ fn not_empty(name: &str) -> Result<(), Refusal> {
         return Err(Refusal::new("the name is empty", "expected the name of an extracted value"));
     }
     Ok(())
+}
+
+/// The name of an extracted value, as `template`, `replace` and `timestamp` read it.
+pub(super) fn source(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
+    checker.checked(value, "the name of a value", |text| match text.is_empty() {
+        true => Err(Refusal::new("the name of a value is empty", "expected a name, or no such key")),
+        false => Ok(()),
+    })
 }
 
 /// The name of an extracted value or a label.

@@ -1,18 +1,28 @@
-//! Reading `labels.relabel_configs`: Prometheus's relabelling rules, with its defaults and what it demands of
+//! The list `labels.relabel_configs`: Prometheus's relabelling rules, with its defaults and what it demands of
 //! each action (prometheus/prometheus, `model/relabel/relabel.go`, `Config.Validate`).
 //!
 //! Label names are held to what Loki takes. An action's name may be written in capital letters, as there.
 
-use super::check::{Checker, Section, Value};
-use super::diagnostic::{Finding, quoted};
-use super::names::Refusal;
-use super::node::Kind;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Value, quoted};
 use logql::go::re2::Re2;
 
 const SCHEMA: &str = "labels.relabel_configs[]";
 const DEFAULT_SEPARATOR: &str = ";";
 const DEFAULT_REGEX: &str = "(.*)";
 const DEFAULT_REPLACEMENT: &str = "$1";
+
+/// The keys of `labels.relabel_configs`.
+pub(super) const KEYS: &[Key] = &[
+    key("labels.relabel_configs", "list of sections", "[]"),
+    key("labels.relabel_configs[].source_labels", "list of strings", "[]"),
+    key("labels.relabel_configs[].separator", "string", "\";\""),
+    key("labels.relabel_configs[].regex", "regular expression", "(.*)"),
+    key("labels.relabel_configs[].modulus", "whole number", "null"),
+    key("labels.relabel_configs[].target_label", "string", "null"),
+    key("labels.relabel_configs[].replacement", "template", "$1"),
+    key("labels.relabel_configs[].action", "relabelling action", "replace"),
+];
 
 /// One rule of `labels.relabel_configs`.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,7 +139,7 @@ impl Name {
 }
 
 /// Reads the list of rules.
-pub(super) fn rules(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Relabel>> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Relabel>> {
     checker.each(value, "a list of rules, each begun with `- `", |item| rule(checker, item))
 }
 

@@ -42,7 +42,7 @@ struct FileFindings {
 /// One mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
-    pub(super) warning: bool,
+    pub(crate) warning: bool,
     title: String,
     pub(crate) place: Option<Span>,
     pub(crate) label: String,
@@ -335,6 +335,26 @@ pub(crate) fn short(text: &str) -> String {
         short.push('…');
     }
     Line(&short).to_string()
+}
+
+/// A warning about a part of a text, which is still to be found there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lint {
+    /// What it is.
+    pub title: String,
+    /// What comes of it.
+    pub label: String,
+    /// What to do.
+    pub help: String,
+    /// The text that it is about, as it is probably written.
+    pub part: Option<String>,
+}
+
+impl Lint {
+    /// With its place.
+    pub(crate) fn at(self, place: Span) -> Finding {
+        Finding::at(place, self.title).label(self.label).help(self.help)
+    }
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ impl Kind {
 
 /// Longest that all texts are together, those that aliases repeat counted each time (bytes): four times the
 /// largest file.
-const MAX_TEXT_BYTES: usize = 4 * super::read::MAX_FILE_BYTES;
+const MAX_TEXT_BYTES: usize = 4 * super::file::FILE_MAX;
 
 /// The one document of `source`; an empty one is `Null`.
 ///

@@ -1,12 +1,13 @@
 //! Scalars of the configuration that several sections know: flags, numbers, expressions.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check::{Checker, Value};
-use super::diagnostic::{Finding, Span, quoted};
-use super::names::Refusal;
+use super::diagnostic::{Finding, Lint, Span, quoted};
 use super::node::Kind;
+use super::refusal::Refusal;
 use super::units::{self, UnitError};
 use logql::go::re2::Re2;
 use logql::{Expr, ParseError, Selector};
@@ -42,7 +43,33 @@ const SIZE_UNITS: &[(&[&str], u32)] = &[
 /// Longest duration (nanoseconds): what Go holds.
 const MAX_DURATION_NS: f64 = i64::MAX as f64;
 
+/// What is expected where a path is.
+const PATH: &str = "an absolute path";
+
+/// Paths are absolute: a service starts in `/`, a person who checks the file elsewhere.
+pub(crate) fn absolute(path: &str) -> Result<(), Refusal> {
+    if path.contains('\0') {
+        return Err(Refusal::new("a path holds no NUL", "expected an absolute path"));
+    }
+    if path.starts_with('/') {
+        return Ok(());
+    }
+    let refusal =
+        Refusal::new(format!("{} is not absolute", quoted(path)), "expected a path that begins with `/`");
+    Err(if path.starts_with('~') {
+        refusal.help("`~` is the shell's; write the path in full, or `${HOME}/…`")
+    } else {
+        refusal
+            .help("a relative path would mean another place for the service than for whoever checks the file")
+    })
+}
+
 impl Checker<'_> {
+    /// An absolute path.
+    pub(crate) fn path(&self, value: &Value<'_>) -> Option<PathBuf> {
+        self.checked(value, PATH, absolute).map(PathBuf::from)
+    }
+
     /// `true` or `false`.
     pub(crate) fn flag(&self, value: &Value<'_>) -> Option<bool> {
         match value.node.kind {
@@ -99,14 +126,6 @@ impl Checker<'_> {
                 None
             }
         }
-    }
-
-    /// The name of an extracted value.
-    pub(crate) fn source(&self, value: &Value<'_>) -> Option<String> {
-        self.checked(value, "the name of a value", |text| match text.is_empty() {
-            true => Err(Refusal::new("the name of a value is empty", "expected a name, or no such key")),
-            false => Ok(()),
-        })
     }
 
     /// A duration within bounds, as Go writes it (`1.5h`, `100ms`) or Prometheus (`7d`); never negative.
@@ -175,6 +194,16 @@ impl Checker<'_> {
                 None
             }
         }
+    }
+
+    /// Warns of a text, at the part of it that the warning is about.
+    pub(crate) fn tell(&self, value: &Value<'_>, text: &str, lint: Lint) {
+        let part = lint.part.as_ref().and_then(|part| {
+            let start = text.find(part)?;
+            Some(start..start + part.len())
+        });
+        let place = self.inside(value, text, part);
+        self.warn(lint.at(place));
     }
 
     /// The place of a part of a text in the file; the whole scalar when it is spelled otherwise there

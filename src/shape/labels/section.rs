@@ -1,34 +1,100 @@
-//! Reading `labels` and `structured_metadata`: which journal fields become what in Loki, and that every
-//! entry ends with labels that Loki takes.
+//! The sections `labels:` and `structured_metadata:`: which journal fields become what in Loki.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use super::check::{Checker, Section, Value};
-use super::diagnostic::{Finding, Span, quoted};
-use super::names::{self, Refusal};
-use super::node::Kind;
-use super::{Destination, FieldRule, Labels, relabel};
-
-/// Label names that one stream may carry: Loki's `max_label_names_per_series`.
-const MAX_LABEL_NAMES: usize = 15;
-/// The label that Loki does not count among them, for it adds it by itself.
-const UNCOUNTED_LABEL: &str = "service_name";
-/// Names of structured metadata that one entry may carry: Loki's `max_structured_metadata_entries_count`.
-const MAX_METADATA_NAMES: usize = 128;
+use super::rules::{self, Relabel};
+use crate::journal::names::field_name;
+use crate::shape::limits::{METADATA_NAMES_MAX, STREAMS_MAX};
+use crate::shape::names;
+use crate::yaml::key::{count, joined, key};
+use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Span, Value, quoted};
 
 /// Below, there is no stream; above, they take more memory here than anyone means to give (each about 1 KiB).
-const MAX_STREAMS: RangeInclusive<u64> = 1..=1_000_000;
+const STREAMS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// Journal fields that become labels unless `labels.fields` is written.
+const FIELDS: &str = "{host: _HOSTNAME, unit: _SYSTEMD_UNIT, user_unit: _SYSTEMD_USER_UNIT, service_name: \
+     [_SYSTEMD_UNIT, _TRANSPORT], level: PRIORITY}";
+
+/// The keys of `labels`, but for those of its rules.
+const BEFORE_RULES: &[Key] = &[
+    key("labels", "section", ""),
+    key("labels.static", "map of strings", "{job: systemd-journal}"),
+    key("labels.fields", "map of journal fields", FIELDS),
+];
+const PARTS: &[&[Key]] = &[BEFORE_RULES, rules::KEYS, &[key("labels.max_streams", "whole number", "5000")]];
+/// The keys of `labels`.
+pub(crate) const KEYS: &[Key] = &joined::<{ count(PARTS) }>(PARTS);
+/// The key `structured_metadata`.
+pub(crate) const METADATA_KEYS: &[Key] =
+    &[key("structured_metadata", "map of journal fields", "{pid: _PID, identifier: SYSLOG_IDENTIFIER}")];
+
+/// `labels:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labels {
+    /// Labels with a fixed value, sorted by name.
+    pub fixed: Vec<(String, String)>,
+    /// Labels taken from journal fields, sorted by name.
+    pub fields: Vec<FieldRule>,
+    /// Rules that change these labels, in the order in which they are applied.
+    pub relabel: Vec<Relabel>,
+    /// Active streams at most; the entries of further ones go to an overflow stream.
+    pub max_streams: usize,
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        // Fields that no sender decides (`journal_fields`): selectors are made of `unit` and `service_name`. Names of a
+        // user's own units have a label of their own, so that they are never taken for the system's.
+        Self {
+            fixed: vec![("job".to_owned(), "systemd-journal".to_owned())],
+            fields: vec![
+                FieldRule::new("host", &["_HOSTNAME"]),
+                FieldRule::new("level", &["PRIORITY"]),
+                FieldRule::new("service_name", &["_SYSTEMD_UNIT", "_TRANSPORT"]),
+                FieldRule::new("unit", &["_SYSTEMD_UNIT"]),
+                FieldRule::new("user_unit", &["_SYSTEMD_USER_UNIT"]),
+            ],
+            relabel: Vec::new(),
+            // As many as Loki takes of a tenant (`max_global_streams_per_user`).
+            max_streams: STREAMS_MAX,
+        }
+    }
+}
+
+/// One label or metadata name and the journal fields it may come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldRule {
+    /// Name in Loki.
+    pub name: String,
+    /// Journal fields, the first one present in the entry with a value that is not empty wins.
+    /// `PRIORITY` gives the keyword (`err` is spelled `error`), not the digit, and counts as absent unless it is one of
+    /// the eight digits.
+    pub sources: Vec<String>,
+}
+
+impl FieldRule {
+    /// A rule by its parts; they are not checked.
+    pub fn new(name: &str, sources: &[&str]) -> Self {
+        Self { name: name.to_owned(), sources: sources.iter().map(|&source| source.to_owned()).collect() }
+    }
+}
+
+/// What `structured_metadata` is unless it is written.
+pub(crate) fn default_metadata() -> Vec<FieldRule> {
+    vec![FieldRule::new("identifier", &["SYSLOG_IDENTIFIER"]), FieldRule::new("pid", &["_PID"])]
+}
 
 /// Reads `labels`. What is written wins over a default of the same name.
-pub(super) fn labels(checker: &Checker<'_>, value: &Value<'_>) -> Option<Labels> {
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Labels> {
     let section = Section::open(checker, value, "labels")?;
     let mut labels = Labels::default();
     section.read("static", &mut labels.fixed, |value| fixed(checker, value));
     section.read("fields", &mut labels.fields, |value| field_rules(checker, value, names::label_name));
-    section.read("relabel_configs", &mut labels.relabel, |value| relabel::rules(checker, value));
+    section.read("relabel_configs", &mut labels.relabel, |value| rules::read(checker, value));
     section.read("max_streams", &mut labels.max_streams, |value| {
-        checker.integer(value, &MAX_STREAMS).and_then(|max| usize::try_from(max).ok())
+        checker.integer(value, &STREAMS).and_then(|max| usize::try_from(max).ok())
     });
 
     match (section.get("static"), section.get("fields")) {
@@ -45,7 +111,7 @@ fn has(labels: &[(String, String)], name: &str) -> bool {
 }
 
 /// Labels with fixed values: `labels.static`, `loki[].labels`.
-pub(super) fn fixed(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, String)>> {
+pub(crate) fn fixed(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, String)>> {
     let mut labels = Vec::new();
     if value.node.kind == Kind::Null {
         return None;
@@ -89,10 +155,10 @@ fn named(checker: &Checker<'_>, value: &Value<'_>, name: &str, rule: fn(&str) ->
 fn sources(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
     const EXPECTED: &str = "a journal field, or a list of them";
     if !matches!(value.node.kind, Kind::Seq(_)) {
-        return checker.checked(value, EXPECTED, names::field_name).map(|field| vec![field]);
+        return checker.checked(value, EXPECTED, field_name).map(|field| vec![field]);
     }
     let fields =
-        checker.each(value, EXPECTED, |item| checker.checked(item, "a journal field", names::field_name))?;
+        checker.each(value, EXPECTED, |item| checker.checked(item, "a journal field", field_name))?;
     if fields.is_empty() {
         checker.note(
             Finding::at(value.place(), format!("`{}` is an empty list", value.path))
@@ -132,81 +198,13 @@ fn keys<'t>(value: &Value<'t>) -> impl Iterator<Item = (&'t str, &'t Span)> {
 }
 
 /// Reads `structured_metadata`.
-pub(super) fn metadata(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<FieldRule>> {
+pub(crate) fn metadata(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<FieldRule>> {
     let rules = field_rules(checker, value, names::metadata_name)?;
-    if rules.len() > MAX_METADATA_NAMES {
+    if rules.len() > METADATA_NAMES_MAX {
         checker.note(
             Finding::at(value.key.clone(), format!("{} names of structured metadata", rules.len()))
-                .label(format!("expected at most {MAX_METADATA_NAMES}: Loki refuses entries with more")),
+                .label(format!("expected at most {METADATA_NAMES_MAX}: Loki refuses entries with more")),
         );
     }
     Some(rules)
-}
-
-/// Every entry ends with at least one label, and with no more than Loki takes, at every destination: unless
-/// rules may change them, then only an entry shows. `places` has the value of each destination, in their order.
-pub(super) fn label_sets(
-    checker: &Checker<'_>,
-    labels: &Labels,
-    labels_place: Option<Span>,
-    destinations: &[(Destination, Span)],
-) {
-    if !labels.relabel.is_empty() {
-        return;
-    }
-    let shared: BTreeSet<&str> = labels
-        .fixed
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .chain(labels.fields.iter().map(|rule| rule.name.as_str()))
-        .collect();
-
-    if labels.fixed.is_empty() {
-        let without = destinations.iter().find(|(destination, _)| destination.labels.is_empty());
-        let place = without.map(|(_, place)| place.clone());
-        if without.is_some() || destinations.is_empty() {
-            let title = "an entry could end without any label";
-            let finding = match labels_place.clone().or(place) {
-                Some(place) => Finding::at(place, title),
-                None => Finding::nowhere(title),
-            };
-            checker.note(
-                finding
-                    .label("no label here is certain")
-                    .note(
-                        "a journal field can be missing in an entry, and Loki refuses entries without labels",
-                    )
-                    .help("add a fixed one: `static: {job: systemd-journal}`"),
-            );
-        }
-    }
-
-    if let Some(count) = too_many(shared.iter().copied()) {
-        if let Some(place) = labels_place {
-            checker.note(too_many_finding(place, count));
-        }
-        return;
-    }
-    for (destination, place) in destinations {
-        let own = destination.labels.iter().map(|(name, _)| name.as_str());
-        if let Some(count) = too_many(own.chain(shared.iter().copied()).collect::<BTreeSet<_>>()) {
-            let finding = too_many_finding(place.clone(), count);
-            checker.note(match &labels_place {
-                Some(labels) => finding.related(labels.clone(), "together with these"),
-                None => finding.note("the default `labels` count too"),
-            });
-        }
-    }
-}
-
-fn too_many<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<usize> {
-    let count = names.into_iter().filter(|name| *name != UNCOUNTED_LABEL).count();
-    (count > MAX_LABEL_NAMES).then_some(count)
-}
-
-fn too_many_finding(place: Span, count: usize) -> Finding {
-    Finding::at(place, format!("{count} label names"))
-        .label(format!("expected at most {MAX_LABEL_NAMES}, `{UNCOUNTED_LABEL}` not counted"))
-        .note("Loki refuses every entry whose stream has more")
-        .help("`structured_metadata` takes what need not select a stream")
 }
