@@ -29,5 +29,5 @@ pub(crate) use node::{Kind, Node};
 pub(crate) use refusal::Refusal;
 #[cfg(test)]
 pub(crate) use refusal::check_rule;
-pub(crate) use scalars::{absolute, go_duration};
+pub(crate) use scalars::absolute;
 pub use unmet::{Unmet, point};

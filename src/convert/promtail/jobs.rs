@@ -249,7 +249,7 @@ impl Conversion {
             let word = age.unwrap_or(journal::MAX_AGE);
             let line = duration(word);
             let fits = refusal(&format!("journal: {{backfill: {line}}}")).is_none();
-            let length = yaml::go_duration(word).ok().filter(|_| fits);
+            let length = yaml::units::parse_go_duration(word).ok().filter(|_| fits);
             if let (None, Some(value)) = (length, get(job.journal, "max_age")) {
                 self.leave(1, "journal", "max_age", "is not a duration", value);
             }

@@ -358,7 +358,7 @@ fn variables(text: &str) -> String {
 
 /// A duration of Go's in Prometheus's spelling, which has no fractions and no sign.
 fn duration(go: &str) -> String {
-    match yaml::go_duration(go) {
+    match yaml::units::parse_go_duration(go) {
         Ok(duration) => yaml::units::format_duration(duration),
         // Left as it is: our checks say what is wrong with it.
         Err(_) => scalar(&variables(go)),

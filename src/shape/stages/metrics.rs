@@ -293,7 +293,7 @@ fn number(value: &Value) -> Option<f64> {
                     Some(rest) => (-1.0, rest),
                     None => (1.0, text.strip_prefix('+').unwrap_or(text)),
                 };
-                yaml::go_duration(rest).ok().map(|duration| sign * duration.as_secs_f64())
+                yaml::units::parse_go_duration(rest).ok().map(|duration| sign * duration.as_secs_f64())
             }
         },
     }
