@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Destination, Labels};
-use crate::shape::limits::{LABEL_NAMES_MAX, UNCOUNTED};
+use crate::shape::limits::{LABEL_NAMES_MAX, SERVICE_NAME};
 use crate::yaml::{Checker, Finding, Span};
 
 /// Every entry ends with at least one label, and with no more than Loki takes, at every destination: unless
@@ -64,13 +64,13 @@ pub(super) fn check(
 }
 
 fn too_many<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<usize> {
-    let count = names.into_iter().filter(|name| *name != UNCOUNTED).count();
+    let count = names.into_iter().filter(|name| *name != SERVICE_NAME).count();
     (count > LABEL_NAMES_MAX).then_some(count)
 }
 
 fn too_many_finding(place: Span, count: usize) -> Finding {
     Finding::at(place, format!("{count} label names"))
-        .label(format!("expected at most {LABEL_NAMES_MAX}, `{UNCOUNTED}` not counted"))
+        .label(format!("expected at most {LABEL_NAMES_MAX}, `{SERVICE_NAME}` not counted"))
         .note("Loki refuses every entry whose stream has more")
         .help("`structured_metadata` takes what need not select a stream")
 }

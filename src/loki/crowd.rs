@@ -15,10 +15,10 @@ use super::split::{self, Way, Ways};
 use super::words::Labels;
 use crate::loki::batch::Sealed;
 use crate::shape::labels::{fold, fold_into, parse_pushed};
+use crate::shape::limits::{IDLE_MAX, SERVICE_NAME};
 
-/// So long after the first refusal all streams are tried again: Loki forgets streams that are idle for about as long
-/// (grafana/loki, `pkg/ingester/ingester.go`, `chunk_idle_period`).
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 60);
+/// So long after the first refusal all streams are tried again: Loki forgets streams that are idle for about as long.
+const FORGOTTEN_AFTER: Duration = IDLE_MAX;
 /// So long after it took an entry of a stream Loki is known to have it: well below the time after which it forgets it.
 const KNOWN_FOR: Duration = Duration::from_secs(20 * 60);
 /// Streams of all tenants that are remembered as Loki's (count): more than a reader makes with default settings.
@@ -87,7 +87,7 @@ impl Crowd {
         let is_named = |labels: &str| {
             named.is_some_and(|named| {
                 let ours = parse_pushed(labels);
-                named.iter().all(|(name, value)| name == "service_name" || ours.get(name) == Some(value))
+                named.iter().all(|(name, value)| name == SERVICE_NAME || ours.get(name) == Some(value))
                     && ours.iter().all(|(name, value)| named.get(name) == Some(value))
             })
         };

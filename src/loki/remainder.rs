@@ -12,6 +12,7 @@ use super::split;
 use super::words::{Labels, Refusal, Which};
 use crate::loki::batch::Sealed;
 use crate::shape::labels::parse_pushed;
+use crate::shape::limits::SERVICE_NAME;
 
 /// What a refusal leaves.
 pub(super) struct Remainder {
@@ -25,7 +26,7 @@ pub(super) struct Remainder {
 
 /// Labels that Loki adds to a stream before it names it: one that every stream has, and the number of a shard
 /// (`pkg/distributor/distributor.go`, `pkg/ingester/constants.go`).
-const ADDED: [&str; 2] = ["service_name", "__stream_shard__"];
+const ADDED: [&str; 2] = [SERVICE_NAME, "__stream_shard__"];
 
 /// Takes out what is refused; `None` when nothing that is refused is in the request, so that the words are not about
 /// it.

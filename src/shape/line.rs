@@ -8,8 +8,6 @@ use journald_reader::Entry;
 use journald_reader::{Key, Keys};
 use logql::label_set::{cut, lossy};
 
-pub use super::limits::LINE_MAX;
-
 /// Stands at the end of a line that was cut.
 pub const CUT_MARK: &str = " [cut by journal-ship]";
 

@@ -4,27 +4,21 @@
 //! `pkg/validation/limits.go` and `pkg/distributor` of grafana/loki, about tenants from `tenant/tenant.go` of
 //! grafana/dskit.
 
+use std::borrow::Cow;
+
 use super::limits::{LABEL_NAME_MAX, LABEL_VALUE_MAX, TENANT_MAX};
 use crate::yaml::{Refusal, quoted};
+use logql::label_set::identifier;
 
-fn is_identifier(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// `name` with what Loki does not take replaced by `_`, if that leaves a usable name.
-fn as_identifier(name: &str) -> Option<String> {
-    let mut plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if plain.starts_with(|c: char| c.is_ascii_digit()) {
-        plain.insert(0, '_');
-    }
-    plain.chars().any(|c| c != '_').then_some(plain)
+/// The nearest name that Loki takes, if there is a letter or a digit in it.
+fn as_identifier(name: &str) -> Option<Cow<'_, str>> {
+    Some(identifier(name)).filter(|plain| plain.chars().any(|c| c != '_'))
 }
 
 /// The name of a label: `[a-zA-Z_][a-zA-Z0-9_]*`, not beginning with `__`.
 pub(crate) fn label_name(name: &str) -> Result<(), Refusal> {
     let refused = |what: String| Err(Refusal::new(what, "expected letters, digits and `_`"));
-    if !is_identifier(name) {
+    if identifier(name) != name {
         let refusal = Refusal::new(
             format!("{} is no name of a label", quoted(name)),
             "expected letters, digits and `_`, no digit first",

@@ -18,11 +18,12 @@ use self::known::{Known, Last, Receipt};
 pub use self::tenants::Batches;
 use crate::loki::encode::{self, Metadata};
 use crate::shape::labels::Stream;
+use crate::shape::limits::BLOCK_SIZE;
 
 /// The most of one stream in a request (bytes before compression): a quarter of what Loki's head block takes
-/// (grafana/loki, `ingester.chunks-block-size`, 256 KiB). Loki folds an entry that comes again only while the first is in
+/// ([`BLOCK_SIZE`]). Loki folds an entry that comes again only while the first is in
 /// that block; so this is the most of a stream that can be stored twice when an answer is lost, and mostly nothing is.
-pub const PORTION: usize = 64 << 10;
+pub const PORTION: usize = BLOCK_SIZE / 4;
 
 /// A portion of a stream: its entries in one request.
 struct Portion {

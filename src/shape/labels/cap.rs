@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use super::limits::{Changes, Fitted, Limits, Moved, metadata_name};
 use super::share::{Owner, Shares};
+use crate::shape::limits::{IDLE_MAX, SERVICE_NAME};
 use logql::label_set::{LabelSet, parse};
 
-/// After so long without an entry a stream is idle (nanoseconds). Loki closes its chunk after half of that
-/// (grafana/loki, `pkg/ingester/ingester.go`, `chunk_idle_period`) and then forgets the stream.
-const IDLE: u64 = 3_600_000_000_000;
+/// After so long without an entry a stream is idle (nanoseconds): twice the time after which Loki closes its chunk, and then
+/// forgets the stream.
+const IDLE: u64 = 2 * IDLE_MAX.as_nanos() as u64;
 /// Idle streams are looked for at most once in so long (nanoseconds): an idle stream may keep its place for
 /// that much longer, and a full table costs next to nothing.
 const SWEEP_EVERY: u64 = 60_000_000_000;
@@ -33,7 +34,7 @@ const OVERFLOW_KEEPS: [&str; 2] = ["host", "job"];
 /// The label that says that a stream is an overflow stream.
 const OVERFLOW: &str = "overflow";
 /// The label that says what a stream is of, and its value in overflow streams: without one Loki would invent it.
-const SERVICE: (&str, &str) = ("service_name", "overflow");
+const SERVICE: (&str, &str) = (SERVICE_NAME, "overflow");
 /// What label sets that are remembered may take together for each active stream that there may be (bytes). One of
 /// five labels has about that: if fewer were remembered than are active, they would be forgotten and made in turns.
 const REMEMBERED_BYTES: usize = 450;

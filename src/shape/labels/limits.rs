@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use std::ops::AddAssign;
 
 use super::Labels;
-use crate::shape::limits::{LABEL_NAME_MAX, LABEL_NAMES_MAX, UNCOUNTED};
-use logql::label_set::{LabelSet, cut};
+use crate::shape::limits::{LABEL_NAME_MAX, LABEL_NAMES_MAX, SERVICE_NAME};
+use logql::label_set::{LabelSet, cut, identifier};
 
 /// What Loki writes into it when no other label tells (grafana/loki, `pkg/loghttp/push/push.go`,
 /// `ServiceUnknown`).
@@ -110,10 +110,10 @@ impl Limits {
             }
             set = Cow::Owned(valid);
         }
-        let counted = |set: &LabelSet| set.iter().filter(|(name, _)| *name != UNCOUNTED).count();
+        let counted = |set: &LabelSet| set.iter().filter(|(name, _)| *name != SERVICE_NAME).count();
         if counted(&set) > LABEL_NAMES_MAX {
             let mut names: Vec<_> =
-                set.iter().map(|(name, _)| name.to_owned()).filter(|name| name != UNCOUNTED).collect();
+                set.iter().map(|(name, _)| name.to_owned()).filter(|name| name != SERVICE_NAME).collect();
             // They are sorted by name, and the sort is stable.
             names.sort_by_key(|name| self.class(name));
             let set = set.to_mut();
@@ -126,26 +126,20 @@ impl Limits {
         }
         if set.is_empty() {
             changes.without_label = 1;
-            set.to_mut().insert(UNCOUNTED, UNKNOWN_SERVICE.as_bytes());
+            set.to_mut().insert(SERVICE_NAME, UNKNOWN_SERVICE.as_bytes());
         }
         Fitted { set, moved, changes }
     }
 }
 
-/// `[a-zA-Z_][a-zA-Z0-9_]*`, and not too long.
+/// Whether Loki takes a name as it is.
 fn is_name(name: &str) -> bool {
-    name.len() <= LABEL_NAME_MAX
-        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+    name.len() <= LABEL_NAME_MAX && matches!(identifier(name), Cow::Borrowed(_))
 }
 
 /// The nearest name that Loki takes.
 fn sanitize(name: &str) -> String {
-    let mut plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if plain.is_empty() || plain.starts_with(|c: char| c.is_ascii_digit()) {
-        plain.insert(0, '_');
-    }
-    cut(plain.into(), LABEL_NAME_MAX).into_owned()
+    cut(identifier(name), LABEL_NAME_MAX).into_owned()
 }
 
 /// The name under which a label becomes structured metadata: Loki answers 500 to a push with a name there

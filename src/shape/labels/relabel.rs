@@ -14,7 +14,7 @@ use md5::{Digest, Md5};
 
 use super::priority_keyword;
 use super::rules::{Relabel, RelabelAction as Action};
-use crate::shape::line::LINE_MAX;
+use crate::shape::limits::LINE_MAX;
 use journald_reader::Entry;
 use journald_reader::{Key, Keys};
 use logql::go::re2;

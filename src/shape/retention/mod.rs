@@ -12,14 +12,11 @@ use std::time::Duration;
 
 pub use section::{Retention, RetentionRule};
 
+use crate::shape::limits::RETENTION_MIN;
 use crate::shape::sample;
 use crate::yaml::units::format_days;
 use journald_reader::Cursor;
 use logql::label_set::LabelSet;
-
-/// Shortest time that Loki's compactor keeps anything (grafana/loki, `pkg/compactor/retention`,
-/// `minRetentionPeriod`).
-pub const LOKI_MIN: Duration = Duration::from_secs(24 * 3600);
 
 /// What a rule makes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +163,7 @@ pub struct LokiConfig {
 impl LokiConfig {
     /// That of these rules.
     pub fn new(section: &Retention) -> LokiConfig {
-        let loki = |period: Duration| format_days(period.max(LOKI_MIN));
+        let loki = |period: Duration| format_days(period.max(RETENTION_MIN));
         let streams = streams(section).into_iter();
         LokiConfig {
             period: loki(section.default),

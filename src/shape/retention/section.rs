@@ -3,8 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{LOKI_MIN, needs_label};
+use super::needs_label;
 use crate::shape::known::KnownLabels;
+use crate::shape::limits::RETENTION_MIN;
 use crate::shape::names;
 use crate::shape::trust::{Origins, Use};
 use crate::yaml::key::key;
@@ -119,13 +120,13 @@ pub(crate) fn lint(checker: &Checker<'_>, value: &Value<'_>, read: &Retention, k
 
 fn keep(checker: &Checker<'_>, value: &Value<'_>) -> Option<Duration> {
     let keep = checker.duration(value, &KEEP)?;
-    if keep < LOKI_MIN {
+    if keep < RETENTION_MIN {
         checker.warn(
             Finding::at(
                 value.place(),
-                format!("Loki keeps nothing for less than {}", format_duration(LOKI_MIN)),
+                format!("Loki keeps nothing for less than {}", format_duration(RETENTION_MIN)),
             )
-            .label(format!("Loki will delete it after {}", format_duration(LOKI_MIN)))
+            .label(format!("Loki will delete it after {}", format_duration(RETENTION_MIN)))
             .note("entries that are already older than this when they are read are not sent"),
         );
     }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may};
-use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels, label_name};
+use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels};
 use crate::yaml::key::key;
 use crate::yaml::{self, Checker, Finding, Key, Section, quoted};
-use logql::label_set::LabelSet;
+use logql::label_set::{LabelSet, identifier};
 
 const PREFIX: &str = "promtail_custom_";
 /// Bounds of a histogram that has none of its own: those of Prometheus's client library.
@@ -268,7 +268,7 @@ struct Metrics {
 fn series_labels(labels: &LabelSet, histogram: bool) -> SeriesLabels {
     let mut series = SeriesLabels::new();
     for (name, value) in labels.iter() {
-        let mut plain = label_name(name);
+        let mut plain = identifier(name);
         if histogram && plain == "le" {
             plain = "exported_le".into();
         }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Context, Flow, Item, Setup, Stage, StageSettings};
-use crate::shape::line::LINE_MAX;
+use crate::shape::limits::LINE_MAX;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};
 use journald_reader::Cursor;
