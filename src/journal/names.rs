@@ -4,7 +4,7 @@ use crate::yaml::{Refusal, quoted};
 use logql::nearest::nearest;
 
 /// Longest name of a journal field, in bytes.
-const MAX_FIELD_BYTES: usize = 64;
+const FIELD_NAME_MAX: usize = 64;
 
 /// The prefix under which Promtail offers journal fields to relabelling.
 const PROMTAIL_PREFIX: &str = "__journal_";
@@ -34,7 +34,7 @@ pub(crate) const WELL_KNOWN_FIELDS: &[&str] = &[
 /// The name of a journal field: `[A-Z0-9_]{1,64}`, no digit first.
 pub(crate) fn field_name(name: &str) -> Result<(), Refusal> {
     let valid = !name.is_empty()
-        && name.len() <= MAX_FIELD_BYTES
+        && name.len() <= FIELD_NAME_MAX
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     if valid && name.starts_with("__") {
@@ -51,8 +51,8 @@ pub(crate) fn field_name(name: &str) -> Result<(), Refusal> {
         format!("{} is no name of a journal field", quoted(name)),
         "expected capital letters, digits and `_`, such as `_SYSTEMD_UNIT`",
     );
-    if name.len() > MAX_FIELD_BYTES {
-        return Err(refusal.help(format!("journald takes names of at most {MAX_FIELD_BYTES} characters")));
+    if name.len() > FIELD_NAME_MAX {
+        return Err(refusal.help(format!("journald takes names of at most {FIELD_NAME_MAX} characters")));
     }
     // `__journal__systemd_unit` as Promtail has it, `systemd_unit`, `_systemd_unit`.
     let upper = name.strip_prefix(PROMTAIL_PREFIX).unwrap_or(name).to_ascii_uppercase();

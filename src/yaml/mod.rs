@@ -14,10 +14,11 @@ mod node;
 mod refusal;
 mod scalars;
 pub(crate) mod secrets;
+mod section;
 pub mod units;
 mod unmet;
 
-pub(crate) use check::{Checker, Section, Value};
+pub(crate) use check::{Checker, Value};
 pub use diagnostic::{Diagnostics, Lint};
 pub(crate) use diagnostic::{Finding, Span, quoted};
 pub use expand::{Environment, Unset};
@@ -30,4 +31,5 @@ pub(crate) use refusal::Refusal;
 #[cfg(test)]
 pub(crate) use refusal::check_rule;
 pub(crate) use scalars::absolute;
+pub(crate) use section::Section;
 pub use unmet::{Unmet, point};

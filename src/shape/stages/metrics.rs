@@ -58,6 +58,17 @@ pub struct MetricConfig {
     pub action: Action,
 }
 
+/// `type`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+const TYPES: [(&str, Type); 3] =
+    [("Counter", Type::Counter), ("Gauge", Type::Gauge), ("Histogram", Type::Histogram)];
+
 /// What a metric does with an entry.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -105,9 +116,7 @@ fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<
     const IDLE: std::ops::RangeInclusive<Duration> =
         Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
     let section = Section::open(checker, value, "stages[].metrics.*")?;
-    let kind = section.required(checker, value, "type", |value| {
-        checker.choice(value, &[("Counter", 0), ("Gauge", 1), ("Histogram", 2)])
-    });
+    let kind = section.required(checker, value, "type", |value| checker.choice(value, &TYPES));
     let (mut description, mut source, mut prefix) = (String::new(), name.to_owned(), String::new());
     let mut max_idle = Duration::from_secs(5 * 60);
     section.read("description", &mut description, |value| checker.text(value, "a string"));
@@ -167,7 +176,7 @@ fn exposed(name: &str, action: &Action) -> Vec<(String, String)> {
     }
 }
 
-fn action(checker: &Checker<'_>, written: &yaml::Value<'_>, kind: u8) -> Option<(Option<String>, Action)> {
+fn action(checker: &Checker<'_>, written: &yaml::Value<'_>, kind: Type) -> Option<(Option<String>, Action)> {
     let section = Section::open(checker, written, "stages[].metrics.*.config")?;
     let (mut only, mut all, mut bytes) = (None, false, false);
     section.read("value", &mut only, |value| checker.raw(value, "a string").map(Some));
@@ -182,16 +191,16 @@ fn action(checker: &Checker<'_>, written: &yaml::Value<'_>, kind: u8) -> Option<
         checker.note(Finding::at(place, format!("`{}`: `{name}` does not go here", written.path)).label(why));
         None
     };
-    if kind != 2 && !buckets.is_empty() {
+    if kind != Type::Histogram && !buckets.is_empty() {
         return refuse("buckets", "only a histogram has buckets");
     }
     if let Some(name) = [("match_all", all), ("count_entry_bytes", bytes)].into_iter().find(|(_, set)| *set)
-        && kind != 0
+        && kind != Type::Counter
     {
         return refuse(name.0, "only a counter counts all entries");
     }
     let action = match kind {
-        0 => {
+        Type::Counter => {
             let sums = section.required(checker, written, "action", |value| {
                 checker.choice(value, &[("inc", false), ("add", true)])
             })?;
@@ -213,11 +222,11 @@ fn action(checker: &Checker<'_>, written: &yaml::Value<'_>, kind: u8) -> Option<
                 (all, false, false) => Action::Count { all },
             }
         }
-        1 => Action::Gauge(section.required(checker, written, "action", |value| {
+        Type::Gauge => Action::Gauge(section.required(checker, written, "action", |value| {
             use GaugeAction::{Add, Dec, Inc, Set, Sub};
             checker.choice(value, &[("set", Set), ("inc", Inc), ("dec", Dec), ("add", Add), ("sub", Sub)])
         })?),
-        _ => {
+        Type::Histogram => {
             if buckets.is_empty() {
                 buckets = BUCKETS.to_vec();
             }
