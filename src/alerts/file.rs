@@ -221,7 +221,7 @@ fn rule(
             let valid = name.chars().all(|c| c == '_' || c == ':' || c.is_ascii_alphanumeric())
                 && !name.starts_with(|c: char| c.is_ascii_digit());
             if !valid {
-                let title = format!("{} is no name of a metric", quoted(&name));
+                let title = format!("{} is not a valid name of a metric", quoted(&name));
                 checker
                     .note(Finding::at(place.clone(), title).label("expected letters, digits, `_` and `:`"));
             }
@@ -266,7 +266,8 @@ fn told(checker: &Checker<'_>, value: &Value<'_>, expr: &Expr, recorded: bool, a
         let Ok(template) = state::template(&text) else { continue };
         if recorded {
             if template.constant().is_none() {
-                let finding = Finding::at(entry.value.place(), "labels of a recording rule are no templates");
+                let finding =
+                    Finding::at(entry.value.place(), "labels of a recording rule are not templates");
                 checker.warn(
                     finding
                         .label("this stands as it is written")
@@ -425,7 +426,7 @@ groups:
             ("groups: [{name: a}, {name: a}]", "there are two groups `a`"),
             ("groups: [{name: a, interval: 0s}]", "too small"),
             ("groups: [{name: a, intervall: 1m}]", "did you mean `interval`?"),
-            ("groups: [{name: a, limit: -1}]", "no whole number that fits"),
+            ("groups: [{name: a, limit: -1}]", "is not a whole number that fits"),
             ("groups: [{name: a, source_tenants: [x]}]", "unknown key `source_tenants`"),
             ("groups: [{name: a, rules: [{expr: vector(1)}]}]", "expected `alert: …` or `record: …`"),
             ("groups: [{name: a, rules: [{alert: A, record: b, expr: vector(1)}]}]", "not both"),
@@ -457,7 +458,10 @@ groups:
                 "groups: [{name: a, rules: [{record: b, expr: vector(1), for: 5m}]}]",
                 "a recording rule has no `for`",
             ),
-            ("groups: [{name: a, rules: [{record: b-c, expr: vector(1)}]}]", "no name of a metric"),
+            (
+                "groups: [{name: a, rules: [{record: b-c, expr: vector(1)}]}]",
+                "is not a valid name of a metric",
+            ),
         ] {
             let error = parse(text, "f", None).map(|_| ()).expect_err(text).render(false);
             assert!(error.contains(expected), "{text}:\n{error}");

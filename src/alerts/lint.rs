@@ -39,7 +39,7 @@ pub(crate) fn of_expression(known: &KnownLabels, expr: &Expr, recorded: bool) ->
     if let Some(host) = known.host().filter(|host| !keeps(expr, host)) {
         lints.push(Lint {
             title: format!("the label `{host}` is aggregated away"),
-            label: "each host sees its own entries only: this is no sum over the fleet".to_owned(),
+            label: "each host sees its own entries only: this is not a sum over the fleet".to_owned(),
             help: format!("add `by ({host})` to say so, or put the rule into Loki's ruler"),
             part: None,
         });
@@ -238,7 +238,7 @@ mod tests {
             (
                 "",
                 r#"label_replace(rate({unit="a.service"}[5m]), "x", "$1", "unit", ".*[.]service")"#,
-                &["`$1` is no group of the expression"],
+                &["`$1` is not a group of the expression"],
             ),
             ("", r#"label_replace(rate({unit="a.service"}[5m]), "x", "fixed", "unit", ".*")"#, &[]),
             (
@@ -307,7 +307,7 @@ mod tests {
             (
                 "",
                 r#"sum by (host) (count_over_time({unit="a.service"}[1h])) < 5"#,
-                &["few entries fire this, none at all do not"],
+                &["this fires when there are few entries, and not when there are none"],
             ),
             ("", r#"0 == sum by (host) (count_over_time({unit="a.service"}[1h]))"#, &["never true"]),
             (

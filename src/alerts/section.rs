@@ -64,7 +64,7 @@ pub(crate) const KEYS: &[Key] = &joined::<{ count(PARTS) }>(PARTS);
 pub struct Alerts {
     /// The rule files that were found, in the order of their names within each pattern.
     pub files: Vec<RuleFile>,
-    /// Who is told; every one is told everything.
+    /// The Alertmanagers; each of them is told every alert.
     pub alertmanagers: Vec<Alertmanager>,
     /// Labels of every alert that has none of that name.
     pub external_labels: Vec<(String, String)>,

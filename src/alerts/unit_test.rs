@@ -435,7 +435,7 @@ fn label_set(checker: &Checker<'_>, value: &Value<'_>) -> Option<LabelSet> {
             && selector.matchers().iter().all(|matcher| matcher.op() == MatchOp::Equal)
     });
     let Some(selector) = plain else {
-        let finding = Finding::at(value.place(), format!("`{}` is no label set", value.path));
+        let finding = Finding::at(value.place(), format!("`{}` is not a label set", value.path));
         checker.note(finding.label("expected one, as `{unit=\"sshd.service\", host=\"h1\"}`"));
         return None;
     };

@@ -218,7 +218,7 @@ fn headers(checker: &Checker<'_>, value: &Value<'_>, schema: &str) -> Option<Vec
     Some(headers)
 }
 
-/// Reads the URL of a server, of which `full` makes the one that requests go to.
+/// Reads the URL of a server. `full` makes the URL that requests go to.
 pub(crate) fn url(
     checker: &Checker<'_>,
     value: &Value<'_>,
@@ -304,7 +304,7 @@ fn tls(checker: &Checker<'_>, value: &Value<'_>, schema: &str, url: &str) -> Opt
     Some(tls)
 }
 
-/// A file that is read only when it is needed. One that does not exist is worth a warning: the agent would wait for it.
+/// Reads the path of a file that is read only when it is needed. A missing file is worth a warning, because the agent waits for it.
 fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
     let path = checker.path(value)?;
     // Where a build checks a configuration, no secret exists.
@@ -342,7 +342,7 @@ fn proxy(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     checker.checked(value, "a URL such as `http://proxy:3128`", |text| {
         let url = Url::parse(text).map_err(|error| Refusal::new(format!("not a URL: {error}"), EXPECTED))?;
         if !["http", "https"].contains(&url.scheme()) {
-            let what = "a proxy is spoken to by http or https";
+            let what = "a proxy must be reached by http or https";
             return Err(Refusal::new(what, EXPECTED).help("SOCKS proxies are not supported"));
         }
         if !url.username().is_empty() || url.password().is_some() {

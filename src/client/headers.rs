@@ -23,7 +23,7 @@ const CREDENTIAL_HEADERS: &[&str] = &["authorization", "proxy-authorization", "c
 pub(super) fn header_name(name: &str, from_file: bool) -> Result<(), Refusal> {
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Err(Refusal::new(
-            format!("{} is no name of a header", quoted(name)),
+            format!("{} is not a valid name of a header", quoted(name)),
             "expected letters, digits and `-`",
         ));
     }
@@ -68,15 +68,15 @@ mod tests {
         check(
             |name| header_name(name, true),
             &["X-Custom", "Authorization", "cookie"],
-            &[("a b", "no name of a header"), ("X-Scope-OrgID", "`tenant`"), ("Host", "`url`")],
+            &[("a b", "is not a valid name of a header"), ("X-Scope-OrgID", "`tenant`"), ("Host", "`url`")],
         );
         check(
             |name| header_name(name, false),
             &["X-Custom", "user-agent"],
             &[
-                ("", "no name of a header"),
-                ("a b", "no name of a header"),
-                ("é", "no name of a header"),
+                ("", "is not a valid name of a header"),
+                ("a b", "is not a valid name of a header"),
+                ("é", "is not a valid name of a header"),
                 ("X-Scope-OrgID", "`tenant`"),
                 ("CONTENT-TYPE", "protobuf"),
                 ("Authorization", "credentials"),

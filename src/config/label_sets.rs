@@ -1,5 +1,5 @@
-//! What only several sections together say of an entry's labels: that there is one at every destination, and that there are
-//! no more than Loki takes.
+//! What only several sections together can tell about labels: each entry has at least one label at every destination, and no
+//! more than Loki takes.
 
 use std::collections::BTreeSet;
 

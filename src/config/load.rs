@@ -40,7 +40,7 @@ impl Config {
         Self::examine(path, env, Unset::Mistake).map(|(config, _)| config)
     }
 
-    /// As [`Config::load`], with what is no mistake but may not be as one thinks; where a variable is unknown, without
+    /// As [`Config::load`], with the warnings; where a variable is unknown, without
     /// what it stands in.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Config {
         Self::examine_text(source, origin, env).map(|(config, _)| config)
     }
 
-    /// As [`Config::parse`], with what is no mistake but may not be as one thinks.
+    /// As [`Config::parse`], with the warnings.
     ///
     /// # Errors
     ///
@@ -128,9 +128,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// There is no destination: what to write.
+    /// There is no destination; the message says what to write.
     pub fn require_destinations(&self, origin: &str) -> Result<(), Diagnostics> {
-        // One that only evaluates rules has something to do, too.
+        // An agent that only evaluates rules needs no destination.
         if !self.loki.is_empty() || (self.alerts.rules() > 0 && !self.alerts.alertmanagers.is_empty()) {
             return Ok(());
         }
@@ -166,7 +166,7 @@ fn read_finding(path: &Path, error: &io::Error) -> Finding {
     }
 }
 
-/// The whole file. What cannot be read keeps its default; the checker knows that it is not to be used.
+/// Reads the whole file. A value that cannot be read keeps its default; the checker then refuses the result.
 fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Config {
     let mut config = Config::builtin(env);
     let Some(section) = Section::open(checker, root, "") else { return config };

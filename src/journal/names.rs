@@ -39,7 +39,7 @@ pub(crate) fn field_name(name: &str) -> Result<(), Refusal> {
         && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     if valid && name.starts_with("__") {
         return Err(Refusal::new(
-            format!("{} is no field that an entry carries", quoted(name)),
+            format!("{} is not a field of an entry", quoted(name)),
             "expected a field such as `_SYSTEMD_UNIT`",
         )
         .help("names that begin with `__` are an entry's address: journalctl adds them when it prints"));
@@ -48,7 +48,7 @@ pub(crate) fn field_name(name: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let refusal = Refusal::new(
-        format!("{} is no name of a journal field", quoted(name)),
+        format!("{} is not a valid name of a journal field", quoted(name)),
         "expected capital letters, digits and `_`, such as `_SYSTEMD_UNIT`",
     );
     if name.len() > FIELD_NAME_MAX {
@@ -80,7 +80,7 @@ mod tests {
             field_name,
             &["MESSAGE", "_PID", "A1_", &long[..64]],
             &[
-                ("", "is no name of a journal field"),
+                ("", "is not a valid name of a journal field"),
                 ("_systemd_unit", "did you mean `_SYSTEMD_UNIT`"),
                 ("systemd_unit", "did you mean `_SYSTEMD_UNIT`"),
                 ("__journal__systemd_unit", "did you mean `_SYSTEMD_UNIT`"),

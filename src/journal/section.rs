@@ -89,7 +89,7 @@ fn namespace(name: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let refusal = Refusal::new(
-        format!("{} is no name of a journal namespace", quoted(name)),
+        format!("{} is not a valid name of a journal namespace", quoted(name)),
         format!(
             "expected 1 to {NAMESPACE_MAX} of letters, digits, `:`, `-`, `_`, `.` and `@`, or `*` for all"
         ),
@@ -144,7 +144,7 @@ fn fields(checker: &Checker<'_>, value: &Value<'_>) -> Option<Match> {
     fields
 }
 
-/// A value, or a list of them of which any will do. A number is its own text.
+/// A value, or a list of values; any of them matches. A number stands for its text.
 fn values(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
     const EXPECTED: &str = "the value of a journal field, or a list of them";
     let read = |value: &Value<'_>, expected| match &value.node.kind {

@@ -174,7 +174,7 @@ fn same_name(name: &str, place: Span, first: &Span) -> Finding {
         .note("each destination keeps its place in the journal in a file of that name")
 }
 
-/// The destination but for its name. A mistake in the URL does not hide those in the rest.
+/// Reads the destination without its name. A mistake in the URL does not hide mistakes in the rest.
 fn destination(checker: &Checker<'_>, item: &Value<'_>, section: &Section<'_>) -> Destination {
     let mut destination = Destination::new("", "");
     match section.get("url") {
@@ -258,7 +258,7 @@ fn push_url(text: &str) -> Result<String, Refusal> {
     Ok(url.to_string())
 }
 
-/// The name of a destination: `[A-Za-z0-9_.-]{1,64}`, no dot first, for it names a file.
+/// The name of a destination: `[A-Za-z0-9_.-]{1,64}`, no dot first, because it names a file.
 fn destination_name(name: &str) -> Result<(), Refusal> {
     let valid = (1..=NAME_MAX).contains(&name.len())
         && !name.starts_with('.')
@@ -267,7 +267,7 @@ fn destination_name(name: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(
-        format!("{} is no name of a destination", quoted(name)),
+        format!("{} is not a valid name of a destination", quoted(name)),
         format!("expected 1 to {NAME_MAX} of letters, digits, `_`, `-` and `.`, no `.` first"),
     )
     .help("the name is also the name of the checkpoint's file"))

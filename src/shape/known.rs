@@ -1,5 +1,5 @@
 //! The labels that entries may have when their way through labels and stages is done, and the values of these labels, as far
-//! as the configuration says them: selectors that select nothing are found so.
+//! as the configuration tells them. Selectors that select nothing are found with it.
 
 use std::collections::BTreeMap;
 

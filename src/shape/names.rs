@@ -20,7 +20,7 @@ pub(crate) fn label_name(name: &str) -> Result<(), Refusal> {
     let refused = |what: String| Err(Refusal::new(what, "expected letters, digits and `_`"));
     if identifier(name) != name {
         let refusal = Refusal::new(
-            format!("{} is no name of a label", quoted(name)),
+            format!("{} is not a valid label name", quoted(name)),
             "expected letters, digits and `_`, no digit first",
         );
         return Err(match as_identifier(name) {
@@ -62,14 +62,14 @@ pub(crate) fn label_value(value: &str) -> Result<(), Refusal> {
 pub(crate) fn metadata_name(name: &str) -> Result<(), Refusal> {
     let Some(plain) = as_identifier(name) else {
         return Err(Refusal::new(
-            format!("{} is no name of structured metadata", quoted(name)),
+            format!("{} is not a valid name of structured metadata", quoted(name)),
             "expected a name with a letter or a digit",
         )
         .help("Loki answers 500 to every push that holds such a name"));
     };
     if plain != name {
         return Err(Refusal::new(
-            format!("{} is no name of structured metadata", quoted(name)),
+            format!("{} is not a valid name of structured metadata", quoted(name)),
             "expected letters, digits and `_`, no digit first",
         )
         .help(format!("Loki would store another name: write {}", quoted(&plain))));
@@ -92,7 +92,7 @@ pub(crate) fn tenant(name: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let refusal = Refusal::new(
-        format!("{} is no tenant", quoted(name)),
+        format!("{} is not a valid tenant", quoted(name)),
         format!("expected 1 to {TENANT_MAX} of letters, digits and `!-_.*'()`"),
     );
     Err(if name.contains('|') {
@@ -114,10 +114,10 @@ mod tests {
             label_name,
             &["a", "_", "_a", "A9_", "service_name"],
             &[
-                ("", "is no name of a label"),
+                ("", "is not a valid label name"),
                 ("9a", "`_9a`"),
                 ("a-b", "`a_b`"),
-                ("é", "is no name"),
+                ("é", "is not a valid"),
                 ("__name__", "reserved"),
                 ("__", "reserved"),
                 (&long, "longer than 1024"),
@@ -155,10 +155,10 @@ mod tests {
             tenant,
             &["fake", "team-a_1.x!*'()", &long[..150]],
             &[
-                ("", "no tenant"),
-                ("..", "no tenant"),
+                ("", "is not a valid tenant"),
+                ("..", "is not a valid tenant"),
                 ("a|b", "queried"),
-                ("a b", "no tenant"),
+                ("a b", "is not a valid tenant"),
                 (&long, "150"),
             ],
         );

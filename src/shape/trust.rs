@@ -1,4 +1,4 @@
-//! Who decides what a rule asks for: a selector that only a sender's own words narrow is one that anybody can meet.
+//! Who decides the values that a rule asks for. A selector that only a sender's own words narrow can be met by anybody.
 //!
 //! Labels are followed back to the journal fields that they come from (`crate::journal::fields`). A selector is as good as
 //! its best matcher: `{unit="nginx.service", app="x"}` is about nginx, whatever `app` is made of.
@@ -14,7 +14,7 @@ use logql::expr::{Expr, LogQuery};
 use logql::stage::{LabelFilter, Stage};
 use logql::{MatchOp, Matcher, Selector};
 
-/// Fields that say of which host an entry is, not whose.
+/// Fields that say which host an entry is from, and not who wrote it.
 const OF_THE_HOST: [&str; 5] = ["_HOSTNAME", "_MACHINE_ID", "_BOOT_ID", "_NAMESPACE", "_RUNTIME_SCOPE"];
 /// Sender or not, its label has eight values and says nothing of who wrote an entry.
 const LEVEL: &str = "PRIORITY";
@@ -67,7 +67,7 @@ impl Origin {
 /// What a rule does with the entries that it selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// They raise an alert; the highest one, `severity: critical`, if it says so.
+    /// They raise an alert.
     Alert {
         /// Somebody is woken by it.
         critical: bool,
@@ -125,7 +125,7 @@ impl Origins {
         }
     }
 
-    /// With the labels that stages set; `all` says that they do for every entry.
+    /// With the labels that stages set; `all`: the stages set them for every entry.
     fn staged(&mut self, stages: &[StageConfig], all: bool) {
         for stage in stages.iter().map(StageConfig::settings) {
             for (name, made) in stage.labels() {
@@ -145,12 +145,12 @@ impl Origins {
         matchers.iter().any(|matcher| asks(matcher) && self.labels.get(matcher.name()) == Some(&Origin::Who))
     }
 
-    /// What there is to tell about a selector of retention.
+    /// The warning about a selector of a retention rule, if it trusts what a sender decides.
     pub fn of_selector(&self, selector: &Selector, used: Use) -> Option<Lint> {
         self.weakest(selector.matchers(), &[], used)
     }
 
-    /// What there is to tell about the expression of an alert.
+    /// The warnings about the expression of an alert that trusts what a sender decides.
     pub fn of_alert(&self, expr: &Expr, critical: bool) -> Vec<Lint> {
         let mut lints = Vec::new();
         expr.ranges(&mut |range, _| {

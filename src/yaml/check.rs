@@ -129,7 +129,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Notes something that is no mistake, but will not be as one may think.
+    /// Notes a warning: the document is valid, but does not do what its author may expect.
     pub(crate) fn warn(&self, finding: Finding) {
         self.note(finding.warning());
     }
@@ -140,8 +140,8 @@ impl<'a> Checker<'a> {
             && self.others.borrow().iter().all(|other| other.count() == 0)
     }
 
-    /// Says what a name means that must mean the same wherever it stands, and what it meant first, if that was
-    /// something else.
+    /// Records what a name means, for names that must mean the same everywhere in the document. An error holds another meaning
+    /// that the name had first, and its place.
     pub(crate) fn claim(&self, name: &str, meaning: &str, place: Span) -> Result<(), (String, Span)> {
         let mut claims = self.claims.borrow_mut();
         let (first, at) = claims.entry(name.to_owned()).or_insert_with(|| (meaning.to_owned(), place));
@@ -339,8 +339,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What every item of a list is read to; a mistake in one does not hide those in the others. A list left
-    /// empty (`paths:`) is as if it were not written.
+    /// Reads every item of a list; a mistake in one item does not hide those in the others. An empty
+    /// key (`paths:`) counts as not written.
     pub(crate) fn each<'t, T>(
         &self,
         value: &Value<'t>,

@@ -126,7 +126,7 @@ impl Diagnostics {
         findings.filter(|finding| !finding.warning).map(|finding| finding.title.as_str())
     }
 
-    /// How many mistakes there are; warnings are none.
+    /// How many mistakes there are. Warnings are not counted.
     pub fn count(&self) -> usize {
         self.findings(false)
     }

@@ -23,7 +23,7 @@ pub(crate) enum Document {
 }
 
 impl Document {
-    /// What the document is, if it is one of these. One that is empty, or of several minds, is none.
+    /// What the document is, if it is one of these. An empty document, or one with keys of several kinds, is `None`.
     pub(crate) fn of(root: &Node) -> Option<Document> {
         let has = |key: &str| value(root, key).is_some();
         let any = |keys: &[&str]| keys.iter().any(|key| has(key));

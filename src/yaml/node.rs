@@ -16,7 +16,7 @@ use super::diagnostic::{Finding, Span};
 const DEPTH_MAX: usize = 32;
 /// Nodes of a document: more than any real configuration has, small enough to be held in memory.
 const NODES_MAX: usize = 20_000;
-/// Nodes that aliases (`*name`) may add: anchors save typing, they are no way to write a large file.
+/// Nodes that aliases (`*name`) may add: anchors save typing; a large document is not written with them.
 const ALIASED_NODES_MAX: usize = 5_000;
 
 /// One node of the document.

@@ -60,7 +60,7 @@ impl Checker<'_> {
         match text.parse::<f64>() {
             Ok(number) if range.contains(&number) => Some(number),
             _ => {
-                let what = format!("{} is no number that fits", quoted(&text));
+                let what = format!("{} is not a number that fits", quoted(&text));
                 self.refuse(value.place(), &value.path, Refusal::new(what, bounds));
                 None
             }
@@ -77,7 +77,7 @@ impl Checker<'_> {
         match text.parse::<u64>() {
             Ok(number) if range.contains(&number) => Some(number),
             _ => {
-                let what = format!("{} is no whole number that fits", quoted(&text));
+                let what = format!("{} is not a whole number that fits", quoted(&text));
                 self.refuse(value.place(), &value.path, Refusal::new(what, bounds));
                 None
             }
@@ -136,7 +136,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A LogQL selector, also one that chooses all streams.
+    /// A LogQL selector; it may choose all streams.
     pub(crate) fn selector(&self, value: &Value<'_>) -> Option<Selector> {
         self.logql(value, "a LogQL selector in quotes", Selector::parse_any)
     }

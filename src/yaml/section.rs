@@ -14,7 +14,7 @@ pub(crate) struct Section<'t> {
 }
 
 impl<'t> Section<'t> {
-    /// Opens the section that the table of keys calls `schema`; one left empty holds nothing.
+    /// Opens the section that the table of keys calls `schema`. An empty section holds nothing.
     pub(crate) fn open(checker: &Checker<'_>, value: &Value<'t>, schema: &str) -> Option<Self> {
         if value.node.kind == Kind::Null {
             return Some(Self { keys: checker.keys, schema: schema.to_owned(), entries: Vec::new() });
@@ -41,7 +41,7 @@ impl<'t> Section<'t> {
         self.entries.iter().map(|entry| (entry.name, &entry.value))
     }
 
-    /// What a key without default is read to; its absence is noted.
+    /// Reads a key that has no default; its absence is noted.
     pub(crate) fn required<T>(
         &self,
         checker: &Checker<'_>,
@@ -59,7 +59,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// Overlays `target` with what is written, if it can be read. `null` is as good as nothing written where
+    /// Replaces `target` by what is written, if it can be read. `null` counts as not written where
     /// that is the default.
     pub(crate) fn read<T>(&self, name: &str, target: &mut T, read: impl FnOnce(&Value<'t>) -> Option<T>) {
         let unset = |value: &&Value<'t>| {

@@ -64,7 +64,7 @@ pub enum UnitError {
     #[error("the unit is missing: `{0}s` is seconds, `{0}ms` milliseconds, `{0}m` minutes")]
     NoUnit(String),
     /// `5min`
-    #[error("`{found}` is no unit; the units are {units}")]
+    #[error("`{found}` is not a unit; the units are {units}")]
     BadUnit {
         /// What stands where a unit is expected.
         found: String,

@@ -207,7 +207,7 @@ pub(super) fn lint(expr: &Expr, known: &KnownLabels, lints: &mut Vec<Lint>) {
             if let Some(group) = logql::go::re2::missing_group(&replace.regex, &replace.replacement) {
                 lints.push(Lint {
                     title: format!(
-                        "`{group}` is no group of the expression: {}",
+                        "`{group}` is not a group of the expression: {}",
                         quoted(replace.regex.source())
                     ),
                     label: format!("where it matches, the label `{}` is taken away", replace.to),

@@ -181,7 +181,7 @@ impl Found<'_> {
             title: format!("a series without entries is not there, it is not 0: `{symbol} {value}`"),
             label: match never {
                 true => "this is never true".to_owned(),
-                false => "few entries fire this, none at all do not".to_owned(),
+                false => "this fires when there are few entries, and not when there are none".to_owned(),
             },
             help: format!(
                 "to notice silence: `absent_over_time({query}[{range}])`, for each unit its own{}",

@@ -65,7 +65,7 @@ pub struct Resolved<'a> {
     pub changes: &'a Changes,
 }
 
-/// A label set that is remembered, so that nothing is done twice for it.
+/// A label set that is remembered, so that its work is done once.
 struct Known {
     set: Arc<LabelSet>,
     /// The label set made fit, as text.
@@ -122,7 +122,7 @@ pub struct Streams {
     /// Label set -> index into `known`. Senders choose the text, so this hash is keyed, as are all here.
     by_set: HashMap<Arc<LabelSet>, u32>,
     known_bytes: usize,
-    /// Changes when indices into `known` begin to be used anew.
+    /// Changes when indices into `known` begin again at 0.
     epoch: u32,
     active: Vec<Active>,
     /// Label set as text -> index into `active`.
@@ -265,7 +265,7 @@ impl Streams {
         self.resolved(index)
     }
 
-    /// How many streams may be active that are no overflow streams.
+    /// How many streams may be active, overflow streams not counted.
     fn places(&self) -> usize {
         self.max - RESERVED.min(self.max / 8)
     }
@@ -281,7 +281,7 @@ impl Streams {
         Stream { id, labels: labels.clone() }
     }
 
-    /// Forgets idle streams; false if there is none. Times are compared in both directions, for a clock
+    /// Forgets idle streams; false if no stream is idle. Times are compared in both directions, for a clock
     /// that was wrong may have given streams a last entry that lies far ahead.
     fn sweep(&mut self, now: i64) -> bool {
         if self.swept.is_some_and(|swept| swept.abs_diff(now) < SWEEP_EVERY) {
@@ -482,7 +482,7 @@ mod tests {
         assert_eq!(text(&resolve(&mut streams, &unit(2), HOUR + MINUTE)).0, unit(2).to_string());
         assert_eq!(text(&resolve(&mut streams, &unit(1), HOUR + MINUTE)), (unit(1).to_string(), kept));
         assert_eq!(streams.active(), 2);
-        // One that comes back is a new one, and has to wait for a place as any other.
+        // A stream that comes back counts as new, and waits for a place like any other.
         assert_eq!(text(&resolve(&mut streams, &unit(0), HOUR + MINUTE)).0, OVERFLOWING);
         let (labels, id) = text(&resolve(&mut streams, &unit(0), 3 * HOUR));
         assert_eq!(labels, unit(0).to_string());

@@ -1,7 +1,7 @@
 //! What Loki takes as the labels of a stream, and how a label set that goes beyond is made to fit.
 //!
 //! Loki refuses a stream whose labels break one of its limits (grafana/loki, `pkg/validation/limits.go` and
-//! `pkg/distributor/validator.go`), with all entries in it. Names that it cannot parse are written anew; labels
+//! `pkg/distributor/validator.go`), with all entries in it. Names that it cannot parse are replaced; labels
 //! over the limit become structured metadata, those last that the configuration names; an entry without any
 //! label gets the one that Loki itself would invent. All of it is counted.
 
@@ -20,7 +20,7 @@ const UNKNOWN_SERVICE: &str = "unknown_service";
 /// each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Names written anew with `_` for what Loki does not take (labels).
+    /// Names in which `_` replaces what Loki does not take (labels).
     pub sanitized: u64,
     /// Values cut at [`logql::label_set::LABEL_VALUE_MAX`] bytes (labels).
     pub cut: u64,

@@ -51,7 +51,7 @@ fn many(checker: &Checker<'_>, value: &Value<'_>) {
     }
 }
 
-/// Warns of rules for relabelling that look at what no entry has, and say which label they take away so. `written` is
+/// Warns of rules for relabelling that look at what no entry has, and says which label such a rule takes away. `written` is
 /// the section `labels`, `labels` what was read of it.
 fn relabelling(checker: &Checker<'_>, written: &Section<'_>, labels: &Labels, destinations: &[&str]) {
     let Some(Kind::Seq(items)) = written.get("relabel_configs").map(|value| &value.node.kind) else { return };
@@ -104,7 +104,7 @@ fn groups(checker: &Checker<'_>, item: &Node, action: &RelabelAction) {
     };
     let Some(node) = at("replacement").or_else(|| at("regex")) else { return };
     if let Some(group) = logql::go::re2::missing_group(regex, replacement) {
-        let title = format!("`{group}` is no group of the expression {}", quoted(regex.source()));
+        let title = format!("`{group}` is not a group of the expression {}", quoted(regex.source()));
         checker.warn(Finding::at(node.span.clone(), title).label("it is empty, and an empty value removes a label").help(
             "put what is to be taken in parentheses, or write a `replacement` without `$`; without one it is `$1`",
         ));
@@ -114,7 +114,7 @@ fn groups(checker: &Checker<'_>, item: &Node, action: &RelabelAction) {
         let title = format!("{} is taken as it is written", quoted(replacement));
         checker.warn(
             Finding::at(node.span.clone(), title)
-                .label("this is no reference to a group")
+                .label("this is not a reference to a group")
                 .help("groups are `$1`, `${1}` and `${name}`"),
         );
     }
@@ -158,7 +158,7 @@ fn source(name: &str, names: &BTreeSet<String>, open: bool) -> Option<(String, O
     doubt(&upper).map(|(title, meant)| (title, meant.map(|meant| among_labels(&meant))))
 }
 
-/// The label that a rule removes when its source is empty, of those that there are without it.
+/// The label that a rule removes when its source is empty, if entries have it without the rule.
 fn lost<'l>(rule: &'l Relabel, labels: &Labels) -> Option<&'l str> {
     let RelabelAction::Replace { regex, target, replacement } = &rule.action else { return None };
     let empty = logql::go::re2::expand(&regex.captures("")?, replacement).is_empty();
@@ -317,15 +317,15 @@ mod tests {
             ("{source_labels: [__journal_priority], regex: '[0-3]', action: keep}", &[]),
             (
                 "{source_labels: [unit], regex: 'nginx.service', target_label: app}",
-                &["`$1` is no group of the expression `nginx.service`"],
+                &["`$1` is not a group of the expression `nginx.service`"],
             ),
             (
                 "{source_labels: [unit], regex: '(.*).service', target_label: app, replacement: '${2}'}",
-                &["`${2}` is no group"],
+                &["`${2}` is not a group"],
             ),
             (
                 "{source_labels: [unit], regex: '(?P<n>.*).service', target_label: app, replacement: '${name}'}",
-                &["`${name}` is no group"],
+                &["`${name}` is not a group"],
             ),
             (
                 "{source_labels: [unit], regex: '(.*).service', target_label: app, replacement: '\\\\1'}",

@@ -106,7 +106,7 @@ pub struct Labeler {
     fixed: Vec<(String, String)>,
     lookups: Vec<FieldLookup>,
     relabeler: Option<Relabeler>,
-    /// The fields that labels depend on, but for those that only a rule for names asks for (`maps`).
+    /// The fields that labels depend on, without those that only a rule for names asks for (`maps`).
     keys: Vec<Key>,
     maps: bool,
     /// Identities of these fields -> what is made of them. Only offsets go in, which no sender can choose,

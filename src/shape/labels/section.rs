@@ -10,14 +10,14 @@ use crate::shape::names;
 use crate::yaml::key::{count, joined, key};
 use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Span, Value, quoted};
 
-/// Below, there is no stream; above, they take more memory here than anyone means to give (each about 1 KiB).
+/// Below, there is no stream; above, streams take too much memory here (each about 1 KiB).
 const STREAMS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// Journal fields that become labels unless `labels.fields` is written.
 const FIELDS: &str = "{host: _HOSTNAME, unit: _SYSTEMD_UNIT, user_unit: _SYSTEMD_USER_UNIT, service_name: \
      [_SYSTEMD_UNIT, _TRANSPORT], level: PRIORITY}";
 
-/// The keys of `labels`, but for those of its rules.
+/// The keys of `labels` before those of its rules.
 const BEFORE_RULES: &[Key] = &[
     key("labels", "section", ""),
     key("labels.static", "map of strings", "{job: systemd-journal}"),
@@ -151,7 +151,7 @@ fn named(checker: &Checker<'_>, value: &Value<'_>, name: &str, rule: fn(&str) ->
     }
 }
 
-/// A journal field, or a list of them of which the first present one is taken.
+/// A journal field, or a list of fields; the first field that is present is taken.
 fn sources(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
     const EXPECTED: &str = "a journal field, or a list of them";
     if !matches!(value.node.kind, Kind::Seq(_)) {

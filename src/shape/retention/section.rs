@@ -36,7 +36,7 @@ pub struct Retention {
     pub label: Option<String>,
     /// How long what no rule matches is kept.
     pub default: Duration,
-    /// The first one that matches decides.
+    /// The rules; the first rule that matches decides.
     pub rules: Vec<RetentionRule>,
 }
 
@@ -53,7 +53,7 @@ impl Default for Retention {
 /// One item of `retention.rules`
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetentionRule {
-    /// Whom it is about.
+    /// The entries that it is for.
     pub selector: logql::Selector,
     /// For how long they are kept; `None`: the default.
     pub keep: Option<Duration>,

@@ -9,7 +9,7 @@ use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value};
 use logql::go::re2::Re2;
 
-/// Why entries end here unless `drop_counter_reason` says so.
+/// The reason unless `drop_counter_reason` is written.
 const REASON: &str = "drop_stage";
 /// What stands between several values when they are looked at together.
 const SEPARATOR: &str = ";";
@@ -55,7 +55,7 @@ enum Test {
 /// Reads it.
 pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].drop")?;
-    // What is left empty is as if it were not written.
+    // An empty key counts as not written.
     let get = |name| section.get(name).filter(|value| value.node.kind != Kind::Null);
     let expected = "expected at least one of `source`, `expression`, `older_than` and `longer_than`";
     match (get("source"), get("value"), get("expression")) {
@@ -128,7 +128,7 @@ impl Settings {
         if self.sources.is_empty() {
             return test.holds(&item.line);
         }
-        // Values that are not there are left out; one that has no text, null, meets no condition.
+        // Missing values are left out. A value without text (null) meets no condition.
         let mut texts = Vec::with_capacity(self.sources.len());
         for source in self.sources.iter().filter(|source| item.extracted.contains(source)) {
             match item.extracted.text(source) {

@@ -7,7 +7,7 @@ use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value as Written};
 use logql::jmespath::{Expression, Json};
 
-/// Why lines that are no JSON end here with `drop_malformed`.
+/// The reason for which `drop_malformed` drops lines that are not JSON.
 const MALFORMED: &str = "json_malformed";
 
 /// The keys of the stage.

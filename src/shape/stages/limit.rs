@@ -2,12 +2,12 @@
 //!
 //! With `drop` the time that counts is that of the entries, not the wall clock (which Promtail goes by): a backlog
 //! is thinned as it would have been had it been read when it was written, and entries that are read again after a
-//! crash have the fate they had, but for a burst at the place where reading began again. It is journald's own time,
-//! whatever a stage `timestamp` made of it: a line with a time in the far future would close the bucket until then.
+//! crash get the same verdict again, except for a burst at the place where reading began again. It is journald's own time,
+//! not the time that a stage `timestamp` has set: a line with a time in the far future would close the bucket until then.
 //!
-//! Without `drop` entries are not lost but wait, and there the wall clock counts, for what is meant is the load on
-//! Loki. The stage does not wait itself: it says until when ([`Context::wait_until`]), and whoever reads the journal
-//! can still be stopped meanwhile.
+//! Without `drop`, entries are not lost but wait. There the wall clock counts, because the limit is about the load on
+//! Loki. The stage does not wait itself: it says until when ([`Context::wait_until`]), so that the reader of the journal
+//! can still be stopped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
         section.required(checker, value, "burst", |value| checker.integer(value, &(1..=1_000_000_000)));
     let (mut drop, mut by_label, mut max_distinct) = (false, None, DISTINCT_MIN);
     section.read("drop", &mut drop, |value| checker.flag(value));
-    // An empty name is none, as in Promtail.
+    // As in Promtail, an empty name counts as not written.
     let label = |value: &Value<'_>| checker.text(value, "the name of a label");
     section.read("by_label_name", &mut by_label, |value| {
         label(value).map(|l| Some(l).filter(|l| !l.is_empty()))
@@ -114,7 +114,7 @@ impl Bucket {
     }
 
     /// Takes a token if there is one; else says how long until there is (nanoseconds). Time does not go back,
-    /// unless the clock was set: then it goes on from there, and nothing is gained by it.
+    /// unless the clock was set: then time goes on from there, and no tokens are added.
     fn take(&mut self, now: i64, settings: &Settings) -> Result<(), f64> {
         if now < self.at.saturating_sub(BACK_MAX) {
             self.at = now;
@@ -280,8 +280,8 @@ mod tests {
         for (written, part) in [
             ("{rate: 1}", "has no `burst`"),
             ("{burst: 1}", "has no `rate`"),
-            ("{rate: 0, burst: 1}", "no number that fits"),
-            ("{rate: 1, burst: 0}", "no whole number that fits"),
+            ("{rate: 0, burst: 1}", "is not a number that fits"),
+            ("{rate: 1, burst: 0}", "is not a whole number that fits"),
             ("{rate: 1, burst: 1, by_label_name: unit}", "drop: true"),
         ] {
             let text = refusal(&format!("limit: {written}"));

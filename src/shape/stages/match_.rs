@@ -22,7 +22,7 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].match`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Whom it is about.
+    /// The entries that it is for.
     pub selector: Selector,
     /// What happens to them.
     pub action: Action,

@@ -11,7 +11,7 @@ use logql::nearest::nearest;
 /// What an entry may have when it comes to a stage; a stage that asks for something else is warned of.
 pub(crate) struct May<'k> {
     checker: &'k Checker<'k>,
-    /// Names of values; labels are among them from the beginning, and anew in each `match`.
+    /// Names of values; labels are among them from the beginning, and again at the beginning of each `match`.
     values: BTreeSet<String>,
     labels: BTreeSet<String>,
     known: &'k KnownLabels,
@@ -42,7 +42,7 @@ impl<'k> May<'k> {
         self.labels.insert(name.to_owned());
     }
 
-    /// Within a `match`, labels are values anew.
+    /// At the beginning of a `match`, all labels are values again.
     pub(super) fn enter(&mut self) {
         self.values.extend(self.labels.iter().cloned());
     }
@@ -52,24 +52,24 @@ impl<'k> May<'k> {
         self.known.check_selector(self.checker, written);
     }
 
-    /// `source`, if it is written, is to be a value here.
+    /// Warns if `source` is written and is not a value here.
     pub(super) fn have_source(&self, written: &Value<'_>) {
         if let Some(source) = get(written, "source") {
             self.have_value(&source, text(&source));
         }
     }
 
-    /// `name` is to be a value here.
+    /// Warns if `name` is not a value here.
     pub(super) fn have_value(&self, at: &Value<'_>, name: Option<&str>) {
         self.one_of(at, name, &self.values, "no stage before this one extracts");
     }
 
-    /// `name` is to be a label here.
+    /// Warns if `name` is not a label here.
     pub(super) fn have_label(&self, at: &Value<'_>, name: Option<&str>) {
         self.one_of(at, name, &self.labels, "no entry has the label");
     }
 
-    /// `name` is to be a value or a label here.
+    /// Warns if `name` is neither a value nor a label here.
     pub(super) fn have_either(&self, at: &Value<'_>, name: Option<&str>) {
         let all = self.values.union(&self.labels).cloned().collect();
         let why = "no stage before this one extracts, and no entry has as a label,";

@@ -123,12 +123,12 @@ fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<
     section.read("source", &mut source, |value| checker.text(value, "the name of a value"));
     section.read("prefix", &mut prefix, |value| checker.text(value, "a string"));
     section.read("max_idle_duration", &mut max_idle, |value| checker.go_duration(value, &IDLE));
-    // An empty prefix is none, as in Promtail.
+    // As in Promtail, an empty prefix counts as not written.
     let whole = format!("{}{name}", if prefix.is_empty() { PREFIX } else { &prefix });
     let valid = |c: char| c == '_' || c == ':' || c.is_ascii_alphanumeric();
     if !whole.chars().all(valid) || whole.starts_with(|c: char| c.is_ascii_digit()) {
         checker.note(
-            Finding::at(value.key.clone(), format!("{} is no name of a metric", quoted(&whole)))
+            Finding::at(value.key.clone(), format!("{} is not a valid name of a metric", quoted(&whole)))
                 .label("expected letters, digits, `_` and `:`, no digit first"),
         );
         return None;
@@ -342,7 +342,7 @@ impl Stage for Metrics {
                 _ => number(&value),
             };
             let Some(change) = change else {
-                context.fail("metrics", || format!("{}={value:?} is no number to count", metric.source));
+                context.fail("metrics", || format!("{}={value:?} is not a number to count", metric.source));
                 continue;
             };
             match metric.action {
@@ -514,9 +514,9 @@ mod tests {
                 "not all entries match",
             ),
             ("{up: {type: Gauge, prefix: journalship_, config: {action: inc}}}", "journal-ship's own"),
-            ("{m-n: {type: Gauge, config: {action: inc}}}", "no name of a metric"),
+            ("{m-n: {type: Gauge, config: {action: inc}}}", "is not a valid name of a metric"),
             ("{m: {type: Gauge, max_idle_duration: 1ms, config: {action: inc}}}", "too small"),
-            ("{m: {type: Histogram, config: {buckets: [x]}}}", "no number that fits"),
+            ("{m: {type: Histogram, config: {buckets: [x]}}}", "is not a number that fits"),
             ("{m: {type: Counter, config: {action: inc, buckets: [1]}}}", "only a histogram"),
             ("{m: {type: Gauge, config: {action: inc, match_all: true}}}", "only a counter"),
         ] {

@@ -1,8 +1,8 @@
 //! Stages: what a user lets happen to an entry between its labels and its batch, in Promtail's words.
 //!
 //! An [`Item`] goes through a [`Chain`] of stages in the order written. A stage changes it, drops it, or
-//! holds it (`multiline`). A stage that cannot do its work on an item (a line that is no JSON, a time
-//! that does not parse) passes it on and counts a failure; nothing is lost for it.
+//! holds it (`multiline`). A stage that cannot do its work on an item (a line that is not JSON, a time
+//! that does not parse) passes it on and counts a failure; the item is not lost.
 //!
 //! Behaviour is that of Promtail 3.6.9 (grafana/loki, `clients/pkg/logentry/stages`), but where
 //! `docs/migration.md` says otherwise.
@@ -43,7 +43,7 @@ macro_rules! stages {
         }
 
         impl StageConfig {
-            /// Reads the stage of this name; `None` also if there is no such stage.
+            /// Reads the stage of this name; `None` if there is a mistake in it, or no such stage.
             fn read(name: &str, checker: &Checker<'_>, written: &yaml::Value<'_>) -> Option<Self> {
                 match name {
                     $($name => $module::read(checker, written).map(Self::$Stage),)*
@@ -209,7 +209,7 @@ pub trait Stage: Send + Debug {
 /// What stages are built with.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
-    /// Nothing will be sent: nothing is waited for.
+    /// Nothing will be sent, so stages do not wait.
     pub dry: bool,
     /// Where the stage `metrics` registers what it measures.
     pub metrics: Arc<crate::observe::metrics::Registry>,

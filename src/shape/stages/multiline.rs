@@ -22,8 +22,8 @@ use journald_reader::Cursor;
 use logql::go::re2::Re2;
 use logql::label_set::LabelSet;
 
-/// Label sets whose blocks are known at a time (count). One more takes the place of the one that had no line for
-/// longest: its block goes on as it is, and its next lines pass until a first line comes.
+/// Label sets whose blocks are known at a time (count). A further label set takes the place of the one that has had no line for
+/// longest: that one's block goes on as it is, and its next lines pass until a first line comes.
 const BLOCKS_MAX: usize = 1000;
 /// Text that all blocks hold before the largest of them goes on early (bytes): a few lines of the longest length,
 /// or some hundred stack traces.
@@ -31,7 +31,7 @@ const TEXT_MAX: usize = 4 << 20;
 /// A last line so far ahead of the clock (microseconds) was written before the clock was set back: no use waiting
 /// for that time to come.
 const AHEAD_MAX: u64 = 3600 * 1_000_000;
-/// Lines of a block where `max_lines` is 0, which is none in Promtail (count).
+/// Lines of a block where `max_lines` is 0 (count). In Promtail, 0 is no limit.
 const LINES_MAX: u64 = 100_000;
 
 /// The keys of the stage.
@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(held, BLOCKS_MAX);
         // None is lost: the first ten went on to make room for the last ten.
         assert!(out.iter().map(|(ms, _)| *ms).eq(0..10), "{out:?}");
-        // The forgotten ones start anew with a first line.
+        // Label sets that were forgotten begin again with a first line.
         assert_eq!(run(&mut *stage, &[("u0", 2000, "a")]).0, expect(&[(2000, "a")]));
     }
 
@@ -402,7 +402,7 @@ mod tests {
         let lines: Vec<_> = units.iter().map(|unit| (unit.as_str(), 0, long.as_str())).collect();
         let (out, held) = run(&mut *stage, &lines);
         assert_eq!((out.len() + held, held), (40, TEXT_MAX / LINE_MAX));
-        // What went on is no longer counted.
+        // Blocks that went on are no longer counted.
         let mut context = Context { now_ns: i64::MAX, ..Context::default() };
         assert_eq!(std::iter::from_fn(|| stage.release(&mut context)).count(), held);
         assert_eq!(run(&mut *stage, &lines).1, TEXT_MAX / LINE_MAX);
@@ -464,7 +464,7 @@ mod tests {
             ("{}", "has no `firstline`"),
             ("{firstline: '('}", "not a regular expression"),
             ("{firstline: a, max_wait_time: 0s}", "too small"),
-            ("{firstline: a, max_lines: 100001}", "no whole number that fits"),
+            ("{firstline: a, max_lines: 100001}", "is not a whole number that fits"),
         ] {
             let text = refusal(&format!("multiline: {written}"));
             assert!(text.contains(part), "{written}: {text}");

@@ -75,7 +75,7 @@ fn references(checker: &Checker<'_>, value: &yaml::Value<'_>) {
     if let Some(place) = found {
         let written = text.get(place.clone()).unwrap_or_default();
         checker.warn(
-            Finding::at(checker.inside(value, text, Some(place.clone())), format!("{} is no group here", quoted(written)))
+            Finding::at(checker.inside(value, text, Some(place.clone())), format!("{} is not a group here", quoted(written)))
                 .label("this stands in the line as it is written")
                 .help(
                     "each group is replaced by this text, what is outside of groups stays; `{{ .Value }}` is what a group has found: \
@@ -230,11 +230,11 @@ mod tests {
     #[test]
     fn what_stands_as_it_is_written_is_told() {
         for (replace, written) in [
-            ("$1=***", "`$1` is no group"),
-            ("x${1}", "`${1}` is no group"),
-            ("${user}", "`${user}` is no group"),
-            ("a \\1", "`\\1` is no group"),
-            ("$12", "`$12` is no group"),
+            ("$1=***", "`$1` is not a group"),
+            ("x${1}", "`${1}` is not a group"),
+            ("${user}", "`${user}` is not a group"),
+            ("a \\1", "`\\1` is not a group"),
+            ("$12", "`$12` is not a group"),
             ("{{ .Value }}$1", "`$1`"),
             ("***", ""),
             ("5$", ""),

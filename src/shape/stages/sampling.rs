@@ -7,7 +7,7 @@ use crate::shape::sample;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};
 
-/// Why entries end here unless `drop_counter_reason` says so.
+/// The reason unless `drop_counter_reason` is written.
 const REASON: &str = "sampling_stage";
 
 /// The keys of the stage.

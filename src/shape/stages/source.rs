@@ -22,7 +22,7 @@ pub(super) fn text<'l>(
     text
 }
 
-/// Why there is nothing to work on.
+/// The reason when a value is missing.
 pub(super) fn missing(source: &str) -> String {
     format!("there is no value `{source}`")
 }
@@ -47,7 +47,7 @@ pub(super) fn name(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     checker.checked(value, "a string, the name of an extracted value", not_empty)
 }
 
-/// The same where nothing (`source:`) is as if it were not written.
+/// The same; an empty key (`source:`) counts as not written.
 pub(super) fn optional(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<String>> {
     if value.node.kind == Kind::Null { None } else { name(checker, value).map(Some) }
 }
@@ -66,12 +66,12 @@ pub(super) fn names(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Stri
         );
         return None;
     }
-    // All of them first: a mistake in one does not hide those in the others.
+    // All of them first: a mistake in one name does not hide those in the others.
     let names: Vec<_> = items.iter().map(|item| name(checker, item)).collect();
     names.into_iter().collect()
 }
 
-/// A map of new names, which `rule` accepts, to the names of values; nothing stands for the same name.
+/// A map from new names, which `rule` accepts, to the names of values. Without a value, the new name is also the value's.
 pub(super) fn renames(
     checker: &Checker<'_>,
     value: &Value<'_>,

@@ -49,7 +49,7 @@ impl Stage for StructuredMetadata {
     }
 
     /// What is also a label, with the same value, is one no more. Nothing is made of an empty value: Loki
-    /// could not tell it from one that is missing.
+    /// could not tell it from a missing value.
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
         let mut moved: Vec<&str> = Vec::new();
         for (name, source) in &self.settings.names {

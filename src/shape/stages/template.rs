@@ -27,7 +27,7 @@ pub struct Settings {
     pub template: Compiled,
 }
 
-/// A template that was checked; it is read anew where it runs, for what it is made of stays in one thread.
+/// The text of a template that was checked. Each thread reads it again, because a [`Template`] cannot leave its thread.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compiled(String);
 

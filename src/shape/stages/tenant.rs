@@ -84,7 +84,7 @@ impl Stage for Tenant {
             None => {}
             Some(tenant) if tenant.is_empty() => {}
             Some(tenant) if names::tenant(&tenant).is_ok() => item.tenant = Some(tenant),
-            Some(text) => context.fail("tenant", || format!("{} is no tenant", quoted(&text))),
+            Some(text) => context.fail("tenant", || format!("{} is not a valid tenant", quoted(&text))),
         }
         Flow::Next
     }
@@ -133,7 +133,7 @@ mod tests {
             ("[{tenant: }]", &["`stages[0].tenant` chooses no tenant", "expected one of `label`"]),
             ("[{tenant: {value: }}]", &["chooses no tenant"]),
             ("[{tenant: {value: a, source: b}}]", &["chooses twice", "the first choice"]),
-            ("[{tenant: {value: a b}}]", &["`a b` is no tenant"]),
+            ("[{tenant: {value: a b}}]", &["`a b` is not a valid tenant"]),
             ("[{tenant: {value: 5}}]", &["in quotes it is a string: '5'"]),
             ("[{tenant: {source: ''}}]", &["the name is empty"]),
             ("[{tenant: {label: [a]}}]", &["cannot be a list"]),

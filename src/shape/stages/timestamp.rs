@@ -51,7 +51,7 @@ pub enum Format {
     Layout(Layout),
 }
 
-/// What happens when a value is no time.
+/// What happens when a value is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
     /// The time of the last good one of the same labels, and a nanosecond.
@@ -87,7 +87,7 @@ fn format(text: &str) -> Format {
     }
 }
 
-/// Names of formats that are no layouts.
+/// Names of formats that are not layouts.
 const UNIX: [&str; 4] = ["Unix", "UnixMs", "UnixUs", "UnixNs"];
 
 /// Warns of a layout that will not read the times that it is for.
@@ -170,7 +170,7 @@ struct Timestamp {
 
 impl Format {
     fn parse(&self, text: &str, zone: &TimeZone, near: i64) -> Result<i64, String> {
-        let whole = |text: &str| text.parse::<i64>().map_err(|_| format!("`{text}` is no whole number"));
+        let whole = |text: &str| text.parse::<i64>().map_err(|_| format!("`{text}` is not a whole number"));
         let range = || format!("`{text}` is out of range");
         match self {
             Format::Unix => match text.split_once('.') {
@@ -178,7 +178,7 @@ impl Format {
                 Some((seconds, fraction)) => {
                     let digits = fraction.get(..fraction.len().min(9)).unwrap_or_default();
                     if digits.is_empty() || !fraction.chars().all(|c| c.is_ascii_digit()) {
-                        return Err(format!("`{text}` is no number of seconds"));
+                        return Err(format!("`{text}` is not a number of seconds"));
                     }
                     let nanos = whole(&format!("{digits:0<9}"))?;
                     let seconds = whole(seconds)?.checked_mul(1_000_000_000).ok_or_else(range)?;
