@@ -1,6 +1,6 @@
 //! The agent: what runs for as long as the process does, and the only place that starts threads and tasks.
 //!
-//! Each destination has a thread that reads the journal and fills batches ([`reading`]), and a task that pushes
+//! Each destination has a thread that reads the journal and fills batches (`reading`), and a task that pushes
 //! them. Between the two stands a channel of few batches: when Loki is away the channel is full, the thread
 //! stands still, and memory stays flat; the journal itself is the queue. Everything that waits on the
 //! network is on one thread.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! [`engine`] looks at each entry once for all expressions that want the same of it, [`state`] says what fires, [`run`] joins
-//! them for the groups of rule files ([`file`]), and [`unit_test`] tries rules on lines that a person makes up.
+//! them for the groups of rule files ([`mod@file`]), and [`unit_test`] tries rules on lines that a person makes up.
 
 pub mod alertmanager;
 mod bucket;

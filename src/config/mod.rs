@@ -118,4 +118,11 @@ mod tests {
             assert_eq!(nearest(written, names()), expected, "{written}");
         }
     }
+
+    #[test]
+    fn a_configuration_is_told_by_keys_that_it_has() {
+        for name in crate::yaml::OURS {
+            assert!(KEYS.iter().any(|key| key.path == name), "{name}");
+        }
+    }
 }

@@ -2,6 +2,10 @@
 
 use super::node::{Kind, Node};
 
+/// Keys at the top that tell journal-ship's configuration from others. `config` holds them to its table of keys.
+pub(crate) const OURS: [&str; 7] =
+    ["journal", "labels", "stages", "retention", "loki", "alerts", "structured_metadata"];
+
 /// A kind of document that people have beside a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Document {
@@ -48,9 +52,7 @@ impl Document {
         if has("route") && has("receivers") {
             return Some(Document::Alertmanager);
         }
-        if any(&["journal", "labels", "stages", "retention", "loki", "alerts", "structured_metadata"])
-            && !has("groups")
-        {
+        if any(&OURS) && !has("groups") {
             return Some(Document::Ours);
         }
         if has("tests") {

@@ -1,4 +1,4 @@
-//! YAML with places: a document becomes a tree whose parts know where they stand, a [`Checker`] reads values out of it, and
+//! YAML with places: a document becomes a tree whose parts know where they stand, a `Checker` reads values out of it, and
 //! every mistake is shown with carets below its place.
 //!
 //! Nothing here knows a key of a section: whoever opens a document gives the table of its keys ([`Key`]) to the checker.
@@ -25,6 +25,8 @@ pub use expand::{Environment, Unset};
 pub use file::FILE_MAX;
 pub(crate) use file::{document, read, text};
 pub(crate) use foreign::Document;
+#[cfg(test)]
+pub(crate) use foreign::OURS;
 pub use key::Key;
 pub(crate) use node::{Kind, Node};
 pub(crate) use refusal::Refusal;
