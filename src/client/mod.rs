@@ -82,7 +82,7 @@ impl Client {
     /// A client that has read nothing yet.
     ///
     /// # Errors
-    /// When `url` is none.
+    /// `url` is not a valid URL.
     pub fn new(url: &str, access: &Access, timeout: Duration) -> Result<Client, AccessError> {
         let mut url: Url = url.parse().map_err(|error| AccessError(format!("not a URL: {error}")))?;
         let mut host = None;
@@ -298,7 +298,7 @@ fn version(path: &Path) -> Option<Version> {
     Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime_nsec()))
 }
 
-/// A file whole; what is no file (a pipe without a writer, say) could be waited for for ever.
+/// The whole file. Anything but a file is refused: reading a pipe without a writer would never end.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a file"));

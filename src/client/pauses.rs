@@ -51,7 +51,7 @@ impl Pauses {
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.limits.max);
-        // Each state is seeded anew by the system: chance enough for this.
+        // The system seeds each state: random enough for this.
         let chance = RandomState::new().build_hasher().finish() as u32;
         pause / 2 + pause.mul_f64(0.5 * f64::from(chance) / f64::from(u32::MAX))
     }

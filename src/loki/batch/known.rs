@@ -23,7 +23,7 @@ pub(crate) const STALE_AFTER: Duration = Duration::from_secs(10 * 60);
 const WINDOWS: (u64, u64) = (60_000_000_000, 7 * 24 * 3_600_000_000_000);
 /// Answers tell times in whole seconds (nanoseconds).
 const SECOND: u64 = 1_000_000_000;
-/// The bound of a stream of which nothing is known.
+/// The bound of a stream when nothing is known of it.
 pub(super) const UNKNOWN: u64 = u64::MAX;
 /// The least number of streams that are remembered (count).
 const STREAMS_MIN: usize = 1024;
