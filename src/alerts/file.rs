@@ -270,7 +270,7 @@ fn told(checker: &Checker<'_>, value: &Value<'_>, expr: &Expr, recorded: bool, a
                     Finding::at(entry.value.place(), "labels of a recording rule are not templates");
                 checker.warn(
                     finding
-                        .label("this stands as it is written")
+                        .label("this text is used as it is written")
                         .help("`label_replace(…)` in the expression makes labels of others"),
                 );
             }
@@ -288,8 +288,8 @@ fn taken(reading: Reading<'_>, name: &str, labels: &[(String, String)], place: R
     let Reading { checker, around, origin } = reading;
     if name.starts_with(OWN) {
         checker.note(
-            Finding::at(place, format!("{} is a name of journal-ship's own metrics", quoted(name)))
-                .label(format!("expected one that does not begin with `{OWN}`")),
+            Finding::at(place, format!("{} is reserved for journal-ship's own metrics", quoted(name)))
+                .label(format!("expected a name that does not begin with `{OWN}`")),
         );
         return;
     }

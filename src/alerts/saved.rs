@@ -205,7 +205,7 @@ impl StateFile {
         };
         let (saved, content) = read().unwrap_or_else(|why: String| {
             log::warn!(
-                "{} cannot be read: {why}; alerts that fire begin anew, with what the journal shows",
+                "{} cannot be read: {why}; alerts that fire begin again, with what the journal shows",
                 self.path.display()
             );
             (Saved::default(), None)
@@ -232,7 +232,7 @@ impl StateFile {
                 self.content = None;
                 if !std::mem::replace(&mut self.failing, true) {
                     log::error!(
-                        "{} cannot be written: {error}; alerts go on, but after a restart now they would begin anew",
+                        "{} cannot be written: {error}; alerts go on, but after a restart now they would begin again",
                         self.path.display()
                     );
                 }

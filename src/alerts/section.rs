@@ -289,7 +289,7 @@ fn paths(checker: &Checker<'_>, item: &Value<'_>, pattern: &str) -> Option<Vec<P
     if found.is_empty() {
         checker.warn(
             Finding::at(item.place(), format!("no file is named as {}", quoted(pattern)))
-                .label("there are no rules from here"),
+                .label("this pattern adds no rules"),
         );
     }
     Some(found)

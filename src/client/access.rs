@@ -127,7 +127,7 @@ pub(crate) fn read(checker: &Checker<'_>, section: &Section<'_>, schema: &str, u
             Finding::at(proxy.key.clone(), "`proxy_url` and `tls.server_name` together do not work")
                 .label("remove one of them")
                 .help(
-                    "a proxy is asked for the server by name: let the URL have the name of the certificate",
+                    "a proxy looks the server up by its name: write the name of the certificate in the URL",
                 ),
         );
     }

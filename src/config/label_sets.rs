@@ -36,7 +36,7 @@ pub(super) fn check(
             };
             checker.note(
                 finding
-                    .label("no label here is certain")
+                    .label("an entry may lack every label here")
                     .note(
                         "a journal field can be missing in an entry, and Loki refuses entries without labels",
                     )
@@ -72,5 +72,5 @@ fn too_many_finding(place: Span, count: usize) -> Finding {
     Finding::at(place, format!("{count} label names"))
         .label(format!("expected at most {LABEL_NAMES_MAX}, `{SERVICE_NAME}` not counted"))
         .note("Loki refuses every entry whose stream has more")
-        .help("`structured_metadata` takes what need not select a stream")
+        .help("move labels that need not select a stream to `structured_metadata`")
 }

@@ -157,7 +157,7 @@ fn name(
                 Finding::at(item.place(), format!("`{}` has no name", item.path))
                     .label("expected `name`")
                     .note(
-                        "the name is where its place in the journal is kept: it must stay the same when the \
+                        "its place in the journal is kept under its name: the name must stay the same when the \
                          list or the URL changes",
                     )
                     .help("add for instance `name: archive`"),

@@ -72,7 +72,7 @@ pub(crate) fn lint(template: &Template, series: &Names, external: &[&str]) -> Ve
     for (what, at) in outside(template.source()) {
         lints.push(TemplateLint {
             title: format!("`{what}` stands outside of `{{{{ }}}}`"),
-            label: "this stands in the text as it is written",
+            label: "this text is sent as it is written",
             help: format!("write `{{{{ {what} }}}}`"),
             at,
         });

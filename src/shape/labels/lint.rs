@@ -68,7 +68,7 @@ fn relabelling(checker: &Checker<'_>, written: &Section<'_>, labels: &Labels, de
             let finding = Finding::at(node.span.clone(), title).label("this is empty in every entry");
             let finding = match lost(rule, labels) {
                 Some(label) if rule.source_labels.len() == 1 => finding.note(format!(
-                    "the rule takes the label `{label}` away, which `labels` gives without it: an empty value removes a label"
+                    "the rule removes the label `{label}`, which entries would have without the rule: an empty value removes a label"
                 )),
                 _ => finding,
             };
@@ -276,7 +276,7 @@ mod tests {
                 &[
                     "journald writes no field `_PRIORITY_KEYWORD`",
                     "did you mean `__journal_priority_keyword`?",
-                    "takes the label `level` away",
+                    "removes the label `level`",
                 ],
             ),
             (
@@ -285,7 +285,7 @@ mod tests {
             ),
             (
                 "{source_labels: [__journal_systemd_unit], target_label: unit}",
-                &["did you mean `__journal__systemd_unit`?", "takes the label `unit` away"],
+                &["did you mean `__journal__systemd_unit`?", "removes the label `unit`"],
             ),
             (
                 "{source_labels: [__journal_hostname], target_label: host}",

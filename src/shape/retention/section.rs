@@ -145,7 +145,7 @@ fn rule(checker: &Checker<'_>, item: &Value<'_>, labelled: bool, origins: &Origi
         (true, Some(other)) => {
             checker.note(
                 Finding::at(other.key.clone(), format!("`{}` drops what it selects", item.path))
-                    .label("nothing is left that this could be about")
+                    .label("this has no effect on entries that are dropped")
                     .help("remove it, or `drop: true`"),
             );
         }
@@ -183,7 +183,7 @@ fn warn(checker: &Checker<'_>, section: &Section<'_>, rule: &RetentionRule, labe
     } else {
         finding
             .label("this rule will have no effect in Loki")
-            .note("without `retention.label` the class of a line cannot be told to Loki")
+            .note("without `retention.label` Loki cannot be told how long to keep a line")
             .help("give the label a name, or select by labels only")
     });
 }

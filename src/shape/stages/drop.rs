@@ -66,7 +66,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
         ),
         (None, Some(fixed), None) => checker.note(
             Finding::at(fixed.key.clone(), format!("`{}` has no `source`", value.path))
-                .label("expected `source` too: whose value is this?")
+                .label("expected `source` beside it: the name of the value to compare with")
                 .help("for a part of the line, write `expression`"),
         ),
         (None, None, None) if get("older_than").is_none() && get("longer_than").is_none() => checker

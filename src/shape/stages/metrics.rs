@@ -135,8 +135,11 @@ fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<
     }
     if whole.starts_with(OWN) {
         checker.note(
-            Finding::at(value.key.clone(), format!("{} is a name of journal-ship's own", quoted(&whole)))
-                .label(format!("expected one that does not begin with `{OWN}`")),
+            Finding::at(
+                value.key.clone(),
+                format!("{} is reserved for journal-ship's own metrics", quoted(&whole)),
+            )
+            .label(format!("expected a name that does not begin with `{OWN}`")),
         );
         return None;
     }
@@ -149,7 +152,7 @@ fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<
     });
     if let Some((name, meaning, (first, at))) = clash {
         checker.note(
-            Finding::at(value.key.clone(), format!("the metric {} is two things", quoted(&name)))
+            Finding::at(value.key.clone(), format!("the metric {} has two meanings", quoted(&name)))
                 .label(format!("here it is {meaning}"))
                 .related(at, format!("here it is {first}"))
                 .help("rename one of them, or give it a `prefix`"),
@@ -488,13 +491,13 @@ mod tests {
             ),
             (
                 "{h: {type: Histogram, config: {buckets: [1]}}, h_sum: {type: Gauge, config: {action: inc}}}",
-                ["`promtail_custom_h_sum` is two things", "here it is a gauge", "a part of the histogram"],
+                ["`promtail_custom_h_sum` has two meanings", "here it is a gauge", "a part of the histogram"],
             ),
             (
                 "{h: {type: Histogram, prefix: promtail_, config: {buckets: [1]}}, \
                  promtail_h: {type: Histogram, prefix: _, config: {buckets: [1]}}, \
                  _h: {type: Histogram, prefix: promtail, config: {buckets: [2]}}}",
-                ["`promtail_h` is two things", "the buckets [1.0]", "the buckets [2.0]"],
+                ["`promtail_h` has two meanings", "the buckets [1.0]", "the buckets [2.0]"],
             ),
         ] {
             refused(&[(&stages(&format!("{{metrics: {second}}}")), &parts)]);

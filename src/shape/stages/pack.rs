@@ -41,7 +41,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
         && settings.labels.iter().any(|name| name == ENTRY)
     {
         let title = format!("`{}` cannot hold `{ENTRY}`", labels.path);
-        checker.note(Finding::at(labels.place(), title).label("this name is that of the line"));
+        checker.note(Finding::at(labels.place(), title).label("this name is reserved for the line"));
     }
     section.read("ingest_timestamp", &mut settings.ingest_timestamp, |value| match value.node.kind {
         Kind::Null => None,

@@ -76,7 +76,7 @@ fn references(checker: &Checker<'_>, value: &yaml::Value<'_>) {
         let written = text.get(place.clone()).unwrap_or_default();
         checker.warn(
             Finding::at(checker.inside(value, text, Some(place.clone())), format!("{} is not a group here", quoted(written)))
-                .label("this stands in the line as it is written")
+                .label("this text is put into the line as it is written")
                 .help(
                     "each group is replaced by this text, what is outside of groups stays; `{{ .Value }}` is what a group has found: \
                      `{expression: 'token=(\\S+)', replace: '***'}`",
