@@ -487,7 +487,7 @@ mod tests {
         for (second, parts) in [
             (
                 "{m: {type: Gauge, config: {action: inc}}}",
-                ["is two things", "here it is a gauge", "here it is a counter"],
+                ["has two meanings", "here it is a gauge", "here it is a counter"],
             ),
             (
                 "{h: {type: Histogram, config: {buckets: [1]}}, h_sum: {type: Gauge, config: {action: inc}}}",
