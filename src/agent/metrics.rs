@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::units::format_duration;
 use crate::loki::push::Tally;
 use crate::observe::metrics::{Family, Kind, Registry, SeriesLabels};
 use crate::pipeline::Counts;
+use crate::yaml::units::format_duration;
 use journald_reader::{Cursor, Reason};
 
 /// What was done since the start, for the log at the end.

@@ -176,7 +176,7 @@ impl Agent {
         let listener = bind(&config).await?;
         let registry = Arc::new(Registry::default());
         let served = Arc::new(Served::new(registry.clone()));
-        served.set_hosts(Hosts::new(&watching::host(), &config.hosts));
+        served.set_hosts(Hosts::new(&watching::host(), &config.http.hosts));
         let totals = Arc::<Totals>::default();
         let shipping = Shipping::start(&config, &registry, &served, &totals)?;
         reloaded(&registry, true);
@@ -217,8 +217,8 @@ impl Agent {
             }
         };
         self.served.change(registry.clone());
-        self.served.set_hosts(Hosts::new(&watching::host(), &config.hosts));
-        if config.listen != self.config.listen {
+        self.served.set_hosts(Hosts::new(&watching::host(), &config.http.hosts));
+        if config.http.listen != self.config.http.listen {
             if let Some(old) = self.server.take() {
                 old.abort();
             }
@@ -247,7 +247,7 @@ impl Agent {
         let moved = config.state_directory != self.config.state_directory;
         let lock = moved.then(|| lock_state(&config.state_directory)).transpose();
         let lock = lock.map_err(|error| error.to_string())?;
-        let listener = match config.listen == self.config.listen {
+        let listener = match config.http.listen == self.config.http.listen {
             true => None,
             false => bind(&config).await.map_err(|error| error.to_string())?,
         };
@@ -263,7 +263,7 @@ fn reloaded(registry: &Registry, taken: bool) {
 }
 
 async fn bind(config: &Config) -> Result<Option<TcpListener>, AgentError> {
-    let Some(address) = config.listen else { return Ok(None) };
+    let Some(address) = config.http.listen else { return Ok(None) };
     let bound = http::bind(address).await;
     bound.map(Some).map_err(|reason| AgentError::Listen { address, reason })
 }

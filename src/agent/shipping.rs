@@ -13,10 +13,12 @@ use super::metrics::{Counted, Metrics, Totals};
 use super::reading::{Lost, Reading, take_held};
 use super::saving::save;
 use super::watching::Watching;
+use crate::alerts::Alertmanager;
 use crate::alerts::alertmanager::{Outboxes, Teller, Told};
 use crate::alerts::memory::of_alerts;
 use crate::client::without_query;
-use crate::config::{self, Alertmanager, Config};
+use crate::config::Config;
+use crate::journal::Journal;
 use crate::journal::follow::WatchError;
 use crate::loki::batch::Batches;
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
@@ -28,6 +30,7 @@ use crate::observe::metrics::Registry;
 use crate::os::systemd::{self, Pulses};
 use crate::pipeline::Pipeline;
 use crate::shape::stages::Setup;
+use crate::yaml::units;
 use journald_reader::{Keys, OpenError, Resume, Start, Tail, Waker};
 
 /// Sealed batches between reader and pusher (count): one is on its way while the next is being filled.
@@ -222,7 +225,7 @@ fn join(readers: Vec<(String, JoinHandle<Result<(), WatchError>>)>) -> Result<()
 
 /// Where reading begins. The first start is written down at once, so that a crash before the first
 /// acknowledgement does not move it.
-fn starting_point(checkpoint: &Checkpoint, journal: &config::Journal) -> Result<Resume, AgentError> {
+fn starting_point(checkpoint: &Checkpoint, journal: &Journal) -> Result<Resume, AgentError> {
     let backfill = journal.backfill;
     let state = |e: CheckpointError| AgentError::State {
         folder: checkpoint.path().parent().unwrap_or(checkpoint.path()).into(),
@@ -243,7 +246,7 @@ fn starting_point(checkpoint: &Checkpoint, journal: &config::Journal) -> Result<
             log::error!(
                 "{error}; kept as {}, shipping begins anew {} back (journal.backfill)",
                 aside.display(),
-                config::units::format_duration(backfill)
+                units::format_duration(backfill)
             );
         }
     }

@@ -56,7 +56,7 @@ pub(super) struct Watching {
 /// Rules and a tail that begins where they need it.
 fn begin(config: &Config, file: &mut StateFile, waker: Waker) -> Result<(Watcher, Tail), AgentError> {
     let mut keys = Keys::default();
-    let mut watcher = Watcher::new(config, Some(&host()), &mut keys);
+    let mut watcher = Watcher::new(&config.alerts, config, Some(&host()), &mut keys);
     let start = watcher.begin(&file.load());
     let tail = Tail::open(&config.journal.scope, keys, Start::Realtime(start), waker)?;
     Ok((watcher, tail))

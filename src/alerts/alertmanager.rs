@@ -1,7 +1,7 @@
 //! Telling Alertmanager: its API of version 2 (github.com/prometheus/alertmanager, `api/v2/openapi.yaml`).
 //!
-//! Each server has an [`Outbox`] of its own and a task that empties it, so that one that is away delays no other. An
-//! outbox holds one notice for each alert, the latest: what a server has missed is not told later, but how things are
+//! Each server has an [`Outbox`] of its own and a task that empties it, so that a server that is away delays no other. An
+//! outbox holds the latest notice for each alert: a server that was away is not told what it missed, but how things are
 //! then. The rules tell of each alert again and again, so what does not arrive is repeated in any case.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,10 +13,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use super::section::Alertmanager;
 use crate::alerts::state::Notice;
 use crate::alerts::watch::clock;
+use crate::client::Backoff;
 use crate::client::{AccessError, Client, NoReply, Pauses, Reply, without_query};
-use crate::config::{Alertmanager, Backoff};
 use crate::observe::health::{ALERTMANAGER, Health, Kind, Readiness};
 use crate::observe::metrics::{self, Family, Registry};
 use logql::label_set::LabelSet;
@@ -213,7 +214,7 @@ impl Teller {
     /// Prepares to tell a server what comes into `outbox`. What fails is tried again after at most `resend`.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// The URL is not valid.
     pub fn new(
         server: &Alertmanager,
         outbox: Arc<Outbox>,
@@ -235,7 +236,7 @@ impl Teller {
 
     /// Tells until the outbox is closed and empty, or cannot be emptied.
     pub async fn run(mut self) {
-        // Of nothing, to know at once whether this is an Alertmanager that lets us in.
+        // An empty list, to know at once whether this is an Alertmanager that lets us in.
         let mut probe = true;
         loop {
             let notices = self.outbox.take(clock(), self.batch);
@@ -269,7 +270,7 @@ impl Teller {
                     self.count(&self.told.dropped, Some(("reason", "too_large")), notices.len());
                 }
                 Sent::Later => {
-                    // It has to be one that works before anything else is tried.
+                    // The server must answer before anything else is tried.
                     self.outbox.give_back(notices);
                     self.publish();
                     if closed {
@@ -308,7 +309,7 @@ impl Teller {
         self.count(&self.told.failed, Some(("status", &reply.status.to_string())), 1);
         let words = reply.words();
         match reply {
-            // It has taken those that are valid, and says in JSON what is wrong with one of the others. Plain text is a
+            // It has taken the valid alerts, and says in JSON what is wrong with one of the others. Plain text is a
             // proxy's.
             Reply { status: 400, from_server: true, plain: false, .. } if !notices.is_empty() => {
                 self.health.refused("invalid", notices.len() as u64, &words);
@@ -434,7 +435,7 @@ mod tests {
         outbox.put(&notices);
         let counts = |waiting: MutexGuard<'_, Waiting>| (waiting.notices.len(), waiting.refused);
         assert_eq!(counts(outbox.lock()), (1000, 5));
-        // One that is known takes the place of what was.
+        // A known value replaces what was there.
         outbox.put(&notices[..1000]);
         assert_eq!(counts(outbox.lock()), (1000, 5));
         while outbox.take(0, BATCH).len() == BATCH {}

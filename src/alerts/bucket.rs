@@ -9,14 +9,14 @@ use super::memory::heap;
 use logql::aggregate::{self, Point};
 use logql::expr::{RangeAggregation, RangeOp};
 
-/// Values that a series keeps for a quantile in one bucket (count); of more, every second one is given up, in turns.
+/// Values that a series keeps for a quantile in one bucket (count); when there are more, every second value is dropped, in turns.
 const VALUES_MAX: usize = 4096;
 
 /// What is known of samples next to each other in time.
 pub(super) trait Bucket: Clone {
     /// Of one sample.
     fn new(op: RangeOp, point: Point) -> Self;
-    /// Adds another sample. One that comes late is taken as if it came in time, but for counters.
+    /// Adds another sample. A late sample counts as if it came in time, except for counters.
     fn add(&mut self, op: RangeOp, point: Point);
     /// Adds those of the next bucket.
     fn merge(&mut self, op: RangeOp, next: &Self);
@@ -99,7 +99,7 @@ pub(super) struct Moments {
     squares: f64,
     first: Point,
     last: Point,
-    /// What a counter had before it began anew.
+    /// What a counter had before it began again at 0.
     resets: f64,
     values: Option<Box<Values>>,
 }

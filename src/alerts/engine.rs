@@ -1,10 +1,10 @@
 //! The engine: looks at each entry once and evaluates expressions when their time has come.
 //!
 //! Time is that of the entries. An evaluation at t sees the entries up to t, so it is made when an entry behind t comes,
-//! or when the caller knows that none will: following the journal, catching up, and testing rules on the past are one.
+//! or when the caller knows that none will come. So following the journal, catching up and testing rules on the past work alike.
 //!
 //! All windows share one budget of memory. When it is used up, the window that holds most gives way, by its newest
-//! series: whatever fills one window, the others have their share.
+//! series. So a flood in one window leaves the others their share.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use logql::vectors::{EvalError, Vector, evaluate};
 /// Streams whose sources are remembered (count).
 const STREAMS_MAX: usize = 8 << 10;
 
-/// Makes samples of entries for the windows that want the same.
+/// Makes samples of entries for all windows whose expressions select the same.
 #[derive(Debug)]
 struct Source {
     extractor: Extractor,
@@ -48,9 +48,9 @@ pub struct Engine {
     /// By the address of the set, which no sender can choose: the hash need not be keyed.
     by_stream: HashMap<usize, (Arc<LabelSet>, Vec<usize>), foldhash::fast::RandomState>,
     series_max: usize,
-    /// What all windows may take, and what they take (bytes).
+    /// What all windows may take (bytes).
     memory_max: usize,
-    /// See there.
+    /// What they take (bytes).
     held: usize,
     /// The last time that was evaluated, for each interval (nanoseconds).
     ticks: BTreeMap<i64, i64>,
@@ -67,7 +67,7 @@ pub struct Evaluation {
     pub time: i64,
     /// Its series; those of each origin by age, and the origins in turns.
     pub result: Result<Vector, EvalError>,
-    /// What its windows had too little of, so that there are series that are not in the result.
+    /// What its windows had too little of; then some series are missing in the result.
     pub crowded: Option<Crowded>,
     /// Samples that found no room for their series, and series that gave way, since the beginning (count).
     pub refused: u64,
@@ -127,7 +127,7 @@ impl Engine {
         self.watched.len() - 1
     }
 
-    /// How long before an evaluation an entry may lie that counts for it (nanoseconds).
+    /// How far before an evaluation an entry may lie and still count for it (nanoseconds).
     pub fn reach(&self) -> i64 {
         self.windows.iter().map(Window::reach).max().unwrap_or(0)
     }
@@ -276,8 +276,8 @@ impl Engine {
     }
 }
 
-/// The series of a vector, those of different origins in turns: who takes the first of them is fair to all. Where there
-/// is one origin, and where the windows do not know the series, they stay as they are.
+/// The series of a vector, with origins in turns: taking the first series is fair to all origins. Where there
+/// is one origin, or where the windows do not know the series, the order stays.
 fn in_turns<'w, I: Iterator<Item = &'w Window>>(vector: Vector, windows: impl Fn() -> I) -> Vector {
     if vector.len() <= 1 {
         return vector;

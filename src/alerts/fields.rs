@@ -7,16 +7,8 @@
 use std::collections::BTreeSet;
 
 use super::file::Group;
-use crate::config::FieldRule;
-use crate::journal::fields::is_written_by_journald;
-use logql::pipeline::FIELD;
-
-/// The journal field that has this name in an expression, if there can be one.
-pub(super) fn field_of(name: &str) -> Option<String> {
-    let field = name.strip_prefix(FIELD)?;
-    let field = field.bytes().all(|c| !c.is_ascii_uppercase()).then(|| field.to_ascii_uppercase())?;
-    is_written_by_journald(&field).then_some(field)
-}
+use crate::journal::fields::field_of;
+use crate::shape::labels::FieldRule;
 
 /// The fields that the rules of these groups name, each once.
 pub(super) fn named<'g>(groups: impl IntoIterator<Item = &'g Group>) -> impl Iterator<Item = FieldRule> {

@@ -8,12 +8,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use super::lint::{KnownLabels, Lint, series, templates};
+use super::lint::{self, series, templates};
 use super::state::{self, Alert};
-use crate::config::{
-    Checker, Diagnostics, Document, Finding, Kind, Refusal, Section, Value, document, names, quoted,
-};
 use crate::observe::metrics::OWN;
+use crate::shape::known::KnownLabels;
+use crate::shape::names;
+use crate::yaml::key::key;
+use crate::yaml::{
+    Checker, Diagnostics, Document, Finding, Key, Kind, Refusal, Section, Value, document, quoted,
+};
 use logql::Expr;
 use logql::go::template::Template;
 
@@ -21,6 +24,24 @@ use logql::go::template::Template;
 const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 /// How long anything else may be.
 const DURATION: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(365 * 24 * 3600);
+
+/// The keys of rule files: those of Loki's ruler (`pkg/ruler`, and `model/rulefmt` of Prometheus).
+const KEYS: &[Key] = &[
+    key("groups", "list of sections", "required"),
+    key("groups[].name", "string", "required"),
+    key("groups[].interval", "duration", "null"),
+    key("groups[].limit", "whole number", "0"),
+    key("groups[].query_offset", "duration", "0s"),
+    key("groups[].labels", "map of strings", "{}"),
+    key("groups[].rules", "list of sections", "[]"),
+    key("groups[].rules[].alert", "string", "null"),
+    key("groups[].rules[].record", "string", "null"),
+    key("groups[].rules[].expr", "LogQL expression", "required"),
+    key("groups[].rules[].for", "duration", "0s"),
+    key("groups[].rules[].keep_firing_for", "duration", "0s"),
+    key("groups[].rules[].labels", "map of templates", "{}"),
+    key("groups[].rules[].annotations", "map of templates", "{}"),
+];
 
 /// A group of rules, evaluated together. Durations in nanoseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,7 +119,7 @@ pub fn parse(
 ) -> Result<(Vec<Group>, Diagnostics), Diagnostics> {
     let root = document(source, origin)?;
     let environment = |_: &str| None;
-    let checker = Checker::new(source, Vec::new(), &environment).about("the rule file");
+    let checker = Checker::new(KEYS, source, Vec::new(), &environment).about("the rule file");
     let value = Value { path: String::new(), key: root.span.clone(), node: &root };
     let foreign = Document::of(&root).filter(|document| *document != Document::Rules);
     let groups = match foreign {
@@ -113,7 +134,7 @@ pub fn parse(
 
 fn groups(reading: Reading<'_>, root: &Value<'_>) -> Option<Vec<Group>> {
     let checker = reading.checker;
-    let section = Section::open(checker, root, "rules")?;
+    let section = Section::open(checker, root, "")?;
     let mut names = HashSet::new();
     section.required(checker, root, "groups", |value| {
         checker.each(value, "a list of groups", |item| {
@@ -129,7 +150,7 @@ fn groups(reading: Reading<'_>, root: &Value<'_>) -> Option<Vec<Group>> {
 
 fn group(reading: Reading<'_>, item: &Value<'_>) -> Option<Group> {
     let checker = reading.checker;
-    let section = Section::open(checker, item, "rules.groups[]")?;
+    let section = Section::open(checker, item, "groups[]")?;
     let name = section.required(checker, item, "name", |value| named(checker, value, "the name of a group"));
     let (mut interval, mut limit, mut query_offset) = (None, 0, 0);
     section.read("interval", &mut interval, |value| nanoseconds(checker, value, &INTERVAL).map(Some));
@@ -152,7 +173,7 @@ fn rule(
     limit: usize,
 ) -> Option<Rule> {
     let checker = reading.checker;
-    let section = Section::open(checker, item, "rules.groups[].rules[]")?;
+    let section = Section::open(checker, item, "groups[].rules[]")?;
     let recorded = section.get("record").is_some();
     let expr = section.required(checker, item, "expr", |value| expression(reading, value, recorded));
     let name = |key: &str, what: &str| section.get(key).map(|value| named(checker, value, what));
@@ -170,7 +191,8 @@ fn rule(
         (reading.around, section.get("expr"), &expr, &alert)
     {
         let critical = labels.iter().any(|(name, text)| name == "severity" && text.source() == "critical");
-        around.labels.untrusted(expr, critical).into_iter().for_each(|lint| warn(checker, value, lint));
+        let told = around.labels.origins().of_alert(expr, critical);
+        told.into_iter().for_each(|lint| checker.tell(value, &text(checker, value), lint));
     }
     let kind = match (alert, record) {
         (Some(_), Some(_)) => {
@@ -199,7 +221,7 @@ fn rule(
             let valid = name.chars().all(|c| c == '_' || c == ':' || c.is_ascii_alphanumeric())
                 && !name.starts_with(|c: char| c.is_ascii_digit());
             if !valid {
-                let title = format!("{} is no name of a metric", quoted(&name));
+                let title = format!("{} is not a valid name of a metric", quoted(&name));
                 checker
                     .note(Finding::at(place.clone(), title).label("expected letters, digits, `_` and `:`"));
             }
@@ -218,24 +240,18 @@ fn rule(
     Some(Rule { expr, kind })
 }
 
+/// The text of an expression as it is written.
+fn text(checker: &Checker<'_>, value: &Value<'_>) -> String {
+    checker.raw(value, "a LogQL expression").unwrap_or_default()
+}
+
 fn expression(reading: Reading<'_>, value: &Value<'_>, recorded: bool) -> Option<Expr> {
     let Reading { checker, around, .. } = reading;
     let expr = checker.expression(value)?;
-    for lint in around.into_iter().flat_map(|around| around.labels.lint(&expr, recorded)) {
-        warn(checker, value, lint);
+    for lint in around.into_iter().flat_map(|around| lint::of_expression(&around.labels, &expr, recorded)) {
+        checker.tell(value, &text(checker, value), lint);
     }
     Some(expr)
-}
-
-/// Warns of an expression, at the part of it that the warning is about.
-fn warn(checker: &Checker<'_>, value: &Value<'_>, lint: Lint) {
-    let text = checker.raw(value, "a LogQL expression").unwrap_or_default();
-    let part = lint.part.and_then(|part| {
-        let start = text.find(&part)?;
-        Some(start..start + part.len())
-    });
-    let place = checker.inside(value, &text, part);
-    checker.warn(Finding::at(place, lint.title).label(lint.label).help(lint.help));
 }
 
 /// Says it when templates will say nothing, or stand where none is filled in.
@@ -250,10 +266,11 @@ fn told(checker: &Checker<'_>, value: &Value<'_>, expr: &Expr, recorded: bool, a
         let Ok(template) = state::template(&text) else { continue };
         if recorded {
             if template.constant().is_none() {
-                let finding = Finding::at(entry.value.place(), "labels of a recording rule are no templates");
+                let finding =
+                    Finding::at(entry.value.place(), "labels of a recording rule are not templates");
                 checker.warn(
                     finding
-                        .label("this stands as it is written")
+                        .label("this text is used as it is written")
                         .help("`label_replace(…)` in the expression makes labels of others"),
                 );
             }
@@ -271,8 +288,8 @@ fn taken(reading: Reading<'_>, name: &str, labels: &[(String, String)], place: R
     let Reading { checker, around, origin } = reading;
     if name.starts_with(OWN) {
         checker.note(
-            Finding::at(place, format!("{} is a name of journal-ship's own metrics", quoted(name)))
-                .label(format!("expected one that does not begin with `{OWN}`")),
+            Finding::at(place, format!("{} is reserved for journal-ship's own metrics", quoted(name)))
+                .label(format!("expected a name that does not begin with `{OWN}`")),
         );
         return;
     }
@@ -409,7 +426,7 @@ groups:
             ("groups: [{name: a}, {name: a}]", "there are two groups `a`"),
             ("groups: [{name: a, interval: 0s}]", "too small"),
             ("groups: [{name: a, intervall: 1m}]", "did you mean `interval`?"),
-            ("groups: [{name: a, limit: -1}]", "no whole number that fits"),
+            ("groups: [{name: a, limit: -1}]", "is not a whole number that fits"),
             ("groups: [{name: a, source_tenants: [x]}]", "unknown key `source_tenants`"),
             ("groups: [{name: a, rules: [{expr: vector(1)}]}]", "expected `alert: …` or `record: …`"),
             ("groups: [{name: a, rules: [{alert: A, record: b, expr: vector(1)}]}]", "not both"),
@@ -441,7 +458,10 @@ groups:
                 "groups: [{name: a, rules: [{record: b, expr: vector(1), for: 5m}]}]",
                 "a recording rule has no `for`",
             ),
-            ("groups: [{name: a, rules: [{record: b-c, expr: vector(1)}]}]", "no name of a metric"),
+            (
+                "groups: [{name: a, rules: [{record: b-c, expr: vector(1)}]}]",
+                "is not a valid name of a metric",
+            ),
         ] {
             let error = parse(text, "f", None).map(|_| ()).expect_err(text).render(false);
             assert!(error.contains(expected), "{text}:\n{error}");

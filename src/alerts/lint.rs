@@ -4,249 +4,49 @@
 pub(crate) mod series;
 pub(crate) mod templates;
 mod threshold;
-mod values;
 
-use std::collections::BTreeMap;
-
-use super::trust::Origins;
-use crate::config::{FieldRule, Labels, RelabelAction, units};
-use crate::shape::stages::StageConfig;
-use crate::shape::stages::match_::Action;
-use logql::Matcher;
+use crate::shape::known::KnownLabels;
+use crate::yaml::{Lint, units};
 use logql::expr::{Expr, Grouping, RangeAggregation, VectorOp};
-use logql::nearest::nearest;
-
-pub(crate) use values::{Shape, has_many_values, of_field};
 
 /// As far back as a window may look without a word (nanoseconds): journald's defaults keep some weeks on a quiet host
 /// and some days on a busy one.
 const REACH_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
 
-/// Something to tell about a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lint {
-    /// What it is.
-    pub title: String,
-    /// What comes of it.
-    pub label: String,
-    /// What to do.
-    pub help: String,
-    /// The text that it is about, as it is probably written.
-    pub part: Option<String>,
-}
-
-/// The values of a label.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Values {
-    /// What they look like; none: anything.
-    shapes: Vec<Shape>,
-    /// Every entry has it.
-    always: bool,
-}
-
-/// The labels and the metadata that entries may have when rules see them.
-#[derive(Debug, Default)]
-pub struct KnownLabels {
-    values: BTreeMap<String, Values>,
-    before_stages: Vec<String>,
-    metadata: Vec<String>,
-    /// Labels whose values are hardly ever the same twice.
-    many: Vec<String>,
-    /// Relabelling makes names that nobody can foretell.
-    open: bool,
-    /// The label that tells hosts apart.
-    host: Option<String>,
-    /// Who decides them.
-    origins: Origins,
-}
-
-impl KnownLabels {
-    /// Those of a configuration.
-    pub fn new(labels: &Labels, metadata: &[FieldRule], stages: &[StageConfig]) -> KnownLabels {
-        let origins = Origins::new(labels, metadata, stages);
-        let mut known = KnownLabels { origins, ..KnownLabels::default() };
-        let always = labels.relabel.is_empty() && stages.is_empty();
-        for (name, value) in &labels.fixed {
-            let shapes = vec![Shape::Words(vec![value.clone()])];
-            known.values.insert(name.clone(), Values { shapes, always });
-        }
-        for rule in &labels.fields {
-            let shapes: Option<Vec<Shape>> = rule.sources.iter().map(|field| of_field(field)).collect();
-            known
-                .values
-                .insert(rule.name.clone(), Values { shapes: shapes.unwrap_or_default(), always: false });
-            if rule.sources.iter().any(|source| has_many_values(source)) {
-                known.many.push(rule.name.clone());
-            }
-            if rule.sources.iter().all(|source| source == "_HOSTNAME") {
-                known.host = Some(rule.name.clone());
-            }
-        }
-        for rule in &labels.relabel {
-            match &rule.action {
-                RelabelAction::Replace { target, .. } if target.contains('$') => known.open = true,
-                RelabelAction::LabelMap { .. } => known.open = true,
-                RelabelAction::Replace { target, .. }
-                | RelabelAction::HashMod { target, .. }
-                | RelabelAction::Lowercase { target }
-                | RelabelAction::Uppercase { target } => known.add(target),
-                _ => {}
-            }
-        }
-        known.metadata = metadata.iter().map(|rule| rule.name.clone()).collect();
-        known.before_stages = known.values.keys().cloned().collect();
-        known.staged(stages);
-        known
-    }
-
-    /// Any labels, as far as is known.
-    pub(crate) fn any() -> KnownLabels {
-        KnownLabels { open: true, ..KnownLabels::default() }
-    }
-
-    /// With further labels, which may have any value and are there from the beginning.
-    pub(crate) fn with<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> KnownLabels {
-        for name in names {
-            self.add(name);
-            self.before_stages.push(name.to_owned());
-        }
-        self
-    }
-
-    fn add(&mut self, name: &str) {
-        self.values.insert(name.to_owned(), Values { shapes: Vec::new(), always: false });
-    }
-
-    /// With the labels and metadata that stages set.
-    fn staged(&mut self, stages: &[StageConfig]) {
-        for stage in stages {
-            match stage {
-                StageConfig::Labels(config) => config.names().for_each(|name| self.add(name)),
-                StageConfig::StaticLabels(config) => config.names().for_each(|name| self.add(name)),
-                StageConfig::StructuredMetadata(config) => {
-                    self.metadata.extend(config.names().map(str::to_owned));
-                }
-                StageConfig::Match(config) => {
-                    if let Action::Keep(stages) = &config.action {
-                        self.staged(stages);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// What there is to tell about an alert that trusts what a sender decides.
-    pub fn untrusted(&self, expr: &Expr, critical: bool) -> Vec<Lint> {
-        self.origins.of_alert(expr, critical)
-    }
-
-    /// The names of the labels that entries may have before the first stage.
-    pub(crate) fn before_stages(&self) -> impl Iterator<Item = &str> {
-        self.before_stages.iter().map(String::as_str)
-    }
-
-    /// The names of the labels.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.values.keys().map(String::as_str)
-    }
-
-    /// The names of the metadata.
-    pub(crate) fn metadata(&self) -> impl Iterator<Item = &str> {
-        self.metadata.iter().map(String::as_str)
-    }
-
-    /// The names of what tells series apart that belong together: metadata, and labels with a value for each process or entry.
-    pub(crate) fn splitting(&self) -> impl Iterator<Item = &str> {
-        self.metadata.iter().chain(&self.many).map(String::as_str)
-    }
-
-    /// Whether there may be labels of other names.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open
-    }
-
-    /// The label that tells hosts apart.
-    pub(crate) fn host(&self) -> Option<&str> {
-        self.host.as_deref()
-    }
-
-    /// What there is to tell about the expression of a rule; `recorded` says that its series become metrics.
-    pub fn lint(&self, expr: &Expr, recorded: bool) -> Vec<Lint> {
-        let mut lints = Vec::new();
-        let mut reach = 0;
-        expr.ranges(&mut |range, _| {
-            lints.extend(self.of_nobody(&range.query.matchers));
-            reach = reach.max(range.range.saturating_add(range.offset));
-        });
-        if reach > REACH_MAX {
-            let length = |nanoseconds: i64| {
-                units::format_duration(std::time::Duration::from_nanos(nanoseconds.unsigned_abs()))
-            };
-            lints.push(Lint {
-                title: format!("this looks {} back", length(reach)),
-                label: "longer than the journal usually holds".to_owned(),
-                help: format!(
-                    "after a start, entries that journald has deleted are missing in it: look at most {} back, or evaluate \
-                     it in Loki's ruler",
-                    length(REACH_MAX)
-                ),
-                part: None,
-            });
-        }
-        if let Some(host) = self.host.as_deref().filter(|host| !keeps(expr, host)) {
-            lints.push(Lint {
-                title: format!("the label `{host}` is aggregated away"),
-                label: "each host sees its own entries only: this is no sum over the fleet".to_owned(),
-                help: format!("add `by ({host})` to say so, or put the rule into Loki's ruler"),
-                part: None,
-            });
-        }
-        series::lint(expr, self, &mut lints);
-        threshold::lint(expr, self, recorded, &mut lints);
-        lints
-    }
-
-    /// Whether a selector asks for what no entry has.
-    pub(crate) fn of_nobody(&self, matchers: &[Matcher]) -> Option<Lint> {
-        let matcher = matchers.iter().find(|matcher| {
-            let absent = matcher.matches("");
-            match self.values.get(matcher.name()) {
-                Some(Values { shapes, always }) => {
-                    let may = shapes.is_empty() || shapes.iter().any(|shape| shape.may_match(matcher));
-                    !may && (!absent || *always)
-                }
-                None => !self.open && !absent,
-            }
-        })?;
-        let name = matcher.name();
-        let help = match self.values.get(name) {
-            Some(values) => {
-                let helps = values.shapes.iter().map(|shape| shape.help(name, matcher));
-                let helps: Vec<_> = helps.collect();
-                let meant = helps.iter().find(|help| help.starts_with("did you mean"));
-                meant.cloned().unwrap_or_else(|| helps.join("; or "))
-            }
-            None if self.metadata().any(|other| other == name) => {
-                format!(
-                    "`{name}` is structured metadata, which selects no stream: in a rule write `| {matcher}` behind the selector"
-                )
-            }
-            None => match nearest(name, self.names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    let all: Vec<_> = self.names().map(|name| format!("`{name}`")).collect();
-                    format!("there are {}, from `labels` and the stages", all.join(", "))
-                }
-            },
+/// What there is to tell about the expression of a rule; `recorded` says that its series become metrics.
+pub(crate) fn of_expression(known: &KnownLabels, expr: &Expr, recorded: bool) -> Vec<Lint> {
+    let mut lints = Vec::new();
+    let mut reach = 0;
+    expr.ranges(&mut |range, _| {
+        lints.extend(known.of_nobody(&range.query.matchers));
+        reach = reach.max(range.range.saturating_add(range.offset));
+    });
+    if reach > REACH_MAX {
+        let length = |nanoseconds: i64| {
+            units::format_duration(std::time::Duration::from_nanos(nanoseconds.unsigned_abs()))
         };
-        Some(Lint {
-            title: format!("no entry has {matcher}"),
-            label: "this selects nothing".to_owned(),
-            help,
-            part: Some(matcher.to_string()),
-        })
+        lints.push(Lint {
+            title: format!("this looks {} back", length(reach)),
+            label: "longer than the journal usually holds".to_owned(),
+            help: format!(
+                "after a start, entries that journald has deleted are missing in it: look at most {} back, or evaluate \
+                 it in Loki's ruler",
+                length(REACH_MAX)
+            ),
+            part: None,
+        });
     }
+    if let Some(host) = known.host().filter(|host| !keeps(expr, host)) {
+        lints.push(Lint {
+            title: format!("the label `{host}` is aggregated away"),
+            label: "each host sees its own entries only: this is not a sum over the fleet".to_owned(),
+            help: format!("add `by ({host})` to say so, or put the rule into Loki's ruler"),
+            part: None,
+        });
+    }
+    series::lint(expr, known, &mut lints);
+    threshold::lint(expr, known, recorded, &mut lints);
+    lints
 }
 
 /// Whether the series of an expression have a label, if those of its ranges have it.
@@ -272,8 +72,8 @@ mod tests {
 
     fn lints(config: &str, expr: &str, recorded: bool) -> Vec<String> {
         let config = Config::parse(config, "c", &|_| None).unwrap();
-        let known = KnownLabels::new(&config.labels, &config.structured_metadata, &config.stages);
-        let lints = known.lint(&Expr::parse(expr).unwrap(), recorded);
+        let known = KnownLabels::new(&config);
+        let lints = of_expression(&known, &Expr::parse(expr).unwrap(), recorded);
         lints.into_iter().map(|lint| format!("{}: {}: {}", lint.title, lint.label, lint.help)).collect()
     }
 
@@ -438,7 +238,7 @@ mod tests {
             (
                 "",
                 r#"label_replace(rate({unit="a.service"}[5m]), "x", "$1", "unit", ".*[.]service")"#,
-                &["`$1` is no group of the expression"],
+                &["`$1` is not a group of the expression"],
             ),
             ("", r#"label_replace(rate({unit="a.service"}[5m]), "x", "fixed", "unit", ".*")"#, &[]),
             (
@@ -507,7 +307,7 @@ mod tests {
             (
                 "",
                 r#"sum by (host) (count_over_time({unit="a.service"}[1h])) < 5"#,
-                &["few entries fire this, none at all do not"],
+                &["this fires when there are few entries, and not when there are none"],
             ),
             ("", r#"0 == sum by (host) (count_over_time({unit="a.service"}[1h]))"#, &["never true"]),
             (

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! [`engine`] looks at each entry once for all expressions that want the same of it, [`state`] says what fires, [`run`] joins
-//! them for the groups of rule files (`file`), and [`unit_test`] tries rules on lines that a person makes up.
+//! them for the groups of rule files ([`mod@file`]), and [`unit_test`] tries rules on lines that a person makes up.
 
 pub mod alertmanager;
 mod bucket;
@@ -20,13 +20,12 @@ pub mod over;
 mod pieces;
 pub mod run;
 pub mod saved;
+pub(crate) mod section;
 pub mod state;
-mod trust;
 pub mod unit_test;
 pub mod watch;
 mod window;
 
-pub use lint::{KnownLabels, Lint};
-pub use trust::{Origins, Use};
+pub use section::{Alertmanager, Alerts, RuleFile};
 pub use watch::Watcher;
 pub use window::Crowded;

@@ -1,4 +1,4 @@
-//! Over the limit: a rule has more series or alerts than there is room for. It goes on for those that it has, and says so
+//! Over the limit: a rule has more series or alerts than there is room for. It goes on with those that it has, and says so
 //! by an alert of its own, which goes where all alerts go.
 
 use std::collections::BTreeSet;
@@ -90,7 +90,7 @@ pub(super) fn evaluate(own: &mut Running, rules: &[Running], time: i64, room: us
     }
     let mut seen = BTreeSet::new();
     let over = rules.iter().filter_map(|rule| Some((rule, rule.over.as_ref()?)));
-    // Rules of one name are one.
+    // Rules of the same name count as one.
     let over: Vec<_> =
         over.filter(|(rule, over)| seen.insert((&rule.group, &rule.name, over.reason()))).collect();
     let sample = |(rule, over): (&Running, &Over)| {

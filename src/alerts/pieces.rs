@@ -51,7 +51,7 @@ impl Pieces {
         }
     }
 
-    /// Whether there is no bucket.
+    /// Whether it holds no bucket.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Pieces::Sums(line) => line.buckets.is_empty(),

@@ -16,7 +16,7 @@ use logql::Expr;
 use logql::label_set::LabelSet;
 use logql::vectors::Vector;
 
-/// States older than this are not gone on with (nanoseconds): nobody waits for an alert of last week, and all entries
+/// States older than this are dropped at a start (nanoseconds): nobody waits for an alert of last week, and all entries
 /// since then would have to be read.
 pub(super) const CATCH_UP_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
 
@@ -43,17 +43,17 @@ pub struct Running {
     pub expr: String,
     /// How often it is evaluated (nanoseconds).
     pub interval: i64,
-    /// The most series of a metric; 0: any number.
+    /// The most series of a metric (count); 0: any number.
     limit: usize,
     /// What it makes of its series.
     pub outcome: Outcome,
-    /// Evaluations that were made, and those that have failed (count).
+    /// Evaluations that were made (count).
     pub evaluations: u64,
-    /// See there.
+    /// Evaluations that have failed (count).
     pub failures: u64,
     /// Why the last evaluation has failed.
     pub error: Option<RuleError>,
-    /// What it has had too little of, up to the last evaluation.
+    /// What it had too little of at the last evaluation.
     pub over: Option<Over>,
     /// Samples, series and alerts that had no room (count).
     pub refused: u64,
@@ -75,7 +75,7 @@ pub enum Outcome {
 }
 
 impl Running {
-    /// One that was never evaluated.
+    /// A rule that was never evaluated.
     pub(super) fn new(
         group: &str,
         name: &str,
@@ -110,7 +110,7 @@ impl Running {
             Outcome::Metric(_, labels, series) => {
                 let recorded = result.map_err(RuleError::from);
                 let recorded = recorded.and_then(|vector| record(vector, labels, self.limit, room));
-                // Of one that fails, what was is no longer known.
+                // When the expression fails, the series of a metric are no longer known.
                 let (new, outcome) = match recorded {
                     Ok((new, refused)) => (new, Ok(refused)),
                     Err(error) => (Vec::new(), Err(error)),
@@ -139,7 +139,7 @@ impl Running {
         self.error = error;
     }
 
-    /// Its alerts; none for a metric.
+    /// Its alerts; a metric has none.
     pub fn alerts(&self) -> impl Iterator<Item = &Active> {
         let states = match &self.outcome {
             Outcome::Alerts(states) => Some(states),
@@ -201,7 +201,7 @@ impl Rules {
         self.engine.bytes() + self.rules.iter().chain([&self.own]).map(|rule| rule.bytes).sum::<usize>()
     }
 
-    /// From now on this is around all rules.
+    /// From now on all rules have these labels and links.
     pub fn set_outside(&mut self, outside: &Outside) {
         let outside = Arc::new(outside.clone());
         for rule in &mut self.rules {
@@ -216,7 +216,7 @@ impl Rules {
         &self.rules
     }
 
-    /// The rule that nobody wrote: it tells of those that are over their limit ([`over::ALERT`]).
+    /// The built-in rule, which tells of rules that are over their limit ([`over::ALERT`]).
     pub fn own(&self) -> &Running {
         &self.own
     }
@@ -226,7 +226,7 @@ impl Rules {
         self.engine.met(number)
     }
 
-    /// How long before an evaluation an entry may lie that counts for it (nanoseconds).
+    /// How far before an evaluation an entry may lie and still count for it (nanoseconds).
     pub fn reach(&self) -> i64 {
         self.engine.reach()
     }
@@ -327,7 +327,7 @@ impl Rules {
         self.engine.observe_from(time, labels, line, metadata, origin);
     }
 
-    /// Evaluations longer ago than states are gone on with are not made: the clock was wrong until now.
+    /// Skips evaluations that are older than states that are kept: then the clock was wrong until now.
     pub fn skip_to(&mut self, now: i64) {
         self.engine.skip(now.saturating_sub(CATCH_UP_MAX));
     }
@@ -350,7 +350,7 @@ impl Rules {
         let mut last = None;
         engine.advance(to, |evaluation| {
             let (number, time) = (evaluation.number, evaluation.time);
-            // All rules of a time come before what there is to tell of them.
+            // All rules are evaluated for a time before any of them is told about.
             if let Some(before) = last.replace(time).filter(|before| *before < time) {
                 tell(rules, before, &mut show);
             }

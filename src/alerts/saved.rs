@@ -1,5 +1,5 @@
-//! Where alerts stood when the agent was last there, on disk: so that a restart neither resolves an alert that goes on
-//! nor lets one begin anew. What the windows hold is not kept: the journal has it.
+//! The states of alerts on disk, so that a restart neither resolves an alert that goes on
+//! nor begins it again. What the windows hold is not kept, because the journal has it.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -41,7 +41,7 @@ struct SavedAlert {
     #[serde(serialize_with = "pairs_of_map", deserialize_with = "map")]
     annotations: Arc<BTreeMap<String, String>>,
     state: String,
-    /// What is no number is `null` in JSON.
+    /// `null` in JSON if it is not a number.
     value: Option<f64>,
     active_at: i64,
     fired_at: Option<i64>,
@@ -85,7 +85,7 @@ impl Saved {
         self.rules.iter().any(|rule| !rule.alerts.is_empty())
     }
 
-    /// A number that changes when alerts do, but for values and the time of the last evaluation.
+    /// A number that changes when alerts do; values and the time of the last evaluation do not count.
     pub fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for rule in &self.rules {
@@ -97,7 +97,7 @@ impl Saved {
         hasher.finish()
     }
 
-    /// Leaves out half of the alerts of each rule, the last ones. They will begin anew.
+    /// Leaves out the last half of the alerts of each rule. They will begin again.
     fn halve(&mut self) {
         for rule in &mut self.rules {
             rule.alerts.truncate(rule.alerts.len() / 2);
@@ -126,7 +126,7 @@ impl SavedRule {
         Some(SavedRule { group: owned(group), rule: owned(rule), expr: owned(expr), evaluated_at, alerts })
     }
 
-    /// Its alerts. They will be told about anew: Alertmanager may have been away, too.
+    /// Its alerts. They will be told about again, because Alertmanager may have been away, too.
     pub(super) fn active(&self) -> Vec<Active> {
         let alert = |saved: &SavedAlert| {
             let (_, state) = STATES.iter().find(|(name, _)| *name == saved.state)?;
@@ -205,7 +205,7 @@ impl StateFile {
         };
         let (saved, content) = read().unwrap_or_else(|why: String| {
             log::warn!(
-                "{} cannot be read: {why}; alerts that fire begin anew, with what the journal shows",
+                "{} cannot be read: {why}; alerts that fire begin again, with what the journal shows",
                 self.path.display()
             );
             (Saved::default(), None)
@@ -232,7 +232,7 @@ impl StateFile {
                 self.content = None;
                 if !std::mem::replace(&mut self.failing, true) {
                     log::error!(
-                        "{} cannot be written: {error}; alerts go on, but after a restart now they would begin anew",
+                        "{} cannot be written: {error}; alerts go on, but after a restart now they would begin again",
                         self.path.display()
                     );
                 }

@@ -1,4 +1,4 @@
-//! The states of one alert rule: what fires, since when, and what of it has to be told
+//! The states of one alert rule: which alerts fire, since when, and which of them Alertmanager must be told
 //! (github.com/prometheus/prometheus, `rules/alerting.go`).
 
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub struct Outside {
 pub enum State {
     /// Resolved, and told about for a while.
     Inactive,
-    /// There, but not for long enough.
+    /// Its series is there, but not for long enough.
     Pending,
     /// Firing.
     Firing,
@@ -139,16 +139,16 @@ pub struct States {
     active: BTreeMap<String, Active>,
     /// The last time that it was evaluated.
     evaluated_at: Option<i64>,
-    /// The last time that this had a value: who does not know tells nobody.
+    /// The last time that the expression had a value. Alerts are told about only when it had one.
     known_at: Option<i64>,
     failed_templates: u64,
-    /// What the last one of them said.
+    /// What the last template that failed said.
     template_error: Option<String>,
     /// What the alerts take (bytes).
     bytes: usize,
 }
 
-/// What one alert takes (bytes), but for its place among the others.
+/// What one alert takes (bytes), without its place among the others.
 fn bytes(key: &str, alert: &Active) -> usize {
     heap(key.len()) + memory::label_set(&alert.labels) + memory::text_map(&alert.annotations)
 }
@@ -168,7 +168,7 @@ impl States {
         }
     }
 
-    /// From now on this is around the rule.
+    /// From now on the rule has these labels and links.
     pub(super) fn set_outside(&mut self, outside: Arc<Outside>) {
         self.outside = outside;
     }
@@ -215,7 +215,7 @@ impl States {
     /// the last have none, and how many these are comes back.
     ///
     /// # Errors
-    /// States stay as they are, but for the limit: then all are gone.
+    /// States stay as they are. Only when the limit is exceeded, all are removed.
     pub fn update(
         &mut self,
         time: i64,
@@ -407,7 +407,7 @@ impl States {
 /// Reads a template of a rule.
 ///
 /// # Errors
-/// What is no template.
+/// The text is not a valid template.
 pub fn template(source: &str) -> Result<Template, logql::go::template::TemplateError> {
     Template::with_variables(source, prometheus::function, &VARIABLES)
 }

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::Engine;
-use super::fields;
 use super::file::{self, Group};
 use super::run::Rules;
 use super::state::Outside;
-use crate::config::{
-    Checker, Diagnostics, Document, Environment, Finding, Section, Value, document, names, units,
+use crate::journal::fields;
+use crate::shape::names;
+use crate::yaml::key::key;
+use crate::yaml::{
+    Checker, Diagnostics, Document, Environment, Finding, Key, Section, Value, document, units,
 };
 use logql::label_set::LabelSet;
 use logql::{Expr, MatchOp, Selector};
@@ -29,6 +31,36 @@ const LINES_MAX: u64 = 1_000_000;
 const SERIES_MAX: usize = 10_000;
 /// How near a value must be to the expected one, in relation to it.
 const PRECISION: f64 = 1e-9;
+
+/// The keys of a file of tests.
+const KEYS: &[Key] = &[
+    key("rule_files", "list of paths", "[]"),
+    key("evaluation_interval", "duration", "1m"),
+    key("external_labels", "map of strings", "{}"),
+    key("external_url", "string", "\"\""),
+    key("tests", "list of sections", "required"),
+    key("tests[].name", "string", "\"\""),
+    key("tests[].input", "list of sections", "[]"),
+    key("tests[].input[].labels", "label set", "required"),
+    key("tests[].input[].metadata", "map of strings", "{}"),
+    key("tests[].input[].lines", "list of sections", "required"),
+    key("tests[].input[].lines[].at", "duration", "0s"),
+    key("tests[].input[].lines[].line", "string", "required"),
+    key("tests[].input[].lines[].repeat", "whole number", "1"),
+    key("tests[].input[].lines[].every", "duration", "1s"),
+    key("tests[].alert_rule_test", "list of sections", "[]"),
+    key("tests[].alert_rule_test[].eval_time", "duration", "required"),
+    key("tests[].alert_rule_test[].alertname", "string", "required"),
+    key("tests[].alert_rule_test[].exp_alerts", "list of sections", "[]"),
+    key("tests[].alert_rule_test[].exp_alerts[].exp_labels", "map of strings", "{}"),
+    key("tests[].alert_rule_test[].exp_alerts[].exp_annotations", "map of strings", "{}"),
+    key("tests[].logql_expr_test", "list of sections", "[]"),
+    key("tests[].logql_expr_test[].expr", "LogQL expression", "required"),
+    key("tests[].logql_expr_test[].eval_time", "duration", "required"),
+    key("tests[].logql_expr_test[].exp_samples", "list of sections", "[]"),
+    key("tests[].logql_expr_test[].exp_samples[].labels", "label set", "{}"),
+    key("tests[].logql_expr_test[].exp_samples[].value", "number", "required"),
+];
 
 #[derive(Debug, Default)]
 struct File {
@@ -232,7 +264,7 @@ fn time(nanoseconds: i64) -> String {
 fn parse(source: &str, origin: &str) -> Result<File, Diagnostics> {
     let root = document(source, origin)?;
     let environment: &Environment<'_> = &|_: &str| None;
-    let checker = Checker::new(source, Vec::new(), environment).about("the file of tests");
+    let checker = Checker::new(KEYS, source, Vec::new(), environment).about("the file of tests");
     let value = Value { path: String::new(), key: root.span.clone(), node: &root };
     let file = match Document::of(&root).filter(|document| *document != Document::Tests) {
         // Tests that are still to be written name rule files already.
@@ -257,7 +289,7 @@ fn parse(source: &str, origin: &str) -> Result<File, Diagnostics> {
 }
 
 fn read_file(checker: &Checker<'_>, root: &Value<'_>) -> Option<File> {
-    let section = Section::open(checker, root, "tests")?;
+    let section = Section::open(checker, root, "")?;
     let mut file = File { interval: 60_000_000_000, ..File::default() };
     section.read("rule_files", &mut file.rule_files, |value| {
         checker.each(value, "a list of paths", |item| checker.raw(item, "a path"))
@@ -279,7 +311,7 @@ fn read_file(checker: &Checker<'_>, root: &Value<'_>) -> Option<File> {
 }
 
 fn test(checker: &Checker<'_>, item: &Value<'_>, number: usize) -> Option<Test> {
-    let section = Section::open(checker, item, "tests.tests[]")?;
+    let section = Section::open(checker, item, "tests[]")?;
     let mut test =
         Test { name: format!("test {number}"), lines: Vec::new(), alerts: Vec::new(), values: Vec::new() };
     section.read("name", &mut test.name, |value| checker.raw(value, "a name"));
@@ -292,14 +324,14 @@ fn test(checker: &Checker<'_>, item: &Value<'_>, number: usize) -> Option<Test> 
     });
     section.read("alert_rule_test", &mut test.alerts, |value| {
         checker.each(value, "a list of expected alerts", |item| {
-            let section = Section::open(checker, item, "tests.tests[].alert_rule_test[]")?;
+            let section = Section::open(checker, item, "tests[].alert_rule_test[]")?;
             let at = section.required(checker, item, "eval_time", |value| nanoseconds(checker, value));
             let name = section
                 .required(checker, item, "alertname", |value| checker.raw(value, "the name of an alert"));
             let mut alerts = Vec::new();
             section.read("exp_alerts", &mut alerts, |value| {
                 checker.each(value, "a list of alerts", |item| {
-                    let schema = "tests.tests[].alert_rule_test[].exp_alerts[]";
+                    let schema = "tests[].alert_rule_test[].exp_alerts[]";
                     let section = Section::open(checker, item, schema)?;
                     let (mut labels, mut annotations) = (Pairs::new(), Pairs::new());
                     section.read("exp_labels", &mut labels, |value| pairs(checker, value));
@@ -312,13 +344,13 @@ fn test(checker: &Checker<'_>, item: &Value<'_>, number: usize) -> Option<Test> 
     });
     section.read("logql_expr_test", &mut test.values, |value| {
         checker.each(value, "a list of expected values", |item| {
-            let section = Section::open(checker, item, "tests.tests[].logql_expr_test[]")?;
+            let section = Section::open(checker, item, "tests[].logql_expr_test[]")?;
             let expr = section.required(checker, item, "expr", |value| checker.expression(value));
             let at = section.required(checker, item, "eval_time", |value| nanoseconds(checker, value));
             let mut samples = Vec::new();
             section.read("exp_samples", &mut samples, |value| {
                 checker.each(value, "a list of samples", |item| {
-                    let schema = "tests.tests[].logql_expr_test[].exp_samples[]";
+                    let schema = "tests[].logql_expr_test[].exp_samples[]";
                     let section = Section::open(checker, item, schema)?;
                     let mut labels = LabelSet::default();
                     section.read("labels", &mut labels, |value| label_set(checker, value));
@@ -336,7 +368,7 @@ fn test(checker: &Checker<'_>, item: &Value<'_>, number: usize) -> Option<Test> 
 
 /// Made-up lines; `left` is how many more the test may have.
 fn input(checker: &Checker<'_>, item: &Value<'_>, left: &Cell<u64>) -> Option<Vec<Line>> {
-    let section = Section::open(checker, item, "tests.tests[].input[]")?;
+    let section = Section::open(checker, item, "tests[].input[]")?;
     let labels = section.required(checker, item, "labels", |value| label_set(checker, value)).map(Arc::new);
     let mut metadata = Pairs::new();
     section.read("metadata", &mut metadata, |value| pairs(checker, value));
@@ -344,7 +376,7 @@ fn input(checker: &Checker<'_>, item: &Value<'_>, left: &Cell<u64>) -> Option<Ve
     let mut made = Vec::new();
     section.required(checker, item, "lines", |value| {
         checker.each(value, "a list of lines", |item| {
-            let section = Section::open(checker, item, "tests.tests[].input[].lines[]")?;
+            let section = Section::open(checker, item, "tests[].input[].lines[]")?;
             let line: Arc<str> =
                 section.required(checker, item, "line", |value| checker.raw(value, "a line"))?.into();
             let (mut at, mut repeat, mut every) = (0, 1, 1_000_000_000);
@@ -403,7 +435,7 @@ fn label_set(checker: &Checker<'_>, value: &Value<'_>) -> Option<LabelSet> {
             && selector.matchers().iter().all(|matcher| matcher.op() == MatchOp::Equal)
     });
     let Some(selector) = plain else {
-        let finding = Finding::at(value.place(), format!("`{}` is no label set", value.path));
+        let finding = Finding::at(value.place(), format!("`{}` is not a label set", value.path));
         checker.note(finding.label("expected one, as `{unit=\"sshd.service\", host=\"h1\"}`"));
         return None;
     };

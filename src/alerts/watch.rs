@@ -3,13 +3,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::Alerts;
 use super::history::History;
 use super::origin::{Origin, Sender};
 use super::run::{CATCH_UP_MAX, Rules};
 use super::saved::Saved;
 use super::state::Outside;
-use crate::config::Config;
 use crate::pipeline::{Shaper, values};
+use crate::shape::Sections;
 use crate::shape::labels::{FieldLookup, Outcome};
 use crate::shape::stages::{Item, Setup};
 use journald_reader::Entry;
@@ -54,8 +55,12 @@ pub struct Watcher {
 impl Watcher {
     /// Those of a configuration; the fields of the journal that they need are added to `keys`. `host` is what
     /// the label `host` of alerts says where nothing else does.
-    pub fn new(config: &Config, host: Option<&str>, keys: &mut Keys) -> Watcher {
-        let alerts = &config.alerts;
+    pub fn new<'c>(
+        alerts: &Alerts,
+        sections: impl Into<Sections<'c>>,
+        host: Option<&str>,
+        keys: &mut Keys,
+    ) -> Watcher {
         let mut labels = LabelSet::default();
         let host = host.map(|host| (HOST, host));
         let external = alerts.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -69,7 +74,7 @@ impl Watcher {
         };
         let interval = nanoseconds(alerts.evaluation_interval);
         // What stages measure and wait for is shipping's.
-        let mut shaper = Shaper::new(config, None, &Setup { dry: true, ..Setup::default() }, keys);
+        let mut shaper = Shaper::new(sections.into(), None, &Setup { dry: true, ..Setup::default() }, keys);
         shaper
             .metadata
             .extend(super::fields::named(alerts.groups()).map(|rule| FieldLookup::new(&rule, keys)));
@@ -94,8 +99,8 @@ impl Watcher {
 
     /// From now on the external label `host` is the one that the first entry tells, unless the configuration sets it: the entries
     /// may be another machine's.
-    pub fn learn_host(&mut self, config: &Config, keys: &mut Keys) {
-        if config.alerts.external_labels.iter().all(|(name, _)| name != HOST) {
+    pub fn learn_host(&mut self, alerts: &Alerts, keys: &mut Keys) {
+        if alerts.external_labels.iter().all(|(name, _)| name != HOST) {
             self.host_field = Some(keys.add("_HOSTNAME"));
         }
     }

@@ -1,7 +1,7 @@
 //! Windows: what one range aggregation knows of its entries, for the evaluations of its group.
 //!
-//! A window has room for so many series. When they do not fit, the newest series of the origin that has most of them
-//! gives way: the eldest stay, and an origin that has few gets in.
+//! A window has room for a number of series. When they do not fit, the newest series of the origin that has most of them
+//! gives way: the oldest series stay, and an origin that has few gets in.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct Window {
     series: BySet<Series>,
     /// How many series each origin has.
     origins: HashMap<Origin, usize, foldhash::fast::RandomState>,
-    /// What series and their labels take (bytes), but for the table of them.
+    /// What series and their labels take (bytes), without the table of them.
     within: usize,
     /// What all of it takes (bytes).
     bytes: usize,
@@ -48,7 +48,7 @@ pub(super) struct Window {
     absent: Arc<LabelSet>,
 }
 
-/// What there is too little of.
+/// What a window can have too little of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crowded {
     /// There may be no more series than this.
@@ -75,7 +75,7 @@ impl Window {
     /// `interval` in nanoseconds; at most `series_max` series at a time.
     pub(super) fn new(range: &RangeAggregation, interval: i64, series_max: usize) -> Window {
         let interval = interval.max(1);
-        // Taken apart, for their sum may be more than there is time.
+        // Apart, because their sum may be too large for a time.
         let back = |by: i64| interval - by.rem_euclid(interval);
         let first = back(range.offset) % interval;
         let mut cuts = [first, (first + back(range.range)) % interval];
@@ -97,7 +97,7 @@ impl Window {
         }
     }
 
-    /// How long before an evaluation an entry may lie that counts for it (nanoseconds).
+    /// How far before an evaluation an entry may lie and still count for it (nanoseconds).
     pub(super) fn reach(&self) -> i64 {
         self.range.range.saturating_add(self.range.offset.max(0))
     }
@@ -107,7 +107,7 @@ impl Window {
         self.series.len()
     }
 
-    /// What it takes in memory (bytes), but for what it takes when it is empty.
+    /// What it takes in memory (bytes), without what it takes when it is empty.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -129,7 +129,7 @@ impl Window {
         self.refused
     }
 
-    /// What there is too little of, if anything had no room in the window that was evaluated last.
+    /// What it had too little of, if anything had no room in the window that was evaluated last.
     pub(super) fn crowded(&self) -> Option<Crowded> {
         self.crowded.map(|(_, crowded)| crowded)
     }
@@ -171,7 +171,7 @@ impl Window {
         }
         if self.series.len() >= self.series_max {
             self.crowd(number, Crowded::Series(self.series_max));
-            // Among equals the one that is there stays.
+            // Among equals, the series that is there stays.
             let own = self.origins.get(&origin).copied().unwrap_or(0);
             if self.largest().is_none_or(|(_, most)| most <= own + 1) {
                 return;

@@ -9,11 +9,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
 use crate::alerts::unit_test;
-use crate::config::{self, Config, DEFAULT_CONFIG_FILE, Diagnostics, Environment, Unset};
+use crate::config::{Config, DEFAULT_CONFIG_FILE};
 use crate::os::log::{Reader, init};
 use crate::os::text::{Block, clip};
 use crate::os::{systemd, when};
 use crate::shape::retention::LokiConfig;
+use crate::yaml::{self, Diagnostics, Environment, Unset};
 use crate::{agent, dry_run};
 
 /// Exit status when the configuration is invalid (sysexits.h, `EX_CONFIG`): a unit does not restart on it.
@@ -425,7 +426,7 @@ fn try_on(cli: &Cli, config: &Config, since: Option<&str>, paths: &[PathBuf]) ->
         Err(error) => return fail(&error),
     };
     if shown.read > 0 {
-        show(&config::point(file(cli), &shown.unmet));
+        show(&yaml::point(file(cli), &shown.unmet));
     }
     let rare: Vec<&str> = shown.unmet.iter().filter_map(|unmet| unmet.rare.as_deref()).collect();
     let mut text = match shown.span {

@@ -4,6 +4,8 @@
 //! read again when it has changed, so a rotated secret needs no restart. A file that cannot be read is a reason
 //! to wait, not to end: secrets may be mounted late.
 
+pub(crate) mod access;
+mod headers;
 mod pauses;
 mod reply;
 mod secrets;
@@ -23,12 +25,13 @@ use reqwest::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue}
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Identity, Proxy, RequestBuilder, Url};
 
+pub use self::access::{Access, Auth, HeaderSource, Tls};
+pub use self::pauses::Backoff;
 pub(crate) use self::pauses::Pauses;
 use self::reply::exchange;
 pub(crate) use self::reply::{NoReply, Reply};
 use self::secrets::Secrets;
-use crate::config::secrets::is_suspect;
-use crate::config::{Access, Auth, HeaderSource};
+use crate::yaml::secrets::is_suspect;
 
 /// Longest file with a password, a token or certificates (bytes): the bundle of all public authorities has a
 /// quarter of it.
@@ -79,7 +82,7 @@ impl Client {
     /// A client that has read nothing yet.
     ///
     /// # Errors
-    /// When `url` is none.
+    /// `url` is not a valid URL.
     pub fn new(url: &str, access: &Access, timeout: Duration) -> Result<Client, AccessError> {
         let mut url: Url = url.parse().map_err(|error| AccessError(format!("not a URL: {error}")))?;
         let mut host = None;
@@ -295,7 +298,7 @@ fn version(path: &Path) -> Option<Version> {
     Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime_nsec()))
 }
 
-/// A file whole; what is no file (a pipe without a writer, say) could be waited for for ever.
+/// The whole file. Anything but a file is refused: reading a pipe without a writer would never end.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a file"));
@@ -421,11 +424,8 @@ mod tests {
             let error =
                 Client::new("https://h/", &access, Duration::from_secs(1)).unwrap().post().unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
-            access.tls = crate::config::Tls {
-                cert_file: Some(file.clone()),
-                key_file: Some(file.clone()),
-                ..Default::default()
-            };
+            access.tls =
+                Tls { cert_file: Some(file.clone()), key_file: Some(file.clone()), ..Default::default() };
             let error =
                 Client::new("https://h/", &access, Duration::from_secs(1)).unwrap().post().unwrap_err();
             assert!(error.to_string().contains("tls.cert_file"), "{error}");

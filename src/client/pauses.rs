@@ -4,7 +4,20 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-use crate::config::Backoff;
+/// How long pauses between attempts are: `loki[].backoff`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// First pause; it doubles.
+    pub min: Duration,
+    /// Longest pause.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { min: Duration::from_millis(500), max: Duration::from_secs(60) }
+    }
+}
 
 /// Pauses between attempts: doubling, and jittered so that a fleet does not knock in step.
 #[derive(Debug)]
@@ -38,7 +51,7 @@ impl Pauses {
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.limits.max);
-        // Each state is seeded anew by the system: chance enough for this.
+        // The system seeds each state: random enough for this.
         let chance = RandomState::new().build_hasher().finish() as u32;
         pause / 2 + pause.mul_f64(0.5 * f64::from(chance) / f64::from(u32::MAX))
     }

@@ -67,7 +67,7 @@ pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> 
             break Some(format!("does not end within {ANSWER_MAX} bytes"));
         }
     };
-    // Success that breaks off is none: whoever said it may not have heard the server to the end. Of a failure the status
+    // A success that breaks off does not count: a proxy may have said it before the server had the whole request. Of a failure the status
     // counts, and the words that came.
     if let Some(how) = breaks_off {
         if matches!(reply.status, 200..=299) {

@@ -4,46 +4,45 @@
 //! mistake of the file has been reported at its place, all of them in one run. Nothing here touches the
 //! network, reads a secret or writes state, so `journal-ship check` works in a build sandbox.
 
-mod access;
-mod alerts;
-mod check;
-mod diagnostic;
-mod expand;
-mod field_lint;
-mod foreign;
-mod journal;
-mod keys;
-mod labels;
-mod loki;
-pub(crate) mod names;
-mod node;
-mod read;
-mod relabel;
-mod retention;
-mod scalars;
-pub(crate) mod secrets;
-pub mod units;
-mod unmet;
+mod label_sets;
+mod load;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-pub use alerts::{Alertmanager, Alerts, RuleFile};
-pub(crate) use check::{Checker, Section, Value};
-pub use diagnostic::Diagnostics;
-pub(crate) use diagnostic::{Finding, quoted};
-pub use expand::{Environment, Unset};
-pub(crate) use foreign::Document;
-pub use keys::{KEYS, Key};
-pub(crate) use names::Refusal;
-pub(crate) use node::{Kind, Node};
-pub(crate) use read::document;
-pub use read::{DEFAULT_CONFIG_FILE, MAX_FILE_BYTES};
-pub use relabel::{Relabel, RelabelAction};
-pub(crate) use scalars::go_duration;
-pub use unmet::{Unmet, point};
+pub use crate::alerts::{Alertmanager, Alerts, RuleFile};
+pub use crate::client::{Access, Auth, Backoff, HeaderSource, Tls};
+pub use crate::journal::Journal;
+pub use crate::loki::{Batch, Destination};
+pub use crate::observe::Http;
+pub use crate::shape::labels::{FieldRule, Labels, Relabel, RelabelAction};
+pub use crate::shape::line::Line;
+pub use crate::shape::retention::{Retention, RetentionRule};
+pub use crate::yaml::{Diagnostics, Environment, FILE_MAX, Key, Unmet, Unset};
+pub use load::DEFAULT_CONFIG_FILE;
 
-use journald_reader::Scope;
+use crate::shape::stages::StageConfig;
+use crate::shape::{Sections, labels, line, retention, stages};
+use crate::yaml::key::{count, joined, key};
+use crate::{alerts, journal, loki, observe};
+
+/// The keys of each section, in the order of the reference.
+const PARTS: &[&[Key]] = &[
+    journal::section::KEYS,
+    labels::section::KEYS,
+    labels::section::METADATA_KEYS,
+    line::KEYS,
+    stages::KEYS,
+    retention::section::KEYS,
+    loki::section::KEYS,
+    alerts::section::KEYS,
+    observe::section::KEYS,
+    &[
+        key("log_level", "`off`, `error`, `warn`, `info`, `debug` or `trace`", "info"),
+        key("state_directory", "path", "${STATE_DIRECTORY:-/var/lib/journal-ship}"),
+    ],
+];
+/// Every key of the configuration, sections before what they hold, in the order of the reference.
+pub const KEYS: &[Key] = &joined::<{ count(PARTS) }>(PARTS);
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,253 +56,73 @@ pub struct Config {
     /// What becomes the log line.
     pub line: Line,
     /// What happens to an entry between its labels and its batch.
-    pub stages: Vec<crate::shape::stages::StageConfig>,
+    pub stages: Vec<StageConfig>,
     /// How long logs live; without it nothing is dropped and no label says so.
     pub retention: Option<Retention>,
     /// Where entries go; empty only for a dry run.
     pub loki: Vec<Destination>,
     /// Which rules are evaluated, and who is told.
     pub alerts: Alerts,
-    /// Where `/metrics` is served; `None`: nowhere.
-    pub listen: Option<std::net::SocketAddr>,
-    /// `http.hosts`: further names by which this host may be asked.
-    pub hosts: Vec<String>,
+    /// Where `/metrics` is served, and by which names.
+    pub http: Http,
     /// The agent's own log: most verbose level written.
     pub log_level: log::LevelFilter,
     /// Where checkpoints are kept.
     pub state_directory: PathBuf,
 }
 
-/// `journal:`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Journal {
-    /// What of it is read.
-    pub scope: Scope,
-    /// On the first start: how far back from now reading begins; zero begins at the end.
-    pub backfill: Duration,
-    /// On the first start: the entry behind which reading begins, instead of `backfill`.
-    pub start_cursor: Option<journald_reader::Cursor>,
-}
-
-impl Default for Journal {
-    fn default() -> Self {
-        // Loki refuses what is older than a week unless told otherwise (`reject_old_samples_max_age`).
-        Self { scope: Scope::default(), backfill: Duration::from_secs(7 * 24 * 3600), start_cursor: None }
-    }
-}
-
-/// `labels:`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Labels {
-    /// Labels with a fixed value, sorted by name.
-    pub fixed: Vec<(String, String)>,
-    /// Labels taken from journal fields, sorted by name.
-    pub fields: Vec<FieldRule>,
-    /// Rules that change these labels, in the order in which they are applied.
-    pub relabel: Vec<Relabel>,
-    /// Active streams at most; the entries of further ones go to an overflow stream.
-    pub max_streams: usize,
-}
-
-impl Default for Labels {
-    fn default() -> Self {
-        // Fields that no sender decides (`journal_fields`): selectors are made of `unit` and `service_name`. Names of a
-        // user's own units have a label of their own, so that they are never taken for the system's.
+impl<'c> From<&'c Config> for Sections<'c> {
+    fn from(config: &'c Config) -> Self {
         Self {
-            fixed: vec![("job".to_owned(), "systemd-journal".to_owned())],
-            fields: vec![
-                FieldRule::new("host", &["_HOSTNAME"]),
-                FieldRule::new("level", &["PRIORITY"]),
-                FieldRule::new("service_name", &["_SYSTEMD_UNIT", "_TRANSPORT"]),
-                FieldRule::new("unit", &["_SYSTEMD_UNIT"]),
-                FieldRule::new("user_unit", &["_SYSTEMD_USER_UNIT"]),
-            ],
-            relabel: Vec::new(),
-            // As many as Loki takes of a tenant (`max_global_streams_per_user`).
-            max_streams: 5000,
+            labels: &config.labels,
+            metadata: &config.structured_metadata,
+            line: config.line,
+            stages: &config.stages,
+            retention: config.retention.as_ref(),
         }
     }
 }
 
-/// One label or metadata name and the journal fields it may come from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FieldRule {
-    /// Name in Loki.
-    pub name: String,
-    /// Journal fields, the first one present in the entry with a value that is not empty wins.
-    /// `PRIORITY` gives the keyword (`err` is spelled `error`), not the digit, and counts as absent unless it is one of
-    /// the eight digits.
-    pub sources: Vec<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logql::nearest::nearest;
 
-impl FieldRule {
-    /// A rule by its parts; they are not checked.
-    pub fn new(name: &str, sources: &[&str]) -> Self {
-        Self { name: name.to_owned(), sources: sources.iter().map(|&source| source.to_owned()).collect() }
-    }
-}
-
-/// `line:`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
-    /// The field `MESSAGE`.
-    Message,
-    /// All fields of the entry as one JSON object.
-    Json,
-}
-
-/// `retention:`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retention {
-    /// The label that carries the class of a stream.
-    pub label: Option<String>,
-    /// How long what no rule matches is kept.
-    pub default: Duration,
-    /// The first one that matches decides.
-    pub rules: Vec<RetentionRule>,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            label: Some("retention".to_owned()),
-            default: Duration::from_secs(31 * 24 * 3600),
-            rules: Vec::new(),
+    #[test]
+    fn every_key_is_listed_once_after_its_section() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(!KEYS[..index].iter().any(|other| other.path == key.path), "{} twice", key.path);
+            if let Some((parent, _)) = key.path.rsplit_once('.') {
+                let parent = parent.trim_end_matches("[]");
+                let above = KEYS[..index].iter().any(|other| other.path == parent);
+                assert!(above, "{} before its section", key.path);
+            }
         }
     }
-}
 
-/// One item of `retention.rules`
-#[derive(Debug, Clone, PartialEq)]
-pub struct RetentionRule {
-    /// Whom it is about.
-    pub selector: logql::Selector,
-    /// For how long they are kept; `None`: the default.
-    pub keep: Option<Duration>,
-    /// The share of them that is kept at all, 0 to 1.
-    pub sample: Option<f64>,
-    /// They are not sent.
-    pub drop: bool,
-}
-
-/// One item of `loki:`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Destination {
-    /// Unique among the destinations; names the checkpoint file.
-    pub name: String,
-    /// The full push URL.
-    pub url: String,
-    /// `X-Scope-OrgID`.
-    pub tenant: Option<String>,
-    /// How the server is reached.
-    pub access: Access,
-    /// Labels added for this destination only, sorted by name; they win over `labels`.
-    pub labels: Vec<(String, String)>,
-    /// When a batch is sealed.
-    pub batch: Batch,
-    /// Longest time one request may take, connecting included.
-    pub timeout: Duration,
-    /// Pauses between attempts.
-    pub backoff: Backoff,
-    /// Longest line (bytes); a longer one is cut, with a mark.
-    pub max_line_bytes: usize,
-}
-
-/// How a server is reached: who we are, who it must be, and by which way.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Access {
-    /// Credentials; `None`: none.
-    pub auth: Option<Auth>,
-    /// What certificates have to be, with `https`.
-    pub tls: Tls,
-    /// A proxy's URL; `None`: the server is connected to directly.
-    pub proxy: Option<String>,
-    /// Further request headers, in the order written.
-    pub headers: Vec<(String, HeaderSource)>,
-}
-
-/// Where the value of a request header comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderSource {
-    /// The configuration.
-    Text(String),
-    /// A file, which is read when it is needed: the value is a secret.
-    File(PathBuf),
-}
-
-/// Credentials. Secrets stand in files, which are read when they are needed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
-    /// `basic_auth` (RFC 7617)
-    Basic {
-        /// The user's name.
-        username: String,
-        /// The file with the password.
-        password_file: PathBuf,
-    },
-    /// `bearer_token_file` (RFC 6750)
-    Bearer {
-        /// The file with the token.
-        token_file: PathBuf,
-    },
-}
-
-/// `tls`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tls {
-    /// Authorities that the server's certificate must come from (PEM), instead of this machine's.
-    pub ca_file: Option<PathBuf>,
-    /// Our certificate, with those between it and its authority (PEM).
-    pub cert_file: Option<PathBuf>,
-    /// Its key (PEM).
-    pub key_file: Option<PathBuf>,
-    /// The name that the server's certificate must have, instead of the one in the URL.
-    pub server_name: Option<String>,
-}
-
-impl Destination {
-    /// A destination with defaults for all but its name and its full push URL; they are not checked.
-    pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            url: url.into(),
-            tenant: None,
-            access: Access::default(),
-            labels: Vec::new(),
-            batch: Batch::default(),
-            timeout: Duration::from_secs(10),
-            backoff: Backoff::default(),
-            max_line_bytes: crate::shape::line::LINE_MAX,
+    #[test]
+    fn the_nearest_name_is_found_and_a_far_one_is_not() {
+        let names = || KEYS.iter().map(|key| key.path).filter(|path| !path.contains('.'));
+        for (written, expected) in [
+            ("label", Some("labels")),
+            ("lables", Some("labels")),
+            ("LOKI", Some("loki")),
+            ("structured-metadata", Some("structured_metadata")),
+            ("state_dir", Some("state_directory")),
+            ("st", None),
+            ("loglevel", Some("log_level")),
+            ("x", None),
+            ("", None),
+            ("scrape_configs", None),
+        ] {
+            assert_eq!(nearest(written, names()), expected, "{written}");
         }
     }
-}
 
-/// `loki[].batch`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Batch {
-    /// Bytes of a batch before compression.
-    pub max_bytes: usize,
-    /// Longest time an entry waits for company.
-    pub max_wait: Duration,
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self { max_bytes: 1 << 20, max_wait: Duration::from_secs(1) }
-    }
-}
-
-/// `loki[].backoff`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
-    /// First pause; it doubles.
-    pub min: Duration,
-    /// Longest pause.
-    pub max: Duration,
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { min: Duration::from_millis(500), max: Duration::from_secs(60) }
+    #[test]
+    fn a_configuration_is_told_by_keys_that_it_has() {
+        for name in crate::yaml::OURS {
+            assert!(KEYS.iter().any(|key| key.path == name), "{name}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Writing YAML: lines at a depth, values as they were read, comments.
 
-use crate::config::{Kind, Node};
 use crate::os::text::{Line, is_unsafe, write_json};
+use crate::yaml::{Kind, Node};
 
 /// A YAML text that grows line by line.
 #[derive(Debug, Default)]

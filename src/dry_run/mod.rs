@@ -16,12 +16,13 @@ use crate::agent::host;
 use crate::alerts::Watcher;
 use crate::alerts::history::History;
 use crate::alerts::watch::clock;
-use crate::config::{Config, Unmet, units};
+use crate::config::Config;
 use crate::journal::follow::{Follower, HELD_EVERY, Rest, Step, WatchError, follow};
 use crate::loki::batch::Batches;
 use crate::os::systemd::Pulse;
 use crate::pipeline::Pipeline;
 use crate::shape::stages::Setup;
+use crate::yaml::{Unmet, units};
 use journald_reader::Entry;
 use journald_reader::{Keys, OpenError, Start, Tail, Waker};
 
@@ -197,9 +198,10 @@ impl<'c, 'o, W: Write> Seen<'c, 'o, W> {
         let destination = config.loki.first();
         let setup = Setup { dry: true, ..Setup::default() };
         let mut pipeline = Pipeline::new(config, destination, &setup, keys);
-        let mut watcher = (config.alerts.rules() > 0).then(|| Watcher::new(config, Some(&host()), keys));
+        let mut watcher =
+            (config.alerts.rules() > 0).then(|| Watcher::new(&config.alerts, config, Some(&host()), keys));
         if let Some(watcher) = &mut watcher {
-            watcher.learn_host(config, keys);
+            watcher.learn_host(&config.alerts, keys);
         }
         let trial = options.summary.then(|| Trial::new(config, keys));
         let explain = options.output == Output::Explain && !options.summary;

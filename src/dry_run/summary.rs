@@ -12,12 +12,13 @@ use super::printer::timestamp;
 use crate::alerts::Watcher;
 use crate::alerts::history::Fired;
 use crate::alerts::run::Outcome;
-use crate::config::{Config, Unmet};
+use crate::config::Config;
 use crate::loki::proto::Entry;
 use crate::os::text::{Line, write_json_pretty};
 use crate::pipeline::{Counts, Pipeline};
 use crate::shape::labels::parse_pushed;
-use crate::shape::retention::Retention;
+use crate::shape::retention::Judge;
+use crate::yaml::Unmet;
 
 /// Streams that are listed, the largest first (count).
 const STREAMS_SHOWN: usize = 20;
@@ -408,11 +409,11 @@ fn as_map<S: serde::Serializer>(pairs: &[(String, u64)], to: S) -> Result<S::Ok,
 /// A duration for a person, in whole seconds.
 fn lasted(duration: jiff::SignedDuration) -> String {
     let seconds = u64::try_from(duration.as_secs()).unwrap_or(0);
-    crate::config::units::format_duration(std::time::Duration::from_secs(seconds))
+    crate::yaml::units::format_duration(std::time::Duration::from_secs(seconds))
 }
 
 /// Why entries were not sent, and how many.
-fn reasons(counts: &Counts, retention: Option<&Retention>) -> Vec<(String, u64)> {
+fn reasons(counts: &Counts, retention: Option<&Judge>) -> Vec<(String, u64)> {
     let relabelled = counts.relabelled.iter().enumerate();
     let mut reasons: Vec<_> =
         relabelled.map(|(rule, count)| (format!("labels.relabel_configs[{rule}]"), *count)).collect();

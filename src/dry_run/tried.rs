@@ -3,9 +3,11 @@
 
 use crate::alerts::Watcher;
 use crate::alerts::file::RuleKind;
-use crate::config::{Config, FieldRule, RelabelAction, Unmet};
+use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::shape::labels::FieldLookup;
+use crate::shape::labels::{FieldRule, RelabelAction};
+use crate::yaml::Unmet;
 use journald_reader::Entry;
 use journald_reader::Keys;
 

@@ -6,6 +6,8 @@
 //! `journald-audit.c`). That journald writes a field does not mean that its value is out of the user's reach: a process
 //! chooses its own name, and a user names the units of their own manager. `docs/fields.md` is this table for a person.
 
+use logql::pipeline::FIELD;
+
 /// How far the value of a field can be trusted against an ordinary local user. The worst is last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
@@ -74,6 +76,13 @@ const AUDIT_PREFIX: &str = "_AUDIT_FIELD_";
 /// Whether journald itself writes a field of this name: no other field with `_` first is ever in a journal of its own.
 pub fn is_written_by_journald(name: &str) -> bool {
     find(name).is_some() || name.len() > AUDIT_PREFIX.len() && name.starts_with(AUDIT_PREFIX)
+}
+
+/// The journal field that has this name in an expression, if there can be one.
+pub(crate) fn field_of(name: &str) -> Option<String> {
+    let field = name.strip_prefix(FIELD)?;
+    let field = field.bytes().all(|c| !c.is_ascii_uppercase()).then(|| field.to_ascii_uppercase())?;
+    is_written_by_journald(&field).then_some(field)
 }
 
 /// How far a field can be trusted.

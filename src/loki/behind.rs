@@ -1,4 +1,4 @@
-//! Entries that Loki finds too far behind: the time before which it refuses them, out of its words.
+//! Entries that Loki finds too far behind: the time before which it refuses them, as its words give it.
 //!
 //! `entry too far behind, entry timestamp is: 2026-11-28T10:00:00Z, oldest acceptable timestamp is: 2026-11-28T11:00:00Z`
 //! (grafana/loki, `pkg/chunkenc/interface.go`, `ErrTooFarBehind`; whole seconds).

@@ -96,7 +96,7 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Reads it; `None` when there is none yet.
+    /// Reads it; `None` when there is no checkpoint yet.
     ///
     /// # Errors
     /// When it cannot be read or is damaged.

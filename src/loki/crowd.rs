@@ -1,11 +1,11 @@
 //! A full tenant: streams that Loki has, and streams for which it has no room.
 //!
 //! A tenant has a number of active streams, over all hosts, and past it Loki takes no entry of a new one. Waiting for
-//! room would hold back everything else. So the entries of such a stream go to the overflow stream, as those past
-//! `labels.max_streams` do, or, when there is no room for that one either, to a stream that Loki is known to have.
-//! What Loki answers is about the last stream of a request; an earlier one may be dropped unsaid. So an answer tells of
-//! the last stream alone that Loki has it, and while a tenant is full, what is not sure of being taken is sent in requests
-//! of one stream: a stream that Loki is not known to have, and entries that go to another stream than their own.
+//! room would hold back everything else. So the entries of such a stream go to the overflow stream, like those over
+//! `labels.max_streams`; when there is no room for the overflow stream, they go to a stream that Loki is known to have.
+//! Loki's answer is about the last stream of a request; it may drop an earlier stream and not say so. So an answer vouches
+//! for the last stream alone. While a tenant is full, entries that Loki may refuse are sent in requests
+//! of one stream: entries of a stream that Loki is not known to have, and entries that go to another stream than their own.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use super::split::{self, Way, Ways};
 use super::words::Labels;
 use crate::loki::batch::Sealed;
 use crate::shape::labels::{fold, fold_into, parse_pushed};
+use crate::shape::limits::{IDLE_MAX, SERVICE_NAME};
 
-/// So long after the first refusal all streams are tried again: Loki forgets streams that are idle for about as long
-/// (grafana/loki, `pkg/ingester/ingester.go`, `chunk_idle_period`).
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 60);
-/// So long after it took an entry of a stream Loki is known to have it: well below the time after which it forgets it.
+/// So long after the first refusal all streams are tried again: Loki forgets streams that are idle for about as long.
+const FORGOTTEN_AFTER: Duration = IDLE_MAX;
+/// For so long after Loki took an entry of a stream, it is known to have the stream: well below the time after which Loki forgets a stream.
 const KNOWN_FOR: Duration = Duration::from_secs(20 * 60);
 /// Streams of all tenants that are remembered as Loki's (count): more than a reader makes with default settings.
 const KNOWN_MAX: usize = 8 << 10;
@@ -33,11 +33,11 @@ type Tenant = Option<Arc<str>>;
 pub(super) struct Crowd {
     /// The label of the retention class: overflow streams keep it.
     retention: Option<String>,
-    /// Streams for which an answer vouched, and when one did so last.
+    /// Streams for which an answer vouched, and when the last such answer came.
     known: HashMap<Tenant, HashMap<Arc<str>, Instant>>,
     /// Streams for which there was no room.
     refused: HashMap<Tenant, HashSet<Arc<str>>>,
-    /// Where entries of streams were put for which there is no room.
+    /// For each stream without room: the stream that its entries were sent to.
     chosen: HashMap<(Tenant, Arc<str>), Arc<str>>,
     /// When a stream was refused first.
     since: Option<Instant>,
@@ -81,19 +81,19 @@ impl Crowd {
         at.is_some_and(|at| now.saturating_duration_since(*at) < KNOWN_FOR)
     }
 
-    /// Loki has no room for a stream of a request: for the one that it names, or for the only one.
+    /// Loki has no room for a stream of a request: the stream that it names, or the only stream.
     pub(super) fn refused(&mut self, sealed: &Sealed, named: Option<&Labels>, now: Instant) {
         self.since.get_or_insert(now);
         let is_named = |labels: &str| {
             named.is_some_and(|named| {
                 let ours = parse_pushed(labels);
-                named.iter().all(|(name, value)| name == "service_name" || ours.get(name) == Some(value))
+                named.iter().all(|(name, value)| name == SERVICE_NAME || ours.get(name) == Some(value))
                     && ours.iter().all(|(name, value)| named.get(name) == Some(value))
             })
         };
         let known = self.known.entry(sealed.tenant.clone()).or_default();
         let refused = self.refused.entry(sealed.tenant.clone()).or_default();
-        // Of several, Loki was known to have each: it has forgotten one, and may have forgotten all. Each is tried alone.
+        // A request of several streams holds only streams that Loki was known to have. It has forgotten at least one of them.
         known.retain(|labels, _| !sealed.streams.contains(labels));
         let named = match sealed.streams.as_slice() {
             [only] => Some(only),
@@ -116,8 +116,8 @@ impl Crowd {
         self.refused.clear();
     }
 
-    /// How a batch is to be sent. With `aside`, what belongs into other streams waits, so that it can go there together
-    /// with others, in their order.
+    /// How to send a batch. With `aside`, entries for other streams wait, so that they can be sent there together
+    /// with other entries, in their order.
     pub(super) fn lay_out(&mut self, sealed: Sealed, aside: bool, now: Instant) -> Ways {
         if !self.is_full(now) {
             return Ways { parts: vec![sealed], ..Ways::default() };
@@ -132,7 +132,7 @@ impl Crowd {
         split::lay_out(&sealed, |labels| ways.get(labels).cloned().unwrap_or(Way::Alone))
     }
 
-    /// Whether a request is of one stream that is not known, in a tenant where enough of them were refused.
+    /// Whether a request holds one unknown stream, in a tenant where enough unknown streams were refused.
     pub(super) fn is_hopeless(&self, sealed: &Sealed) -> bool {
         let [only] = sealed.streams.as_slice() else { return false };
         let Some(refused) = self.refused.get(&sealed.tenant) else { return false };
@@ -176,8 +176,8 @@ impl Crowd {
         Way::Into { to: chosen, moved, new }
     }
 
-    /// The stream of a tenant that Loki has which is most like this one: of the same host and retention class if there is
-    /// one, then with the most labels in common.
+    /// The stream of a tenant that Loki has and that is most like this one: of the same host and retention class if there is
+    /// such a stream, then with the most labels in common.
     fn nearest(&self, tenant: &Tenant, labels: &str, now: Instant) -> Option<&Arc<str>> {
         let wanted = parse_pushed(labels);
         let likeness = |known: &str| {
@@ -189,7 +189,7 @@ impl Crowd {
         let known = self.known.get(tenant)?.iter();
         let known =
             known.filter(|(_, at)| now.saturating_duration_since(**at) < KNOWN_FOR).map(|(labels, _)| labels);
-        // Of equal ones always the same.
+        // Among equals it is always the same stream.
         known.max_by_key(|known| (likeness(known), std::cmp::Reverse((*known).clone())))
     }
 }

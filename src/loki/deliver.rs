@@ -67,7 +67,7 @@ pub(super) struct Delivery<'a> {
     parts: Vec<Part>,
     /// What fails again and again.
     stuck: Vec<Part>,
-    /// What belongs to streams for which there is no room: it goes to other streams when all else is sent.
+    /// Entries of streams without room: they go to other streams when all else is sent.
     crowded: Vec<Sealed>,
     /// The same while Loki is not known to have any other stream.
     waiting: Vec<Sealed>,
@@ -139,7 +139,7 @@ impl<'a> Delivery<'a> {
         self.waiting.extend(ways.waiting);
     }
 
-    /// Puts aside what there is no room for, and returns the rest, in the order in which it should be sent.
+    /// Puts aside entries of streams without room, and returns the rest, in the order in which it should be sent.
     fn set_aside(&mut self, sealed: Sealed) -> Vec<Part> {
         let ways = self.pusher.crowd.lay_out(sealed, true, Instant::now());
         self.crowded.extend(ways.waiting);
@@ -290,7 +290,7 @@ impl Pusher {
                     self.sleep(pause).await;
                     return End::Crowded(part.sealed);
                 }
-                // `Retry-After: 0` is no leave to hammer.
+                // After `Retry-After: 0`, a pause is made all the same.
                 Verdict::Retry(Some(asked)) => (Kind::Retry, asked.max(self.pauses.shortest())),
                 Verdict::Retry(None) => (Kind::Retry, self.pauses.next()),
                 Verdict::Hold => (Kind::Hold, self.pauses.next().max(HOLD_MIN)),
@@ -395,7 +395,7 @@ impl Pusher {
         taken
     }
 
-    /// Tries an entry that fails, in turns with one that Loki takes.
+    /// Tries an entry that fails, in turns with an entry that Loki takes.
     async fn try_apart(&mut self, suspect: &Sealed, good: &Sealed) -> Shown {
         for attempts in TRIAL {
             if !self.takes(good).await {

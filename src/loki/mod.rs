@@ -14,5 +14,8 @@ mod part;
 pub mod proto;
 pub mod push;
 mod remainder;
+pub(crate) mod section;
 mod split;
 mod words;
+
+pub use section::{Batch, Destination};

@@ -1,31 +1,31 @@
-//! The pace: how fast Loki takes entries, found without storming it.
+//! The pace: how fast Loki takes entries, found with few requests that it refuses.
 //!
 //! Until Loki says 429 there is no bound. Then the rate is the limit that the answer names, a little under it, or
 //! what went through lately; each further refusal lowers it by a tenth, and while nothing is refused it grows, slowly
-//! where it was refused before. A backlog so goes on near the limit with few refused requests, also where many hosts
+//! where it was refused before. So a backlog goes on near the limit with few refused requests, also where many hosts
 //! share one limit. When nothing was refused for long, the bound is gone: limits are raised, and neighbours leave.
 //!
-//! All functions take the time, so that hours can be tried in a moment.
+//! All functions take the time as an argument, so that tests can go through hours in a moment.
 
 use std::time::{Duration, Instant};
 
-/// Share of a limit that is named which we use: the last hundredths cost more refusals than they bring.
+/// The share of a named limit that is used: the last hundredths cost more in refusals than they bring.
 const TARGET: f64 = 0.98;
 /// What a refusal leaves of a rate.
 const DECREASE: f64 = 0.9;
 /// A refusal never leaves less than this of a rate, whatever went through since the last one.
 const DECREASE_MAX: f64 = 0.5;
-/// Growth of a rate with each request that is taken, well under the one refused last, and near it: of some forty
-/// requests one finds the limit.
+/// Growth of a rate with each request that is taken: well below the rate that was refused last, and near it. About one in forty
+/// requests meets the limit.
 const GROWTH: f64 = 0.01;
 const GROWTH_NEAR: f64 = 0.001;
-/// Above this share of the rate refused last, one is near it.
+/// Above this share of the rate that was refused last, a rate is near it.
 const NEAR: f64 = 0.97;
 /// After so long without a refusal, the bound is forgotten.
 const FORGET: Duration = Duration::from_secs(600);
-/// The lowest rate (bytes a second) unless a lower limit is named: what takes less than this has pauses that double.
+/// The lowest rate (bytes a second) unless a lower limit is named: below it, pauses double instead.
 const RATE_MIN: f64 = 65_536.0;
-/// A pause between requests that we did not make for the sake of the rate counts for so much: beyond it, there was
+/// A pause between requests that we did not make because of the rate counts for at most so long: beyond it, there was
 /// nothing to send.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -38,11 +38,11 @@ pub(super) struct Pace {
     busy: f64,
     /// When the last request was sent or answered.
     last: Instant,
-    /// The next request waits for the sake of the rate.
+    /// The next request waits because of the rate.
     waiting: bool,
 }
 
-/// A rate that is not to be passed.
+/// A rate that must not be exceeded.
 #[derive(Debug)]
 struct Bound {
     /// Bytes a second.
@@ -52,7 +52,7 @@ struct Bound {
     /// The rate that was refused last (bytes a second).
     refused: f64,
     refused_at: Instant,
-    /// Bytes that may be sent now; below zero, one has to wait.
+    /// Bytes that may be sent now; below zero, the next request waits.
     room: f64,
     /// When `room` and `rate` were looked at last.
     at: Instant,
@@ -136,11 +136,11 @@ impl Pace {
             }
         };
         let rate = rate.max(RATE_MIN).min(named.map_or(f64::MAX, |named| named * TARGET));
-        // As long as a bucket takes that has nothing left.
+        // The time that an empty bucket needs.
         self.bound = Some(Bound { rate, named, refused, refused_at: now, room: -(bytes as f64), at: now });
     }
 
-    /// The rate that is not to be passed (bytes a second).
+    /// The rate that must not be exceeded (bytes a second).
     pub(super) fn rate(&self) -> Option<f64> {
         self.bound.as_ref().map(|bound| bound.rate)
     }

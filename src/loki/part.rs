@@ -6,7 +6,7 @@ use super::split;
 use crate::loki::batch::Sealed;
 use crate::loki::batch::known::STALE_AFTER;
 
-/// Answers that a person must mend (credentials, address) are tried again at least this slowly.
+/// Shortest pause after an answer that a person must mend (credentials, address).
 pub(super) const HOLD_MIN: Duration = Duration::from_secs(10);
 /// Failures in a row after which something in the batch may be to blame (count).
 pub(super) const SUSPECTS_MAX: u32 = 10;
@@ -31,7 +31,7 @@ pub(super) struct Part {
     pub(super) rounds: u32,
     /// It was tried once more after Loki had taken others.
     pub(super) again: bool,
-    /// Bytes of the smallest whole of which it is a part and that was too large.
+    /// Bytes of the smallest batch or part that was too large and that this is a part of.
     pub(super) too_large: Option<usize>,
     /// The last failure: its words and its status.
     pub(super) failure: (String, u16),
@@ -43,7 +43,7 @@ impl Part {
         Part { sealed, halved: 0, suspects: 0, slower: 0, rounds: 0, again: false, too_large: None, failure }
     }
 
-    /// The same of other bytes.
+    /// The same state for other bytes.
     pub(super) fn of(&self, sealed: Sealed) -> Part {
         Part { halved: self.halved, too_large: self.too_large, ..Part::new(sealed) }
     }

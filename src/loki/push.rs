@@ -1,7 +1,7 @@
-//! Pushing to one destination: requests, and what is counted and told of them. What becomes of a batch is `deliver`'s.
+//! Pushing to one destination: requests, and what is counted and logged of them. `deliver` decides what becomes of a batch.
 //!
-//! There is no last attempt. What Loki did not take for its own reasons (overload, a restart, a network that is down,
-//! credentials that are not right yet) is sent again, the same entries, for as long as it takes: the journal keeps
+//! There is no last attempt. Entries that Loki did not take for its own reasons (overload, a restart, a network that is down,
+//! credentials that are not right yet) are sent again for as long as it takes: the journal keeps
 //! everything that comes meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::{mpsc, watch};
 
+use super::Destination;
 use super::answer::{Reason, Verdict};
 use super::crowd::Crowd;
 use super::deliver::Delivery;
@@ -18,7 +19,6 @@ use super::learned::Learned;
 use super::pace::Pace;
 use super::words::Refusal;
 use crate::client::{AccessError, Client, NoReply, Pauses};
-use crate::config::Destination;
 use crate::loki::batch::Sealed;
 use crate::observe::health::{Health, Kind};
 use crate::os::systemd::Pulse;
@@ -29,7 +29,7 @@ const TENANT: &str = "x-scope-orgid";
 /// Tenants whose pace is known (count).
 const TENANTS_MAX: usize = 1024;
 
-/// All that crosses from reader to pusher.
+/// What the reader hands to the pusher.
 #[derive(Debug)]
 pub struct Parcel {
     /// One for each tenant.
@@ -46,17 +46,17 @@ pub struct PushError {
     reason: String,
 }
 
-/// What became of entries and requests, for whoever counts.
+/// What became of entries and requests, for metrics.
 pub trait Tally: Send {
     /// Loki has acknowledged so many entries, now or before.
     fn acknowledged(&self, entries: u64);
     /// Loki has refused so many entries for good.
     fn refused(&self, reason: &'static str, entries: u64);
-    /// A request was answered, with this status; `None`: not at all.
+    /// A request was answered with this status; `None`: there was no answer.
     fn answered(&self, status: Option<u16>);
     /// Loki has no room for their streams: so many entries are sent to an overflow stream.
     fn folded(&self, entries: u64);
-    /// Loki limits the rate, and this is kept to (bytes a second); `None`: it does not.
+    /// Loki limits the rate, and this rate is kept (bytes a second); `None`: it does not limit it.
     fn bounded(&self, rate: Option<f64>);
 }
 
@@ -81,9 +81,9 @@ pub(super) struct Answer {
     pub(super) verdict: Verdict,
     /// Its words, for the log.
     pub(super) words: String,
-    /// 0: there was none.
+    /// The status; 0: there was no answer.
     pub(super) status: u16,
-    /// Loki may have the request: it is possible that it stored entries although the answer does not say so.
+    /// Loki may have stored entries of the request although the answer does not say so.
     pub(super) unclear: bool,
 }
 
@@ -124,12 +124,12 @@ impl Pusher {
         })
     }
 
-    /// Shows with it that it gets on.
+    /// From now on shows its progress with this.
     pub fn with_pulse(self, pulse: Pulse) -> Pusher {
         Pusher { pulse, ..self }
     }
 
-    /// Pushes what comes until the reader has ended, and tells how far that is. May take for ever: drop the future
+    /// Pushes what comes until the reader has ended, and tells how far that is. It may never end: drop the future
     /// to give up.
     pub async fn run(mut self, mut parcels: mpsc::Receiver<Parcel>, acknowledged: watch::Sender<Resume>) {
         while let Some(parcel) = self.pulse.rest_for(None, parcels.recv()).await {
@@ -175,7 +175,7 @@ impl Pusher {
         };
         let mut headers = self.headers.clone();
         if let Some(tenant) = &batch.tenant
-            // What a stage took for a tenant was checked there.
+            // A stage checks a tenant before it sets it.
             && let Ok(tenant) = HeaderValue::from_str(tenant)
         {
             headers.insert(TENANT, tenant);
@@ -198,7 +198,7 @@ impl Pusher {
         }
     }
 
-    /// Loki has done with a request what it should.
+    /// Loki has taken a request.
     pub(super) fn taken(&mut self, sealed: &Sealed) {
         let pace = self.pace(&sealed.tenant);
         pace.taken(sealed.payload_bytes, Instant::now());

@@ -1,7 +1,7 @@
-//! What is left of a request of which Loki has refused entries by name.
+//! The rest of a request after Loki has refused some of its entries by name.
 //!
-//! A refusal may hide others: the ingester's takes the place of the distributor's, and of several streams it names the
-//! last. So the entries that are named, and the streams that are decided with them, are taken out, and what is left
+//! A refusal may hide others: the ingester's replaces the distributor's, and of several streams it names the
+//! last. So the entries that are named, and the streams that are decided with them, are taken out, and the rest
 //! has to be sent once more before it counts as stored.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use super::split;
 use super::words::{Labels, Refusal, Which};
 use crate::loki::batch::Sealed;
 use crate::shape::labels::parse_pushed;
+use crate::shape::limits::SERVICE_NAME;
 
 /// What a refusal leaves.
 pub(super) struct Remainder {
@@ -19,15 +20,15 @@ pub(super) struct Remainder {
     pub refused: BTreeMap<Reason, u64>,
     /// Entries that are known to be stored.
     pub stored: u64,
-    /// Entries of which nothing is said.
+    /// Entries that the answer does not speak of.
     pub rest: Option<Sealed>,
 }
 
-/// Labels that Loki adds to a stream before it names it: one that every stream has, and the number of a shard
+/// Labels that Loki adds to a stream before it names it: the label that every stream has, and the number of a shard
 /// (`pkg/distributor/distributor.go`, `pkg/ingester/constants.go`).
-const ADDED: [&str; 2] = ["service_name", "__stream_shard__"];
+const ADDED: [&str; 2] = [SERVICE_NAME, "__stream_shard__"];
 
-/// Takes out what is refused; `None` when nothing that is refused is in the request, so that the words are not about
+/// Takes out what is refused; `None` when the request holds nothing that is refused, which shows that the words are not about
 /// it.
 pub(super) fn remainder(sealed: &Sealed, refusals: &[Refusal]) -> Option<Remainder> {
     let request = split::decode(sealed)?;
@@ -67,7 +68,7 @@ pub(super) fn remainder(sealed: &Sealed, refusals: &[Refusal]) -> Option<Remaind
     Some(found)
 }
 
-/// Whether Loki's name of a stream is that of one with these labels.
+/// Whether Loki's name of a stream stands for a stream with these labels.
 fn is_named(ours: &Labels, named: &Labels) -> bool {
     ours.iter().all(|(name, value)| named.get(name) == Some(value))
         && named.keys().all(|name| ours.contains_key(name) || ADDED.contains(&name.as_str()))
@@ -86,7 +87,7 @@ fn take(refusal: &Refusal, mut entries: Vec<&mut Option<Entry>>) -> (u64, u64) {
             entries.into_iter().for_each(|entry| *entry = None);
             return (all, 0);
         }
-        // Which ones does not matter then: the others of the stream are stored.
+        // It does not matter which entries these are: the other entries of the stream are stored.
         Which::Unsaid | Which::Limited => {
             entries.into_iter().for_each(|entry| *entry = None);
             let refused = refusal.entries.min(all);
@@ -102,7 +103,7 @@ fn take(refusal: &Refusal, mut entries: Vec<&mut Option<Entry>>) -> (u64, u64) {
                 let refused = refusal.entries.min(all);
                 return (refused, all - refused);
             }
-            // Ten are listed at most; of the others the newest are meant, since what is older may be too old to come
+            // At most ten are listed. The others that are meant are the newest, because older entries may be too old to come
             // through.
             entries.retain(|entry| is(entry, &listed) || is(entry, &earlier));
             entries.sort_by_key(|entry| {

@@ -42,7 +42,7 @@ pub(super) fn halves(sealed: &Sealed) -> Option<(Sealed, Sealed)> {
     Some((seal(&request, sealed), seal(&PushRequest { streams: tail }, sealed)))
 }
 
-/// Its last entry alone: sent again right away it is folded, and shows that Loki takes something.
+/// Its last entry alone. Loki folds it when it is sent again at once, and the answer shows whether Loki takes anything.
 pub(super) fn last(sealed: &Sealed) -> Option<Sealed> {
     let mut request = decode(sealed)?;
     let mut stream = request.streams.pop()?;
@@ -57,7 +57,7 @@ pub(super) fn apart(sealed: &Sealed) -> Option<Vec<Sealed>> {
     (streams.len() > 1).then(|| streams.into_iter().map(alone).collect())
 }
 
-/// The batch with what is over the limits cut, or `None` if nothing is.
+/// The batch, cut to the limits; `None` if nothing in it is over them.
 pub(super) fn fit(sealed: &Sealed, limits: &Limits) -> Option<Sealed> {
     let mut request = decode(sealed)?;
     let changed = Cell::new(false);
@@ -88,7 +88,7 @@ pub(super) enum Way {
     On,
     /// In a request of its own.
     Alone,
-    /// Into the stream `to`, with metadata added to its entries. They are counted if that is `new` to them. They go in
+    /// Into the stream `to`, with metadata added to its entries. They are counted if they go there for the first time (`new`). They go in
     /// requests of their own: Loki may have no room for `to`, or newer entries there, so that these are too far behind.
     Into { to: Arc<str>, moved: Moved, new: bool },
     /// Nowhere yet.
@@ -106,7 +106,7 @@ pub(super) struct Ways {
     pub folded: u64,
 }
 
-/// Lays a batch out anew, as `way` says of the labels of each stream.
+/// Lays a batch out again; `way` says for the labels of each stream where it goes.
 pub(super) fn lay_out(sealed: &Sealed, mut way: impl FnMut(&str) -> Way) -> Ways {
     let Some(request) = decode(sealed) else { return Ways::default() };
     let (mut on, mut wait, mut ways) = (PushRequest::default(), PushRequest::default(), Ways::default());
@@ -144,7 +144,7 @@ pub(super) fn lay_out(sealed: &Sealed, mut way: impl FnMut(&str) -> Way) -> Ways
     ways
 }
 
-/// A stream in pieces of at most [`PORTION`] bytes each, but of one entry at least.
+/// A stream in pieces of at most [`PORTION`] bytes each; a piece has at least one entry.
 fn portions(stream: Stream) -> Vec<Stream> {
     let (mut pieces, mut bytes): (Vec<Stream>, usize) = (Vec::new(), 0);
     for entry in stream.entries {
@@ -163,7 +163,7 @@ fn portions(stream: Stream) -> Vec<Stream> {
     pieces
 }
 
-/// One batch of several of the same tenant; `None` of none.
+/// One batch made of several batches of the same tenant; `None` if there are none.
 pub(super) fn joined(parts: &[Sealed]) -> Option<Sealed> {
     let mut request = PushRequest::default();
     let streams = parts.iter().filter_map(decode).flat_map(|request| request.streams);
@@ -189,7 +189,7 @@ pub(super) fn decode(sealed: &Sealed) -> Option<PushRequest> {
 pub(super) fn seal(request: &PushRequest, like: &Sealed) -> Sealed {
     let plain = request.encode_to_vec();
     let entries = || request.streams.iter().flat_map(|stream| &stream.entries);
-    // It fails for more than 4 GiB only.
+    // It fails only for more than 4 GiB.
     let body = snap::raw::Encoder::new().compress_vec(&plain).unwrap_or_default();
     Sealed {
         tenant: like.tenant.clone(),

@@ -1,7 +1,7 @@
-//! The words in which Loki refuses entries: a closed list of its sentences, and what each says of which entries.
+//! The words in which Loki refuses entries: a closed list of its sentences, and which entries each sentence is about.
 //!
-//! Only a text that begins with one of these sentences is Loki's: a proxy's "bad request" is not, nor what a proxy
-//! quotes of the request, nor a label's value that looks like one, since label sets are read as what they are. Source: grafana/loki,
+//! Only a text that begins with one of these sentences is Loki's. A proxy's "bad request" is not Loki's, and a request that
+//! a proxy quotes is not; a label's value that looks like a sentence does not mislead, because label sets are parsed. Source: grafana/loki,
 //! `pkg/validation/validate.go` (the distributor), `errorForFailedEntries` in `pkg/ingester/stream.go` (the
 //! ingester), `GroupedErrors` in `pkg/util/errors` ("7 errors like: …; 2 errors like: …").
 
@@ -18,11 +18,11 @@ pub(super) type Labels = BTreeMap<String, String>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub reason: Reason,
-    /// How many entries are refused, if it says so.
+    /// How many entries are refused, if the sentence says it.
     pub entries: u64,
-    /// What Loki takes at most, if it says so.
+    /// What Loki takes at most, if the sentence says it.
     pub limit: Option<u64>,
-    /// The stream whose entries are meant; `None`: it does not say.
+    /// The stream whose entries are meant; `None` if the sentence does not say it.
     pub stream: Option<Labels>,
     pub which: Which,
 }
@@ -32,7 +32,7 @@ pub(super) struct Refusal {
 pub(super) enum Which {
     /// All of them.
     All,
-    /// It does not say in a way that can be read.
+    /// The sentence does not say it in a form that is known.
     Unsaid,
     /// The oldest of those that were written in this second (since 1970).
     OldestOf(i64),
@@ -44,7 +44,7 @@ pub(super) enum Which {
     MetadataBytes(u64),
     /// Those with so many names of structured metadata.
     MetadataNames(u64),
-    /// Some that are only too many for now.
+    /// Some entries over a rate limit: Loki will take them later.
     Limited,
     /// Of `of` entries that came through to the ingester: those at these times, and before this one (nanoseconds since
     /// 1970).

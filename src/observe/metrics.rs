@@ -4,7 +4,6 @@
 //! A family has a name, a kind and a help text, and a series for each label set. Who counts much counts for
 //! itself and sets the sum now and then; the registry is asked only when someone scrapes.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -189,18 +188,6 @@ fn line(out: &mut String, name: &str, labels: &SeriesLabels, more: Option<(&str,
     out.push_str(if open { "} " } else { " " });
     out.push_str(&number(value));
     out.push('\n');
-}
-
-/// The nearest name of a label that Prometheus takes.
-pub fn label_name(name: &str) -> Cow<'_, str> {
-    let fits = |c: char| c == '_' || c.is_ascii_alphanumeric();
-    let begins = name.starts_with(|c: char| fits(c) && !c.is_ascii_digit());
-    if begins && name.chars().all(fits) {
-        return Cow::Borrowed(name);
-    }
-    let plain = name.chars().map(|c| if fits(c) { c } else { '_' });
-    let digit = name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit());
-    Cow::Owned(digit.then_some('_').into_iter().chain(plain).collect())
 }
 
 /// A number as Prometheus reads it.

@@ -3,3 +3,6 @@
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub(crate) mod section;
+
+pub use section::Http;

@@ -13,23 +13,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) use self::shaper::{Shaper, values};
-use crate::config::{Config, Destination};
+use crate::loki::Destination;
 use crate::loki::batch::Batches;
 use crate::loki::encode::Metadata;
 use crate::loki::learned::Limits;
+use crate::shape::Sections;
 use crate::shape::labels::{Changes, Outcome, Resolved};
+use crate::shape::limits::{LINE_MAX, METADATA_MAX, METADATA_NAMES_MAX};
 use crate::shape::line;
-use crate::shape::retention::{self, Retention, Verdict};
+use crate::shape::retention::{self, Judge, Verdict};
 use crate::shape::stages::{Context, Item, Setup, Tally};
 use journald_reader::Entry;
 use journald_reader::{Cursor, Keys};
 use logql::label_set::{LabelSet, cut};
 
-/// Longest that names and values of an entry's metadata are together (bytes; grafana/loki,
-/// `pkg/validation/limits.go`, `max_structured_metadata_size`). Values are cut to fit.
-const METADATA_MAX: usize = 64 << 10;
-/// Names of metadata that an entry may have (count; as above, `max_structured_metadata_entries_count`).
-const METADATA_NAMES_MAX: usize = 128;
 /// Label sets whose retention rules are remembered (count).
 const CLASSES_MAX: usize = 4 << 10;
 
@@ -37,7 +34,7 @@ const CLASSES_MAX: usize = 4 << 10;
 pub struct Pipeline {
     shaper: Shaper,
     limits: Limits,
-    retention: Option<Retention>,
+    retention: Option<Judge>,
     classes: HashMap<usize, Classes>,
     encoded: Metadata,
 }
@@ -77,17 +74,18 @@ impl Counts {
 
 impl Pipeline {
     /// Prepares for a destination; the fields of the journal that it needs are added to `keys`.
-    pub fn new(
-        config: &Config,
+    pub fn new<'c>(
+        sections: impl Into<Sections<'c>>,
         destination: Option<&Destination>,
         setup: &Setup,
         keys: &mut Keys,
     ) -> Pipeline {
-        let max_line = destination.map_or(line::LINE_MAX, |d| d.max_line_bytes);
+        let sections = sections.into();
+        let max_line = destination.map_or(LINE_MAX, |d| d.max_line_bytes);
         Pipeline {
-            shaper: Shaper::new(config, destination, setup, keys),
+            shaper: Shaper::new(sections, destination, setup, keys),
             limits: Limits { line: max_line, metadata: METADATA_MAX, metadata_names: METADATA_NAMES_MAX },
-            retention: config.retention.as_ref().map(Retention::new),
+            retention: sections.retention.map(Judge::new),
             classes: HashMap::new(),
             encoded: Metadata::default(),
         }
@@ -226,7 +224,7 @@ impl Pipeline {
     }
 
     /// The retention rules.
-    pub fn retention(&self) -> Option<&Retention> {
+    pub fn retention(&self) -> Option<&Judge> {
         self.retention.as_ref()
     }
 

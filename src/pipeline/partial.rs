@@ -13,7 +13,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::config;
+use crate::shape::line::Line;
 use crate::shape::stages::Item;
 use journald_reader::Entry;
 use journald_reader::{Cursor, Key, Keys};
@@ -122,7 +122,7 @@ impl Join {
 
 impl Partials {
     /// Asks the reader for the fields that it needs. A line that is the whole entry as JSON is never joined.
-    pub(super) fn new(line: config::Line, max: usize, keys: &mut Keys) -> Partials {
+    pub(super) fn new(line: Line, max: usize, keys: &mut Keys) -> Partials {
         let mut add = |name| keys.add(name);
         let fields = Fields {
             message: add("MESSAGE"),
@@ -136,7 +136,7 @@ impl Partials {
             uid: add("_UID"),
             unit: add("_SYSTEMD_UNIT"),
         };
-        let enabled = line == config::Line::Message;
+        let enabled = line == Line::Message;
         Partials { fields, open: HashMap::new(), cost: 0, done: VecDeque::new(), max, enabled }
     }
 

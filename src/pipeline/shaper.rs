@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::partial::Partials;
-use crate::config::{Config, Destination};
+use crate::loki::Destination;
+use crate::shape::Sections;
 use crate::shape::labels::{FieldLookup, Labeler, Outcome};
-use crate::shape::line::{self, Liner};
+use crate::shape::limits::LINE_MAX;
+use crate::shape::line::Liner;
 use crate::shape::stages::{Chain, Context, Flow, Item, Setup};
 use journald_reader::Entry;
 use journald_reader::{Cursor, Keys};
@@ -32,21 +34,21 @@ impl Shaper {
     /// Prepares, with the labels and limits of a destination if there is one; the fields of the journal that it needs
     /// are added to `keys`.
     pub(crate) fn new(
-        config: &Config,
+        sections: Sections<'_>,
         destination: Option<&Destination>,
         setup: &Setup,
         keys: &mut Keys,
     ) -> Shaper {
         let added = destination.map(|d| d.labels.as_slice()).unwrap_or_default();
-        let label = config.retention.as_ref().and_then(|retention| retention.label.as_deref());
-        let max_line = destination.map_or(line::LINE_MAX, |d| d.max_line_bytes);
+        let label = sections.retention.and_then(|retention| retention.label.as_deref());
+        let max_line = destination.map_or(LINE_MAX, |d| d.max_line_bytes);
         let mut shaper = Shaper {
-            labeler: Labeler::new(&config.labels, added, label, keys),
-            metadata: config.structured_metadata.iter().map(|rule| FieldLookup::new(rule, keys)).collect(),
-            liner: Liner::new(config.line, max_line, keys),
-            partials: Partials::new(config.line, max_line, keys),
+            labeler: Labeler::new(sections.labels, added, label, keys),
+            metadata: sections.metadata.iter().map(|rule| FieldLookup::new(rule, keys)).collect(),
+            liner: Liner::new(sections.line, max_line, keys),
+            partials: Partials::new(sections.line, max_line, keys),
             context: Context { dry: setup.dry, ..Context::default() },
-            chain: Chain::new(&config.stages, setup),
+            chain: Chain::new(sections.stages, setup),
             item: Item::default(),
             newest: 0,
         };

@@ -1,24 +1,40 @@
-//! The log line: an entry's message, or the whole entry as JSON.
+//! The log line, and the key `line:`: an entry's message, or the whole entry as JSON.
 
 use std::borrow::Cow;
 
-use crate::config;
+use crate::yaml::key::key;
+use crate::yaml::{self, Checker, Value};
 use journald_reader::Entry;
 use journald_reader::{Key, Keys};
 use logql::label_set::{cut, lossy};
 
-/// Longest line that Loki takes by default (bytes; grafana/loki, `pkg/validation/limits.go`,
-/// `max_line_size`), and where `loki[].max_line_bytes` begins. A longer one is cut, because Loki would drop it
-/// whole.
-pub const LINE_MAX: usize = 256 << 10;
-
 /// Stands at the end of a line that was cut.
 pub const CUT_MARK: &str = " [cut by journal-ship]";
+
+/// The key `line`.
+pub(crate) const KEYS: &[yaml::Key] = &[key("line", "`message` or `json`", "message")];
+
+const LINES: [(&str, Line); 2] = [("message", Line::Message), ("json", Line::Json)];
+
+/// `line:`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Line {
+    /// The field `MESSAGE`.
+    #[default]
+    Message,
+    /// All fields of the entry as one JSON object.
+    Json,
+}
+
+/// Reads `line`.
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Line> {
+    checker.choice(value, &LINES)
+}
 
 /// Makes lines of entries.
 pub struct Liner {
     message: Key,
-    format: config::Line,
+    format: Line,
     /// Longest line (bytes).
     max: usize,
     buffer: Vec<u8>,
@@ -26,10 +42,10 @@ pub struct Liner {
 
 impl Liner {
     /// Registers what the format needs with the reader.
-    pub fn new(format: config::Line, max: usize, keys: &mut Keys) -> Liner {
+    pub fn new(format: Line, max: usize, keys: &mut Keys) -> Liner {
         // One byte more than fits tells that there was more.
         keys.cut_values(max + 1);
-        if format == config::Line::Json {
+        if format == Line::Json {
             keys.add_all();
         }
         Liner { message: keys.add("MESSAGE"), format, max, buffer: Vec::new() }
@@ -44,11 +60,11 @@ impl Liner {
     #[inline]
     pub fn line<'a>(&'a mut self, entry: &Entry<'a>) -> Cow<'a, str> {
         match self.format {
-            config::Line::Message => {
+            Line::Message => {
                 let line = lossy(entry.value(self.message).unwrap_or_default());
                 if line.len() <= self.max { line } else { Cow::Owned(shorten(line, self.max)) }
             }
-            config::Line::Json => {
+            Line::Json => {
                 self.write_json(entry);
                 lossy(&self.buffer)
             }

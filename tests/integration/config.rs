@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use journal_ship::config::{
-    Access, Alertmanager, Alerts, Auth, Backoff, Batch, Config, Destination, FieldRule, HeaderSource,
-    Journal, KEYS, Labels, Line, MAX_FILE_BYTES, Tls,
+    Access, Alertmanager, Alerts, Auth, Backoff, Batch, Config, Destination, FILE_MAX, FieldRule,
+    HeaderSource, Http, Journal, KEYS, Labels, Line, Tls,
 };
 use journald_reader::{Match, Namespaces, Scope};
 use proptest::prelude::*;
@@ -122,8 +122,7 @@ fn nothing_written_is_the_builtin_configuration() {
             structured_metadata: vec![rule("identifier", &["SYSLOG_IDENTIFIER"]), rule("pid", &["_PID"])],
             stages: Vec::new(),
             retention: None,
-            listen: Some("127.0.0.1:9194".parse().unwrap()),
-            hosts: Vec::new(),
+            http: Http { listen: Some("127.0.0.1:9194".parse().unwrap()), hosts: Vec::new() },
             line: Line::Message,
             loki: vec![],
             alerts: Alerts::default(),
@@ -214,8 +213,7 @@ state_directory: /tmp/state
         Config {
             stages: Vec::new(),
             retention: None,
-            listen: Some("127.0.0.1:9194".parse().unwrap()),
-            hosts: Vec::new(),
+            http: Http { listen: Some("127.0.0.1:9194".parse().unwrap()), hosts: Vec::new() },
             journal: Journal {
                 scope: Scope {
                     paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
@@ -374,8 +372,8 @@ fn running_needs_a_destination_and_a_dry_run_does_not() {
 fn files_that_cannot_be_read_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    fs::write(path("large.yaml"), "#".repeat(MAX_FILE_BYTES + 1)).unwrap();
-    fs::write(path("fits.yaml"), "#".repeat(MAX_FILE_BYTES)).unwrap();
+    fs::write(path("large.yaml"), "#".repeat(FILE_MAX + 1)).unwrap();
+    fs::write(path("fits.yaml"), "#".repeat(FILE_MAX)).unwrap();
     fs::write(path("latin1.yaml"), b"line: json\nlabels: {static: {a: \xe9}}\n").unwrap();
     fs::write(path("good.yaml"), "line: json\n").unwrap();
     for (name, parts) in [

@@ -373,7 +373,7 @@ FAILED {test}: test 1: sum(count_over_time({{u=~".+"}}[1m])) at 1m
     let (_, complaints, status) = rules_test(&[&bad]);
     assert_eq!(status, Some(78));
     for expected in [
-        "is no label set",
+        "is not a label set",
         "unknown key `lin`",
         "more than 1000000 lines in one test",
         "unknown key `alert_rule_tests`",

@@ -13,6 +13,21 @@ use std::hash::{Hash, Hasher};
 /// A longer one would have its stream refused; it is cut.
 pub const LABEL_VALUE_MAX: usize = 2048;
 
+/// The nearest name that a label may have in Loki and in Prometheus: `[a-zA-Z_][a-zA-Z0-9_]*`. A name that fits is only borrowed.
+pub fn identifier(name: &str) -> Cow<'_, str> {
+    let digit = name.starts_with(|c: char| c.is_ascii_digit());
+    if !name.is_empty() && !digit && name.chars().all(|c| plain(c) == c) {
+        return Cow::Borrowed(name);
+    }
+    let first = (digit || name.is_empty()).then_some('_');
+    Cow::Owned(first.into_iter().chain(name.chars().map(plain)).collect())
+}
+
+/// `_` for a character that the name of a label cannot hold.
+pub(crate) fn plain(c: char) -> char {
+    if c.is_ascii_alphanumeric() { c } else { '_' }
+}
+
 /// Names and values of one stream, sorted by name.
 ///
 /// All names and values stand in one text, so a set takes two allocations, however many labels it has: thousands of sets

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{KnownLabels, Lint};
-use crate::alerts::fields::field_of;
-use crate::config::quoted;
+use crate::journal::fields::field_of;
+use crate::shape::known::KnownLabels;
+use crate::yaml::{Lint, quoted};
 use logql::MatchOp;
 use logql::expr::{
     BinaryOp, BinaryOperation, Cardinality, Expr, Grouping, LogQuery, RangeAggregation, RangeOp, VectorOp,
@@ -207,7 +207,7 @@ pub(super) fn lint(expr: &Expr, known: &KnownLabels, lints: &mut Vec<Lint>) {
             if let Some(group) = logql::go::re2::missing_group(&replace.regex, &replace.replacement) {
                 lints.push(Lint {
                     title: format!(
-                        "`{group}` is no group of the expression: {}",
+                        "`{group}` is not a group of the expression: {}",
                         quoted(replace.regex.source())
                     ),
                     label: format!("where it matches, the label `{}` is taken away", replace.to),

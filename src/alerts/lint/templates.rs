@@ -72,7 +72,7 @@ pub(crate) fn lint(template: &Template, series: &Names, external: &[&str]) -> Ve
     for (what, at) in outside(template.source()) {
         lints.push(TemplateLint {
             title: format!("`{what}` stands outside of `{{{{ }}}}`"),
-            label: "this stands in the text as it is written",
+            label: "this text is sent as it is written",
             help: format!("write `{{{{ {what} }}}}`"),
             at,
         });
@@ -104,15 +104,15 @@ fn outside(source: &str) -> Vec<(String, Range<usize>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alerts::KnownLabels;
     use crate::alerts::lint::series;
     use crate::alerts::state;
     use crate::config::Config;
+    use crate::shape::known::KnownLabels;
 
     #[test]
     fn templates_that_say_nothing_are_told() {
         let config = Config::parse("", "c", &|_| None).unwrap();
-        let known = KnownLabels::new(&config.labels, &config.structured_metadata, &config.stages);
+        let known = KnownLabels::new(&config);
         let expr =
             r#"sum by (host, ip) (count_over_time({unit="a.service"} | regexp "(?P<ip>\\d+)" [5m])) > 1"#
                 .parse()

@@ -4,7 +4,8 @@
 //! series without entries is not 0: it is not there.
 
 use super::series::{chooses, of_range};
-use super::{KnownLabels, Lint};
+use crate::shape::known::KnownLabels;
+use crate::yaml::Lint;
 use logql::expr::{BinaryOp, Expr, LogQuery, RangeAggregation, RangeOp, VectorOp};
 
 /// What is asked of each value.
@@ -180,7 +181,7 @@ impl Found<'_> {
             title: format!("a series without entries is not there, it is not 0: `{symbol} {value}`"),
             label: match never {
                 true => "this is never true".to_owned(),
-                false => "few entries fire this, none at all do not".to_owned(),
+                false => "this fires when there are few entries, and not when there are none".to_owned(),
             },
             help: format!(
                 "to notice silence: `absent_over_time({query}[{range}])`, for each unit its own{}",
@@ -215,7 +216,7 @@ fn counts(expr: &Expr) -> Option<(&LogQuery, String)> {
                 RangeOp::CountOverTime | RangeOp::Rate | RangeOp::BytesOverTime | RangeOp::BytesRate
             );
             let length = std::time::Duration::from_nanos(range.range.unsigned_abs());
-            counted.then(|| (&range.query, crate::config::units::format_duration(length)))
+            counted.then(|| (&range.query, crate::yaml::units::format_duration(length)))
         }
         Expr::Aggregate(aggregation) => counts(&aggregation.inner),
         Expr::LabelReplace(replace) => counts(&replace.inner),

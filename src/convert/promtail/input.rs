@@ -2,7 +2,8 @@
 //! said what it is.
 
 use super::*;
-use crate::config::{Document, Finding};
+use crate::config::KEYS;
+use crate::yaml::{Document, Finding};
 
 /// Sections that make a map Promtail's.
 const SECTIONS: [&str; 9] = [
@@ -65,7 +66,7 @@ pub(super) fn read(source: &str, origin: &str) -> Result<Input, Diagnostics> {
                 .into(),
         )
     };
-    let root = match config::document(source, origin) {
+    let root = match yaml::document(source, origin) {
         Err(_) if is_alloy(source) => return Err(alloy()),
         root => root?,
     };
@@ -181,8 +182,7 @@ fn is_scrape(node: &Node) -> bool {
 }
 
 fn is_stage(node: &Node) -> bool {
-    let stage =
-        |key: &str| config::KEYS.iter().any(|known| known.path.strip_prefix("stages[].") == Some(key));
+    let stage = |key: &str| KEYS.iter().any(|known| known.path.strip_prefix("stages[].") == Some(key));
     entries(node).count() == 1 && entries(node).all(|(key, _)| stage(key))
 }
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::journal::names::field_name;
+use crate::shape::names::label_name;
 
 /// Label of relabelling that holds the number of an entry's job.
 const MEMBER: &str = "__scrape";
@@ -33,7 +35,7 @@ pub(super) fn alternatives(matches: &str) -> Option<Vec<Match>> {
             continue;
         }
         let (field, value) = term.split_once('=')?;
-        config::names::field_name(field).ok()?;
+        field_name(field).ok()?;
         all.last_mut()?.entry(field.to_owned()).or_default().push(value.to_owned());
     }
     (!all.iter().any(Match::is_empty)).then_some(all)
@@ -247,7 +249,7 @@ impl Conversion {
             let word = age.unwrap_or(journal::MAX_AGE);
             let line = duration(word);
             let fits = refusal(&format!("journal: {{backfill: {line}}}")).is_none();
-            let length = config::go_duration(word).ok().filter(|_| fits);
+            let length = yaml::units::parse_go_duration(word).ok().filter(|_| fits);
             if let (None, Some(value)) = (length, get(job.journal, "max_age")) {
                 self.leave(1, "journal", "max_age", "is not a duration", value);
             }
@@ -467,7 +469,7 @@ fn conditional(rule: &Node, number: usize, jobs: usize, index: usize) -> Result<
             Ok(vec![Node::map(made.collect()), taken])
         }
         "labeldrop" => {
-            let name = |name: &str| config::names::label_name(name).is_ok();
+            let name = |name: &str| label_name(name).is_ok();
             match regex.split('|').all(name) {
                 true => Ok(regex.split('|').map(|label| only(number, label, "")).collect()),
                 false => Err("`labeldrop` looks at names, whatever the entry".to_owned()),

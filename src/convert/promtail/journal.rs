@@ -183,7 +183,7 @@ impl Conversion {
 
     /// Promtail's cursor for this job, if its positions file has one.
     pub(super) fn cursor(&mut self, positions: &str, job: &str) -> Option<Cursor> {
-        let found = config::document(positions, "positions").ok().and_then(|root| {
+        let found = yaml::document(positions, "positions").ok().and_then(|root| {
             let positions = get(&root, "positions")?;
             get_text(positions, &format!("cursor-{job}"))?.parse().ok()
         });

@@ -11,9 +11,10 @@ mod journal;
 mod stages;
 
 use super::yaml::{Writer, scalar, text};
-use crate::config::secrets::{has_user, is_suspect};
-use crate::config::{self, Config, Diagnostics, Kind, Node};
+use crate::config::Config;
 use crate::os::text::Line;
+use crate::yaml::secrets::{has_user, is_suspect};
+use crate::yaml::{self, Diagnostics, Kind, Node};
 
 /// What a conversion results in.
 #[derive(Debug)]
@@ -357,8 +358,8 @@ fn variables(text: &str) -> String {
 
 /// A duration of Go's in Prometheus's spelling, which has no fractions and no sign.
 fn duration(go: &str) -> String {
-    match config::go_duration(go) {
-        Ok(duration) => config::units::format_duration(duration),
+    match yaml::units::parse_go_duration(go) {
+        Ok(duration) => yaml::units::format_duration(duration),
         // Left as it is: our checks say what is wrong with it.
         Err(_) => scalar(&variables(go)),
     }
@@ -388,7 +389,7 @@ mod tests {
         let source = "basic_auth: {username: u, password: s1, password_file: /f}\nauthorization: {type: Bearer, \
                       credentials: s2, credentials_file: /g}\noauth2: {client_secret: s3, token_url: http://t}\n\
                       url: http://u:s4@h\nproxy_connect_header: {Proxy-Authorization: [s5]}\n";
-        let root = config::document(source, "").unwrap();
+        let root = yaml::document(source, "").unwrap();
         let mut writer = Writer::default();
         writer.value(0, &without_secrets(&root, false));
         let kept = writer.finish();

@@ -12,23 +12,18 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::shape::limits::{BEHIND_MAX, STREAM_BURST, STREAM_RATE};
+
 /// So long after an answer vouched for a stream, Loki has it. Loki forgets a stream that is idle for half an hour
-/// (`pkg/ingester/ingester.go`, `chunk_idle_period`), and a request may wait for [`STALE_AFTER`].
+/// ([`IDLE_MAX`](crate::shape::limits::IDLE_MAX)), and a request may wait for [`STALE_AFTER`].
 const VOUCHED_FOR: Duration = Duration::from_secs(20 * 60);
 /// So long after it was laid out, a request of several streams must be looked at again before it is sent.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(10 * 60);
-/// How far behind its stream's newest an entry may be unless Loki says otherwise (nanoseconds): half of
-/// `max_chunk_age`, which is two hours (`pkg/ingester/stream.go`, `validateEntries`).
-const WINDOW: u64 = 3_600_000_000_000;
-/// Bounds of what may be learned of it (nanoseconds): a minute and a week.
+/// Bounds of what may be learned of [`BEHIND_MAX`] (nanoseconds): a minute and a week.
 const WINDOWS: (u64, u64) = (60_000_000_000, 7 * 24 * 3_600_000_000_000);
 /// Answers tell times in whole seconds (nanoseconds).
 const SECOND: u64 = 1_000_000_000;
-/// What a stream may take by default, in bytes a second and at once (`pkg/validation/limits.go`,
-/// `per_stream_rate_limit` and `per_stream_rate_limit_burst`).
-const RATE: u64 = 3 << 20;
-const BURST: u64 = 15 << 20;
-/// The bound of a stream of which nothing is known.
+/// The bound of a stream when nothing is known of it.
 pub(super) const UNKNOWN: u64 = u64::MAX;
 /// The least number of streams that are remembered (count).
 const STREAMS_MIN: usize = 1024;
@@ -115,7 +110,7 @@ impl Known {
             by_id: HashMap::default(),
             max: max.saturating_mul(2).max(STREAMS_MIN),
             start: Instant::now(),
-            window: WINDOW,
+            window: BEHIND_MAX,
             stamp: 0,
         }))
     }
@@ -159,9 +154,9 @@ impl Streams {
             newest: 0,
             stamp: 0,
             vouched: None,
-            rested: micros + BURST * MICROS / RATE,
+            rested: micros + STREAM_BURST * MICROS / STREAM_RATE,
         });
-        stream.rested = stream.rested.max(micros) + bytes as u64 * MICROS / RATE;
+        stream.rested = stream.rested.max(micros) + bytes as u64 * MICROS / STREAM_RATE;
         stream.newest = stream.newest.max(newest);
         stream.stamp = self.stamp;
         (self.stamp, stream.rested - micros)
@@ -205,7 +200,7 @@ impl Streams {
 mod tests {
     use super::*;
 
-    const HOUR: u64 = WINDOW;
+    const HOUR: u64 = BEHIND_MAX;
     const NOON: u64 = 1_764_000_000 * SECOND;
 
     fn last(stamp: u64, oldest: u64, newest: u64) -> Last {

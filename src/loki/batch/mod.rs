@@ -1,10 +1,10 @@
 //! A batch: entries on their way into push requests, gathered by stream.
 //!
-//! Entries are encoded straight into one buffer in the order of arrival; an index remembers whose they are.
+//! Entries are encoded straight into one buffer in the order of arrival; an index remembers their streams.
 //! Sealing lays them out stream by stream and compresses the whole. All buffers are used again, so a batch
 //! allocates nothing for an entry, and its memory is about three times its size limit.
 //!
-//! Usually a batch is one request. It becomes several so that Loki cannot refuse or store anything unseen: a stream
+//! Usually a batch is one request. It becomes several where Loki could refuse or store something and not say so: a stream
 //! that Loki may refuse goes alone (see [`known`]), and no request holds more of a stream than [`PORTION`].
 
 pub mod known;
@@ -18,11 +18,12 @@ use self::known::{Known, Last, Receipt};
 pub use self::tenants::Batches;
 use crate::loki::encode::{self, Metadata};
 use crate::shape::labels::Stream;
+use crate::shape::limits::BLOCK_SIZE;
 
 /// The most of one stream in a request (bytes before compression): a quarter of what Loki's head block takes
-/// (grafana/loki, `ingester.chunks-block-size`, 256 KiB). Loki folds an entry that comes again only while the first is in
-/// that block; so this is the most of a stream that can be stored twice when an answer is lost, and mostly nothing is.
-pub const PORTION: usize = 64 << 10;
+/// ([`BLOCK_SIZE`]). Loki folds an entry that comes again only while the first is in
+/// that block. So this is the most of a stream that can be stored twice when an answer is lost; mostly nothing is.
+pub const PORTION: usize = BLOCK_SIZE / 4;
 
 /// A portion of a stream: its entries in one request.
 struct Portion {
@@ -38,7 +39,7 @@ struct Portion {
     /// Times (nanoseconds since 1970).
     oldest: u64,
     newest: u64,
-    /// No entry that Loki has of the stream before is newer.
+    /// No entry that Loki has of the stream so far is newer than this.
     bound: u64,
     /// An entry may be too far behind for Loki.
     behind: bool,
@@ -56,18 +57,18 @@ pub struct Batch {
     label_bytes: usize,
     plain: Vec<u8>,
     snappy: snap::raw::Encoder,
-    /// What Loki has; without it, all is one request.
+    /// The streams that Loki has; without it, the batch is one request.
     known: Option<Arc<Known>>,
     /// How far behind an entry may be (nanoseconds).
     window: u64,
-    /// Streams of which it is not known that Loki has them (count).
+    /// Streams that Loki is not known to have (count).
     unsure: usize,
 }
 
 /// A request that is ready to be sent: it will never change.
 #[derive(Debug, Clone, Default)]
 pub struct Sealed {
-    /// Whose entries they are, when a stage has said so; else the destination's tenant.
+    /// The tenant that a stage has set; `None`: the destination's tenant.
     pub tenant: Option<Arc<str>>,
     /// A `PushRequest` in snappy's block format.
     pub body: bytes::Bytes,
@@ -104,7 +105,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// A batch for a Loki of which will be known what it has, with at most so many active streams.
+    /// A batch whose streams are told apart by whether Loki has them, with at most so many active streams.
     fn known(max_streams: usize) -> Batch {
         let known = Known::new(max_streams);
         let window = known.lock().window();
@@ -194,7 +195,7 @@ impl Batch {
         self.entries.len() + self.label_bytes
     }
 
-    /// Whether there is no entry.
+    /// Whether it holds no entry.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
@@ -228,8 +229,8 @@ impl Batch {
     }
 
     /// Which portions go into which request. Those of streams that Loki has and will take go together, first the first
-    /// of each, then the second; in each request the stream comes last of which most was sent lately, for that is the
-    /// one that its rate limit would refuse. Behind them the others follow, each alone: none waits for one of these.
+    /// of each, then the second. In each request, the stream that most was sent of lately comes last, because it is the
+    /// one that a rate limit would refuse. The other portions follow, each alone, so that none of the first waits for them.
     fn lay_out(&mut self, known: &Known, now: Instant) -> Vec<Vec<u32>> {
         let mut known = known.lock();
         let mut alone = vec![false; self.portions.len()];

@@ -8,7 +8,7 @@ use super::{Batch, Sealed};
 use crate::loki::encode::Metadata;
 use crate::shape::labels::Stream;
 
-/// Streams in a batch of which it is not known that Loki has them (count). Each takes a request of its own, and a batch
+/// Streams in a batch that Loki is not known to have (count). Each takes a request of its own, and a batch
 /// should be done within the time that a stop has.
 const UNSURE_MAX: usize = 64;
 
@@ -88,7 +88,7 @@ impl Batches {
                 >= UNSURE_MAX
     }
 
-    /// Whether there is no entry.
+    /// Whether it holds no entry.
     pub fn is_empty(&self) -> bool {
         self.opened.is_none()
     }

@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use super::limits::{Changes, Fitted, Limits, Moved, metadata_name};
 use super::share::{Owner, Shares};
+use crate::shape::limits::{IDLE_MAX, SERVICE_NAME};
 use logql::label_set::{LabelSet, parse};
 
-/// After so long without an entry a stream is idle (nanoseconds). Loki closes its chunk after half of that
-/// (grafana/loki, `pkg/ingester/ingester.go`, `chunk_idle_period`) and then forgets the stream.
-const IDLE: u64 = 3_600_000_000_000;
+/// After so long without an entry a stream is idle (nanoseconds): twice the time after which Loki closes its chunk, and then
+/// forgets the stream.
+const IDLE: u64 = 2 * IDLE_MAX.as_nanos() as u64;
 /// Idle streams are looked for at most once in so long (nanoseconds): an idle stream may keep its place for
 /// that much longer, and a full table costs next to nothing.
 const SWEEP_EVERY: u64 = 60_000_000_000;
@@ -33,7 +34,7 @@ const OVERFLOW_KEEPS: [&str; 2] = ["host", "job"];
 /// The label that says that a stream is an overflow stream.
 const OVERFLOW: &str = "overflow";
 /// The label that says what a stream is of, and its value in overflow streams: without one Loki would invent it.
-const SERVICE: (&str, &str) = ("service_name", "overflow");
+const SERVICE: (&str, &str) = (SERVICE_NAME, "overflow");
 /// What label sets that are remembered may take together for each active stream that there may be (bytes). One of
 /// five labels has about that: if fewer were remembered than are active, they would be forgotten and made in turns.
 const REMEMBERED_BYTES: usize = 450;
@@ -64,7 +65,7 @@ pub struct Resolved<'a> {
     pub changes: &'a Changes,
 }
 
-/// A label set that is remembered, so that nothing is done twice for it.
+/// A label set that is remembered, so that its work is done once.
 struct Known {
     set: Arc<LabelSet>,
     /// The label set made fit, as text.
@@ -121,7 +122,7 @@ pub struct Streams {
     /// Label set -> index into `known`. Senders choose the text, so this hash is keyed, as are all here.
     by_set: HashMap<Arc<LabelSet>, u32>,
     known_bytes: usize,
-    /// Changes when indices into `known` begin to be used anew.
+    /// Changes when indices into `known` begin again at 0.
     epoch: u32,
     active: Vec<Active>,
     /// Label set as text -> index into `active`.
@@ -264,7 +265,7 @@ impl Streams {
         self.resolved(index)
     }
 
-    /// How many streams may be active that are no overflow streams.
+    /// How many streams may be active, overflow streams not counted.
     fn places(&self) -> usize {
         self.max - RESERVED.min(self.max / 8)
     }
@@ -280,7 +281,7 @@ impl Streams {
         Stream { id, labels: labels.clone() }
     }
 
-    /// Forgets idle streams; false if there is none. Times are compared in both directions, for a clock
+    /// Forgets idle streams; false if no stream is idle. Times are compared in both directions, for a clock
     /// that was wrong may have given streams a last entry that lies far ahead.
     fn sweep(&mut self, now: i64) -> bool {
         if self.swept.is_some_and(|swept| swept.abs_diff(now) < SWEEP_EVERY) {
@@ -398,7 +399,7 @@ fn read(labels: &str) -> LabelSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Labels;
+    use crate::shape::labels::Labels;
 
     const HOUR: i64 = IDLE as i64;
     const MINUTE: i64 = SWEEP_EVERY as i64;
@@ -481,7 +482,7 @@ mod tests {
         assert_eq!(text(&resolve(&mut streams, &unit(2), HOUR + MINUTE)).0, unit(2).to_string());
         assert_eq!(text(&resolve(&mut streams, &unit(1), HOUR + MINUTE)), (unit(1).to_string(), kept));
         assert_eq!(streams.active(), 2);
-        // One that comes back is a new one, and has to wait for a place as any other.
+        // A stream that comes back counts as new, and waits for a place like any other.
         assert_eq!(text(&resolve(&mut streams, &unit(0), HOUR + MINUTE)).0, OVERFLOWING);
         let (labels, id) = text(&resolve(&mut streams, &unit(0), 3 * HOUR));
         assert_eq!(labels, unit(0).to_string());

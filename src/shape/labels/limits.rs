@@ -1,22 +1,17 @@
 //! What Loki takes as the labels of a stream, and how a label set that goes beyond is made to fit.
 //!
 //! Loki refuses a stream whose labels break one of its limits (grafana/loki, `pkg/validation/limits.go` and
-//! `pkg/distributor/validator.go`), with all entries in it. Names that it cannot parse are written anew; labels
+//! `pkg/distributor/validator.go`), with all entries in it. Names that it cannot parse are replaced; labels
 //! over the limit become structured metadata, those last that the configuration names; an entry without any
 //! label gets the one that Loki itself would invent. All of it is counted.
 
 use std::borrow::Cow;
 use std::ops::AddAssign;
 
-use crate::config;
-use logql::label_set::{LabelSet, cut};
+use super::Labels;
+use crate::shape::limits::{LABEL_NAME_MAX, LABEL_NAMES_MAX, SERVICE_NAME};
+use logql::label_set::{LabelSet, cut, identifier};
 
-/// Label names that one stream may carry, `UNCOUNTED` aside (count; `max_label_names_per_series`).
-pub const LABEL_NAMES_MAX: usize = 15;
-/// Longest name of a label (bytes; `max_label_name_length`).
-pub const LABEL_NAME_MAX: usize = 1024;
-/// The label that Loki adds by itself where it is missing, and so does not count.
-const UNCOUNTED: &str = "service_name";
 /// What Loki writes into it when no other label tells (grafana/loki, `pkg/loghttp/push/push.go`,
 /// `ServiceUnknown`).
 const UNKNOWN_SERVICE: &str = "unknown_service";
@@ -25,9 +20,9 @@ const UNKNOWN_SERVICE: &str = "unknown_service";
 /// each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Names written anew with `_` for what Loki does not take (labels).
+    /// Names in which `_` replaces what Loki does not take (labels).
     pub sanitized: u64,
-    /// Values cut at [`LABEL_VALUE_MAX`](logql::label_set::LABEL_VALUE_MAX) bytes (labels).
+    /// Values cut at [`logql::label_set::LABEL_VALUE_MAX`] bytes (labels).
     pub cut: u64,
     /// Labels over [`LABEL_NAMES_MAX`] that became structured metadata (labels).
     pub over_limit: u64,
@@ -81,11 +76,7 @@ pub(super) struct Limits {
 impl Limits {
     /// Labels that the configuration fixes, those of the destination (`added`) and the label of the retention
     /// class are kept first, then those from journal fields, then all others.
-    pub(super) fn new(
-        labels: &config::Labels,
-        added: &[(String, String)],
-        retention: Option<&str>,
-    ) -> Limits {
+    pub(super) fn new(labels: &Labels, added: &[(String, String)], retention: Option<&str>) -> Limits {
         let fixed = labels.fixed.iter().chain(added).map(|(name, _)| name.as_str()).chain(retention);
         let fields = labels.fields.iter().map(|rule| rule.name.clone());
         Limits { classes: [fixed.map(str::to_owned).collect(), fields.collect()] }
@@ -119,10 +110,10 @@ impl Limits {
             }
             set = Cow::Owned(valid);
         }
-        let counted = |set: &LabelSet| set.iter().filter(|(name, _)| *name != UNCOUNTED).count();
+        let counted = |set: &LabelSet| set.iter().filter(|(name, _)| *name != SERVICE_NAME).count();
         if counted(&set) > LABEL_NAMES_MAX {
             let mut names: Vec<_> =
-                set.iter().map(|(name, _)| name.to_owned()).filter(|name| name != UNCOUNTED).collect();
+                set.iter().map(|(name, _)| name.to_owned()).filter(|name| name != SERVICE_NAME).collect();
             // They are sorted by name, and the sort is stable.
             names.sort_by_key(|name| self.class(name));
             let set = set.to_mut();
@@ -135,26 +126,20 @@ impl Limits {
         }
         if set.is_empty() {
             changes.without_label = 1;
-            set.to_mut().insert(UNCOUNTED, UNKNOWN_SERVICE.as_bytes());
+            set.to_mut().insert(SERVICE_NAME, UNKNOWN_SERVICE.as_bytes());
         }
         Fitted { set, moved, changes }
     }
 }
 
-/// `[a-zA-Z_][a-zA-Z0-9_]*`, and not too long.
+/// Whether Loki takes a name as it is.
 fn is_name(name: &str) -> bool {
-    name.len() <= LABEL_NAME_MAX
-        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+    name.len() <= LABEL_NAME_MAX && matches!(identifier(name), Cow::Borrowed(_))
 }
 
 /// The nearest name that Loki takes.
 fn sanitize(name: &str) -> String {
-    let mut plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if plain.is_empty() || plain.starts_with(|c: char| c.is_ascii_digit()) {
-        plain.insert(0, '_');
-    }
-    cut(plain.into(), LABEL_NAME_MAX).into_owned()
+    cut(identifier(name), LABEL_NAME_MAX).into_owned()
 }
 
 /// The name under which a label becomes structured metadata: Loki answers 500 to a push with a name there
@@ -176,7 +161,7 @@ mod tests {
     }
 
     fn limits(retention: Option<&str>) -> Limits {
-        Limits::new(&config::Labels::default(), &[("zone".into(), "z".into())], retention)
+        Limits::new(&Labels::default(), &[("zone".into(), "z".into())], retention)
     }
 
     fn pairs(labels: &[(&str, &str)]) -> Moved {

@@ -9,20 +9,24 @@
 
 mod cap;
 mod limits;
+pub(crate) mod lint;
 mod relabel;
+mod rules;
+pub(crate) mod section;
 mod share;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{FieldRule, Labels};
 use journald_reader::Entry;
 use journald_reader::{Key, Keys};
 use logql::label_set::{self, LabelSet};
 
 pub use cap::{Resolved, Stream, Streams};
 pub(crate) use cap::{fold, fold_into};
-pub use limits::{Changes, LABEL_NAME_MAX, LABEL_NAMES_MAX, Moved};
+pub use limits::{Changes, Moved};
+pub use rules::{Relabel, RelabelAction};
+pub use section::{FieldRule, Labels};
 pub use share::Owner;
 
 use limits::Limits;
@@ -102,7 +106,7 @@ pub struct Labeler {
     fixed: Vec<(String, String)>,
     lookups: Vec<FieldLookup>,
     relabeler: Option<Relabeler>,
-    /// The fields that labels depend on, but for those that only a rule for names asks for (`maps`).
+    /// The fields that labels depend on, without those that only a rule for names asks for (`maps`).
     keys: Vec<Key>,
     maps: bool,
     /// Identities of these fields -> what is made of them. Only offsets go in, which no sender can choose,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use md5::{Digest, Md5};
 
 use super::priority_keyword;
-use crate::config::{Relabel, RelabelAction as Action};
-use crate::shape::line::LINE_MAX;
+use super::rules::{Relabel, RelabelAction as Action};
+use crate::shape::limits::LINE_MAX;
 use journald_reader::Entry;
 use journald_reader::{Key, Keys};
 use logql::go::re2;
@@ -24,7 +24,7 @@ use logql::label_set::{LabelSet, cut, lossy};
 const PREFIX: &str = "__journal_";
 /// The field that is there as a keyword too, and the name of that.
 const PRIORITY: (&str, &str) = ("PRIORITY", "__journal_priority_keyword");
-/// Names that are for the rules only begin so.
+/// How names begin that only rules see.
 const INTERNAL: &str = "__";
 /// Longest text that a rule makes (bytes): as long as the longest field that is read. A rule that puts its
 /// source twice into its target, over and over, ends there.
@@ -59,7 +59,7 @@ impl Relabeler {
         Relabeler { rules, keys: named, maps, met: None }
     }
 
-    /// The fields whose values the result depends on, but for those that only [`Entry::matching`] has.
+    /// The fields whose values the result depends on, without those that only [`Entry::matching`] has.
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.keys.iter().map(|(key, _)| *key)
     }
@@ -221,7 +221,7 @@ impl<'a> Labels<'a> {
                 let source = self.source(rule);
                 let Some(captures) = regex.captures(&source) else { return true };
                 let name = re2::expand(&captures, target);
-                // A label without a name is none.
+                // Without a name there is no label to set.
                 if !name.is_empty() {
                     let value = re2::expand(&captures, replacement);
                     self.set(name.into(), value.into());

@@ -20,7 +20,7 @@ use journald_reader::{Key, Keys};
 /// `docs/UIDS-GIDS.md`): one process can have them all, so they are told apart by unit and person only.
 const MAPPED_UID_MIN: u64 = 1 << 16;
 
-/// Who took a place: a hash, so that nothing of the sender's is kept.
+/// The sender that took a place, as a hash, so that nothing the sender wrote is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Owner(u64);
 
@@ -58,7 +58,7 @@ impl Owners {
         self.by(value(self.unit), value(self.uid), value(self.person))
     }
 
-    /// By the unit, the user id and the person whose session or manager it is; empty: there is none.
+    /// By the unit, the user id and the person whose session or manager it is; an empty text stands for a missing field.
     fn by(&self, unit: &[u8], uid: &[u8], person: &[u8]) -> Owner {
         Owner(self.hasher.hash_one(match person {
             [] => (template(unit), one_uid(uid)),

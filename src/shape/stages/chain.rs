@@ -20,7 +20,7 @@ impl Chain {
         let mut chain = Chain::default();
         for (index, config) in configs.iter().enumerate() {
             let path = format!("{list}[{index}]");
-            let stage = config.build(&Setup { path: path.clone(), ..setup.clone() });
+            let stage = config.settings().build(&Setup { path: path.clone(), ..setup.clone() });
             chain.paths.push(format!("{path}.{}", stage.name()).into());
             chain.stages.push(stage);
         }

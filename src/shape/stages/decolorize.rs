@@ -2,30 +2,33 @@
 
 use std::borrow::Cow;
 
-use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Section, Value};
+use super::{Context, Flow, Item, Setup, Stage, StageSettings};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Key, Section, Value};
 use logql::ansi;
+
+/// The key of the stage.
+pub(super) const KEYS: &[Key] = &[key("stages[].decolorize", "section", "")];
 
 /// `stages[].decolorize`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {}
+pub struct Settings {}
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
-    Section::open(checker, value, "stages[].decolorize").map(|_| Config {})
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
+    Section::open(checker, value, "stages[].decolorize").map(|_| Settings {})
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running {})
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Decolorize {})
     }
 }
 
 #[derive(Debug)]
-struct Running {}
+struct Decolorize {}
 
-impl Stage for Running {
+impl Stage for Decolorize {
     fn name(&self) -> &'static str {
         "decolorize"
     }

@@ -4,11 +4,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, Setup, Stage, source};
-use crate::config::{Checker, Finding, Kind, Section, Value};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may, source};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Kind, Section, Value};
 use logql::go::re2::Re2;
 
-/// Why entries end here unless `drop_counter_reason` says so.
+/// The reason unless `drop_counter_reason` is written.
 const REASON: &str = "drop_stage";
 /// What stands between several values when they are looked at together.
 const SEPARATOR: &str = ";";
@@ -17,9 +18,21 @@ const OLDER_THAN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_sec
 /// Any number of bytes.
 const LONGER_THAN: RangeInclusive<u64> = 0..=u64::MAX;
 
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].drop", "section", ""),
+    key("stages[].drop.source", "string or list of strings", "null"),
+    key("stages[].drop.separator", "string", "\";\""),
+    key("stages[].drop.expression", "regular expression", "null"),
+    key("stages[].drop.value", "string", "null"),
+    key("stages[].drop.older_than", "duration", "null"),
+    key("stages[].drop.longer_than", "size", "null"),
+    key("stages[].drop.drop_counter_reason", "string", "drop_stage"),
+];
+
 /// `stages[].drop`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// The extracted values to look at; without any, the line.
     sources: Vec<String>,
     separator: String,
@@ -40,9 +53,9 @@ enum Test {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].drop")?;
-    // What is left empty is as if it were not written.
+    // An empty key counts as not written.
     let get = |name| section.get(name).filter(|value| value.node.kind != Kind::Null);
     let expected = "expected at least one of `source`, `expression`, `older_than` and `longer_than`";
     match (get("source"), get("value"), get("expression")) {
@@ -53,7 +66,7 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
         ),
         (None, Some(fixed), None) => checker.note(
             Finding::at(fixed.key.clone(), format!("`{}` has no `source`", value.path))
-                .label("expected `source` too: whose value is this?")
+                .label("expected `source` beside it: the name of the value to compare with")
                 .help("for a part of the line, write `expression`"),
         ),
         (None, None, None) if get("older_than").is_none() && get("longer_than").is_none() => checker
@@ -66,7 +79,7 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
         (None, None) => None,
     };
     let reason = get("drop_counter_reason").and_then(|value| text(checker, value));
-    Some(Config {
+    Some(Settings {
         sources: get("source").and_then(|value| source::names(checker, value)).unwrap_or_default(),
         separator: get("separator")
             .and_then(|value| text(checker, value))
@@ -86,12 +99,17 @@ fn text(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     }
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone() })
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Drop { settings: self.clone() })
     }
 
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        may::list(written, "source").iter().for_each(|source| may.have_value(source, may::text(source)));
+    }
+}
+
+impl Settings {
     fn holds(&self, item: &Item, now_ns: i64) -> bool {
         if let Some(bytes) = self.longer_than
             && item.line.len() as u64 <= bytes
@@ -110,7 +128,7 @@ impl Config {
         if self.sources.is_empty() {
             return test.holds(&item.line);
         }
-        // Values that are not there are left out; one that has no text, null, meets no condition.
+        // Missing values are left out. A value without text (null) meets no condition.
         let mut texts = Vec::with_capacity(self.sources.len());
         for source in self.sources.iter().filter(|source| item.extracted.contains(source)) {
             match item.extracted.text(source) {
@@ -135,18 +153,18 @@ impl Test {
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct Drop {
+    settings: Settings,
 }
 
-impl Stage for Running {
+impl Stage for Drop {
     fn name(&self) -> &'static str {
         "drop"
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        if self.config.holds(item, context.now_ns) {
-            Flow::Drop(self.config.reason.clone())
+        if self.settings.holds(item, context.now_ns) {
+            Flow::Drop(self.settings.reason.clone())
         } else {
             Flow::Next
         }
@@ -163,7 +181,7 @@ mod tests {
 
     #[track_caller]
     fn check(rows: &[(&str, bool)]) {
-        for (config, drops) in rows {
+        for (settings, drops) in rows {
             let mut item = item(r#"{"event": "sql"} oom at 12:00"#, &[("unit", "u")]);
             item.timestamp_ns = 100 * HOUR_NS;
             for (name, value) in [
@@ -177,9 +195,9 @@ mod tests {
                 item.extracted.set(name, value);
             }
             let mut context = Context { now_ns: 102 * HOUR_NS, ..Context::default() };
-            let flow = build(&format!("[{{drop: {config}}}]"))[0].run(&mut item, &mut context);
+            let flow = build(&format!("[{{drop: {settings}}}]"))[0].run(&mut item, &mut context);
             let expected = if *drops { Flow::Drop(REASON.into()) } else { Flow::Next };
-            assert_eq!(flow, expected, "{config}");
+            assert_eq!(flow, expected, "{settings}");
         }
     }
 
@@ -234,14 +252,14 @@ mod tests {
 
     #[test]
     fn the_reason_is_the_one_written() {
-        for (config, reason) in [
+        for (settings, reason) in [
             ("{source: unit, drop_counter_reason: noise}", "noise"),
             ("{source: unit, drop_counter_reason: ''}", "drop_stage"),
             ("{source: unit, drop_counter_reason: }", "drop_stage"),
         ] {
             let mut item = item("x", &[("unit", "u")]);
-            let flow = build(&format!("[{{drop: {config}}}]"))[0].run(&mut item, &mut Context::default());
-            assert_eq!(flow, Flow::Drop(reason.into()), "{config}");
+            let flow = build(&format!("[{{drop: {settings}}}]"))[0].run(&mut item, &mut Context::default());
+            assert_eq!(flow, Flow::Drop(reason.into()), "{settings}");
         }
     }
 

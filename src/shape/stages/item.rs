@@ -27,7 +27,7 @@ impl Value {
         match self {
             Value::Null => None,
             Value::Bool(value) => Some(if *value { "true" } else { "false" }.into()),
-            // Rust and Go agree on the shortest digits without exponent, but for the names of these.
+            // Rust and Go write the same shortest digits without exponent; only these names differ.
             Value::Number(n) if n.is_nan() => Some("NaN".into()),
             Value::Number(n) if n.is_infinite() => Some(if *n > 0.0 { "+Inf" } else { "-Inf" }.into()),
             Value::Number(n) => Some(n.to_string().into()),
@@ -73,7 +73,7 @@ impl Extracted {
         self.labels = labels.clone();
     }
 
-    /// Whether there is anything of that name, be it null.
+    /// Whether there is a value of that name; it may be null.
     pub fn contains(&self, name: &str) -> bool {
         self.values.iter().any(|(n, _)| **n == *name) || self.labels.get(name).is_some()
     }

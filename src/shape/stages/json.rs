@@ -2,31 +2,40 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, Value, source};
-use crate::config::{Checker, Finding, Kind, Section, Value as Written};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may, source};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Kind, Section, Value as Written};
 use logql::jmespath::{Expression, Json};
 
-/// Why lines that are no JSON end here with `drop_malformed`.
+/// The reason for which `drop_malformed` drops lines that are not JSON.
 const MALFORMED: &str = "json_malformed";
+
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].json", "section", ""),
+    key("stages[].json.expressions", "map of JMESPath expressions", "required"),
+    key("stages[].json.source", "string", "null"),
+    key("stages[].json.drop_malformed", "`true` or `false`", "false"),
+];
 
 /// `stages[].json`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     expressions: Vec<(String, Expression)>,
     source: Option<String>,
     drop_malformed: bool,
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].json")?;
-    let mut config = Config { expressions: Vec::new(), source: None, drop_malformed: false };
+    let mut settings = Settings { expressions: Vec::new(), source: None, drop_malformed: false };
     if let Some(written) = source::required(checker, value, &section, "expressions") {
-        config.expressions = expressions(checker, written).unwrap_or_default();
+        settings.expressions = expressions(checker, written).unwrap_or_default();
     }
-    section.read("source", &mut config.source, |value| source::optional(checker, value));
-    section.read("drop_malformed", &mut config.drop_malformed, |value| checker.flag(value));
-    Some(config)
+    section.read("source", &mut settings.source, |value| source::optional(checker, value));
+    section.read("drop_malformed", &mut settings.drop_malformed, |value| checker.flag(value));
+    Some(settings)
 }
 
 /// Names and what to take for them; without an expression, the name is one.
@@ -62,32 +71,36 @@ fn expressions(checker: &Checker<'_>, value: &Written<'_>) -> Option<Vec<(String
     Some(expressions)
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone(), malformed: MALFORMED.into() })
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(JsonStage { settings: self.clone(), malformed: MALFORMED.into() })
+    }
+
+    fn lint(written: &Written<'_>, may: &mut May<'_>) {
+        may.have_source(written);
+        may.gain(may::get(written, "expressions").iter().flat_map(may::names));
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct JsonStage {
+    settings: Settings,
     malformed: Arc<str>,
 }
 
-impl Stage for Running {
+impl Stage for JsonStage {
     fn name(&self) -> &'static str {
         "json"
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let source = self.config.source.as_deref();
+        let source = self.settings.source.as_deref();
         let Some(text) = source::text("json", source, &item.line, &item.extracted, context) else {
             return Flow::Next;
         };
         let value = match Json::parse(&text) {
             Ok(value @ (Json::Map(_) | Json::Null)) => value,
-            _ if self.config.drop_malformed => return Flow::Drop(self.malformed.clone()),
+            _ if self.settings.drop_malformed => return Flow::Drop(self.malformed.clone()),
             Ok(_) => {
                 context.fail("json", || "not a JSON object".to_owned());
                 return Flow::Next;
@@ -97,7 +110,7 @@ impl Stage for Running {
                 return Flow::Next;
             }
         };
-        for (name, expression) in &self.config.expressions {
+        for (name, expression) in &self.settings.expressions {
             match expression.search(&value) {
                 Ok(answer) => item.extracted.set(name, extracted(answer)),
                 Err(error) => context.fail("json", || format!("`{name}`: {error}")),

@@ -2,39 +2,42 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, source};
-use crate::config::{Checker, Value};
+use super::{Context, Flow, Item, Setup, Stage, StageSettings, source};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Key, Value};
+
+/// The key of the stage.
+pub(super) const KEYS: &[Key] = &[key("stages[].labelallow", "list of strings", "required")];
 
 /// `stages[].labelallow`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     labels: Vec<String>,
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
-    Some(Config { labels: source::names(checker, value)? })
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
+    Some(Settings { labels: source::names(checker, value)? })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone() })
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Labelallow { settings: self.clone() })
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct Labelallow {
+    settings: Settings,
 }
 
-impl Stage for Running {
+impl Stage for Labelallow {
     fn name(&self) -> &'static str {
         "labelallow"
     }
 
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        let wanted = &self.config.labels;
+        let wanted = &self.settings.labels;
         if item.labels.iter().any(|(name, _)| !wanted.iter().any(|other| other == name)) {
             Arc::make_mut(&mut item.labels).retain(|name, _| wanted.iter().any(|other| other == name));
         }

@@ -2,46 +2,56 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, source};
-use crate::config::{Checker, Value, names};
+use super::{Context, Flow, Item, Made, May, Setup, Stage, StageSettings, may, source};
+use crate::shape::names;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Key, Value};
+
+/// The key of the stage.
+pub(super) const KEYS: &[Key] = &[key("stages[].labels", "map of strings", "required")];
 
 /// `stages[].labels`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// Labels, and the values that they come from.
     labels: Vec<(String, String)>,
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
-    Some(Config { labels: source::renames(checker, value, names::label_name)? })
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
+    Some(Settings { labels: source::renames(checker, value, names::label_name)? })
 }
 
-impl Config {
-    /// The labels that it sets.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.labels.iter().map(|(name, _)| name.as_str())
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Labels { settings: self.clone() })
     }
 
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone() })
+    fn labels(&self) -> Vec<(&str, Made)> {
+        self.labels.iter().map(|(name, _)| (name.as_str(), Made::Found)).collect()
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        for (name, source) in may::map(written) {
+            may.have_value(&source, may::text(&source).filter(|text| !text.is_empty()).or(Some(name)));
+            may.gain_label(name);
+        }
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct Labels {
+    settings: Settings,
 }
 
-impl Stage for Running {
+impl Stage for Labels {
     fn name(&self) -> &'static str {
         "labels"
     }
 
     /// A value that is not there, or null, leaves the label as it is; an empty one removes it, as in Loki.
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        for (name, source) in &self.config.labels {
+        for (name, source) in &self.settings.labels {
             if let Some(value) = item.extracted.text(source)
                 && item.labels.get(name) != Some(&*value)
             {

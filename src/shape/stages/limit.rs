@@ -2,19 +2,20 @@
 //!
 //! With `drop` the time that counts is that of the entries, not the wall clock (which Promtail goes by): a backlog
 //! is thinned as it would have been had it been read when it was written, and entries that are read again after a
-//! crash have the fate they had, but for a burst at the place where reading began again. It is journald's own time,
-//! whatever a stage `timestamp` made of it: a line with a time in the far future would close the bucket until then.
+//! crash get the same verdict again, except for a burst at the place where reading began again. It is journald's own time,
+//! not the time that a stage `timestamp` has set: a line with a time in the far future would close the bucket until then.
 //!
-//! Without `drop` entries are not lost but wait, and there the wall clock counts, for what is meant is the load on
-//! Loki. The stage does not wait itself: it says until when ([`Context::wait_until`]), and whoever reads the journal
-//! can still be stopped meanwhile.
+//! Without `drop`, entries are not lost but wait. There the wall clock counts, because the limit is about the load on
+//! Loki. The stage does not wait itself: it says until when ([`Context::wait_until`]), so that the reader of the journal
+//! can still be stopped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::generations::Generations;
-use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Finding, Section, Value};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Section, Value};
 
 const REASON: &str = "ratelimit_drop_stage";
 /// Values of a label that are limited one by one at least (count), as in Promtail.
@@ -26,9 +27,19 @@ const NANOS: f64 = 1e9;
 /// Nanoseconds in a microsecond, which journald counts in.
 const MICROS: i64 = 1000;
 
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].limit", "section", ""),
+    key("stages[].limit.rate", "number", "required"),
+    key("stages[].limit.burst", "whole number", "required"),
+    key("stages[].limit.drop", "`true` or `false`", "false"),
+    key("stages[].limit.by_label_name", "string", "null"),
+    key("stages[].limit.max_distinct_labels", "whole number", "10000"),
+];
+
 /// `stages[].limit`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// Entries a second.
     pub rate: f64,
     /// Entries that may come at once.
@@ -42,14 +53,14 @@ pub struct Config {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].limit")?;
     let rate = section.required(checker, value, "rate", |value| checker.number(value, &(1e-6..=1e9)));
     let burst =
         section.required(checker, value, "burst", |value| checker.integer(value, &(1..=1_000_000_000)));
     let (mut drop, mut by_label, mut max_distinct) = (false, None, DISTINCT_MIN);
     section.read("drop", &mut drop, |value| checker.flag(value));
-    // An empty name is none, as in Promtail.
+    // As in Promtail, an empty name counts as not written.
     let label = |value: &Value<'_>| checker.text(value, "the name of a label");
     section.read("by_label_name", &mut by_label, |value| {
         label(value).map(|l| Some(l).filter(|l| !l.is_empty()))
@@ -62,19 +73,31 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
         );
         return None;
     }
-    Some(Config { rate: rate?, burst: burst?, drop, by_label, max_distinct: max_distinct.max(DISTINCT_MIN) })
+    Some(Settings {
+        rate: rate?,
+        burst: burst?,
+        drop,
+        by_label,
+        max_distinct: max_distinct.max(DISTINCT_MIN),
+    })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Limit {
-            config: self.clone(),
+            settings: self.clone(),
             bucket: None,
             begun: Instant::now(),
             by_value: Generations::new(usize::try_from(self.max_distinct).unwrap_or(usize::MAX)),
             reason: REASON.into(),
         })
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        let label = may::get(written, "by_label_name");
+        if let Some(label) = label.filter(|label| may::text(label) != Some("")) {
+            may.have_label(&label, may::text(&label));
+        }
     }
 }
 
@@ -86,30 +109,30 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn full(config: &Config, now: i64) -> Bucket {
-        Bucket { tokens: config.burst as f64, at: now }
+    fn full(settings: &Settings, now: i64) -> Bucket {
+        Bucket { tokens: settings.burst as f64, at: now }
     }
 
     /// Takes a token if there is one; else says how long until there is (nanoseconds). Time does not go back,
-    /// unless the clock was set: then it goes on from there, and nothing is gained by it.
-    fn take(&mut self, now: i64, config: &Config) -> Result<(), f64> {
+    /// unless the clock was set: then time goes on from there, and no tokens are added.
+    fn take(&mut self, now: i64, settings: &Settings) -> Result<(), f64> {
         if now < self.at.saturating_sub(BACK_MAX) {
             self.at = now;
         }
         let passed = now.saturating_sub(self.at).max(0) as f64 / NANOS;
         self.at = self.at.max(now);
-        self.tokens = (self.tokens + passed * config.rate).min(config.burst as f64);
+        self.tokens = (self.tokens + passed * settings.rate).min(settings.burst as f64);
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
             return Ok(());
         }
-        Err((1.0 - self.tokens) / config.rate * NANOS)
+        Err((1.0 - self.tokens) / settings.rate * NANOS)
     }
 }
 
 #[derive(Debug)]
 struct Limit {
-    config: Config,
+    settings: Settings,
     bucket: Option<Bucket>,
     begun: Instant,
     /// By the label's value.
@@ -123,23 +146,23 @@ impl Stage for Limit {
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let config = &self.config;
-        let time = if config.drop {
+        let settings = &self.settings;
+        let time = if settings.drop {
             i64::try_from(item.cursor.realtime).unwrap_or(i64::MAX).saturating_mul(MICROS)
         } else {
             i64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(i64::MAX)
         };
-        let full = || Bucket::full(config, time);
-        let bucket = match &config.by_label {
+        let full = || Bucket::full(settings, time);
+        let bucket = match &settings.by_label {
             Some(label) => match item.labels.get(label) {
                 Some(value) => self.by_value.get(value, full),
                 None => return Flow::Next,
             },
             None => self.bucket.get_or_insert_with(full),
         };
-        match bucket.take(time, config) {
+        match bucket.take(time, settings) {
             Ok(()) => Flow::Next,
-            Err(_) if config.drop => Flow::Drop(self.reason.clone()),
+            Err(_) if settings.drop => Flow::Drop(self.reason.clone()),
             Err(wait) => {
                 // The token that will be there by then is this entry's.
                 bucket.tokens -= 1.0;
@@ -257,8 +280,8 @@ mod tests {
         for (written, part) in [
             ("{rate: 1}", "has no `burst`"),
             ("{burst: 1}", "has no `rate`"),
-            ("{rate: 0, burst: 1}", "no number that fits"),
-            ("{rate: 1, burst: 0}", "no whole number that fits"),
+            ("{rate: 0, burst: 1}", "is not a number that fits"),
+            ("{rate: 1, burst: 0}", "is not a whole number that fits"),
             ("{rate: 1, burst: 1, by_label_name: unit}", "drop: true"),
         ] {
             let text = refusal(&format!("limit: {written}"));

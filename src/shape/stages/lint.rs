@@ -1,231 +1,23 @@
 //! Stages that can never do their work: they look at a value that no stage before them extracts, or at entries that there
 //! are not. What is told is certain; a name that only an entry can give ends the search.
 
-use std::collections::BTreeSet;
-
-use super::template::fields;
-use crate::alerts::KnownLabels;
-use crate::config::{Checker, Finding, Kind, Value, quoted};
-use logql::go::re2::Re2;
-use logql::nearest::nearest;
-
-/// What an entry may have when it comes to a stage.
-#[derive(Debug, Clone)]
-struct May<'k> {
-    /// Names of values; labels are among them from the beginning, and anew in each `match`.
-    values: BTreeSet<String>,
-    labels: BTreeSet<String>,
-    known: &'k KnownLabels,
-}
+use super::{May, StageConfig, may};
+use crate::shape::known::KnownLabels;
+use crate::yaml::{Checker, Kind, Value};
 
 /// Warns of stages that can never do their work, in the list of stages `value`, which has been read without mistakes.
 pub(crate) fn lint(checker: &Checker<'_>, value: &Value<'_>, known: &KnownLabels) {
-    let labels: BTreeSet<String> = known.before_stages().map(str::to_owned).collect();
-    of_list(checker, value, &mut May { values: labels.clone(), labels, known });
+    of_list(value, &mut May::new(checker, known));
 }
 
-fn of_list(checker: &Checker<'_>, value: &Value<'_>, may: &mut May<'_>) {
+/// The same for a list within a stage.
+pub(super) fn of_list(value: &Value<'_>, may: &mut May<'_>) {
     let Kind::Seq(items) = &value.node.kind else { return };
     for (index, node) in items.iter().enumerate() {
         let item = Value { path: format!("{}[{index}]", value.path), node, key: node.used.clone() };
-        for (name, body) in map(&item) {
-            of_stage(checker, name, &body, may);
+        for (name, written) in may::map(&item) {
+            StageConfig::lint(name, &written, may);
         }
-    }
-}
-
-fn of_stage(checker: &Checker<'_>, name: &str, body: &Value<'_>, may: &mut May<'_>) {
-    let source = |may: &May<'_>| {
-        if let Some(source) = get(body, "source") {
-            may.value(checker, &source, text(&source));
-        }
-    };
-    match name {
-        "json" | "logfmt" => {
-            source(may);
-            let key = if name == "json" { "expressions" } else { "mapping" };
-            for (name, _) in get(body, key).iter().flat_map(|names| map(names)) {
-                may.values.insert(name.to_owned());
-            }
-        }
-        "regex" | "replace" => {
-            source(may);
-            let expression = get(body, "expression");
-            if let Some(regex) = expression.and_then(|value| Re2::new(text(&value)?).ok()) {
-                may.values.extend(regex.capture_names().flatten().map(str::to_owned));
-            }
-            if let Some(template) = get(body, "replace") {
-                may.template(checker, &template, &["Value"]);
-            }
-        }
-        "template" => {
-            if let Some(template) = get(body, "template") {
-                may.template(checker, &template, &["Value", "Entry"]);
-            }
-            may.values.extend(get(body, "source").and_then(|value| text(&value).map(str::to_owned)));
-        }
-        "timestamp" | "output" => source(may),
-        "drop" => list(body, "source").iter().for_each(|source| may.value(checker, source, text(source))),
-        "tenant" => {
-            source(may);
-            if let Some(label) = get(body, "label") {
-                may.label(checker, &label, text(&label));
-            }
-        }
-        "limit" => {
-            if let Some(label) = get(body, "by_label_name").filter(|label| text(label) != Some("")) {
-                may.label(checker, &label, text(&label));
-            }
-        }
-        "pack" => list(body, "labels").iter().for_each(|name| may.either(checker, name, text(name))),
-        "labels" => {
-            for (name, source) in map(body) {
-                may.value(checker, &source, text(&source).filter(|text| !text.is_empty()).or(Some(name)));
-                may.labels.insert(name.to_owned());
-            }
-        }
-        "structured_metadata" => {
-            for (name, source) in map(body) {
-                may.either(checker, &source, text(&source).filter(|text| !text.is_empty()).or(Some(name)));
-            }
-        }
-        "static_labels" => may.labels.extend(map(body).map(|(name, _)| name.to_owned())),
-        "metrics" => {
-            for (name, metric) in map(body) {
-                let all = get(&metric, "config").and_then(|config| get(&config, "match_all"));
-                if all.is_none_or(|all| all.node.kind != Kind::Bool(true)) {
-                    let source = get(&metric, "source").unwrap_or(metric);
-                    may.value(checker, &source, text(&source).or(Some(name)));
-                }
-            }
-        }
-        "match" => {
-            if let Some(written) = get(body, "selector") {
-                selector(checker, &written, may.known);
-            }
-            if let Some(inner) = get(body, "stages") {
-                may.values.extend(may.labels.iter().cloned());
-                of_list(checker, &inner, may);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Warns of a selector that selects nothing.
-pub(crate) fn selector(checker: &Checker<'_>, value: &Value<'_>, known: &KnownLabels) {
-    let Some(parsed) = checker.selector(value) else { return };
-    if let Some(lint) = known.of_nobody(parsed.matchers()) {
-        let written = text(value).unwrap_or_default();
-        let part = lint.part.and_then(|part| {
-            let start = written.find(&part)?;
-            Some(start..start + part.len())
-        });
-        let place = checker.inside(value, written, part);
-        checker.warn(Finding::at(place, lint.title).label(lint.label).help(lint.help));
-    }
-}
-
-impl May<'_> {
-    /// `name` is to be a value here.
-    fn value(&self, checker: &Checker<'_>, at: &Value<'_>, name: Option<&str>) {
-        self.one_of(checker, at, name, &self.values, "no stage before this one extracts");
-    }
-
-    fn label(&self, checker: &Checker<'_>, at: &Value<'_>, name: Option<&str>) {
-        self.one_of(checker, at, name, &self.labels, "no entry has the label");
-    }
-
-    fn either(&self, checker: &Checker<'_>, at: &Value<'_>, name: Option<&str>) {
-        let all = self.values.union(&self.labels).cloned().collect();
-        self.one_of(
-            checker,
-            at,
-            name,
-            &all,
-            "no stage before this one extracts, and no entry has as a label,",
-        );
-    }
-
-    fn one_of(
-        &self,
-        checker: &Checker<'_>,
-        at: &Value<'_>,
-        name: Option<&str>,
-        there: &BTreeSet<String>,
-        why: &str,
-    ) {
-        // What a variable holds is not known here.
-        let Some(name) = name.filter(|name| !name.contains("${")) else { return };
-        if self.known.is_open() || there.contains(name) {
-            return;
-        }
-        let finding = Finding::at(at.place(), format!("{why} {}", quoted(name)));
-        checker.warn(match nearest(name, there.iter().map(String::as_str)) {
-            Some(near) => finding.label("this does nothing").help(format!("did you mean `{near}`?")),
-            None => finding.label("this does nothing").help(
-                "values come from stages before it: `regex`, `json`, `logfmt`, `template`; labels are values, too",
-            ),
-        });
-    }
-
-    /// The keys that a template asks for; `given` are there besides values.
-    fn template(&self, checker: &Checker<'_>, at: &Value<'_>, given: &[&str]) {
-        let Some(text) = text(at) else { return };
-        for (name, place) in fields(text) {
-            if self.known.is_open() || given.contains(&&*name) || self.values.contains(&name) {
-                continue;
-            }
-            let names = self.values.iter().map(String::as_str).chain(given.iter().copied());
-            let title = format!("no stage before this one extracts {}", quoted(&name));
-            let finding = Finding::at(checker.inside(at, text, Some(place)), title).label("nothing is here");
-            checker.warn(match nearest(&name, names) {
-                Some(near) => finding.help(format!("did you mean `.{near}`?")),
-                None => finding.help("a template sees values and labels by their names"),
-            });
-        }
-    }
-}
-
-fn text<'t>(value: &Value<'t>) -> Option<&'t str> {
-    match &value.node.kind {
-        Kind::Str(text) => Some(text),
-        _ => None,
-    }
-}
-
-/// The entries of a map.
-fn map<'t>(value: &Value<'t>) -> impl Iterator<Item = (&'t str, Value<'t>)> + use<'t> {
-    let path = value.path.clone();
-    let entries = match &value.node.kind {
-        Kind::Map(entries) => entries.as_slice(),
-        _ => &[],
-    };
-    entries.iter().filter_map(move |(key, node)| match &key.kind {
-        Kind::Str(name) => {
-            Some((name.as_str(), Value { path: format!("{path}.{name}"), node, key: key.span.clone() }))
-        }
-        _ => None,
-    })
-}
-
-/// A key that is written, with a value.
-fn get<'t>(value: &Value<'t>, name: &str) -> Option<Value<'t>> {
-    map(value)
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-        .filter(|value| value.node.kind != Kind::Null)
-}
-
-/// A list of names, or one name.
-fn list<'t>(value: &Value<'t>, name: &str) -> Vec<Value<'t>> {
-    let Some(value) = get(value, name) else { return Vec::new() };
-    match &value.node.kind {
-        Kind::Seq(items) => items
-            .iter()
-            .map(|node| Value { path: value.path.clone(), node, key: node.used.clone() })
-            .collect(),
-        _ => vec![value],
     }
 }
 

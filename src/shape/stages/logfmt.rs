@@ -2,22 +2,30 @@
 //!
 //! An error ends the reading; what was found before it stays.
 
-use super::{Context, Flow, Item, Setup, Stage, Value, source};
-use crate::config::{Checker, Finding, Section, Value as Written};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may, source};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Section, Value as Written};
 use logql::go::logfmt::Pairs;
+
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].logfmt", "section", ""),
+    key("stages[].logfmt.mapping", "map of strings", "required"),
+    key("stages[].logfmt.source", "string", "null"),
+];
 
 /// `stages[].logfmt`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// Names of values, and the keys that they come from.
     mapping: Vec<(String, String)>,
     source: Option<String>,
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].logfmt")?;
-    let mut config = Config { mapping: Vec::new(), source: None };
+    let mut settings = Settings { mapping: Vec::new(), source: None };
     if let Some(written) = source::required(checker, value, &section, "mapping")
         && let Some(mapping) = source::renames(checker, written, |_| Ok(()))
     {
@@ -25,38 +33,42 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Config>
             let title = format!("`{}` is empty", written.path);
             checker.note(Finding::at(written.place(), title).label("expected at least one `name: key`"));
         }
-        config.mapping = mapping;
+        settings.mapping = mapping;
     }
-    section.read("source", &mut config.source, |value| source::optional(checker, value));
-    Some(config)
+    section.read("source", &mut settings.source, |value| source::optional(checker, value));
+    Some(settings)
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone() })
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Logfmt { settings: self.clone() })
+    }
+
+    fn lint(written: &Written<'_>, may: &mut May<'_>) {
+        may.have_source(written);
+        may.gain(may::get(written, "mapping").iter().flat_map(may::names));
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct Logfmt {
+    settings: Settings,
 }
 
-impl Stage for Running {
+impl Stage for Logfmt {
     fn name(&self) -> &'static str {
         "logfmt"
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let source = self.config.source.as_deref();
+        let source = self.settings.source.as_deref();
         let Some(text) = source::text("logfmt", source, &item.line, &item.extracted, context) else {
             return Flow::Next;
         };
         for pair in Pairs::new(&text, false) {
             match pair {
                 Ok((key, value)) => {
-                    for (name, _) in self.config.mapping.iter().filter(|(_, wanted)| *wanted == key) {
+                    for (name, _) in self.settings.mapping.iter().filter(|(_, wanted)| *wanted == key) {
                         item.extracted.set(name, Value::Text(value.clone().into_owned()));
                     }
                 }

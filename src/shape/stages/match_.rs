@@ -3,15 +3,26 @@
 use std::sync::Arc;
 
 use super::chain::Chain;
-use super::{Context, Flow, Item, Setup, Stage, StageConfig};
-use crate::config::{Checker, Finding, Section, Value};
+use super::{Context, Flow, Item, May, Setup, Stage, StageConfig, StageSettings, may};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Section, Value};
 use journald_reader::Cursor;
 use logql::Selector;
 
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].match", "section", ""),
+    key("stages[].match.selector", "LogQL selector", "required"),
+    key("stages[].match.pipeline_name", "string", "null"),
+    key("stages[].match.action", "`keep` or `drop`", "keep"),
+    key("stages[].match.drop_counter_reason", "string", "match_stage"),
+    key("stages[].match.stages", "list of stages", "[]"),
+];
+
 /// `stages[].match`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// Whom it is about.
+pub struct Settings {
+    /// The entries that it is for.
     pub selector: Selector,
     /// What happens to them.
     pub action: Action,
@@ -27,7 +38,7 @@ pub enum Action {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].match")?;
     let selector = section.required(checker, value, "selector", |value| checker.selector(value));
     let (mut drop, mut reason) = (false, "match_stage".to_owned());
@@ -56,12 +67,11 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
         _ => {}
     }
     let action = if drop { Action::Drop(reason.into()) } else { Action::Keep(stages.flatten()?) };
-    Some(Config { selector: selector?, action })
+    Some(Settings { selector: selector?, action })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, setup: &Setup) -> Box<dyn Stage> {
         let action = match &self.action {
             Action::Keep(stages) => {
                 let inner = Setup { path: format!("{}.match.stages", setup.path), ..setup.clone() };
@@ -70,6 +80,23 @@ impl Config {
             Action::Drop(reason) => Selected::Drop(reason.clone()),
         };
         Box::new(Match { selector: self.selector.clone(), action })
+    }
+
+    fn inner(&self) -> Option<(&Selector, &[StageConfig])> {
+        match &self.action {
+            Action::Keep(stages) => Some((&self.selector, stages)),
+            Action::Drop(_) => None,
+        }
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        if let Some(selector) = may::get(written, "selector") {
+            may.select(&selector);
+        }
+        if let Some(inner) = may::get(written, "stages") {
+            may.enter();
+            super::lint::of_list(&inner, may);
+        }
     }
 }
 

@@ -7,18 +7,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, Setup, Stage, Value};
-use crate::config::{self, Checker, Finding, Section, quoted};
-use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels, label_name};
-use logql::label_set::LabelSet;
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may};
+use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels};
+use crate::yaml::key::key;
+use crate::yaml::{self, Checker, Finding, Key, Section, quoted};
+use logql::label_set::{LabelSet, identifier};
 
 const PREFIX: &str = "promtail_custom_";
 /// Bounds of a histogram that has none of its own: those of Prometheus's client library.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].metrics", "map of metrics", "required"),
+    key("stages[].metrics.*", "section", ""),
+    key("stages[].metrics.*.type", "`Counter`, `Gauge` or `Histogram`", "required"),
+    key("stages[].metrics.*.description", "string", "\"\""),
+    key("stages[].metrics.*.source", "string", "the metric's name"),
+    key("stages[].metrics.*.prefix", "string", "promtail_custom_"),
+    key("stages[].metrics.*.max_idle_duration", "duration", "5m"),
+    key("stages[].metrics.*.config", "section", ""),
+    key("stages[].metrics.*.config.value", "string", "null"),
+    key("stages[].metrics.*.config.action", "what to do", "required"),
+    key("stages[].metrics.*.config.match_all", "`true` or `false`", "false"),
+    key("stages[].metrics.*.config.count_entry_bytes", "`true` or `false`", "false"),
+    key("stages[].metrics.*.config.buckets", "list of numbers", "[]"),
+];
+
 /// `stages[].metrics`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// In the order of their names.
     pub metrics: Vec<MetricConfig>,
 }
@@ -39,6 +57,17 @@ pub struct MetricConfig {
     /// What it does.
     pub action: Action,
 }
+
+/// `type`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+const TYPES: [(&str, Type); 3] =
+    [("Counter", Type::Counter), ("Gauge", Type::Gauge), ("Histogram", Type::Histogram)];
 
 /// What a metric does with an entry.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,48 +103,48 @@ pub enum GaugeAction {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &yaml::Value<'_>) -> Option<Settings> {
     let mut metrics = Vec::new();
     for entry in checker.entries(value, "a map: name to metric")? {
         metrics.push(metric(checker, entry.name, &entry.value)?);
     }
     metrics.sort_by(|a: &MetricConfig, b| a.name.cmp(&b.name));
-    Some(Config { metrics })
+    Some(Settings { metrics })
 }
 
-fn metric(checker: &Checker<'_>, name: &str, value: &config::Value<'_>) -> Option<MetricConfig> {
+fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<MetricConfig> {
     const IDLE: std::ops::RangeInclusive<Duration> =
         Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
     let section = Section::open(checker, value, "stages[].metrics.*")?;
-    let kind = section.required(checker, value, "type", |value| {
-        checker.choice(value, &[("Counter", 0), ("Gauge", 1), ("Histogram", 2)])
-    });
+    let kind = section.required(checker, value, "type", |value| checker.choice(value, &TYPES));
     let (mut description, mut source, mut prefix) = (String::new(), name.to_owned(), String::new());
     let mut max_idle = Duration::from_secs(5 * 60);
     section.read("description", &mut description, |value| checker.text(value, "a string"));
     section.read("source", &mut source, |value| checker.text(value, "the name of a value"));
     section.read("prefix", &mut prefix, |value| checker.text(value, "a string"));
     section.read("max_idle_duration", &mut max_idle, |value| checker.go_duration(value, &IDLE));
-    // An empty prefix is none, as in Promtail.
+    // As in Promtail, an empty prefix counts as not written.
     let whole = format!("{}{name}", if prefix.is_empty() { PREFIX } else { &prefix });
     let valid = |c: char| c == '_' || c == ':' || c.is_ascii_alphanumeric();
     if !whole.chars().all(valid) || whole.starts_with(|c: char| c.is_ascii_digit()) {
         checker.note(
-            Finding::at(value.key.clone(), format!("{} is no name of a metric", quoted(&whole)))
+            Finding::at(value.key.clone(), format!("{} is not a valid name of a metric", quoted(&whole)))
                 .label("expected letters, digits, `_` and `:`, no digit first"),
         );
         return None;
     }
     if whole.starts_with(OWN) {
         checker.note(
-            Finding::at(value.key.clone(), format!("{} is a name of journal-ship's own", quoted(&whole)))
-                .label(format!("expected one that does not begin with `{OWN}`")),
+            Finding::at(
+                value.key.clone(),
+                format!("{} is reserved for journal-ship's own metrics", quoted(&whole)),
+            )
+            .label(format!("expected a name that does not begin with `{OWN}`")),
         );
         return None;
     }
-    let empty = config::Node::map(Vec::new());
-    let absent =
-        config::Value { path: format!("{}.config", value.path), node: &empty, key: value.key.clone() };
+    let empty = yaml::Node::map(Vec::new());
+    let absent = yaml::Value { path: format!("{}.config", value.path), node: &empty, key: value.key.clone() };
     let written = section.get("config").unwrap_or(&absent);
     let (only, action) = action(checker, written, kind?)?;
     let clash = exposed(&whole, &action).into_iter().find_map(|(name, meaning)| {
@@ -123,7 +152,7 @@ fn metric(checker: &Checker<'_>, name: &str, value: &config::Value<'_>) -> Optio
     });
     if let Some((name, meaning, (first, at))) = clash {
         checker.note(
-            Finding::at(value.key.clone(), format!("the metric {} is two things", quoted(&name)))
+            Finding::at(value.key.clone(), format!("the metric {} has two meanings", quoted(&name)))
                 .label(format!("here it is {meaning}"))
                 .related(at, format!("here it is {first}"))
                 .help("rename one of them, or give it a `prefix`"),
@@ -150,7 +179,7 @@ fn exposed(name: &str, action: &Action) -> Vec<(String, String)> {
     }
 }
 
-fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Option<(Option<String>, Action)> {
+fn action(checker: &Checker<'_>, written: &yaml::Value<'_>, kind: Type) -> Option<(Option<String>, Action)> {
     let section = Section::open(checker, written, "stages[].metrics.*.config")?;
     let (mut only, mut all, mut bytes) = (None, false, false);
     section.read("value", &mut only, |value| checker.raw(value, "a string").map(Some));
@@ -165,16 +194,16 @@ fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Optio
         checker.note(Finding::at(place, format!("`{}`: `{name}` does not go here", written.path)).label(why));
         None
     };
-    if kind != 2 && !buckets.is_empty() {
+    if kind != Type::Histogram && !buckets.is_empty() {
         return refuse("buckets", "only a histogram has buckets");
     }
     if let Some(name) = [("match_all", all), ("count_entry_bytes", bytes)].into_iter().find(|(_, set)| *set)
-        && kind != 0
+        && kind != Type::Counter
     {
         return refuse(name.0, "only a counter counts all entries");
     }
     let action = match kind {
-        0 => {
+        Type::Counter => {
             let sums = section.required(checker, written, "action", |value| {
                 checker.choice(value, &[("inc", false), ("add", true)])
             })?;
@@ -196,11 +225,11 @@ fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Optio
                 (all, false, false) => Action::Count { all },
             }
         }
-        1 => Action::Gauge(section.required(checker, written, "action", |value| {
+        Type::Gauge => Action::Gauge(section.required(checker, written, "action", |value| {
             use GaugeAction::{Add, Dec, Inc, Set, Sub};
             checker.choice(value, &[("set", Set), ("inc", Inc), ("dec", Dec), ("add", Add), ("sub", Sub)])
         })?),
-        _ => {
+        Type::Histogram => {
             if buckets.is_empty() {
                 buckets = BUCKETS.to_vec();
             }
@@ -212,14 +241,8 @@ fn action(checker: &Checker<'_>, written: &config::Value<'_>, kind: u8) -> Optio
     Some((only, action))
 }
 
-impl Config {
-    /// The names that its metrics have in the text for Prometheus.
-    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        self.metrics.iter().flat_map(|metric| exposed(&metric.name, &metric.action)).map(|(name, _)| name)
-    }
-
-    /// The stage, ready to run.
-    pub(super) fn build(&self, setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, setup: &Setup) -> Box<dyn Stage> {
         let family = |metric: &MetricConfig| {
             let kind = match &metric.action {
                 Action::Count { .. } | Action::Sum | Action::Bytes => Kind::Counter,
@@ -229,6 +252,21 @@ impl Config {
             setup.metrics.family(&metric.name, &metric.description, kind, Some(metric.max_idle))
         };
         Box::new(Metrics { metrics: self.metrics.iter().map(|m| (m.clone(), family(m))).collect() })
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        let exposed = self.metrics.iter().flat_map(|metric| exposed(&metric.name, &metric.action));
+        exposed.map(|(name, _)| name).collect()
+    }
+
+    fn lint(written: &yaml::Value<'_>, may: &mut May<'_>) {
+        for (name, metric) in may::map(written) {
+            let all = may::get(&metric, "config").and_then(|config| may::get(&config, "match_all"));
+            if all.is_none_or(|all| all.node.kind != yaml::Kind::Bool(true)) {
+                let source = may::get(&metric, "source").unwrap_or(metric);
+                may.have_value(&source, may::text(&source).or(Some(name)));
+            }
+        }
     }
 }
 
@@ -242,7 +280,7 @@ struct Metrics {
 fn series_labels(labels: &LabelSet, histogram: bool) -> SeriesLabels {
     let mut series = SeriesLabels::new();
     for (name, value) in labels.iter() {
-        let mut plain = label_name(name);
+        let mut plain = identifier(name);
         if histogram && plain == "le" {
             plain = "exported_le".into();
         }
@@ -267,7 +305,7 @@ fn number(value: &Value) -> Option<f64> {
                     Some(rest) => (-1.0, rest),
                     None => (1.0, text.strip_prefix('+').unwrap_or(text)),
                 };
-                config::go_duration(rest).ok().map(|duration| sign * duration.as_secs_f64())
+                yaml::units::parse_go_duration(rest).ok().map(|duration| sign * duration.as_secs_f64())
             }
         },
     }
@@ -307,7 +345,7 @@ impl Stage for Metrics {
                 _ => number(&value),
             };
             let Some(change) = change else {
-                context.fail("metrics", || format!("{}={value:?} is no number to count", metric.source));
+                context.fail("metrics", || format!("{}={value:?} is not a number to count", metric.source));
                 continue;
             };
             match metric.action {
@@ -331,7 +369,7 @@ mod tests {
         let config =
             crate::config::Config::parse(&format!("stages:\n  - metrics: {metrics}\n"), "t", &|_| None);
         let setup = Setup::default();
-        let mut stage = config.unwrap_or_else(|e| panic!("{e}")).stages[0].build(&setup);
+        let mut stage = config.unwrap_or_else(|e| panic!("{e}")).stages[0].settings().build(&setup);
         for value in values {
             let mut item = item("12345", &[("unit", "a")]);
             if let Some(value) = value {
@@ -439,7 +477,7 @@ mod tests {
         // Two stages of one kind share it.
         let setup = Setup::default();
         for stage in parse(&stages(&format!("{{{COUNTER}}}"))).unwrap() {
-            stage.build(&setup).run(&mut item("", &[("a", "b")]), &mut Context::default());
+            stage.settings().build(&setup).run(&mut item("", &[("a", "b")]), &mut Context::default());
         }
         assert!(
             setup.metrics.text(0).contains("promtail_custom_m{a=\"b\"} 2\n"),
@@ -449,17 +487,17 @@ mod tests {
         for (second, parts) in [
             (
                 "{m: {type: Gauge, config: {action: inc}}}",
-                ["is two things", "here it is a gauge", "here it is a counter"],
+                ["has two meanings", "here it is a gauge", "here it is a counter"],
             ),
             (
                 "{h: {type: Histogram, config: {buckets: [1]}}, h_sum: {type: Gauge, config: {action: inc}}}",
-                ["`promtail_custom_h_sum` is two things", "here it is a gauge", "a part of the histogram"],
+                ["`promtail_custom_h_sum` has two meanings", "here it is a gauge", "a part of the histogram"],
             ),
             (
                 "{h: {type: Histogram, prefix: promtail_, config: {buckets: [1]}}, \
                  promtail_h: {type: Histogram, prefix: _, config: {buckets: [1]}}, \
                  _h: {type: Histogram, prefix: promtail, config: {buckets: [2]}}}",
-                ["`promtail_h` is two things", "the buckets [1.0]", "the buckets [2.0]"],
+                ["`promtail_h` has two meanings", "the buckets [1.0]", "the buckets [2.0]"],
             ),
         ] {
             refused(&[(&stages(&format!("{{metrics: {second}}}")), &parts)]);
@@ -479,9 +517,9 @@ mod tests {
                 "not all entries match",
             ),
             ("{up: {type: Gauge, prefix: journalship_, config: {action: inc}}}", "journal-ship's own"),
-            ("{m-n: {type: Gauge, config: {action: inc}}}", "no name of a metric"),
+            ("{m-n: {type: Gauge, config: {action: inc}}}", "is not a valid name of a metric"),
             ("{m: {type: Gauge, max_idle_duration: 1ms, config: {action: inc}}}", "too small"),
-            ("{m: {type: Histogram, config: {buckets: [x]}}}", "no number that fits"),
+            ("{m: {type: Histogram, config: {buckets: [x]}}}", "is not a number that fits"),
             ("{m: {type: Counter, config: {action: inc, buckets: [1]}}}", "only a histogram"),
             ("{m: {type: Gauge, config: {action: inc, match_all: true}}}", "only a counter"),
         ] {

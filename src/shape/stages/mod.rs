@@ -1,42 +1,21 @@
 //! Stages: what a user lets happen to an entry between its labels and its batch, in Promtail's words.
 //!
 //! An [`Item`] goes through a [`Chain`] of stages in the order written. A stage changes it, drops it, or
-//! holds it (`multiline`). A stage that cannot do its work on an item (a line that is no JSON, a time
-//! that does not parse) passes it on and counts a failure; nothing is lost for it.
+//! holds it (`multiline`). A stage that cannot do its work on an item (a line that is not JSON, a time
+//! that does not parse) passes it on and counts a failure; the item is not lost.
 //!
 //! Behaviour is that of Promtail 3.6.9 (grafana/loki, `clients/pkg/logentry/stages`), but where
 //! `docs/migration.md` says otherwise.
 
 mod chain;
-mod config;
 mod generations;
 mod item;
 pub(crate) mod lint;
+mod may;
+mod settings;
 mod source;
 #[cfg(test)]
 mod testing;
-
-pub mod decolorize;
-pub mod drop;
-pub mod json;
-pub mod labelallow;
-pub mod labeldrop;
-pub mod labels;
-pub mod limit;
-pub mod logfmt;
-pub mod match_;
-pub mod metrics;
-pub mod multiline;
-pub mod output;
-pub mod pack;
-pub mod regex;
-pub mod replace;
-pub mod sampling;
-pub mod static_labels;
-pub mod structured_metadata;
-pub mod template;
-pub mod tenant;
-pub mod timestamp;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -45,9 +24,100 @@ use std::sync::Arc;
 use journald_reader::Cursor;
 
 pub use chain::Chain;
-pub use config::StageConfig;
-pub(crate) use config::read;
 pub use item::{Extracted, Item, Value};
+use may::May;
+pub(crate) use settings::{Made, StageSettings, read};
+
+use crate::yaml::key::{count, joined, key};
+use crate::yaml::{self, Checker, Key};
+
+/// Makes of a line for each stage: its module, its variant in [`StageConfig`], its keys in [`KEYS`], and how it is read.
+macro_rules! stages {
+    ($($(#[$about:meta])* $Stage:ident $module:ident $name:literal;)*) => {
+        $($(#[$about])* pub mod $module;)*
+
+        /// One item of `stages`, checked.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum StageConfig {
+            $($(#[$about])* $Stage($module::Settings),)*
+        }
+
+        impl StageConfig {
+            /// Reads the stage of this name; `None` if there is a mistake in it, or no such stage.
+            fn read(name: &str, checker: &Checker<'_>, written: &yaml::Value<'_>) -> Option<Self> {
+                match name {
+                    $($name => $module::read(checker, written).map(Self::$Stage),)*
+                    _ => None,
+                }
+            }
+
+            /// Warns of what the stage of this name asks for and no entry has; notes what entries have after it.
+            fn lint(name: &str, written: &yaml::Value<'_>, may: &mut May<'_>) {
+                match name {
+                    $($name => <$module::Settings as StageSettings>::lint(written, may),)*
+                    _ => {}
+                }
+            }
+
+            /// What the stage says of itself.
+            pub(crate) fn settings(&self) -> &dyn StageSettings {
+                match self {
+                    $(Self::$Stage(settings) => settings,)*
+                }
+            }
+        }
+
+        const PARTS: &[&[Key]] = &[&[key("stages", "list of stages", "[]")], $($module::KEYS),*];
+        /// The keys of `stages`.
+        pub(crate) const KEYS: &[Key] = &joined::<{ count(PARTS) }>(PARTS);
+    };
+}
+
+// Every stage, in the order of the reference. A new one is its file and a line here.
+stages! {
+    /// `match`: does something only for entries that a selector selects.
+    Match match_ "match";
+    /// `drop`: ends entries that meet all its conditions.
+    Drop drop "drop";
+    /// `json`: extracts values from JSON with JMESPath expressions.
+    Json json "json";
+    /// `logfmt`: extracts values from `key=value` lines.
+    Logfmt logfmt "logfmt";
+    /// `regex`: extracts the named groups of a regular expression.
+    Regex regex "regex";
+    /// `replace`: replaces what a regular expression finds.
+    Replace replace "replace";
+    /// `template`: makes a value by a Go template.
+    Template template "template";
+    /// `timestamp`: takes the time of an entry from an extracted value.
+    Timestamp timestamp "timestamp";
+    /// `output`: makes an extracted value the line.
+    Output output "output";
+    /// `labels`: makes labels of extracted values.
+    Labels labels "labels";
+    /// `labeldrop`: takes labels away.
+    Labeldrop labeldrop "labeldrop";
+    /// `labelallow`: keeps only the labels named.
+    Labelallow labelallow "labelallow";
+    /// `static_labels`: adds labels with fixed values.
+    StaticLabels static_labels "static_labels";
+    /// `structured_metadata`: makes structured metadata of extracted values.
+    StructuredMetadata structured_metadata "structured_metadata";
+    /// `tenant`: chooses the tenant of an entry.
+    Tenant tenant "tenant";
+    /// `limit`: lets so many entries through in a second.
+    Limit limit "limit";
+    /// `sampling`: keeps a share of the entries.
+    Sampling sampling "sampling";
+    /// `multiline`: joins the lines of one block.
+    Multiline multiline "multiline";
+    /// `pack`: packs the line and labels into one JSON line.
+    Pack pack "pack";
+    /// `decolorize`: removes ANSI colour sequences from the line.
+    Decolorize decolorize "decolorize";
+    /// `metrics`: counts entries and measures extracted values, for /metrics.
+    Metrics metrics "metrics";
+}
 
 /// What becomes of an item after a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +209,7 @@ pub trait Stage: Send + Debug {
 /// What stages are built with.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
-    /// Nothing will be sent: nothing is waited for.
+    /// Nothing will be sent, so stages do not wait.
     pub dry: bool,
     /// Where the stage `metrics` registers what it measures.
     pub metrics: Arc<crate::observe::metrics::Registry>,

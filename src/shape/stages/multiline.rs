@@ -14,15 +14,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Section, Value};
-use crate::shape::line::LINE_MAX;
+use super::{Context, Flow, Item, Setup, Stage, StageSettings};
+use crate::shape::limits::LINE_MAX;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Key, Section, Value};
 use journald_reader::Cursor;
 use logql::go::re2::Re2;
 use logql::label_set::LabelSet;
 
-/// Label sets whose blocks are known at a time (count). One more takes the place of the one that had no line for
-/// longest: its block goes on as it is, and its next lines pass until a first line comes.
+/// Label sets whose blocks are known at a time (count). A further label set takes the place of the one that has had no line for
+/// longest: that one's block goes on as it is, and its next lines pass until a first line comes.
 const BLOCKS_MAX: usize = 1000;
 /// What all blocks hold before the largest of them goes on early (bytes): a few lines of the longest length, or some
 /// hundred stack traces. It is text, the metadata of first lines, which a sender chooses, and [`LINE_COST`].
@@ -32,12 +33,20 @@ const LINE_COST: usize = 256;
 /// A last line so far ahead of the clock (microseconds) was written before the clock was set back: no use waiting
 /// for that time to come.
 const AHEAD_MAX: u64 = 3600 * 1_000_000;
-/// Lines of a block where `max_lines` is 0, which is none in Promtail (count).
+/// Lines of a block where `max_lines` is 0 (count). In Promtail, 0 is no limit.
 const LINES_MAX: u64 = 100_000;
+
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].multiline", "section", ""),
+    key("stages[].multiline.firstline", "regular expression", "required"),
+    key("stages[].multiline.max_wait_time", "duration", "3s"),
+    key("stages[].multiline.max_lines", "whole number", "128"),
+];
 
 /// `stages[].multiline`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// What the first line of a block looks like.
     pub firstline: Re2,
     /// The longest pause within a block.
@@ -47,7 +56,7 @@ pub struct Config {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     const WAIT: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
     let section = Section::open(checker, value, "stages[].multiline")?;
     let firstline = section.required(checker, value, "firstline", |value| checker.regex(value, Re2::new));
@@ -57,14 +66,13 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
     if max_lines == 0 {
         max_lines = LINES_MAX;
     }
-    Some(Config { firstline: firstline?, max_wait_time, max_lines })
+    Some(Settings { firstline: firstline?, max_wait_time, max_lines })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Multiline {
-            config: self.clone(),
+            settings: self.clone(),
             wait: u64::try_from(self.max_wait_time.as_micros()).unwrap_or(u64::MAX),
             blocks: HashMap::new(),
             cost: 0,
@@ -74,7 +82,7 @@ impl Config {
 
 #[derive(Debug)]
 struct Multiline {
-    config: Config,
+    settings: Settings,
     /// Microseconds.
     wait: u64,
     blocks: HashMap<Arc<LabelSet>, Block>,
@@ -172,7 +180,7 @@ impl Stage for Multiline {
     }
 
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        let first = self.config.firstline.is_match(&item.line);
+        let first = self.settings.firstline.is_match(&item.line);
         let mut done = None;
         if !self.blocks.contains_key(&item.labels) {
             if !first {
@@ -192,7 +200,7 @@ impl Stage for Multiline {
         });
         let paused = cursor.realtime.saturating_sub(block.last) > self.wait;
         // It can be full already: when it filled up, another block went on with that line.
-        let full = block.lines >= self.config.max_lines;
+        let full = block.lines >= self.settings.max_lines;
         if first || paused || full || block.has_no_room(&line) {
             // A block that is new holds nothing.
             done = take(&mut self.cost, block).or(done);
@@ -204,7 +212,7 @@ impl Stage for Multiline {
         block.add(&line, cursor, &parts);
         self.cost += block.cost();
         if done.is_none() {
-            done = match block.lines >= self.config.max_lines {
+            done = match block.lines >= self.settings.max_lines {
                 true => take(&mut self.cost, block),
                 false => self.take_largest(),
             };
@@ -434,7 +442,7 @@ mod tests {
         assert_eq!(held, BLOCKS_MAX);
         // None is lost: the first ten went on to make room for the last ten.
         assert!(out.iter().map(|(ms, _)| *ms).eq(0..10), "{out:?}");
-        // The forgotten ones start anew with a first line.
+        // Label sets that were forgotten begin again with a first line.
         assert_eq!(run(&mut *stage, &[("u0", 2000, "a")]).0, expect(&[(2000, "a")]));
     }
 
@@ -508,7 +516,7 @@ mod tests {
             ("{}", "has no `firstline`"),
             ("{firstline: '('}", "not a regular expression"),
             ("{firstline: a, max_wait_time: 0s}", "too small"),
-            ("{firstline: a, max_lines: 100001}", "no whole number that fits"),
+            ("{firstline: a, max_lines: 100001}", "is not a whole number that fits"),
         ] {
             let text = refusal(&format!("multiline: {written}"));
             assert!(text.contains(part), "{written}: {text}");

@@ -1,42 +1,50 @@
 //! `output`: makes an extracted value the line.
 
-use super::{Context, Flow, Item, Setup, Stage, source};
-use crate::config::{Checker, Section, Value};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, source};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Key, Section, Value};
+
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] =
+    &[key("stages[].output", "section", ""), key("stages[].output.source", "string", "required")];
 
 /// `stages[].output`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     source: String,
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].output")?;
     let source = source::required(checker, value, &section, "source")?;
-    Some(Config { source: source::name(checker, source)? })
+    Some(Settings { source: source::name(checker, source)? })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone() })
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Output { settings: self.clone() })
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        may.have_source(written);
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct Output {
+    settings: Settings,
 }
 
-impl Stage for Running {
+impl Stage for Output {
     fn name(&self) -> &'static str {
         "output"
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        match item.extracted.text(&self.config.source) {
+        match item.extracted.text(&self.settings.source) {
             Some(text) => item.line = text.into_owned(),
-            None => context.fail("output", || source::missing(&self.config.source)),
+            None => context.fail("output", || source::missing(&self.settings.source)),
         }
         Flow::Next
     }

@@ -4,16 +4,24 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, source};
-use crate::config::{Checker, Finding, Kind, Section, Value};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may, source};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Kind, Section, Value};
 use logql::go::json::write_text;
 
 /// The key of the line itself.
 const ENTRY: &str = "_entry";
 
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].pack", "section", ""),
+    key("stages[].pack.labels", "list of strings", "[]"),
+    key("stages[].pack.ingest_timestamp", "`true` or `false`", "true"),
+];
+
 /// `stages[].pack`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// Extracted values, and labels, to be packed.
     labels: Vec<String>,
     /// Whether the entry's time becomes that of its packing.
@@ -21,49 +29,52 @@ pub struct Config {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].pack")?;
-    let mut config = Config { labels: Vec::new(), ingest_timestamp: true };
-    section.read("labels", &mut config.labels, |value| match &value.node.kind {
+    let mut settings = Settings { labels: Vec::new(), ingest_timestamp: true };
+    section.read("labels", &mut settings.labels, |value| match &value.node.kind {
         Kind::Null => None,
         Kind::Seq(items) if items.is_empty() => None,
         _ => source::names(checker, value),
     });
     if let Some(labels) = section.get("labels")
-        && config.labels.iter().any(|name| name == ENTRY)
+        && settings.labels.iter().any(|name| name == ENTRY)
     {
         let title = format!("`{}` cannot hold `{ENTRY}`", labels.path);
-        checker.note(Finding::at(labels.place(), title).label("this name is that of the line"));
+        checker.note(Finding::at(labels.place(), title).label("this name is reserved for the line"));
     }
-    section.read("ingest_timestamp", &mut config.ingest_timestamp, |value| match value.node.kind {
+    section.read("ingest_timestamp", &mut settings.ingest_timestamp, |value| match value.node.kind {
         Kind::Null => None,
         _ => checker.flag(value),
     });
-    Some(config)
+    Some(settings)
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone(), last_ns: i64::MIN })
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Pack { settings: self.clone(), last_ns: i64::MIN })
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        may::list(written, "labels").iter().for_each(|name| may.have_either(name, may::text(name)));
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct Pack {
+    settings: Settings,
     /// The latest time given away.
     last_ns: i64,
 }
 
-impl Stage for Running {
+impl Stage for Pack {
     fn name(&self) -> &'static str {
         "pack"
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
         let mut packed: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
-        for name in &self.config.labels {
+        for name in &self.settings.labels {
             if let Some(text) = item.extracted.text(name) {
                 packed.insert(name, text);
             }
@@ -87,7 +98,7 @@ impl Stage for Running {
                 Arc::make_mut(&mut item.labels).remove(name);
             }
         }
-        if self.config.ingest_timestamp {
+        if self.settings.ingest_timestamp {
             // The clock is read once for many items, and Loki folds equal lines of one time.
             self.last_ns = context.now_ns.max(self.last_ns.saturating_add(1));
             item.timestamp_ns = self.last_ns;

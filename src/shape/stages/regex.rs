@@ -1,19 +1,27 @@
 //! `regex`: extracts the named groups of a regular expression.
 
-use super::{Context, Flow, Item, Setup, Stage, Value, source};
-use crate::config::{Checker, Finding, Section, Value as Written};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, source};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Section, Value as Written};
 use logql::go::re2::Re2;
+
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].regex", "section", ""),
+    key("stages[].regex.expression", "regular expression", "required"),
+    key("stages[].regex.source", "string", "null"),
+];
 
 /// `stages[].regex`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// With at least one named group.
     expression: Re2,
     source: Option<String>,
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].regex")?;
     let mut source = None;
     section.read("source", &mut source, |value| source::optional(checker, value));
@@ -26,35 +34,39 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Config>
                 .help("name the part to extract: `(?P<name>…)`"),
         );
     }
-    Some(Config { expression, source })
+    Some(Settings { expression, source })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         let names = self.expression.capture_names().enumerate();
         let groups = names.filter_map(|(group, name)| Some((group, name?.to_owned()))).collect();
-        Box::new(Running { config: self.clone(), groups })
+        Box::new(Regex { settings: self.clone(), groups })
+    }
+
+    fn lint(written: &Written<'_>, may: &mut May<'_>) {
+        may.have_source(written);
+        may.gain_groups(written);
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct Regex {
+    settings: Settings,
     groups: Vec<(usize, String)>,
 }
 
-impl Stage for Running {
+impl Stage for Regex {
     fn name(&self) -> &'static str {
         "regex"
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let source = self.config.source.as_deref();
+        let source = self.settings.source.as_deref();
         let Some(text) = source::text("regex", source, &item.line, &item.extracted, context) else {
             return Flow::Next;
         };
-        match self.config.expression.captures(&text) {
+        match self.settings.expression.captures(&text) {
             Some(found) => {
                 for (group, name) in &self.groups {
                     // A group that took no part is empty, as in Go.

@@ -4,13 +4,22 @@
 //! become values, with what they were replaced by. An expression without a group would replace nothing, and is refused.
 
 use super::template::{Compiled, compiled, data};
-use super::{Context, Flow, Item, Setup, Stage, Value};
-use crate::config::{self, Checker, Finding, Section, quoted};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may, source};
+use crate::yaml::key::key;
+use crate::yaml::{self, Checker, Finding, Key, Section, quoted};
 use logql::go::re2::Re2;
+
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].replace", "section", ""),
+    key("stages[].replace.expression", "regular expression", "required"),
+    key("stages[].replace.source", "string", "null"),
+    key("stages[].replace.replace", "template", "\"\""),
+];
 
 /// `stages[].replace`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// What is looked for.
     pub expression: Re2,
     /// Where: a value, or the line.
@@ -20,7 +29,7 @@ pub struct Config {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &yaml::Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].replace")?;
     let expression = section.required(checker, value, "expression", |value| {
         let expression = checker.regex(value, Re2::new)?;
@@ -35,17 +44,17 @@ pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<C
         Some(expression)
     });
     let (mut source, mut replace) = (None, None);
-    section.read("source", &mut source, |value| checker.source(value).map(Some));
+    section.read("source", &mut source, |value| source::source(checker, value).map(Some));
     section.read("replace", &mut replace, |value| {
         references(checker, value);
         compiled(checker, value).map(Compiled::unless_empty)
     });
-    Some(Config { expression: expression?, source, replace })
+    Some(Settings { expression: expression?, source, replace })
 }
 
 /// Warns of `$1`, `${1}`, `${name}` and `\\1`: each group is replaced by itself, and knows no other one.
-fn references(checker: &Checker<'_>, value: &config::Value<'_>) {
-    let config::Kind::Str(text) = &value.node.kind else { return };
+fn references(checker: &Checker<'_>, value: &yaml::Value<'_>) {
+    let yaml::Kind::Str(text) = &value.node.kind else { return };
     let found = text.char_indices().find_map(|(start, c)| {
         // Variables of templates stand in actions.
         let action = text
@@ -66,8 +75,8 @@ fn references(checker: &Checker<'_>, value: &config::Value<'_>) {
     if let Some(place) = found {
         let written = text.get(place.clone()).unwrap_or_default();
         checker.warn(
-            Finding::at(checker.inside(value, text, Some(place.clone())), format!("{} is no group here", quoted(written)))
-                .label("this stands in the line as it is written")
+            Finding::at(checker.inside(value, text, Some(place.clone())), format!("{} is not a group here", quoted(written)))
+                .label("this text is put into the line as it is written")
                 .help(
                     "each group is replaced by this text, what is outside of groups stays; `{{ .Value }}` is what a group has found: \
                      `{expression: 'token=(\\S+)', replace: '***'}`",
@@ -76,12 +85,21 @@ fn references(checker: &Checker<'_>, value: &config::Value<'_>) {
     }
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }
 
+    fn lint(written: &yaml::Value<'_>, may: &mut May<'_>) {
+        may.have_source(written);
+        may.gain_groups(written);
+        if let Some(template) = may::get(written, "replace") {
+            may.have_keys(&template, &["Value"]);
+        }
+    }
+}
+
+impl Settings {
     /// The text with all groups replaced, and what the named groups of the first match became.
     fn replaced(&self, text: &str, item: &Item) -> Result<Option<Replaced>, String> {
         let mut out = String::new();
@@ -128,7 +146,7 @@ struct Replaced {
     named: Vec<(String, String)>,
 }
 
-impl Stage for Config {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "replace"
     }
@@ -212,11 +230,11 @@ mod tests {
     #[test]
     fn what_stands_as_it_is_written_is_told() {
         for (replace, written) in [
-            ("$1=***", "`$1` is no group"),
-            ("x${1}", "`${1}` is no group"),
-            ("${user}", "`${user}` is no group"),
-            ("a \\1", "`\\1` is no group"),
-            ("$12", "`$12` is no group"),
+            ("$1=***", "`$1` is not a group"),
+            ("x${1}", "`${1}` is not a group"),
+            ("${user}", "`${user}` is not a group"),
+            ("a \\1", "`\\1` is not a group"),
+            ("$12", "`$12` is not a group"),
             ("{{ .Value }}$1", "`$1`"),
             ("***", ""),
             ("5$", ""),
@@ -226,7 +244,7 @@ mod tests {
             ("C:\\dir", ""),
         ] {
             let source = format!("stages: [{{replace: {{expression: '(a)', replace: '{replace}'}}}}]\n");
-            let (_, found) = config::Config::examine_text(&source, "f", &|_| None).unwrap();
+            let (_, found) = crate::config::Config::examine_text(&source, "f", &|_| None).unwrap();
             let found = found.render(false);
             assert_eq!(written.is_empty(), found.is_empty(), "{replace}: {found}");
             assert!(found.contains(written), "{replace}: {found}");

@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Section, Value};
+use super::{Context, Flow, Item, Setup, Stage, StageSettings};
 use crate::shape::sample;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Key, Section, Value};
 
-/// Why entries end here unless `drop_counter_reason` says so.
+/// The reason unless `drop_counter_reason` is written.
 const REASON: &str = "sampling_stage";
+
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].sampling", "section", ""),
+    key("stages[].sampling.rate", "number", "required"),
+    key("stages[].sampling.drop_counter_reason", "string", "sampling_stage"),
+];
 
 /// `stages[].sampling`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// The share that is kept, 0 to 1.
     pub rate: f64,
     /// What the others are counted under.
@@ -19,23 +27,22 @@ pub struct Config {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].sampling")?;
     let rate = section.required(checker, value, "rate", |value| checker.number(value, &(0.0..=1.0)));
     let mut reason = String::new();
     section.read("drop_counter_reason", &mut reason, |value| checker.text(value, "a string"));
     let reason = if reason.is_empty() { REASON } else { &reason };
-    Some(Config { rate: rate?, reason: reason.into() })
+    Some(Settings { rate: rate?, reason: reason.into() })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }
 }
 
-impl Stage for Config {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "sampling"
     }

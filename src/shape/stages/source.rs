@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::{Context, Extracted};
-use crate::config::{Checker, Finding, Kind, Refusal, Section, Value};
+use crate::yaml::{Checker, Finding, Kind, Refusal, Section, Value};
 
 /// What a stage works on: the line, or the value that `source` names. Counts a failure if there is none.
 pub(super) fn text<'l>(
@@ -22,7 +22,7 @@ pub(super) fn text<'l>(
     text
 }
 
-/// Why there is nothing to work on.
+/// The reason when a value is missing.
 pub(super) fn missing(source: &str) -> String {
     format!("there is no value `{source}`")
 }
@@ -34,12 +34,20 @@ fn not_empty(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The name of an extracted value, as `template`, `replace` and `timestamp` read it.
+pub(super) fn source(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
+    checker.checked(value, "the name of a value", |text| match text.is_empty() {
+        true => Err(Refusal::new("the name of a value is empty", "expected a name, or no such key")),
+        false => Ok(()),
+    })
+}
+
 /// The name of an extracted value or a label.
 pub(super) fn name(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     checker.checked(value, "a string, the name of an extracted value", not_empty)
 }
 
-/// The same where nothing (`source:`) is as if it were not written.
+/// The same; an empty key (`source:`) counts as not written.
 pub(super) fn optional(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<String>> {
     if value.node.kind == Kind::Null { None } else { name(checker, value).map(Some) }
 }
@@ -58,12 +66,12 @@ pub(super) fn names(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Stri
         );
         return None;
     }
-    // All of them first: a mistake in one does not hide those in the others.
+    // All of them first: a mistake in one name does not hide those in the others.
     let names: Vec<_> = items.iter().map(|item| name(checker, item)).collect();
     names.into_iter().collect()
 }
 
-/// A map of new names, which `rule` accepts, to the names of values; nothing stands for the same name.
+/// A map from new names, which `rule` accepts, to the names of values. Without a value, the new name is also the value's.
 pub(super) fn renames(
     checker: &Checker<'_>,
     value: &Value<'_>,

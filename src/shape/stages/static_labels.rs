@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Kind, Value, names};
+use super::{Context, Flow, Item, Made, May, Setup, Stage, StageSettings, may};
+use crate::shape::names;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Key, Kind, Value};
+
+/// The key of the stage.
+pub(super) const KEYS: &[Key] = &[key("stages[].static_labels", "map of strings", "required")];
 
 /// `stages[].static_labels`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// Names and values; none is empty.
     labels: Vec<(String, String)>,
 }
 
 /// Reads it. As in Promtail, a label without a value is left alone.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let mut labels = Vec::new();
     for entry in checker.entries(value, "a map: label to text")? {
         if let Err(refusal) = names::label_name(entry.name) {
@@ -29,33 +34,35 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
             labels.push((entry.name.to_owned(), text));
         }
     }
-    Some(Config { labels })
+    Some(Settings { labels })
 }
 
-impl Config {
-    /// The labels that it sets.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.labels.iter().map(|(name, _)| name.as_str())
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(StaticLabels { settings: self.clone() })
     }
 
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone() })
+    fn labels(&self) -> Vec<(&str, Made)> {
+        self.labels.iter().map(|(name, _)| (name.as_str(), Made::Fixed)).collect()
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        may::names(written).for_each(|name| may.gain_label(name));
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct StaticLabels {
+    settings: Settings,
 }
 
-impl Stage for Running {
+impl Stage for StaticLabels {
     fn name(&self) -> &'static str {
         "static_labels"
     }
 
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        for (name, value) in &self.config.labels {
+        for (name, value) in &self.settings.labels {
             if item.labels.get(name) != Some(value) {
                 Arc::make_mut(&mut item.labels).insert(name, value.as_bytes());
             }

@@ -2,48 +2,57 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, source};
-use crate::config::{Checker, Value, names};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may, source};
+use crate::shape::names;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Key, Value};
+
+/// The key of the stage.
+pub(super) const KEYS: &[Key] = &[key("stages[].structured_metadata", "map of strings", "required")];
 
 /// `stages[].structured_metadata`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// Names of metadata, and the values or labels that they come from.
     names: Vec<(String, String)>,
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
-    Some(Config { names: source::renames(checker, value, names::metadata_name)? })
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
+    Some(Settings { names: source::renames(checker, value, names::metadata_name)? })
 }
 
-impl Config {
-    /// The names that it sets.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(|(name, _)| name.as_str())
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(StructuredMetadata { settings: self.clone() })
     }
 
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone() })
+    fn metadata(&self) -> Vec<&str> {
+        self.names.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        for (name, source) in may::map(written) {
+            may.have_either(&source, may::text(&source).filter(|text| !text.is_empty()).or(Some(name)));
+        }
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct StructuredMetadata {
+    settings: Settings,
 }
 
-impl Stage for Running {
+impl Stage for StructuredMetadata {
     fn name(&self) -> &'static str {
         "structured_metadata"
     }
 
     /// What is also a label, with the same value, is one no more. Nothing is made of an empty value: Loki
-    /// could not tell it from one that is missing.
+    /// could not tell it from a missing value.
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
         let mut moved: Vec<&str> = Vec::new();
-        for (name, source) in &self.config.names {
+        for (name, source) in &self.settings.names {
             let extracted = item.extracted.text(source);
             let Some(value) = extracted.as_deref().or_else(|| item.labels.get(source)) else { continue };
             if value.is_empty() {

@@ -6,20 +6,28 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Context, Flow, Item, Setup, Stage, Value};
-use crate::config::{self, Checker, Finding, Section};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may, source};
+use crate::yaml::key::key;
+use crate::yaml::{self, Checker, Finding, Key, Section};
 use logql::go::template::{self, Template, promtail};
+
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].template", "section", ""),
+    key("stages[].template.source", "string", "required"),
+    key("stages[].template.template", "template", "required"),
+];
 
 /// `stages[].template`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// The value that it makes.
     pub source: String,
     /// How.
     pub template: Compiled,
 }
 
-/// A template that was checked; it is read anew where it runs, for what it is made of stays in one thread.
+/// The text of a template that was checked. Each thread reads it again, because a [`Template`] cannot leave its thread.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compiled(String);
 
@@ -46,7 +54,7 @@ pub(super) fn fields(text: &str) -> Vec<(String, std::ops::Range<usize>)> {
 }
 
 /// Reads a template's text.
-pub(super) fn compiled(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Compiled> {
+pub(super) fn compiled(checker: &Checker<'_>, value: &yaml::Value<'_>) -> Option<Compiled> {
     let text = checker.raw(value, "a template")?;
     match Template::new(&text, promtail::function) {
         Ok(_) => Some(Compiled(text)),
@@ -63,17 +71,23 @@ pub(super) fn compiled(checker: &Checker<'_>, value: &config::Value<'_>) -> Opti
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &config::Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &yaml::Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].template")?;
-    let source = section.required(checker, value, "source", |value| checker.source(value));
+    let source = section.required(checker, value, "source", |value| source::source(checker, value));
     let template = section.required(checker, value, "template", |value| compiled(checker, value));
-    Some(Config { source: source?, template: template? })
+    Some(Settings { source: source?, template: template? })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
+    }
+
+    fn lint(written: &yaml::Value<'_>, may: &mut May<'_>) {
+        if let Some(template) = may::get(written, "template") {
+            may.have_keys(&template, &["Value", "Entry"]);
+        }
+        may.gain(may::get(written, "source").as_ref().and_then(may::text));
     }
 }
 
@@ -106,7 +120,7 @@ impl Compiled {
     }
 }
 
-impl Stage for Config {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "template"
     }

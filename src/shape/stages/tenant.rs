@@ -1,11 +1,21 @@
 //! `tenant`: chooses the tenant of an entry.
 
-use super::{Context, Flow, Item, Setup, Stage, source};
-use crate::config::{Checker, Finding, Kind, Section, Value, names, quoted};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may, source};
+use crate::shape::names;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Kind, Section, Value, quoted};
+
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].tenant", "section", ""),
+    key("stages[].tenant.label", "string", "null"),
+    key("stages[].tenant.source", "string", "null"),
+    key("stages[].tenant.value", "tenant", "null"),
+];
 
 /// `stages[].tenant`
 #[derive(Debug, Clone, PartialEq)]
-pub enum Config {
+pub enum Settings {
     /// The value of this label.
     Label(String),
     /// This extracted value.
@@ -15,7 +25,7 @@ pub enum Config {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].tenant")?;
     let mut written = section.entries().filter(|(_, value)| value.node.kind != Kind::Null);
     let Some((name, chosen)) = written.next() else {
@@ -33,25 +43,31 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
         );
     }
     match name {
-        "label" => source::name(checker, chosen).map(Config::Label),
-        "source" => source::name(checker, chosen).map(Config::Source),
-        _ => checker.checked(chosen, "a string, the tenant", names::tenant).map(Config::Value),
+        "label" => source::name(checker, chosen).map(Settings::Label),
+        "source" => source::name(checker, chosen).map(Settings::Source),
+        _ => checker.checked(chosen, "a string, the tenant", names::tenant).map(Settings::Value),
     }
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Running { config: self.clone() })
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Tenant { settings: self.clone() })
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        may.have_source(written);
+        if let Some(label) = may::get(written, "label") {
+            may.have_label(&label, may::text(&label));
+        }
     }
 }
 
 #[derive(Debug)]
-struct Running {
-    config: Config,
+struct Tenant {
+    settings: Settings,
 }
 
-impl Stage for Running {
+impl Stage for Tenant {
     fn name(&self) -> &'static str {
         "tenant"
     }
@@ -59,16 +75,16 @@ impl Stage for Running {
     /// Without a value, the tenant stays what it was. What Loki would not take as a tenant is not sent as
     /// one: it would refuse the whole batch.
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let tenant = match &self.config {
-            Config::Label(name) => item.labels.get(name).map(str::to_owned),
-            Config::Source(name) => item.extracted.text(name).map(|text| text.into_owned()),
-            Config::Value(tenant) => Some(tenant.clone()),
+        let tenant = match &self.settings {
+            Settings::Label(name) => item.labels.get(name).map(str::to_owned),
+            Settings::Source(name) => item.extracted.text(name).map(|text| text.into_owned()),
+            Settings::Value(tenant) => Some(tenant.clone()),
         };
         match tenant {
             None => {}
             Some(tenant) if tenant.is_empty() => {}
             Some(tenant) if names::tenant(&tenant).is_ok() => item.tenant = Some(tenant),
-            Some(text) => context.fail("tenant", || format!("{} is no tenant", quoted(&text))),
+            Some(text) => context.fail("tenant", || format!("{} is not a valid tenant", quoted(&text))),
         }
         Flow::Next
     }
@@ -117,7 +133,7 @@ mod tests {
             ("[{tenant: }]", &["`stages[0].tenant` chooses no tenant", "expected one of `label`"]),
             ("[{tenant: {value: }}]", &["chooses no tenant"]),
             ("[{tenant: {value: a, source: b}}]", &["chooses twice", "the first choice"]),
-            ("[{tenant: {value: a b}}]", &["`a b` is no tenant"]),
+            ("[{tenant: {value: a b}}]", &["`a b` is not a valid tenant"]),
             ("[{tenant: {value: 5}}]", &["in quotes it is a string: '5'"]),
             ("[{tenant: {source: ''}}]", &["the name is empty"]),
             ("[{tenant: {label: [a]}}]", &["cannot be a list"]),

@@ -18,7 +18,7 @@ pub(super) fn parse(stages: &str) -> Result<Vec<StageConfig>, String> {
 #[track_caller]
 pub(super) fn build(stages: &str) -> Vec<Box<dyn Stage>> {
     match parse(stages) {
-        Ok(stages) => stages.iter().map(|stage| stage.build(&Setup::default())).collect(),
+        Ok(stages) => stages.iter().map(|stage| stage.settings().build(&Setup::default())).collect(),
         Err(errors) => panic!("{stages}\n{errors}"),
     }
 }

@@ -8,17 +8,28 @@ use std::sync::Arc;
 use jiff::tz::{self, TimeZone};
 
 use super::generations::Generations;
-use super::{Context, Flow, Item, Setup, Stage};
-use crate::config::{Checker, Finding, Refusal, Section, Value, quoted};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, source};
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Refusal, Section, Value, quoted};
 use logql::go::time::{self, Layout};
 use logql::label_set::LabelSet;
 
 /// Label sets whose last time is remembered at least for `fudge` (count), as in Promtail.
 const REMEMBERED: usize = 10_000;
 
+/// The keys of the stage.
+pub(super) const KEYS: &[Key] = &[
+    key("stages[].timestamp", "section", ""),
+    key("stages[].timestamp.source", "string", "required"),
+    key("stages[].timestamp.format", "time format", "required"),
+    key("stages[].timestamp.fallback_formats", "list of time formats", "[]"),
+    key("stages[].timestamp.location", "time zone", "null"),
+    key("stages[].timestamp.action_on_failure", "`fudge` or `skip`", "fudge"),
+];
+
 /// `stages[].timestamp`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Settings {
     /// The extracted value.
     pub source: String,
     /// How it is written; the first that fits counts.
@@ -40,7 +51,7 @@ pub enum Format {
     Layout(Layout),
 }
 
-/// What happens when a value is no time.
+/// What happens when a value is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
     /// The time of the last good one of the same labels, and a nanosecond.
@@ -76,7 +87,7 @@ fn format(text: &str) -> Format {
     }
 }
 
-/// Names of formats that are no layouts.
+/// Names of formats that are not layouts.
 const UNIX: [&str; 4] = ["Unix", "UnixMs", "UnixUs", "UnixNs"];
 
 /// Warns of a layout that will not read the times that it is for.
@@ -112,9 +123,9 @@ fn zone(name: &str) -> Result<TimeZone, Refusal> {
 }
 
 /// Reads it.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].timestamp")?;
-    let source = section.required(checker, value, "source", |value| checker.source(value));
+    let source = section.required(checker, value, "source", |value| source::source(checker, value));
     let known = |text: &str| match text.trim().is_empty() {
         true => {
             let expected = "expected for instance `RFC3339` or `2006-01-02 15:04:05`";
@@ -138,25 +149,28 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Config> {
         checker.choice(value, &[("fudge", OnFailure::Fudge), ("skip", OnFailure::Skip)])
     });
     let formats = std::iter::once(first?).chain(more).map(|text| format(&text)).collect();
-    Some(Config { source: source?, formats, location, on_failure })
+    Some(Settings { source: source?, formats, location, on_failure })
 }
 
-impl Config {
-    /// The stage, ready to run.
-    pub(super) fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Timestamp { config: self.clone(), last: Generations::new(REMEMBERED) })
+impl StageSettings for Settings {
+    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
+        Box::new(Timestamp { settings: self.clone(), last: Generations::new(REMEMBERED) })
+    }
+
+    fn lint(written: &Value<'_>, may: &mut May<'_>) {
+        may.have_source(written);
     }
 }
 
 #[derive(Debug)]
 struct Timestamp {
-    config: Config,
+    settings: Settings,
     last: Generations<Arc<LabelSet>, i64>,
 }
 
 impl Format {
     fn parse(&self, text: &str, zone: &TimeZone, near: i64) -> Result<i64, String> {
-        let whole = |text: &str| text.parse::<i64>().map_err(|_| format!("`{text}` is no whole number"));
+        let whole = |text: &str| text.parse::<i64>().map_err(|_| format!("`{text}` is not a whole number"));
         let range = || format!("`{text}` is out of range");
         match self {
             Format::Unix => match text.split_once('.') {
@@ -164,7 +178,7 @@ impl Format {
                 Some((seconds, fraction)) => {
                     let digits = fraction.get(..fraction.len().min(9)).unwrap_or_default();
                     if digits.is_empty() || !fraction.chars().all(|c| c.is_ascii_digit()) {
-                        return Err(format!("`{text}` is no number of seconds"));
+                        return Err(format!("`{text}` is not a number of seconds"));
                     }
                     let nanos = whole(&format!("{digits:0<9}"))?;
                     let seconds = whole(seconds)?.checked_mul(1_000_000_000).ok_or_else(range)?;
@@ -179,11 +193,11 @@ impl Format {
 
 impl Timestamp {
     fn time(&self, item: &Item) -> Result<i64, String> {
-        let source = &self.config.source;
+        let source = &self.settings.source;
         let text = item.extracted.text(source).ok_or_else(|| format!("there is no value `{source}`"))?;
-        let zone = self.config.location.clone().unwrap_or(TimeZone::UTC);
+        let zone = self.settings.location.clone().unwrap_or(TimeZone::UTC);
         let mut first = None;
-        for format in &self.config.formats {
+        for format in &self.settings.formats {
             match format.parse(&text, &zone, item.timestamp_ns) {
                 Ok(time) => return Ok(time),
                 Err(error) => first = first.or(Some(error)),
@@ -199,7 +213,7 @@ impl Stage for Timestamp {
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let fudge = self.config.on_failure == OnFailure::Fudge;
+        let fudge = self.settings.on_failure == OnFailure::Fudge;
         let time = match self.time(item) {
             Ok(time) => time,
             Err(why) => {

@@ -5,7 +5,7 @@
 
 pub(crate) mod float;
 pub(crate) mod quote;
-pub(crate) mod units;
+pub mod units;
 
 pub mod json;
 pub mod logfmt;

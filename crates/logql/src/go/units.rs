@@ -1,80 +1,277 @@
-//! Durations, sizes and numbers as Go programs read them: `1h30m`, `1.5h`, `12MB`, `5KiB`, `0x1p4`.
+//! Durations and sizes as text, in every grammar that is met: Prometheus' durations (`1d12h`), Go's (`1.5h`), sizes as
+//! a configuration writes them (`1MiB`), as Promtail does (`8kb`), and as LogQL does (`1.5GB`).
 
-/// Nanoseconds of Prometheus's units, from large to small.
-const PROMETHEUS: [(&str, i64); 7] = [
-    ("y", 365 * 24 * 3_600_000_000_000),
-    ("w", 7 * 24 * 3_600_000_000_000),
-    ("d", 24 * 3_600_000_000_000),
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Units of a duration in nanoseconds. Prometheus' stand from large to small; a year is 365 days, a week 7. The micro sign
+/// and the letter mu both stand for micro.
+const DURATION_UNITS: [(&str, i64); 11] = [
+    ("y", 365 * 86_400_000_000_000),
+    ("w", 7 * 86_400_000_000_000),
+    ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
     ("m", 60_000_000_000),
     ("s", 1_000_000_000),
     ("ms", 1_000_000),
+    ("us", 1_000),
+    ("\u{b5}s", 1_000),
+    ("\u{3bc}s", 1_000),
+    ("ns", 1),
+];
+/// Prometheus' units: from years to milliseconds.
+const PROMETHEUS: &[(&str, i64)] = DURATION_UNITS.split_at(7).0;
+/// Go's units: from hours to nanoseconds.
+const GO: &[(&str, i64)] = DURATION_UNITS.split_at(3).1;
+
+/// Units of a size in bytes, from large to small.
+const SIZE_UNITS: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("KB", 1_000),
+    ("B", 1),
 ];
 
-/// Nanoseconds of Go's units.
-const GO: [(&str, f64); 8] = [
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("\u{b5}s", 1e3),
-    ("\u{3bc}s", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
+/// Units of sizes as Promtail reads them (github.com/c2h5oh/datasize), each 1024 of the one before; and the
+/// unmistakable names. Letter case does not matter.
+const PROMTAIL_SIZE_UNITS: &[(&[&str], u32)] = &[
+    (&["", "b", "byte"], 0),
+    (&["k", "kb", "kib", "kilo", "kilobyte", "kilobytes"], 10),
+    (&["m", "mb", "mib", "mega", "megabyte", "megabytes"], 20),
+    (&["g", "gb", "gib", "giga", "gigabyte", "gigabytes"], 30),
+    (&["t", "tb", "tib", "tera", "terabyte", "terabytes"], 40),
+    (&["p", "pb", "pib", "peta", "petabyte", "petabytes"], 50),
+    (&["e", "eb", "eib"], 60),
 ];
 
-/// A duration in nanoseconds: Prometheus's, else Go's (grafana/loki, `pkg/logql/syntax/lex.go`).
+/// Why a text is not a duration or a size; the caller shows the text itself.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum UnitError {
+    /// No text at all.
+    #[error("it is empty")]
+    Empty,
+    /// A digit was expected.
+    #[error("a whole number is expected before each unit")]
+    NoNumber,
+    /// `1.5h`
+    #[error("fractions are not taken: write `1h30m` for `1.5h`, `1536KiB` for `1.5MiB`")]
+    Fraction,
+    /// `10` as a duration.
+    #[error("the unit is missing: `{0}s` is seconds, `{0}ms` milliseconds, `{0}m` minutes")]
+    NoUnit(String),
+    /// `5min`
+    #[error("`{found}` is not a unit; the units are {units}")]
+    BadUnit {
+        /// What stands where a unit is expected.
+        found: String,
+        /// The units that are known.
+        units: &'static str,
+    },
+    /// `1m1h`, `1h1h`
+    #[error("each unit stands once, from large to small: y w d h m s ms")]
+    Order,
+    /// More than can be counted.
+    #[error("it is too large")]
+    TooLarge,
+}
+
+/// A duration in nanoseconds: Prometheus' grammar, else Go's (grafana/loki, `pkg/logql/syntax/lex.go`).
 pub(crate) fn duration(text: &str) -> Option<i64> {
     prometheus_duration(text).or_else(|| go_duration(text))
 }
 
-/// Whole numbers, each unit at most once, from large to small (`model.ParseDuration` of
-/// github.com/prometheus/common).
+/// A duration of Prometheus in nanoseconds, if the text is one.
 pub(crate) fn prometheus_duration(text: &str) -> Option<i64> {
-    if text == "0" {
-        return Some(0);
+    prometheus(text).ok()
+}
+
+/// A duration of Go in nanoseconds, if the text is one: a sign may stand before it (Go's `time.ParseDuration`).
+pub(crate) fn go_duration(text: &str) -> Option<i64> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    Some(sign * go(rest, GO).ok()?)
+}
+
+/// Reads a duration of Prometheus (`model.ParseDuration` of github.com/prometheus/common).
+///
+/// # Errors
+///
+/// [`UnitError`]: the text is not in that grammar, or is longer than 292 years.
+pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+    prometheus(text).map(|nanoseconds| Duration::from_nanos(nanoseconds.unsigned_abs()))
+}
+
+/// Reads a duration as Go writes it, never negative, with Prometheus' days, weeks and years besides.
+///
+/// # Errors
+///
+/// [`UnitError`]: the text is not in that grammar, or is longer than 292 years.
+pub fn parse_go_duration(text: &str) -> Result<Duration, UnitError> {
+    if text.is_empty() {
+        return Err(UnitError::Empty);
     }
+    let nanoseconds = go(text.strip_prefix('+').unwrap_or(text), &DURATION_UNITS)?;
+    Ok(Duration::from_nanos(nanoseconds.unsigned_abs()))
+}
+
+/// Whole numbers, each unit at most once, from large to small.
+fn prometheus(text: &str) -> Result<i64, UnitError> {
+    const NAMES: &str = "y w d h m s ms";
+    if text.is_empty() {
+        return Err(UnitError::Empty);
+    }
+    if text == "0" {
+        return Ok(0);
+    }
+    let mut rest = text;
     let mut units = PROMETHEUS.iter();
+    let mut total: i64 = 0;
+    while !rest.is_empty() {
+        let (number, unit, after) = number_and_unit(rest)?;
+        if unit.is_empty() {
+            return Err(UnitError::NoUnit(digits(rest).to_owned()));
+        }
+        if !PROMETHEUS.iter().any(|(name, _)| *name == unit) {
+            return Err(UnitError::BadUnit { found: unit.to_owned(), units: NAMES });
+        }
+        let Some((_, nanoseconds)) = units.find(|(name, _)| *name == unit) else {
+            return Err(UnitError::Order);
+        };
+        let number = i64::try_from(number).map_err(|_| UnitError::TooLarge)?;
+        let part = number.checked_mul(*nanoseconds).ok_or(UnitError::TooLarge)?;
+        total = total.checked_add(part).ok_or(UnitError::TooLarge)?;
+        rest = after;
+    }
+    Ok(total)
+}
+
+/// Numbers with fractions, units in any order, all added up; a sign has been taken away.
+fn go(text: &str, units: &[(&str, i64)]) -> Result<i64, UnitError> {
+    const NAMES: &str = "ns us ms s m h d w y";
+    if text == "0" {
+        return Ok(0);
+    }
     let (mut sum, mut rest) = (0_i64, text);
     loop {
-        let (number, after) = split(rest, |c| c.is_ascii_digit());
-        let (unit, after) = split(after, |c| !c.is_ascii_digit());
-        let (_, nanoseconds) = units.find(|(name, _)| *name == unit)?;
-        sum = sum.checked_add(number.parse::<i64>().ok()?.checked_mul(*nanoseconds)?)?;
+        let (number, after) = split(rest, |c| c.is_ascii_digit() || c == '.');
+        let (unit, after) = split(after, |c| !c.is_ascii_digit() && c != '.');
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+            return Err(UnitError::NoNumber);
+        }
+        let Some((_, nanoseconds)) = units.iter().find(|(name, _)| *name == unit) else {
+            return Err(match unit {
+                "" => UnitError::NoUnit(number.to_owned()),
+                unit => UnitError::BadUnit { found: unit.to_owned(), units: NAMES },
+            });
+        };
+        let whole = match whole {
+            "" => 0,
+            whole => whole.parse::<i64>().map_err(|_| UnitError::TooLarge)?,
+        };
+        let whole = whole.checked_mul(*nanoseconds).ok_or(UnitError::TooLarge)?;
+        let fraction: f64 = format!("0.{fraction}0").parse().map_err(|_| UnitError::NoNumber)?;
+        let fraction = (fraction * *nanoseconds as f64) as i64;
+        sum = sum.checked_add(whole).and_then(|sum| sum.checked_add(fraction)).ok_or(UnitError::TooLarge)?;
         rest = after;
         if rest.is_empty() {
-            return Some(sum);
+            return Ok(sum);
         }
     }
 }
 
-/// Numbers with fractions, units in any order, a sign before it all (Go's `time.ParseDuration`).
-pub(crate) fn go_duration(text: &str) -> Option<i64> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
+/// Writes a duration so that [`parse_duration`] gives it back, in whole milliseconds. As Prometheus does,
+/// years and weeks stand only where they come out even: `8d`, not `1w1d`.
+pub fn format_duration(duration: Duration) -> String {
+    const MILLISECOND: i64 = 1_000_000;
+    let mut rest = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    if rest == 0 {
+        return "0".to_owned();
     }
-    let mut sum = 0_i64;
-    loop {
-        let (number, after) = split(rest, |c| c.is_ascii_digit() || c == '.');
-        let (unit, after) = split(after, |c| !c.is_ascii_digit() && c != '.');
-        let (_, nanoseconds) = GO.iter().find(|(name, _)| *name == unit)?;
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
-            return None;
-        }
-        let whole = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()? };
-        sum = sum.checked_add(whole.checked_mul(*nanoseconds as i64)?)?;
-        let fraction: f64 = format!("0.{fraction}0").parse().ok()?;
-        sum = sum.checked_add((fraction * nanoseconds) as i64)?;
-        rest = after;
-        if rest.is_empty() {
-            return Some(sign * sum);
+    let mut text = String::new();
+    for (name, nanoseconds) in PROMETHEUS {
+        let factor = nanoseconds / MILLISECOND;
+        let calendar = matches!(*name, "y" | "w");
+        let count = rest / factor;
+        if count > 0 && !(calendar && rest % factor != 0) {
+            text.push_str(&format!("{count}{name}"));
+            rest %= factor;
         }
     }
+    text
+}
+
+/// Writes a duration as days where it comes out even, as people speak of retention: `90d`, `365d`.
+pub fn format_days(duration: Duration) -> String {
+    const DAY: u64 = 24 * 3600;
+    match duration.as_secs() {
+        seconds if seconds > 0 && seconds.is_multiple_of(DAY) && duration.subsec_nanos() == 0 => {
+            format!("{}d", seconds / DAY)
+        }
+        _ => format_duration(duration),
+    }
+}
+
+/// Reads a size in bytes: `1MiB`, `500KB`, `4096B`, `4096`.
+///
+/// # Errors
+///
+/// [`UnitError`]: no whole number, an unknown unit, or more than 64 bits hold.
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
+    if text.is_empty() {
+        return Err(UnitError::Empty);
+    }
+    let (number, unit, after) = number_and_unit(text)?;
+    let unit = if unit.is_empty() { "B" } else { unit };
+    let factor = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    match factor {
+        Some(factor) if after.is_empty() => number.checked_mul(factor).ok_or(UnitError::TooLarge),
+        _ => Err(UnitError::BadUnit {
+            found: format!("{unit}{after}").trim().to_owned(),
+            units: "KiB MiB GiB, KB MB GB and B",
+        }),
+    }
+}
+
+/// Writes a size so that [`parse_size`] gives it back, in the largest binary unit that comes out even.
+pub fn format_size(bytes: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
+        Some((name, factor)) => format!("{}{name}", bytes / factor),
+        None => format!("{bytes}B"),
+    }
+}
+
+/// Reads a size in bytes as Promtail writes it: `8kb` is 8192 bytes.
+///
+/// # Errors
+///
+/// [`UnitError`]: no whole number, an unknown unit, or more than 64 bits hold.
+pub fn parse_promtail_size(text: &str) -> Result<u64, UnitError> {
+    if text.is_empty() {
+        return Err(UnitError::Empty);
+    }
+    let (number, unit) = split(text, |c| c.is_ascii_digit());
+    if number.is_empty() {
+        return Err(UnitError::NoNumber);
+    }
+    let written = unit.trim();
+    if written.starts_with('.') {
+        return Err(UnitError::Fraction);
+    }
+    let unit = written.to_ascii_lowercase();
+    let (_, shift) = PROMTAIL_SIZE_UNITS
+        .iter()
+        .find(|(names, _)| names.contains(&unit.as_str()))
+        .ok_or_else(|| UnitError::BadUnit { found: written.to_owned(), units: "b kb mb gb tb pb eb" })?;
+    let number: u64 = number.parse().map_err(|_| UnitError::TooLarge)?;
+    number.checked_mul(1 << shift).ok_or(UnitError::TooLarge)
 }
 
 /// A size in bytes, its unit in any case (github.com/dustin/go-humanize, `ParseBytes`).
@@ -144,6 +341,29 @@ fn plain_digits(text: &str) -> Option<String> {
     Some(plain)
 }
 
+/// Splits `12h30m` into 12, `h` and `30m`.
+fn number_and_unit(text: &str) -> Result<(u64, &str, &str), UnitError> {
+    let number = digits(text);
+    if number.is_empty() {
+        return Err(UnitError::NoNumber);
+    }
+    let rest = text.get(number.len()..).unwrap_or_default();
+    if let Some(fraction) = rest.strip_prefix(['.', ','])
+        && fraction.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Err(UnitError::Fraction);
+    }
+    let unit = rest.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default();
+    let after = rest.get(unit.len()..).unwrap_or_default();
+    let number = number.parse().map_err(|_| UnitError::TooLarge)?;
+    Ok((number, unit, after))
+}
+
+fn digits(text: &str) -> &str {
+    text.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default()
+}
+
+/// The beginning whose characters belong together, and the rest.
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
@@ -151,6 +371,7 @@ fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn durations() {
@@ -238,6 +459,214 @@ mod tests {
             ("99999PB", None),
         ] {
             assert_eq!(bytes(text), expected, "{text}");
+        }
+    }
+
+    const HOUR: u64 = 3_600_000;
+
+    #[test]
+    fn durations_are_read_as_prometheus_reads_them() {
+        let good = [
+            ("0", 0),
+            ("0s", 0),
+            ("1ms", 1),
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("1m", 60_000),
+            ("1h30m", HOUR + HOUR / 2),
+            ("1d12h", 36 * HOUR),
+            ("7d", 7 * 24 * HOUR),
+            ("2w", 14 * 24 * HOUR),
+            ("1y", 365 * 24 * HOUR),
+            ("1y2w3d4h5m6s7ms", (365 + 14 + 3) * 24 * HOUR + 4 * HOUR + 5 * 60_000 + 6_007),
+            ("90m", HOUR + HOUR / 2),
+            ("007s", 7_000),
+            ("292y", 292 * 365 * 24 * HOUR),
+        ];
+        for (text, ms) in good {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_that_prometheus_refuses_are_refused() {
+        let bad_unit = |found: &str| UnitError::BadUnit { found: found.into(), units: "y w d h m s ms" };
+        let bad = [
+            ("", UnitError::Empty),
+            ("1.5h", UnitError::Fraction),
+            ("1,5h", UnitError::Fraction),
+            ("10", UnitError::NoUnit("10".into())),
+            ("1h30", UnitError::NoUnit("30".into())),
+            ("h", UnitError::NoNumber),
+            ("-1h", UnitError::NoNumber),
+            ("+1h", UnitError::NoNumber),
+            (" 1h", UnitError::NoNumber),
+            ("1m1h", UnitError::Order),
+            ("1h1h", UnitError::Order),
+            ("1ms1s", UnitError::Order),
+            ("5min", bad_unit("min")),
+            ("1h 30m", bad_unit("h ")),
+            ("1H", bad_unit("H")),
+            ("1us", bad_unit("us")),
+            ("5µs", bad_unit("µs")),
+            ("300y", UnitError::TooLarge),
+            ("99999999999999999999s", UnitError::TooLarge),
+            ("18446744073709551615y", UnitError::TooLarge),
+        ];
+        for (text, error) in bad {
+            assert_eq!(parse_duration(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_briefly() {
+        for (ms, text) in [
+            (0, "0"),
+            (1_500, "1s500ms"),
+            (60_000, "1m"),
+            (90 * 60_000, "1h30m"),
+            (36 * HOUR, "1d12h"),
+            (7 * 24 * HOUR, "1w"),
+            (8 * 24 * HOUR, "8d"),
+            (365 * 24 * HOUR, "1y"),
+        ] {
+            assert_eq!(format_duration(Duration::from_millis(ms)), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("1B", 1),
+            ("1KiB", 1024),
+            ("1KB", 1000),
+            ("1MiB", 1 << 20),
+            ("3MB", 3_000_000),
+            ("2GiB", 2 << 30),
+            ("2GB", 2_000_000_000),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        let bad_unit =
+            |found: &str| UnitError::BadUnit { found: found.into(), units: "KiB MiB GiB, KB MB GB and B" };
+        for (text, error) in [
+            ("", UnitError::Empty),
+            ("MiB", UnitError::NoNumber),
+            ("-1", UnitError::NoNumber),
+            ("1.5MiB", UnitError::Fraction),
+            ("1 MiB", bad_unit("MiB")),
+            ("1mib", bad_unit("mib")),
+            ("1M", bad_unit("M")),
+            ("1MiB2", bad_unit("MiB2")),
+            ("99999999999GiB", UnitError::TooLarge),
+        ] {
+            assert_eq!(parse_size(text), Err(error), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn durations_survive_writing_and_reading(ms in 0..=i64::MAX as u64 / 1_000_000) {
+            let duration = Duration::from_millis(ms);
+            prop_assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn sizes_survive_writing_and_reading(bytes: u64, shift in 0_u32..40) {
+            let bytes = (bytes >> 20) << (shift / 2);
+            prop_assert_eq!(parse_size(&format_size(bytes)), Ok(bytes));
+        }
+
+        #[test]
+        fn any_text_gets_an_answer(text in "\\PC{0,20}|[0-9ywdhms.KMGiB ]{0,20}") {
+            let _ = (parse_duration(&text), parse_size(&text));
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_in_go_and_in_prometheus() {
+        const SECOND: u64 = 1_000_000_000;
+        for (text, ns) in [
+            ("0", 0),
+            ("0s", 0),
+            ("100ms", SECOND / 10),
+            ("1.5h", 5400 * SECOND),
+            ("1h30m", 5400 * SECOND),
+            ("30m1h", 5400 * SECOND),
+            (".5s", SECOND / 2),
+            ("1.s", SECOND),
+            ("+5m", 300 * SECOND),
+            ("1ns", 1),
+            ("3us", 3000),
+            ("3\u{b5}s", 3000),
+            ("3\u{3bc}s", 3000),
+            ("24h", 86_400 * SECOND),
+            ("7d", 7 * 86_400 * SECOND),
+            ("1w1d", 8 * 86_400 * SECOND),
+            ("1y", 365 * 86_400 * SECOND),
+            ("0.1s", SECOND / 10),
+        ] {
+            assert_eq!(parse_go_duration(text), Ok(Duration::from_nanos(ns)), "{text}");
+        }
+        let bad = |found: &str| UnitError::BadUnit { found: found.into(), units: "ns us ms s m h d w y" };
+        for (text, error) in [
+            ("", UnitError::Empty),
+            ("24", UnitError::NoUnit("24".into())),
+            ("1h30", UnitError::NoUnit("30".into())),
+            ("h", UnitError::NoNumber),
+            ("-1h", UnitError::NoNumber),
+            ("+", UnitError::NoNumber),
+            (".h", UnitError::NoNumber),
+            ("1..5h", UnitError::NoNumber),
+            ("1H", bad("H")),
+            ("5min", bad("min")),
+            ("1 h", bad(" h")),
+            ("293y", UnitError::TooLarge),
+            ("99999999999999999999999h", UnitError::TooLarge),
+        ] {
+            assert_eq!(parse_go_duration(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_promtail_reads_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("512", 512),
+            ("120b", 120),
+            ("8kb", 8192),
+            ("8KB", 8192),
+            ("8Kb", 8192),
+            ("8 kb", 8192),
+            ("8KiB", 8192),
+            ("2k", 2048),
+            ("1mega", 1 << 20),
+            ("3GB", 3 << 30),
+            ("1eb", 1 << 60),
+        ] {
+            assert_eq!(parse_promtail_size(text), Ok(bytes), "{text}");
+        }
+        let bad = |found: &str| UnitError::BadUnit { found: found.into(), units: "b kb mb gb tb pb eb" };
+        for (text, error) in [
+            ("", UnitError::Empty),
+            ("kb", UnitError::NoNumber),
+            ("-1", UnitError::NoNumber),
+            ("1.5kb", UnitError::Fraction),
+            ("1kbit", bad("kbit")),
+            ("1kb2", bad("kb2")),
+            ("16eb", UnitError::TooLarge),
+            ("99999999999999999999", UnitError::TooLarge),
+        ] {
+            assert_eq!(parse_promtail_size(text), Err(error), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gets_an_answer_of_go_and_promtail(text in "\\PC{0,20}|[0-9a-z.+ -]{0,12}") {
+            let _ = (parse_go_duration(&text), parse_promtail_size(&text));
         }
     }
 }

@@ -209,7 +209,7 @@ pub(super) fn push_sanitized(name: &mut String, key: &str) {
     if !name.is_empty() || key.starts_with(|c: char| c.is_ascii_digit()) {
         name.push('_');
     }
-    name.extend(key.chars().map(|c| if c == '_' || c.is_ascii_alphanumeric() { c } else { '_' }));
+    name.extend(key.chars().map(crate::label_set::plain));
 }
 
 #[cfg(test)]

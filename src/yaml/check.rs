@@ -1,7 +1,7 @@
 //! The checker: from nodes as written to typed values, every mistake noted and none of them final.
 //!
-//! A reader of a section opens it ([`Section::open`] reports unknown and duplicate keys), starts from the
-//! section's default, and overlays what is written with [`Section::read`]. A value that cannot be read is
+//! A reader of a section opens it ([`Section::open`](super::Section::open) reports unknown and duplicate keys), starts from the
+//! section's default, and overlays what is written with [`Section::read`](super::Section::read). A value that cannot be read is
 //! noted and leaves the default standing, so reading goes on and finds the next mistake; the result
 //! counts only if [`Checker::finish`] finds that nothing was noted.
 
@@ -13,9 +13,9 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostics, Finding, Span, quoted, short};
 use super::expand::{BadReference, Environment, Unset, Why, conceal, expand};
 use super::foreign::Document;
-use super::keys::{enumerate, has_default, names_in, null_is_default, sections_with};
-use super::names::Refusal;
+use super::key::{Key, enumerate, has_default};
 use super::node::{Kind, Node};
+use super::refusal::Refusal;
 use super::units;
 use logql::nearest::nearest;
 
@@ -24,9 +24,10 @@ const THE_CONFIGURATION: &str = "the configuration";
 
 /// What one run of checks has noted about one source.
 pub(crate) struct Checker<'a> {
+    pub(super) keys: &'static [Key],
     pub(super) source: &'a str,
     env: &'a Environment<'a>,
-    pub(super) unset: Unset,
+    unset: Unset,
     /// What the document is called in messages.
     what: &'static str,
     findings: RefCell<Vec<Finding>>,
@@ -36,7 +37,7 @@ pub(crate) struct Checker<'a> {
     /// Variables that were expanded, with their values.
     expanded: RefCell<Vec<(String, String)>>,
     /// What was found in files that this one names.
-    pub(super) others: RefCell<Vec<Diagnostics>>,
+    others: RefCell<Vec<Diagnostics>>,
 }
 
 /// A value together with the name it is known by in messages.
@@ -63,8 +64,14 @@ pub(crate) struct Entry<'t> {
 }
 
 impl<'a> Checker<'a> {
-    pub(crate) fn new(source: &'a str, secrets: Vec<Span>, env: &'a Environment<'a>) -> Self {
+    pub(crate) fn new(
+        keys: &'static [Key],
+        source: &'a str,
+        secrets: Vec<Span>,
+        env: &'a Environment<'a>,
+    ) -> Self {
         Self {
+            keys,
             source,
             env,
             unset: Unset::Mistake,
@@ -95,14 +102,24 @@ impl<'a> Checker<'a> {
     }
 
     /// What a value is called in a message.
-    fn name(&self, value: &Value<'_>) -> String {
+    pub(super) fn name(&self, value: &Value<'_>) -> String {
         if value.path.is_empty() { self.what.to_owned() } else { format!("`{}`", value.path) }
     }
 
     /// Takes variables without a value as told.
-    pub(super) fn unset(mut self, unset: Unset) -> Self {
+    pub(crate) fn unset(mut self, unset: Unset) -> Self {
         self.unset = unset;
         self
+    }
+
+    /// Whether variables without a value are mistakes: then the document is checked where it is used.
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.unset == Unset::Mistake
+    }
+
+    /// Adds what was found in another file.
+    pub(crate) fn attach(&self, found: Diagnostics) {
+        self.others.borrow_mut().push(found);
     }
 
     /// Notes a mistake; once, though aliases may lead to the same place again.
@@ -112,7 +129,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Notes something that is no mistake, but will not be as one may think.
+    /// Notes a warning: the document is valid, but does not do what its author may expect.
     pub(crate) fn warn(&self, finding: Finding) {
         self.note(finding.warning());
     }
@@ -123,8 +140,8 @@ impl<'a> Checker<'a> {
             && self.others.borrow().iter().all(|other| other.count() == 0)
     }
 
-    /// Says what a name means that must mean the same wherever it stands, and what it meant first, if that was
-    /// something else.
+    /// Records what a name means, for names that must mean the same everywhere in the document. An error holds another meaning
+    /// that the name had first, and its place.
     pub(crate) fn claim(&self, name: &str, meaning: &str, place: Span) -> Result<(), (String, Span)> {
         let mut claims = self.claims.borrow_mut();
         let (first, at) = claims.entry(name.to_owned()).or_insert_with(|| (meaning.to_owned(), place));
@@ -146,14 +163,16 @@ impl<'a> Checker<'a> {
         if diagnostics.titles().next().is_some() { Err(diagnostics) } else { Ok((built, diagnostics)) }
     }
 
-    pub(super) fn wrong_kind(&self, value: &Value<'_>, expected: &str) {
+    pub(crate) fn wrong_kind(&self, value: &Value<'_>, expected: &str) {
         let title = match value.node.kind {
             Kind::Null => format!("{} has no value", self.name(value)),
             _ => format!("{} cannot be {}", self.name(value), value.node.kind.name()),
         };
         let finding = Finding::at(value.place(), title).label(format!("expected {expected}"));
         self.note(match &value.node.kind {
-            Kind::Null if has_default(&value.path) => finding.help("remove the key to take the default"),
+            Kind::Null if has_default(self.keys, &value.path) => {
+                finding.help("remove the key to take the default")
+            }
             _ => finding,
         });
     }
@@ -239,7 +258,7 @@ impl<'a> Checker<'a> {
     }
 
     /// A scalar with a unit, which may look like a number to YAML (`0`, `4096`).
-    pub(super) fn measure<T: PartialOrd>(
+    pub(crate) fn measure<T: PartialOrd>(
         &self,
         value: &Value<'_>,
         (kind, examples): (&str, &str),
@@ -320,8 +339,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What every item of a list is read to; a mistake in one does not hide those in the others. A list left
-    /// empty (`paths:`) is as if it were not written.
+    /// Reads every item of a list; a mistake in one item does not hide those in the others. An empty
+    /// key (`paths:`) counts as not written.
     pub(crate) fn each<'t, T>(
         &self,
         value: &Value<'t>,
@@ -368,82 +387,4 @@ impl<'a> Checker<'a> {
         }
         Some(entries)
     }
-}
-
-/// A section: a map whose keys the table of keys knows.
-pub(crate) struct Section<'t> {
-    schema: String,
-    entries: Vec<Entry<'t>>,
-}
-
-impl<'t> Section<'t> {
-    /// Opens the section that the table of keys calls `schema`; one left empty holds nothing.
-    pub(crate) fn open(checker: &Checker<'_>, value: &Value<'t>, schema: &str) -> Option<Self> {
-        if value.node.kind == Kind::Null {
-            return Some(Self { schema: schema.to_owned(), entries: Vec::new() });
-        }
-        let names = || names_in(schema);
-        let mut entries = checker.entries(value, &format!("a map with {}", enumerate(names())))?;
-        entries.retain(|entry| {
-            let known = names().any(|name| name == entry.name);
-            if !known {
-                checker.note(unknown_key(entry, schema));
-            }
-            known
-        });
-        Some(Self { schema: schema.to_owned(), entries })
-    }
-
-    /// The value of a key, if it is written.
-    pub(crate) fn get(&self, name: &str) -> Option<&Value<'t>> {
-        self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.value)
-    }
-
-    /// All that is written: names and values.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'t str, &Value<'t>)> {
-        self.entries.iter().map(|entry| (entry.name, &entry.value))
-    }
-
-    /// What a key without default is read to; its absence is noted.
-    pub(crate) fn required<T>(
-        &self,
-        checker: &Checker<'_>,
-        section: &Value<'_>,
-        name: &str,
-        read: impl FnOnce(&Value<'t>) -> Option<T>,
-    ) -> Option<T> {
-        match self.get(name) {
-            Some(value) => read(value),
-            None => {
-                let title = format!("{} has no `{name}`", checker.name(section));
-                checker.note(Finding::at(section.key.clone(), title).label(format!("expected `{name}: …`")));
-                None
-            }
-        }
-    }
-
-    /// Overlays `target` with what is written, if it can be read. `null` is as good as nothing written where
-    /// that is the default.
-    pub(crate) fn read<T>(&self, name: &str, target: &mut T, read: impl FnOnce(&Value<'t>) -> Option<T>) {
-        let unset = |value: &&Value<'t>| value.node.kind == Kind::Null && null_is_default(&self.schema, name);
-        if let Some(value) = self.get(name).filter(|value| !unset(value)).and_then(read) {
-            *target = value;
-        }
-    }
-}
-
-fn unknown_key(entry: &Entry<'_>, schema: &str) -> Finding {
-    let finding = Finding::at(entry.value.key.clone(), format!("unknown key {}", quoted(entry.name)));
-    if let Some(name) = nearest(entry.name, names_in(schema)) {
-        return finding.label(format!("did you mean `{name}`?"));
-    }
-    let elsewhere: Vec<String> = sections_with(entry.name)
-        .map(|section| if section.is_empty() { "the top".to_owned() } else { format!("`{section}`") })
-        .collect();
-    let finding = finding.label(format!("expected one of {}", enumerate(names_in(schema))));
-    if elsewhere.is_empty() {
-        return finding;
-    }
-    let elsewhere = elsewhere.join(" or ");
-    finding.help(format!("`{}` belongs to {elsewhere}: is the indentation right?", entry.name))
 }

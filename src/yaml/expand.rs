@@ -36,7 +36,7 @@ pub(super) enum Why {
     Unset(String),
     #[error("`${{` without `}}`")]
     Unclosed,
-    #[error("{0} is no name of an environment variable")]
+    #[error("{0} is not a valid name of an environment variable")]
     BadName(String),
 }
 
@@ -116,7 +116,7 @@ fn lookup(reference: &str, env: &Environment<'_>) -> Result<String, Why> {
 /// The shortest value that is concealed (bytes): in place of shorter ones, a message would be unreadable.
 const CONCEALED_MIN: usize = 4;
 
-/// Puts the reference in place of what a variable holds, wherever a message repeats it: variables are how secrets come
+/// Replaces the value of a variable by its reference, wherever a message repeats it: variables are how secrets come
 /// into a configuration. A value that the message cuts short (`…`) is found by its beginning.
 pub(super) fn conceal(text: &mut String, expanded: &[(String, String)]) {
     for (name, value) in expanded {

@@ -13,11 +13,11 @@ use serde_saphyr::{Error, Location, Spanned};
 use super::diagnostic::{Finding, Span};
 
 /// Collections inside collections. The schema needs six; the limit keeps recursion off the stack's end.
-const MAX_DEPTH: usize = 32;
+const DEPTH_MAX: usize = 32;
 /// Nodes of a document: more than any real configuration has, small enough to be held in memory.
-const MAX_NODES: usize = 20_000;
-/// Nodes that aliases (`*name`) may add: anchors save typing, they are no way to write a large file.
-const MAX_ALIASED_NODES: usize = 5_000;
+const NODES_MAX: usize = 20_000;
+/// Nodes that aliases (`*name`) may add: anchors save typing; a large document is not written with them.
+const ALIASED_NODES_MAX: usize = 5_000;
 
 /// One node of the document.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +120,7 @@ impl Kind {
 
 /// Longest that all texts are together, those that aliases repeat counted each time (bytes): four times the
 /// largest file.
-const MAX_TEXT_BYTES: usize = 4 * super::read::MAX_FILE_BYTES;
+const TEXT_MAX: usize = 4 * super::file::FILE_MAX;
 
 /// The one document of `source`; an empty one is `Null`.
 ///
@@ -129,13 +129,13 @@ const MAX_TEXT_BYTES: usize = 4 * super::read::MAX_FILE_BYTES;
 /// Broken syntax, more than one document, or a limit exceeded: at its place.
 pub(crate) fn document(source: &str) -> Result<Node, Box<Finding>> {
     let mut alias_limits = AliasLimits::default();
-    alias_limits.max_total_replayed_events = MAX_ALIASED_NODES;
+    alias_limits.max_total_replayed_events = ALIASED_NODES_MAX;
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_depth: MAX_DEPTH,
-            flow_nesting_limit: MAX_DEPTH + 1,
-            max_nodes: MAX_NODES,
-            max_total_scalar_bytes: MAX_TEXT_BYTES,
+            max_depth: DEPTH_MAX,
+            flow_nesting_limit: DEPTH_MAX + 1,
+            max_nodes: NODES_MAX,
+            max_total_scalar_bytes: TEXT_MAX,
         },
         alias_limits: alias_limits,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -238,9 +238,9 @@ fn syntax_finding(error: &Error, source: &str) -> Finding {
 
 fn too_large(place: Span) -> Finding {
     Finding::at(place, "the document is nested too deeply or has too many values").note(format!(
-        "limits: {MAX_DEPTH} levels, {MAX_NODES} values, {MAX_ALIASED_NODES} of them through aliases, \
+        "limits: {DEPTH_MAX} levels, {NODES_MAX} values, {ALIASED_NODES_MAX} of them through aliases, \
          {} of text with what aliases repeat",
-        super::units::format_size(MAX_TEXT_BYTES as u64)
+        super::units::format_size(TEXT_MAX as u64)
     ))
 }
 

@@ -5,18 +5,18 @@
 //! Loki by a label on the stream, whose values form a small closed set: the compactor deletes by label
 //! matchers, and [`LokiConfig`] says them. Alert rules see entries before retention does.
 
+pub(crate) mod section;
+
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::config::units::format_days;
-use crate::config::{Retention as Config, RetentionRule};
+pub use section::{Retention, RetentionRule};
+
+use crate::shape::limits::RETENTION_MIN;
 use crate::shape::sample;
+use crate::yaml::units::format_days;
 use journald_reader::Cursor;
 use logql::label_set::LabelSet;
-
-/// Shortest time that Loki's compactor keeps anything (grafana/loki, `pkg/compactor/retention`,
-/// `minRetentionPeriod`).
-pub const LOKI_MIN: Duration = Duration::from_secs(24 * 3600);
 
 /// What a rule makes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +31,10 @@ pub enum Verdict {
     Expired,
 }
 
-/// Applies the rules of a configuration.
+/// Applies the rules of the section.
 #[derive(Debug)]
-pub struct Retention {
-    config: Config,
+pub struct Judge {
+    section: Retention,
     /// The class of each rule and, last, of what no rule matches: the value of the label.
     classes: Vec<String>,
     counts: Vec<Counts>,
@@ -55,18 +55,18 @@ pub struct Counts {
     pub expired: u64,
 }
 
-impl Retention {
+impl Judge {
     /// Prepares the rules.
-    pub fn new(config: &Config) -> Retention {
-        let keeps = config.rules.iter().map(|rule| rule.keep.unwrap_or(config.default));
-        let classes: Vec<_> = keeps.chain([config.default]).map(format_days).collect();
+    pub fn new(section: &Retention) -> Judge {
+        let keeps = section.rules.iter().map(|rule| rule.keep.unwrap_or(section.default));
+        let classes: Vec<_> = keeps.chain([section.default]).map(format_days).collect();
         let counts = vec![Counts::default(); classes.len()];
-        Retention { config: config.clone(), classes, counts }
+        Judge { section: section.clone(), classes, counts }
     }
 
     /// The name of the label that carries the class, if one does.
     pub fn label(&self) -> Option<&str> {
-        self.config.label.as_deref()
+        self.section.label.as_deref()
     }
 
     /// The class of entries that the rule of this number decided on.
@@ -76,14 +76,14 @@ impl Retention {
 
     /// Whether the rule of this number drops what it selects.
     pub fn drops(&self, rule: usize) -> bool {
-        self.config.rules.get(rule).is_some_and(|rule| rule.drop)
+        self.section.rules.get(rule).is_some_and(|rule| rule.drop)
     }
 
     /// The rules that can decide on entries with these labels, in their order: those behind the first one
     /// without a line filter never can. The last number, one past the rules, stands for the default.
     pub fn candidates(&self, labels: &LabelSet) -> Box<[usize]> {
         let mut candidates = Vec::new();
-        for (number, rule) in self.config.rules.iter().enumerate() {
+        for (number, rule) in self.section.rules.iter().enumerate() {
             if rule.selector.matches_labels(labels) {
                 candidates.push(number);
                 if !rule.selector.has_filters() {
@@ -91,26 +91,26 @@ impl Retention {
                 }
             }
         }
-        candidates.push(self.config.rules.len());
+        candidates.push(self.section.rules.len());
         candidates.into()
     }
 
     /// The rule that decides on an entry, of the candidates for its labels.
     #[inline]
     pub fn rule(&self, candidates: &[usize], line: &str) -> usize {
-        let decides = |number: &&usize| match self.config.rules.get(**number) {
+        let decides = |number: &&usize| match self.section.rules.get(**number) {
             Some(rule) => !rule.selector.has_filters() || rule.selector.matches_line(line),
             None => true,
         };
-        candidates.iter().find(decides).copied().unwrap_or(self.config.rules.len())
+        candidates.iter().find(decides).copied().unwrap_or(self.section.rules.len())
     }
 
     /// Decides on an entry and counts. The same entry always has the same fate under `sample`: its cursor
     /// chooses.
     #[inline]
     pub fn judge(&mut self, rule: usize, cursor: &Cursor, timestamp_ns: i64, now_ns: i64) -> Verdict {
-        let written = self.config.rules.get(rule);
-        let keep = written.and_then(|rule| rule.keep).unwrap_or(self.config.default);
+        let written = self.section.rules.get(rule);
+        let keep = written.and_then(|rule| rule.keep).unwrap_or(self.section.default);
         let verdict = if written.is_some_and(|rule| rule.drop) {
             Verdict::Dropped
         } else if timestamp_ns < now_ns.saturating_sub(i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX)) {
@@ -145,7 +145,7 @@ impl Retention {
 
     /// What a rule is called where it is counted and explained: its number, from one, and its selector.
     pub fn name(&self, rule: usize) -> String {
-        match self.config.rules.get(rule) {
+        match self.section.rules.get(rule) {
             Some(written) => format!("retention rule {} {}", rule + 1, written.selector),
             None => "retention default".into(),
         }
@@ -162,11 +162,11 @@ pub struct LokiConfig {
 
 impl LokiConfig {
     /// That of these rules.
-    pub fn new(config: &Config) -> LokiConfig {
-        let loki = |period: Duration| format_days(period.max(LOKI_MIN));
-        let streams = streams(config).into_iter();
+    pub fn new(section: &Retention) -> LokiConfig {
+        let loki = |period: Duration| format_days(period.max(RETENTION_MIN));
+        let streams = streams(section).into_iter();
         LokiConfig {
-            period: loki(config.default),
+            period: loki(section.default),
             streams: streams.map(|(selector, priority, period)| (selector, priority, loki(period))).collect(),
         }
     }
@@ -211,17 +211,17 @@ impl LokiConfig {
 
 /// Selector, priority and period of each `retention_stream`. The highest priority wins in Loki, the first
 /// rule here.
-fn streams(config: &Config) -> Vec<(String, usize, Duration)> {
-    let keeping = config.rules.iter().filter(|rule| !rule.drop);
-    let Some(label) = &config.label else {
+fn streams(section: &Retention) -> Vec<(String, usize, Duration)> {
+    let keeping = section.rules.iter().filter(|rule| !rule.drop);
+    let Some(label) = &section.label else {
         let by_rule: Vec<_> = keeping
             .filter(|rule| !rule.selector.has_filters())
-            .map(|rule| (rule.selector.to_string(), rule.keep.unwrap_or(config.default)))
+            .map(|rule| (rule.selector.to_string(), rule.keep.unwrap_or(section.default)))
             .collect();
         let count = by_rule.len();
         return by_rule.into_iter().enumerate().map(|(n, (s, keep))| (s, count - n, keep)).collect();
     };
-    let mut periods: Vec<Duration> = keeping.filter_map(|rule| rule.keep).chain([config.default]).collect();
+    let mut periods: Vec<Duration> = keeping.filter_map(|rule| rule.keep).chain([section.default]).collect();
     periods.sort_unstable();
     periods.dedup();
     periods

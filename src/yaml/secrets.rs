@@ -17,7 +17,7 @@ const FILE_SUFFIX: &str = "_file";
 const FILE: &str = "file";
 
 /// The scalars of a document that may be credentials.
-pub(super) fn in_document(root: &Node) -> Vec<Span> {
+pub(crate) fn in_document(root: &Node) -> Vec<Span> {
     let mut found = Vec::new();
     collect(root, false, &mut found);
     found
@@ -41,7 +41,7 @@ fn collect(node: &Node, suspect: bool, found: &mut Vec<Span>) {
 
 /// The parts of a text without a tree (its syntax is broken) that may be credentials: lines from a suspected
 /// key, or a URL with a user, to the end.
-pub(super) fn in_text(source: &str) -> Vec<Span> {
+pub(crate) fn in_text(source: &str) -> Vec<Span> {
     let mut found = Vec::new();
     let mut start = 0;
     for line in source.split_inclusive('\n') {

@@ -16,10 +16,10 @@ use crate::os::text::{Block, Line, is_unsafe};
 pub(crate) type Span = Range<usize>;
 
 /// Findings of one file that are shown; the others are counted. One wrong anchor can make thousands.
-const MAX_SHOWN: usize = 100;
+const SHOWN_MAX: usize = 100;
 
 /// Source shown for one finding, in bytes: the renderer goes through all of it.
-const MAX_SNIPPET_BYTES: usize = 16 << 10;
+const SNIPPET_MAX: usize = 16 << 10;
 
 /// Columns that a rendered source line may take before it is cut around the place.
 const RENDER_WIDTH: usize = 140;
@@ -42,7 +42,7 @@ struct FileFindings {
 /// One mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
-    pub(super) warning: bool,
+    pub(crate) warning: bool,
     title: String,
     pub(crate) place: Option<Span>,
     pub(crate) label: String,
@@ -126,7 +126,7 @@ impl Diagnostics {
         findings.filter(|finding| !finding.warning).map(|finding| finding.title.as_str())
     }
 
-    /// How many mistakes there are; warnings are none.
+    /// How many mistakes there are. Warnings are not counted.
     pub fn count(&self) -> usize {
         self.findings(false)
     }
@@ -144,11 +144,11 @@ impl Diagnostics {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(RENDER_WIDTH);
         let mut text = String::new();
         for file in &self.files {
-            for finding in file.findings.iter().take(MAX_SHOWN) {
+            for finding in file.findings.iter().take(SHOWN_MAX) {
                 text.push_str(&renderer.render(&[finding.group(file)]));
                 text.push_str("\n\n");
             }
-            let hidden = file.findings.len().saturating_sub(MAX_SHOWN);
+            let hidden = file.findings.len().saturating_sub(SHOWN_MAX);
             if hidden > 0 {
                 text.push_str(&format!("{hidden} more of {} are not shown\n\n", file.origin));
             }
@@ -218,7 +218,7 @@ impl Finding {
         group.elements(notes).elements(helps)
     }
 
-    /// The lines from the first place to the last one, unless there are more than [`MAX_SNIPPET_BYTES`]:
+    /// The lines from the first place to the last one, unless there are more than [`SNIPPET_MAX`]:
     /// the renderer's work is then bounded, and its line numbers start where the lines do.
     fn snippet<'a>(
         &'a self,
@@ -234,7 +234,7 @@ impl Finding {
         let ends = related.iter().map(|(span, _)| span.end);
         let start = line_start(source, starts.fold(place.start, usize::min));
         let end = line_end(source, ends.fold(place.end, usize::max));
-        if end - start > MAX_SNIPPET_BYTES {
+        if end - start > SNIPPET_MAX {
             return None;
         }
         let shift = |span: &Span| span.start.saturating_sub(start)..span.end.saturating_sub(start);
@@ -329,12 +329,32 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// `text` cut when long, control characters escaped.
 pub(crate) fn short(text: &str) -> String {
-    const MAX_CHARS: usize = 60;
-    let mut short: String = text.chars().take(MAX_CHARS).collect();
+    const CHARS_MAX: usize = 60;
+    let mut short: String = text.chars().take(CHARS_MAX).collect();
     if short.len() < text.len() {
         short.push('…');
     }
     Line(&short).to_string()
+}
+
+/// A warning about a part of a text, which is still to be found there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lint {
+    /// What it is.
+    pub title: String,
+    /// What comes of it.
+    pub label: String,
+    /// What to do.
+    pub help: String,
+    /// The text that it is about, as it is probably written.
+    pub part: Option<String>,
+}
+
+impl Lint {
+    /// With its place.
+    pub(crate) fn at(self, place: Span) -> Finding {
+        Finding::at(place, self.title).label(self.label).help(self.help)
+    }
 }
 
 #[cfg(test)]
@@ -358,7 +378,7 @@ mod tests {
     fn findings_come_in_the_order_of_the_file_and_are_capped() {
         let text = rendered("a\nb\n", vec![Finding::at(2..3, "second"), Finding::at(0..1, "first")]);
         assert!(text.find("first") < text.find("second"), "{text}");
-        let many = (0..MAX_SHOWN + 7).map(|_| Finding::at(0..1, "again")).collect();
+        let many = (0..SHOWN_MAX + 7).map(|_| Finding::at(0..1, "again")).collect();
         let text = rendered("a\n", many);
         assert!(text.contains("7 more of f.yaml are not shown"), "{text}");
         assert!(text.ends_with("107 errors in f.yaml\n"), "{text}");

@@ -1,4 +1,4 @@
-//! Reading `alerts`: the rule files, and where alerts go.
+//! The section `alerts:`: the rule files, and where alerts go.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
@@ -7,18 +7,15 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::access::{self, server_url};
-use super::check::{Checker, Section, Value};
-use super::diagnostic::{Diagnostics, Finding, quoted};
-use super::labels;
-use super::names::Refusal;
-use super::read::absolute;
-use super::{Access, Config};
-use crate::alerts::KnownLabels;
-use crate::alerts::file::{self, Around, Group, RuleKind};
-use crate::alerts::memory::MEMORY_MAX;
+use super::file::{self, Around, Group, RuleKind};
+use super::memory::MEMORY_MAX;
+use crate::client::access::{self, Access, access_keys, server_url};
+use crate::shape::Sections;
+use crate::shape::known::KnownLabels;
+use crate::shape::labels::section::fixed;
 use crate::shape::stages::StageConfig;
-use crate::shape::stages::match_::Action;
+use crate::yaml::key::{count, joined, key};
+use crate::yaml::{Checker, Finding, Key, Refusal, Section, Value, absolute, quoted};
 
 /// Alertmanager's path for alerts (github.com/prometheus/alertmanager, `api/v2/openapi.yaml`).
 const ALERTS_PATH: &str = "/api/v2/alerts";
@@ -40,12 +37,34 @@ const FILE_MAX: u64 = 1 << 20;
 /// Rule files at most (count): more is a pattern that was not meant.
 const FILES_MAX: usize = 1000;
 
+const PARTS: &[&[Key]] = &[
+    &[
+        key("alerts", "section", ""),
+        key("alerts.rule_files", "list of paths", "[]"),
+        key("alerts.alertmanagers", "list of sections", "[]"),
+        key("alerts.alertmanagers[].url", "URL", "required"),
+    ],
+    access_keys!("alerts.alertmanagers[]"),
+    &[
+        key("alerts.alertmanagers[].timeout", "duration", "10s"),
+        key("alerts.external_labels", "map of strings", "{}"),
+        key("alerts.external_url", "URL", "null"),
+        key("alerts.datasource_uid", "string", "loki"),
+        key("alerts.evaluation_interval", "duration", "1m"),
+        key("alerts.resend_delay", "duration", "1m"),
+        key("alerts.max_series", "whole number", "10000"),
+        key("alerts.max_memory", "size", "20MiB"),
+    ],
+];
+/// The keys of `alerts`.
+pub(crate) const KEYS: &[Key] = &joined::<{ count(PARTS) }>(PARTS);
+
 /// `alerts:`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alerts {
     /// The rule files that were found, in the order of their names within each pattern.
     pub files: Vec<RuleFile>,
-    /// Who is told; every one is told everything.
+    /// The Alertmanagers; each of them is told every alert.
     pub alertmanagers: Vec<Alertmanager>,
     /// Labels of every alert that has none of that name.
     pub external_labels: Vec<(String, String)>,
@@ -111,18 +130,18 @@ pub struct Alertmanager {
     pub timeout: Duration,
 }
 
-/// Reads it. The labels of `config`, its metadata and its stages say what rules may ask for.
-pub(super) fn alerts(checker: &Checker<'_>, value: &Value<'_>, config: &Config) -> Option<Alerts> {
+/// Reads it. The labels, the metadata and the stages of `sections` say what rules may ask for.
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, sections: Sections<'_>) -> Option<Alerts> {
     let section = Section::open(checker, value, "alerts")?;
     let mut alerts = Alerts::default();
-    section.read("external_labels", &mut alerts.external_labels, |value| labels::fixed(checker, value));
+    section.read("external_labels", &mut alerts.external_labels, |value| fixed(checker, value));
     let external = alerts.external_labels.iter().map(|(name, _)| name.clone()).chain([HOST.to_owned()]);
     let known = match checker.is_clean() {
-        true => KnownLabels::new(&config.labels, &config.structured_metadata, &config.stages),
+        true => KnownLabels::new(sections),
         // What could not be read may make any label.
         false => KnownLabels::any(),
     };
-    let around = Around::new(known, external.collect(), metrics(&config.stages));
+    let around = Around::new(known, external.collect(), metrics(sections.stages));
     section.read("rule_files", &mut alerts.files, |value| rule_files(checker, value, &around));
     section.read("alertmanagers", &mut alerts.alertmanagers, |value| alertmanagers(checker, value));
     section.read("external_url", &mut alerts.external_url, |value| {
@@ -176,15 +195,10 @@ pub(super) fn alerts(checker: &Checker<'_>, value: &Value<'_>, config: &Config) 
 /// The names that stages have on /metrics.
 fn metrics(stages: &[StageConfig]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for stage in stages {
-        match stage {
-            StageConfig::Metrics(config) => names.extend(config.names()),
-            StageConfig::Match(config) => {
-                if let Action::Keep(stages) = &config.action {
-                    names.extend(metrics(stages));
-                }
-            }
-            _ => {}
+    for stage in stages.iter().map(StageConfig::settings) {
+        names.extend(stage.metrics());
+        if let Some((_, inner)) = stage.inner() {
+            names.extend(metrics(inner));
         }
     }
     names
@@ -203,7 +217,7 @@ fn alertmanagers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Alertma
             let finding = Finding::at(item.key.clone(), "this Alertmanager stands twice in the list");
             checker.note(finding.label("remove one of them"));
         }
-        let access = access::access(checker, &section, "alerts.alertmanagers[]", &url);
+        let access = access::read(checker, &section, "alerts.alertmanagers[]", &url);
         let mut timeout = Duration::from_secs(10);
         section.read("timeout", &mut timeout, |value| checker.duration(value, &TIMEOUT));
         Some(Alertmanager { url, access, timeout })
@@ -275,14 +289,14 @@ fn paths(checker: &Checker<'_>, item: &Value<'_>, pattern: &str) -> Option<Vec<P
     if found.is_empty() {
         checker.warn(
             Finding::at(item.place(), format!("no file is named as {}", quoted(pattern)))
-                .label("there are no rules from here"),
+                .label("this pattern adds no rules"),
         );
     }
     Some(found)
 }
 
 fn rule_file(checker: &Checker<'_>, item: &Value<'_>, path: PathBuf, around: &Around) -> Option<RuleFile> {
-    let source = match read(&path) {
+    let source = match text(&path) {
         Ok(source) => source,
         Err(error) => {
             let title = format!("the rule file {} cannot be read: {error}", path.display());
@@ -312,19 +326,12 @@ fn rule_file(checker: &Checker<'_>, item: &Value<'_>, path: PathBuf, around: &Ar
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
+fn text(path: &Path) -> io::Result<String> {
     let mut source = String::new();
     File::open(path)?.take(FILE_MAX + 1).read_to_string(&mut source)?;
     match source.len() as u64 > FILE_MAX {
         true => Err(io::Error::other(format!("it is longer than {FILE_MAX} bytes"))),
         false => Ok(source),
-    }
-}
-
-impl Checker<'_> {
-    /// Adds what was found in another file.
-    fn attach(&self, found: Diagnostics) {
-        self.others.borrow_mut().push(found);
     }
 }
 

@@ -1,17 +1,14 @@
-//! Names that no entry has: journal fields that journald never writes, and labels that no rule has made. And values that a field
-//! never has.
-//!
-//! Fields with `_` first are a closed list ([`crate::journal::fields`]); any other name may come from some program.
+//! Labels that no entry has: rules for relabelling that look at what no rule before them has made, and labels that make a
+//! stream of each entry.
 
 use std::collections::BTreeSet;
 
-use super::check::{Checker, Section, Value};
-use super::diagnostic::{Finding, Span, quoted};
-use super::names::WELL_KNOWN_FIELDS;
-use super::node::Kind;
-use super::{FieldRule, Labels, RelabelAction};
-use crate::alerts::lint::{Shape, has_many_values, of_field};
-use crate::journal::fields::{WRITTEN_BY_JOURNALD, is_written_by_journald};
+use super::rules::{Relabel, RelabelAction};
+use super::section::{FieldRule, Labels};
+use crate::journal::fields::is_written_by_journald;
+use crate::journal::lint::{doubt, sources};
+use crate::journal::values::{Shape, has_many_values, of_field};
+use crate::yaml::{Checker, Finding, Kind, Node, Section, Value, quoted};
 use logql::nearest::nearest;
 use logql::{MatchOp, Matcher};
 
@@ -20,84 +17,8 @@ const PREFIX: &str = "__journal_";
 /// The priority as a word, among these.
 const KEYWORD: &str = "__journal_priority_keyword";
 
-/// Fields of journald that hardly any program writes under the name without `_`: it was forgotten.
-const PLAIN: [&str; 16] = [
-    "HOSTNAME",
-    "MACHINE_ID",
-    "BOOT_ID",
-    "TRANSPORT",
-    "COMM",
-    "EXE",
-    "CMDLINE",
-    "PID",
-    "UID",
-    "GID",
-    "SYSTEMD_UNIT",
-    "SYSTEMD_USER_UNIT",
-    "SYSTEMD_SLICE",
-    "SYSTEMD_CGROUP",
-    "SYSTEMD_INVOCATION_ID",
-    "SYSTEMD_OWNER_UID",
-];
-
-/// What is said of a field that no entry has, and the field that was meant.
-fn doubt(field: &str) -> Option<(String, Option<String>)> {
-    if PLAIN.contains(&field) {
-        return Some((format!("journald writes no field `{field}`"), Some(format!("_{field}"))));
-    }
-    if !field.starts_with('_') || is_written_by_journald(field) {
-        return None;
-    }
-    let known = WRITTEN_BY_JOURNALD.iter().map(|(name, _)| *name).chain(WELL_KNOWN_FIELDS.iter().copied());
-    // `_PRIORITY` is PRIORITY, and not the nearest of those with `_`.
-    let plain = field.trim_start_matches('_');
-    let meant = match WELL_KNOWN_FIELDS.contains(&plain) {
-        true => Some(plain),
-        false => nearest(field, known),
-    };
-    Some((format!("journald writes no field `{field}`"), meant.map(str::to_owned)))
-}
-
-/// Warns of a journal field that no entry has, where it stands.
-fn field(checker: &Checker<'_>, place: Span, name: &str) {
-    if let Some((title, meant)) = doubt(name) {
-        let finding = Finding::at(place, title).label("no entry has this");
-        checker.warn(match meant {
-            Some(meant) => finding.help(format!("did you mean `{meant}`?")),
-            None => {
-                finding.help("fields that begin with `_` are journald's alone: `man systemd.journal-fields`")
-            }
-        });
-    }
-}
-
-/// Warns of fields in a map of names to fields: `labels.fields`, `structured_metadata`.
-pub(super) fn sources(checker: &Checker<'_>, value: &Value<'_>) {
-    let Kind::Map(entries) = &value.node.kind else { return };
-    for (_, node) in entries {
-        let nodes = match &node.kind {
-            Kind::Seq(items) => items.as_slice(),
-            _ => std::slice::from_ref(node),
-        };
-        for node in nodes {
-            if let Kind::Str(name) = &node.kind {
-                field(checker, node.span.clone(), name);
-            }
-        }
-    }
-}
-
-/// Warns of what no entry has in the section `journal`.
-pub(super) fn journal(checker: &Checker<'_>, value: &Value<'_>) {
-    if let Some(value) =
-        Section::open(checker, value, "journal").as_ref().and_then(|section| section.get("match"))
-    {
-        matches(checker, value);
-    }
-}
-
 /// Warns of what no entry has in the section `labels`, which was read as `labels`. Labels of `destinations` are there, too.
-pub(super) fn labels(checker: &Checker<'_>, value: &Value<'_>, labels: &Labels, destinations: &[&str]) {
+pub(crate) fn lint(checker: &Checker<'_>, value: &Value<'_>, labels: &Labels, destinations: &[&str]) {
     let Some(section) = Section::open(checker, value, "labels") else { return };
     if let Some(value) = section.get("fields") {
         sources(checker, value);
@@ -130,37 +51,7 @@ fn many(checker: &Checker<'_>, value: &Value<'_>) {
     }
 }
 
-/// Warns of fields and values in `journal.match` that no entry has.
-fn matches(checker: &Checker<'_>, value: &Value<'_>) {
-    let Kind::Seq(maps) = &value.node.kind else { return };
-    for (key, node) in maps.iter().flat_map(|map| match &map.kind {
-        Kind::Map(entries) => entries.as_slice(),
-        _ => &[],
-    }) {
-        let Kind::Str(name) = &key.kind else { continue };
-        field(checker, key.span.clone(), name);
-        let shape = match name.as_str() {
-            // As journald has it: a digit.
-            "PRIORITY" => Some(Shape::Words((0..8).map(|digit| digit.to_string()).collect())),
-            name => of_field(name),
-        };
-        let nodes = match &node.kind {
-            Kind::Seq(items) => items.as_slice(),
-            _ => std::slice::from_ref(node),
-        };
-        for node in nodes {
-            let (Kind::Str(text), Some(shape)) = (&node.kind, &shape) else { continue };
-            let Ok(matcher) = Matcher::new(name, MatchOp::Equal, text) else { continue };
-            if !text.contains("${") && !shape.may_match(&matcher) {
-                let title = format!("no entry has {name}={}", quoted(text));
-                let finding = Finding::at(node.span.clone(), title).label("this matches nothing");
-                checker.warn(finding.help(shape.help(name, &matcher)));
-            }
-        }
-    }
-}
-
-/// Warns of rules for relabelling that look at what no entry has, and say which label they take away so. `written` is
+/// Warns of rules for relabelling that look at what no entry has, and says which label such a rule takes away. `written` is
 /// the section `labels`, `labels` what was read of it.
 fn relabelling(checker: &Checker<'_>, written: &Section<'_>, labels: &Labels, destinations: &[&str]) {
     let Some(Kind::Seq(items)) = written.get("relabel_configs").map(|value| &value.node.kind) else { return };
@@ -177,7 +68,7 @@ fn relabelling(checker: &Checker<'_>, written: &Section<'_>, labels: &Labels, de
             let finding = Finding::at(node.span.clone(), title).label("this is empty in every entry");
             let finding = match lost(rule, labels) {
                 Some(label) if rule.source_labels.len() == 1 => finding.note(format!(
-                    "the rule takes the label `{label}` away, which `labels` gives without it: an empty value removes a label"
+                    "the rule removes the label `{label}`, which entries would have without the rule: an empty value removes a label"
                 )),
                 _ => finding,
             };
@@ -205,7 +96,7 @@ fn relabelling(checker: &Checker<'_>, written: &Section<'_>, labels: &Labels, de
 }
 
 /// Warns of a replacement with groups that the expression does not have, or in another language's way of writing.
-fn groups(checker: &Checker<'_>, item: &super::Node, action: &RelabelAction) {
+fn groups(checker: &Checker<'_>, item: &Node, action: &RelabelAction) {
     let RelabelAction::Replace { regex, replacement, .. } = action else { return };
     let Kind::Map(entries) = &item.kind else { return };
     let at = |key: &str| {
@@ -213,7 +104,7 @@ fn groups(checker: &Checker<'_>, item: &super::Node, action: &RelabelAction) {
     };
     let Some(node) = at("replacement").or_else(|| at("regex")) else { return };
     if let Some(group) = logql::go::re2::missing_group(regex, replacement) {
-        let title = format!("`{group}` is no group of the expression {}", quoted(regex.source()));
+        let title = format!("`{group}` is not a group of the expression {}", quoted(regex.source()));
         checker.warn(Finding::at(node.span.clone(), title).label("it is empty, and an empty value removes a label").help(
             "put what is to be taken in parentheses, or write a `replacement` without `$`; without one it is `$1`",
         ));
@@ -223,13 +114,13 @@ fn groups(checker: &Checker<'_>, item: &super::Node, action: &RelabelAction) {
         let title = format!("{} is taken as it is written", quoted(replacement));
         checker.warn(
             Finding::at(node.span.clone(), title)
-                .label("this is no reference to a group")
+                .label("this is not a reference to a group")
                 .help("groups are `$1`, `${1}` and `${name}`"),
         );
     }
 }
 
-fn source_labels(item: &super::Node) -> Vec<&super::Node> {
+fn source_labels(item: &Node) -> Vec<&Node> {
     let Kind::Map(entries) = &item.kind else { return Vec::new() };
     let found = entries.iter().find(|(key, _)| key.kind == Kind::Str("source_labels".to_owned()));
     match found.map(|(_, node)| &node.kind) {
@@ -267,8 +158,8 @@ fn source(name: &str, names: &BTreeSet<String>, open: bool) -> Option<(String, O
     doubt(&upper).map(|(title, meant)| (title, meant.map(|meant| among_labels(&meant))))
 }
 
-/// The label that a rule removes when its source is empty, of those that there are without it.
-fn lost<'l>(rule: &'l super::Relabel, labels: &Labels) -> Option<&'l str> {
+/// The label that a rule removes when its source is empty, if entries have it without the rule.
+fn lost<'l>(rule: &'l Relabel, labels: &Labels) -> Option<&'l str> {
     let RelabelAction::Replace { regex, target, replacement } = &rule.action else { return None };
     let empty = logql::go::re2::expand(&regex.captures("")?, replacement).is_empty();
     let there = labels.fixed.iter().any(|(name, _)| name == target)
@@ -286,7 +177,7 @@ fn regex(action: &RelabelAction) -> Option<&str> {
 }
 
 /// Warns of an expression that matches no value of its one source.
-fn values(checker: &Checker<'_>, item: &super::Node, name: &str, regex: &str, fields: &[FieldRule]) {
+fn values(checker: &Checker<'_>, item: &Node, name: &str, regex: &str, fields: &[FieldRule]) {
     let of_label = |name: &str| -> Vec<Option<Shape>> {
         let rule = fields.iter().find(|rule| rule.name == name);
         rule.map(|rule| rule.sources.iter().map(|field| of_field(field)).collect()).unwrap_or_default()
@@ -385,7 +276,7 @@ mod tests {
                 &[
                     "journald writes no field `_PRIORITY_KEYWORD`",
                     "did you mean `__journal_priority_keyword`?",
-                    "takes the label `level` away",
+                    "removes the label `level`",
                 ],
             ),
             (
@@ -394,7 +285,7 @@ mod tests {
             ),
             (
                 "{source_labels: [__journal_systemd_unit], target_label: unit}",
-                &["did you mean `__journal__systemd_unit`?", "takes the label `unit` away"],
+                &["did you mean `__journal__systemd_unit`?", "removes the label `unit`"],
             ),
             (
                 "{source_labels: [__journal_hostname], target_label: host}",
@@ -426,15 +317,15 @@ mod tests {
             ("{source_labels: [__journal_priority], regex: '[0-3]', action: keep}", &[]),
             (
                 "{source_labels: [unit], regex: 'nginx.service', target_label: app}",
-                &["`$1` is no group of the expression `nginx.service`"],
+                &["`$1` is not a group of the expression `nginx.service`"],
             ),
             (
                 "{source_labels: [unit], regex: '(.*).service', target_label: app, replacement: '${2}'}",
-                &["`${2}` is no group"],
+                &["`${2}` is not a group"],
             ),
             (
                 "{source_labels: [unit], regex: '(?P<n>.*).service', target_label: app, replacement: '${name}'}",
-                &["`${name}` is no group"],
+                &["`${name}` is not a group"],
             ),
             (
                 "{source_labels: [unit], regex: '(.*).service', target_label: app, replacement: '\\\\1'}",

@@ -49,7 +49,7 @@ pub(crate) fn has_many_values(field: &str) -> bool {
 pub(crate) enum Shape {
     /// One of these.
     Words(Vec<String>),
-    /// A text that ends so.
+    /// A text with one of these endings.
     Ending(&'static [&'static str]),
     /// A whole number.
     Number,
@@ -159,7 +159,7 @@ impl Spelled {
 }
 
 /// The texts that an expression of plain characters, `.`, `|` and groups matches; `.*` may begin it. `None`: it is another kind
-/// of expression, or one that stands for too many.
+/// of expression, or it stands for too many texts.
 fn spell(source: &str) -> Option<Vec<Spelled>> {
     let (all, rest) = alternatives(source, 0)?;
     rest.is_empty().then_some(all)

@@ -2,6 +2,10 @@
 
 use super::node::{Kind, Node};
 
+/// Keys at the top that tell journal-ship's configuration from others. `config` holds them to its table of keys.
+pub(crate) const OURS: [&str; 7] =
+    ["journal", "labels", "stages", "retention", "loki", "alerts", "structured_metadata"];
+
 /// A kind of document that people have beside a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Document {
@@ -23,7 +27,7 @@ pub(crate) enum Document {
 }
 
 impl Document {
-    /// What the document is, if it is one of these. One that is empty, or of several minds, is none.
+    /// What the document is, if it is one of these. An empty document, or one with keys of several kinds, is `None`.
     pub(crate) fn of(root: &Node) -> Option<Document> {
         let has = |key: &str| value(root, key).is_some();
         let any = |keys: &[&str]| keys.iter().any(|key| has(key));
@@ -48,9 +52,7 @@ impl Document {
         if has("route") && has("receivers") {
             return Some(Document::Alertmanager);
         }
-        if any(&["journal", "labels", "stages", "retention", "loki", "alerts", "structured_metadata"])
-            && !has("groups")
-        {
+        if any(&OURS) && !has("groups") {
             return Some(Document::Ours);
         }
         if has("tests") {

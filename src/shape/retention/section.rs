@@ -1,24 +1,70 @@
-//! Reading `retention`: rules that say how long logs live, and what Loki cannot do of it.
+//! The section `retention:`: rules that say how long logs live, and what Loki cannot do of it.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::check::{Checker, Section, Value};
-use super::diagnostic::{Finding, quoted};
-use super::names;
-use super::node::Kind;
-use super::units::format_duration;
-use super::{Retention, RetentionRule};
-use crate::alerts::{KnownLabels, Origins, Use};
-use crate::shape::retention::{LOKI_MIN, needs_label};
+use super::needs_label;
+use crate::shape::known::KnownLabels;
+use crate::shape::limits::RETENTION_MIN;
+use crate::shape::names;
+use crate::shape::trust::{Origins, Use};
+use crate::yaml::key::key;
+use crate::yaml::units::format_duration;
+use crate::yaml::{Checker, Finding, Key, Kind, Section, Value, quoted};
 
 /// Below, an entry is gone before anyone looks; above, arithmetic on dates ends.
 const KEEP: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration::from_secs(100 * 365 * 24 * 3600);
 /// Rules that are looked at for each new stream (count).
-const MAX_RULES: usize = 1000;
+const RULES_MAX: usize = 1000;
+
+/// The keys of `retention`.
+pub(crate) const KEYS: &[Key] = &[
+    key("retention", "section", ""),
+    key("retention.label", "label name", "retention"),
+    key("retention.default", "duration", "31d"),
+    key("retention.rules", "list of sections", "[]"),
+    key("retention.rules[].selector", "LogQL selector", "required"),
+    key("retention.rules[].keep", "duration", "null"),
+    key("retention.rules[].sample", "number", "null"),
+    key("retention.rules[].drop", "`true` or `false`", "false"),
+];
+
+/// `retention:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retention {
+    /// The label that carries the class of a stream.
+    pub label: Option<String>,
+    /// How long what no rule matches is kept.
+    pub default: Duration,
+    /// The rules; the first rule that matches decides.
+    pub rules: Vec<RetentionRule>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            label: Some("retention".to_owned()),
+            default: Duration::from_secs(31 * 24 * 3600),
+            rules: Vec::new(),
+        }
+    }
+}
+
+/// One item of `retention.rules`
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetentionRule {
+    /// The entries that it is for.
+    pub selector: logql::Selector,
+    /// For how long they are kept; `None`: the default.
+    pub keep: Option<Duration>,
+    /// The share of them that is kept at all, 0 to 1.
+    pub sample: Option<f64>,
+    /// They are not sent.
+    pub drop: bool,
+}
 
 /// Reads it. `origins` tells who decides the labels that rules select by.
-pub(super) fn retention(checker: &Checker<'_>, value: &Value<'_>, origins: &Origins) -> Option<Retention> {
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, origins: &Origins) -> Option<Retention> {
     if value.node.kind == Kind::Null {
         return None;
     }
@@ -41,15 +87,15 @@ pub(super) fn retention(checker: &Checker<'_>, value: &Value<'_>, origins: &Orig
                 .help("`journal-ship retention` prints it; with a label it changes only when a new time is used"),
         );
     }
-    if retention.rules.len() > MAX_RULES {
+    if retention.rules.len() > RULES_MAX {
         let title = format!("{} retention rules", retention.rules.len());
-        checker.note(Finding::at(value.key.clone(), title).label(format!("expected at most {MAX_RULES}")));
+        checker.note(Finding::at(value.key.clone(), title).label(format!("expected at most {RULES_MAX}")));
     }
     Some(retention)
 }
 
 /// Warns of rules that decide on no entry: nobody has what they select, or an earlier rule has decided.
-pub(super) fn lint(checker: &Checker<'_>, value: &Value<'_>, read: &Retention, known: &KnownLabels) {
+pub(crate) fn lint(checker: &Checker<'_>, value: &Value<'_>, read: &Retention, known: &KnownLabels) {
     let section = Section::open(checker, value, "retention");
     let Some(Kind::Seq(items)) = section.as_ref().and_then(|s| s.get("rules")).map(|rules| &rules.node.kind)
     else {
@@ -59,7 +105,7 @@ pub(super) fn lint(checker: &Checker<'_>, value: &Value<'_>, read: &Retention, k
         let item = Value { path: format!("retention.rules[{index}]"), node, key: node.used.clone() };
         let Some(section) = Section::open(checker, &item, "retention.rules[]") else { continue };
         let Some(written) = section.get("selector") else { continue };
-        crate::shape::stages::lint::selector(checker, written, known);
+        known.check_selector(checker, written);
         let wider = |earlier: &&RetentionRule| {
             let (wide, narrow) = (earlier.selector.matchers(), rule.selector.matchers());
             !earlier.selector.has_filters() && wide.iter().all(|matcher| narrow.contains(matcher))
@@ -74,13 +120,13 @@ pub(super) fn lint(checker: &Checker<'_>, value: &Value<'_>, read: &Retention, k
 
 fn keep(checker: &Checker<'_>, value: &Value<'_>) -> Option<Duration> {
     let keep = checker.duration(value, &KEEP)?;
-    if keep < LOKI_MIN {
+    if keep < RETENTION_MIN {
         checker.warn(
             Finding::at(
                 value.place(),
-                format!("Loki keeps nothing for less than {}", format_duration(LOKI_MIN)),
+                format!("Loki keeps nothing for less than {}", format_duration(RETENTION_MIN)),
             )
-            .label(format!("Loki will delete it after {}", format_duration(LOKI_MIN)))
+            .label(format!("Loki will delete it after {}", format_duration(RETENTION_MIN)))
             .note("entries that are already older than this when they are read are not sent"),
         );
     }
@@ -99,7 +145,7 @@ fn rule(checker: &Checker<'_>, item: &Value<'_>, labelled: bool, origins: &Origi
         (true, Some(other)) => {
             checker.note(
                 Finding::at(other.key.clone(), format!("`{}` drops what it selects", item.path))
-                    .label("nothing is left that this could be about")
+                    .label("this has no effect on entries that are dropped")
                     .help("remove it, or `drop: true`"),
             );
         }
@@ -116,7 +162,7 @@ fn rule(checker: &Checker<'_>, item: &Value<'_>, labelled: bool, origins: &Origi
     let used = if rule.drop { Use::Drop } else { Use::Keep };
     if let (Some(selector), Some(lint)) = (section.get("selector"), origins.of_selector(&rule.selector, used))
     {
-        checker.warn(Finding::at(selector.place(), lint.title).label(lint.label).help(lint.help));
+        checker.warn(lint.at(selector.place()));
     }
     Some(rule)
 }
@@ -137,7 +183,7 @@ fn warn(checker: &Checker<'_>, section: &Section<'_>, rule: &RetentionRule, labe
     } else {
         finding
             .label("this rule will have no effect in Loki")
-            .note("without `retention.label` the class of a line cannot be told to Loki")
+            .note("without `retention.label` Loki cannot be told how long to keep a line")
             .help("give the label a name, or select by labels only")
     });
 }

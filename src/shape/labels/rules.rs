@@ -1,18 +1,28 @@
-//! Reading `labels.relabel_configs`: Prometheus's relabelling rules, with its defaults and what it demands of
+//! The list `labels.relabel_configs`: Prometheus's relabelling rules, with its defaults and what it demands of
 //! each action (prometheus/prometheus, `model/relabel/relabel.go`, `Config.Validate`).
 //!
 //! Label names are held to what Loki takes. An action's name may be written in capital letters, as there.
 
-use super::check::{Checker, Section, Value};
-use super::diagnostic::{Finding, quoted};
-use super::names::Refusal;
-use super::node::Kind;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Value, quoted};
 use logql::go::re2::Re2;
 
 const SCHEMA: &str = "labels.relabel_configs[]";
 const DEFAULT_SEPARATOR: &str = ";";
 const DEFAULT_REGEX: &str = "(.*)";
 const DEFAULT_REPLACEMENT: &str = "$1";
+
+/// The keys of `labels.relabel_configs`.
+pub(super) const KEYS: &[Key] = &[
+    key("labels.relabel_configs", "list of sections", "[]"),
+    key("labels.relabel_configs[].source_labels", "list of strings", "[]"),
+    key("labels.relabel_configs[].separator", "string", "\";\""),
+    key("labels.relabel_configs[].regex", "regular expression", "(.*)"),
+    key("labels.relabel_configs[].modulus", "whole number", "null"),
+    key("labels.relabel_configs[].target_label", "string", "null"),
+    key("labels.relabel_configs[].replacement", "template", "$1"),
+    key("labels.relabel_configs[].action", "relabelling action", "replace"),
+];
 
 /// One rule of `labels.relabel_configs`.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,7 +139,7 @@ impl Name {
 }
 
 /// Reads the list of rules.
-pub(super) fn rules(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Relabel>> {
+pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Relabel>> {
     checker.each(value, "a list of rules, each begun with `- `", |item| rule(checker, item))
 }
 
@@ -156,7 +166,7 @@ fn rule(checker: &Checker<'_>, item: &Value<'_>) -> Option<Relabel> {
         Some(value) => action(checker, value),
         None => Some(Name::Replace),
     };
-    // Each of them has been looked at by now, so that all mistakes are found at once.
+    // By now each key has been read, so that all mistakes are found in one run.
     let (source_labels, separator, replacement) = (source_labels?, separator?, replacement?);
     let (regex, modulus, target, name) = (regex?, modulus?, target?, action?);
 
@@ -210,7 +220,7 @@ fn raw(checker: &Checker<'_>, section: &Section<'_>, key: &str, default: &str) -
     }
 }
 
-/// What is written there, empty if nothing is.
+/// The text of `target_label`; empty if it is not written.
 fn target_label(checker: &Checker<'_>, section: &Section<'_>) -> Option<String> {
     match section.get("target_label") {
         Some(value) if value.node.kind != Kind::Null => checker.raw(value, "a label name"),
@@ -281,13 +291,13 @@ impl Needs<'_, '_> {
         if is_name(replacement, true) {
             return Some(());
         }
-        // The default is one.
+        // The default is a template.
         let value = self.section.get("replacement")?;
         self.checker.refuse(value.place(), &value.path, not_a_name(replacement));
         None
     }
 
-    /// No other key than these, but for defaults written out.
+    /// No other key than these is written, unless it repeats its default.
     fn only(&self, keys: &[&str]) -> Option<()> {
         let defaults = [
             ("source_labels", ""),
@@ -298,7 +308,7 @@ impl Needs<'_, '_> {
             ("replacement", DEFAULT_REPLACEMENT),
         ];
         let others = defaults.iter().filter(|(key, _)| !keys.contains(key));
-        // All of them are looked at.
+        // Every key is looked at, so that all mistakes are found in one run.
         others.map(|(key, default)| self.without(key, default)).fold(Some(()), Option::and)
     }
 
@@ -327,7 +337,7 @@ fn name(text: &str) -> Result<(), Refusal> {
 }
 
 fn not_a_name(text: &str) -> Refusal {
-    let what = format!("{} is no name of a label", quoted(text));
+    let what = format!("{} is not a valid label name", quoted(text));
     Refusal::new(what, "expected letters, digits and `_`, no digit first")
 }
 
@@ -447,24 +457,30 @@ mod tests {
             ("{}", &[&format!("{path}` has no `target_label`"), "that `replace` is about"][..]),
             ("x", &["cannot be a string"]),
             ("{target_label: ''}", &[&format!("{path}.target_label` is empty")]),
-            ("{target_label: a-b}", &["`a-b` is no name of a label"]),
-            ("{target_label: 9a}", &["`9a` is no name"]),
-            ("{target_label: 'a${1'}", &["`a${1` is no name"]),
-            ("{target_label: 'a$'}", &["`a$` is no name"]),
+            ("{target_label: a-b}", &["`a-b` is not a valid label name"]),
+            ("{target_label: 9a}", &["`9a` is not a valid label name"]),
+            ("{target_label: 'a${1'}", &["`a${1` is not a valid label name"]),
+            ("{target_label: 'a$'}", &["`a$` is not a valid label name"]),
             ("{target_label: a, action: swap}", &["cannot be `swap`", "`keepequal`"]),
             ("{target_label: a, action: replase}", &["did you mean `replace`?"]),
             ("{target_label: a, action: 1}", &["cannot be a number"]),
             ("{target_label: a, regex: 'a('}", &[&format!("{path}.regex`: not a regular expression")]),
             ("{target_label: a, source_labels: b}", &["cannot be a string", "a list of label names"]),
-            ("{target_label: a, source_labels: [b.c]}", &["`b.c` is no name of a label"]),
+            ("{target_label: a, source_labels: [b.c]}", &["`b.c` is not a valid label name"]),
             ("{target_label: a, source: [b]}", &["unknown key `source`", "did you mean `source_labels`?"]),
             ("{action: hashmod, target_label: a}", &[&format!("{path}` has no `modulus`")]),
             ("{action: hashmod, target_label: a, modulus: 0}", &["is 0", "expected `modulus`"]),
-            ("{action: hashmod, target_label: a, modulus: -1}", &["no whole number"]),
+            ("{action: hashmod, target_label: a, modulus: -1}", &["is not a whole number"]),
             ("{action: hashmod, modulus: 1}", &["has no `target_label`"]),
-            ("{action: hashmod, target_label: $1, modulus: 1}", &["no name of a label", "knows no groups"]),
-            ("{action: labelmap, replacement: a-$1}", &[&format!("{path}.replacement`: `a-$1` is no name")]),
-            ("{action: labelmap, replacement: ''}", &["is no name of a label"]),
+            (
+                "{action: hashmod, target_label: $1, modulus: 1}",
+                &["is not a valid label name", "knows no groups"],
+            ),
+            (
+                "{action: labelmap, replacement: a-$1}",
+                &[&format!("{path}.replacement`: `a-$1` is not a valid label name")],
+            ),
+            ("{action: labelmap, replacement: ''}", &["is not a valid label name"]),
             ("{action: labeldrop, regex: a, separator: x}", &["`labeldrop` makes no use of `separator`"]),
             ("{action: labelkeep, regex: a, source_labels: [a]}", &["makes no use of `source_labels`"]),
             ("{action: labelkeep, regex: a, target_label: a}", &["makes no use of `target_label`"]),

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::access::{self, server_url};
-use super::check::{Checker, Section, Value};
-use super::diagnostic::{Finding, Span};
-use super::labels;
-use super::names::{self, Refusal};
-use super::node::Kind;
-use super::{Backoff, Batch, Destination};
+use crate::client::Backoff;
+use crate::client::access::{self, Access, access_keys, header_keys, server_url};
+use crate::shape::labels::section::fixed;
+use crate::shape::limits::LINE_MAX;
+use crate::shape::names;
+use crate::yaml::key::{count, joined, key};
+use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Span, Value, quoted, units};
 
 /// The name of the first destination unless it has one.
-pub(super) const DEFAULT_NAME: &str = "main";
+const DEFAULT_NAME: &str = "main";
 
 /// Loki's push path.
 const PUSH_PATH: &str = "/loki/api/v1/push";
@@ -22,9 +22,9 @@ const OLD_PUSH_PATH: &str = "/api/prom/push";
 
 /// Below, a batch costs more in its request than it holds; above, the three batches that a destination has
 /// in memory at a time (one being filled, two sealed) are no longer small.
-const MAX_BYTES: RangeInclusive<u64> = 4 << 10..=16 << 20;
+const BATCH_BYTES: RangeInclusive<u64> = 4 << 10..=16 << 20;
 /// Below, batches hold single entries; above, logs are no longer live.
-const MAX_WAIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+const WAIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 /// Below, honest lines are cut; above, a line is larger than a batch may be.
 const LINE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 20;
 /// Below, a busy Loki never answers in time; above, a lost connection goes unnoticed.
@@ -32,8 +32,90 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration:
 /// Below, a Loki that is down is hammered; above, one that is back waits for us.
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 
+/// Longest name of a destination, in bytes: it becomes a file name with a suffix.
+const NAME_MAX: usize = 64;
+
+const PARTS: &[&[Key]] = &[
+    &[
+        key("loki", "list of sections", "[]"),
+        key("loki[].name", "name", "main"),
+        key("loki[].url", "URL", "required"),
+        key("loki[].tenant", "string", "null"),
+    ],
+    access_keys!("loki[]"),
+    header_keys!("loki[]"),
+    &[
+        key("loki[].labels", "map of strings", "{}"),
+        key("loki[].batch", "section", ""),
+        key("loki[].batch.max_bytes", "size", "1MiB"),
+        key("loki[].batch.max_wait", "duration", "1s"),
+        key("loki[].max_line_bytes", "size", "256KiB"),
+        key("loki[].timeout", "duration", "10s"),
+        key("loki[].backoff", "section", ""),
+        key("loki[].backoff.min", "duration", "500ms"),
+        key("loki[].backoff.max", "duration", "1m"),
+    ],
+];
+/// The keys of `loki`.
+pub(crate) const KEYS: &[Key] = &joined::<{ count(PARTS) }>(PARTS);
+
+/// One item of `loki:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Destination {
+    /// Unique among the destinations; names the checkpoint file.
+    pub name: String,
+    /// The full push URL.
+    pub url: String,
+    /// `X-Scope-OrgID`.
+    pub tenant: Option<String>,
+    /// How the server is reached.
+    pub access: Access,
+    /// Labels added for this destination only, sorted by name; they win over `labels`.
+    pub labels: Vec<(String, String)>,
+    /// When a batch is sealed.
+    pub batch: Batch,
+    /// Longest time one request may take, connecting included.
+    pub timeout: Duration,
+    /// Pauses between attempts.
+    pub backoff: Backoff,
+    /// Longest line (bytes); a longer one is cut, with a mark.
+    pub max_line_bytes: usize,
+}
+
+impl Destination {
+    /// A destination with defaults for all but its name and its full push URL; they are not checked.
+    pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            url: url.into(),
+            tenant: None,
+            access: Access::default(),
+            labels: Vec::new(),
+            batch: Batch::default(),
+            timeout: Duration::from_secs(10),
+            backoff: Backoff::default(),
+            max_line_bytes: LINE_MAX,
+        }
+    }
+}
+
+/// `loki[].batch`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// Bytes of a batch before compression.
+    pub max_bytes: usize,
+    /// Longest time an entry waits for company.
+    pub max_wait: Duration,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 20, max_wait: Duration::from_secs(1) }
+    }
+}
+
 /// Reads the list of destinations, each with the place that stands for it in messages.
-pub(super) fn destinations(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(Destination, Span)>> {
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(Destination, Span)>> {
     const EXPECTED: &str = "a list of destinations, each begun with `- `";
     if value.node.kind == Kind::Null {
         return None;
@@ -66,7 +148,7 @@ fn name(
 ) -> Option<(String, Span)> {
     match section.get("name") {
         Some(value) => {
-            let name = checker.checked(value, "a name", names::destination_name)?;
+            let name = checker.checked(value, "a name", destination_name)?;
             Some((name, value.node.used.clone()))
         }
         None if index == 0 => Some((DEFAULT_NAME.to_owned(), item.key.clone())),
@@ -75,7 +157,7 @@ fn name(
                 Finding::at(item.place(), format!("`{}` has no name", item.path))
                     .label("expected `name`")
                     .note(
-                        "the name is where its place in the journal is kept: it must stay the same when the \
+                        "its place in the journal is kept under its name: the name must stay the same when the \
                          list or the URL changes",
                     )
                     .help("add for instance `name: archive`"),
@@ -92,7 +174,7 @@ fn same_name(name: &str, place: Span, first: &Span) -> Finding {
         .note("each destination keeps its place in the journal in a file of that name")
 }
 
-/// The destination but for its name. A mistake in the URL does not hide those in the rest.
+/// Reads the destination without its name. A mistake in the URL does not hide mistakes in the rest.
 fn destination(checker: &Checker<'_>, item: &Value<'_>, section: &Section<'_>) -> Destination {
     let mut destination = Destination::new("", "");
     match section.get("url") {
@@ -107,8 +189,8 @@ fn destination(checker: &Checker<'_>, item: &Value<'_>, section: &Section<'_>) -
         ),
     }
     section.read("tenant", &mut destination.tenant, |value| tenant(checker, value));
-    destination.access = access::access(checker, section, "loki[]", &destination.url);
-    section.read("labels", &mut destination.labels, |value| labels::fixed(checker, value));
+    destination.access = access::read(checker, section, "loki[]", &destination.url);
+    section.read("labels", &mut destination.labels, |value| fixed(checker, value));
     section.read("batch", &mut destination.batch, |value| batch(checker, value));
     section.read("max_line_bytes", &mut destination.max_line_bytes, |value| {
         checker.size(value, &LINE_BYTES).and_then(|bytes| usize::try_from(bytes).ok())
@@ -129,9 +211,9 @@ fn batch(checker: &Checker<'_>, value: &Value<'_>) -> Option<Batch> {
     let section = Section::open(checker, value, "loki[].batch")?;
     let mut batch = Batch::default();
     section.read("max_bytes", &mut batch.max_bytes, |value| {
-        checker.size(value, &MAX_BYTES).and_then(|bytes| usize::try_from(bytes).ok())
+        checker.size(value, &BATCH_BYTES).and_then(|bytes| usize::try_from(bytes).ok())
     });
-    section.read("max_wait", &mut batch.max_wait, |value| checker.duration(value, &MAX_WAIT));
+    section.read("max_wait", &mut batch.max_wait, |value| checker.duration(value, &WAIT));
     Some(batch)
 }
 
@@ -141,7 +223,7 @@ fn backoff(checker: &Checker<'_>, value: &Value<'_>) -> Option<Backoff> {
     section.read("min", &mut backoff.min, |value| checker.duration(value, &PAUSE));
     section.read("max", &mut backoff.max, |value| checker.duration(value, &PAUSE));
     if backoff.min > backoff.max {
-        let text = super::units::format_duration;
+        let text = units::format_duration;
         let title = format!(
             "the shortest pause {} is longer than the longest, {}",
             text(backoff.min),
@@ -176,9 +258,25 @@ fn push_url(text: &str) -> Result<String, Refusal> {
     Ok(url.to_string())
 }
 
+/// The name of a destination: `[A-Za-z0-9_.-]{1,64}`, no dot first, because it names a file.
+fn destination_name(name: &str) -> Result<(), Refusal> {
+    let valid = (1..=NAME_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if valid {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("{} is not a valid name of a destination", quoted(name)),
+        format!("expected 1 to {NAME_MAX} of letters, digits, `_`, `-` and `.`, no `.` first"),
+    )
+    .help("the name is also the name of the checkpoint's file"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml::check_rule;
 
     #[test]
     fn a_base_url_gets_the_push_path_and_a_full_one_is_kept() {
@@ -225,5 +323,21 @@ mod tests {
             assert!(text_of.contains(part), "{text}: {text_of}");
             assert!(!text_of.contains("hunter2"), "{text_of}");
         }
+    }
+
+    #[test]
+    fn destination_names() {
+        let long = "a".repeat(65);
+        check_rule(
+            destination_name,
+            &["main", "a.b-c_D9", "-", &long[..64]],
+            &[
+                ("", "checkpoint"),
+                (".", "checkpoint"),
+                ("..", "checkpoint"),
+                ("a/b", "checkpoint"),
+                (&long, "64"),
+            ],
+        );
     }
 }

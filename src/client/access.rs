@@ -1,4 +1,4 @@
-//! Reading how a server is reached: credentials, TLS and a proxy.
+//! How a server is reached: credentials, TLS, a proxy and headers; their keys, and how they are read.
 //!
 //! The same keys wherever there is a server. A secret is never in the configuration, only the name of a file
 //! with it: `check` reads none of them, and a secret that changes on disk needs no new configuration.
@@ -8,22 +8,100 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::check::{Checker, Section, Value};
-use super::diagnostic::{Finding, Span};
-use super::expand::Unset;
-use super::names::{self, Refusal};
-use super::node::Kind;
-use super::read::{PATH, absolute};
-use super::secrets::is_suspect;
-use super::{Access, Auth, HeaderSource, Tls};
+use super::headers::{header_name, header_value};
+use crate::yaml::secrets::is_suspect;
+use crate::yaml::{Checker, Finding, Kind, Refusal, Section, Span, Value};
 
 /// What may stand in place of a server's name in its certificate.
 const NAME_BYTES_MAX: usize = 253;
 /// Where systemd puts the credentials of units that run: a file that is missing there says nothing.
 const CREDENTIALS: &str = "/run/credentials/";
 
+/// How a server is reached: who we are, who it must be, and by which way.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Access {
+    /// Credentials; `None`: none.
+    pub auth: Option<Auth>,
+    /// What certificates have to be, with `https`.
+    pub tls: Tls,
+    /// A proxy's URL; `None`: the server is connected to directly.
+    pub proxy: Option<String>,
+    /// Further request headers, in the order written.
+    pub headers: Vec<(String, HeaderSource)>,
+}
+
+/// Where the value of a request header comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderSource {
+    /// The configuration.
+    Text(String),
+    /// A file, which is read when it is needed: the value is a secret.
+    File(PathBuf),
+}
+
+/// Credentials. Secrets stand in files, which are read when they are needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// `basic_auth` (RFC 7617)
+    Basic {
+        /// The user's name.
+        username: String,
+        /// The file with the password.
+        password_file: PathBuf,
+    },
+    /// `bearer_token_file` (RFC 6750)
+    Bearer {
+        /// The file with the token.
+        token_file: PathBuf,
+    },
+}
+
+/// `tls`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// Authorities that the server's certificate must come from (PEM), instead of this machine's.
+    pub ca_file: Option<PathBuf>,
+    /// Our certificate, with those between it and its authority (PEM).
+    pub cert_file: Option<PathBuf>,
+    /// Its key (PEM).
+    pub key_file: Option<PathBuf>,
+    /// The name that the server's certificate must have, instead of the one in the URL.
+    pub server_name: Option<String>,
+}
+
+/// The keys of an item that says how a server is reached, for the table of the section that holds it.
+macro_rules! access_keys {
+    ($at:literal) => {
+        &[
+            key(concat!($at, ".basic_auth"), "section", "null"),
+            key(concat!($at, ".basic_auth.username"), "string", "required"),
+            key(concat!($at, ".basic_auth.password_file"), "path", "required"),
+            key(concat!($at, ".bearer_token_file"), "path", "null"),
+            key(concat!($at, ".tls"), "section", ""),
+            key(concat!($at, ".tls.ca_file"), "path", "null"),
+            key(concat!($at, ".tls.cert_file"), "path", "null"),
+            key(concat!($at, ".tls.key_file"), "path", "null"),
+            key(concat!($at, ".tls.server_name"), "host name", "null"),
+            key(concat!($at, ".proxy_url"), "URL", "null"),
+        ]
+    };
+}
+pub(crate) use access_keys;
+
+/// The keys of headers, where an item has them.
+macro_rules! header_keys {
+    ($at:literal) => {
+        &[
+            key(concat!($at, ".headers"), "map of strings or files", "{}"),
+            key(concat!($at, ".headers.*"), "section", ""),
+            key(concat!($at, ".headers.*.file"), "path", "required"),
+        ]
+    };
+}
+pub(crate) use header_keys;
+
 /// Reads the keys of an item (`schema` in the table of keys) whose server has the URL `url`.
-pub(super) fn access(checker: &Checker<'_>, section: &Section<'_>, schema: &str, url: &str) -> Access {
+pub(crate) fn read(checker: &Checker<'_>, section: &Section<'_>, schema: &str, url: &str) -> Access {
     let mut access = Access::default();
     let (mut basic, mut token) = (None, None);
     section.read("basic_auth", &mut basic, |value| {
@@ -49,7 +127,7 @@ pub(super) fn access(checker: &Checker<'_>, section: &Section<'_>, schema: &str,
             Finding::at(proxy.key.clone(), "`proxy_url` and `tls.server_name` together do not work")
                 .label("remove one of them")
                 .help(
-                    "a proxy is asked for the server by name: let the URL have the name of the certificate",
+                    "a proxy looks the server up by its name: write the name of the certificate in the URL",
                 ),
         );
     }
@@ -58,7 +136,9 @@ pub(super) fn access(checker: &Checker<'_>, section: &Section<'_>, schema: &str,
         (None, Some(token_file)) => Some(Auth::Bearer { token_file }),
         (None, None) => None,
     };
-    section.read("headers", &mut access.headers, |value| headers(checker, value));
+    section.read("headers", &mut access.headers, |value| {
+        headers(checker, value, &format!("{schema}.headers.*"))
+    });
     let is_secret = |(name, source): &(String, HeaderSource)| match source {
         HeaderSource::File(_) => true,
         HeaderSource::Text(_) => is_suspect(name),
@@ -101,7 +181,7 @@ fn is_open(url: &str) -> bool {
 }
 
 /// Reads `headers`: texts, and files that hold a secret.
-fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, HeaderSource)>> {
+fn headers(checker: &Checker<'_>, value: &Value<'_>, schema: &str) -> Option<Vec<(String, HeaderSource)>> {
     if value.node.kind == Kind::Null {
         return None;
     }
@@ -109,7 +189,7 @@ fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, Head
     let mut places: HashMap<String, Span> = HashMap::new();
     for entry in checker.entries(value, "a map: header to text, or to `{file: PATH}`")? {
         let from_file = matches!(entry.value.node.kind, Kind::Map(_));
-        if let Err(refusal) = names::header_name(entry.name, from_file) {
+        if let Err(refusal) = header_name(entry.name, from_file) {
             checker.refuse(entry.value.key, "", refusal);
             continue;
         }
@@ -124,13 +204,13 @@ fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, Head
         }
         let source = match from_file {
             true => {
-                let section = Section::open(checker, &entry.value, "loki[].headers.*");
+                let section = Section::open(checker, &entry.value, schema);
                 let path = section.and_then(|section| {
                     section.required(checker, &entry.value, "file", |value| file(checker, value))
                 });
                 path.map(HeaderSource::File)
             }
-            false => checker.checked(&entry.value, "a string", names::header_value).map(HeaderSource::Text),
+            false => checker.checked(&entry.value, "a string", header_value).map(HeaderSource::Text),
         };
         places.insert(entry.name.to_ascii_lowercase(), entry.value.key);
         headers.extend(source.map(|source| (entry.name.to_owned(), source)));
@@ -138,8 +218,8 @@ fn headers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(String, Head
     Some(headers)
 }
 
-/// Reads the URL of a server, of which `full` makes the one that requests go to.
-pub(super) fn url(
+/// Reads the URL of a server. `full` makes the URL that requests go to.
+pub(crate) fn url(
     checker: &Checker<'_>,
     value: &Value<'_>,
     expected: &str,
@@ -154,7 +234,7 @@ pub(super) fn url(
 }
 
 /// The URL of a server. No refusal repeats the text, which may hold a password.
-pub(super) fn server_url(text: &str, expected: &str) -> Result<Url, Refusal> {
+pub(crate) fn server_url(text: &str, expected: &str) -> Result<Url, Refusal> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(Refusal::new("a URL holds no spaces", expected));
     }
@@ -224,11 +304,11 @@ fn tls(checker: &Checker<'_>, value: &Value<'_>, schema: &str, url: &str) -> Opt
     Some(tls)
 }
 
-/// A file that is read only when it is needed. One that does not exist is worth a warning: the agent would wait for it.
+/// Reads the path of a file that is read only when it is needed. A missing file is worth a warning, because the agent waits for it.
 fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
-    let path = checker.checked(value, PATH, absolute).map(PathBuf::from)?;
+    let path = checker.path(value)?;
     // Where a build checks a configuration, no secret exists.
-    let told = checker.unset == Unset::Mistake && !path.starts_with(CREDENTIALS);
+    let told = checker.is_at_home() && !path.starts_with(CREDENTIALS);
     if told && std::fs::metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         checker.warn(
             Finding::at(value.place(), format!("the file of `{}` does not exist", value.path))
@@ -262,7 +342,7 @@ fn proxy(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     checker.checked(value, "a URL such as `http://proxy:3128`", |text| {
         let url = Url::parse(text).map_err(|error| Refusal::new(format!("not a URL: {error}"), EXPECTED))?;
         if !["http", "https"].contains(&url.scheme()) {
-            let what = "a proxy is spoken to by http or https";
+            let what = "a proxy must be reached by http or https";
             return Err(Refusal::new(what, EXPECTED).help("SOCKS proxies are not supported"));
         }
         if !url.username().is_empty() || url.password().is_some() {

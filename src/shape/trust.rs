@@ -1,22 +1,20 @@
-//! Who decides what a rule asks for: a selector that only a sender's own words narrow is one that anybody can meet.
+//! Who decides the values that a rule asks for. A selector that only a sender's own words narrow can be met by anybody.
 //!
 //! Labels are followed back to the journal fields that they come from (`crate::journal::fields`). A selector is as good as
 //! its best matcher: `{unit="nginx.service", app="x"}` is about nginx, whatever `app` is made of.
 
 use std::collections::BTreeMap;
 
-use crate::config::{FieldRule, Labels, RelabelAction};
-use crate::journal::fields::{Trust, trust};
-use crate::shape::stages::StageConfig;
-use crate::shape::stages::match_::Action;
+use super::Sections;
+use super::labels::{FieldRule, RelabelAction};
+use super::stages::{Made, StageConfig};
+use crate::journal::fields::{Trust, field_of, trust};
+use crate::yaml::Lint;
 use logql::expr::{Expr, LogQuery};
 use logql::stage::{LabelFilter, Stage};
 use logql::{MatchOp, Matcher, Selector};
 
-use super::fields::field_of;
-use super::lint::Lint;
-
-/// Fields that say of which host an entry is, not whose.
+/// Fields that say which host an entry is from, and not who wrote it.
 const OF_THE_HOST: [&str; 5] = ["_HOSTNAME", "_MACHINE_ID", "_BOOT_ID", "_NAMESPACE", "_RUNTIME_SCOPE"];
 /// Sender or not, its label has eight values and says nothing of who wrote an entry.
 const LEVEL: &str = "PRIORITY";
@@ -69,7 +67,7 @@ impl Origin {
 /// What a rule does with the entries that it selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// They raise an alert; the highest one, `severity: critical`, if it says so.
+    /// They raise an alert.
     Alert {
         /// Somebody is woken by it.
         critical: bool,
@@ -89,7 +87,8 @@ pub struct Origins {
 
 impl Origins {
     /// Of a configuration.
-    pub fn new(labels: &Labels, metadata: &[FieldRule], stages: &[StageConfig]) -> Origins {
+    pub fn new<'c>(sections: impl Into<Sections<'c>>) -> Origins {
+        let Sections { labels, metadata, stages, .. } = sections.into();
         let mut origins = Origins::default();
         let fixed = labels.fixed.iter().map(|(name, _)| (name.clone(), Origin::Neutral));
         origins.labels.extend(fixed);
@@ -126,24 +125,18 @@ impl Origins {
         }
     }
 
-    /// With the labels that stages set; `all` says that they do for every entry.
+    /// With the labels that stages set; `all`: the stages set them for every entry.
     fn staged(&mut self, stages: &[StageConfig], all: bool) {
-        for stage in stages {
-            match stage {
-                StageConfig::Labels(config) => {
-                    self.labels.extend(config.names().map(|name| (name.to_owned(), Origin::Text)));
-                }
-                StageConfig::StaticLabels(config) => {
-                    let origin = if all { Origin::Neutral } else { Origin::Text };
-                    self.labels.extend(config.names().map(|name| (name.to_owned(), origin.clone())));
-                }
-                // What is done for the entries of one unit alone is of that unit.
-                StageConfig::Match(config) if !self.narrows(config.selector.matchers()) => {
-                    if let Action::Keep(stages) = &config.action {
-                        self.staged(stages, false);
-                    }
-                }
-                _ => {}
+        for stage in stages.iter().map(StageConfig::settings) {
+            for (name, made) in stage.labels() {
+                let origin = if all && made == Made::Fixed { Origin::Neutral } else { Origin::Text };
+                self.labels.insert(name.to_owned(), origin);
+            }
+            // What is done for the entries of one unit alone is of that unit.
+            if let Some((selector, inner)) = stage.inner()
+                && !self.narrows(selector.matchers())
+            {
+                self.staged(inner, false);
             }
         }
     }
@@ -152,12 +145,12 @@ impl Origins {
         matchers.iter().any(|matcher| asks(matcher) && self.labels.get(matcher.name()) == Some(&Origin::Who))
     }
 
-    /// What there is to tell about a selector of retention.
+    /// The warning about a selector of a retention rule, if it trusts what a sender decides.
     pub fn of_selector(&self, selector: &Selector, used: Use) -> Option<Lint> {
         self.weakest(selector.matchers(), &[], used)
     }
 
-    /// What there is to tell about the expression of an alert.
+    /// The warnings about the expression of an alert that trusts what a sender decides.
     pub fn of_alert(&self, expr: &Expr, critical: bool) -> Vec<Lint> {
         let mut lints = Vec::new();
         expr.ranges(&mut |range, _| {
@@ -274,7 +267,7 @@ mod tests {
             (of_unit, r#"{team="a"}"#, true, ""),
         ] {
             let config = Config::parse(config, "c", &|_| None).unwrap();
-            let origins = Origins::new(&config.labels, &config.structured_metadata, &config.stages);
+            let origins = Origins::new(&config);
             let expr = format!("count_over_time({selector} [5m]) > 0");
             let lints = origins.of_alert(&Expr::parse(&expr).unwrap(), critical);
             assert_eq!(lints.len(), usize::from(!told.is_empty()), "{selector}: {lints:?}");

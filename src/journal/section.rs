@@ -1,19 +1,15 @@
-//! Reading `journal`: which journal is read, which entries of it, and from where on.
+//! The section `journal:`: which journal is read, which entries of it, and from where on.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Journal;
-use super::check::{Checker, Section, Value};
-use super::diagnostic::{Finding, quoted};
-use super::names::{self, Refusal};
-use super::node::Kind;
-use super::read::{PATH, absolute};
-use journald_reader::{Match, NAMESPACE_MAX, Namespaces, is_namespace};
+use super::names::field_name;
+use crate::yaml::key::key;
+use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Value, quoted};
+use journald_reader::{Match, NAMESPACE_MAX, Namespaces, Scope, is_namespace};
 
 /// Longest backfill: the age of the oldest journal there can be, and a bound for date arithmetic.
-const MAX_BACKFILL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const BACKFILL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Values in `journal.match` altogether (count): each is looked up in every file, and a longer list is a job for
 /// `stages`.
@@ -22,19 +18,45 @@ const MATCH_VALUES_MAX: usize = 1000;
 /// Stands for all namespaces, as in `journalctl --namespace=*`.
 const ALL_NAMESPACES: &str = "*";
 
+/// The keys of `journal`.
+pub(crate) const KEYS: &[Key] = &[
+    key("journal", "section", ""),
+    key("journal.paths", "list of paths", "[]"),
+    key("journal.namespaces", "name or list of names", "[]"),
+    key("journal.match", "list of maps of journal fields", "[]"),
+    key("journal.backfill", "duration", "7d"),
+    key("journal.start_cursor", "cursor", "null"),
+];
+
+/// `journal:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Journal {
+    /// What of it is read.
+    pub scope: Scope,
+    /// On the first start: how far back from now reading begins; zero begins at the end.
+    pub backfill: Duration,
+    /// On the first start: the entry behind which reading begins, instead of `backfill`.
+    pub start_cursor: Option<journald_reader::Cursor>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        // Loki refuses what is older than a week unless told otherwise (`reject_old_samples_max_age`).
+        Self { scope: Scope::default(), backfill: Duration::from_secs(7 * 24 * 3600), start_cursor: None }
+    }
+}
+
 /// Reads `journal`.
-pub(super) fn journal(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journal> {
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Journal> {
     let section = Section::open(checker, value, "journal")?;
     let mut journal = Journal::default();
     section.read("paths", &mut journal.scope.paths, |value| {
-        checker.each(value, "a list of absolute paths", |path| {
-            checker.checked(path, PATH, absolute).map(PathBuf::from)
-        })
+        checker.each(value, "a list of absolute paths", |path| checker.path(path))
     });
     section.read("namespaces", &mut journal.scope.namespaces, |value| namespaces(checker, value));
     section.read("match", &mut journal.scope.matches, |value| matches(checker, value));
     section.read("backfill", &mut journal.backfill, |value| {
-        checker.duration(value, &(Duration::ZERO..=MAX_BACKFILL))
+        checker.duration(value, &(Duration::ZERO..=BACKFILL_MAX))
     });
     section.read("start_cursor", &mut journal.start_cursor, |value| {
         let rule = |text: &str| match text.parse::<journald_reader::Cursor>() {
@@ -67,7 +89,7 @@ fn namespace(name: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let refusal = Refusal::new(
-        format!("{} is no name of a journal namespace", quoted(name)),
+        format!("{} is not a valid name of a journal namespace", quoted(name)),
         format!(
             "expected 1 to {NAMESPACE_MAX} of letters, digits, `:`, `-`, `_`, `.` and `@`, or `*` for all"
         ),
@@ -108,7 +130,7 @@ fn fields(checker: &Checker<'_>, value: &Value<'_>) -> Option<Match> {
     }
     let mut fields = Some(Match::new());
     for entry in entries {
-        let name = names::field_name(entry.name);
+        let name = field_name(entry.name);
         if let Err(refusal) = &name {
             checker.refuse(entry.value.key.clone(), "", refusal.clone());
         }
@@ -122,7 +144,7 @@ fn fields(checker: &Checker<'_>, value: &Value<'_>) -> Option<Match> {
     fields
 }
 
-/// A value, or a list of them of which any will do. A number is its own text.
+/// A value, or a list of values; any of them matches. A number stands for its text.
 fn values(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
     const EXPECTED: &str = "the value of a journal field, or a list of them";
     let read = |value: &Value<'_>, expected| match &value.node.kind {

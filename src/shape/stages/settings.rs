@@ -1,0 +1,70 @@
+//! What every stage's settings say, and how a list of stages is read.
+
+use super::{May, Setup, Stage, StageConfig};
+use crate::yaml::{Checker, Finding, Kind, Section, Value};
+use logql::Selector;
+
+/// Where the value of a label that a stage makes comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// The configuration fixes it.
+    Fixed,
+    /// The stage finds it in the entry.
+    Found,
+}
+
+/// The settings of a stage, as they are read: what the stage is built of, and what is known of it before an entry comes.
+pub(crate) trait StageSettings {
+    /// The stage, ready to run.
+    fn build(&self, setup: &Setup) -> Box<dyn Stage>;
+
+    /// The labels that it makes.
+    fn labels(&self) -> Vec<(&str, Made)> {
+        Vec::new()
+    }
+
+    /// The names of the structured metadata that it makes.
+    fn metadata(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// The names that it has on /metrics.
+    fn metrics(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The stages in it, and the selector of the entries that they are for.
+    fn inner(&self) -> Option<(&Selector, &[StageConfig])> {
+        None
+    }
+
+    /// Warns where the stage, as it is written, asks for what no entry has; then adds to `may` what entries have after it.
+    fn lint(_written: &Value<'_>, _may: &mut May<'_>)
+    where
+        Self: Sized,
+    {
+    }
+}
+
+/// Reads a list of stages: each a map with one key, the stage's name.
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<StageConfig>> {
+    checker.each(value, "a list of stages", |item| stage(checker, item))
+}
+
+fn stage(checker: &Checker<'_>, item: &Value<'_>) -> Option<StageConfig> {
+    let section = Section::open(checker, item, "stages[]")?;
+    let mut entries = section.entries();
+    let (Some((name, value)), None) = (entries.next(), entries.next()) else {
+        // One key that is not known has been spoken of.
+        if matches!(&item.node.kind, Kind::Map(written) if written.len() == 1) {
+            return None;
+        }
+        checker.note(
+            Finding::at(item.place(), format!("`{}` is not one stage", item.path))
+                .label("expected a map with one key: the name of a stage")
+                .help("begin each stage with `- `"),
+        );
+        return None;
+    };
+    StageConfig::read(name, checker, value)
+}
