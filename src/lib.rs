@@ -44,6 +44,3 @@ pub mod os;
 pub mod pipeline;
 pub mod shape;
 pub mod yaml;
-
-#[cfg(test)]
-mod house;

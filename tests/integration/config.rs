@@ -1,7 +1,7 @@
 //! Configuration files, faulty and good: each faulty one with its whole message, each good one with what
 //! was built from it, and the reference held against the table of keys.
 //!
-//! `BLESS=1 cargo test --test config` rewrites the pinned messages; read the difference before keeping it.
+//! `BLESS=1 cargo test --test integration config` rewrites the pinned messages; read the difference before keeping it.
 
 use std::collections::HashMap;
 use std::fs;

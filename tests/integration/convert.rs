@@ -1,7 +1,7 @@
 //! Converting Promtail's configurations: what comes out is pinned, it passes `check`, nothing of what went in is lost in
 //! silence, and no secret gets out.
 //!
-//! `BLESS=1 cargo test --test convert` rewrites the pinned files; read the difference before keeping it.
+//! `BLESS=1 cargo test --test integration convert` rewrites the pinned files; read the difference before keeping it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

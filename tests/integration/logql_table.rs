@@ -1,4 +1,4 @@
-//! Tables of metric queries with what they come to: rows beyond those recorded from a real Loki (`tests/logql.rs`), each
+//! Tables of metric queries with what they come to: rows beyond those recorded from a real Loki (`tests/integration/logql.rs`), each
 //! thought out by hand, about edges of windows, absence, errors and combinations that rules use. One is here, the other in
 //! `tests/data/logql-table.txt`.
 

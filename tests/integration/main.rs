@@ -19,6 +19,7 @@ mod delivery;
 mod docs;
 mod faults;
 mod hostile;
+mod house;
 mod logql;
 mod logql_table;
 mod loki_double;

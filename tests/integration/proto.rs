@@ -7,7 +7,7 @@ const HEADER: &str = "\
 //! The messages of `proto/push.proto` as Rust types.
 //!
 //! Generated: after a change of `proto/push.proto` run
-//! `JOURNAL_SHIP_REGENERATE=1 cargo test --test proto`, which writes this file anew. The build itself
+//! `JOURNAL_SHIP_REGENERATE=1 cargo test --test integration proto`, which writes this file anew. The build itself
 //! needs no protobuf compiler.
 
 ";
@@ -30,6 +30,6 @@ fn checked_in_types_are_generated_from_the_proto_file() {
     assert!(
         checked_in == expected,
         "src/loki/proto.rs is not what proto/push.proto generates; \
-         run JOURNAL_SHIP_REGENERATE=1 cargo test --test proto and look at the difference"
+         run JOURNAL_SHIP_REGENERATE=1 cargo test --test integration proto and look at the difference"
     );
 }

@@ -1,7 +1,7 @@
 //! A strict double of Grafana Loki's push API for tests: real HTTP on a loopback port, Loki's checks in
 //! Loki's order with Loki's answers, and misbehaviour on request.
 //!
-//! What it must answer is recorded from a real Loki in `tests/data/push.json`; `tests/loki_double.rs` holds it
+//! What it must answer is recorded from a real Loki in `tests/data/push.json`; `tests/integration/loki_double.rs` holds it
 //! to every row. It serves from a thread of its own, so tests with and without a runtime can use it, and stops
 //! when dropped.
 //!
