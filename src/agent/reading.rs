@@ -134,9 +134,9 @@ impl Reading {
         resume.held = self.pipeline.held();
         let parcel = Parcel { batches: self.batches.seal(), resume };
         // Loki decides how long this takes.
-        match self.pulse.rest(|| self.sender.blocking_send(parcel)) {
+        match self.pulse.rest(|| self.sender.blocking_send(parcel).map_err(drop)) {
             Ok(()) => Rest::Read,
-            Err(_) => Rest::End,
+            Err(()) => Rest::End,
         }
     }
 
