@@ -77,7 +77,7 @@ impl Cursor {
 
     /// Whether what both name was written at one time and is equal.
     #[inline]
-    pub(super) fn same_content(&self, other: &Cursor) -> bool {
+    pub(crate) fn same_content(&self, other: &Cursor) -> bool {
         self.monotonic == other.monotonic
             && self.realtime == other.realtime
             && self.xor_hash == other.xor_hash
@@ -87,7 +87,7 @@ impl Cursor {
     /// Whether an entry is a copy of one that was met, in another file or in the same one; `met` are all of its instant,
     /// copies included. Several equal entries of one counter are several entries, so each has a copy of its own: the
     /// second one in this counter is no copy while there was only one in the others.
-    pub(super) fn is_copy(&self, met: &[Cursor]) -> bool {
+    pub(crate) fn is_copy(&self, met: &[Cursor]) -> bool {
         let equal = || met.iter().filter(|other| other.same_content(self));
         let count = |counter: Id128| equal().filter(|other| other.seqnum_id == counter).count();
         let copied = |other: &Cursor| match other.seqnum_id == self.seqnum_id {

@@ -1,6 +1,8 @@
 //! An entry: one record of the journal, borrowed from whoever read it. Fields are bytes, not strings.
 
-use crate::{Cursor, Fields, Key};
+use crate::cursor::Cursor;
+use crate::fields::Fields;
+use crate::keys::Key;
 
 /// Nanoseconds in a microsecond.
 const NANOS: u64 = 1000;

@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::scan::Roots;
-use super::scope::Scope;
+use crate::scan::Roots;
+use crate::scope::Scope;
 
 /// One place that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(path: PathBuf, error: &io::Error) -> Problem {
+    pub(crate) fn new(path: PathBuf, error: &io::Error) -> Problem {
         let reason = match error.kind() {
             io::ErrorKind::PermissionDenied => match group_of(&path) {
                 Some(group) => format!("permission denied; it is readable for group `{group}`"),
@@ -33,11 +33,11 @@ impl Problem {
     }
 
     /// Something that is there and was not looked at.
-    pub(super) fn passed_over(path: PathBuf, reason: String) -> Problem {
+    pub(crate) fn passed_over(path: PathBuf, reason: String) -> Problem {
         Problem { path, kind: io::ErrorKind::Unsupported, reason }
     }
 
-    pub(super) fn damaged(path: PathBuf, reason: String) -> Problem {
+    pub(crate) fn damaged(path: PathBuf, reason: String) -> Problem {
         let reason = format!("not a journal file that can be read: {reason}");
         Problem { path, kind: io::ErrorKind::InvalidData, reason }
     }

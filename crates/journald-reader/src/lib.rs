@@ -87,50 +87,53 @@
 //!
 //! # Inside
 //!
-//! From the outside in: `scope` says what is wanted, `scan` finds files, `tail` merges and follows them, `file` reads one
-//! by its `arrays`, `seek` finds places in it, `filter` and `lookup` what is wanted of it, `load` reads its fields, `fields` remembers what they say, `object` knows the layout. Where something looks
-//! wrong, `verify` checks entries by their hashes and `payload` their fields, `hashing` finds out which hash a file has, `recover` does
-//! without a header, `repeat` knows entries that stand in a file twice, `search` finds entries without arrays, and `loss` counts what is not found. `step` makes every loop over a file go
-//! forward.
+//! The rooms of this crate, in the order in which they may import: a room imports only rooms that stand before it.
+//!
+//! ```text
+//!  cursor    the name of an entry, and the order of entries
+//!  format    the layout, hashes, compression; reads no file
+//!  scope     what is wanted: places, namespaces, matches
+//!  scan      finds files
+//!  error     why nothing can be read, and what to do
+//!  keys      the names of the fields that are wanted
+//!  fields    the fields of the entry at hand, and those that come again
+//!  entry     an entry as it is handed on
+//!  resume    how far a tail has read
+//!  watch     waits for changes
+//!  bytes     one file: descriptor, header, windows, checks
+//!  entries   the place in its entry arrays; the only room that can seek
+//!  select    which entries are wanted, and the way to them
+//!  doubt     proves entries by their hashes, searches, counts what is lost
+//!  file      puts the parts of a file together
+//!  tail      merges files, and follows them
+//!  second    libsystemd's reader, for comparison
+//! ```
 
-mod arrays;
+mod bytes;
 mod cursor;
-mod decompress;
+mod doubt;
+mod entries;
 mod entry;
 mod error;
 mod fields;
 mod file;
-mod filter;
-mod handle;
-mod hash;
-mod hashing;
-mod load;
-mod lookup;
-mod loss;
-mod lz4;
-mod object;
-mod payload;
-mod recover;
-mod repeat;
+mod format;
+mod keys;
 mod resume;
 mod scan;
 mod scope;
-mod search;
 #[cfg(feature = "sd-journal")]
 mod second;
-mod seek;
 mod select;
-mod step;
 mod tail;
-mod verify;
 mod watch;
-mod window;
 
 pub use cursor::{Cursor, CursorError, Id128};
+pub use doubt::loss::{Losses, Reason};
 pub use entry::Entry;
 pub use error::{OpenError, Problem};
-pub use fields::{Fields, Key, Keys, NameRule};
-pub use loss::{Losses, Reason};
+pub use fields::Fields;
+pub use keys::{Key, Keys, NameRule};
 pub use resume::{Resume, Start};
 pub use scope::{Match, Namespaces, Scope};
 pub use scope::{NAMESPACE_MAX, is_namespace};

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::cursor::{Cursor, Id128};
+use crate::cursor::{Cursor, Id128};
 
 /// A place in the whole journal.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,7 +51,7 @@ pub enum Start {
 
 impl Start {
     /// The same place as the state of a tail that has read nothing.
-    pub(super) fn state(&self) -> Resume {
+    pub(crate) fn state(&self) -> Resume {
         match self {
             Start::Oldest => Resume::default(),
             Start::Realtime(floor) => Resume { floor: *floor, ..Resume::default() },

@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::cursor::Id128;
-use super::scope::{self, Namespaces, Scope};
+use crate::cursor::Id128;
+use crate::scope::{self, Namespaces, Scope};
 
 /// Where journald keeps what survives a reboot, and what does not.
 const PERSISTENT: &str = "/var/log/journal";
@@ -18,20 +18,20 @@ const RUNTIME: &str = "/run/log/journal";
 
 /// A file whatever its name: device and inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FileId {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
 }
 
 impl FileId {
-    pub(super) fn of(metadata: &fs::Metadata) -> FileId {
+    pub(crate) fn of(metadata: &fs::Metadata) -> FileId {
         FileId { device: metadata.dev(), inode: metadata.ino() }
     }
 }
 
 /// A file that was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     pub path: PathBuf,
     pub id: FileId,
     /// Lies where journald keeps what a reboot wipes.
@@ -40,7 +40,7 @@ pub(super) struct Found {
 
 /// What a scan saw.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     pub files: Vec<Found>,
     /// The folders that were read, to be watched.
     pub folders: Vec<PathBuf>,
@@ -52,7 +52,7 @@ pub(super) struct Scan {
 
 /// The places to look at.
 #[derive(Debug, Clone)]
-pub(super) struct Roots {
+pub(crate) struct Roots {
     paths: Vec<PathBuf>,
     namespaces: Namespaces,
     /// Machine folders other than this one's are skipped.
@@ -63,7 +63,7 @@ pub(super) struct Roots {
 
 impl Roots {
     /// This machine's journal, or what was named.
-    pub(super) fn new(scope: &Scope) -> Roots {
+    pub(crate) fn new(scope: &Scope) -> Roots {
         let namespaces = scope.namespaces.clone();
         if scope.paths.is_empty() {
             let machine = fs::read_to_string("/etc/machine-id").ok().and_then(|id| id.trim().parse().ok());
@@ -74,7 +74,7 @@ impl Roots {
     }
 
     /// Looks at all places.
-    pub(super) fn scan(&self) -> Scan {
+    pub(crate) fn scan(&self) -> Scan {
         let mut scan = Scan::default();
         for path in &self.paths {
             match fs::metadata(path) {
@@ -107,7 +107,7 @@ impl Roots {
     }
 
     /// What stands at these places and is not read, each with the reason: what to say when nothing was found.
-    pub(super) fn passed_over(&self) -> Vec<(PathBuf, String)> {
+    pub(crate) fn passed_over(&self) -> Vec<(PathBuf, String)> {
         let mut passed = Vec::new();
         for path in &self.paths {
             match fs::metadata(path) {
@@ -232,7 +232,7 @@ fn holds_journal(entries: fs::ReadDir) -> bool {
 
 /// The name of the folder that a journal file lies in: one journald writes a folder of the same name in the
 /// runtime and in the persistent place.
-pub(super) fn journal_of(path: &Path) -> String {
+pub(crate) fn journal_of(path: &Path) -> String {
     let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     folder.unwrap_or_default().to_owned()
 }
@@ -243,7 +243,7 @@ fn is_runtime(path: &Path) -> bool {
 
 /// Whether a file of this name is finished: journald renames files when it archives them, or when it
 /// finds them unclean.
-pub(super) fn is_archived_name(path: &Path) -> bool {
+pub(crate) fn is_archived_name(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
     name.contains('@') || name.ends_with('~')
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::cursor::Id128;
+use crate::cursor::Id128;
 
 /// Longest name of a journal namespace (bytes): what a file name holds beside a machine id and a dot
 /// (systemd, `LOG_NAMESPACE_MAX` in `src/basic/syslog-util.c`).
@@ -57,7 +57,7 @@ impl Namespaces {
 
     /// Whether a folder of this name belongs to a machine, to `machine` if one is given, and to a namespace that is
     /// read.
-    pub(super) fn include_folder(&self, name: &str, machine: Option<Id128>) -> bool {
+    pub(crate) fn include_folder(&self, name: &str, machine: Option<Id128>) -> bool {
         split(name).is_some_and(|(id, namespace)| {
             machine.is_none_or(|machine| machine == id) && self.include(namespace)
         })
@@ -73,7 +73,7 @@ pub fn is_namespace(name: &str) -> bool {
 }
 
 /// Machine id and namespace of a folder's name.
-pub(super) fn split(folder: &str) -> Option<(Id128, &str)> {
+pub(crate) fn split(folder: &str) -> Option<(Id128, &str)> {
     match folder.split_once('.') {
         Some((id, namespace)) => Some((id.parse().ok()?, namespace)).filter(|_| is_namespace(namespace)),
         None => Some((folder.parse().ok()?, "")),

@@ -5,8 +5,8 @@
 
 use sd_journal::{CursorMovement, FileFlags, Journal, PathFlags, UserFlags};
 
-use super::cursor::Cursor;
-use super::scope::{Namespaces, Scope};
+use crate::cursor::Cursor;
+use crate::scope::{Namespaces, Scope};
 
 /// libsystemd's reader.
 pub struct SecondReader {

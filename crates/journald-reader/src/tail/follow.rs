@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::super::cursor::Cursor;
+use super::super::doubt::loss::{Known, Reason};
+use super::super::entries::place::Place;
 use super::super::error::Problem;
-use super::super::file::{Fault, JournalFile};
-use super::super::loss::{Known, Reason};
+use super::super::file::JournalFile;
+use super::super::format::fault::Fault;
 use super::super::scan::{FileId, Found, is_archived_name, journal_of};
-use super::super::seek::Place;
 use super::super::watch::{Event, Writes};
 use super::Tail;
 use super::merge::Head;
@@ -99,7 +100,7 @@ impl Tail {
     fn refresh_one(&mut self, index: usize, now: Instant) -> bool {
         let Some(source) = self.sources.get_mut(index) else { return false };
         let Some(file) = &mut source.file else { return false };
-        let reopened = !file.file.is_open();
+        let reopened = !file.bytes().is_open();
         let grown = match file.refresh() {
             Ok(grown) => grown,
             Err(fault) => {
@@ -123,7 +124,7 @@ impl Tail {
             source.grown = Some(now);
             self.busy = Some(now + BUSY_FOR);
         }
-        let archived = file.header.archived;
+        let archived = file.header().archived;
         if source.head.is_none() {
             let head = self.next_of(index).map(Head::Seen);
             self.changed |= head.is_some() || archived;
@@ -247,49 +248,28 @@ impl Tail {
         }
         let mut file = JournalFile::open(&found.path, found.id)?.filtered(self.filter.as_ref());
         let recognised = if first { self.recognise(&mut file, found)? } else { None };
-        let (file_id, seqnum_id) = (file.header.file_id, file.header.seqnum_id);
+        let (file_id, seqnum_id) = (file.header().file_id, file.header().seqnum_id);
         if let Some(finished) = self.finished.get_mut(&found.id).filter(|f| f.file_id == file_id) {
             // Read to its end before it was renamed.
             finished.path.clone_from(&found.path);
             return Ok(());
         }
-        let archived = is_archived_name(&found.path) || file.header.archived;
-        // A file that appears while we look on is new in whole, unless it takes the place of one that we
-        // know, as when a copy is brought up to date. At the start, the state tells.
-        let known = if first {
-            let by_file = self.state.files.get(&file_id).or(recognised.as_ref());
-            let by_counter = self.state.counters.get(&seqnum_id).filter(|_| archived);
-            by_file.or(by_counter).map(|read| read.seqnum)
-        } else {
-            let sources = self.sources.iter().map(|s| (s.file_id, s.done()));
-            let finished = self.finished.values().map(|f| (f.file_id, f.last));
-            let read = sources.chain(finished).filter(|(id, _)| *id == file_id);
-            read.filter_map(|(_, last)| last).map(|last| last.seqnum).max()
-        };
-        let place = match (known, self.state.after) {
-            (Some(read), _) => Place::Seqnum(read.saturating_add(1)),
-            (None, Some(after)) if first => Place::After(after),
-            // Which file it was, and what was read of it, nobody knows; entries are read in order.
-            (None, None) if first && file.header.lost && self.state.cursor.is_some() => {
-                self.state.cursor.map_or(Place::First, Place::After)
-            }
-            (None, None) if first && self.state.floor > 0 => Place::Realtime(self.state.floor),
-            (None, _) => Place::First,
-        };
+        let archived = is_archived_name(&found.path) || file.header().archived;
+        let place = self.place_in(&file, recognised, archived, first);
         let begin = begin(&mut file, place, archived)?;
         self.finished.remove(&found.id);
-        let oldest = file.header.head_seqnum;
+        let oldest = file.header().head_seqnum;
         let (head, last, file) = match begin {
             Begin::Nowhere => {
-                self.counts.reads += file.file.reads();
-                let last = Some(Cursor { seqnum_id, seqnum: file.header.tail_seqnum, ..Cursor::default() });
+                self.counts.reads += file.bytes().reads();
+                let last = Some(Cursor { seqnum_id, seqnum: file.header().tail_seqnum, ..Cursor::default() });
                 let finished = Finished { path: found.path.clone(), file_id, seqnum_id, last };
                 self.finished.insert(found.id, finished);
                 return Ok(());
             }
             // It waits, known by its header only.
             Begin::First(seqnum) if archived => {
-                self.counts.reads += file.file.reads();
+                self.counts.reads += file.bytes().reads();
                 (Some(Head::Expected(seqnum)), None, None)
             }
             // One that grows is held, so that rotation and vacuuming take nothing from us.
@@ -326,6 +306,32 @@ impl Tail {
             self.opened();
         }
         Ok(())
+    }
+
+    /// Where reading begins in a file that was not known. A file that appears while the tail follows is new in whole,
+    /// unless it takes the place of a known one, as when a copy is brought up to date. At the start, the state tells.
+    fn place_in(&self, file: &JournalFile, recognised: Option<Cursor>, archived: bool, first: bool) -> Place {
+        let (file_id, seqnum_id) = (file.header().file_id, file.header().seqnum_id);
+        let known = if first {
+            let by_file = self.state.files.get(&file_id).or(recognised.as_ref());
+            let by_counter = self.state.counters.get(&seqnum_id).filter(|_| archived);
+            by_file.or(by_counter).map(|read| read.seqnum)
+        } else {
+            let sources = self.sources.iter().map(|s| (s.file_id, s.done()));
+            let finished = self.finished.values().map(|f| (f.file_id, f.last));
+            let read = sources.chain(finished).filter(|(id, _)| *id == file_id);
+            read.filter_map(|(_, last)| last).map(|last| last.seqnum).max()
+        };
+        match (known, self.state.after) {
+            (Some(read), _) => Place::Seqnum(read.saturating_add(1)),
+            (None, Some(after)) if first => Place::After(after),
+            // Which file it was, and what was read of it, is not known; entries are read in order.
+            (None, None) if first && file.header().lost && self.state.cursor.is_some() => {
+                self.state.cursor.map_or(Place::First, Place::After)
+            }
+            (None, None) if first && self.state.floor > 0 => Place::Realtime(self.state.floor),
+            (None, _) => Place::First,
+        }
     }
 
     /// Says once what could not be read while other things could.

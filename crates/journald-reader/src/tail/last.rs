@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::super::cursor::Cursor;
-use super::super::file::{Fault, JournalFile};
-use super::super::filter::Filter;
+use super::super::entries::place::Place;
+use super::super::file::JournalFile;
+use super::super::file::backward::Backward;
+use super::super::format::fault::Fault;
 use super::super::scan::Found;
-use super::super::seek::{Backward, Place};
+use super::super::select::filter::Filter;
 use super::Tail;
 
 /// A file that is read backward.
@@ -26,7 +28,7 @@ impl Candidate {
     fn open(found: &Found, filter: Option<&Arc<Filter>>, until: Option<u64>) -> Result<Candidate, Fault> {
         let mut file = JournalFile::open(&found.path, found.id)?.filtered(filter);
         let mut all = Vec::new();
-        if file.header.lost {
+        if file.header().lost {
             while let Some(cursor) = file.next()? {
                 all.push(cursor);
             }
@@ -35,19 +37,19 @@ impl Candidate {
             return Ok(Candidate { file, place: None, backward: None, all, head: None, latest });
         }
         let (place, latest) = match until {
-            Some(until) if file.header.head_realtime > until => (None, 0),
-            Some(until) if file.header.tail_realtime > until => {
+            Some(until) if file.header().head_realtime > until => (None, 0),
+            Some(until) if file.header().tail_realtime > until => {
                 (Some(Place::Realtime(until.saturating_add(1))), until)
             }
-            _ => (None, file.header.tail_realtime),
+            _ => (None, file.header().tail_realtime),
         };
-        file.file.close();
+        file.bytes().close();
         Ok(Candidate { file, place, backward: None, all, head: None, latest })
     }
 
     /// Goes to the entry before.
     fn step(&mut self) {
-        if self.file.header.lost {
+        if self.file.header().lost {
             self.head = self.all.pop();
         } else {
             if self.backward.is_none() {
@@ -56,7 +58,7 @@ impl Candidate {
             self.head = self.backward.as_mut().and_then(|backward| self.file.previous(backward));
         }
         self.latest = self.head.map_or(0, |head| head.realtime);
-        self.file.file.close();
+        self.file.bytes().close();
     }
 }
 
@@ -90,7 +92,7 @@ impl Tail {
             }
             counted.push(head);
         }
-        self.counts.reads += candidates.iter().map(|candidate| candidate.file.file.reads()).sum::<u64>();
+        self.counts.reads += candidates.iter().map(|candidate| candidate.file.bytes().reads()).sum::<u64>();
         time
     }
 }

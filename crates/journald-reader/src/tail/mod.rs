@@ -19,15 +19,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cursor::{Cursor, Id128};
-use super::decompress::Decompressor;
+use super::doubt::loss::{Losses, Reason};
 use super::error::OpenError;
-use super::fields::{Fields, Keys};
-use super::file::{Fault, JournalFile};
-use super::filter::Filter;
-use super::loss::{Losses, Reason};
+use super::fields::Fields;
+use super::file::JournalFile;
+use super::format::decompress::Decompressor;
+use super::format::fault::Fault;
+use super::keys::Keys;
 use super::resume::{Resume, Start};
 use super::scan::{FileId, Roots};
 use super::scope::Scope;
+use super::select::filter::Filter;
 use super::watch::{Waker, Watch};
 use crate::entry::Entry;
 use follow::PassedOver;
@@ -337,7 +339,7 @@ impl Tail {
             counts.damaged += source.losses();
             counts.unwanted += source.unwanted();
             counts.fields_damaged += source.fields();
-            counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
+            counts.reads += source.file.as_ref().map_or(0, |file| file.bytes().reads());
         }
         counts
     }

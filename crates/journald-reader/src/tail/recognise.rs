@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::super::cursor::{Cursor, Id128};
-use super::super::file::{Fault, JournalFile};
+use super::super::file::JournalFile;
+use super::super::format::fault::Fault;
 use super::super::scan::Found;
 use super::Tail;
 
@@ -11,17 +12,17 @@ impl Tail {
     /// The entry up to which a file was read, if it is not known by its id, and one of those that were read last stands in
     /// it. A file without a header gets the counter's id of that entry.
     pub(super) fn recognise(&self, file: &mut JournalFile, found: &Found) -> Result<Option<Cursor>, Fault> {
-        if self.state.files.contains_key(&file.header.file_id) {
+        if self.state.files.contains_key(&file.header().file_id) {
             return Ok(None);
         }
-        if file.header.lost {
+        if file.header().lost {
             return self.recognise_lost(file, found);
         }
         // One that is archived goes by its counter.
-        if !file.grows() {
+        if !file.bytes().grows() {
             return Ok(None);
         }
-        let counter = file.header.seqnum_id;
+        let counter = file.header().seqnum_id;
         let mut read = self.state.files.values().filter(|cursor| cursor.seqnum_id == counter);
         read.try_fold(None, |known: Option<Cursor>, cursor| {
             Ok(match file.holds_entry(cursor)? {
@@ -47,7 +48,7 @@ impl Tail {
             }
         }
         if let Some(known) = known {
-            file.header.seqnum_id = known.seqnum_id;
+            file.set_counter(known.seqnum_id);
         }
         Ok(known)
     }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::super::cursor::{Cursor, Id128};
-use super::super::file::{Fault, JournalFile};
-use super::super::loss::{Known, Losses};
+use super::super::doubt::loss::{Known, Losses};
+use super::super::entries::place::{Place, Side};
+use super::super::file::JournalFile;
+use super::super::format::fault::Fault;
 use super::super::scan::FileId;
-use super::super::seek::{Place, Side};
 use super::merge::Head;
 
 /// A file with entries to read, now or when it grows.
@@ -64,32 +65,32 @@ impl Source {
     /// Whether it is read to its end and cannot grow.
     pub(super) fn is_over(&self) -> bool {
         let gone = || match &self.file {
-            Some(file) if file.file.is_open() => !file.is_linked(),
+            Some(file) if file.bytes().is_open() => !file.bytes().is_linked(),
             _ => self.missed >= MISSED_MAX,
         };
-        let archived = self.archived || self.file.as_ref().is_some_and(|file| file.header.archived);
+        let archived = self.archived || self.file.as_ref().is_some_and(|file| file.header().archived);
         self.head.is_none() && (archived || (self.missed > 0 && gone()))
     }
 
     /// What was lost in it so far.
     pub(super) fn losses(&self) -> Losses {
-        self.file.as_ref().map_or(Losses::default(), |file| file.ledger.losses)
+        self.file.as_ref().map_or(Losses::default(), |file| file.ledger().losses())
     }
 
     /// Fields left out of its entries so far.
     pub(super) fn fields(&self) -> u64 {
-        self.file.as_ref().map_or(0, |file| file.ledger.fields)
+        self.file.as_ref().map_or(0, |file| file.ledger().fields())
     }
 
     /// Whether there is something to tell.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.ledger.has_news())
+        self.file.as_ref().is_some_and(|file| file.ledger().has_news())
     }
 
     /// Tells the log what was lost, once for each cause.
     pub(super) fn tell(&mut self) {
-        for news in self.file.as_mut().map(|file| file.ledger.take_news()).unwrap_or_default() {
+        for news in self.file.as_mut().map(|file| file.take_news()).unwrap_or_default() {
             if self.known.learn(news.loss) {
                 log::warn!("{}: {news}", self.path.display());
             }
@@ -98,7 +99,7 @@ impl Source {
 
     /// Entries in it that no match wants (count).
     pub(super) fn unwanted(&self) -> u64 {
-        self.file.as_ref().map_or(0, |file| file.unwanted)
+        self.file.as_ref().map_or(0, |file| file.unwanted())
     }
 
     /// Lets the file go: what its header promises and nothing has shown is lost. Returns what is left of it, and its
@@ -137,7 +138,7 @@ pub(super) enum Begin {
 pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result<Begin, Fault> {
     match file.side(place, still)? {
         Side::Before => Ok(Begin::Nowhere),
-        Side::Behind => Ok(Begin::First(file.header.head_seqnum)),
+        Side::Behind => Ok(Begin::First(file.header().head_seqnum)),
         Side::Around => Ok(Begin::Within(go_to(file, place)?)),
     }
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use super::super::cursor::Cursor;
-use super::super::file::{Fault, JournalFile};
-use super::super::filter::Filter;
+use super::super::file::JournalFile;
+use super::super::format::fault::Fault;
+use super::super::select::filter::Filter;
 use super::Tail;
 use super::merge::{Head, Merge};
 use super::source::Source;
@@ -94,7 +95,7 @@ impl Tail {
                     None
                 }
             };
-            if file.ledger.has_news() {
+            if file.ledger().has_news() {
                 source.tell();
             }
             return head;
@@ -152,7 +153,7 @@ impl Tail {
             let source = self.sources.swap_remove(index);
             self.counts.unwanted += source.unwanted();
             self.counts.fields_damaged += source.fields();
-            self.counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
+            self.counts.reads += source.file.as_ref().map_or(0, |file| file.bytes().reads());
             let (id, finished, losses) = source.finish();
             self.counts.damaged += losses;
             self.finished.insert(id, finished);
@@ -177,7 +178,7 @@ impl Tail {
             }
             self.windows += 1;
             self.opened();
-        } else if source.file.as_ref().is_some_and(|file| !file.file.is_open()) {
+        } else if source.file.as_ref().is_some_and(|file| !file.bytes().is_open()) {
             self.opened();
         }
         let head = self.next_of(index);
@@ -207,7 +208,7 @@ impl Tail {
         source.used = self.clock;
         let Some(file) = &mut source.file else { return };
         file.begin_turn(share);
-        if !file.file.is_open() {
+        if !file.bytes().is_open() {
             self.opened();
         }
     }
@@ -224,13 +225,13 @@ impl Tail {
     fn close_some(&mut self) {
         let mut open: Vec<(u64, &mut JournalFile)> = Vec::new();
         for source in &mut self.sources {
-            if let Some(file) = source.file.as_mut().filter(|file| file.file.is_open()) {
+            if let Some(file) = source.file.as_mut().filter(|file| file.bytes().is_open()) {
                 open.push((source.used, file));
             }
         }
         open.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
         for (_, file) in open.iter().skip(OPEN_MAX / 2) {
-            file.file.close();
+            file.bytes().close();
         }
         // The one that is about to be opened counts.
         self.open = open.len().min(OPEN_MAX / 2) + 1;
@@ -240,7 +241,7 @@ impl Tail {
 /// Opens the file of a source of which only the header was read, at its beginning.
 fn reopen(source: &Source, filter: Option<&Arc<Filter>>) -> Result<JournalFile, Fault> {
     let file = JournalFile::open(&source.path, source.id)?.filtered(filter);
-    match file.header.file_id == source.file_id {
+    match file.header().file_id == source.file_id {
         true => Ok(file),
         false => Err(Fault::Io(io::ErrorKind::NotFound.into())),
     }

@@ -8,17 +8,17 @@
 //!
 //! Both take their input in pieces, so that a payload of any length is hashed in little memory.
 
-use super::cursor::Id128;
+use crate::cursor::Id128;
 
 /// lookup3's `hashlittle2` with both seeds zero, as a number of 64 bits: `c` above `b`.
-pub(super) fn jenkins(payload: &[u8]) -> u64 {
+pub(crate) fn jenkins(payload: &[u8]) -> u64 {
     let mut hash = Jenkins::new(payload.len() as u64);
     hash.update(payload);
     hash.finish()
 }
 
 /// SipHash-2-4 with a file's id as key.
-pub(super) fn siphash(key: Id128, payload: &[u8]) -> u64 {
+pub(crate) fn siphash(key: Id128, payload: &[u8]) -> u64 {
     let mut hash = SipHash::new(key);
     hash.update(payload);
     hash.finish()
@@ -66,26 +66,26 @@ impl<const N: usize> Blocks<N> {
 
 /// lookup3 of input that comes in pieces; its whole length goes into the beginning.
 #[derive(Debug, Clone)]
-pub(super) struct Jenkins {
+pub(crate) struct Jenkins {
     state: [u32; 3],
     blocks: Blocks<12>,
 }
 
 impl Jenkins {
     /// `len`: the length of the whole input in bytes.
-    pub(super) fn new(len: u64) -> Jenkins {
+    pub(crate) fn new(len: u64) -> Jenkins {
         // Modulo 2^32, as the algorithm has it.
         Jenkins { state: [0xdead_beef_u32.wrapping_add(len as u32); 3], blocks: Blocks::EMPTY }
     }
 
     /// Takes more input.
-    pub(super) fn update(&mut self, piece: &[u8]) {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
         let state = &mut self.state;
         self.blocks.take(piece, |block| mix(state, block));
     }
 
     /// The hash of all that was taken.
-    pub(super) fn finish(mut self) -> u64 {
+    pub(crate) fn finish(mut self) -> u64 {
         if self.blocks.len > 0 {
             add(&mut self.state, &self.blocks.last());
             let [mut a, mut b, mut c] = self.state;
@@ -128,14 +128,14 @@ fn mix(state: &mut [u32; 3], block: &[u8; 12]) {
 
 /// SipHash-2-4 of input that comes in pieces.
 #[derive(Debug, Clone)]
-pub(super) struct SipHash {
+pub(crate) struct SipHash {
     state: [u64; 4],
     blocks: Blocks<8>,
     len: u64,
 }
 
 impl SipHash {
-    pub(super) fn new(key: Id128) -> SipHash {
+    pub(crate) fn new(key: Id128) -> SipHash {
         let key = u128::from_le_bytes(key.0);
         let (k0, k1) = (key as u64, (key >> 64) as u64);
         // "somepseudorandomlygeneratedbytes"
@@ -149,14 +149,14 @@ impl SipHash {
     }
 
     /// Takes more input.
-    pub(super) fn update(&mut self, piece: &[u8]) {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
         self.len = self.len.wrapping_add(piece.len() as u64);
         let state = &mut self.state;
         self.blocks.take(piece, |block| compress(state, u64::from_le_bytes(*block)));
     }
 
     /// The hash of all that was taken.
-    pub(super) fn finish(mut self) -> u64 {
+    pub(crate) fn finish(mut self) -> u64 {
         let mut last = u64::from_le_bytes(self.blocks.last());
         if self.blocks.len == 8 {
             compress(&mut self.state, last);
@@ -198,9 +198,9 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::decompress::Decompressor;
+    use super::super::object::{self, Header, u64_at};
     use super::*;
-    use crate::decompress::Decompressor;
-    use crate::object::{self, Header, u64_at};
 
     fn key() -> Id128 {
         Id128(std::array::from_fn(|n| n as u8))

@@ -21,7 +21,7 @@ const WHOLE_MAX: u64 = 1 << 20;
 const PIECE: usize = 64 << 10;
 
 /// The decoders' working memory, kept from one payload to the next.
-pub(super) struct Decompressor {
+pub(crate) struct Decompressor {
     zstd: DCtx<'static>,
     packed: Vec<u8>,
     piece: Vec<u8>,
@@ -38,7 +38,7 @@ impl Decompressor {
     ///
     /// # Errors
     /// When the input cannot be read or is not of the format that `flags` names.
-    pub(super) fn unpack(
+    pub(crate) fn unpack(
         &mut self,
         flags: u8,
         mut input: impl BufRead,
@@ -63,7 +63,7 @@ impl Decompressor {
     ///
     /// # Errors
     /// As [`Decompressor::unpack`], as far as the input was looked at.
-    pub(super) fn stream(
+    pub(crate) fn stream(
         &mut self,
         flags: u8,
         mut input: impl BufRead,
@@ -161,7 +161,7 @@ impl Decompressor {
 ///
 /// # Errors
 /// When it is not of the format that `flags` names, or does not say what systemd always says.
-pub(super) fn stated_size(flags: u8, packed: &[u8]) -> io::Result<Option<u64>> {
+pub(crate) fn stated_size(flags: u8, packed: &[u8]) -> io::Result<Option<u64>> {
     match flags {
         object::COMPRESSED_ZSTD => zstd_safe::get_frame_content_size(packed)
             .map_err(|_| invalid("the payload is not a zstd frame"))?
@@ -173,7 +173,7 @@ pub(super) fn stated_size(flags: u8, packed: &[u8]) -> io::Result<Option<u64>> {
     }
 }
 
-pub(super) fn invalid(what: &'static str) -> io::Error {
+pub(crate) fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 

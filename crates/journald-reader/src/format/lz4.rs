@@ -91,7 +91,7 @@ impl Output<'_> {
 ///
 /// # Errors
 /// When the input cannot be read or is no such block, as far as it was looked at.
-pub(super) fn unpack(
+pub(crate) fn unpack(
     mut input: impl BufRead,
     size: u64,
     limit: u64,

@@ -5,29 +5,29 @@
 //! [`Position`], which goes forward by a word at least, or takes a link through [`onward`], which refuses what does not
 //! lead forward. Either way a loop ends at the end of the file at the latest.
 
-use super::file::Fault;
+use super::fault::Fault;
 
 /// Objects begin at multiples of this (bytes).
 const WORD: u64 = 8;
 
 /// A place where an object can begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position(u64);
+pub(crate) struct Position(u64);
 
 impl Position {
     /// The first one at or behind an offset.
-    pub(super) fn from(offset: u64) -> Position {
+    pub(crate) fn from(offset: u64) -> Position {
         Position(offset.checked_next_multiple_of(WORD).unwrap_or(u64::MAX - WORD + 1))
     }
 
     /// Its offset in the file (bytes).
-    pub(super) fn offset(self) -> u64 {
+    pub(crate) fn offset(self) -> u64 {
         self.0
     }
 
     /// The first one behind what stands here and takes so many bytes, which may be a lie: a word further at least.
     #[must_use]
-    pub(super) fn over(self, len: u64) -> Position {
+    pub(crate) fn over(self, len: u64) -> Position {
         Position::from(self.0.saturating_add(len.max(WORD)))
     }
 }
@@ -37,7 +37,7 @@ impl Position {
 ///
 /// # Errors
 /// When it does, as `what`.
-pub(super) fn onward(from: u64, link: u64, what: &'static str) -> Result<u64, Fault> {
+pub(crate) fn onward(from: u64, link: u64, what: &'static str) -> Result<u64, Fault> {
     if link > from { Ok(link) } else { Err(Fault::Damaged { what, offset: link }) }
 }
 
