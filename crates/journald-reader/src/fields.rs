@@ -45,7 +45,7 @@ pub(crate) fn identity(file: u16, offset: u64) -> u64 {
 }
 
 /// One set of the cache, as long as a cache line: a look-up touches no other memory, except for the value
-/// of a field that somebody wants.
+/// of a field that is wanted.
 #[derive(Clone)]
 #[repr(align(64))]
 struct Set {
@@ -116,7 +116,7 @@ impl Fields {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// Changes when identities begin to be used anew: whoever remembers them forgets them then.
+    /// Changes when identities get other meanings: forget all identities then.
     pub fn generation(&self) -> u32 {
         self.generation
     }
@@ -198,7 +198,7 @@ impl Fields {
         self.push(FieldRef { identity, place, name_len, key });
     }
 
-    /// Remembers that nobody wants the field with this identity, if other entries refer to it.
+    /// Remembers that the field with this identity is not wanted, if other entries refer to it.
     pub(crate) fn remember_unwanted(&mut self, identity: u64, recurs: bool) {
         if recurs {
             self.take_slot(identity, UNWANTED, 0);

@@ -24,7 +24,7 @@ impl Key {
 
 /// A field that was not asked for by name, but with all others.
 const NO_KEY: Key = Key(u16::MAX);
-/// A field that nobody asked for: the cache remembers only that.
+/// A field that was not asked for: the cache remembers only that.
 pub(crate) const UNWANTED: Key = Key(u16::MAX - 1);
 /// A field that was not asked for by name, but by the rule of [`Keys::add_matching`].
 const MATCHING: Key = Key(u16::MAX - 2);

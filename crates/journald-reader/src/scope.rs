@@ -1,4 +1,4 @@
-//! Scope: what of all that journald keeps is read.
+//! Scope: which of the journals and entries that journald keeps are read.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub struct Scope {
     pub paths: Vec<PathBuf>,
     /// Journal namespaces in these directories, beside the default one.
     pub namespaces: Namespaces,
-    /// An entry is read if any of these matches it, or if there are none.
+    /// An entry is read if any of these matches it. Without matches, all entries are read.
     pub matches: Vec<Match>,
 }
 
@@ -25,7 +25,7 @@ pub struct Scope {
 pub type Match = BTreeMap<String, Vec<String>>;
 
 impl Scope {
-    /// All that lies in these directories or files, but for namespaces.
+    /// All journals in these directories or files, without namespaces.
     pub fn of(paths: impl Into<Vec<PathBuf>>) -> Scope {
         Scope { paths: paths.into(), ..Scope::default() }
     }
@@ -35,9 +35,9 @@ impl Scope {
 /// `MACHINE-ID.NAMESPACE` beside the default one's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Namespaces {
-    /// These.
+    /// The namespaces of these names.
     Named(Vec<String>),
-    /// All there are, and those that come.
+    /// All namespaces, also those that appear later.
     All,
 }
 
@@ -64,7 +64,7 @@ impl Namespaces {
     }
 }
 
-/// Whether journald takes a name for a namespace: part of a file name and of a unit's, and no pattern (systemd,
+/// Whether journald accepts this as the name of a namespace: it is part of a file name and of a unit's name (systemd,
 /// `log_namespace_name_valid`).
 pub fn is_namespace(name: &str) -> bool {
     (1..=NAMESPACE_MAX).contains(&name.len())

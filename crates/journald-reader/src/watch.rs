@@ -18,14 +18,14 @@ use rustix::fs::inotify;
 use rustix::io::Errno;
 
 /// Room for inotify events that are read at once (bytes).
-const EVENTS: usize = 4096;
+const EVENTS_MAX: usize = 4096;
 
 /// Wakes a waiting [`super::Tail`] from another thread.
 #[derive(Debug, Clone)]
 pub struct Waker(Arc<OwnedFd>);
 
 impl Waker {
-    /// A waker that no one waits on yet.
+    /// A waker for one tail, or for several.
     ///
     /// # Errors
     /// When the process may open no more descriptors.
@@ -44,10 +44,10 @@ impl Waker {
     }
 }
 
-/// Files that were written to between two looks, told by name (count); with more, all are looked at.
+/// Names of written files that are kept between two looks (count); if there are more, all files are looked at.
 const NAMES_MAX: usize = 64;
 
-/// What ended a wait; a deadline is none of it.
+/// What ended a wait; empty when the deadline did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Event {
     /// Files came, went or changed their names.
@@ -61,9 +61,9 @@ pub(crate) struct Event {
 /// Which files were written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Writes {
-    /// Those of these names, in any of the folders.
+    /// Files of these names, in any of the folders.
     Files(Vec<OsString>),
-    /// Any.
+    /// Any files.
     Any,
 }
 
@@ -90,7 +90,7 @@ impl Writes {
 #[derive(Debug)]
 pub(crate) struct Watch {
     inotify: OwnedFd,
-    /// The system's number of each watch: a folder made anew under an old name gets another.
+    /// The system's number of each watch: a folder made anew under an old name gets another number.
     folders: HashMap<PathBuf, i32>,
     waker: Waker,
 }
@@ -153,7 +153,7 @@ impl Watch {
     /// What has happened until now, without waiting.
     pub(crate) fn drain(&mut self) -> io::Result<Event> {
         use inotify::ReadFlags as R;
-        let mut buffer = [MaybeUninit::uninit(); EVENTS];
+        let mut buffer = [MaybeUninit::uninit(); EVENTS_MAX];
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
         let mut event = Event::default();
         loop {

@@ -18,7 +18,7 @@ pub(crate) struct Handle {
     path: PathBuf,
     id: FileId,
     file: Cell<Option<File>>,
-    /// What stands in its header: the number of a file that was deleted may be another's by now.
+    /// The id in its header: the inode number of a file that was deleted may belong to another file by now.
     file_id: Cell<Option<Id128>>,
     reads: Cell<u64>,
 }

@@ -69,8 +69,8 @@ fn sample(bytes: &mut Bytes, at: u64) -> Result<Option<Sample>, Fault> {
     Ok(has_name(&payload).then_some((stated, payload)))
 }
 
-/// The hash that fits any of these payloads: the one that is thought, none with a key, or one whose key differs from the
-/// file's id in a single bit. The first file of a counter gave the counter its own id.
+/// The hash that fits any of these payloads: the hash that was thought, the one without a key, or one whose key is an id of
+/// the header or differs from the file's id in a single bit. The first file of a counter gave the counter its own id.
 pub(crate) fn find(samples: &[Sample], thought: Hashing, file_id: Id128, seqnum_id: Id128) -> Hashing {
     let fits =
         |hashing: &Hashing| samples.iter().any(|(stated, payload)| hashing.of(payload) == Some(*stated));

@@ -79,7 +79,7 @@ impl Bytes {
         !self.archived && !self.header.archived
     }
 
-    /// Whether somebody is writing to the file, as far as its header and its age tell.
+    /// Whether journald is writing to the file, as far as its header and its age tell.
     pub(crate) fn is_written_to(&self) -> Result<bool, Fault> {
         if !self.grows() || !self.header.online {
             return Ok(false);

@@ -29,7 +29,7 @@ const OVERLAP: usize = 8 << 10;
 /// The longest header that is believed (bytes); the header of systemd 256 has 272.
 const HEADER_SIZE_MAX: u64 = 1024;
 
-/// The header of a file whose first bytes are not one.
+/// A header for a file whose first bytes are not a header.
 ///
 /// # Errors
 /// `Unborn` when nothing is written in the file; else why it is not a journal file.
@@ -57,7 +57,7 @@ pub(crate) fn header(file: &Handle, bytes: &[u8], why: String) -> Result<Header,
     }
 }
 
-/// A header of which only the signature or the sizes are damaged.
+/// A header in which only the signature or the sizes are damaged.
 fn mend(bytes: &[u8], len: u64) -> Option<Header> {
     let mut mended = bytes.to_vec();
     mended.get_mut(..object::SIGNATURE.len())?.copy_from_slice(object::SIGNATURE);
@@ -83,7 +83,7 @@ fn mend(bytes: &[u8], len: u64) -> Option<Header> {
     plausible.then_some(header)
 }
 
-/// The header of a file of which only the objects are left.
+/// A header for a file in which only the objects are left.
 fn lost(path: &Path, len: u64, compact: bool, zeros: bool, samples: &[Sample]) -> Header {
     let number = |n: usize| samples.get(n).map_or(0, |(stated, _)| *stated).to_le_bytes();
     let mut id = Id128::default();
@@ -93,7 +93,7 @@ fn lost(path: &Path, len: u64, compact: bool, zeros: bool, samples: &[Sample]) -
     let counter = counter_of(path).unwrap_or(id);
     // The first file of a counter gave it its own id.
     let hashing = hashing::find(samples, Hashing::Plain, counter, counter);
-    let trouble = if zeros { "a header of zeros" } else { "a header that is none" };
+    let trouble = if zeros { "a header of zeros" } else { "a header that cannot be read" };
     Header::lost(id, counter, len, compact, hashing, trouble)
 }
 

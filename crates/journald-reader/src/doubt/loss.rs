@@ -97,7 +97,7 @@ impl AddAssign for Losses {
     }
 }
 
-/// What a file has lost, and what of it nobody has been told.
+/// What was lost of a file, and which losses were not told yet.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     losses: Losses,
@@ -107,7 +107,7 @@ pub(crate) struct Ledger {
     news: Vec<News>,
 }
 
-/// What has been told of a file: each reason, and that fields are left out.
+/// The kinds of loss that were told of a file: each reason, and that fields are left out.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Known(u16);
 

@@ -195,7 +195,7 @@ impl Payloads {
             _ => self.hash_packed(bytes, flags, at, len)?,
         };
         if bytes.header().hashing == Hashing::Unknown {
-            // Nobody can tell; the entry's own hash does.
+            // Without a key it cannot be compared; the entry's own hash is.
             found.own = stated;
         }
         let flaw = (found.own != stated).then_some(Flaw::Hash);

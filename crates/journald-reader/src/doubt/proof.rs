@@ -139,7 +139,7 @@ impl Proof {
                 // What is damaged is the hash in the object.
                 Some(found) if named == Some(found.own) => Some(found.jenkins),
                 _ => {
-                    // A sound field of which the entry states another hash belongs to another entry.
+                    // The field is sound, but the entry states another hash: the field belongs to another entry.
                     let flaw = payload.flaw.ok_or(Fault::Hash { offset })?;
                     let claim = Claim { entry: offset, data, hash: named };
                     if !self.has_named(bytes, around, claim, &payload) {

@@ -90,7 +90,7 @@ impl Search {
                     false => (None, at.over(0)),
                 },
                 Step::Over(len) => (None, at.over(len)),
-                // The same place again, the next time somebody asks.
+                // The same place is looked at again next time.
                 Step::Wait | Step::End => (None, at),
             };
             self.at = next;

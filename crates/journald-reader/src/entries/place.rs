@@ -51,7 +51,7 @@ impl Place {
         }
     }
 
-    /// How the entries of a file lie to the place, as far as its header tells. `still`: nobody writes to the file.
+    /// How the entries of a file lie to the place, as far as its header tells. `still`: nothing is written to the file.
     fn side_by_header(self, header: &Header, still: bool) -> Side {
         let Header { head_seqnum, head_realtime, tail_realtime, .. } = *header;
         // A header that contradicts itself is not believed.
@@ -71,7 +71,7 @@ impl Place {
         }
     }
 
-    /// How all entries of a file lie to the place; needs few reads. `still`: nobody writes to the file.
+    /// How all entries of a file lie to the place; needs few reads. `still`: nothing is written to the file.
     pub(crate) fn side(self, bytes: &mut Bytes, still: bool) -> Result<Side, Fault> {
         let side = self.side_by_header(bytes.header(), still);
         if side != Side::Around || bytes.header().n_entries == 0 {

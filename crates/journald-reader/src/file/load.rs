@@ -1,4 +1,4 @@
-//! The fields of an entry: what its DATA objects say, read only as far as somebody wants it.
+//! The fields of an entry: what its DATA objects say, read only as far as they are wanted.
 
 use std::io;
 
@@ -74,7 +74,7 @@ impl Loader<'_> {
         }
         let head = self.bytes.windows().shown(offset, payload_at).unwrap_or_default();
         let size = self.bytes.check_object(head, offset, object::TYPE_DATA, payload_at + 1)?;
-        // In doubt, the entry has been proved with all its hashes, of which one may be damaged.
+        // In doubt, the entry has been proved with all its hashes; a single one of them may be damaged.
         let stated = u64_at(head, 16);
         let named = || item_hash(self.bytes, self.visited.spot().offset, index);
         if !self.in_doubt && named().is_some_and(|hash| hash != stated) {

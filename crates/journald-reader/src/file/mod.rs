@@ -348,7 +348,7 @@ impl JournalFile {
         doubt.verify(bytes, arrays, visited, offset, &entry)
     }
 
-    /// How all entries of this file lie to a place; needs few reads. `still`: nobody writes to the file.
+    /// How all entries of this file lie to a place; needs few reads. `still`: nothing is written to the file.
     pub(crate) fn side(&mut self, place: Place, still: bool) -> Result<Side, Fault> {
         place.side(&mut self.bytes, still)
     }

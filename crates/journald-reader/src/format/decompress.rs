@@ -1,8 +1,8 @@
 //! Payloads of DATA objects, decompressed: zstd, lz4 and xz, never more than asked for.
 //!
-//! A prefix is all that is needed of a field nobody wants (its name) or of a line that is cut, so each
-//! decoder stops as soon as it has the bytes asked for. What a payload claims to hold is never allocated
-//! before it is there, so a bomb costs no more than an honest payload.
+//! Often a prefix is enough: the name of a field that is not wanted, or the beginning of a line that is cut. So each
+//! decoder stops as soon as it has the bytes asked for. Memory is never allocated for what a payload only claims to hold, so
+//! a decompression bomb costs no more than an honest payload.
 
 use std::io::{self, BufRead, Read};
 

@@ -1,6 +1,6 @@
 //! The on-disk layout: where each number of a journal file stands.
 //!
-//! The picture of a file is at the top of [`super`].
+//! The picture of a file is at the top of the crate.
 
 use super::hash;
 use crate::cursor::{Cursor, Id128};
@@ -35,7 +35,7 @@ const STATE_ARCHIVED: u8 = 2;
 pub(crate) const TYPE_DATA: u8 = 1;
 pub(crate) const TYPE_ENTRY: u8 = 3;
 pub(crate) const TYPE_ENTRY_ARRAY: u8 = 6;
-/// The highest type that there is (TAG).
+/// The highest type (TAG).
 pub(crate) const TYPE_MAX: u64 = 7;
 
 /// Object flags: how a DATA payload is compressed.
@@ -47,12 +47,12 @@ pub(crate) const COMPRESSED_ZSTD: u8 = 4;
 /// (`VALID_REALTIME`, `VALID_MONOTONIC`).
 pub(crate) const TIME_MAX: u64 = 1 << 55;
 
-/// Fixed part of a DATA object, and where the first entry stands in it that has it.
+/// Bytes of the fixed part of a DATA object, and the place in it that names the first entry with this field.
 pub(crate) const DATA_SIZE_MIN: usize = 64;
 pub(crate) const DATA_ENTRY: usize = 40;
-/// Fixed part of an ENTRY.
+/// Bytes of the fixed part of an ENTRY.
 pub(crate) const ENTRY_SIZE_MIN: usize = 64;
-/// Fixed part of an ENTRY_ARRAY.
+/// Bytes of the fixed part of an ENTRY_ARRAY.
 pub(crate) const ENTRY_ARRAY_SIZE_MIN: usize = 24;
 
 /// Offsets at or beyond this are not believed (256 TiB; journald's own limit for a file is 4 GiB, or
@@ -95,7 +95,7 @@ pub(crate) enum Hashing {
 }
 
 impl Hashing {
-    /// The hash of a payload; `None` where nobody can know it.
+    /// The hash of a payload; `None` when the key is lost.
     pub(crate) fn of(self, payload: &[u8]) -> Option<u64> {
         match self {
             Hashing::Plain => Some(hash::jenkins(payload)),
@@ -143,9 +143,9 @@ pub(crate) struct Header {
     pub hash_table_size: u64,
     /// DATA objects; zero in files of writers that did not count them.
     n_data: u64,
-    /// What is wrong with it, if it was mended.
+    /// What was wrong with the header, if it was mended.
     pub trouble: Option<&'static str>,
-    /// It says nothing: all that is known was found out from the objects.
+    /// The header is lost: everything here was found out from the objects.
     pub lost: bool,
 }
 
@@ -220,7 +220,7 @@ impl Header {
             compact,
             hashing,
             online: false,
-            // Nobody can go on writing to it.
+            // journald cannot go on writing to it.
             archived: true,
             file_id,
             seqnum_id,
@@ -243,8 +243,7 @@ impl Header {
         }
     }
 
-    /// The highest number that an entry of this file can have; none where the header's own numbers do not
-    /// fit together, because one of them lies.
+    /// The highest number that an entry of this file can have; `None` when the header's own numbers contradict each other.
     ///
     /// While a file is written it may be the number of an entry that is not in the arrays yet.
     pub(crate) fn tail_seqnum(&self) -> Option<u64> {
@@ -252,7 +251,7 @@ impl Header {
         (self.head_seqnum > 0 && span >= self.n_entries).then_some(self.tail_seqnum)
     }
 
-    /// How many entries the file has if something must be believed: each has a number of its own.
+    /// How many entries the file has, by the lower of the header's two statements: the count, and the numbers given.
     pub(crate) fn promised(&self) -> u64 {
         let span = self.tail_seqnum.checked_sub(self.head_seqnum).filter(|_| self.head_seqnum > 0);
         self.n_entries.min(span.map_or(u64::MAX, |span| span.saturating_add(1)))
@@ -273,14 +272,13 @@ impl Header {
         })
     }
 
-    /// Whether both are headers of one file, of which one byte or another may be damaged: its id, or all that its first
-    /// entry has left in it.
+    /// Whether both are headers of one file, although a byte may be damaged: they have the same id, or the same first entry.
     pub(crate) fn is_same_file(&self, other: &Header) -> bool {
         let first = |header: &Header| (header.seqnum_id, header.head_seqnum, header.head_realtime);
         self.file_id == other.file_id || (self.head_seqnum > 0 && first(self) == first(other))
     }
 
-    /// A number that changes when values have come.
+    /// A number that changes when values were added.
     pub(crate) fn values(&self) -> u64 {
         if self.n_data == 0 { self.n_entries } else { self.n_data }
     }

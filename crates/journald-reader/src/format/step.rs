@@ -1,9 +1,9 @@
 //! Steps: reading a file only ever goes forward.
 //!
-//! A file may change while it is read, so no number in it is the same twice: a size that was checked may be zero when it is
-//! read again, and a link may lead back. A loop over a file therefore never adds such a number to a place itself. It moves a
-//! [`Position`], which goes forward by a word at least, or takes a link through [`onward`], which refuses what does not
-//! lead forward. Either way a loop ends at the end of the file at the latest.
+//! A file may change while it is read, so a number in it may differ when it is read again: a size that was checked may be
+//! zero, and a link may lead back. So a loop over a file never adds such a number to a place itself. It moves a
+//! [`Position`], which goes forward by a word at least, or takes a link through [`onward`], which refuses a link that does
+//! not lead forward. Either way a loop ends at the end of the file at the latest.
 
 use super::fault::Fault;
 
@@ -15,7 +15,7 @@ const WORD: u64 = 8;
 pub(crate) struct Position(u64);
 
 impl Position {
-    /// The first one at or behind an offset.
+    /// The first place at or behind an offset.
     pub(crate) fn from(offset: u64) -> Position {
         Position(offset.checked_next_multiple_of(WORD).unwrap_or(u64::MAX - WORD + 1))
     }
@@ -25,7 +25,8 @@ impl Position {
         self.0
     }
 
-    /// The first one behind what stands here and takes so many bytes, which may be a lie: a word further at least.
+    /// The first place behind an object that stands here and has this size (bytes). The size may be wrong: the place is a
+    /// word further at least.
     #[must_use]
     pub(crate) fn over(self, len: u64) -> Position {
         Position::from(self.0.saturating_add(len.max(WORD)))
@@ -36,7 +37,7 @@ impl Position {
 /// never leads back.
 ///
 /// # Errors
-/// When it does, as `what`.
+/// When it leads back; `what` says so.
 pub(crate) fn onward(from: u64, link: u64, what: &'static str) -> Result<u64, Fault> {
     if link > from { Ok(link) } else { Err(Fault::Damaged { what, offset: link }) }
 }

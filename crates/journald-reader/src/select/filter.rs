@@ -47,8 +47,8 @@ impl Filter {
         self.matches.iter().any(|all| all.iter().all(|any| any.iter().any(has)))
     }
 
-    /// Terms of which every wanted entry has at least one: of each match the terms of the field that costs least. Returns
-    /// the cost first.
+    /// Terms such that every wanted entry has at least one of them: of each match, the terms of the field that costs least.
+    /// Returns the cost first.
     fn cheapest(&self, cost: impl Fn(usize) -> u64) -> (u64, Vec<usize>) {
         let sum = |any: &&Vec<usize>| any.iter().map(|t| cost(*t)).fold(0, u64::saturating_add);
         let fields = self.matches.iter().filter_map(|all| all.iter().min_by_key(sum));

@@ -7,8 +7,8 @@
 //!                                         └─ entry array ─▶ ENTRY_ARRAY ─ next ─▶ …     the others
 //! ```
 //!
-//! Objects are appended, so chains lead forward only; one that does not is damaged. journald links an entry into the
-//! file's own array first and into those of its values then, so of the newest entry these may know nothing yet: it is
+//! Objects are appended, so chains lead forward only; a chain that leads back is damaged. journald links an entry into the
+//! file's own array first and into the arrays of its values then. So these may not name the newest entry yet: that one is
 //! always found by the file's own array. Source: systemd, `journal_file_find_data_object_with_hash` and
 //! `journal_file_link_entry` in `src/libsystemd/sd-journal/journal-file.c`.
 
@@ -30,7 +30,7 @@ pub(crate) struct Data {
     pub offset: u64,
     /// How many entries have it.
     pub entries: u64,
-    /// The first of them; zero when there is none.
+    /// The first of them; zero when no entry has it.
     pub first: u64,
     /// The chain of arrays that name the others.
     pub array: u64,

@@ -23,15 +23,15 @@ use super::source::{Begin, Finished, Source, begin};
 
 /// How often the headers of files that are being written to are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// So long after a file has grown it counts as being written to: two of journald's announcements.
+/// For this long after a file has grown it counts as being written to: two of journald's announcements.
 const BUSY_FOR: Duration = Duration::from_millis(500);
-/// So long a file may have nothing in it without being spoken of: journald writes the header at once.
+/// For this long a file may be empty before the log mentions it: journald writes the header at once.
 const UNBORN_FOR: Duration = Duration::from_secs(5);
-/// What is said of it.
+/// What the log says of an empty file.
 const UNBORN: &str =
     "so is a file that is just being made, or that a crash has left; it is read when it has a header";
-/// Scans in a row while folders come that were not watched (count): somebody may make them without end, and each tells of
-/// itself later.
+/// Scans in a row while folders appear that were not watched (count). Folders may be made without end; inotify tells of
+/// those that appear later.
 const RESCANS_MAX: usize = 8;
 
 impl Tail {
@@ -182,7 +182,7 @@ impl Tail {
             self.refresh_one(index, Instant::now());
         }
         for found in &scan.files {
-            // The name of an archived file is given once; any other may by now be another file's.
+            // The name of an archived file is given once; any other name may belong to another file by now.
             let finished = is_archived_name(&found.path)
                 && self.finished.get(&found.id).is_some_and(|f| f.path == found.path);
             if finished || known.contains_key(&found.id) {
@@ -220,7 +220,7 @@ impl Tail {
         }
         for passed in self.passed_over.values() {
             let Some(what) = &passed.unborn else { continue };
-            // Nobody waits for it at the start: what is read in one go would end without a word of it.
+            // At the start the log says so at once: a program that reads to the end and stops would say nothing.
             let young = passed.since.elapsed() < UNBORN_FOR;
             self.incomplete |= young;
             if first || !young {
@@ -230,12 +230,12 @@ impl Tail {
         let present: HashSet<FileId> = scan.files.iter().map(|f| f.id).collect();
         self.finished.retain(|id, _| present.contains(id));
         self.passed_over.retain(|id, _| present.contains(id));
-        // What is gone may be over.
+        // A source whose file is gone may be over.
         self.changed |= self.sources.iter().any(|source| source.missed > 0);
         problems
     }
 
-    /// When it is time to say of a file that nothing is written in it.
+    /// When it is time to log that a file is empty.
     fn unborn_due(&self) -> Option<Instant> {
         let unborn = self.passed_over.values().filter(|passed| passed.unborn.is_some());
         unborn.map(|passed| passed.since + UNBORN_FOR).filter(|due| *due > self.unborn_said).min()
@@ -267,12 +267,12 @@ impl Tail {
                 self.finished.insert(found.id, finished);
                 return Ok(());
             }
-            // It waits, known by its header only.
+            // Its turn comes later; until then only its header is known.
             Begin::First(seqnum) if archived => {
                 self.counts.reads += file.bytes().reads();
                 (Some(Head::Expected(seqnum)), None, None)
             }
-            // One that grows is held, so that rotation and vacuuming take nothing from us.
+            // A file that grows is held open, so that its entries can be read after rotation and vacuuming, too.
             Begin::First(seqnum) => (Some(Head::Expected(seqnum)), None, Some(file)),
             Begin::Within(head) => {
                 file.rest();
@@ -349,7 +349,7 @@ pub(super) struct PassedOver {
     path: PathBuf,
     stamp: Option<Stamp>,
     since: Instant,
-    /// Nothing is written in it: what was seen.
+    /// If nothing is written in it: what was seen.
     unborn: Option<String>,
 }
 

@@ -18,10 +18,10 @@ struct Candidate {
     backward: Option<Backward>,
     /// All entries, where they cannot be read backward: a file without a header has no arrays.
     all: Vec<Cursor>,
-    /// The entry that is next, and its time; while none was read, the latest time it may have (realtime, microseconds).
-    /// Zero: there is none.
+    /// The next entry, and its time; while it was not read, the latest time it may have (realtime, microseconds). `None`:
+    /// no entry is left.
     head: Option<Cursor>,
-    latest: u64,
+    latest: Option<u64>,
 }
 
 impl Candidate {
@@ -33,15 +33,15 @@ impl Candidate {
                 all.push(cursor);
             }
             all.retain(|cursor| until.is_none_or(|until| cursor.realtime <= until));
-            let latest = all.last().map_or(0, |last| last.realtime);
+            let latest = all.last().map(|last| last.realtime);
             return Ok(Candidate { file, place: None, backward: None, all, head: None, latest });
         }
         let (place, latest) = match until {
-            Some(until) if file.header().head_realtime > until => (None, 0),
+            Some(until) if file.header().head_realtime > until => (None, None),
             Some(until) if file.header().tail_realtime > until => {
-                (Some(Place::Realtime(until.saturating_add(1))), until)
+                (Some(Place::Realtime(until.saturating_add(1))), Some(until))
             }
-            _ => (None, file.header().tail_realtime),
+            _ => (None, Some(file.header().tail_realtime).filter(|time| *time > 0)),
         };
         file.bytes().close();
         Ok(Candidate { file, place, backward: None, all, head: None, latest })
@@ -57,14 +57,14 @@ impl Candidate {
             }
             self.head = self.backward.as_mut().and_then(|backward| self.file.previous(backward));
         }
-        self.latest = self.head.map_or(0, |head| head.realtime);
+        self.latest = self.head.map(|head| head.realtime);
         self.file.bytes().close();
     }
 }
 
 impl Tail {
     /// The time from which on the last `count` entries that are in scope were written (realtime, microseconds). Entries
-    /// after `until` do not count. Of no entries, the end of time: none that is there is wanted.
+    /// after `until` do not count. For a count of zero this is `u64::MAX`: no entry is wanted. `None` when there is no entry.
     ///
     /// Reads the headers of all files, and the entries of few.
     pub fn time_of_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
@@ -74,13 +74,13 @@ impl Tail {
             .iter()
             .filter_map(|found| Candidate::open(found, self.filter.as_ref(), until).ok())
             .collect();
-        // Of one instant, and their copies.
+        // The entries of one microsecond that were counted, and their copies.
         let mut counted: Vec<Cursor> = Vec::new();
         let mut left = count;
         while left > 0
             && let Some(candidate) =
                 candidates.iter_mut().max_by_key(|candidate| (candidate.latest, candidate.head.is_some()))
-            && candidate.latest > 0
+            && candidate.latest.is_some()
         {
             let head = candidate.head.take();
             candidate.step();

@@ -1,9 +1,10 @@
 //! A tail: the entries of many journal files, merged into one order, read on as they are written.
 //!
 //! Each file with unread entries offers its next one, its head; the least head is the next entry (`merge`). Files that
-//! are read to their end and cannot grow are let go; those whose turn has not come are only known by their headers, so that a folder of
-//! five hundred needs few reads and few descriptors. `turn` says who is read next, and with what; `follow` notices what journald writes, renames, makes
-//! and deletes; `last` finds the last entries from the end.
+//! are read to their end and cannot grow are let go. Of files whose turn has not come, only the headers are read, so that a
+//! folder of five hundred needs few reads and few descriptors. `turn` says which file is read next, and with how much
+//! memory; `follow` notices what journald writes, renames, makes and deletes; `recognise` knows a file again by its
+//! entries; `last` finds the last entries from the end.
 
 mod follow;
 mod last;

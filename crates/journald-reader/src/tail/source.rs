@@ -19,13 +19,13 @@ pub(super) struct Source {
     pub tag: u16,
     pub file_id: Id128,
     pub seqnum_id: Id128,
-    /// It lies where a reboot wipes it.
+    /// It lies where a reboot deletes it.
     pub runtime: bool,
     /// The name of its folder, which its journald has in the persistent place, too.
     pub journal: String,
-    /// Nobody writes to it any more.
+    /// Nothing is written to it any more.
     pub archived: bool,
-    /// Not there while an archived file waits for its turn unseen.
+    /// `None` while an archived file waits for its turn and only its header was read.
     pub file: Option<JournalFile>,
     /// The next entry.
     pub head: Option<Head>,
@@ -35,16 +35,16 @@ pub(super) struct Source {
     pub oldest: u64,
     /// When it was last seen to have grown.
     pub grown: Option<Instant>,
-    /// When its turn was, or when it grew: counts up.
+    /// When its turn was, or when it grew, by the tail's own count of turns.
     pub used: u64,
     /// Scans in a row that did not find it.
     pub missed: u8,
-    /// Causes of loss that the log has told of.
+    /// Causes of loss that were logged.
     pub known: Known,
 }
 
-/// Scans that must have missed a file without a descriptor before it is given up: one may have looked while the file was
-/// being renamed.
+/// Scans that must have missed a file without a descriptor before it is given up (count): a single scan may have looked
+/// while the file was being renamed.
 const MISSED_MAX: u8 = 2;
 
 impl Source {
@@ -56,7 +56,7 @@ impl Source {
         }
     }
 
-    /// The entry up to which it is done with, those included that no match wants.
+    /// The entry up to which it was read, entries that no match wants included.
     pub(super) fn done(&self) -> Option<Cursor> {
         let passed = self.file.as_ref().and_then(JournalFile::passed);
         self.last.into_iter().chain(passed).max_by_key(|cursor| cursor.seqnum)
@@ -82,13 +82,13 @@ impl Source {
         self.file.as_ref().map_or(0, |file| file.ledger().fields())
     }
 
-    /// Whether there is something to tell.
+    /// Whether there is a loss to log.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.ledger().has_news())
     }
 
-    /// Tells the log what was lost, once for each cause.
+    /// Logs what was lost, once for each cause.
     pub(super) fn tell(&mut self) {
         for news in self.file.as_mut().map(|file| file.take_news()).unwrap_or_default() {
             if self.known.learn(news.loss) {
@@ -134,7 +134,7 @@ pub(super) enum Begin {
     Within(Option<Cursor>),
 }
 
-/// Finds a place in a file that was opened. `still`: nobody writes to it.
+/// Finds a place in a file that was opened. `still`: nothing is written to it.
 pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result<Begin, Fault> {
     match file.side(place, still)? {
         Side::Before => Ok(Begin::Nowhere),
@@ -147,7 +147,7 @@ pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result
 fn go_to(file: &mut JournalFile, place: Place) -> Result<Option<Cursor>, Fault> {
     file.seek(place)?;
     let mut head = file.next()?;
-    // Where arrays are damaged, seeking ends before the place: the rest of the way goes entry by entry.
+    // Where arrays are damaged, seeking ends before the place; the entries up to it are passed over one by one.
     while let Some(passed) = head.filter(|head| place.is_behind(head)) {
         file.pass(passed);
         head = file.next()?;

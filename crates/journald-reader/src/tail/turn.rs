@@ -1,4 +1,4 @@
-//! Turns: which file is read next, and what it may take meanwhile, descriptors and memory.
+//! Turns: which file is read next, and how many descriptors and how much memory it may use meanwhile.
 
 use std::io;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::Tail;
 use super::merge::{Head, Merge};
 use super::source::Source;
 
-/// Journal files that keep a descriptor (count): those read and written last. What a host writes at a time is far fewer; a
-/// file without one comes back when it is needed, but is lost if it is deleted before.
+/// Journal files that keep a descriptor (count): those read and written last. A host writes to far fewer at a time. A file
+/// without a descriptor is opened again when it is needed, but its entries are lost if it is deleted before.
 const OPEN_MAX: usize = 16;
 /// Memory for the windows of all files that are read by turns (bytes); one alone takes a quarter of it.
 const WINDOWS_MAX: usize = 1 << 20;
@@ -32,7 +32,7 @@ impl Tail {
         let head = self.next_of(index);
         if let Some(source) = self.sources.get_mut(index) {
             source.head = head.map(Head::Seen);
-            // To be let go.
+            // It will be let go.
             self.changed |= head.is_none() && source.is_over();
         }
         head
@@ -60,7 +60,7 @@ impl Tail {
         }
     }
 
-    /// Reads the next entries of all sources that have to be known before anybody can tell whose turn it is.
+    /// Reads the next entries of all sources that have to be known before it is known whose turn it is.
     fn see_all(&mut self) {
         while let Some(index) = self.merge.unseen() {
             let head = self.see(index);
@@ -68,7 +68,7 @@ impl Tail {
         }
     }
 
-    /// The next entry of a source; one whose file cannot be read any further has none.
+    /// The next entry of a source; `None` at the end of its file, and when the file cannot be read any further.
     #[inline]
     pub(super) fn next_of(&mut self, index: usize) -> Option<Cursor> {
         let mut moved = false;
@@ -184,7 +184,7 @@ impl Tail {
         let head = self.next_of(index);
         let source = self.sources.get_mut(index)?;
         source.head = head.map(Head::Seen);
-        // Its turn may be long in coming.
+        // Its turn may come much later.
         source.file.iter_mut().for_each(JournalFile::rest);
         if source.file.is_none() {
             log::warn!("{}: it cannot be opened any more; it was not read", source.path.display());
@@ -233,7 +233,7 @@ impl Tail {
         for (_, file) in open.iter().skip(OPEN_MAX / 2) {
             file.bytes().close();
         }
-        // The one that is about to be opened counts.
+        // The file that is about to be opened counts, too.
         self.open = open.len().min(OPEN_MAX / 2) + 1;
     }
 }
