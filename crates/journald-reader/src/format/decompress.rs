@@ -12,7 +12,7 @@ use super::{lz4, object};
 
 /// Memory that an xz stream may ask for (KiB). systemd compresses with dictionaries of at most the
 /// payload's size at preset 0.
-const XZ_MEMORY_MAX_KIB: u32 = 16 << 10;
+const XZ_MEMORY_KIB_MAX: u32 = 16 << 10;
 
 /// A zstd frame that states no more than this is unpacked in one call, into memory taken before (bytes).
 const WHOLE_MAX: u64 = 1 << 20;
@@ -83,7 +83,7 @@ impl Decompressor {
                 lz4::unpack(input, u64::from_le_bytes(size), limit, &mut self.piece, sink)
             }
             object::COMPRESSED_XZ => {
-                let reader = lzma_rust2::XzReader::new_mem_limit(&mut input, false, XZ_MEMORY_MAX_KIB);
+                let reader = lzma_rust2::XzReader::new_mem_limit(&mut input, false, XZ_MEMORY_KIB_MAX);
                 let (mut reader, mut left) = (reader.take(limit), limit);
                 self.piece.resize(PIECE, 0);
                 loop {
