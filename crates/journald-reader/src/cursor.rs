@@ -1,4 +1,4 @@
-//! A cursor names one entry for good, whatever file it moves to: journalctl's own text form.
+//! A cursor names one entry forever, in whatever file it stands: journalctl's own text form.
 //!
 //! `s=<seqnum id>;i=<seqnum>;b=<boot id>;m=<monotonic>;t=<realtime>;x=<xor hash>`, numbers in
 //! hexadecimal. Source: systemd, `sd_journal_get_cursor` in `src/libsystemd/sd-journal/sd-journal.c`.
@@ -37,7 +37,7 @@ impl FromStr for Id128 {
     }
 }
 
-/// The name of one entry, and what its place in the order is decided by.
+/// The name of one entry, and what decides its place in the order.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Cursor {
     /// The counter that `seqnum` belongs to.
@@ -57,7 +57,7 @@ pub struct Cursor {
 impl Cursor {
     /// The order in which journalctl shows entries: by number where one counter gave both, else by
     /// monotonic time within a boot, else by wall clock. It is not transitive over several counters when
-    /// clocks jump, so nobody may sort with it: merging compares heads only.
+    /// clocks jump, so do not sort with it: merging compares only the next entries of files.
     /// Source: systemd, `journal_file_compare_locations`.
     pub fn order(&self, other: &Cursor) -> Ordering {
         if self.seqnum_id == other.seqnum_id && self.seqnum != other.seqnum {
@@ -75,19 +75,19 @@ impl Cursor {
         self.same_content(other) && (self.seqnum_id != other.seqnum_id || self.seqnum == other.seqnum)
     }
 
-    /// Whether what both name was written at one time and is equal.
+    /// Whether the entries that both name were written at one time and are equal.
     #[inline]
-    pub(super) fn same_content(&self, other: &Cursor) -> bool {
+    pub(crate) fn same_content(&self, other: &Cursor) -> bool {
         self.monotonic == other.monotonic
             && self.realtime == other.realtime
             && self.xor_hash == other.xor_hash
             && self.boot_id == other.boot_id
     }
 
-    /// Whether an entry is a copy of one that was met, in another file or in the same one; `met` are all of its instant,
-    /// copies included. Several equal entries of one counter are several entries, so each has a copy of its own: the
-    /// second one in this counter is no copy while there was only one in the others.
-    pub(super) fn is_copy(&self, met: &[Cursor]) -> bool {
+    /// Whether an entry is a copy of an entry that was met, in another file or in the same file. `met`: all entries of its
+    /// instant so far, copies included. Several equal entries of one counter are several entries, and each has a copy of its
+    /// own: the second one in this counter is not a copy while other counters have shown only one.
+    pub(crate) fn is_copy(&self, met: &[Cursor]) -> bool {
         let equal = || met.iter().filter(|other| other.same_content(self));
         let count = |counter: Id128| equal().filter(|other| other.seqnum_id == counter).count();
         let copied = |other: &Cursor| match other.seqnum_id == self.seqnum_id {
@@ -110,7 +110,7 @@ impl fmt::Display for Cursor {
 #[error("not a journal cursor: {0}")]
 pub struct CursorError(String);
 
-/// Characters of a wrong cursor that an error repeats (count): a good one has about 160.
+/// Characters of a wrong cursor that an error repeats (count): a right cursor has about 160.
 const SHOWN_MAX: usize = 60;
 
 /// The beginning of a wrong text, for an error.

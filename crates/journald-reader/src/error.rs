@@ -1,4 +1,4 @@
-//! Why a journal cannot be read, in words that say what to do.
+//! Why a journal cannot be read, and what to do about it.
 
 use std::fmt;
 use std::fs;
@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::scan::Roots;
-use super::scope::Scope;
+use crate::scan::Roots;
+use crate::scope::Scope;
 
 /// One place that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(path: PathBuf, error: &io::Error) -> Problem {
+    pub(crate) fn new(path: PathBuf, error: &io::Error) -> Problem {
         let reason = match error.kind() {
             io::ErrorKind::PermissionDenied => match group_of(&path) {
                 Some(group) => format!("permission denied; it is readable for group `{group}`"),
@@ -32,12 +32,12 @@ impl Problem {
         Problem { path, kind: error.kind(), reason }
     }
 
-    /// Something that is there and was not looked at.
-    pub(super) fn passed_over(path: PathBuf, reason: String) -> Problem {
+    /// A file or folder that exists and is not read.
+    pub(crate) fn passed_over(path: PathBuf, reason: String) -> Problem {
         Problem { path, kind: io::ErrorKind::Unsupported, reason }
     }
 
-    pub(super) fn damaged(path: PathBuf, reason: String) -> Problem {
+    pub(crate) fn damaged(path: PathBuf, reason: String) -> Problem {
         let reason = format!("not a journal file that can be read: {reason}");
         Problem { path, kind: io::ErrorKind::InvalidData, reason }
     }
@@ -52,7 +52,7 @@ impl fmt::Display for Problem {
 /// Why no journal could be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// No file could be opened: all places and their reasons, also of what was passed over.
+    /// No file could be opened: all places with their reasons, also those that are not read on purpose.
     Unreadable(Vec<Problem>),
     /// The system's change notification could not be set up.
     Watch(io::Error),
@@ -61,7 +61,7 @@ pub enum OpenError {
 impl std::error::Error for OpenError {}
 
 impl OpenError {
-    /// Nothing can be read in this scope: `problems` were met, and what else stands there is named, too.
+    /// Nothing can be read in this scope. Names `problems`, and everything else that stands there and is not read.
     pub fn nothing(scope: &Scope, mut problems: Vec<Problem>) -> OpenError {
         for (path, reason) in Roots::new(scope).passed_over() {
             if problems.iter().all(|problem| problem.path != path) {
@@ -72,7 +72,7 @@ impl OpenError {
     }
 }
 
-/// How many places an error lists before it only counts them.
+/// Places that an error lists (count); it says only how many more there are.
 const LISTED_MAX: usize = 5;
 
 impl fmt::Display for OpenError {
@@ -113,11 +113,11 @@ impl fmt::Display for OpenError {
     }
 }
 
-/// What the group of a file is where it has no number in this user namespace, as under `PrivateUsers=`
+/// The group that a file seems to have when its own group has no number in this user namespace, as under `PrivateUsers=`
 /// (linux/highuid.h, `DEFAULT_OVERFLOWGID`).
 const UNMAPPED_GID: u32 = 65534;
 
-/// The group that a file or, where it cannot be looked at, its folder belongs to, if that can be known.
+/// The group of a file, or of its folder where the file cannot be looked at; `None` if it is not known.
 fn group_of(path: &Path) -> Option<String> {
     let gid = path.ancestors().find_map(|p| fs::metadata(p).ok())?.gid();
     let groups = fs::read_to_string("/etc/group").ok()?;

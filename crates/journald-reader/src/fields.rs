@@ -1,16 +1,14 @@
 //! The fields of the entry at hand, and a cache of those that come again.
 //!
-//! journald stores each distinct `FIELD=value` once per file, so most fields of an entry are old
-//! acquaintances: their DATA offset alone tells what they are. The cache maps offsets to parsed fields
-//! (four ways, least recently used goes first); what journald says is referenced by one entry only never
-//! enters it. Fields of the current entry that are not cached live in an arena that the next entry reuses.
+//! journald stores each distinct `FIELD=value` once per file, so most fields of an entry were read before: their DATA
+//! offset alone tells what they are. The cache maps offsets to parsed fields (four ways, the least recently used is
+//! replaced first). A field that only one entry refers to, as journald counts, does not enter it. Fields of the current
+//! entry that are not cached live in an arena that the next entry reuses.
 //!
-//! Invariant: a slot used by the current entry (`stamp == clock`) is not given away before the next one,
+//! Invariant: a slot used by the current entry (`stamp == clock`) is not given away before the next entry,
 //! so places handed out stay valid for as long as the entry does.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
+use crate::keys::{Key, Keys, UNWANTED};
 
 /// Sets of the cache; with four ways each, 8,192 slots (measured on a million entries: 94 % hits).
 const SETS: usize = 2048;
@@ -24,117 +22,6 @@ const CACHED_VALUE_MAX: usize = 4096;
 const CACHED_BYTES_MAX: usize = 1 << 20;
 /// Capacity the arena keeps from one entry to the next (bytes).
 const ARENA_KEPT_MAX: usize = 512 << 10;
-
-/// A field name that the consumer asked for; an index into [`Keys`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key(u16);
-
-/// A field that was not asked for by name, but with all others.
-pub(super) const NO_KEY: Key = Key(u16::MAX);
-/// A field that nobody asked for: only that is remembered of it.
-const UNWANTED: Key = Key(u16::MAX - 1);
-/// A field that was not asked for by name, but by the rule of [`Keys::add_matching`].
-const MATCHING: Key = Key(u16::MAX - 2);
-/// Field names whose answer from that rule is remembered (count). A host has a few hundred; senders may
-/// invent more, then the memory starts anew.
-const RULED_MAX: usize = 4096;
-
-/// The field names that a consumer wants, and whether it wants all others too.
-///
-/// A reader reads only what is asked for: a core dump of 16 MiB costs nothing to whoever wants `MESSAGE`.
-#[derive(Debug, Clone)]
-pub struct Keys {
-    names: Vec<Box<[u8]>>,
-    /// Only names of the configuration go in, so nobody can crowd it.
-    index: HashMap<Box<[u8]>, Key, foldhash::fast::RandomState>,
-    all: bool,
-    matching: Option<Matching>,
-    value_max: usize,
-}
-
-/// Says of a field name whether the consumer wants such fields.
-pub type NameRule = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
-
-#[derive(Clone)]
-struct Matching {
-    rule: NameRule,
-    /// What the rule said. Senders choose the names, so this hash is seeded, and of the better quality.
-    known: HashMap<Box<[u8]>, bool, foldhash::quality::RandomState>,
-}
-
-impl Matching {
-    fn ask(&mut self, name: &[u8]) -> bool {
-        if let Some(answer) = self.known.get(name) {
-            return *answer;
-        }
-        if self.known.len() >= RULED_MAX {
-            self.known.clear();
-        }
-        let answer = (self.rule)(name);
-        self.known.insert(name.into(), answer);
-        answer
-    }
-}
-
-impl fmt::Debug for Matching {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Matching").field("known", &self.known).finish_non_exhaustive()
-    }
-}
-
-/// Longest value read unless the consumer asks for another limit (bytes): journald itself accepts
-/// fields of up to 768 MiB (systemd, `DATA_SIZE_MAX`), no consumer wants them.
-const VALUE_MAX_DEFAULT: usize = 64 << 20;
-
-impl Default for Keys {
-    fn default() -> Keys {
-        Keys {
-            names: Vec::new(),
-            index: HashMap::default(),
-            all: false,
-            matching: None,
-            value_max: VALUE_MAX_DEFAULT,
-        }
-    }
-}
-
-impl Keys {
-    /// Asks for a field by name; the same name gives the same key.
-    pub fn add(&mut self, name: &str) -> Key {
-        if let Some(key) = self.index.get(name.as_bytes()) {
-            return *key;
-        }
-        // Configuration limits the number of names to far below this.
-        let key = Key(u16::try_from(self.names.len()).map_or(MATCHING.0 - 1, |n| n.min(MATCHING.0 - 1)));
-        self.names.push(name.as_bytes().into());
-        self.index.insert(name.as_bytes().into(), key);
-        key
-    }
-
-    /// Asks for every field of every entry.
-    pub fn add_all(&mut self) {
-        self.all = true;
-    }
-
-    /// Asks for every field whose name a rule accepts; it must always say the same of a name. There is one
-    /// such rule, the last one set.
-    pub fn add_matching(&mut self, rule: NameRule) {
-        self.matching = Some(Matching { rule, known: HashMap::default() });
-    }
-
-    /// Asks for no more than this many bytes of a value.
-    pub fn cut_values(&mut self, bytes: usize) {
-        self.value_max = bytes;
-    }
-
-    fn wanted(&mut self, name: &[u8]) -> Option<Key> {
-        if let Some(key) = self.index.get(name) {
-            return Some(*key);
-        }
-        let matches = self.matching.as_mut().is_some_and(|matching| matching.ask(name));
-        if matches { Some(MATCHING) } else { self.all.then_some(NO_KEY) }
-    }
-}
 
 /// Where a field's bytes, `NAME=value`, are.
 #[derive(Debug, Clone, Copy)]
@@ -153,12 +40,12 @@ struct FieldRef {
 
 /// Names a DATA object among all files of a reader: sixteen bits of file, forty-eight of offset.
 /// Equal identities are equal `FIELD=value` pairs.
-pub(super) fn identity(file: u16, offset: u64) -> u64 {
+pub(crate) fn identity(file: u16, offset: u64) -> u64 {
     u64::from(file) << 48 | offset
 }
 
 /// One set of the cache, as long as a cache line: a look-up touches no other memory, except for the value
-/// of a field that somebody wants.
+/// of a field that is wanted.
 #[derive(Clone)]
 #[repr(align(64))]
 struct Set {
@@ -193,10 +80,7 @@ pub struct Fields {
 impl Fields {
     /// An empty store for what `keys` asks for.
     pub fn new(mut keys: Keys) -> Fields {
-        let matching = match &mut keys.matching {
-            Some(matching) => keys.names.iter().map(|name| matching.ask(name)).collect(),
-            None => Vec::new(),
-        };
+        let matching = keys.matching();
         Fields {
             sets: vec![EMPTY; SETS].into_boxed_slice(),
             values: vec![Vec::new(); SETS * WAYS].into_boxed_slice(),
@@ -205,14 +89,14 @@ impl Fields {
             cached_bytes: 0,
             arena: Vec::new(),
             refs: Vec::with_capacity(64),
-            first: vec![0; keys.names.len()],
+            first: vec![0; keys.len()],
             matching,
             keys,
         }
     }
 
     /// Forgets the current entry.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         if self.arena.capacity() > ARENA_KEPT_MAX {
             self.arena = Vec::new();
         }
@@ -226,20 +110,20 @@ impl Fields {
     }
 
     /// Empties the cache: the file numbers or the clock start anew.
-    pub(super) fn forget_all(&mut self) {
+    pub(crate) fn forget_all(&mut self) {
         self.sets.fill(EMPTY);
         self.clock = 1;
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// Changes when identities begin to be used anew: whoever remembers them forgets them then.
+    /// Changes when identities get other meanings: forget all identities then.
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
     /// Adds the field with this identity from the cache; false when it is not there.
     #[inline]
-    pub(super) fn add_cached(&mut self, identity: u64) -> bool {
+    pub(crate) fn add_cached(&mut self, identity: u64) -> bool {
         let number = set_of(identity);
         let Some(set) = self.sets.get_mut(number) else { return false };
         let Some(way) = set.identities.iter().position(|i| *i == identity) else { return false };
@@ -252,36 +136,36 @@ impl Fields {
     }
 
     /// What to do with a field of this name: its key, or `None` to ignore it.
-    pub(super) fn wanted(&mut self, name: &[u8]) -> Option<Key> {
+    pub(crate) fn wanted(&mut self, name: &[u8]) -> Option<Key> {
         self.keys.wanted(name)
     }
 
     /// The arena, to append `NAME=value` to before [`Fields::add_from_arena`].
-    pub(super) fn arena(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn arena(&mut self) -> &mut Vec<u8> {
         &mut self.arena
     }
 
-    /// The name of the field appended to the arena since `start`: its length, and the key if it is
-    /// wanted. `None` when there is no name of at most `name_max` bytes.
-    pub(super) fn name_in_arena(&mut self, start: usize, name_max: usize) -> Option<(usize, Option<Key>)> {
+    /// The name of the field appended to the arena since `start`: its length, and the key if it is wanted. `None` when
+    /// there is no name of at most `name_max` bytes.
+    pub(crate) fn name_in_arena(&mut self, start: usize, name_max: usize) -> Option<(usize, Option<Key>)> {
         let bytes = self.arena.get(start..)?;
         let name_len = memchr::memchr(b'=', bytes).filter(|n| (1..=name_max).contains(n))?;
         Some((name_len, self.keys.wanted(bytes.get(..name_len)?)))
     }
 
     /// Cuts the field appended to the arena since `start` to the longest value wanted.
-    pub(super) fn cut_value(&mut self, start: usize, name_len: usize) {
-        self.arena.truncate(start.saturating_add(name_len + 1).saturating_add(self.keys.value_max));
+    pub(crate) fn cut_value(&mut self, start: usize, name_len: usize) {
+        self.arena.truncate(start.saturating_add(name_len + 1).saturating_add(self.keys.value_max()));
     }
 
     /// The longest value that is read (bytes); the rest of a longer one is left out.
-    pub(super) fn value_max(&self) -> usize {
-        self.keys.value_max
+    pub(crate) fn value_max(&self) -> usize {
+        self.keys.value_max()
     }
 
     /// Adds the field whose bytes were appended to the arena since `start`. `recurs` says that other
     /// entries refer to it, so that it is worth a slot.
-    pub(super) fn add_from_arena(
+    pub(crate) fn add_from_arena(
         &mut self,
         identity: u64,
         start: usize,
@@ -314,8 +198,8 @@ impl Fields {
         self.push(FieldRef { identity, place, name_len, key });
     }
 
-    /// Remembers that nobody wants the field with this identity, if other entries refer to it.
-    pub(super) fn remember_unwanted(&mut self, identity: u64, recurs: bool) {
+    /// Remembers that the field with this identity is not wanted, if other entries refer to it.
+    pub(crate) fn remember_unwanted(&mut self, identity: u64, recurs: bool) {
         if recurs {
             self.take_slot(identity, UNWANTED, 0);
         }
@@ -339,7 +223,7 @@ impl Fields {
     #[inline]
     fn push(&mut self, field: FieldRef) {
         self.refs.push(field);
-        if let Some(first) = self.first.get_mut(usize::from(field.key.0))
+        if let Some(first) = self.first.get_mut(field.key.index())
             && *first == 0
         {
             *first = self.refs.len() as u32;
@@ -394,13 +278,13 @@ impl Fields {
 
     #[inline]
     fn refs_matching(&self) -> impl Iterator<Item = &FieldRef> + use<'_> {
-        let named = |key: Key| self.matching.get(usize::from(key.0)).copied().unwrap_or(false);
-        self.refs.iter().filter(move |field| field.key == MATCHING || named(field.key))
+        let named = |key: Key| self.matching.get(key.index()).copied().unwrap_or(false);
+        self.refs.iter().filter(move |field| field.key.is_matching() || named(field.key))
     }
 
     #[inline]
     fn field(&self, key: Key) -> Option<&FieldRef> {
-        let index = *self.first.get(usize::from(key.0))?;
+        let index = *self.first.get(key.index())?;
         self.refs.get((index as usize).checked_sub(1)?)
     }
 }
@@ -413,7 +297,10 @@ fn set_of(identity: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::keys::RULED_MAX;
 
     fn store(names: &[&str]) -> (Fields, Vec<Key>) {
         let mut keys = Keys::default();

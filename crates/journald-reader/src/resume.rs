@@ -8,29 +8,29 @@
 
 use std::collections::HashMap;
 
-use super::cursor::{Cursor, Id128};
+use crate::cursor::{Cursor, Id128};
 
 /// A place in the whole journal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resume {
     /// The entry read last.
     pub cursor: Option<Cursor>,
-    /// What was read of the same instant before it: copies of these in other files may be still to come.
+    /// Entries of the same instant that were read before it: their copies in other files may be still to come.
     pub recent: Vec<Cursor>,
-    /// Entries written before this are not wanted unless something else says so (realtime, microseconds).
+    /// Entries written before this are not wanted, except where `files` or `counters` say more (realtime, microseconds).
+    /// Zero: all are wanted.
     pub floor: u64,
-    /// Entries up to this one are not wanted unless something else says so.
+    /// Entries up to this one are not wanted, except where `files` or `counters` say more.
     pub after: Option<Cursor>,
     /// For each file that may grow, by file id: the entry read last in it.
     pub files: HashMap<Id128, Cursor>,
     /// For each counter of sequence numbers: the highest entry read.
     pub counters: HashMap<Id128, Cursor>,
     /// For each journal by the name of its folder (a machine id, perhaps with a namespace): the entry read last from its
-    /// runtime part. What journald later copies to the persistent journal
-    /// has been read up to here.
+    /// runtime part. The entries that journald later copies to the persistent journal were read up to here.
     pub runtime: HashMap<String, Cursor>,
-    /// Entries up to here with which whoever reads is not done, because more lines belong to them. They are
-    /// read again, and nothing else before this place is.
+    /// Entries up to here that the consumer has not finished with, because more lines belong to them. The
+    /// consumer fills and reads this list; a tail does neither.
     pub held: Vec<Cursor>,
 }
 
@@ -39,11 +39,11 @@ pub struct Resume {
 pub enum Start {
     /// At the oldest entry.
     Oldest,
-    /// At the first entry written at or after this time (realtime, microseconds since 1970). Behind it, entries that were
-    /// written after the clock had been set back come all the same.
+    /// At the first entry written at or after this time (realtime, microseconds since 1970). All entries behind it come,
+    /// also those that were written after the clock had been set back.
     Realtime(u64),
-    /// Behind this entry, as `journalctl --after-cursor` does. One that is not there any more still has its place in the
-    /// order, where reading begins; the log says so.
+    /// Behind this entry, as `journalctl --after-cursor` does. If the entry is not there any more, reading begins where it
+    /// would stand, and the log says so.
     After(Cursor),
     /// Where another tail stopped.
     Resume(Box<Resume>),
@@ -51,11 +51,11 @@ pub enum Start {
 
 impl Start {
     /// The same place as the state of a tail that has read nothing.
-    pub(super) fn state(&self) -> Resume {
+    pub(crate) fn state(&self) -> Resume {
         match self {
             Start::Oldest => Resume::default(),
             Start::Realtime(floor) => Resume { floor: *floor, ..Resume::default() },
-            // What is missing behind it in its counter is counted.
+            // Numbers of its counter that are missing behind it are counted.
             Start::After(cursor) => Resume {
                 after: Some(*cursor),
                 counters: HashMap::from([(cursor.seqnum_id, *cursor)]),

@@ -1,50 +1,50 @@
 //! Which files belong to the journal: the folders where journald keeps them, or what a person named.
 //!
 //! A journal folder holds files directly, in a folder per machine (named by machine id) and one per machine and
-//! namespace (`MACHINE-ID.NAMESPACE`), or both. Namespaces are read where they are in scope; a person who names such a
-//! folder itself, or a file, wants it.
+//! namespace (`MACHINE-ID.NAMESPACE`), or both. Namespaces are read where they are in scope. A folder or file that was
+//! named itself is always read.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::cursor::Id128;
-use super::scope::{self, Namespaces, Scope};
+use crate::cursor::Id128;
+use crate::scope::{self, Namespaces, Scope};
 
 /// Where journald keeps what survives a reboot, and what does not.
 const PERSISTENT: &str = "/var/log/journal";
 const RUNTIME: &str = "/run/log/journal";
 
-/// A file whatever its name: device and inode number.
+/// Identifies a file, whatever its name is: device and inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FileId {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
 }
 
 impl FileId {
-    pub(super) fn of(metadata: &fs::Metadata) -> FileId {
+    pub(crate) fn of(metadata: &fs::Metadata) -> FileId {
         FileId { device: metadata.dev(), inode: metadata.ino() }
     }
 }
 
 /// A file that was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     pub path: PathBuf,
     pub id: FileId,
-    /// Lies where journald keeps what a reboot wipes.
+    /// It lies where journald keeps what a reboot deletes.
     pub runtime: bool,
 }
 
 /// What a scan saw.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     pub files: Vec<Found>,
     /// The folders that were read, to be watched.
     pub folders: Vec<PathBuf>,
-    /// Folders in which a missing one may appear.
+    /// Folders in which a folder may appear that is missing now.
     pub parents: Vec<PathBuf>,
     /// What could not be read.
     pub problems: Vec<(PathBuf, io::Error)>,
@@ -52,7 +52,7 @@ pub(super) struct Scan {
 
 /// The places to look at.
 #[derive(Debug, Clone)]
-pub(super) struct Roots {
+pub(crate) struct Roots {
     paths: Vec<PathBuf>,
     namespaces: Namespaces,
     /// Machine folders other than this one's are skipped.
@@ -62,8 +62,8 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// This machine's journal, or what was named.
-    pub(super) fn new(scope: &Scope) -> Roots {
+    /// This machine's journal, or the paths that were named.
+    pub(crate) fn new(scope: &Scope) -> Roots {
         let namespaces = scope.namespaces.clone();
         if scope.paths.is_empty() {
             let machine = fs::read_to_string("/etc/machine-id").ok().and_then(|id| id.trim().parse().ok());
@@ -74,7 +74,7 @@ impl Roots {
     }
 
     /// Looks at all places.
-    pub(super) fn scan(&self) -> Scan {
+    pub(crate) fn scan(&self) -> Scan {
         let mut scan = Scan::default();
         for path in &self.paths {
             match fs::metadata(path) {
@@ -85,7 +85,7 @@ impl Roots {
                         id: FileId::of(&metadata),
                         runtime: is_runtime(path),
                     });
-                    // What is written to it is told of there.
+                    // inotify tells of writes by the folder.
                     if let Ok(Some(folder)) = std::path::absolute(path).as_deref().map(Path::parent) {
                         scan.folders.push(folder.to_path_buf());
                     }
@@ -106,8 +106,8 @@ impl Roots {
         scan
     }
 
-    /// What stands at these places and is not read, each with the reason: what to say when nothing was found.
-    pub(super) fn passed_over(&self) -> Vec<(PathBuf, String)> {
+    /// What stands at these places and is not read, each with the reason: for the error when nothing was found.
+    pub(crate) fn passed_over(&self) -> Vec<(PathBuf, String)> {
         let mut passed = Vec::new();
         for path in &self.paths {
             match fs::metadata(path) {
@@ -176,8 +176,8 @@ impl Roots {
             Err(e) => return scan.problems.push((folder.to_path_buf(), e)),
         };
         scan.folders.push(folder.to_path_buf());
-        // Whether a folder's list tells what its files are, which saves asking for each. In file systems made of layers
-        // (overlayfs) they are on another device than their folder.
+        // Whether the folder's list gives the numbers of its files, so that no file has to be asked. In file systems made of
+        // layers (overlayfs), files are on another device than their folder.
         let mut list_tells = None;
         for entry in entries {
             let entry = match entry {
@@ -193,7 +193,7 @@ impl Roots {
                         let asked = || fs::metadata(&path).map(|metadata| FileId::of(&metadata));
                         match list_tells {
                             Some(true) => listed,
-                            // One that went in the meantime is none.
+                            // The file is gone by now.
                             Some(false) | None => {
                                 let Ok(id) = asked() else { continue };
                                 list_tells = Some(id == listed);
@@ -219,7 +219,7 @@ fn is_journal_name(name: &str) -> bool {
     name.ends_with(".journal") || name.ends_with(".journal~")
 }
 
-/// What a journal file lacks that nothing was written to yet.
+/// What is missing in a journal file to which nothing was written yet.
 fn unfinished(path: &Path) -> Option<String> {
     let empty = is_journal_name(&path.to_string_lossy())
         && fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0);
@@ -230,9 +230,9 @@ fn holds_journal(entries: fs::ReadDir) -> bool {
     entries.flatten().any(|entry| is_journal_name(&entry.file_name().to_string_lossy()))
 }
 
-/// The name of the folder that a journal file lies in: one journald writes a folder of the same name in the
-/// runtime and in the persistent place.
-pub(super) fn journal_of(path: &Path) -> String {
+/// The name of the folder that a journal file lies in. A journald uses the same name in the runtime and in the persistent
+/// place.
+pub(crate) fn journal_of(path: &Path) -> String {
     let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     folder.unwrap_or_default().to_owned()
 }
@@ -243,7 +243,7 @@ fn is_runtime(path: &Path) -> bool {
 
 /// Whether a file of this name is finished: journald renames files when it archives them, or when it
 /// finds them unclean.
-pub(super) fn is_archived_name(path: &Path) -> bool {
+pub(crate) fn is_archived_name(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
     name.contains('@') || name.ends_with('~')
 }

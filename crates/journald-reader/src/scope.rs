@@ -1,9 +1,9 @@
-//! Scope: what of all that journald keeps is read.
+//! Scope: which of the journals and entries that journald keeps are read.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::cursor::Id128;
+use crate::cursor::Id128;
 
 /// Longest name of a journal namespace (bytes): what a file name holds beside a machine id and a dot
 /// (systemd, `LOG_NAMESPACE_MAX` in `src/basic/syslog-util.c`).
@@ -16,7 +16,7 @@ pub struct Scope {
     pub paths: Vec<PathBuf>,
     /// Journal namespaces in these directories, beside the default one.
     pub namespaces: Namespaces,
-    /// An entry is read if any of these matches it, or if there are none.
+    /// An entry is read if any of these matches it. Without matches, all entries are read.
     pub matches: Vec<Match>,
 }
 
@@ -25,7 +25,7 @@ pub struct Scope {
 pub type Match = BTreeMap<String, Vec<String>>;
 
 impl Scope {
-    /// All that lies in these directories or files, but for namespaces.
+    /// All journals in these directories or files, without namespaces.
     pub fn of(paths: impl Into<Vec<PathBuf>>) -> Scope {
         Scope { paths: paths.into(), ..Scope::default() }
     }
@@ -35,9 +35,9 @@ impl Scope {
 /// `MACHINE-ID.NAMESPACE` beside the default one's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Namespaces {
-    /// These.
+    /// The namespaces of these names.
     Named(Vec<String>),
-    /// All there are, and those that come.
+    /// All namespaces, also those that appear later.
     All,
 }
 
@@ -57,14 +57,14 @@ impl Namespaces {
 
     /// Whether a folder of this name belongs to a machine, to `machine` if one is given, and to a namespace that is
     /// read.
-    pub(super) fn include_folder(&self, name: &str, machine: Option<Id128>) -> bool {
+    pub(crate) fn include_folder(&self, name: &str, machine: Option<Id128>) -> bool {
         split(name).is_some_and(|(id, namespace)| {
             machine.is_none_or(|machine| machine == id) && self.include(namespace)
         })
     }
 }
 
-/// Whether journald takes a name for a namespace: part of a file name and of a unit's, and no pattern (systemd,
+/// Whether journald accepts this as the name of a namespace: it is part of a file name and of a unit's name (systemd,
 /// `log_namespace_name_valid`).
 pub fn is_namespace(name: &str) -> bool {
     (1..=NAMESPACE_MAX).contains(&name.len())
@@ -73,7 +73,7 @@ pub fn is_namespace(name: &str) -> bool {
 }
 
 /// Machine id and namespace of a folder's name.
-pub(super) fn split(folder: &str) -> Option<(Id128, &str)> {
+pub(crate) fn split(folder: &str) -> Option<(Id128, &str)> {
     match folder.split_once('.') {
         Some((id, namespace)) => Some((id.parse().ok()?, namespace)).filter(|_| is_namespace(namespace)),
         None => Some((folder.parse().ok()?, "")),

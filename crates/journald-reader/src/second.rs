@@ -5,24 +5,24 @@
 
 use sd_journal::{CursorMovement, FileFlags, Journal, PathFlags, UserFlags};
 
-use super::cursor::Cursor;
-use super::scope::{Namespaces, Scope};
+use crate::cursor::Cursor;
+use crate::scope::{Namespaces, Scope};
 
 /// libsystemd's reader.
 pub struct SecondReader {
     journal: Journal,
 }
 
-/// Why the two readers do not go on together.
+/// Why the two readers cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum SecondError {
     /// libsystemd reports an error.
     #[error("libsystemd: {0}")]
     Library(String),
-    /// It reads a whole journal.
+    /// It reads only whole journals.
     #[error("libsystemd compares whole journals: leave out journal.match and journal.namespaces")]
     Scope,
-    /// It opens one folder, or files.
+    /// It opens only one folder, or files.
     #[error("libsystemd opens one folder, or files; give one --path, or files only")]
     Paths,
     /// They read different entries.
@@ -73,7 +73,7 @@ impl SecondReader {
         }
     }
 
-    /// The next cursor must be this one; what was written before `since` is passed over.
+    /// The next cursor must be this one; entries written before `since` (realtime, microseconds) are passed over.
     ///
     /// # Errors
     /// When it is another one.

@@ -18,14 +18,14 @@ use rustix::fs::inotify;
 use rustix::io::Errno;
 
 /// Room for inotify events that are read at once (bytes).
-const EVENTS: usize = 4096;
+const EVENTS_MAX: usize = 4096;
 
 /// Wakes a waiting [`super::Tail`] from another thread.
 #[derive(Debug, Clone)]
 pub struct Waker(Arc<OwnedFd>);
 
 impl Waker {
-    /// A waker that no one waits on yet.
+    /// A waker for one tail, or for several.
     ///
     /// # Errors
     /// When the process may open no more descriptors.
@@ -44,12 +44,12 @@ impl Waker {
     }
 }
 
-/// Files that were written to between two looks, told by name (count); with more, all are looked at.
+/// Names of written files that are kept between two looks (count); if there are more, all files are looked at.
 const NAMES_MAX: usize = 64;
 
-/// What ended a wait; a deadline is none of it.
+/// What ended a wait; empty when the deadline did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Event {
+pub(crate) struct Event {
     /// Files came, went or changed their names.
     pub files: bool,
     /// Files were written to.
@@ -60,10 +60,10 @@ pub(super) struct Event {
 
 /// Which files were written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Writes {
-    /// Those of these names, in any of the folders.
+pub(crate) enum Writes {
+    /// Files of these names, in any of the folders.
     Files(Vec<OsString>),
-    /// Any.
+    /// Any files.
     Any,
 }
 
@@ -88,22 +88,22 @@ impl Writes {
 }
 
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     inotify: OwnedFd,
-    /// The system's number of each watch: a folder made anew under an old name gets another.
+    /// The system's number of each watch: a folder made anew under an old name gets another number.
     folders: HashMap<PathBuf, i32>,
     waker: Waker,
 }
 
 impl Watch {
-    pub(super) fn new(waker: Waker) -> io::Result<Watch> {
+    pub(crate) fn new(waker: Waker) -> io::Result<Watch> {
         let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         Ok(Watch { inotify, folders: HashMap::new(), waker })
     }
 
     /// Watches these folders; in `parents` only what appears. A folder must be watched before it is
     /// read, so that no change falls between: the caller scans again when this returns true.
-    pub(super) fn set_folders(&mut self, folders: &[PathBuf], parents: &[PathBuf]) -> bool {
+    pub(crate) fn set_folders(&mut self, folders: &[PathBuf], parents: &[PathBuf]) -> bool {
         use inotify::WatchFlags as W;
         const APPEARS: W = W::CREATE.union(W::MOVED_TO).union(W::ONLYDIR);
         const CHANGES: W = APPEARS
@@ -125,7 +125,7 @@ impl Watch {
     }
 
     /// Sleeps until the journal changes, the waker is used or the deadline is there.
-    pub(super) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Event> {
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Event> {
         loop {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             let timeout = left.map(timespec);
@@ -151,9 +151,9 @@ impl Watch {
     }
 
     /// What has happened until now, without waiting.
-    pub(super) fn drain(&mut self) -> io::Result<Event> {
+    pub(crate) fn drain(&mut self) -> io::Result<Event> {
         use inotify::ReadFlags as R;
-        let mut buffer = [MaybeUninit::uninit(); EVENTS];
+        let mut buffer = [MaybeUninit::uninit(); EVENTS_MAX];
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
         let mut event = Event::default();
         loop {

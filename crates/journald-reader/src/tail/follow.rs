@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::super::cursor::Cursor;
+use super::super::doubt::loss::{Known, Reason};
+use super::super::entries::place::Place;
 use super::super::error::Problem;
-use super::super::file::{Fault, JournalFile};
-use super::super::loss::{Known, Reason};
+use super::super::file::JournalFile;
+use super::super::format::fault::Fault;
 use super::super::scan::{FileId, Found, is_archived_name, journal_of};
-use super::super::seek::Place;
 use super::super::watch::{Event, Writes};
 use super::Tail;
 use super::merge::Head;
@@ -22,15 +23,15 @@ use super::source::{Begin, Finished, Source, begin};
 
 /// How often the headers of files that are being written to are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// So long after a file has grown it counts as being written to: two of journald's announcements.
+/// For this long after a file has grown it counts as being written to: two of journald's announcements.
 const BUSY_FOR: Duration = Duration::from_millis(500);
-/// So long a file may have nothing in it without being spoken of: journald writes the header at once.
+/// For this long a file may be empty before the log mentions it: journald writes the header at once.
 const UNBORN_FOR: Duration = Duration::from_secs(5);
-/// What is said of it.
+/// What the log says of an empty file.
 const UNBORN: &str =
     "so is a file that is just being made, or that a crash has left; it is read when it has a header";
-/// Scans in a row while folders come that were not watched (count): somebody may make them without end, and each tells of
-/// itself later.
+/// Scans in a row while folders appear that were not watched (count). Folders may be made without end; inotify tells of
+/// those that appear later.
 const RESCANS_MAX: usize = 8;
 
 impl Tail {
@@ -118,7 +119,7 @@ impl Tail {
     fn refresh_one(&mut self, index: usize, now: Instant) -> bool {
         let Some(source) = self.sources.get_mut(index) else { return false };
         let Some(file) = &mut source.file else { return false };
-        let reopened = !file.file.is_open();
+        let reopened = !file.bytes().is_open();
         let grown = match file.refresh() {
             Ok(grown) => grown,
             Err(fault) => {
@@ -142,10 +143,10 @@ impl Tail {
             source.grown = Some(now);
             self.busy = Some(now + BUSY_FOR);
         }
-        let archived = file.header.archived;
+        let archived = file.header().archived;
         // Since systemd 254 a file gets the counter's id with its first entry.
-        if source.seqnum_id != file.header.seqnum_id {
-            source.seqnum_id = file.header.seqnum_id;
+        if source.seqnum_id != file.header().seqnum_id {
+            source.seqnum_id = file.header().seqnum_id;
             self.changed = true;
         }
         if source.head.is_none() {
@@ -205,7 +206,7 @@ impl Tail {
             self.refresh_one(index, Instant::now());
         }
         for found in &scan.files {
-            // The name of an archived file is given once; any other may by now be another file's.
+            // The name of an archived file is given once; any other name may belong to another file by now.
             let finished = is_archived_name(&found.path)
                 && self.finished.get(&found.id).is_some_and(|f| f.path == found.path);
             if finished || known.contains_key(&found.id) {
@@ -243,7 +244,7 @@ impl Tail {
         }
         for passed in self.passed_over.values() {
             let Some(what) = &passed.unborn else { continue };
-            // Nobody waits for it at the start: what is read in one go would end without a word of it.
+            // At the start the log says so at once: a program that reads to the end and stops would say nothing.
             let young = passed.since.elapsed() < UNBORN_FOR;
             self.incomplete |= young;
             if first || !young {
@@ -253,12 +254,12 @@ impl Tail {
         let present: HashSet<FileId> = scan.files.iter().map(|f| f.id).collect();
         self.finished.retain(|id, _| present.contains(id));
         self.passed_over.retain(|id, _| present.contains(id));
-        // What is gone may be over.
+        // A source whose file is gone may be over.
         self.changed |= self.sources.iter().any(|source| source.missed > 0);
         problems
     }
 
-    /// When it is time to say of a file that nothing is written in it.
+    /// When it is time to log that a file is empty.
     fn unborn_due(&self) -> Option<Instant> {
         let unborn = self.passed_over.values().filter(|passed| passed.unborn.is_some());
         unborn.map(|passed| passed.since + UNBORN_FOR).filter(|due| *due > self.unborn_said).min()
@@ -271,53 +272,32 @@ impl Tail {
         }
         let mut file = JournalFile::open(&found.path, found.id)?.filtered(self.filter.as_ref());
         let recognised = if first { self.recognise(&mut file, found)? } else { None };
-        let (file_id, seqnum_id) = (file.header.file_id, file.header.seqnum_id);
+        let (file_id, seqnum_id) = (file.header().file_id, file.header().seqnum_id);
         if let Some(finished) = self.finished.get_mut(&found.id).filter(|f| f.file_id == file_id) {
             // Read to its end before it was renamed.
             finished.path.clone_from(&found.path);
             return Ok(());
         }
-        let archived = is_archived_name(&found.path) || file.header.archived;
-        // A file that appears while we look on is new in whole, unless it takes the place of one that we
-        // know, as when a copy is brought up to date. At the start, the state tells.
-        let known = if first {
-            let by_file = self.state.files.get(&file_id).or(recognised.as_ref());
-            let by_counter = self.state.counters.get(&seqnum_id).filter(|_| archived);
-            by_file.or(by_counter).map(|read| read.seqnum)
-        } else {
-            let sources = self.sources.iter().map(|s| (s.file_id, s.done()));
-            let finished = self.finished.values().map(|f| (f.file_id, f.last));
-            let read = sources.chain(finished).filter(|(id, _)| *id == file_id);
-            read.filter_map(|(_, last)| last).map(|last| last.seqnum).max()
-        };
-        let place = match (known, self.state.after) {
-            (Some(read), _) => Place::Seqnum(read.saturating_add(1)),
-            (None, Some(after)) if first => Place::After(after),
-            // Which file it was, and what was read of it, nobody knows; entries are read in order.
-            (None, None) if first && file.header.lost && self.state.cursor.is_some() => {
-                self.state.cursor.map_or(Place::First, Place::After)
-            }
-            (None, None) if first && self.state.floor > 0 => Place::Realtime(self.state.floor),
-            (None, _) => Place::First,
-        };
+        let archived = is_archived_name(&found.path) || file.header().archived;
+        let place = self.place_in(&file, recognised, archived, first);
         let begin = begin(&mut file, place, archived)?;
         self.finished.remove(&found.id);
-        let oldest = file.header.head_seqnum;
+        let oldest = file.header().head_seqnum;
         let (head, last, file) = match begin {
             Begin::Nowhere => {
-                self.counts.reads += file.file.reads();
-                let last = Some(Cursor { seqnum_id, seqnum: file.header.tail_seqnum, ..Cursor::default() });
+                self.counts.reads += file.bytes().reads();
+                let last = Some(Cursor { seqnum_id, seqnum: file.header().tail_seqnum, ..Cursor::default() });
                 let (path, runtime) = (found.path.clone(), found.runtime);
                 let finished = Finished { path, runtime, file_id, seqnum_id, last };
                 self.finished.insert(found.id, finished);
                 return Ok(());
             }
-            // It waits, known by its header only.
+            // Its turn comes later; until then only its header is known.
             Begin::First(seqnum) if archived => {
-                self.counts.reads += file.file.reads();
+                self.counts.reads += file.bytes().reads();
                 (Some(Head::Expected(seqnum)), None, None)
             }
-            // One that grows is held, so that rotation and vacuuming take nothing from us.
+            // A file that grows is held open, so that its entries can be read after rotation and vacuuming, too.
             Begin::First(seqnum) => (Some(Head::Expected(seqnum)), None, Some(file)),
             Begin::Within(head) => {
                 file.rest();
@@ -356,6 +336,32 @@ impl Tail {
         Ok(())
     }
 
+    /// Where reading begins in a file that was not known. A file that appears while the tail follows is new in whole,
+    /// unless it takes the place of a known one, as when a copy is brought up to date. At the start, the state tells.
+    fn place_in(&self, file: &JournalFile, recognised: Option<Cursor>, archived: bool, first: bool) -> Place {
+        let (file_id, seqnum_id) = (file.header().file_id, file.header().seqnum_id);
+        let known = if first {
+            let by_file = self.state.files.get(&file_id).or(recognised.as_ref());
+            let by_counter = self.state.counters.get(&seqnum_id).filter(|_| archived);
+            by_file.or(by_counter).map(|read| read.seqnum)
+        } else {
+            let sources = self.sources.iter().map(|s| (s.file_id, s.done()));
+            let finished = self.finished.values().map(|f| (f.file_id, f.last));
+            let read = sources.chain(finished).filter(|(id, _)| *id == file_id);
+            read.filter_map(|(_, last)| last).map(|last| last.seqnum).max()
+        };
+        match (known, self.state.after) {
+            (Some(read), _) => Place::Seqnum(read.saturating_add(1)),
+            (None, Some(after)) if first => Place::After(after),
+            // Which file it was, and what was read of it, is not known; entries are read in order.
+            (None, None) if first && file.header().lost && self.state.cursor.is_some() => {
+                self.state.cursor.map_or(Place::First, Place::After)
+            }
+            (None, None) if first && self.state.floor > 0 => Place::Realtime(self.state.floor),
+            (None, _) => Place::First,
+        }
+    }
+
     /// Says once what could not be read while other things could.
     pub(super) fn report(&mut self, problems: Vec<Problem>) {
         for problem in problems {
@@ -371,7 +377,7 @@ pub(super) struct PassedOver {
     path: PathBuf,
     stamp: Option<Stamp>,
     since: Instant,
-    /// Nothing is written in it: what was seen.
+    /// If nothing is written in it: what was seen.
     unborn: Option<String>,
 }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::super::cursor::Cursor;
-use super::super::file::{Fault, JournalFile};
-use super::super::filter::Filter;
+use super::super::entries::place::Place;
+use super::super::file::JournalFile;
+use super::super::file::backward::Backward;
+use super::super::format::fault::Fault;
 use super::super::scan::Found;
-use super::super::seek::{Backward, Place};
+use super::super::select::filter::Filter;
 use super::Tail;
 
 /// A file that is read backward.
@@ -16,38 +18,38 @@ struct Candidate {
     backward: Option<Backward>,
     /// All entries, where they cannot be read backward: a file without a header has no arrays.
     all: Vec<Cursor>,
-    /// The entry that is next, and its time; while none was read, the latest time it may have (realtime, microseconds).
-    /// Zero: there is none.
+    /// The next entry, and its time; while it was not read, the latest time it may have (realtime, microseconds). `None`:
+    /// no entry is left.
     head: Option<Cursor>,
-    latest: u64,
+    latest: Option<u64>,
 }
 
 impl Candidate {
     fn open(found: &Found, filter: Option<&Arc<Filter>>, until: Option<u64>) -> Result<Candidate, Fault> {
         let mut file = JournalFile::open(&found.path, found.id)?.filtered(filter);
         let mut all = Vec::new();
-        if file.header.lost {
+        if file.header().lost {
             while let Some(cursor) = file.next()? {
                 all.push(cursor);
             }
             all.retain(|cursor| until.is_none_or(|until| cursor.realtime <= until));
-            let latest = all.last().map_or(0, |last| last.realtime);
+            let latest = all.last().map(|last| last.realtime);
             return Ok(Candidate { file, place: None, backward: None, all, head: None, latest });
         }
         let (place, latest) = match until {
-            Some(until) if file.header.head_realtime > until => (None, 0),
-            Some(until) if file.header.tail_realtime > until => {
-                (Some(Place::Realtime(until.saturating_add(1))), until)
+            Some(until) if file.header().head_realtime > until => (None, None),
+            Some(until) if file.header().tail_realtime > until => {
+                (Some(Place::Realtime(until.saturating_add(1))), Some(until))
             }
-            _ => (None, file.header.tail_realtime),
+            _ => (None, Some(file.header().tail_realtime).filter(|time| *time > 0)),
         };
-        file.file.close();
+        file.bytes().close();
         Ok(Candidate { file, place, backward: None, all, head: None, latest })
     }
 
     /// Goes to the entry before.
     fn step(&mut self) {
-        if self.file.header.lost {
+        if self.file.header().lost {
             self.head = self.all.pop();
         } else {
             if self.backward.is_none() {
@@ -55,14 +57,14 @@ impl Candidate {
             }
             self.head = self.backward.as_mut().and_then(|backward| self.file.previous(backward));
         }
-        self.latest = self.head.map_or(0, |head| head.realtime);
-        self.file.file.close();
+        self.latest = self.head.map(|head| head.realtime);
+        self.file.bytes().close();
     }
 }
 
 impl Tail {
     /// The time from which on the last `count` entries that are in scope were written (realtime, microseconds). Entries
-    /// after `until` do not count. Of no entries, the end of time: none that is there is wanted.
+    /// after `until` do not count. For a count of zero this is `u64::MAX`: no entry is wanted. `None` when there is no entry.
     ///
     /// Reads the headers of all files, and the entries of few.
     pub fn time_of_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
@@ -72,13 +74,13 @@ impl Tail {
             .iter()
             .filter_map(|found| Candidate::open(found, self.filter.as_ref(), until).ok())
             .collect();
-        // Of one instant, and their copies.
+        // The entries of one microsecond that were counted, and their copies.
         let mut counted: Vec<Cursor> = Vec::new();
         let mut left = count;
         while left > 0
             && let Some(candidate) =
                 candidates.iter_mut().max_by_key(|candidate| (candidate.latest, candidate.head.is_some()))
-            && candidate.latest > 0
+            && candidate.latest.is_some()
         {
             let head = candidate.head.take();
             candidate.step();
@@ -90,7 +92,7 @@ impl Tail {
             }
             counted.push(head);
         }
-        self.counts.reads += candidates.iter().map(|candidate| candidate.file.file.reads()).sum::<u64>();
+        self.counts.reads += candidates.iter().map(|candidate| candidate.file.bytes().reads()).sum::<u64>();
         time
     }
 }

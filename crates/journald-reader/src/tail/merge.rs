@@ -2,10 +2,10 @@
 //!
 //! Entries of one counter go by number, so the files of a counter form a lane, a heap by number. The first
 //! entries of the lanes meet in a tournament by [`Cursor::order`]. That relation is not transitive when clocks have jumped;
-//! then any of the entries that it puts in a circle may win, but within a counter the lowest number always goes first,
-//! whatever the clocks say. A turn costs the logarithm of the number of files, and none is taken while the entries of one file
-//! stay below all others'. Copies of an entry that other files have as their next one are passed over together with it, because an
-//! entry of another boot may else come between, when the clock was set back.
+//! then any of the entries that it puts in a ring may win, but within a counter the lowest number always goes first,
+//! whatever the clocks say. A turn costs the logarithm of the number of files, and the turn does not change while the
+//! entries of one file stay below all others. Copies of an entry that other files have as their next one are passed over
+//! together with it: otherwise an entry of another boot may come between, when the clock was set back.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -69,14 +69,14 @@ pub(super) struct Merge {
     tree: Vec<Option<(usize, Cursor)>>,
     /// The lane of the source whose turn it is.
     held: Option<usize>,
-    /// Lanes whose first entry has to be read before anybody can tell whose turn it is.
+    /// Lanes whose first entry has to be read before it is known whose turn it is.
     unseen: Vec<usize>,
     limit: Option<Cursor>,
     limit_seqnum: u64,
 }
 
 impl Merge {
-    /// Nobody's turn yet: sources by number, with their counters and next entries.
+    /// It is no source's turn yet. `heads`: sources by number, with their counters and next entries.
     pub(super) fn new(heads: impl Iterator<Item = (usize, Id128, Head)>) -> Merge {
         let mut merge = Merge::default();
         for (source, counter, head) in heads {
@@ -113,20 +113,20 @@ impl Merge {
         self.settle(held);
     }
 
-    /// A source whose next entry has to be read, and [`Merge::see`] be told, before [`Merge::take`].
+    /// A source whose next entry has to be read and given to [`Merge::see`] before [`Merge::take`].
     pub(super) fn unseen(&self) -> Option<usize> {
         let lane = self.lanes.get(*self.unseen.last()?)?;
         lane.waiting.peek().map(|Reverse(waiting)| waiting.source)
     }
 
-    /// What the next entry of [`Merge::unseen`] is, if there is one.
+    /// Takes the next entry of the source that [`Merge::unseen`] has named, if there is one.
     pub(super) fn see(&mut self, head: Option<Cursor>) {
         if let Some(number) = self.unseen.pop() {
             self.replace(number, head);
         }
     }
 
-    /// Whether another source may have a copy of this entry, which is that of the source whose turn it is, as its next one.
+    /// Whether another source may have a copy of this entry as its next one. The entry is of the source whose turn it is.
     #[inline]
     pub(super) fn meets(&self, head: &Cursor) -> bool {
         head.seqnum == self.limit_seqnum || self.limit.is_some_and(|limit| limit.same_content(head))
@@ -149,7 +149,7 @@ impl Merge {
         Some((number, waiting.source, waiting.head))
     }
 
-    /// The first source of a lane has this next entry, if any, instead of the one that it had.
+    /// The next entry of the first source of a lane is now this one, if it has any.
     pub(super) fn replace(&mut self, number: usize, head: Option<Cursor>) {
         let Some(lane) = self.lanes.get_mut(number) else { return };
         if let Some(Reverse(Waiting { source, .. })) = lane.waiting.pop()

@@ -1,9 +1,10 @@
 //! A tail: the entries of many journal files, merged into one order, read on as they are written.
 //!
 //! Each file with unread entries offers its next one, its head; the least head is the next entry (`merge`). Files that
-//! are read to their end and cannot grow are let go; those whose turn has not come are only known by their headers, so that a folder of
-//! five hundred needs few reads and few descriptors. `turn` says who is read next, and with what; `follow` notices what journald writes, renames, makes
-//! and deletes; `last` finds the last entries from the end.
+//! are read to their end and cannot grow are let go. Of files whose turn has not come, only the headers are read, so that a
+//! folder of five hundred needs few reads and few descriptors. `turn` says which file is read next, and with how much
+//! memory; `follow` notices what journald writes, renames, makes and deletes; `recognise` knows a file again by its
+//! entries; `last` finds the last entries from the end.
 
 mod follow;
 mod last;
@@ -20,15 +21,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cursor::{Cursor, Id128};
-use super::decompress::Decompressor;
+use super::doubt::loss::{Losses, Reason};
 use super::error::OpenError;
-use super::fields::{Fields, Keys};
-use super::file::{Fault, JournalFile};
-use super::filter::Filter;
-use super::loss::{Losses, Reason};
+use super::fields::Fields;
+use super::file::JournalFile;
+use super::format::decompress::Decompressor;
+use super::format::fault::Fault;
+use super::keys::Keys;
 use super::resume::{Resume, Start};
 use super::scan::{FileId, Roots, journal_of};
 use super::scope::Scope;
+use super::select::filter::Filter;
 use super::watch::{Waker, Watch};
 use crate::entry::Entry;
 use follow::PassedOver;
@@ -374,7 +377,7 @@ impl Tail {
             counts.damaged += source.losses();
             counts.unwanted += source.unwanted();
             counts.fields_damaged += source.fields();
-            counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
+            counts.reads += source.file.as_ref().map_or(0, |file| file.bytes().reads());
         }
         counts
     }

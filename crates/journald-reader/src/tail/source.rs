@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::super::cursor::{Cursor, Id128};
-use super::super::file::{Fault, JournalFile};
-use super::super::loss::{Known, Losses};
+use super::super::doubt::loss::{Known, Losses};
+use super::super::entries::place::{Place, Side};
+use super::super::file::JournalFile;
+use super::super::format::fault::Fault;
 use super::super::scan::FileId;
-use super::super::seek::{Place, Side};
 use super::merge::Head;
 
 /// A file with entries to read, now or when it grows.
@@ -18,7 +19,7 @@ pub(super) struct Source {
     pub tag: u16,
     pub file_id: Id128,
     pub seqnum_id: Id128,
-    /// It lies where a reboot wipes it.
+    /// It lies where a reboot deletes it.
     pub runtime: bool,
     /// The name of its folder, which its journald has in the persistent place, too.
     pub journal: String,
@@ -26,7 +27,7 @@ pub(super) struct Source {
     pub numbers: usize,
     /// Nobody writes to it any more.
     pub archived: bool,
-    /// Not there while an archived file waits for its turn unseen.
+    /// `None` while an archived file waits for its turn and only its header was read.
     pub file: Option<JournalFile>,
     /// The next entry.
     pub head: Option<Head>,
@@ -36,16 +37,16 @@ pub(super) struct Source {
     pub oldest: u64,
     /// When it was last seen to have grown.
     pub grown: Option<Instant>,
-    /// When its turn was, or when it grew: counts up.
+    /// When its turn was, or when it grew, by the tail's own count of turns.
     pub used: u64,
     /// Scans in a row that did not find it.
     pub missed: u8,
-    /// Causes of loss that the log has told of.
+    /// Causes of loss that were logged.
     pub known: Known,
 }
 
-/// Scans that must have missed a file without a descriptor before it is given up: one may have looked while the file was
-/// being renamed.
+/// Scans that must have missed a file without a descriptor before it is given up (count): a single scan may have looked
+/// while the file was being renamed.
 const MISSED_MAX: u8 = 2;
 
 impl Source {
@@ -57,7 +58,7 @@ impl Source {
         }
     }
 
-    /// The entry up to which it is done with, those included that no match wants.
+    /// The entry up to which it was read, entries that no match wants included.
     pub(super) fn done(&self) -> Option<Cursor> {
         let passed = self.file.as_ref().and_then(JournalFile::passed);
         self.last.into_iter().chain(passed).max_by_key(|cursor| cursor.seqnum)
@@ -66,32 +67,32 @@ impl Source {
     /// Whether it is read to its end and cannot grow.
     pub(super) fn is_over(&self) -> bool {
         let gone = || match &self.file {
-            Some(file) if file.file.is_open() => !file.is_linked(),
+            Some(file) if file.bytes().is_open() => !file.bytes().is_linked(),
             _ => self.missed >= MISSED_MAX,
         };
-        let archived = self.archived || self.file.as_ref().is_some_and(|file| file.header.archived);
+        let archived = self.archived || self.file.as_ref().is_some_and(|file| file.header().archived);
         self.head.is_none() && (archived || (self.missed > 0 && gone()))
     }
 
     /// What was lost in it so far.
     pub(super) fn losses(&self) -> Losses {
-        self.file.as_ref().map_or(Losses::default(), |file| file.ledger.losses)
+        self.file.as_ref().map_or(Losses::default(), |file| file.ledger().losses())
     }
 
     /// Fields left out of its entries so far.
     pub(super) fn fields(&self) -> u64 {
-        self.file.as_ref().map_or(0, |file| file.ledger.fields)
+        self.file.as_ref().map_or(0, |file| file.ledger().fields())
     }
 
-    /// Whether there is something to tell.
+    /// Whether there is a loss to log.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.ledger.has_news())
+        self.file.as_ref().is_some_and(|file| file.ledger().has_news())
     }
 
-    /// Tells the log what was lost, once for each cause.
+    /// Logs what was lost, once for each cause.
     pub(super) fn tell(&mut self) {
-        for news in self.file.as_mut().map(|file| file.ledger.take_news()).unwrap_or_default() {
+        for news in self.file.as_mut().map(|file| file.take_news()).unwrap_or_default() {
             if self.known.learn(news.loss) {
                 log::warn!("{}: {news}", self.path.display());
             }
@@ -100,7 +101,7 @@ impl Source {
 
     /// Entries in it that no match wants (count).
     pub(super) fn unwanted(&self) -> u64 {
-        self.file.as_ref().map_or(0, |file| file.unwanted)
+        self.file.as_ref().map_or(0, |file| file.unwanted())
     }
 
     /// Lets the file go: what its header promises and nothing has shown is lost. Returns what is left of it, and its
@@ -136,11 +137,11 @@ pub(super) enum Begin {
     Within(Option<Cursor>),
 }
 
-/// Finds a place in a file that was opened. `still`: nobody writes to it.
+/// Finds a place in a file that was opened. `still`: nothing is written to it.
 pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result<Begin, Fault> {
     match file.side(place, still)? {
         Side::Before => Ok(Begin::Nowhere),
-        Side::Behind => Ok(Begin::First(file.header.head_seqnum)),
+        Side::Behind => Ok(Begin::First(file.header().head_seqnum)),
         Side::Around => Ok(Begin::Within(go_to(file, place)?)),
     }
 }
@@ -149,7 +150,7 @@ pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result
 fn go_to(file: &mut JournalFile, place: Place) -> Result<Option<Cursor>, Fault> {
     file.seek(place)?;
     let mut head = file.next()?;
-    // Where arrays are damaged, seeking ends before the place: the rest of the way goes entry by entry.
+    // Where arrays are damaged, seeking ends before the place; the entries up to it are passed over one by one.
     while let Some(passed) = head.filter(|head| place.is_behind(head)) {
         file.pass(passed);
         head = file.next()?;

@@ -1,17 +1,18 @@
-//! Turns: which file is read next, and what it may take meanwhile, descriptors and memory.
+//! Turns: which file is read next, and how many descriptors and how much memory it may use meanwhile.
 
 use std::io;
 use std::sync::Arc;
 
 use super::super::cursor::Cursor;
-use super::super::file::{Fault, JournalFile};
-use super::super::filter::Filter;
+use super::super::file::JournalFile;
+use super::super::format::fault::Fault;
+use super::super::select::filter::Filter;
 use super::Tail;
 use super::merge::{Head, Merge};
 use super::source::Source;
 
-/// Journal files that keep a descriptor (count): those read and written last. What a host writes at a time is far fewer; a
-/// file without one comes back when it is needed, but is lost if it is deleted before.
+/// Journal files that keep a descriptor (count): those read and written last. A host writes to far fewer at a time. A file
+/// without a descriptor is opened again when it is needed, but its entries are lost if it is deleted before.
 const OPEN_MAX: usize = 16;
 /// Memory for the windows of all files that are read by turns (bytes); one alone takes a quarter of it.
 const WINDOWS_MAX: usize = 1 << 20;
@@ -31,7 +32,7 @@ impl Tail {
         let head = self.next_of(index);
         if let Some(source) = self.sources.get_mut(index) {
             source.head = head.map(Head::Seen);
-            // To be let go.
+            // It will be let go.
             self.changed |= head.is_none() && source.is_over();
         }
         head
@@ -59,7 +60,7 @@ impl Tail {
         }
     }
 
-    /// Reads the next entries of all sources that have to be known before anybody can tell whose turn it is.
+    /// Reads the next entries of all sources that have to be known before it is known whose turn it is.
     fn see_all(&mut self) {
         while let Some(index) = self.merge.unseen() {
             let head = self.see(index);
@@ -67,7 +68,7 @@ impl Tail {
         }
     }
 
-    /// The next entry of a source; one whose file cannot be read any further has none.
+    /// The next entry of a source; `None` at the end of its file, and when the file cannot be read any further.
     #[inline]
     pub(super) fn next_of(&mut self, index: usize) -> Option<Cursor> {
         let mut moved = false;
@@ -94,7 +95,7 @@ impl Tail {
                     None
                 }
             };
-            if file.ledger.has_news() {
+            if file.ledger().has_news() {
                 source.tell();
             }
             return head;
@@ -152,7 +153,7 @@ impl Tail {
             let source = self.sources.swap_remove(index);
             self.counts.unwanted += source.unwanted();
             self.counts.fields_damaged += source.fields();
-            self.counts.reads += source.file.as_ref().map_or(0, |file| file.file.reads());
+            self.counts.reads += source.file.as_ref().map_or(0, |file| file.bytes().reads());
             let (id, finished, losses) = source.finish();
             self.counts.damaged += losses;
             self.finished.insert(id, finished);
@@ -177,13 +178,13 @@ impl Tail {
             }
             self.windows += 1;
             self.opened();
-        } else if source.file.as_ref().is_some_and(|file| !file.file.is_open()) {
+        } else if source.file.as_ref().is_some_and(|file| !file.bytes().is_open()) {
             self.opened();
         }
         let head = self.next_of(index);
         let source = self.sources.get_mut(index)?;
         source.head = head.map(Head::Seen);
-        // Its turn may be long in coming.
+        // Its turn may come much later.
         source.file.iter_mut().for_each(JournalFile::rest);
         if source.file.is_none() {
             log::warn!("{}: it cannot be opened any more; it was not read", source.path.display());
@@ -207,7 +208,7 @@ impl Tail {
         source.used = self.clock;
         let Some(file) = &mut source.file else { return };
         file.begin_turn(share);
-        if !file.file.is_open() {
+        if !file.bytes().is_open() {
             self.opened();
         }
     }
@@ -224,15 +225,15 @@ impl Tail {
     fn close_some(&mut self) {
         let mut open: Vec<(u64, &mut JournalFile)> = Vec::new();
         for source in &mut self.sources {
-            if let Some(file) = source.file.as_mut().filter(|file| file.file.is_open()) {
+            if let Some(file) = source.file.as_mut().filter(|file| file.bytes().is_open()) {
                 open.push((source.used, file));
             }
         }
         open.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
         for (_, file) in open.iter().skip(OPEN_MAX / 2) {
-            file.file.close();
+            file.bytes().close();
         }
-        // The one that is about to be opened counts.
+        // The file that is about to be opened counts, too.
         self.open = open.len().min(OPEN_MAX / 2) + 1;
     }
 }
@@ -240,7 +241,7 @@ impl Tail {
 /// Opens the file of a source of which only the header was read, at its beginning.
 fn reopen(source: &Source, filter: Option<&Arc<Filter>>) -> Result<JournalFile, Fault> {
     let file = JournalFile::open(&source.path, source.id)?.filtered(filter);
-    match file.header.file_id == source.file_id {
+    match file.header().file_id == source.file_id {
         true => Ok(file),
         false => Err(Fault::Io(io::ErrorKind::NotFound.into())),
     }

@@ -1,21 +1,23 @@
 //! The filter: which entries are wanted, told by the DATA objects that they name.
 //!
-//! Within a file, equal offsets are equal `FIELD=value`. So a file's hash table is asked once where each value that is
-//! looked for stands, and from then on an entry is tested by comparing numbers; no field of it is read. A value
-//! that no entry had yet is looked for again when values have come.
+//! Within a file, equal offsets are equal `FIELD=value`. So the place of each wanted value is looked up once in the file's
+//! hash table. From then on an entry is tested by comparing numbers, and no field of it is read. A value that no entry had
+//! yet is looked up again when values have come.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::lookup::Data;
-use super::scope::Match;
+use super::lookup::{self, Data};
+use crate::bytes::{Bytes, hashing};
+use crate::format::fault::Fault;
+use crate::scope::Match;
 
 /// DATA objects of one file whose answer is remembered when they have to be read to be compared (count).
 const COMPARED_MAX: usize = 64 << 10;
 
-/// What is wanted, whatever the file.
+/// What is wanted, in any file.
 #[derive(Debug)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// Each `FIELD=value` once.
     terms: Vec<Vec<u8>>,
     /// Any of the matches, all of its fields, any of the field's terms.
@@ -24,7 +26,7 @@ pub(super) struct Filter {
 
 impl Filter {
     /// `None` when everything is wanted.
-    pub(super) fn new(matches: &[Match]) -> Option<Arc<Filter>> {
+    pub(crate) fn new(matches: &[Match]) -> Option<Arc<Filter>> {
         let term = |field: &str, value: &str| [field.as_bytes(), b"=", value.as_bytes()].concat();
         let all = matches.iter().flatten().flat_map(|(field, values)| values.iter().map(move |v| (field, v)));
         let distinct: BTreeSet<Vec<u8>> = all.map(|(field, value)| term(field, value)).collect();
@@ -45,8 +47,8 @@ impl Filter {
         self.matches.iter().any(|all| all.iter().all(|any| any.iter().any(has)))
     }
 
-    /// Terms of which every wanted entry has at least one: of each match those of the field that costs least. Also what
-    /// they cost.
+    /// Terms such that every wanted entry has at least one of them: of each match, the terms of the field that costs least.
+    /// Returns the cost first.
     fn cheapest(&self, cost: impl Fn(usize) -> u64) -> (u64, Vec<usize>) {
         let sum = |any: &&Vec<usize>| any.iter().map(|t| cost(*t)).fold(0, u64::saturating_add);
         let fields = self.matches.iter().filter_map(|all| all.iter().min_by_key(sum));
@@ -57,7 +59,7 @@ impl Filter {
 
 /// A filter in one file.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     filter: Arc<Filter>,
     /// The DATA object of each term, where it has one.
     found: Vec<Option<Data>>,
@@ -72,7 +74,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn new(filter: Arc<Filter>) -> Wanted {
+    pub(crate) fn new(filter: Arc<Filter>) -> Wanted {
         let count = filter.terms.len();
         Wanted {
             filter,
@@ -84,8 +86,39 @@ impl Wanted {
         }
     }
 
+    /// Asks the hash table for the values that are looked for and were not there yet. `items`: where the DATA objects of
+    /// the entry at hand stand.
+    pub(crate) fn look_up(&mut self, bytes: &mut Bytes, items: &[u64]) -> Result<(), Fault> {
+        let values = bytes.header().values();
+        let mut answers = Vec::new();
+        for (term, payload) in self.unanswered(values) {
+            let found = match lookup::find_data(bytes, &payload) {
+                // With a wrong key nothing would be found.
+                Ok(None) if hashing::settle(bytes, items) => lookup::find_data(bytes, &payload),
+                found => found,
+            };
+            match found {
+                Ok(found) => answers.push((term, found)),
+                // The hash table is damaged: from now on DATA objects are read and compared.
+                Err(Fault::Damaged { .. }) => drop(self.compared.get_or_insert_default()),
+                Err(fault) => return Err(fault),
+            }
+        }
+        self.answer(values, answers);
+        Ok(())
+    }
+
+    /// Whether an entry of these DATA objects is wanted.
+    pub(crate) fn wants(&mut self, bytes: &mut Bytes, items: &[u64]) -> bool {
+        self.test(items, |offset, terms| {
+            bytes.check_place(offset, bytes.header().data_payload() as u64).ok()?;
+            // A damaged object holds none of them.
+            terms.iter().position(|term| lookup::holds(bytes, offset, term).unwrap_or(false))
+        })
+    }
+
     /// The terms to look for in a file that holds so many values now (any two numbers differ when values have come).
-    pub(super) fn unanswered(&self, values: u64) -> Vec<(usize, Vec<u8>)> {
+    fn unanswered(&self, values: u64) -> Vec<(usize, Vec<u8>)> {
         if self.asked == Some(values) || self.compared.is_some() {
             return Vec::new();
         }
@@ -94,7 +127,7 @@ impl Wanted {
     }
 
     /// Takes what the hash table says of the terms asked for.
-    pub(super) fn answer(&mut self, values: u64, answers: Vec<(usize, Option<Data>)>) {
+    fn answer(&mut self, values: u64, answers: Vec<(usize, Option<Data>)>) {
         self.asked = Some(values);
         for (term, data) in answers {
             if let (Some(found), Some(data)) = (self.found.get_mut(term), data) {
@@ -105,14 +138,9 @@ impl Wanted {
         self.places.sort_unstable();
     }
 
-    /// The hash table is damaged: from now on DATA objects are read and compared.
-    pub(super) fn distrust(&mut self) {
-        self.compared.get_or_insert_default();
-    }
-
     /// The DATA objects whose entries are all that can be wanted, and how many these are at most; `None` when that cannot
     /// be known.
-    pub(super) fn candidates(&self) -> Option<(u64, Vec<Data>)> {
+    pub(crate) fn candidates(&self) -> Option<(u64, Vec<Data>)> {
         if self.compared.is_some() || self.asked.is_none() {
             return None;
         }
@@ -121,12 +149,8 @@ impl Wanted {
         Some((cost, terms.into_iter().filter_map(data).collect()))
     }
 
-    /// Whether an entry of these DATA objects is wanted. `compare` reads one and says which of the terms it is.
-    pub(super) fn test(
-        &mut self,
-        items: &[u64],
-        mut compare: impl FnMut(u64, &[Vec<u8>]) -> Option<usize>,
-    ) -> bool {
+    /// Whether an entry of these DATA objects is wanted. `compare` reads an object and says which of the terms it is.
+    fn test(&mut self, items: &[u64], mut compare: impl FnMut(u64, &[Vec<u8>]) -> Option<usize>) -> bool {
         self.has.fill(false);
         for item in items {
             let term = match &mut self.compared {

@@ -1,28 +1,28 @@
 //! The on-disk layout: where each number of a journal file stands.
 //!
-//! The picture of a file is at the top of [`super`].
+//! The picture of a file is at the top of the crate.
 
-use super::cursor::{Cursor, Id128};
 use super::hash;
+use crate::cursor::{Cursor, Id128};
 
 /// First bytes of every journal file.
-pub(super) const SIGNATURE: &[u8; 8] = b"LPKSHHRH";
+pub(crate) const SIGNATURE: &[u8; 8] = b"LPKSHHRH";
 
 /// Where the id of the file stands.
-pub(super) const FILE_ID: u64 = 24;
+pub(crate) const FILE_ID: u64 = 24;
 
 /// Bytes of the header that this reader looks at; the oldest header is this long.
-pub(super) const HEADER_SIZE_MIN: usize = 208;
+pub(crate) const HEADER_SIZE_MIN: usize = 208;
 
 /// A header of this size or more counts DATA objects (systemd 187).
 const N_DATA_END: u64 = 216;
 
 /// `incompatible_flags`: a file with a bit that is not known here must not be read.
-pub(super) const INCOMPATIBLE_XZ: u32 = 1;
-pub(super) const INCOMPATIBLE_LZ4: u32 = 2;
-pub(super) const INCOMPATIBLE_KEYED_HASH: u32 = 4;
-pub(super) const INCOMPATIBLE_ZSTD: u32 = 8;
-pub(super) const INCOMPATIBLE_COMPACT: u32 = 16;
+pub(crate) const INCOMPATIBLE_XZ: u32 = 1;
+pub(crate) const INCOMPATIBLE_LZ4: u32 = 2;
+pub(crate) const INCOMPATIBLE_KEYED_HASH: u32 = 4;
+pub(crate) const INCOMPATIBLE_ZSTD: u32 = 8;
+pub(crate) const INCOMPATIBLE_COMPACT: u32 = 16;
 const INCOMPATIBLE_KNOWN: u32 =
     INCOMPATIBLE_XZ | INCOMPATIBLE_LZ4 | INCOMPATIBLE_KEYED_HASH | INCOMPATIBLE_ZSTD | INCOMPATIBLE_COMPACT;
 
@@ -32,35 +32,35 @@ const STATE_ONLINE: u8 = 1;
 const STATE_ARCHIVED: u8 = 2;
 
 /// Object types that this reader follows.
-pub(super) const TYPE_DATA: u8 = 1;
-pub(super) const TYPE_ENTRY: u8 = 3;
-pub(super) const TYPE_ENTRY_ARRAY: u8 = 6;
-/// The highest type that there is (TAG).
-pub(super) const TYPE_MAX: u64 = 7;
+pub(crate) const TYPE_DATA: u8 = 1;
+pub(crate) const TYPE_ENTRY: u8 = 3;
+pub(crate) const TYPE_ENTRY_ARRAY: u8 = 6;
+/// The highest type (TAG).
+pub(crate) const TYPE_MAX: u64 = 7;
 
 /// Object flags: how a DATA payload is compressed.
-pub(super) const COMPRESSED_XZ: u8 = 1;
-pub(super) const COMPRESSED_LZ4: u8 = 2;
-pub(super) const COMPRESSED_ZSTD: u8 = 4;
+pub(crate) const COMPRESSED_XZ: u8 = 1;
+pub(crate) const COMPRESSED_LZ4: u8 = 2;
+pub(crate) const COMPRESSED_ZSTD: u8 = 4;
 
 /// Times at or beyond this are not believed (microseconds): systemd's own limit, in the year 3111
 /// (`VALID_REALTIME`, `VALID_MONOTONIC`).
-pub(super) const TIME_MAX: u64 = 1 << 55;
+pub(crate) const TIME_MAX: u64 = 1 << 55;
 
-/// Fixed part of a DATA object, and where the first entry stands in it that has it.
-pub(super) const DATA_SIZE_MIN: usize = 64;
-pub(super) const DATA_ENTRY: usize = 40;
-/// Fixed part of an ENTRY.
-pub(super) const ENTRY_SIZE_MIN: usize = 64;
-/// Fixed part of an ENTRY_ARRAY.
-pub(super) const ENTRY_ARRAY_SIZE_MIN: usize = 24;
+/// Bytes of the fixed part of a DATA object, and the place in it that names the first entry with this field.
+pub(crate) const DATA_SIZE_MIN: usize = 64;
+pub(crate) const DATA_ENTRY: usize = 40;
+/// Bytes of the fixed part of an ENTRY.
+pub(crate) const ENTRY_SIZE_MIN: usize = 64;
+/// Bytes of the fixed part of an ENTRY_ARRAY.
+pub(crate) const ENTRY_ARRAY_SIZE_MIN: usize = 24;
 
 /// Offsets at or beyond this are not believed (256 TiB; journald's own limit for a file is 4 GiB, or
 /// 64 GiB and more when told so). It leaves sixteen bits of an offset free, which the field cache uses.
-pub(super) const OFFSET_MAX: u64 = 1 << 48;
+pub(crate) const OFFSET_MAX: u64 = 1 << 48;
 
 /// Reads a little-endian number; zero beyond the end, which no check in this module accepts.
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     match bytes.get(at..at + 8).and_then(|b| b.first_chunk::<8>()) {
         Some(b) => u64::from_le_bytes(*b),
         None => 0,
@@ -68,7 +68,7 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// As [`u64_at`], four bytes.
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     match bytes.get(at..at + 4).and_then(|b| b.first_chunk::<4>()) {
         Some(b) => u32::from_le_bytes(*b),
         None => 0,
@@ -76,7 +76,7 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// As [`u64_at`], a 128-bit id.
-pub(super) fn id_at(bytes: &[u8], at: usize) -> Id128 {
+pub(crate) fn id_at(bytes: &[u8], at: usize) -> Id128 {
     match bytes.get(at..at + 16).and_then(|b| b.first_chunk::<16>()) {
         Some(b) => Id128(*b),
         None => Id128::default(),
@@ -85,7 +85,7 @@ pub(super) fn id_at(bytes: &[u8], at: usize) -> Id128 {
 
 /// The hash that a DATA object states of its payload as it was before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hashing {
+pub(crate) enum Hashing {
     /// lookup3.
     Plain,
     /// SipHash with this key, which is the file's id.
@@ -95,8 +95,8 @@ pub(super) enum Hashing {
 }
 
 impl Hashing {
-    /// The hash of a payload; `None` where nobody can know it.
-    pub(super) fn of(self, payload: &[u8]) -> Option<u64> {
+    /// The hash of a payload; `None` when the key is lost.
+    pub(crate) fn of(self, payload: &[u8]) -> Option<u64> {
         match self {
             Hashing::Plain => Some(hash::jenkins(payload)),
             Hashing::Keyed(key) => Some(hash::siphash(key, payload)),
@@ -106,13 +106,13 @@ impl Hashing {
 }
 
 /// Whether a header has `incompatible_flags` that are not known here.
-pub(super) fn has_unknown_flags(bytes: &[u8]) -> bool {
+pub(crate) fn has_unknown_flags(bytes: &[u8]) -> bool {
     bytes.starts_with(SIGNATURE) && u32_at(bytes, 12) & !INCOMPATIBLE_KNOWN != 0
 }
 
 /// What the header says, checked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub compact: bool,
     /// How payloads are hashed.
     pub hashing: Hashing,
@@ -143,9 +143,9 @@ pub(super) struct Header {
     pub hash_table_size: u64,
     /// DATA objects; zero in files of writers that did not count them.
     n_data: u64,
-    /// What is wrong with it, if it was mended.
+    /// What was wrong with the header, if it was mended.
     pub trouble: Option<&'static str>,
-    /// It says nothing: all that is known was found out from the objects.
+    /// The header is lost: everything here was found out from the objects.
     pub lost: bool,
 }
 
@@ -154,7 +154,7 @@ impl Header {
     ///
     /// # Errors
     /// What is wrong with them, as a phrase that completes "is not a journal file: …".
-    pub(super) fn parse(bytes: &[u8]) -> Result<Header, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Header, String> {
         if bytes.len() < HEADER_SIZE_MIN {
             return Err(format!("it has {} bytes, a header has {HEADER_SIZE_MIN}", bytes.len()));
         }
@@ -208,7 +208,7 @@ impl Header {
     }
 
     /// What is known of a file whose header is lost.
-    pub(super) fn lost(
+    pub(crate) fn lost(
         file_id: Id128,
         seqnum_id: Id128,
         len: u64,
@@ -220,7 +220,7 @@ impl Header {
             compact,
             hashing,
             online: false,
-            // Nobody can go on writing to it.
+            // journald cannot go on writing to it.
             archived: true,
             file_id,
             seqnum_id,
@@ -243,29 +243,28 @@ impl Header {
         }
     }
 
-    /// The highest number that an entry of this file can have; none where the header's own numbers do not
-    /// fit together, because one of them lies.
+    /// The highest number that an entry of this file can have; `None` when the header's own numbers contradict each other.
     ///
     /// While a file is written it may be the number of an entry that is not in the arrays yet.
-    pub(super) fn tail_seqnum(&self) -> Option<u64> {
+    pub(crate) fn tail_seqnum(&self) -> Option<u64> {
         let span = self.tail_seqnum.checked_sub(self.head_seqnum)?.saturating_add(1);
         (self.head_seqnum > 0 && span >= self.n_entries).then_some(self.tail_seqnum)
     }
 
-    /// How many entries the file has if something must be believed: each has a number of its own.
-    pub(super) fn promised(&self) -> u64 {
+    /// How many entries the file has, by the lower of the header's two statements: the count, and the numbers given.
+    pub(crate) fn promised(&self) -> u64 {
         let span = self.tail_seqnum.checked_sub(self.head_seqnum).filter(|_| self.head_seqnum > 0);
         self.n_entries.min(span.map_or(u64::MAX, |span| span.saturating_add(1)))
     }
 
     /// The numbers in the header have proved wrong.
-    pub(super) fn forget_numbers(&mut self) {
+    pub(crate) fn forget_numbers(&mut self) {
         self.head_seqnum = 0;
     }
 
     /// Whether an entry was finished before the header was read: journald writes an entry, puts it into the
     /// arrays, and then says in the header when it was written.
-    pub(super) fn has_published(&self, entry: &Cursor) -> bool {
+    pub(crate) fn has_published(&self, entry: &Cursor) -> bool {
         self.tail_seqnum().is_none_or(|tail| {
             entry.seqnum < tail
                 || (entry.seqnum == tail
@@ -273,30 +272,29 @@ impl Header {
         })
     }
 
-    /// Whether both are headers of one file, of which one byte or another may be damaged: its id, or all that its first
-    /// entry has left in it.
-    pub(super) fn is_same_file(&self, other: &Header) -> bool {
+    /// Whether both are headers of one file, although a byte may be damaged: they have the same id, or the same first entry.
+    pub(crate) fn is_same_file(&self, other: &Header) -> bool {
         let first = |header: &Header| (header.seqnum_id, header.head_seqnum, header.head_realtime);
         self.file_id == other.file_id || (self.head_seqnum > 0 && first(self) == first(other))
     }
 
-    /// A number that changes when values have come.
-    pub(super) fn values(&self) -> u64 {
+    /// A number that changes when values were added.
+    pub(crate) fn values(&self) -> u64 {
         if self.n_data == 0 { self.n_entries } else { self.n_data }
     }
 
     /// Where the payload of a DATA object begins: compact files keep two more numbers before it.
-    pub(super) fn data_payload(&self) -> usize {
+    pub(crate) fn data_payload(&self) -> usize {
         if self.compact { 72 } else { 64 }
     }
 
     /// Bytes of one item of an ENTRY.
-    pub(super) fn entry_item_size(&self) -> usize {
+    pub(crate) fn entry_item_size(&self) -> usize {
         if self.compact { 4 } else { 16 }
     }
 
     /// Bytes of one item of an ENTRY_ARRAY.
-    pub(super) fn array_item_size(&self) -> usize {
+    pub(crate) fn array_item_size(&self) -> usize {
         if self.compact { 4 } else { 8 }
     }
 }

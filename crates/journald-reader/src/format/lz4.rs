@@ -9,17 +9,17 @@ use super::decompress::invalid;
 
 /// How far back a match reaches at most (bytes).
 const REACH: usize = 64 << 10;
-/// Bytes that are held before what lies beyond [`REACH`] is let go.
+/// Bytes that are held before those beyond [`REACH`] are dropped.
 const HELD_MAX: usize = 2 * REACH;
 /// Shortest match (bytes); the token counts from here.
 const MATCH_MIN: u64 = 4;
 
-/// What has been unpacked and may be repeated, and whom it goes to.
+/// The bytes that were unpacked and may be repeated, and where they go.
 struct Output<'a> {
     held: &'a mut Vec<u8>,
     /// Bytes of `held` that have been handed on.
     sent: usize,
-    /// Bytes that may still be unpacked, and that are still wanted.
+    /// Bytes that may still be unpacked, and bytes that are still wanted.
     left: u64,
     wanted: u64,
     sink: &'a mut dyn FnMut(&[u8]),
@@ -35,7 +35,7 @@ impl Output<'_> {
         Ok(wanted)
     }
 
-    /// Hands on, and lets go of what no match reaches.
+    /// Hands bytes on, and drops those that no match reaches.
     fn flush(&mut self) {
         (self.sink)(self.held.get(self.sent..).unwrap_or_default());
         let old = self.held.len().saturating_sub(REACH);
@@ -72,7 +72,7 @@ impl Output<'_> {
         while left > 0 {
             let piece = usize::try_from(left).unwrap_or(REACH).min(REACH);
             let (start, end) = (self.held.len() - distance, self.held.len() + piece);
-            // A match may overlap itself: what was just copied doubles what there is to copy from.
+            // A match may overlap itself: the bytes just copied are copied again.
             while self.held.len() < end {
                 let len = (end - self.held.len()).min(self.held.len() - start);
                 self.held.extend_from_within(start..start + len);
@@ -91,7 +91,7 @@ impl Output<'_> {
 ///
 /// # Errors
 /// When the input cannot be read or is no such block, as far as it was looked at.
-pub(super) fn unpack(
+pub(crate) fn unpack(
     mut input: impl BufRead,
     size: u64,
     limit: u64,

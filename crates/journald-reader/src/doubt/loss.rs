@@ -3,9 +3,6 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use super::file::{Fault, JournalFile, read_header};
-use super::verify::LEFT_OUT;
-
 /// Why entries could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -87,7 +84,7 @@ impl Losses {
         self.0.iter().sum()
     }
 
-    pub(super) fn add(&mut self, reason: Reason, count: u64) {
+    fn add(&mut self, reason: Reason, count: u64) {
         if let Some(n) = self.0.get_mut(reason as usize) {
             *n = n.saturating_add(count);
         }
@@ -100,25 +97,25 @@ impl AddAssign for Losses {
     }
 }
 
-/// What a file has lost, and what of it nobody has been told.
+/// What was lost of a file, and which losses were not told yet.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    pub losses: Losses,
+pub(crate) struct Ledger {
+    losses: Losses,
     /// Fields that were left out of entries which were handed on.
-    pub fields: u64,
+    fields: u64,
     known: Known,
     news: Vec<News>,
 }
 
-/// What has been told of a file: each reason, and that fields are left out.
+/// The kinds of loss that were told of a file: each reason, and that fields are left out.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Known(u16);
+pub(crate) struct Known(u16);
 
 const _: () = assert!(Reason::ALL.len() < u16::BITS as usize);
 
 impl Known {
     /// Adds what is told; true when it is new.
-    pub(super) fn learn(&mut self, loss: Loss) -> bool {
+    pub(crate) fn learn(&mut self, loss: Loss) -> bool {
         let before = self.0;
         self.0 |= match loss {
             Loss::Entries(reason) => 1 << reason as u8,
@@ -130,7 +127,7 @@ impl Known {
 
 /// What is lost of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loss {
+pub(crate) enum Loss {
     /// Entries.
     Entries(Reason),
     /// Fields of entries that are handed on without.
@@ -139,7 +136,7 @@ pub(super) enum Loss {
 
 /// The first loss of a kind.
 #[derive(Debug)]
-pub(super) struct News {
+pub(crate) struct News {
     pub loss: Loss,
     what: String,
 }
@@ -159,16 +156,31 @@ impl fmt::Display for News {
 }
 
 impl Ledger {
-    /// Enters a loss; `what` is told the first time. A count of zero: how many, the end will tell.
-    pub(super) fn lose(&mut self, reason: Reason, count: u64, what: &dyn fmt::Display) {
+    /// Enters a loss; `what` is told the first time. With a count of zero, the number will be known at the end.
+    pub(crate) fn lose(&mut self, reason: Reason, count: u64, what: &dyn fmt::Display) {
         self.losses.add(reason, count);
         self.learn(Loss::Entries(reason), what);
     }
 
     /// Enters fields that were left out.
-    fn leave_out(&mut self, count: u64, what: &dyn fmt::Display) {
+    pub(crate) fn leave_out(&mut self, count: u64, what: &dyn fmt::Display) {
         self.fields = self.fields.saturating_add(count);
         self.learn(Loss::Fields, what);
+    }
+
+    /// Enters more of a loss that was entered before.
+    pub(crate) fn add(&mut self, reason: Reason, count: u64) {
+        self.losses.add(reason, count);
+    }
+
+    /// How many entries were lost.
+    pub(crate) fn losses(&self) -> Losses {
+        self.losses
+    }
+
+    /// How many fields were left out of entries that were handed on.
+    pub(crate) fn fields(&self) -> u64 {
+        self.fields
     }
 
     fn learn(&mut self, loss: Loss, what: &dyn fmt::Display) {
@@ -177,80 +189,14 @@ impl Ledger {
         }
     }
 
-    /// Whether there are news.
+    /// Whether there is something that was not told yet.
     #[inline]
-    pub(super) fn has_news(&self) -> bool {
+    pub(crate) fn has_news(&self) -> bool {
         !self.news.is_empty()
     }
 
-    /// The news, once.
-    pub(super) fn take_news(&mut self) -> Vec<News> {
+    /// What was not told yet.
+    pub(crate) fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
-    }
-}
-
-impl JournalFile {
-    /// Whether this file's content is no longer there: journald frees the blocks of what it deletes, too, and a copy
-    /// may be written over it.
-    pub(super) fn is_gone(&self) -> bool {
-        // Where there was no header before, none can be missing, and the objects take long to be looked through.
-        if self.header.lost {
-            return false;
-        }
-        match read_header(&self.file) {
-            Ok(header) => !header.is_same_file(&self.header),
-            Err(fault) => matches!(fault, Fault::Unborn(_)),
-        }
-    }
-
-    /// Counts the fields that were left out of the entry last handed on.
-    pub(super) fn count_left_out(&mut self) {
-        let count = self.items.iter().filter(|item| **item == LEFT_OUT).count();
-        if count > 0
-            && let Some(fault) = self.why_left_out()
-        {
-            self.ledger.leave_out(count as u64, &fault);
-        }
-    }
-
-    /// Enters a loss of so many entries under the reason that the fault itself tells, or this one, and returns that.
-    /// From now on the file is in doubt.
-    pub(super) fn lose(&mut self, reason: Reason, count: u64, fault: &Fault) -> Reason {
-        self.distrust();
-        let reason = match fault {
-            _ if self.is_gone() => Reason::Deleted,
-            Fault::Packed { .. } => Reason::Unpack,
-            Fault::Hash { .. } => Reason::Hash,
-            Fault::Io(_) => Reason::Unreadable,
-            _ => reason,
-        };
-        self.ledger.lose(reason, count, fault);
-        reason
-    }
-
-    /// Counts the rest of the file as lost and reads no more of it.
-    pub(super) fn give_up(&mut self, fault: &Fault) {
-        self.unread(0);
-        let rest = self.header.promised().saturating_sub(self.visited);
-        self.lose(Reason::Array, rest, fault);
-        self.visited += rest;
-        self.dead = true;
-    }
-
-    /// Reads no more of the file and counts nothing: it was deleted, and the numbers of other files tell of the gap.
-    pub(super) fn let_go(&mut self) {
-        self.unread(0);
-        self.visited = self.header.n_entries;
-        self.dead = true;
-    }
-
-    /// Counts what the header promises and nothing has shown as lost: the file is read to its end and will not grow.
-    pub(super) fn close_account(&mut self) {
-        let rest = self.header.promised().saturating_sub(self.visited);
-        if rest > 0 {
-            let fault = Fault::Damaged { what: "the arrays end early", offset: self.items_at };
-            self.lose(Reason::Array, rest, &fault);
-            self.visited += rest;
-        }
     }
 }

@@ -1,38 +1,39 @@
 //! Headers that are lost: what can be read of a file all the same.
 //!
-//! A crash may leave the first page of a file unwritten, and everything behind it whole. What a header says of how to
-//! read a file can be found out from the objects: where they are, whether the layout is compact, how payloads are hashed.
-//! What it says of which file it is cannot, so the file gets an id made of its first payloads, and the counter's id from
-//! its name, if journald has given it one. The entries are found by search.
+//! A crash may leave the first page of a file unwritten, and everything behind it whole. The objects show how to read the
+//! file: where they stand, whether the layout is compact, how payloads are hashed. They do not show which file it is. So
+//! the file gets an id made of its first payloads, and the counter's id from its name, if journald has given it one. The
+//! entries are found by search.
 //!
-//! A file in which nothing is written yet is another matter: it may be just being made.
+//! A file in which nothing is written yet is not damaged: it may be just being made.
 
 use std::path::Path;
 
-use super::cursor::Id128;
-use super::file::Fault;
 use super::handle::Handle;
 use super::hashing::{self, Sample};
-use super::object::{self, Hashing, Header, u64_at};
-use super::payload::is_name;
+use crate::cursor::Id128;
+use crate::format::fault::Fault;
+use crate::format::name::is_name;
+use crate::format::object::{self, Hashing, Header, u64_at};
 
-/// Payloads that are asked (count).
-const SAMPLES: usize = 8;
-/// Where no object of a file has begun before that, it is not looked at any further (bytes): the hash tables of a file with
-/// a header of zeros come first, and nothing else is expected before them.
+/// Payloads that are compared to find the hash (count).
+const SAMPLES_MAX: usize = 8;
+/// How far a file with a header of zeros is searched for its first object (bytes): its hash tables stand before that.
 const ZEROS_MAX: u64 = 128 << 20;
+/// How far a file with any other damaged header is searched for its first object (bytes).
 const OTHER_MAX: u64 = 8 << 20;
-/// Bytes that are read at once, and of these the last, which are read again with the next: a payload may stand there.
+/// Bytes that are read at once, and how many of the last are read again with the next piece: a payload may stand across
+/// the end.
 const PIECE: usize = 256 << 10;
 const OVERLAP: usize = 8 << 10;
-/// The longest header that is believed (bytes); that of systemd 256 has 272.
+/// The longest header that is believed (bytes); the header of systemd 256 has 272.
 const HEADER_SIZE_MAX: u64 = 1024;
 
-/// The header of a file whose first bytes are not one.
+/// A header for a file whose first bytes are not a header.
 ///
 /// # Errors
 /// `Unborn` when nothing is written in the file; else why it is not a journal file.
-pub(super) fn header(file: &Handle, bytes: &[u8], why: String) -> Result<Header, Fault> {
+pub(crate) fn header(file: &Handle, bytes: &[u8], why: String) -> Result<Header, Fault> {
     let len = file.metadata()?.len();
     let zeros = bytes.iter().all(|byte| *byte == 0);
     if len < object::HEADER_SIZE_MIN as u64 {
@@ -56,7 +57,7 @@ pub(super) fn header(file: &Handle, bytes: &[u8], why: String) -> Result<Header,
     }
 }
 
-/// A header of which only the signature or the sizes are damaged.
+/// A header in which only the signature or the sizes are damaged.
 fn mend(bytes: &[u8], len: u64) -> Option<Header> {
     let mut mended = bytes.to_vec();
     mended.get_mut(..object::SIGNATURE.len())?.copy_from_slice(object::SIGNATURE);
@@ -82,7 +83,7 @@ fn mend(bytes: &[u8], len: u64) -> Option<Header> {
     plausible.then_some(header)
 }
 
-/// The header of a file of which only the objects are left.
+/// A header for a file in which only the objects are left.
 fn lost(path: &Path, len: u64, compact: bool, zeros: bool, samples: &[Sample]) -> Header {
     let number = |n: usize| samples.get(n).map_or(0, |(stated, _)| *stated).to_le_bytes();
     let mut id = Id128::default();
@@ -92,7 +93,7 @@ fn lost(path: &Path, len: u64, compact: bool, zeros: bool, samples: &[Sample]) -
     let counter = counter_of(path).unwrap_or(id);
     // The first file of a counter gave it its own id.
     let hashing = hashing::find(samples, Hashing::Plain, counter, counter);
-    let trouble = if zeros { "a header of zeros" } else { "a header that is none" };
+    let trouble = if zeros { "a header of zeros" } else { "a header that cannot be read" };
     Header::lost(id, counter, len, compact, hashing, trouble)
 }
 
@@ -102,7 +103,7 @@ fn counter_of(path: &Path) -> Option<Id128> {
     rest.split_once('-')?.0.parse().ok()
 }
 
-/// What there is where objects should be.
+/// What stands where objects should be.
 enum Found {
     Objects { compact: bool, samples: Vec<Sample> },
     Zeros,
@@ -112,14 +113,14 @@ enum Found {
 fn look_for_objects(file: &Handle, end: u64) -> Result<Found, Fault> {
     let (mut bytes, mut samples, mut zeros) = (vec![0; PIECE], Vec::new(), true);
     let mut start = object::HEADER_SIZE_MIN as u64;
-    while start < end && samples.len() < SAMPLES {
+    while start < end && samples.len() < SAMPLES_MAX {
         let read = file.read_at_most(&mut bytes, start)?;
         let piece = bytes.get(..read).unwrap_or_default();
         let (words, _) = piece.as_chunks::<8>();
         for (n, _) in words.iter().enumerate().filter(|(_, word)| **word != [0; 8]) {
             zeros = false;
             // What begins in the overlap begins in the next piece.
-            if n * 8 >= PIECE - OVERLAP || samples.len() >= SAMPLES {
+            if n * 8 >= PIECE - OVERLAP || samples.len() >= SAMPLES_MAX {
                 break;
             }
             samples.extend(piece.get(n * 8..).and_then(sample_at));

@@ -1,33 +1,34 @@
 //! Steps: reading a file only ever goes forward.
 //!
-//! A file may change while it is read, so no number in it is the same twice: a size that was checked may be zero when it is
-//! read again, and a link may lead back. A loop over a file therefore never adds such a number to a place itself. It moves a
-//! [`Position`], which goes forward by a word at least, or takes a link through [`onward`], which refuses what does not
-//! lead forward. Either way a loop ends at the end of the file at the latest.
+//! A file may change while it is read, so a number in it may differ when it is read again: a size that was checked may be
+//! zero, and a link may lead back. So a loop over a file never adds such a number to a place itself. It moves a
+//! [`Position`], which goes forward by a word at least, or takes a link through [`onward`], which refuses a link that does
+//! not lead forward. Either way a loop ends at the end of the file at the latest.
 
-use super::file::Fault;
+use super::fault::Fault;
 
 /// Objects begin at multiples of this (bytes).
 const WORD: u64 = 8;
 
 /// A place where an object can begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position(u64);
+pub(crate) struct Position(u64);
 
 impl Position {
-    /// The first one at or behind an offset.
-    pub(super) fn from(offset: u64) -> Position {
+    /// The first place at or behind an offset.
+    pub(crate) fn from(offset: u64) -> Position {
         Position(offset.checked_next_multiple_of(WORD).unwrap_or(u64::MAX - WORD + 1))
     }
 
     /// Its offset in the file (bytes).
-    pub(super) fn offset(self) -> u64 {
+    pub(crate) fn offset(self) -> u64 {
         self.0
     }
 
-    /// The first one behind what stands here and takes so many bytes, which may be a lie: a word further at least.
+    /// The first place behind an object that stands here and has this size (bytes). The size may be wrong: the place is a
+    /// word further at least.
     #[must_use]
-    pub(super) fn over(self, len: u64) -> Position {
+    pub(crate) fn over(self, len: u64) -> Position {
         Position::from(self.0.saturating_add(len.max(WORD)))
     }
 }
@@ -36,8 +37,8 @@ impl Position {
 /// never leads back.
 ///
 /// # Errors
-/// When it does, as `what`.
-pub(super) fn onward(from: u64, link: u64, what: &'static str) -> Result<u64, Fault> {
+/// When it leads back; `what` says so.
+pub(crate) fn onward(from: u64, link: u64, what: &'static str) -> Result<u64, Fault> {
     if link > from { Ok(link) } else { Err(Fault::Damaged { what, offset: link }) }
 }
 

@@ -1,8 +1,8 @@
 //! Payloads of DATA objects, decompressed: zstd, lz4 and xz, never more than asked for.
 //!
-//! A prefix is all that is needed of a field nobody wants (its name) or of a line that is cut, so each
-//! decoder stops as soon as it has the bytes asked for. What a payload claims to hold is never allocated
-//! before it is there, so a bomb costs no more than an honest payload.
+//! Often a prefix is enough: the name of a field that is not wanted, or the beginning of a line that is cut. So each
+//! decoder stops as soon as it has the bytes asked for. Memory is never allocated for what a payload only claims to hold, so
+//! a decompression bomb costs no more than an honest payload.
 
 use std::io::{self, BufRead, Read};
 
@@ -12,7 +12,7 @@ use super::{lz4, object};
 
 /// Memory that an xz stream may ask for (KiB). systemd compresses with dictionaries of at most the
 /// payload's size at preset 0.
-const XZ_MEMORY_MAX_KIB: u32 = 16 << 10;
+const XZ_MEMORY_KIB_MAX: u32 = 16 << 10;
 
 /// A zstd frame that states no more than this is unpacked in one call, into memory taken before (bytes).
 const WHOLE_MAX: u64 = 1 << 20;
@@ -21,7 +21,7 @@ const WHOLE_MAX: u64 = 1 << 20;
 const PIECE: usize = 64 << 10;
 
 /// The decoders' working memory, kept from one payload to the next.
-pub(super) struct Decompressor {
+pub(crate) struct Decompressor {
     zstd: DCtx<'static>,
     packed: Vec<u8>,
     piece: Vec<u8>,
@@ -38,7 +38,7 @@ impl Decompressor {
     ///
     /// # Errors
     /// When the input cannot be read or is not of the format that `flags` names.
-    pub(super) fn unpack(
+    pub(crate) fn unpack(
         &mut self,
         flags: u8,
         mut input: impl BufRead,
@@ -63,7 +63,7 @@ impl Decompressor {
     ///
     /// # Errors
     /// As [`Decompressor::unpack`], as far as the input was looked at.
-    pub(super) fn stream(
+    pub(crate) fn stream(
         &mut self,
         flags: u8,
         mut input: impl BufRead,
@@ -83,7 +83,7 @@ impl Decompressor {
                 lz4::unpack(input, u64::from_le_bytes(size), limit, &mut self.piece, sink)
             }
             object::COMPRESSED_XZ => {
-                let reader = lzma_rust2::XzReader::new_mem_limit(&mut input, false, XZ_MEMORY_MAX_KIB);
+                let reader = lzma_rust2::XzReader::new_mem_limit(&mut input, false, XZ_MEMORY_KIB_MAX);
                 let (mut reader, mut left) = (reader.take(limit), limit);
                 self.piece.resize(PIECE, 0);
                 loop {
@@ -161,7 +161,7 @@ impl Decompressor {
 ///
 /// # Errors
 /// When it is not of the format that `flags` names, or does not say what systemd always says.
-pub(super) fn stated_size(flags: u8, packed: &[u8]) -> io::Result<Option<u64>> {
+pub(crate) fn stated_size(flags: u8, packed: &[u8]) -> io::Result<Option<u64>> {
     match flags {
         object::COMPRESSED_ZSTD => zstd_safe::get_frame_content_size(packed)
             .map_err(|_| invalid("the payload is not a zstd frame"))?
@@ -173,7 +173,7 @@ pub(super) fn stated_size(flags: u8, packed: &[u8]) -> io::Result<Option<u64>> {
     }
 }
 
-pub(super) fn invalid(what: &'static str) -> io::Error {
+pub(crate) fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 

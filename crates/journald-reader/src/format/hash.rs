@@ -8,46 +8,53 @@
 //!
 //! Both take their input in pieces, so that a payload of any length is hashed in little memory.
 
-use super::cursor::Id128;
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
+
+use crate::cursor::Id128;
 
 /// lookup3's `hashlittle2` with both seeds zero, as a number of 64 bits: `c` above `b`.
-pub(super) fn jenkins(payload: &[u8]) -> u64 {
+pub(crate) fn jenkins(payload: &[u8]) -> u64 {
     let mut hash = Jenkins::new(payload.len() as u64);
     hash.update(payload);
     hash.finish()
 }
 
 /// SipHash-2-4 with a file's id as key.
-pub(super) fn siphash(key: Id128, payload: &[u8]) -> u64 {
+pub(crate) fn siphash(key: Id128, payload: &[u8]) -> u64 {
     let mut hash = SipHash::new(key);
     hash.update(payload);
     hash.finish()
 }
 
-/// Gathers pieces into blocks of `N` bytes.
+/// Bytes that lookup3 takes at once.
+const BLOCK: usize = 12;
+
+/// Gathers pieces into blocks.
 #[derive(Debug, Clone)]
-struct Blocks<const N: usize> {
-    held: [u8; N],
+struct Blocks {
+    held: [u8; BLOCK],
     len: usize,
 }
 
-impl<const N: usize> Blocks<N> {
-    const EMPTY: Blocks<N> = Blocks { held: [0; N], len: 0 };
+impl Blocks {
+    const EMPTY: Blocks = Blocks { held: [0; BLOCK], len: 0 };
 
     /// Calls `full` for each block that is followed by more input, so that the last one, full or not, is left.
-    fn take(&mut self, mut piece: &[u8], mut full: impl FnMut(&[u8; N])) {
+    fn take(&mut self, mut piece: &[u8], mut full: impl FnMut(&[u8; BLOCK])) {
         while !piece.is_empty() {
-            if self.len == N {
+            if self.len == BLOCK {
                 full(&self.held);
                 self.len = 0;
-                while piece.len() > N
-                    && let Some((block, rest)) = piece.split_first_chunk::<N>()
+                while piece.len() > BLOCK
+                    && let Some((block, rest)) = piece.split_first_chunk::<BLOCK>()
                 {
                     full(block);
                     piece = rest;
                 }
             }
-            let (now, rest) = piece.split_at(piece.len().min(N - self.len));
+            let (now, rest) = piece.split_at(piece.len().min(BLOCK - self.len));
             if let Some(place) = self.held.get_mut(self.len..self.len + now.len()) {
                 place.copy_from_slice(now);
             }
@@ -57,7 +64,7 @@ impl<const N: usize> Blocks<N> {
     }
 
     /// The last block, filled up with zeros.
-    fn last(&self) -> [u8; N] {
+    fn last(&self) -> [u8; BLOCK] {
         let mut last = self.held;
         last.iter_mut().skip(self.len).for_each(|byte| *byte = 0);
         last
@@ -66,26 +73,26 @@ impl<const N: usize> Blocks<N> {
 
 /// lookup3 of input that comes in pieces; its whole length goes into the beginning.
 #[derive(Debug, Clone)]
-pub(super) struct Jenkins {
+pub(crate) struct Jenkins {
     state: [u32; 3],
-    blocks: Blocks<12>,
+    blocks: Blocks,
 }
 
 impl Jenkins {
     /// `len`: the length of the whole input in bytes.
-    pub(super) fn new(len: u64) -> Jenkins {
+    pub(crate) fn new(len: u64) -> Jenkins {
         // Modulo 2^32, as the algorithm has it.
         Jenkins { state: [0xdead_beef_u32.wrapping_add(len as u32); 3], blocks: Blocks::EMPTY }
     }
 
     /// Takes more input.
-    pub(super) fn update(&mut self, piece: &[u8]) {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
         let state = &mut self.state;
         self.blocks.take(piece, |block| mix(state, block));
     }
 
     /// The hash of all that was taken.
-    pub(super) fn finish(mut self) -> u64 {
+    pub(crate) fn finish(mut self) -> u64 {
         if self.blocks.len > 0 {
             add(&mut self.state, &self.blocks.last());
             let [mut a, mut b, mut c] = self.state;
@@ -103,14 +110,14 @@ impl Jenkins {
     }
 }
 
-fn add(state: &mut [u32; 3], block: &[u8; 12]) {
+fn add(state: &mut [u32; 3], block: &[u8; BLOCK]) {
     let (words, _) = block.as_chunks::<4>();
     for (part, word) in state.iter_mut().zip(words) {
         *part = part.wrapping_add(u32::from_le_bytes(*word));
     }
 }
 
-fn mix(state: &mut [u32; 3], block: &[u8; 12]) {
+fn mix(state: &mut [u32; 3], block: &[u8; BLOCK]) {
     add(state, block);
     let [a, b, c] = state;
     // Each step: x -= z, x ^= z turned, z += y.
@@ -128,68 +135,23 @@ fn mix(state: &mut [u32; 3], block: &[u8; 12]) {
 
 /// SipHash-2-4 of input that comes in pieces.
 #[derive(Debug, Clone)]
-pub(super) struct SipHash {
-    state: [u64; 4],
-    blocks: Blocks<8>,
-    len: u64,
-}
+pub(crate) struct SipHash(SipHasher24);
 
 impl SipHash {
-    pub(super) fn new(key: Id128) -> SipHash {
-        let key = u128::from_le_bytes(key.0);
-        let (k0, k1) = (key as u64, (key >> 64) as u64);
-        // "somepseudorandomlygeneratedbytes"
-        let state = [
-            k0 ^ 0x736f_6d65_7073_6575,
-            k1 ^ 0x646f_7261_6e64_6f6d,
-            k0 ^ 0x6c79_6765_6e65_7261,
-            k1 ^ 0x7465_6462_7974_6573,
-        ];
-        SipHash { state, blocks: Blocks::EMPTY, len: 0 }
+    /// `key`: the file's id.
+    pub(crate) fn new(key: Id128) -> SipHash {
+        SipHash(SipHasher24::new_with_key(&key.0))
     }
 
     /// Takes more input.
-    pub(super) fn update(&mut self, piece: &[u8]) {
-        self.len = self.len.wrapping_add(piece.len() as u64);
-        let state = &mut self.state;
-        self.blocks.take(piece, |block| compress(state, u64::from_le_bytes(*block)));
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.0.write(piece);
     }
 
     /// The hash of all that was taken.
-    pub(super) fn finish(mut self) -> u64 {
-        let mut last = u64::from_le_bytes(self.blocks.last());
-        if self.blocks.len == 8 {
-            compress(&mut self.state, last);
-            last = 0;
-        }
-        compress(&mut self.state, last | self.len << 56);
-        self.state[2] ^= 0xff;
-        for _ in 0..4 {
-            round(&mut self.state);
-        }
-        self.state.into_iter().fold(0, |all, part| all ^ part)
+    pub(crate) fn finish(self) -> u64 {
+        self.0.finish()
     }
-}
-
-fn compress(state: &mut [u64; 4], word: u64) {
-    state[3] ^= word;
-    round(state);
-    round(state);
-    state[0] ^= word;
-}
-
-fn round(state: &mut [u64; 4]) {
-    let [v0, v1, v2, v3] = state;
-    *v0 = v0.wrapping_add(*v1);
-    *v1 = v1.rotate_left(13) ^ *v0;
-    *v0 = v0.rotate_left(32);
-    *v2 = v2.wrapping_add(*v3);
-    *v3 = v3.rotate_left(16) ^ *v2;
-    *v0 = v0.wrapping_add(*v3);
-    *v3 = v3.rotate_left(21) ^ *v0;
-    *v2 = v2.wrapping_add(*v1);
-    *v1 = v1.rotate_left(17) ^ *v2;
-    *v2 = v2.rotate_left(32);
 }
 
 #[cfg(test)]
@@ -198,9 +160,9 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::decompress::Decompressor;
+    use super::super::object::{self, Header, u64_at};
     use super::*;
-    use crate::decompress::Decompressor;
-    use crate::object::{self, Header, u64_at};
 
     fn key() -> Id128 {
         Id128(std::array::from_fn(|n| n as u8))

@@ -1,7 +1,7 @@
-//! A handle on a file: its name and number, and a descriptor that may be closed and comes again when it is needed.
+//! A handle on a file: its name and number, and a descriptor that may be closed and is opened again when it is needed.
 //!
-//! A folder may hold hundreds of journals that all may grow; the tail decides which of them keep a descriptor, and
-//! nobody else notices. A name that by now is another file's is not followed.
+//! A folder may hold hundreds of journals that all may grow. The tail decides which of them keep a descriptor; other
+//! code does not notice. A name that belongs to another file by now is not followed.
 
 use std::cell::Cell;
 use std::fs::{File, Metadata};
@@ -9,51 +9,51 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::cursor::Id128;
-use super::object;
-use super::scan::FileId;
+use crate::cursor::Id128;
+use crate::format::object;
+use crate::scan::FileId;
 
 /// A file that is read by position.
-pub(super) struct Handle {
+pub(crate) struct Handle {
     path: PathBuf,
     id: FileId,
     file: Cell<Option<File>>,
-    /// What stands in its header: the number of a file that was deleted may be another's by now.
+    /// The id in its header: the inode number of a file that was deleted may belong to another file by now.
     file_id: Cell<Option<Id128>>,
     reads: Cell<u64>,
 }
 
 impl Handle {
     /// A handle on this file; opens it.
-    pub(super) fn open(path: &Path, id: FileId) -> io::Result<Handle> {
+    pub(crate) fn open(path: &Path, id: FileId) -> io::Result<Handle> {
         let file = Cell::new(Some(open(path, id)?));
         Ok(Handle { path: path.to_owned(), id, file, file_id: Cell::new(None), reads: Cell::new(0) })
     }
 
-    /// Takes no file for this one, from now on, that has another id in its header.
-    pub(super) fn expect(&self, file_id: Id128) {
+    /// From now on, refuses to open a file that has another id in its header.
+    pub(crate) fn expect(&self, file_id: Id128) {
         self.file_id.set(Some(file_id));
     }
 
     /// The name that the file had last.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The file has this name now.
-    pub(super) fn rename(&mut self, path: &Path) {
+    pub(crate) fn rename(&mut self, path: &Path) {
         if self.path != path {
             self.path = path.to_owned();
         }
     }
 
     /// Gives the descriptor back; the next read opens the file again.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.file.set(None);
     }
 
     /// Whether there is a descriptor.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         let file = self.file.take();
         let open = file.is_some();
         self.file.set(file);
@@ -61,12 +61,12 @@ impl Handle {
     }
 
     /// Reads so far (count).
-    pub(super) fn reads(&self) -> u64 {
+    pub(crate) fn reads(&self) -> u64 {
         self.reads.get()
     }
 
     /// As [`FileExt::read_at`].
-    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.with(|file| {
             self.reads.set(self.reads.get() + 1);
             file.read_at(buffer, offset)
@@ -74,7 +74,7 @@ impl Handle {
     }
 
     /// Fills `buffer` from `offset` on, as far as the file reaches.
-    pub(super) fn read_at_most(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub(crate) fn read_at_most(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             match self.read_at(rest, offset + done as u64) {
@@ -88,7 +88,7 @@ impl Handle {
     }
 
     /// As [`FileExt::read_exact_at`].
-    pub(super) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match self.read_at_most(buffer, offset)? {
             read if read == buffer.len() => Ok(()),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -96,7 +96,7 @@ impl Handle {
     }
 
     /// As [`File::metadata`].
-    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
         self.with(File::metadata)
     }
 

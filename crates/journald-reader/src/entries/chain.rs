@@ -1,0 +1,136 @@
+//! The whole chain of entry arrays: finds the entry of a number, and places by bisection, without reading the file
+//! through.
+
+use super::arrays::head_at;
+use super::place::Place;
+use crate::bytes::Bytes;
+use crate::cursor::Cursor;
+use crate::format::fault::Fault;
+use crate::format::object::{self, u32_at, u64_at};
+use crate::format::step::onward;
+
+/// Arrays of a chain that are looked at to find a place (count): each is twice as long as the one before it, so no honest
+/// chain has more. Entries behind them are read one by one.
+const ARRAYS_MAX: usize = 1024;
+
+/// The arrays of a file at one moment. Entries have numbers in it, counted from zero.
+#[derive(Debug)]
+pub(crate) struct Chain(Vec<Array>);
+
+/// One array of the chain: where it is, which entries it holds.
+#[derive(Debug)]
+struct Array {
+    offset: u64,
+    first: u64,
+    count: u64,
+}
+
+impl Chain {
+    /// Reads the heads of all arrays of a file.
+    pub(crate) fn read(bytes: &Bytes) -> Result<Chain, Fault> {
+        let (len, header) = (bytes.len()?, bytes.header());
+        let mut arrays = Vec::new();
+        let (mut offset, mut first) = (header.entry_array_offset, 0);
+        while offset != 0 && first < header.n_entries && arrays.len() < ARRAYS_MAX {
+            let (items, next) = match head_at(bytes, offset) {
+                Ok(array) => array,
+                Err(Fault::Damaged { .. }) => break,
+                Err(fault) => return Err(fault),
+            };
+            // A damaged size may claim any number of items; those behind the file's end do not exist.
+            let items_at = offset + object::ENTRY_ARRAY_SIZE_MIN as u64;
+            let held = len.saturating_sub(items_at) / header.array_item_size() as u64;
+            let count = items.min(held).min(header.n_entries - first);
+            arrays.push(Array { offset, first, count });
+            first += count;
+            let Ok(next) = onward(offset, next, "an entry array that leads back") else { break };
+            offset = next;
+        }
+        Ok(Chain(arrays))
+    }
+
+    /// One array alone, which holds so many entries.
+    pub(crate) fn only(offset: u64, count: u64) -> Chain {
+        Chain(vec![Array { offset, first: 0, count }])
+    }
+
+    /// How many entries it names.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.last().map_or(0, |array| array.first + array.count)
+    }
+
+    /// The array that holds the entry of this number, and how many entries stand before it in that array.
+    pub(crate) fn array_of(&self, number: u64) -> Option<(u64, u64)> {
+        let array = self.0.iter().rev().find(|array| array.first <= number)?;
+        Some((array.offset, number - array.first))
+    }
+
+    /// Where the entry of this number stands.
+    pub(crate) fn offset_at(&self, bytes: &mut Bytes, number: u64) -> Result<u64, Fault> {
+        let lost = Fault::Damaged { what: "an entry outside the arrays", offset: 0 };
+        let (array, before) = self.array_of(number).ok_or(lost)?;
+        let item_size = bytes.header().array_item_size();
+        let at = array + object::ENTRY_ARRAY_SIZE_MIN as u64 + before * item_size as u64;
+        let item = bytes.show_behind(at, item_size)?;
+        let offset = if item_size == 4 { u64::from(u32_at(item, 0)) } else { u64_at(item, 0) };
+        bytes.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
+        Ok(offset)
+    }
+
+    /// The cursor of the entry of this number.
+    pub(crate) fn cursor_at(&self, bytes: &mut Bytes, number: u64) -> Result<Cursor, Fault> {
+        let offset = self.offset_at(bytes, number)?;
+        Ok(bytes.entry_at(offset)?.0)
+    }
+
+    /// The number of the first entry at or behind an offset.
+    pub(crate) fn number_at(&self, bytes: &mut Bytes, offset: u64) -> Result<u64, Fault> {
+        let (mut low, mut high) = (0, self.total());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.offset_at(bytes, middle)? < offset {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The number of the first entry behind a place. Entries must be in the order that the place speaks of, as journald
+    /// writes them.
+    pub(crate) fn find(&self, bytes: &mut Bytes, place: Place) -> Result<u64, Fault> {
+        let place = place.within(bytes.header());
+        let (mut low, mut high) = (0, self.total());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            // An entry that cannot be read says nothing; the next readable one does.
+            match self.first_readable(bytes, middle, high)? {
+                Some((number, cursor)) if place.is_behind(&cursor) => low = number + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The first entry of these numbers that can be read, and its number.
+    fn first_readable(&self, bytes: &mut Bytes, from: u64, to: u64) -> Result<Option<(u64, Cursor)>, Fault> {
+        for number in from..to {
+            match self.cursor_at(bytes, number) {
+                Ok(cursor) => return Ok(Some((number, cursor))),
+                Err(Fault::Damaged { .. }) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether an entry stands in the file, as far as its arrays tell.
+    pub(crate) fn holds(&self, bytes: &mut Bytes, entry: &Cursor) -> Result<bool, Fault> {
+        let number = self.find(bytes, Place::Seqnum(entry.seqnum))?;
+        match self.cursor_at(bytes, number) {
+            Ok(found) => Ok(found == *entry),
+            Err(Fault::Damaged { .. }) => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+}
