@@ -1,29 +1,15 @@
 //! Dates and times of day: `2026-11-01 10:00:30.5`, `2026-11-01T10:00`, `10:00`, `Nov 1 10:00:30`, days by name, a weekday
 //! before them.
 
+use jiff::ToSpan;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::{SignedDuration, ToSpan};
+use logql::go::time::MONTHS;
 
 use super::span::split_digits;
 use super::{MICROS_PER_SECOND, WhenError};
 
 /// Weekdays, Monday first as jiff counts them.
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 /// Two-digit years below this are of this century (strptime(3), `%y`).
 const CENTURY_PIVOT: i16 = 69;
@@ -85,7 +71,7 @@ impl Shown {
     /// So many seconds UTC's clock had shown since 1970 when it showed this, but for what is later.
     pub(super) fn seconds(&self) -> i64 {
         let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-        self.at.duration_since(epoch).max(SignedDuration::MIN).as_secs()
+        self.at.duration_since(epoch).as_secs()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Layouts, taken apart into their elements.
 
-pub(super) const MONTHS: [&str; 12] = [
+/// The months by their English names, January first.
+pub const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",

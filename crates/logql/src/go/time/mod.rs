@@ -16,7 +16,7 @@ mod doubt;
 mod meant;
 
 pub use doubt::doubt;
-pub use layout::Layout;
+pub use layout::{Layout, MONTHS};
 pub use meant::meant;
 pub use read::LayoutError;
 
