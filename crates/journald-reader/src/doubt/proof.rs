@@ -106,7 +106,9 @@ impl Proof {
             }
         }
         let difference = xor ^ entry.xor_hash;
-        let whole = complete && (difference == 0 || (sound && repeats(&self.parts, difference)));
+        // A field that was given twice cancels out: with nothing else to prove it, it may be altered.
+        let proved = bytes.header().hashing != Hashing::Unknown;
+        let whole = complete && (difference == 0 || (proved && sound && repeats(&self.parts, difference)));
         match (whole, sound) {
             (true, _) => Ok(true),
             (false, true) => Err(Fault::Hash { offset }),
@@ -160,7 +162,12 @@ impl Proof {
                 None => complete = false,
             }
         }
-        let known = !complete || xor == entry.xor_hash || repeats(&parts, xor ^ entry.xor_hash);
+        // Where no hash of a payload can be compared, only all payloads together prove each of them.
+        let proved = bytes.header().hashing != Hashing::Unknown;
+        if !complete && !proved {
+            return Err(why.map_or(Fault::Hash { offset }, |(flaw, data)| flaw.at(data)));
+        }
+        let known = !complete || xor == entry.xor_hash || (proved && repeats(&parts, xor ^ entry.xor_hash));
         if bad.len() == visited.items().len() || !known {
             return Err(why.filter(|_| known).map_or(Fault::Hash { offset }, |(flaw, data)| flaw.at(data)));
         }

@@ -19,6 +19,8 @@ use journald_reader::{Keys, Scope, Start, Tail, Waker};
 use crate::support::layout::{Layout, number};
 use crate::support::random::{Random, damage, setting};
 
+/// Damages that a long run found a fault with: a field given twice, behind a lost header.
+const FOUND: [u64; 1] = [1_003_091];
 /// Damages tried on each file (count); `JOURNAL_SHIP_DAMAGES` asks for more.
 const DAMAGES: u64 = 100;
 /// Reading one of these small files takes milliseconds; this is a hang.
@@ -80,6 +82,36 @@ fn damage_is_survived_and_passed_by() {
 #[test]
 fn a_file_that_changes_while_it_is_read_has_an_end() {
     for_each_recorded(change_while_read);
+}
+
+/// The key of the payloads' hashes is in the header. Without it only an entry's own hash proves its fields, and that needs all of
+/// them: where one cannot be read, another one may be altered.
+#[test]
+fn without_a_header_no_field_comes_that_nothing_proves() {
+    let recorded = crate::support::root().join("tests/data/journals/boots.journal.gz");
+    let pristine = unpacked(&recorded);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("boots.journal");
+    std::fs::write(&path, &pristine).unwrap();
+    let (whole, _) = read(&path);
+    let layout = Layout::of(&pristine);
+    let mut tried = 0;
+    for entry in layout.entries.iter().copied() {
+        let own = layout.own_data(&pristine, entry);
+        let data = layout.data_of(&pristine, entry);
+        let Some(lost) = own.first().copied() else { continue };
+        let Some(altered) = data.into_iter().find(|data| *data != lost) else { continue };
+        let mut bytes = pristine.clone();
+        bytes[..HEADER].fill(0);
+        bytes[lost] = 0;
+        bytes[altered + number(&pristine, altered + 8) as usize - 1] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let (entries, _) = read(&path);
+        let is_part = |fields: &Fields| whole.values().any(|all| fields.iter().all(|f| all.contains(f)));
+        assert!(entries.values().all(is_part), "the entry at {entry}: a field that was never written");
+        tried += 1;
+    }
+    assert!(tried > 10, "{tried} entries have a field of their own");
 }
 
 fn unpacked(recorded: &Path) -> Vec<u8> {
@@ -204,10 +236,10 @@ fn hunt(recorded: &Path) {
     let written: HashSet<&Fields> = whole.values().collect();
     let (mut kept, mut foreign, mut checked, mut most) = (0, 0, 0, (0, String::new()));
     let mut slowest = (Duration::ZERO, 0);
-    let (layout, mut untouched) = (Layout::of(&pristine), 0);
+    let (layout, mut untouched, mut faults) = (Layout::of(&pristine), 0, Vec::new());
     let first = setting("JOURNAL_SHIP_DAMAGES_FROM", 0);
     let damages = setting("JOURNAL_SHIP_DAMAGES", DAMAGES);
-    for seed in first..first + damages {
+    for seed in (first..first + damages).chain(FOUND) {
         let mut bytes = pristine.clone();
         let what: Vec<String> = (0..=seed % TOGETHER_MAX)
             .map(|n| if bytes.is_empty() { String::new() } else { damage(&mut bytes, seed + (n << 32)) })
@@ -234,7 +266,11 @@ fn hunt(recorded: &Path) {
         let cut = |fields: &Fields| whole.values().any(|all| fields.iter().all(|field| all.contains(field)));
         let honest = |fields: &Fields| written.contains(fields) || (!fields.is_empty() && cut(fields));
         slowest = slowest.max((begun.elapsed(), seed));
-        assert!(entries.values().all(honest), "{name}: {what}: a forged entry");
+        // One failure must not keep the rest of the file from being tried.
+        let forged = entries.values().filter(|fields| !honest(fields)).count();
+        if forged > 0 {
+            faults.push(format!("{what}: {forged} forged"));
+        }
         checked += count;
         // The header says what kind of file it is; without it nothing can be expected.
         if bytes.get(..HEADER) != Some(&pristine[..HEADER]) {
@@ -252,7 +288,7 @@ fn hunt(recorded: &Path) {
             }
         }
     }
-    let percent = |n: usize| n as f64 * 100.0 / (total as u64 * damages) as f64;
+    let percent = |n: usize| n as f64 * 100.0 / (total as u64 * (damages + FOUND.len() as u64)) as f64;
     println!(
         "{name}: {damages} damages to {total} entries: {:.1} % of entries kept, {:.2} % altered; {:.1} % kept and none \
          altered in an unclean file; all {untouched} read that were not touched; most lost: {} ({})",
@@ -263,4 +299,5 @@ fn hunt(recorded: &Path) {
         most.1
     );
     println!("{name}: damage {} took longest to read, {:.2} s", slowest.1, slowest.0.as_secs_f64());
+    assert!(faults.is_empty(), "{name}: forged entries in {} of {damages} files: {faults:#?}", faults.len());
 }
