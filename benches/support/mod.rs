@@ -2,6 +2,7 @@
 //! that only counts, and the cost of a process as the kernel accounts it.
 
 pub(crate) mod generate;
+pub(crate) mod host;
 mod messages;
 pub(crate) mod process;
 mod random;

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::support::Error;
-use super::support::generate::{BenchJournal, Host, VERSION, journal_remote};
+use super::support::generate::{BenchJournal, VERSION, journal_remote};
+use super::support::host::Host;
 
 /// The same entries in `files` files, all of which hold entries of the whole time if they were written `by_turns`, or
 /// each its part of it; made if they are not there.

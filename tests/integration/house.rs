@@ -1,7 +1,7 @@
-//! The order of the rooms, held against every import.
+//! The order of the rooms, held against every import, and the length of files.
 //!
-//! The list in `lib.rs` says it: a room imports only rooms that stand before it. So there is no circle between rooms
-//! either. Each of the three packages has such a list.
+//! The list in `lib.rs` says the order: a room imports only rooms that stand before it. So there is no circle between
+//! rooms either. Each of the three packages has such a list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,6 +13,13 @@ const PACKAGES: [&str; 3] = [".", "crates/journald-reader", "crates/logql"];
 /// Imports that go up and are still there: package, room, the room that it imports, and why. An entry that is no longer
 /// needed fails the test, so that this list only shrinks.
 const STILL: &[(&str, &str, &str, &str)] = &[];
+
+/// The most lines of a source file without its tests (count): a longer one holds more than one concept.
+const LINES_MAX: usize = 450;
+
+/// Files that are longer and still have to be split. An entry that is no longer needed fails the test, so that this list
+/// only shrinks.
+const STILL_LONG: &[&str] = &["crates/journald-reader/src/tail/mod.rs"];
 
 /// Modules of tests, which may read a whole configuration.
 const OF_TESTS: [&str; 3] = ["tests", "testing", "house"];
@@ -79,10 +86,14 @@ fn module(src: &Path, file: &Path) -> Vec<String> {
     names
 }
 
+/// The text of a file without its module of tests.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+}
+
 /// The code of a file without comments, and without its module of tests.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code = without_tests(text).lines().filter(|line| !line.trim_start().starts_with("//"));
     code.collect::<Vec<_>>().join("\n")
 }
 
@@ -176,6 +187,28 @@ fn no_import_goes_up() {
     assert!(wrong.is_empty(), "these imports go up:\n{}", wrong.join("\n"));
     for still in STILL {
         assert!(met.contains(still), "{still:?} is no longer needed");
+    }
+}
+
+#[test]
+fn no_source_file_is_long() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    PACKAGES.iter().for_each(|package| files(&root.join(package).join("src"), &mut paths));
+    files(&root.join("benches"), &mut paths);
+    let length = |path: &PathBuf| without_tests(&fs::read_to_string(path).unwrap()).lines().count();
+    let name = |path: &PathBuf| {
+        let path = path.strip_prefix(root).unwrap();
+        path.strip_prefix(".").unwrap_or(path).display().to_string()
+    };
+    let lengths: Vec<(String, usize)> = paths.iter().map(|path| (name(path), length(path))).collect();
+    let is_long = |(_, lines): &&(String, usize)| *lines > LINES_MAX;
+    let long: BTreeMap<&str, usize> =
+        lengths.iter().filter(is_long).map(|(name, lines)| (name.as_str(), *lines)).collect();
+    let new: Vec<_> = long.iter().filter(|(name, _)| !STILL_LONG.contains(name)).collect();
+    assert!(new.is_empty(), "split these files (lines without tests; at most {LINES_MAX}): {new:?}");
+    for still in STILL_LONG {
+        assert!(long.contains_key(still), "{still} is no longer too long: take it off the list");
     }
 }
 

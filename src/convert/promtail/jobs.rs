@@ -1,21 +1,16 @@
-//! Several scrape configs that read the journal become one reading. Each entry belongs to the first job whose `matches` it
-//! fits; a label that only relabelling sees says which, and what a job does is done to its entries alone.
+//! Several scrape configs that read the journal become one reading: which of them can, and what is read for all of them.
+//! How each does its own to its own entries is in `apart`.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::journal::names::field_name;
-use crate::shape::names::label_name;
 
-/// Label of relabelling that holds the number of an entry's job.
-const MEMBER: &str = "__scrape";
-/// Label that tells the jobs' entries apart for their stages, where no label of theirs does; it is dropped behind them.
-const TOLD_APART: &str = "scrape_job";
 /// Where Promtail looks when `path` is not written.
 const DEFAULT_PATHS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
 
 /// Fields and the values that they may have: all fields must fit.
-type Match = BTreeMap<String, Vec<String>>;
+pub(super) type Match = BTreeMap<String, Vec<String>>;
 
 /// A scrape config that reads the journal.
 #[derive(Clone)]
@@ -23,7 +18,7 @@ pub(super) struct Job<'n> {
     pub node: &'n Node,
     journal: &'n Node,
     /// Any of them; none: it reads everything.
-    matches: Vec<Match>,
+    pub(super) matches: Vec<Match>,
 }
 
 /// `A=1 B=2 + C=3` as alternatives; `None` when it is not such a list.
@@ -72,16 +67,16 @@ impl<'n> Job<'n> {
         get_text(self.journal, "path").filter(|path| !path.is_empty())
     }
 
-    fn name(&self) -> &'n str {
+    pub(super) fn name(&self) -> &'n str {
         get_text(self.node, "job_name").unwrap_or("?")
     }
 
     /// Labels, fixed for all of its entries.
-    fn labels(&self) -> Vec<(&'n str, &'n Node)> {
+    pub(super) fn labels(&self) -> Vec<(&'n str, &'n Node)> {
         get(self.journal, "labels").map(|labels| entries(labels).collect()).unwrap_or_default()
     }
 
-    fn list(&self, key: &str) -> &'n [Node] {
+    pub(super) fn list(&self, key: &str) -> &'n [Node] {
         get(self.node, key).map(items).unwrap_or_default()
     }
 
@@ -212,7 +207,7 @@ impl Conversion {
                 }
             }
         }
-        stages_of(jobs, told_by.as_deref())
+        apart::stages_of(jobs, told_by.as_deref())
     }
 
     fn joined_paths(&mut self, jobs: &[Job<'_>]) {
@@ -262,241 +257,4 @@ impl Conversion {
         let line = longest.map_or(journal::MAX_AGE.to_owned(), |(_, line)| line);
         self.out.line(1, &format!("backfill: {line}"));
     }
-
-    /// Writes labels and the rules that make them. The label that tells jobs apart for stages comes back, if it is needed.
-    fn joined_labels(&mut self, jobs: &[Job<'_>], limits: Option<&Node>, apart: bool) -> Option<String> {
-        let mut rules: Vec<(Node, Node, String)> = Vec::new();
-        let mut lost: Vec<(Node, String, String)> = Vec::new();
-        if apart {
-            for (number, job) in jobs.iter().enumerate().rev() {
-                for rule in members(number, job) {
-                    rules.push((rule.clone(), rule, "matches".to_owned()));
-                }
-            }
-            for (number, job) in jobs.iter().enumerate() {
-                let own = own_labels(job);
-                for (name, value) in &own {
-                    if value.contains("${") {
-                        lost.push((
-                            Node::text(value),
-                            name.clone(),
-                            "variables have no place in relabelling".to_owned(),
-                        ));
-                    } else {
-                        let rule = only(number, name, &value.replace('$', "$$"));
-                        rules.push((rule.clone(), rule, format!("labels.{name}")));
-                    }
-                }
-                for (index, rule) in job.list("relabel_configs").iter().enumerate() {
-                    let place = format!("{} relabel_configs[{index}]", job.name());
-                    match conditional(rule, number, jobs.len(), index) {
-                        Ok(made) => {
-                            rules.extend(made.into_iter().map(|made| (made, rule.clone(), place.clone())))
-                        }
-                        Err(why) => lost.push((rule.clone(), place, why)),
-                    }
-                }
-            }
-        } else if let Some(first) = jobs.first() {
-            let list = first.list("relabel_configs").iter().enumerate();
-            rules.extend(
-                list.map(|(index, rule)| (rule.clone(), rule.clone(), format!("relabel_configs[{index}]"))),
-            );
-        }
-        let staged = apart && jobs.iter().any(|job| !job.list("pipeline_stages").is_empty());
-        if staged {
-            for number in 0..jobs.len() {
-                let rule = only(number, TOLD_APART, &name_of(number));
-                rules.push((rule.clone(), rule, TOLD_APART.to_owned()));
-            }
-        }
-        self.out.line(0, "labels:");
-        let start_of_labels = self.out.mark();
-        let mut count = 0;
-        match jobs.first().filter(|_| !apart) {
-            Some(first) => {
-                count +=
-                    self.strings(1, "static", "labels: {{}}", "journal.labels", &as_map(&own_labels(first)));
-            }
-            None => self.out.line(1, "static: {}"),
-        }
-        self.out.line(1, "fields: {}");
-        count += self.rules(rules);
-        if count == 0 {
-            self.name_as_label(start_of_labels, jobs.first().map_or("journal", Job::name));
-        }
-        for (value, place, why) in lost {
-            self.leave_item(
-                1,
-                &place,
-                &format!("cannot be done to the entries of one job alone: {why}"),
-                &value,
-            );
-        }
-        self.max_streams(limits);
-        staged.then(|| TOLD_APART.to_owned())
-    }
-}
-
-/// The labels of a job; where Promtail would have dropped all of its entries for want of one, its name.
-fn own_labels(job: &Job<'_>) -> Vec<(String, String)> {
-    let labels: Vec<_> = (job.labels().into_iter())
-        .map(|(name, value)| (name.to_owned(), variables(text(value).unwrap_or_default())))
-        .collect();
-    match labels.is_empty() && job.list("relabel_configs").is_empty() {
-        true => vec![("job".to_owned(), job.name().to_owned())],
-        false => labels,
-    }
-}
-
-fn as_map(labels: &[(String, String)]) -> Node {
-    Node::map(labels.iter().map(|(name, value)| (Node::text(name), Node::text(value))).collect())
-}
-
-/// What stands for a job. None is the beginning of another.
-fn name_of(number: usize) -> String {
-    format!("{}:", number + 1)
-}
-
-fn sequence(items: Vec<Node>) -> Node {
-    Node { kind: Kind::Seq(items), ..Node::text("") }
-}
-
-fn texts(items: &[String]) -> Node {
-    sequence(items.iter().map(|item| Node::text(item)).collect())
-}
-
-/// `text` as a regular expression.
-fn literal(text: &str) -> String {
-    text.chars().flat_map(|c| r"\.+*?()|[]{}^$".contains(c).then_some('\\').into_iter().chain([c])).collect()
-}
-
-/// Rules that say of an entry that it is this job's.
-fn members(number: usize, job: &Job<'_>) -> Vec<Node> {
-    let set = |more: Vec<(Node, Node)>| {
-        let mut rule = more;
-        rule.push((Node::text("target_label"), Node::text(MEMBER)));
-        rule.push((Node::text("replacement"), Node::text(&name_of(number))));
-        Node::map(rule)
-    };
-    if job.matches.is_empty() {
-        return vec![set(Vec::new())];
-    }
-    let of_match = |fields: &Match| {
-        let sources: Vec<String> =
-            fields.keys().map(|field| format!("__journal_{}", field.to_ascii_lowercase())).collect();
-        let values = |values: &Vec<String>| {
-            let values: Vec<String> = values.iter().map(|value| literal(value)).collect();
-            if values.len() == 1 { values.concat() } else { format!("(?:{})", values.join("|")) }
-        };
-        let regex: Vec<String> = fields.values().map(values).collect();
-        set(vec![
-            (Node::text("source_labels"), texts(&sources)),
-            (Node::text("regex"), Node::text(&regex.join(";"))),
-        ])
-    };
-    job.matches.iter().map(of_match).collect()
-}
-
-/// A rule that sets a label of the entries of one job.
-fn only(number: usize, label: &str, replacement: &str) -> Node {
-    Node::map(vec![
-        (Node::text("source_labels"), texts(&[MEMBER.to_owned()])),
-        (Node::text("regex"), Node::text(&name_of(number))),
-        (Node::text("target_label"), Node::text(label)),
-        (Node::text("replacement"), Node::text(replacement)),
-    ])
-}
-
-/// A rule as one, or several, for the entries of one job alone.
-fn conditional(rule: &Node, number: usize, jobs: usize, index: usize) -> Result<Vec<Node>, String> {
-    let action = get_text(rule, "action").unwrap_or("replace").to_ascii_lowercase();
-    let sources: Vec<String> = get(rule, "source_labels")
-        .map(items)
-        .unwrap_or_default()
-        .iter()
-        .filter_map(text)
-        .map(str::to_owned)
-        .collect();
-    let between = get_text(rule, "separator").unwrap_or(";");
-    let regex = get_text(rule, "regex").unwrap_or("(.*)");
-    let me = name_of(number);
-    let own = |name: &str| (Node::text(name), get(rule, name).cloned().unwrap_or(Node::text("")));
-    let with_member: Vec<String> =
-        std::iter::once(MEMBER.to_owned()).chain(sources.iter().cloned()).collect();
-    let separator = if sources.is_empty() { "" } else { between };
-    let mine = format!("{me}{}(?:{regex})", literal(separator));
-    let build = |action: &str, regex: String, more: Vec<(Node, Node)>| {
-        let mut made = vec![(Node::text("source_labels"), texts(&with_member))];
-        if separator != ";" && !separator.is_empty() {
-            made.push((Node::text("separator"), Node::text(separator)));
-        }
-        made.push((Node::text("regex"), Node::text(&regex)));
-        if action != "replace" {
-            made.push((Node::text("action"), Node::text(action)));
-        }
-        made.extend(more);
-        Node::map(made)
-    };
-    if sources.len() > 1 && separator.is_empty() {
-        return Err("its separator is empty".to_owned());
-    }
-    match action.as_str() {
-        "replace" => {
-            let more =
-                ["target_label", "replacement"].into_iter().filter(|name| get(rule, name).is_some()).map(own);
-            Ok(vec![build("replace", mine, more.collect())])
-        }
-        "drop" => Ok(vec![build("drop", mine, Vec::new())]),
-        "keep" => {
-            let others: Vec<String> = (0..jobs).filter(|other| *other != number).map(name_of).collect();
-            Ok(vec![build("keep", format!("{mine}|(?:{})(?s:.*)", others.join("|")), Vec::new())])
-        }
-        // Made for all entries under a name of its own, taken over for these.
-        "lowercase" | "uppercase" | "hashmod" => {
-            let Kind::Map(entries) = &rule.kind else { return Err("it is not a map".to_owned()) };
-            let scratch = format!("{MEMBER}_{number}_{index}");
-            let target = get_text(rule, "target_label").ok_or("it has no `target_label`")?;
-            let made = entries.iter().map(|(key, value)| match text(key) {
-                Some("target_label") => (key.clone(), Node::text(&scratch)),
-                _ => (key.clone(), value.clone()),
-            });
-            let taken = Node::map(vec![
-                (Node::text("source_labels"), texts(&[MEMBER.to_owned(), scratch.clone()])),
-                (Node::text("regex"), Node::text(&format!("{me};((?s:.*))"))),
-                (Node::text("target_label"), Node::text(target)),
-            ]);
-            Ok(vec![Node::map(made.collect()), taken])
-        }
-        "labeldrop" => {
-            let name = |name: &str| label_name(name).is_ok();
-            match regex.split('|').all(name) {
-                true => Ok(regex.split('|').map(|label| only(number, label, "")).collect()),
-                false => Err("`labeldrop` looks at names, whatever the entry".to_owned()),
-            }
-        }
-        other => Err(format!("`{}` looks at all entries alike", printable(other))),
-    }
-}
-
-/// The stages of all jobs, each behind a `match` for its entries.
-fn stages_of(jobs: &[Job<'_>], told_by: Option<&str>) -> Node {
-    let Some(label) = told_by else {
-        return sequence(jobs.first().map(|job| job.list("pipeline_stages").to_vec()).unwrap_or_default());
-    };
-    let stage = |name: &str, value: Node| Node::map(vec![(Node::text(name), value)]);
-    let mut stages = Vec::new();
-    for (number, job) in jobs.iter().enumerate() {
-        let own = job.list("pipeline_stages");
-        if !own.is_empty() {
-            let selector = format!("{{{label}=\"{}\"}}", name_of(number));
-            let of_job = vec![
-                (Node::text("selector"), Node::text(&selector)),
-                (Node::text("stages"), sequence(own.to_vec())),
-            ];
-            stages.push(stage("match", Node::map(of_job)));
-        }
-    }
-    stages.push(stage("labeldrop", texts(&[label.to_owned()])));
-    sequence(stages)
 }

@@ -4,6 +4,7 @@
 //! comment with their reason, so the result as a whole is one that `check` accepts.
 
 mod access;
+mod apart;
 mod client;
 mod input;
 mod jobs;

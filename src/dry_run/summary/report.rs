@@ -1,123 +1,88 @@
-//! The summary of a dry run: streams, entries and bytes, what was not sent and why, which label takes how many
-//! values, what each retention class comes to, and which alerts would have fired. It is made once, as a [`Report`], and
-//! shown as text or JSON.
+//! The report of a dry run: its form in JSON, and its text for a person.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::backfill;
-use super::printer::timestamp;
-use crate::alerts::Watcher;
 use crate::alerts::history::Fired;
-use crate::alerts::run::Outcome;
-use crate::config::Config;
-use crate::loki::proto::Entry;
 use crate::os::text::{Line, write_json_pretty};
-use crate::pipeline::{Counts, Pipeline};
-use crate::shape::labels::parse_pushed;
-use crate::shape::retention::Judge;
 use crate::yaml::Unmet;
 
 /// Streams that are listed, the largest first (count).
 const STREAMS_SHOWN: usize = 20;
 /// Alerts of one rule that are listed for a person, the latest last (count).
 const ALERTS_SHOWN: usize = 10;
-/// Values of one label that are counted exactly (count).
-const VALUES_MAX: usize = 100_000;
+/// A day (seconds).
 const DAY: f64 = 24.0 * 3600.0;
-
-/// What the records come to.
-#[derive(Debug, Default)]
-pub(super) struct Summary {
-    streams: HashMap<(Option<String>, String), Sum>,
-    first: Option<jiff::Timestamp>,
-    last: Option<jiff::Timestamp>,
-}
-
-/// Entries and their bytes, as Loki counts them: lines and structured metadata.
-#[derive(Debug, Default, Clone, Copy)]
-struct Sum {
-    entries: u64,
-    bytes: u64,
-}
 
 /// The summary, as `-o json` has it; the order of the fields is part of the form.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    entries: u64,
-    bytes: u64,
-    first: Option<jiff::Timestamp>,
-    last: Option<jiff::Timestamp>,
-    not_sent: u64,
+pub(in crate::dry_run) struct Report {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+    pub(super) first: Option<jiff::Timestamp>,
+    pub(super) last: Option<jiff::Timestamp>,
+    pub(super) not_sent: u64,
     #[serde(serialize_with = "as_map")]
-    reasons: Vec<(String, u64)>,
+    pub(super) reasons: Vec<(String, u64)>,
     #[serde(serialize_with = "as_map")]
-    changed: Vec<(String, u64)>,
+    pub(super) changed: Vec<(String, u64)>,
     /// All of them, the largest first.
-    streams: Vec<Stream>,
-    labels: BTreeMap<String, usize>,
-    retention: Vec<Class>,
-    rules: Vec<Rule>,
-    alerts: Vec<Alert>,
+    pub(super) streams: Vec<Stream>,
+    pub(super) labels: BTreeMap<String, usize>,
+    pub(super) retention: Vec<Class>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) alerts: Vec<Alert>,
     /// What of the configuration met nothing in these entries.
-    unmet: Vec<Unmet>,
+    pub(super) unmet: Vec<Unmet>,
     /// Entries among them that a first start leaves out.
-    older_than_backfill: u64,
+    pub(super) older_than_backfill: u64,
     #[serde(skip)]
-    backfill: String,
-}
-
-/// Entries that are older than `journal.backfill`.
-pub(super) struct OfBackfill {
-    /// How many.
-    pub(super) older: u64,
-    /// Whether they are among those that are shown as sent.
-    pub(super) sent: bool,
+    pub(super) backfill: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Stream {
-    labels: BTreeMap<String, String>,
-    tenant: Option<String>,
-    entries: u64,
-    bytes: u64,
+pub(super) struct Stream {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) tenant: Option<String>,
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
     #[serde(skip)]
-    text: String,
+    pub(super) text: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Class {
-    rule: String,
+pub(super) struct Class {
+    pub(super) rule: String,
     /// What the label says; `null`: nothing is kept.
-    class: Option<String>,
-    streams: usize,
-    entries: u64,
-    bytes: u64,
-    dropped: u64,
-    sampled: u64,
-    expired: u64,
+    pub(super) class: Option<String>,
+    pub(super) streams: usize,
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+    pub(super) dropped: u64,
+    pub(super) sampled: u64,
+    pub(super) expired: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct Rule {
-    group: String,
-    name: String,
-    evaluations: u64,
-    failures: u64,
+pub(super) struct Rule {
+    pub(super) group: String,
+    pub(super) name: String,
+    pub(super) evaluations: u64,
+    pub(super) failures: u64,
     /// Why the last one failed, if it did.
-    error: Option<String>,
+    pub(super) error: Option<String>,
     /// Samples, series and alerts that had no room.
-    left_out: u64,
+    pub(super) left_out: u64,
     /// Labels and annotations that say an error instead of a text.
-    template_failures: u64,
-    template_error: Option<String>,
+    pub(super) template_failures: u64,
+    pub(super) template_error: Option<String>,
 }
 
 /// An alert that would have fired: also the form of one in `-o json` without a summary.
 #[derive(Debug, Serialize)]
-pub(super) struct Alert {
+pub(in crate::dry_run) struct Alert {
     group: String,
     name: String,
     labels: BTreeMap<String, String>,
@@ -134,7 +99,7 @@ pub(super) struct Alert {
 }
 
 impl Alert {
-    pub(super) fn new(fired: &Fired) -> Alert {
+    pub(in crate::dry_run) fn new(fired: &Fired) -> Alert {
         let time =
             |nanoseconds: i64| jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default();
         Alert {
@@ -155,113 +120,25 @@ impl Alert {
     }
 
     /// What would have been told about it.
-    pub(super) fn annotations(&self) -> impl Iterator<Item = (&String, &String)> {
+    pub(in crate::dry_run) fn annotations(&self) -> impl Iterator<Item = (&String, &String)> {
         self.annotations.iter()
     }
 
     /// One line for a person: labels and value.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::dry_run) fn text(&self) -> String {
         format!("{} = {}", self.text, self.value)
-    }
-}
-
-impl Summary {
-    pub(super) fn add(&mut self, tenant: Option<&str>, labels: &str, entry: &Entry) {
-        let metadata = entry.structured_metadata.iter().map(|pair| pair.name.len() + pair.value.len());
-        let bytes = entry.line.len() + metadata.sum::<usize>();
-        let time = timestamp(entry);
-        self.first = Some(self.first.map_or(time, |first| first.min(time)));
-        self.last = Some(self.last.map_or(time, |last| last.max(time)));
-        let sum = self.streams.entry((tenant.map(str::to_owned), labels.to_owned())).or_default();
-        sum.entries += 1;
-        sum.bytes += bytes as u64;
-    }
-
-    /// All that there is to tell.
-    pub(super) fn report(
-        &self,
-        pipeline: &Pipeline,
-        watcher: Option<&mut Watcher>,
-        config: &Config,
-        OfBackfill { older, sent }: OfBackfill,
-        unmet: &[Unmet],
-    ) -> Report {
-        let counts = pipeline.counts();
-        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut streams: Vec<_> = self
-            .streams
-            .iter()
-            .map(|((tenant, labels), sum)| Stream {
-                labels: parse_pushed(labels),
-                tenant: tenant.clone(),
-                entries: sum.entries,
-                bytes: sum.bytes,
-                text: Line(labels).to_string(),
-            })
-            .collect();
-        streams.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.text.cmp(&b.text)));
-        for (name, value) in streams.iter().flat_map(|stream| &stream.labels) {
-            let values = values.entry(name.clone()).or_default();
-            if values.len() < VALUES_MAX {
-                values.insert(value.clone());
-            }
-        }
-        let labels = counts.labels.kinds().into_iter().map(|(kind, n)| (format!("labels: {kind}"), n));
-        let failed = counts.failed.iter().map(|(stage, n)| (format!("stage {stage} failed, entry sent"), *n));
-        let mut report = Report {
-            entries: streams.iter().map(|stream| stream.entries).sum(),
-            bytes: streams.iter().map(|stream| stream.bytes).sum(),
-            first: self.first,
-            last: self.last,
-            not_sent: counts.dropped() + if sent { 0 } else { older },
-            reasons: reasons(&counts, pipeline.retention()),
-            changed: labels.chain(failed).filter(|(_, count)| *count > 0).collect(),
-            streams,
-            labels: values.into_iter().map(|(name, values)| (name, values.len())).collect(),
-            retention: classes(&counts, pipeline),
-            rules: Vec::new(),
-            alerts: Vec::new(),
-            unmet: unmet.to_vec(),
-            older_than_backfill: if sent { older } else { 0 },
-            backfill: backfill(config),
-        };
-        if older > 0 && !sent {
-            report.reasons.push((format!("older than {}", report.backfill), older));
-        }
-        if let Some(watcher) = watcher {
-            let templates = |rule: &crate::alerts::run::Running| match &rule.outcome {
-                Outcome::Alerts(states) => {
-                    (states.failed_templates(), states.template_error().map(str::to_owned))
-                }
-                Outcome::Metric(..) => (0, None),
-            };
-            let rule = |rule: &crate::alerts::run::Running| Rule {
-                template_failures: templates(rule).0,
-                template_error: templates(rule).1,
-                group: rule.group.clone(),
-                name: rule.name.clone(),
-                evaluations: rule.evaluations,
-                failures: rule.failures,
-                error: rule.error.as_ref().map(ToString::to_string),
-                left_out: rule.refused,
-            };
-            report.rules = watcher.rules().rules().iter().map(rule).collect();
-            let fired = watcher.history().map(|history| history.fired().iter().map(Alert::new).collect());
-            report.alerts = fired.unwrap_or_default();
-        }
-        report
     }
 }
 
 impl Report {
     /// For a machine.
-    pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(in crate::dry_run) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
         write_json_pretty(&mut *out, self)?;
         writeln!(out)
     }
 
     /// For a person.
-    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(in crate::dry_run) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let span = match (self.first, self.last) {
             (Some(first), Some(last)) => last.duration_since(first).as_secs_f64(),
             _ => 0.0,
@@ -410,39 +287,6 @@ fn as_map<S: serde::Serializer>(pairs: &[(String, u64)], to: S) -> Result<S::Ok,
 fn lasted(duration: jiff::SignedDuration) -> String {
     let seconds = u64::try_from(duration.as_secs()).unwrap_or(0);
     crate::yaml::units::format_duration(std::time::Duration::from_secs(seconds))
-}
-
-/// Why entries were not sent, and how many.
-fn reasons(counts: &Counts, retention: Option<&Judge>) -> Vec<(String, u64)> {
-    let relabelled = counts.relabelled.iter().enumerate();
-    let mut reasons: Vec<_> =
-        relabelled.map(|(rule, count)| (format!("labels.relabel_configs[{rule}]"), *count)).collect();
-    reasons.extend(counts.stages.iter().map(|(reason, count)| (format!("stages: {reason}"), *count)));
-    for (rule, count) in counts.retention.iter().enumerate() {
-        let name = retention.map(|retention| retention.name(rule)).unwrap_or_default();
-        reasons.push((format!("{name}: dropped"), count.dropped));
-        reasons.push((format!("{name}: not in the sample"), count.sampled));
-        reasons.push((format!("{name}: too old"), count.expired));
-    }
-    reasons.retain(|(_, count)| *count > 0);
-    reasons
-}
-
-/// What each retention rule comes to.
-fn classes(counts: &Counts, pipeline: &Pipeline) -> Vec<Class> {
-    let Some(retention) = pipeline.retention() else { return Vec::new() };
-    let streams = pipeline.streams_by_rule();
-    let class = |(rule, count): (usize, &crate::shape::retention::Counts)| Class {
-        rule: retention.name(rule),
-        class: (!retention.drops(rule)).then(|| retention.class(rule).to_owned()),
-        streams: streams.get(rule).copied().unwrap_or(0),
-        entries: count.kept,
-        bytes: count.bytes,
-        dropped: count.dropped,
-        sampled: count.sampled,
-        expired: count.expired,
-    };
-    counts.retention.iter().enumerate().map(class).collect()
 }
 
 /// Bytes for a person.

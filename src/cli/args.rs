@@ -1,0 +1,176 @@
+//! The arguments, as a person writes them: commands, options, and their help.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::DEFAULT_CONFIG_FILE;
+
+/// Ships the systemd journal to Grafana Loki.
+#[derive(Debug, Parser)]
+#[command(name = "journal-ship", version, args_conflicts_with_subcommands = false)]
+pub(super) struct Cli {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
+
+    /// Show what would be pushed and what would alert; push nothing, alert nobody, write no state
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) dry: DryRunArgs,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of --dry-run")]
+pub(super) struct DryRunArgs {
+    /// Begin at this time, as journalctl takes it: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday, "10:00 UTC"
+    #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
+    pub(super) since: Option<String>,
+
+    /// End at this time
+    #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
+    pub(super) until: Option<String>,
+
+    /// Only the last N entries
+    #[arg(short = 'n', long, value_name = "N", requires = "dry_run")]
+    pub(super) lines: Option<u64>,
+
+    /// Go on with new entries
+    #[arg(short, long, requires = "dry_run")]
+    pub(super) follow: bool,
+
+    /// Read these folders or files instead of this machine's journal
+    #[arg(long, value_name = "DIR_OR_FILE", requires = "dry_run", num_args = 1..)]
+    pub(super) path: Vec<PathBuf>,
+
+    /// How to show an entry
+    #[arg(short, long, value_name = "FORM", requires = "dry_run", default_value = "short")]
+    pub(super) output: Form,
+
+    /// No entries; streams, entries, bytes, what is dropped and why, label values, retention classes, alerts that would
+    /// have fired
+    #[arg(long, requires = "dry_run", conflicts_with = "follow")]
+    pub(super) summary: bool,
+
+    /// Compare order, cursors and times with libsystemd's
+    #[cfg(feature = "sd-journal")]
+    #[arg(long, value_name = "READER", requires = "dry_run", default_value = "native")]
+    pub(super) reader: ReaderName,
+}
+
+#[cfg(feature = "sd-journal")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReaderName {
+    /// Only this program's own reader
+    Native,
+    /// Also libsystemd's, which must agree entry by entry on order, cursors and times
+    SdJournal,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Form {
+    /// Time, {labels}, line
+    Short,
+    /// One JSON object a line: timestamp, labels, metadata, line, tenant
+    Json,
+    /// As short, with each step that changed, dropped, held or sampled an entry
+    Explain,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Validate the configuration and rule files; no network, no state
+    Check {
+        /// Do not check values with environment variables that are not set here
+        #[arg(long)]
+        allow_unset: bool,
+
+        /// Also try it on this machine's journal: warn of selectors, fields, layouts, stages and rules that match nothing in it
+        #[arg(long)]
+        journal: bool,
+
+        /// Try it on entries since this time; without it, on the newest ones
+        #[arg(long, value_name = "WHEN", requires = "journal", allow_hyphen_values = true)]
+        since: Option<String>,
+
+        /// Try it on these folders or files instead of this machine's journal
+        #[arg(long, value_name = "DIR_OR_FILE", requires = "journal", num_args = 1..)]
+        path: Vec<PathBuf>,
+    },
+    /// Convert the configuration of another program
+    Convert {
+        #[command(subcommand)]
+        from: From,
+    },
+    /// Print what Loki's configuration needs for the retention rules, as YAML
+    Retention {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+    /// Try alert rules
+    Rules {
+        #[command(subcommand)]
+        what: Rules,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Rules {
+    /// Run unit tests of rule files; the status is 1 if one fails
+    Test {
+        /// Files of tests, each with the rule files it is about
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum From {
+    /// Promtail's configuration; ours goes to standard output, notes to standard error
+    Promtail {
+        /// Promtail's configuration file, a list of scrape configs, or Grafana Agent's with `logs`; `-` is standard input
+        file: PathBuf,
+        /// Promtail's positions file, to go on where it stopped
+        #[arg(long, value_name = "FILE")]
+        positions: Option<PathBuf>,
+        /// Write here, not to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Overwrite a file that is there already
+        #[arg(long, requires = "output")]
+        force: bool,
+    },
+}
+
+impl Cli {
+    /// The configuration file that is named, or the usual one.
+    pub(super) fn file(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG_FILE))
+    }
+}
+
+impl Command {
+    /// The command as a message names it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Command::Check { .. } => "`check`",
+            Command::Convert { .. } => "`convert`",
+            Command::Retention { .. } => "`retention`",
+            Command::Rules { .. } => "`rules`",
+            Command::Completions { .. } | Command::Man => "`completions` and `man`",
+        }
+    }
+}

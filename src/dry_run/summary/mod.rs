@@ -1,0 +1,169 @@
+//! The summary of a dry run: streams, entries and bytes, what was not sent and why, which label takes how many
+//! values, what each retention class comes to, and which alerts would have fired. It is made once, as a [`Report`], and
+//! shown as text or JSON.
+
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::backfill;
+use super::printer::timestamp;
+use crate::alerts::Watcher;
+use crate::alerts::run::Outcome;
+use crate::config::Config;
+use crate::loki::proto::Entry;
+use crate::os::text::Line;
+use crate::pipeline::{Counts, Pipeline};
+use crate::shape::labels::parse_pushed;
+use crate::shape::retention::Judge;
+use crate::yaml::Unmet;
+
+pub(super) use report::Alert;
+use report::{Class, Report, Rule, Stream};
+
+/// Values of one label that are counted exactly (count).
+const VALUES_MAX: usize = 100_000;
+
+/// What the records come to.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    streams: HashMap<(Option<String>, String), Sum>,
+    first: Option<jiff::Timestamp>,
+    last: Option<jiff::Timestamp>,
+}
+
+/// Entries and their bytes, as Loki counts them: lines and structured metadata.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sum {
+    entries: u64,
+    bytes: u64,
+}
+
+/// Entries that are older than `journal.backfill`.
+pub(super) struct OfBackfill {
+    /// How many.
+    pub(super) older: u64,
+    /// Whether they are among those that are shown as sent.
+    pub(super) sent: bool,
+}
+
+impl Summary {
+    pub(super) fn add(&mut self, tenant: Option<&str>, labels: &str, entry: &Entry) {
+        let metadata = entry.structured_metadata.iter().map(|pair| pair.name.len() + pair.value.len());
+        let bytes = entry.line.len() + metadata.sum::<usize>();
+        let time = timestamp(entry);
+        self.first = Some(self.first.map_or(time, |first| first.min(time)));
+        self.last = Some(self.last.map_or(time, |last| last.max(time)));
+        let sum = self.streams.entry((tenant.map(str::to_owned), labels.to_owned())).or_default();
+        sum.entries += 1;
+        sum.bytes += bytes as u64;
+    }
+
+    /// All that there is to tell.
+    pub(super) fn report(
+        &self,
+        pipeline: &Pipeline,
+        watcher: Option<&mut Watcher>,
+        config: &Config,
+        OfBackfill { older, sent }: OfBackfill,
+        unmet: &[Unmet],
+    ) -> Report {
+        let counts = pipeline.counts();
+        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut streams: Vec<_> = self
+            .streams
+            .iter()
+            .map(|((tenant, labels), sum)| Stream {
+                labels: parse_pushed(labels),
+                tenant: tenant.clone(),
+                entries: sum.entries,
+                bytes: sum.bytes,
+                text: Line(labels).to_string(),
+            })
+            .collect();
+        streams.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.text.cmp(&b.text)));
+        for (name, value) in streams.iter().flat_map(|stream| &stream.labels) {
+            let values = values.entry(name.clone()).or_default();
+            if values.len() < VALUES_MAX {
+                values.insert(value.clone());
+            }
+        }
+        let labels = counts.labels.kinds().into_iter().map(|(kind, n)| (format!("labels: {kind}"), n));
+        let failed = counts.failed.iter().map(|(stage, n)| (format!("stage {stage} failed, entry sent"), *n));
+        let mut report = Report {
+            entries: streams.iter().map(|stream| stream.entries).sum(),
+            bytes: streams.iter().map(|stream| stream.bytes).sum(),
+            first: self.first,
+            last: self.last,
+            not_sent: counts.dropped() + if sent { 0 } else { older },
+            reasons: reasons(&counts, pipeline.retention()),
+            changed: labels.chain(failed).filter(|(_, count)| *count > 0).collect(),
+            streams,
+            labels: values.into_iter().map(|(name, values)| (name, values.len())).collect(),
+            retention: classes(&counts, pipeline),
+            rules: Vec::new(),
+            alerts: Vec::new(),
+            unmet: unmet.to_vec(),
+            older_than_backfill: if sent { older } else { 0 },
+            backfill: backfill(config),
+        };
+        if older > 0 && !sent {
+            report.reasons.push((format!("older than {}", report.backfill), older));
+        }
+        if let Some(watcher) = watcher {
+            let templates = |rule: &crate::alerts::run::Running| match &rule.outcome {
+                Outcome::Alerts(states) => {
+                    (states.failed_templates(), states.template_error().map(str::to_owned))
+                }
+                Outcome::Metric(..) => (0, None),
+            };
+            let rule = |rule: &crate::alerts::run::Running| Rule {
+                template_failures: templates(rule).0,
+                template_error: templates(rule).1,
+                group: rule.group.clone(),
+                name: rule.name.clone(),
+                evaluations: rule.evaluations,
+                failures: rule.failures,
+                error: rule.error.as_ref().map(ToString::to_string),
+                left_out: rule.refused,
+            };
+            report.rules = watcher.rules().rules().iter().map(rule).collect();
+            let fired = watcher.history().map(|history| history.fired().iter().map(Alert::new).collect());
+            report.alerts = fired.unwrap_or_default();
+        }
+        report
+    }
+}
+
+/// Why entries were not sent, and how many.
+fn reasons(counts: &Counts, retention: Option<&Judge>) -> Vec<(String, u64)> {
+    let relabelled = counts.relabelled.iter().enumerate();
+    let mut reasons: Vec<_> =
+        relabelled.map(|(rule, count)| (format!("labels.relabel_configs[{rule}]"), *count)).collect();
+    reasons.extend(counts.stages.iter().map(|(reason, count)| (format!("stages: {reason}"), *count)));
+    for (rule, count) in counts.retention.iter().enumerate() {
+        let name = retention.map(|retention| retention.name(rule)).unwrap_or_default();
+        reasons.push((format!("{name}: dropped"), count.dropped));
+        reasons.push((format!("{name}: not in the sample"), count.sampled));
+        reasons.push((format!("{name}: too old"), count.expired));
+    }
+    reasons.retain(|(_, count)| *count > 0);
+    reasons
+}
+
+/// What each retention rule comes to.
+fn classes(counts: &Counts, pipeline: &Pipeline) -> Vec<Class> {
+    let Some(retention) = pipeline.retention() else { return Vec::new() };
+    let streams = pipeline.streams_by_rule();
+    let class = |(rule, count): (usize, &crate::shape::retention::Counts)| Class {
+        rule: retention.name(rule),
+        class: (!retention.drops(rule)).then(|| retention.class(rule).to_owned()),
+        streams: streams.get(rule).copied().unwrap_or(0),
+        entries: count.kept,
+        bytes: count.bytes,
+        dropped: count.dropped,
+        sampled: count.sampled,
+        expired: count.expired,
+    };
+    counts.retention.iter().enumerate().map(class).collect()
+}
