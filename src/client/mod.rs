@@ -5,17 +5,14 @@
 //! to wait, not to end: secrets may be mounted late.
 
 pub(crate) mod access;
+mod files;
 mod headers;
 mod pauses;
 mod reply;
 mod secrets;
 
-use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
@@ -23,29 +20,16 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Identity, Proxy, RequestBuilder, Url};
+use reqwest::{Certificate, ClientBuilder, Identity, Proxy, RequestBuilder, Url};
 
 pub use self::access::{Access, Auth, HeaderSource, Tls};
+use self::files::{Content, Contents, Secret, Version, version};
 pub use self::pauses::Backoff;
 pub(crate) use self::pauses::Pauses;
 use self::reply::exchange;
 pub(crate) use self::reply::{NoReply, Reply};
 use self::secrets::Secrets;
 use crate::yaml::secrets::is_suspect;
-
-/// Longest file with a password, a token or certificates (bytes): the bundle of all public authorities has a
-/// quarter of it.
-const FILE_MAX: u64 = 1 << 20;
-
-/// A password or a token: it can be used, and not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// Why a server cannot be spoken to as configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,9 +58,6 @@ struct Built {
     secrets: Secrets,
     seen: Vec<Option<Version>>,
 }
-
-/// Tells one state of a file from another.
-type Version = (u64, u64, u64, i64, i64, i64);
 
 impl Client {
     /// A client that has read nothing yet.
@@ -162,27 +143,31 @@ impl Client {
         auth.into_iter().chain(tls).chain(headers).map(|(key, path)| (key, path.as_path()))
     }
 
+    /// Reads the files, and makes of them what requests are sent with.
     fn build(&self, seen: Vec<Option<Version>>) -> Result<Built, AccessError> {
-        let mut contents = Vec::new();
-        for (key, path) in self.files() {
-            let content = read(path).map_err(|error| unreadable(key, path, &error))?;
-            contents.push((key, path.to_owned(), content));
-        }
-        let find = |wanted: &str| contents.iter().find(|(key, ..)| *key == wanted);
-        let wrong = |(key, path, _): &(&str, PathBuf, Vec<u8>), why: String| {
-            AccessError(format!("{key}: {} {why}", path.display()))
-        };
-        let mut secret = None;
-        if let Some(found) = find("basic_auth.password_file").or_else(|| find("bearer_token_file")) {
-            secret = Some(secret_of(&found.2).map_err(|why| wrong(found, why.to_owned()))?);
-        }
+        let contents = Contents::read(self.files())?;
         let mut secrets = Secrets::default();
+        let password = contents.of("basic_auth.password_file").or_else(|| contents.of("bearer_token_file"));
+        let secret = password.map(Content::secret).transpose()?;
         if let Some(Secret(secret)) = &secret {
             secrets.add(secret);
             if let Some(Auth::Basic { username, .. }) = &self.access.auth {
                 secrets.add(&BASE64.encode(format!("{username}:{secret}")));
             }
         }
+        let headers = self.headers(&contents, &mut secrets)?;
+        let http = self.trust(self.way()?, &contents)?.build().map_err(|error| {
+            AccessError(format!(
+                "https cannot be prepared: {}; the CA certificates of this machine come with its package \
+                 ca-certificates, or from the file that SSL_CERT_FILE names, or from tls.ca_file",
+                chain(&error)
+            ))
+        })?;
+        Ok(Built { http, secret, headers, secrets, seen })
+    }
+
+    /// The headers of the configuration. What is secret in them is added to `secrets`.
+    fn headers(&self, contents: &Contents, secrets: &mut Secrets) -> Result<HeaderMap, AccessError> {
         let mut headers = HeaderMap::new();
         for (name, source) in &self.access.headers {
             let value = match source {
@@ -194,15 +179,11 @@ impl Client {
                         .map_err(|error| AccessError(format!("header `{name}`: {error}")))?
                 }
                 HeaderSource::File(file) => {
-                    let Some(found) =
-                        contents.iter().find(|(key, path, _)| *key == "headers" && path == file)
-                    else {
-                        continue;
-                    };
-                    let Secret(text) = secret_of(&found.2).map_err(|why| wrong(found, why.to_owned()))?;
+                    let Some(found) = contents.at("headers", file) else { continue };
+                    let Secret(text) = found.secret()?;
                     secrets.add(&text);
                     let mut value = HeaderValue::from_str(&text)
-                        .map_err(|_| wrong(found, "holds characters that HTTP does not take".to_owned()))?;
+                        .map_err(|_| found.wrong("holds characters that HTTP does not take"))?;
                     value.set_sensitive(true);
                     value
                 }
@@ -210,51 +191,52 @@ impl Client {
             let name = HeaderName::from_bytes(name.as_bytes());
             headers.insert(name.map_err(|error| AccessError(format!("headers: {error}")))?, value);
         }
+        Ok(headers)
+    }
 
+    /// By which way the server is reached.
+    fn way(&self) -> Result<ClientBuilder, AccessError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("journal-ship/", env!("CARGO_PKG_VERSION")))
             .timeout(self.timeout)
             // A redirect could carry the logs, and credentials, to a host nobody named.
             .redirect(Policy::none());
-        builder = match &self.access.proxy {
+        if let Some(host) = self.host.as_ref().and_then(|host| host.to_str().ok()) {
+            builder = builder.dns_resolver(Elsewhere(host_of(host).to_owned()));
+        }
+        match &self.access.proxy {
             Some(proxy) => {
                 let proxy = Proxy::all(proxy.as_str())
                     .map_err(|error| AccessError(format!("proxy_url: {}", chain(&error))))?;
-                builder.proxy(proxy)
+                Ok(builder.proxy(proxy))
             }
             // A variable meant for a shell must not send the logs of a service another way.
-            None => builder.no_proxy(),
-        };
-        if let Some(found) = find("tls.ca_file") {
-            let certificates = Certificate::from_pem_bundle(&found.2)
-                .map_err(|error| wrong(found, format!("holds no certificates in PEM: {}", chain(&error))))?;
+            None => Ok(builder.no_proxy()),
+        }
+    }
+
+    /// Who the server must be, and the certificate that proves who we are.
+    fn trust(&self, mut builder: ClientBuilder, contents: &Contents) -> Result<ClientBuilder, AccessError> {
+        if let Some(found) = contents.of("tls.ca_file") {
+            let certificates = Certificate::from_pem_bundle(&found.bytes)
+                .map_err(|error| found.wrong(format!("holds no certificates in PEM: {}", chain(&error))))?;
             if certificates.is_empty() {
-                return Err(wrong(found, "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into()));
+                return Err(found.wrong("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)"));
             }
             builder = builder.tls_certs_only(certificates);
         } else if self.url.scheme() == "http" {
             // Without this a machine that has no CA certificates could not even speak http.
             builder = builder.tls_certs_only([]);
         }
-        if let (Some(certificate), Some(key)) = (find("tls.cert_file"), find("tls.key_file")) {
-            let pem = [key.2.as_slice(), b"\n", certificate.2.as_slice()].concat();
+        if let (Some(certificate), Some(key)) = (contents.of("tls.cert_file"), contents.of("tls.key_file")) {
+            let pem = [key.bytes.as_slice(), b"\n", certificate.bytes.as_slice()].concat();
             let identity = Identity::from_pem(&pem).map_err(|error| {
                 let why = "is no certificate with its key in PEM";
-                wrong(certificate, format!("with {} {why}: {}", key.1.display(), chain(&error)))
+                certificate.wrong(format!("with {} {why}: {}", key.path.display(), chain(&error)))
             })?;
             builder = builder.identity(identity);
         }
-        if let Some(host) = self.host.as_ref().and_then(|host| host.to_str().ok()) {
-            builder = builder.dns_resolver(Elsewhere(host_of(host).to_owned()));
-        }
-        let http = builder.build().map_err(|error| {
-            AccessError(format!(
-                "https cannot be prepared: {}; the CA certificates of this machine come with its package \
-                 ca-certificates, or from the file that SSL_CERT_FILE names, or from tls.ca_file",
-                chain(&error)
-            ))
-        })?;
-        Ok(Built { http, secret, headers, secrets, seen })
+        Ok(builder)
     }
 }
 
@@ -292,48 +274,6 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
-/// `None` when there is no such file.
-fn version(path: &Path) -> Option<Version> {
-    let data = fs::metadata(path).ok()?;
-    Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime_nsec()))
-}
-
-/// The whole file. Anything but a file is refused: reading a pipe without a writer would never end.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a file"));
-    }
-    let mut content = Vec::new();
-    File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut content)?;
-    match content.len() as u64 > FILE_MAX {
-        true => Err(io::Error::other(format!("longer than {FILE_MAX} bytes"))),
-        false => Ok(content),
-    }
-}
-
-fn unreadable(key: &str, path: &Path, error: &io::Error) -> AccessError {
-    let help = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "; the user that runs journal-ship must be able to read it: with systemd, name it in LoadCredential= and \
-             write ${CREDENTIALS_DIRECTORY}/NAME here"
-        }
-        _ => "",
-    };
-    AccessError(format!("{key}: {} cannot be read: {error}{help}", path.display()))
-}
-
-/// The secret in a file: all of it but the line end that editors put behind it.
-fn secret_of(content: &[u8]) -> Result<Secret, &'static str> {
-    let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    match text {
-        "" => Err("is empty"),
-        text if text.contains(char::is_control) => Err("holds more than one line, or control characters"),
-        text => Ok(Secret(text.to_owned())),
-    }
-}
-
 /// A URL for the log: what stands behind `?` may be a key.
 pub fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(url, _)| url)
@@ -357,25 +297,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_the_one_line_of_its_file() {
-        for (content, expected) in [
-            (&b"hunter2"[..], Ok("hunter2")),
-            (b"hunter2\n", Ok("hunter2")),
-            (b"hunter2\r\n", Ok("hunter2")),
-            (b" a b \n", Ok(" a b ")),
-            ("p\u{e4}ss".as_bytes(), Ok("p\u{e4}ss")),
-            (b"", Err("is empty")),
-            (b"\n", Err("is empty")),
-            (b"a\nb\n", Err("holds more than one line, or control characters")),
-            (b"a\0", Err("holds more than one line, or control characters")),
-            (b"\xff", Err("is not UTF-8")),
-        ] {
-            assert_eq!(secret_of(content).as_ref().map(|s| s.0.as_str()).map_err(|why| *why), expected);
-        }
-        assert_eq!(format!("{:?}", Secret("hunter2".into())), "Secret(…)");
-    }
+    use std::fs;
 
     fn bearer(path: &Path) -> Access {
         Access { auth: Some(Auth::Bearer { token_file: path.to_owned() }), ..Access::default() }

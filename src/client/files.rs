@@ -1,0 +1,138 @@
+//! The files that passwords, tokens and certificates come from: read whole, and known again when they have changed.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::AccessError;
+
+/// Longest file with a password, a token or certificates (bytes): the bundle of all public authorities has a
+/// quarter of it.
+const FILE_MAX: u64 = 1 << 20;
+
+/// A password or a token: it can be used, and not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Secret(pub(super) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Tells one state of a file from another.
+pub(super) type Version = (u64, u64, u64, i64, i64, i64);
+
+/// `None` when there is no such file.
+pub(super) fn version(path: &Path) -> Option<Version> {
+    let data = fs::metadata(path).ok()?;
+    Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime_nsec()))
+}
+
+/// What a file of the configuration holds.
+pub(super) struct Content {
+    /// The key that names the file.
+    key: &'static str,
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Content {
+    /// Why it is of no use.
+    pub(super) fn wrong(&self, why: impl fmt::Display) -> AccessError {
+        AccessError(format!("{}: {} {why}", self.key, self.path.display()))
+    }
+
+    /// The secret in it.
+    pub(super) fn secret(&self) -> Result<Secret, AccessError> {
+        secret_of(&self.bytes).map_err(|why| self.wrong(why))
+    }
+}
+
+/// What all files of a configuration hold.
+pub(super) struct Contents(Vec<Content>);
+
+impl Contents {
+    /// Reads files, each named by a key.
+    pub(super) fn read<'f>(
+        files: impl Iterator<Item = (&'static str, &'f Path)>,
+    ) -> Result<Contents, AccessError> {
+        let read = |(key, path): (&'static str, &Path)| {
+            let bytes = read(path).map_err(|error| unreadable(key, path, &error))?;
+            Ok(Content { key, path: path.to_owned(), bytes })
+        };
+        files.map(read).collect::<Result<_, _>>().map(Contents)
+    }
+
+    /// The file of this key.
+    pub(super) fn of(&self, key: &str) -> Option<&Content> {
+        self.0.iter().find(|content| content.key == key)
+    }
+
+    /// The file of this key and path, where a key may name several.
+    pub(super) fn at(&self, key: &str, path: &Path) -> Option<&Content> {
+        self.0.iter().find(|content| content.key == key && content.path == path)
+    }
+}
+
+/// The whole file. Anything but a file is refused: reading a pipe without a writer would never end.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    let mut content = Vec::new();
+    File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut content)?;
+    match content.len() as u64 > FILE_MAX {
+        true => Err(io::Error::other(format!("longer than {FILE_MAX} bytes"))),
+        false => Ok(content),
+    }
+}
+
+fn unreadable(key: &str, path: &Path, error: &io::Error) -> AccessError {
+    let help = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; the user that runs journal-ship must be able to read it: with systemd, name it in LoadCredential= and \
+             write ${CREDENTIALS_DIRECTORY}/NAME here"
+        }
+        _ => "",
+    };
+    AccessError(format!("{key}: {} cannot be read: {error}{help}", path.display()))
+}
+
+/// The secret in a file: all of it but the line end that editors put behind it.
+fn secret_of(content: &[u8]) -> Result<Secret, &'static str> {
+    let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    match text {
+        "" => Err("is empty"),
+        text if text.contains(char::is_control) => Err("holds more than one line, or control characters"),
+        text => Ok(Secret(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_the_one_line_of_its_file() {
+        for (content, expected) in [
+            (&b"hunter2"[..], Ok("hunter2")),
+            (b"hunter2\n", Ok("hunter2")),
+            (b"hunter2\r\n", Ok("hunter2")),
+            (b" a b \n", Ok(" a b ")),
+            ("p\u{e4}ss".as_bytes(), Ok("p\u{e4}ss")),
+            (b"", Err("is empty")),
+            (b"\n", Err("is empty")),
+            (b"a\nb\n", Err("holds more than one line, or control characters")),
+            (b"a\0", Err("holds more than one line, or control characters")),
+            (b"\xff", Err("is not UTF-8")),
+        ] {
+            assert_eq!(secret_of(content).as_ref().map(|s| s.0.as_str()).map_err(|why| *why), expected);
+        }
+        assert_eq!(format!("{:?}", Secret("hunter2".into())), "Secret(…)");
+    }
+}
