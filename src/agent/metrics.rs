@@ -21,33 +21,42 @@ pub(super) struct Totals {
     places: Mutex<BTreeMap<String, Place>>,
 }
 
-/// How far a destination is, in times at which entries were written (microseconds since 1970; 0: none yet).
-#[derive(Debug, Default)]
+/// How far a destination is. Times are those at which entries were written (microseconds since 1970).
+#[derive(Debug)]
 struct Place {
-    /// The newest entry that it is done with.
-    done: u64,
-    /// The last one that was read, while its reader waits for further ones.
-    end: Option<u64>,
+    /// The newest entry that it is done with, if there is one.
+    done: Option<u64>,
+    reader: Reader,
+}
+
+/// What the reader of a destination does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// It reads entries.
+    Reads,
+    /// It waits for further entries. The last one that it read was written then (microseconds since 1970); none: it has
+    /// read no entry yet.
+    Waits(Option<u64>),
 }
 
 impl Totals {
     /// These are the destinations from now on, each with the entry behind which it begins.
     pub(super) fn begin(&self, destinations: impl Iterator<Item = (String, Option<u64>)>) {
-        let place = |(name, done): (_, Option<u64>)| (name, Place { done: done.unwrap_or(0), end: None });
+        let place = |(name, done): (_, Option<u64>)| (name, Place { done, reader: Reader::Reads });
         *self.places() = destinations.map(place).collect();
     }
 
     /// A destination is done with everything up to this entry.
-    pub(super) fn reached(&self, destination: &str, cursor: &Cursor) {
+    fn reached(&self, destination: &str, cursor: &Cursor) {
         if let Some(place) = self.places().get_mut(destination) {
-            place.done = cursor.realtime;
+            place.done = Some(cursor.realtime);
         }
     }
 
-    /// The reader for a destination waits at the end of the journal, where this entry was the last; or not any more.
-    pub(super) fn waits(&self, destination: &str, end: Option<u64>) {
+    /// The reader for a destination does this now.
+    fn reader(&self, destination: &str, reader: Reader) {
         if let Some(place) = self.places().get_mut(destination) {
-            place.end = end;
+            place.reader = reader;
         }
     }
 
@@ -58,12 +67,14 @@ impl Totals {
     /// All of it, in one line for a person.
     pub(super) fn line(&self, now: Timestamp) -> String {
         let mut line = format!("{} entries acknowledged", self.acknowledged.load(Relaxed));
-        for (name, place) in self.places().iter().filter(|(_, place)| place.done > 0) {
-            let time = |micros| i64::try_from(micros).ok().and_then(|m| Timestamp::from_microsecond(m).ok());
-            let done = time(place.done).unwrap_or_default();
-            line.push_str(&format!("; {name} up to {}", done.strftime("%Y-%m-%dT%H:%M:%SZ")));
-            if !place.end.is_some_and(|end| end == 0 || end == place.done) {
-                let behind = Duration::try_from(now.duration_since(done)).unwrap_or_default();
+        for (name, place) in self.places().iter() {
+            let Some(done) = place.done else { continue };
+            let time = i64::try_from(done).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
+            let time = time.unwrap_or_default();
+            line.push_str(&format!("; {name} up to {}", time.strftime("%Y-%m-%dT%H:%M:%SZ")));
+            let at_end = matches!(place.reader, Reader::Waits(last) if last.is_none_or(|last| last == done));
+            if !at_end {
+                let behind = Duration::try_from(now.duration_since(time)).unwrap_or_default();
                 let seconds = Duration::from_secs(behind.as_secs().max(1));
                 line.push_str(&format!(", {} behind", format_duration(seconds)));
             }
@@ -161,98 +172,116 @@ impl Metrics {
             ),
         }
     }
+}
 
-    /// Publishes what a pipeline has counted.
+/// What is counted of one destination, for `/metrics`, for the line of status and for the log at the end.
+#[derive(Debug, Clone)]
+pub(super) struct Account {
+    destination: String,
+    totals: Arc<Totals>,
+    metrics: Metrics,
+}
+
+impl Account {
+    pub(super) fn new(destination: &str, totals: Arc<Totals>, metrics: Metrics) -> Account {
+        Account { destination: destination.to_owned(), totals, metrics }
+    }
+
+    /// The destination's name.
+    pub(super) fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    /// The label of the destination, and perhaps another one.
+    fn labels(&self, more: Option<(&str, &str)>) -> SeriesLabels {
+        let labels = [("destination", self.destination.as_str())].into_iter().chain(more);
+        labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn add(&self, family: &Family, more: Option<(&str, &str)>, amount: u64) {
+        family.add(self.labels(more), 0, amount as f64);
+    }
+
+    fn set(&self, family: &Family, more: Option<(&str, &str)>, amount: u64) {
+        family.set(self.labels(more), 0, amount as f64);
+    }
+
+    /// Publishes what was counted while reading.
     pub(super) fn publish(
         &self,
-        destination: &str,
         counts: &Counts,
         journal: &journald_reader::Counts,
         lost: u64,
         streams: usize,
     ) {
-        let labels = |name: &str, value: &str| {
-            vec![("destination".to_owned(), destination.to_owned()), (name.to_owned(), value.to_owned())]
-        };
-        let only = || vec![("destination".to_owned(), destination.to_owned())];
+        let families = &self.metrics;
         for (rule, count) in counts.relabelled.iter().enumerate().filter(|(_, count)| **count > 0) {
-            self.dropped.set(labels("reason", &format!("relabel_configs[{rule}]")), 0, *count as f64);
+            self.set(&families.dropped, Some(("reason", &format!("relabel_configs[{rule}]"))), *count);
         }
         for (reason, count) in &counts.stages {
-            self.dropped.set(labels("reason", reason), 0, *count as f64);
+            self.set(&families.dropped, Some(("reason", reason)), *count);
         }
         for (rule, count) in counts.retention.iter().enumerate() {
             let rule = match rule + 1 == counts.retention.len() {
                 true => "retention_default".to_owned(),
                 false => format!("retention_rule_{}", rule + 1),
             };
-            for (what, n) in [("drop", count.dropped), ("sample", count.sampled), ("expired", count.expired)]
-            {
-                if n > 0 {
-                    self.dropped.set(labels("reason", &format!("{rule}_{what}")), 0, n as f64);
-                }
+            let reasons = [("drop", count.dropped), ("sample", count.sampled), ("expired", count.expired)];
+            for (what, n) in reasons.into_iter().filter(|(_, n)| *n > 0) {
+                self.set(&families.dropped, Some(("reason", &format!("{rule}_{what}"))), n);
             }
         }
         for (stage, count) in &counts.failed {
-            self.failed.set(labels("stage", stage), 0, *count as f64);
+            self.set(&families.failed, Some(("stage", stage)), *count);
         }
         for (kind, count) in counts.labels.kinds().into_iter().filter(|(_, count)| *count > 0) {
-            self.labels.set(labels("kind", kind), 0, count as f64);
+            self.set(&families.labels, Some(("kind", kind)), count);
         }
         // Known from the start, so that the first loss is an increase.
         for reason in Reason::ALL {
-            self.damaged.set(labels("reason", reason.name()), 0, journal.damaged.of(reason) as f64);
+            self.set(&families.damaged, Some(("reason", reason.name())), journal.damaged.of(reason));
         }
-        self.fields_damaged.set(only(), 0, journal.fields_damaged as f64);
-        self.lost.set(only(), 0, lost as f64);
-        self.streams.set(only(), 0, streams as f64);
+        self.set(&families.fields_damaged, None, journal.fields_damaged);
+        self.set(&families.lost, None, lost);
+        self.set(&families.streams, None, streams as u64);
     }
 
-    /// Everything up to this entry is done with.
-    pub(super) fn shipped(&self, destination: &str, cursor: &Cursor) {
-        let labels = vec![("destination".to_owned(), destination.to_owned())];
-        self.shipped.set(labels, 0, cursor.realtime as f64 / 1e6);
+    /// The destination is done with everything up to this entry.
+    pub(super) fn reached(&self, cursor: &Cursor) {
+        self.metrics.shipped.set(self.labels(None), 0, cursor.realtime as f64 / 1e6);
+        self.totals.reached(&self.destination, cursor);
+    }
+
+    /// What the reader does now.
+    pub(super) fn reader(&self, reader: Reader) {
+        self.totals.reader(&self.destination, reader);
     }
 
     /// A checkpoint could not be saved.
-    pub(super) fn unsaved(&self, destination: &str) {
-        self.unsaved.add(vec![("destination".to_owned(), destination.to_owned())], 0, 1.0);
+    pub(super) fn unsaved(&self) {
+        self.add(&self.metrics.unsaved, None, 1);
     }
 }
 
-/// Counts what became of the entries of a destination.
-pub(super) struct Counted {
-    pub name: String,
-    pub totals: Arc<Totals>,
-    pub metrics: Metrics,
-}
-
-impl Counted {
-    fn labels(&self, more: Option<(&str, String)>) -> SeriesLabels {
-        let more = more.map(|(name, value)| (name.to_owned(), value));
-        [("destination".to_owned(), self.name.clone())].into_iter().chain(more).collect()
-    }
-}
-
-impl Tally for Counted {
+impl Tally for Account {
     fn acknowledged(&self, entries: u64) {
         self.totals.acknowledged.fetch_add(entries, Relaxed);
-        self.metrics.acknowledged.add(self.labels(None), 0, entries as f64);
+        self.add(&self.metrics.acknowledged, None, entries);
     }
 
     fn refused(&self, reason: &'static str, entries: u64) {
         self.totals.refused.fetch_add(entries, Relaxed);
-        self.metrics.refused.add(self.labels(Some(("reason", reason.to_owned()))), 0, entries as f64);
+        self.add(&self.metrics.refused, Some(("reason", reason)), entries);
     }
 
     fn answered(&self, status: Option<u16>) {
         let status = status.map_or("none".to_owned(), |status| status.to_string());
-        self.metrics.requests.add(self.labels(Some(("status", status))), 0, 1.0);
+        self.add(&self.metrics.requests, Some(("status", &status)), 1);
     }
 
     fn folded(&self, entries: u64) {
         if entries > 0 {
-            self.metrics.folded.add(self.labels(None), 0, entries as f64);
+            self.add(&self.metrics.folded, None, entries);
         }
     }
 
@@ -269,16 +298,20 @@ mod tests {
     fn a_destination_is_behind_unless_all_that_was_read_is_done() {
         let now = "2026-11-28T10:00:00Z".parse::<Timestamp>().unwrap();
         let minutes_ago = |minutes: u64| now.as_microsecond() as u64 - minutes * 60_000_000;
-        for (done, end, expected) in [
-            (None, None, ""),
-            (Some(90), Some(0), "; main up to 2026-11-28T08:30:00Z"),
-            (Some(90), Some(minutes_ago(90)), "; main up to 2026-11-28T08:30:00Z"),
-            (Some(90), Some(minutes_ago(1)), "; main up to 2026-11-28T08:30:00Z, 1h30m behind"),
-            (Some(90), None, "; main up to 2026-11-28T08:30:00Z, 1h30m behind"),
+        for (done, reader, expected) in [
+            (None, Reader::Reads, ""),
+            (Some(90), Reader::Waits(None), "; main up to 2026-11-28T08:30:00Z"),
+            (Some(90), Reader::Waits(Some(minutes_ago(90))), "; main up to 2026-11-28T08:30:00Z"),
+            (
+                Some(90),
+                Reader::Waits(Some(minutes_ago(1))),
+                "; main up to 2026-11-28T08:30:00Z, 1h30m behind",
+            ),
+            (Some(90), Reader::Reads, "; main up to 2026-11-28T08:30:00Z, 1h30m behind"),
         ] {
             let totals = Totals::default();
             totals.begin([("main".to_owned(), done.map(minutes_ago))].into_iter());
-            totals.waits("main", end);
+            totals.reader("main", reader);
             assert_eq!(totals.line(now), format!("0 entries acknowledged{expected}"));
         }
     }

@@ -5,6 +5,7 @@
 //! stands still, and memory stays flat; the journal itself is the queue. Everything that waits on the
 //! network is on one thread.
 
+mod destination;
 mod metrics;
 mod reading;
 mod saving;

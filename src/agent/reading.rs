@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::AgentError;
-use super::metrics::{Metrics, Totals};
+use super::metrics::{Account, Reader};
 use crate::config::Destination;
 use crate::journal::follow::{Follower, HELD_EVERY, Rest, Step, WatchError, follow};
 use crate::loki::batch::Batches;
@@ -69,11 +69,10 @@ pub(super) struct Reading {
     pub batches: Batches,
     pub stop: Arc<AtomicBool>,
     pub sender: mpsc::Sender<Parcel>,
-    pub metrics: Metrics,
-    pub totals: Arc<Totals>,
+    pub account: Account,
     pub learned: Arc<Learned>,
-    /// When the last entry that was read was written (microseconds since 1970).
-    pub newest: u64,
+    /// When the last entry that was read was written (microseconds since 1970), if one was read.
+    pub newest: Option<u64>,
     /// Entries read since the last parcel.
     pub unsaid: u64,
     /// Entries that no match wanted until then, and when that was.
@@ -151,7 +150,7 @@ impl Reading {
             );
         }
         let (counts, streams) = (self.pipeline.counts(), self.pipeline.streams());
-        self.metrics.publish(&self.destination.name, &counts, &journal, self.lost.told, streams);
+        self.account.publish(&counts, &journal, self.lost.told, streams);
     }
 }
 
@@ -161,7 +160,7 @@ impl Follower for Reading {
     fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, WatchError> {
         self.pipeline.append(entry, &mut self.batches);
         self.unsaid += 1;
-        self.newest = entry.cursor().realtime;
+        self.newest = Some(entry.cursor().realtime);
         self.pause = self.pipeline.pause();
         let between = self.pause.is_some() || self.is_full() || self.passes_by();
         Ok(if between { Step::Between } else { Step::Next })
@@ -196,7 +195,7 @@ impl Follower for Reading {
     }
 
     fn waits(&mut self, begins: bool) {
-        self.totals.waits(&self.destination.name, begins.then_some(self.newest));
+        self.account.reader(if begins { Reader::Waits(self.newest) } else { Reader::Reads });
     }
 }
 

@@ -3,12 +3,11 @@
 //! Acknowledgements that come while one is being written are written together, so a slow disk does not slow the
 //! pushing. A disk that is full does not stop it either: saving is tried again until there is room.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::metrics::{Metrics, Totals};
+use super::metrics::Account;
 use crate::loki::checkpoint::Checkpoint;
 use journald_reader::Resume;
 
@@ -17,13 +16,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Keeps the checkpoint file up with the acknowledgements, until no more can come and the last is saved or
 /// cannot be.
-pub(super) async fn save(
-    name: String,
-    checkpoint: Checkpoint,
-    mut latest: watch::Receiver<Resume>,
-    metrics: Metrics,
-    totals: Arc<Totals>,
-) {
+pub(super) async fn save(account: Account, checkpoint: Checkpoint, mut latest: watch::Receiver<Resume>) {
+    let name = account.destination();
     let (mut failing, mut ended) = (false, false);
     while !ended {
         match failing {
@@ -39,8 +33,7 @@ pub(super) async fn save(
         }
         let resume = latest.borrow_and_update().clone();
         if let Some(cursor) = &resume.cursor {
-            metrics.shipped(&name, cursor);
-            totals.reached(&name, cursor);
+            account.reached(cursor);
         }
         let file = checkpoint.clone();
         match tokio::task::spawn_blocking(move || file.save(&resume)).await {
@@ -50,7 +43,7 @@ pub(super) async fn save(
                 }
             }
             Ok(Err(error)) => {
-                metrics.unsaved(&name);
+                account.unsaved();
                 if !std::mem::replace(&mut failing, true) {
                     log::error!(
                         "the checkpoint of loki `{name}` cannot be saved: {error}; shipping goes on and saving is tried \
