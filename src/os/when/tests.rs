@@ -190,8 +190,7 @@ fn times_are_read() {
 }
 
 #[test]
-fn what_is_no_time_is_refused_with_a_reason() {
-    let unknown = |text: &str| WhenError::Unknown(text.to_owned());
+fn what_is_not_a_time_is_refused() {
     for text in [
         "",
         " ",
@@ -255,6 +254,11 @@ fn what_is_no_time_is_refused_with_a_reason() {
         let error = read(text).expect_err(text);
         assert!(matches!(error, WhenError::Unknown(_) | WhenError::Unit(_)), "{text}: {error:?}");
     }
+}
+
+#[test]
+fn a_refusal_says_what_is_wrong() {
+    let unknown = |text: &str| WhenError::Unknown(text.to_owned());
     let no_such = |text: &str| WhenError::NoSuchTime(text.to_owned());
     for (text, error) in [
         ("5 minits ago", WhenError::Unit("minits".into())),

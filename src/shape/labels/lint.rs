@@ -259,9 +259,12 @@ mod tests {
         ]);
     }
 
+    fn relabelling(rules: &str) -> String {
+        format!("labels: {{relabel_configs: [{rules}]}}")
+    }
+
     #[test]
     fn sources_of_relabelling_that_are_always_empty_are_told() {
-        let rule = |rule: &str| format!("labels: {{relabel_configs: [{rule}]}}");
         for (written, parts) in [
             ("{source_labels: [__journal__systemd_unit], target_label: u}", &[][..]),
             ("{source_labels: [__journal_priority_keyword], target_label: level}", &[]),
@@ -301,8 +304,20 @@ mod tests {
             ),
             ("{source_labels: [uint], target_label: h}", &["did you mean `unit`?"]),
             (
+                "{regex: '__journal_(.*)', action: labelmap}, {source_labels: [anything], target_label: h}",
+                &[],
+            ),
+        ] {
+            told(&[(&relabelling(written), parts)]);
+        }
+    }
+
+    #[test]
+    fn expressions_of_relabelling_that_match_nothing_are_told() {
+        for (written, parts) in [
+            (
                 "{source_labels: [__journal__systemd_unit], regex: nginx, action: keep}",
-                &["no value of `__journal__systemd_unit` matches `nginx`"],
+                &["no value of `__journal__systemd_unit` matches `nginx`"][..],
             ),
             ("{source_labels: [unit], regex: 'nginx|sshd', action: drop}", &["no value of `unit` matches"]),
             ("{source_labels: [__journal__systemd_unit], regex: 'nginx.*', action: keep}", &[]),
@@ -336,12 +351,8 @@ mod tests {
                 &[],
             ),
             ("{source_labels: [unit], regex: 'nginx.service', target_label: app, replacement: web}", &[]),
-            (
-                "{regex: '__journal_(.*)', action: labelmap}, {source_labels: [anything], target_label: h}",
-                &[],
-            ),
         ] {
-            told(&[(&rule(written), parts)]);
+            told(&[(&relabelling(written), parts)]);
         }
     }
 }

@@ -333,6 +333,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "one table of rules and what they make of one label set")]
     fn each_action_does_what_it_does_in_prometheus() {
         let fields = [("PRIORITY", "3"), ("_HOSTNAME", "Web"), ("_PID", "42"), ("EMPTY", "")];
         let ok = |labels: &str| Ok(format!("{{{labels}}}"));
