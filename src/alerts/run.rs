@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use reqwest::Url;
+use url::Url;
 
 use super::engine::{Engine, Evaluation};
 use super::file::{Group, Rule, RuleKind};

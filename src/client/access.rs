@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use reqwest::Url;
+use url::Url;
 
 use super::headers::{header_name, header_value};
 use crate::yaml::secrets::is_suspect;

@@ -1,6 +1,6 @@
 //! The rules for request headers of the configuration.
 
-use reqwest::header::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use crate::yaml::{Refusal, quoted};
 

@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use http::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, ClientBuilder, Identity, Proxy, RequestBuilder, Url};
+use reqwest::{Certificate, ClientBuilder, Identity, Proxy, RequestBuilder};
+use url::Url;
 
 pub use self::access::{Access, Auth, HeaderSource, Tls};
 use self::files::{Content, Contents, Secret, Version, version};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
 use reqwest::RequestBuilder;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::chain;
 use crate::os::text::{Line, clip};
@@ -168,7 +168,7 @@ fn is_about_certificates(error: &(dyn std::error::Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderValue;
+    use http::HeaderValue;
 
     #[test]
     fn a_pause_is_seconds_or_a_date() {

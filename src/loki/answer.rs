@@ -160,7 +160,7 @@ fn rate_limit(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+    use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 
     fn answer(status: u16, kind: Option<&'static str>, text: &str) -> Reply {
         let headers = kind.map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
