@@ -27,6 +27,7 @@ use crate::client::AccessError;
 use crate::config::Config;
 use crate::loki::checkpoint::CheckpointError;
 use crate::loki::push::PushError;
+use crate::observe::Http;
 use crate::observe::http::{self, Hosts, Served};
 use crate::observe::metrics::{Kind, Registry};
 use crate::os::systemd::Manager;
@@ -174,7 +175,7 @@ impl Agent {
 
     async fn start(config: Config) -> Result<(Agent, Shipping), AgentError> {
         let lock = lock_state(&config.state_directory)?;
-        let listener = bind(&config).await?;
+        let listener = bind(&config.http).await?;
         let registry = Arc::new(Registry::default());
         let served = Arc::new(Served::new(registry.clone()));
         served.set_hosts(Hosts::new(&watching::host(), &config.http.hosts));
@@ -250,7 +251,7 @@ impl Agent {
         let lock = lock.map_err(|error| error.to_string())?;
         let listener = match config.http.listen == self.config.http.listen {
             true => None,
-            false => bind(&config).await.map_err(|error| error.to_string())?,
+            false => bind(&config.http).await.map_err(|error| error.to_string())?,
         };
         Ok(Some((config, lock, listener)))
     }
@@ -263,8 +264,8 @@ fn reloaded(registry: &Registry, taken: bool) {
     family.set(Vec::new(), 0, f64::from(u8::from(taken)));
 }
 
-async fn bind(config: &Config) -> Result<Option<TcpListener>, AgentError> {
-    let Some(address) = config.http.listen else { return Ok(None) };
+async fn bind(section: &Http) -> Result<Option<TcpListener>, AgentError> {
+    let Some(address) = section.listen else { return Ok(None) };
     let bound = http::bind(address).await;
     bound.map(Some).map_err(|reason| AgentError::Listen { address, reason })
 }

@@ -1,15 +1,13 @@
 //! Trying a configuration on a journal: what it names and this journal does not have. That may be right (a service that is not
 //! installed here), so nothing of it is a mistake.
 
-use crate::alerts::Watcher;
 use crate::alerts::file::RuleKind;
+use crate::alerts::{Alerts, Watcher};
 use crate::config::Config;
 use crate::pipeline::Pipeline;
-use crate::shape::labels::FieldLookup;
-use crate::shape::labels::{FieldRule, RelabelAction};
+use crate::shape::labels::{FieldLookup, FieldRule, Relabel, RelabelAction};
 use crate::yaml::Unmet;
-use journald_reader::Entry;
-use journald_reader::Keys;
+use journald_reader::{Entry, Keys};
 
 /// Looks at each entry for the fields that labels and metadata are made of.
 pub(super) struct Trial {
@@ -50,7 +48,7 @@ impl Trial {
             .filter(|(.., found)| !found)
             .map(|(path, ..)| Unmet::new(path, "no entry has this field"))
             .collect();
-        relabelling(config, pipeline, &mut unmet);
+        relabelling(&config.labels.relabel, pipeline, &mut unmet);
         stages(pipeline, &mut unmet);
         for (index, counts) in pipeline.counts().retention.iter().enumerate() {
             // The last one is the default.
@@ -63,14 +61,15 @@ impl Trial {
             }
         }
         if let Some(watcher) = watcher {
-            rules(config, watcher, &mut unmet);
+            rules(&config.alerts, watcher, &mut unmet);
         }
         unmet
     }
 }
 
-fn relabelling(config: &Config, pipeline: &Pipeline, unmet: &mut Vec<Unmet>) {
-    for (index, (rule, met)) in config.labels.relabel.iter().zip(pipeline.rules_met()).enumerate() {
+/// Rules for relabelling that met nothing.
+fn relabelling(rules: &[Relabel], pipeline: &Pipeline, unmet: &mut Vec<Unmet>) {
+    for (index, (rule, met)) in rules.iter().zip(pipeline.rules_met()).enumerate() {
         let what = match &rule.action {
             _ if met => continue,
             RelabelAction::Keep { .. } | RelabelAction::KeepEqual { .. } => {
@@ -85,6 +84,7 @@ fn relabelling(config: &Config, pipeline: &Pipeline, unmet: &mut Vec<Unmet>) {
     }
 }
 
+/// Stages that failed on everything, or had nothing to do.
 fn stages(pipeline: &Pipeline, unmet: &mut Vec<Unmet>) {
     for (path, tally) in pipeline.stages_tried().filter(|(_, tally)| tally.reached > 0) {
         let name = path.rsplit('.').next().unwrap_or_default();
@@ -117,9 +117,10 @@ fn stages(pipeline: &Pipeline, unmet: &mut Vec<Unmet>) {
     }
 }
 
-fn rules(config: &Config, watcher: &Watcher, unmet: &mut Vec<Unmet>) {
+/// Rules for alerts that met nothing.
+fn rules(alerts: &Alerts, watcher: &Watcher, unmet: &mut Vec<Unmet>) {
     let mut number = 0;
-    for file in &config.alerts.files {
+    for file in &alerts.files {
         for (group, of_group) in file.groups.iter().enumerate() {
             for (index, rule) in of_group.rules.iter().enumerate() {
                 let (streams, entries) = watcher.rules().met(number);
