@@ -10,6 +10,7 @@
 pub mod alertmanager;
 mod bucket;
 pub mod engine;
+pub mod failure;
 mod fields;
 pub mod file;
 pub mod history;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use url::Url;
 
 use super::engine::{Engine, Evaluation};
+use super::failure::RuleError;
 use super::file::{Group, Rule, RuleKind};
 use super::memory::{self, MEMORY_MAX};
 use super::origin::Origin;
 use super::over::{self, Over};
 use super::saved::{Saved, SavedRule};
-use super::state::{Active, Notice, Outside, RuleError, State, States};
+use super::state::{Active, Notice, Outside, State, States};
 use logql::Expr;
 use logql::label_set::LabelSet;
 use logql::vectors::Vector;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::failure::RuleError;
 use super::memory::{self, heap};
 use logql::go::template::{Template, Value, prometheus};
 use logql::label_set::LabelSet;
@@ -101,33 +102,6 @@ impl Notice {
         const PLACES: usize = 2;
         let place = PLACES * size_of::<(Arc<LabelSet>, Notice)>();
         place + memory::label_set(&self.labels) + memory::text_map(&self.annotations)
-    }
-}
-
-/// Why a rule has no states.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RuleError {
-    /// The expression has no value.
-    #[error(transparent)]
-    Expression(#[from] EvalError),
-    /// Two series come to one alert, or one series of a metric.
-    #[error("two series come to the same labels {0}: do not override labels that tell them apart")]
-    SameLabels(String),
-    /// There are more alerts, or series of a metric, than the group allows.
-    #[error("{0} alerts or series, and the group's limit is {1}")]
-    Limit(usize, usize),
-}
-
-impl RuleError {
-    /// What it is, without anything that entries hold.
-    pub fn kind(&self) -> String {
-        match self {
-            RuleError::Expression(EvalError::Pipeline { kind, .. }) => {
-                format!("a stage of the query fails on entries: {kind}")
-            }
-            RuleError::SameLabels(_) => "two series come to the same labels".to_owned(),
-            error => error.to_string(),
-        }
     }
 }
 
@@ -533,11 +507,9 @@ mod tests {
             states.update(MINUTE, vector(&["a", "a"]), usize::MAX).unwrap_err().to_string().split(' ').next(),
             Some("two")
         );
-        let error = EvalError::NoRoom;
-        assert_eq!(
-            states.update(2 * MINUTE, Err(error.clone()), usize::MAX),
-            Err(RuleError::Expression(error))
-        );
+        let error = states.update(2 * MINUTE, Err(EvalError::NoRoom), usize::MAX).unwrap_err();
+        assert_eq!(error, RuleError::NoRoom);
+        assert!(error.to_string().contains("`alerts.max_memory`"), "{error}");
         assert_eq!(states.active().count(), 3);
         assert_eq!(
             states.update(3 * MINUTE, vector(&["a", "b", "c", "d"]), usize::MAX),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::Engine;
+use super::failure::RuleError;
 use super::file::{self, Group};
 use super::run::Rules;
 use super::state::Outside;
@@ -212,7 +213,7 @@ fn test_value(test: &Test, expected: &ExpectedValue, interval: i64, report: &mut
         if evaluation.time == START + at {
             match evaluation.result {
                 Ok(vector) => value = vector,
-                Err(error) => failed = Some(error),
+                Err(error) => failed = Some(RuleError::from(error)),
             }
         }
     });

@@ -40,10 +40,8 @@ pub enum EvalError {
     /// Several series of one side belong to one series of the other.
     #[error("{0}")]
     Matching(&'static str),
-    /// Not even one series has room in the memory that rules may take.
-    #[error(
-        "its window has no room in `alerts.max_memory`: evaluate it less often, look back less, or raise that"
-    )]
+    /// Whoever keeps the windows has no room for even one series of this one. How it is given more is theirs to say.
+    #[error("its window has no room in memory: evaluate it less often, look back less, or give it more")]
     NoRoom,
 }
 
