@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::loki::push::Tally;
-use crate::observe::metrics::{Family, Kind, Registry, SeriesLabels};
+use crate::observe::metrics::{Family, Registry, SeriesLabels};
 use crate::pipeline::Counts;
 use crate::yaml::units::format_duration;
 use journald_reader::{Cursor, Reason};
@@ -104,72 +104,62 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn new(registry: &Registry) -> Metrics {
-        let counter = |name: &str, help: &str| registry.family(name, help, Kind::Counter, None);
         Metrics {
-            acknowledged: counter(
+            acknowledged: registry.counter(
                 "journalship_entries_acknowledged_total",
                 "Entries that Loki has acknowledged and not refused; what else it may have dropped, its own \
                  loki_discarded_samples_total tells.",
             ),
-            refused: counter(
+            refused: registry.counter(
                 "journalship_entries_refused_total",
                 "Entries that Loki has refused for good, by reason.",
             ),
-            folded: counter(
+            folded: registry.counter(
                 "journalship_entries_folded_total",
                 "Entries sent to an overflow stream, or to another one, because Loki had no room for theirs.",
             ),
-            requests: counter(
+            requests: registry.counter(
                 "journalship_push_requests_total",
                 "Requests to Loki, by the status of the answer; none: there was no answer.",
             ),
-            bound: registry.family(
+            bound: registry.gauge(
                 "journalship_push_rate_bound_bytes",
-                "Bytes a second that pushing keeps to because Loki limits the rate; 0: no bound.",
-                Kind::Gauge,
-                None,
-            ),
-            dropped: counter(
+                "Bytes a second that pushing keeps to because Loki limits the rate; 0: no bound."),
+            dropped: registry.counter(
                 "journalship_entries_dropped_total",
                 "Entries that the configuration keeps from being sent, by reason.",
             ),
-            failed: counter(
+            failed: registry.counter(
                 "journalship_stage_failures_total",
                 "Entries that a stage could not work on; they were sent.",
             ),
-            labels: counter(
+            labels: registry.counter(
                 "journalship_label_changes_total",
                 "What was done to labels so that Loki takes them, by kind.",
             ),
-            damaged: counter(
+            damaged: registry.counter(
                 "journalship_entries_damaged_total",
                 "Entries of the journal that could not be read, by reason.",
             ),
-            fields_damaged: counter(
+            fields_damaged: registry.counter(
                 "journalship_fields_damaged_total",
                 "Fields of the journal that could not be read; their entries were sent without them.",
             ),
-            lost: counter(
+            lost: registry.counter(
                 "journalship_entries_lost_total",
                 "Entries that are missing in the journal's numbers: deleted before they were read, or in files that cannot \
                  be opened.",
             ),
-            shipped: registry.family(
+            shipped: registry.gauge(
                 "journalship_acknowledged_timestamp_seconds",
-                "When the newest entry was written that is done with, in the order of the journal.",
-                Kind::Gauge,
-                None,
-            ),
-            unsaved: counter(
+                "When the newest entry was written that is done with, in the order of the journal."),
+            unsaved: registry.counter(
                 "journalship_checkpoint_failures_total",
                 "Attempts to save the checkpoint that failed.",
             ),
-            streams: registry.family(
+            streams: registry.gauge(
                 "journalship_streams",
-                "Streams that had entries lately.",
-                Kind::Gauge,
-                None,
-            ),
+                "Streams that had entries lately."),
         }
     }
 }
@@ -199,11 +189,11 @@ impl Account {
     }
 
     fn add(&self, family: &Family, more: Option<(&str, &str)>, amount: u64) {
-        family.add(self.labels(more), 0, amount as f64);
+        family.add(self.labels(more), amount as f64);
     }
 
     fn set(&self, family: &Family, more: Option<(&str, &str)>, amount: u64) {
-        family.set(self.labels(more), 0, amount as f64);
+        family.set(self.labels(more), amount as f64);
     }
 
     /// Publishes what was counted while reading.
@@ -248,7 +238,7 @@ impl Account {
 
     /// The destination is done with everything up to this entry.
     pub(super) fn reached(&self, cursor: &Cursor) {
-        self.metrics.shipped.set(self.labels(None), 0, cursor.realtime as f64 / 1e6);
+        self.metrics.shipped.set(self.labels(None), cursor.realtime as f64 / 1e6);
         self.totals.reached(&self.destination, cursor);
     }
 
@@ -286,7 +276,7 @@ impl Tally for Account {
     }
 
     fn bounded(&self, rate: Option<f64>) {
-        self.metrics.bound.set(self.labels(None), 0, rate.unwrap_or(0.0));
+        self.metrics.bound.set(self.labels(None), rate.unwrap_or(0.0));
     }
 }
 

@@ -29,7 +29,7 @@ use crate::loki::checkpoint::CheckpointError;
 use crate::loki::push::PushError;
 use crate::observe::Http;
 use crate::observe::http::{self, Hosts, Served};
-use crate::observe::metrics::{Kind, Registry};
+use crate::observe::metrics::Registry;
 use crate::os::systemd::Manager;
 use journald_reader::OpenError;
 
@@ -165,10 +165,10 @@ struct Agent {
 impl Agent {
     /// How it is, in one line.
     fn status(&self) -> String {
-        let (_, report) = self.served.readiness.report();
-        let troubles = report.lines().filter(|line| !line.ends_with(": ok"));
+        let report = self.served.readiness.report();
+        let troubles = report.servers.iter().filter(|server| !server.is_well());
         std::iter::once(self.totals.line(jiff::Timestamp::now()))
-            .chain(troubles.map(str::to_owned))
+            .chain(troubles.map(ToString::to_string))
             .collect::<Vec<_>>()
             .join("; ")
     }
@@ -260,8 +260,8 @@ impl Agent {
 /// Says on /metrics whether the last configuration was taken.
 fn reloaded(registry: &Registry, taken: bool) {
     let help = "Whether the configuration that was read last was taken.";
-    let family = registry.family("journalship_config_last_reload_successful", help, Kind::Gauge, None);
-    family.set(Vec::new(), 0, f64::from(u8::from(taken)));
+    let family = registry.gauge("journalship_config_last_reload_successful", help);
+    family.set(Vec::new(), f64::from(u8::from(taken)));
 }
 
 async fn bind(section: &Http) -> Result<Option<TcpListener>, AgentError> {

@@ -19,7 +19,7 @@ use crate::alerts::watch::{clock, nanoseconds};
 use crate::config::Config;
 use crate::journal::follow::{Follower, HELD_EVERY, Rest, Step, WatchError, follow};
 use crate::observe::http::Served;
-use crate::observe::metrics::{Family, Kind, Registry};
+use crate::observe::metrics::{Family, Registry};
 use crate::os::systemd::{Pulse, Pulses};
 use journald_reader::{Entry, Keys, Start, Tail, Waker};
 
@@ -147,7 +147,7 @@ impl Watching {
         let digest = saved.digest();
         if !self.saved.is_some_and(|(last, at)| last == digest && at.elapsed() < every) {
             if !self.file.save(saved) {
-                self.metrics.unsaved.add(Vec::new(), 0, 1.0);
+                self.metrics.unsaved.add(Vec::new(), 1.0);
             }
             self.saved = Some((digest, Instant::now()));
         }
@@ -261,40 +261,39 @@ struct Metrics {
 
 impl Metrics {
     fn new(registry: &Arc<Registry>) -> Metrics {
-        let counter = |name: &str, help: &str| registry.family(name, help, Kind::Counter, None);
-        let gauge = |name: &str, help: &str| registry.family(name, help, Kind::Gauge, None);
         Metrics {
             registry: registry.clone(),
-            evaluations: counter("journalship_rule_evaluations_total", "Evaluations of rules."),
-            failures: counter("journalship_rule_failures_total", "Evaluations of rules that failed."),
-            templates: counter(
+            evaluations: registry.counter("journalship_rule_evaluations_total", "Evaluations of rules."),
+            failures: registry
+                .counter("journalship_rule_failures_total", "Evaluations of rules that failed."),
+            templates: registry.counter(
                 "journalship_rule_template_failures_total",
                 "Templates of labels and annotations that failed; the text of the error stands in their place.",
             ),
-            alerts: gauge("journalship_alerts", "Alerts of rules, by state."),
-            series: gauge("journalship_rule_series", "Series that the windows of all rules hold."),
-            refused: counter(
+            alerts: registry.gauge("journalship_alerts", "Alerts of rules, by state."),
+            series: registry.gauge("journalship_rule_series", "Series that the windows of all rules hold."),
+            refused: registry.counter(
                 "journalship_rule_series_refused_total",
                 "Samples that a rule left out because their series had no room, series that gave way to others, and \
                  alerts without room.",
             ),
-            over: gauge(
+            over: registry.gauge(
                 "journalship_rule_over_limit",
                 "1 while a rule has more series or alerts than there is room for, or than its group allows, else 0.",
             ),
-            memory: gauge(
+            memory: registry.gauge(
                 "journalship_rule_memory_bytes",
                 "What windows, alerts and recorded series of all rules take; at most about `alerts.max_memory`.",
             ),
-            evaluated: gauge(
+            evaluated: registry.gauge(
                 "journalship_rules_evaluated_timestamp_seconds",
                 "When rules were evaluated last.",
             ),
-            ahead: counter(
+            ahead: registry.counter(
                 "journalship_rule_entries_ahead_total",
                 "Entries that rules did not look at because they were written under a clock that was ahead.",
             ),
-            unsaved: counter(
+            unsaved: registry.counter(
                 "journalship_alert_state_failures_total",
                 "Attempts to save the states of alerts that failed.",
             ),
@@ -327,23 +326,23 @@ impl Metrics {
         for ((group, name), [evaluations, failures, templates, pending, firing, refused, over]) in sums {
             let labels =
                 || vec![("group".to_owned(), group.to_owned()), ("rule".to_owned(), name.to_owned())];
-            self.evaluations.set(labels(), 0, evaluations as f64);
-            self.failures.set(labels(), 0, failures as f64);
-            self.templates.set(labels(), 0, templates as f64);
-            self.refused.set(labels(), 0, refused as f64);
-            self.over.set(labels(), 0, over.min(1) as f64);
+            self.evaluations.set(labels(), evaluations as f64);
+            self.failures.set(labels(), failures as f64);
+            self.templates.set(labels(), templates as f64);
+            self.refused.set(labels(), refused as f64);
+            self.over.set(labels(), over.min(1) as f64);
             for (state, count) in [("pending", pending), ("firing", firing)] {
                 let mut labels = labels();
                 labels.push(("state".to_owned(), state.to_owned()));
-                self.alerts.set(labels, 0, count as f64);
+                self.alerts.set(labels, count as f64);
             }
         }
         for (name, series) in recorded {
             self.registry.recorded(name).replace(series);
         }
-        self.series.set(Vec::new(), 0, all.series() as f64);
-        self.memory.set(Vec::new(), 0, all.bytes() as f64);
-        self.ahead.set(Vec::new(), 0, ahead as f64);
-        self.evaluated.set(Vec::new(), 0, clock() as f64 / 1e9);
+        self.series.set(Vec::new(), all.series() as f64);
+        self.memory.set(Vec::new(), all.bytes() as f64);
+        self.ahead.set(Vec::new(), ahead as f64);
+        self.evaluated.set(Vec::new(), clock() as f64 / 1e9);
     }
 }

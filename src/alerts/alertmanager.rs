@@ -19,7 +19,7 @@ use crate::alerts::watch::clock;
 use crate::client::Backoff;
 use crate::client::{AccessError, Client, NoReply, Pauses, Reply, without_query};
 use crate::observe::health::{ALERTMANAGER, Health, Kind, Readiness};
-use crate::observe::metrics::{self, Family, Registry};
+use crate::observe::metrics::{Family, Registry};
 use logql::label_set::LabelSet;
 
 /// Alerts in one request (count; what Prometheus sends at a time, `notifier/notifier.go`).
@@ -162,25 +162,20 @@ pub struct Told {
 impl Told {
     /// Counts in a registry.
     pub fn new(registry: &Registry) -> Told {
-        let counter = |name: &str, help: &str| registry.family(name, help, metrics::Kind::Counter, None);
         Told {
-            sent: counter(
-                "journalship_notifications_sent_total",
-                "Notices of alerts that Alertmanager took.",
-            ),
-            failed: counter(
+            sent: registry
+                .counter("journalship_notifications_sent_total", "Notices of alerts that Alertmanager took."),
+            failed: registry.counter(
                 "journalship_notification_failures_total",
                 "Requests to Alertmanager that failed, by the status of the answer; none: there was no answer.",
             ),
-            dropped: counter(
+            dropped: registry.counter(
                 "journalship_notifications_dropped_total",
                 "Notices that Alertmanager refused as invalid or that found no room in the queue, by reason.",
             ),
-            waiting: registry.family(
+            waiting: registry.gauge(
                 "journalship_notifications_waiting",
                 "Notices of alerts that wait for Alertmanager.",
-                metrics::Kind::Gauge,
-                None,
             ),
         }
     }
@@ -339,7 +334,7 @@ impl Teller {
     fn count(&self, family: &Family, more: Option<(&str, &str)>, count: usize) {
         let more = more.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let labels = [("alertmanager".to_owned(), self.url.clone())].into_iter().chain(more);
-        family.add(labels.collect(), 0, count as f64);
+        family.add(labels.collect(), count as f64);
     }
 
     fn publish(&self) {
@@ -347,7 +342,7 @@ impl Teller {
             let mut waiting = self.outbox.lock();
             (waiting.notices.len(), std::mem::take(&mut waiting.refused))
         };
-        self.told.waiting.set(vec![("alertmanager".to_owned(), self.url.clone())], 0, waiting as f64);
+        self.told.waiting.set(vec![("alertmanager".to_owned(), self.url.clone())], waiting as f64);
         if refused > 0 {
             let refused = usize::try_from(refused).unwrap_or(usize::MAX);
             self.count(&self.told.dropped, Some(("reason", "queue_full")), refused);

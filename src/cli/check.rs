@@ -19,7 +19,8 @@ const TRIED_ENTRIES: u64 = 200_000;
 /// Longest time that it takes (seconds), whatever is asked for.
 const TRIED_SECONDS: u64 = 30;
 
-/// Checks the configuration and says what it comes to. `journal` says on which journal the configuration is tried: since when, and where.
+/// Checks the configuration and says what it comes to. `journal` says on which journal the configuration is tried: since
+/// when, and where.
 pub(super) fn check(cli: &Cli, unset: Unset, journal: Option<(Option<&str>, &Vec<PathBuf>)>) -> ExitCode {
     match Config::examine(cli.file(), &environment_of_unit, unset) {
         Ok((config, warnings)) => {

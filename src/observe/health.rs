@@ -4,6 +4,7 @@
 //! would otherwise have two lines about each batch, and shipping those would make the next batch.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -90,21 +91,71 @@ impl Readiness {
         self.changed.notified().await;
     }
 
-    /// Whether no person has to do anything, and a line for each server.
-    pub fn report(&self) -> (bool, String) {
+    /// How everything is at the moment.
+    pub fn report(&self) -> Report {
         let servers = self.lock();
-        let held = |server: &Server| matches!(server.trouble, Some((Kind::Hold, _)));
-        let ready = !servers.values().any(held);
-        let line = |(name, Server { trouble, note }): (&String, &Server)| {
-            let note = note.iter().map(|note| format!("; {note}")).collect::<String>();
-            match trouble {
-                None => format!("{name}: ok{note}\n"),
-                Some((Kind::Slower, words)) => format!("{name}: limited: {words}{note}\n"),
-                Some((Kind::Retry, words)) => format!("{name}: retrying: {words}{note}\n"),
-                Some((Kind::Hold, words)) => format!("{name}: needs attention: {words}{note}\n"),
-            }
+        let standing = |(name, server): (&String, &Server)| Standing {
+            name: name.clone(),
+            trouble: server.trouble.clone(),
+            note: server.note.clone(),
         };
-        (ready, servers.iter().map(line).collect())
+        Report { servers: servers.iter().map(standing).collect() }
+    }
+}
+
+/// How all servers are, by role and name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Those that we send to.
+    pub servers: Vec<Standing>,
+}
+
+impl Report {
+    /// Whether no person has to do anything.
+    pub fn is_ready(&self) -> bool {
+        !self.servers.iter().any(|server| matches!(server.trouble, Some((Kind::Hold, _))))
+    }
+}
+
+/// A line for each server.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.servers.iter().try_for_each(|server| writeln!(f, "{server}"))
+    }
+}
+
+/// How one server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its role and name.
+    pub name: String,
+    /// A failure that lasts, in a few words.
+    pub trouble: Option<(Kind, String)>,
+    /// What a person should know although things are taken.
+    pub note: Option<String>,
+}
+
+impl Standing {
+    /// Whether there is nothing to tell a person.
+    pub fn is_well(&self) -> bool {
+        self.trouble.is_none() && self.note.is_none()
+    }
+
+    /// How it is, without its name.
+    pub fn words(&self) -> String {
+        let note = self.note.iter().map(|note| format!("; {note}")).collect::<String>();
+        match &self.trouble {
+            None => format!("ok{note}"),
+            Some((Kind::Slower, words)) => format!("limited: {words}{note}"),
+            Some((Kind::Retry, words)) => format!("retrying: {words}{note}"),
+            Some((Kind::Hold, words)) => format!("needs attention: {words}{note}"),
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.words())
     }
 }
 
@@ -246,24 +297,25 @@ mod tests {
 
     #[test]
     fn readiness_is_red_while_a_person_is_needed() {
+        let told = |all: &Readiness| (all.report().is_ready(), all.report().to_string());
         let all = Arc::new(Readiness::default());
         let mut main = Health::new(&LOKI, "main", "http://h/?key=hunter2", all.clone());
         let other = Health::new(&LOKI, "other", "http://o/", all.clone());
-        assert_eq!(all.report(), (true, "loki main: ok\nloki other: ok\n".into()));
+        assert_eq!(told(&all), (true, "loki main: ok\nloki other: ok\n".into()));
         main.trouble(Kind::Retry, "HTTP 503", Duration::ZERO);
-        assert_eq!(all.report(), (true, "loki main: retrying: HTTP 503\nloki other: ok\n".into()));
+        assert_eq!(told(&all), (true, "loki main: retrying: HTTP 503\nloki other: ok\n".into()));
         main.trouble(Kind::Hold, "HTTP 401", Duration::ZERO);
-        assert_eq!(all.report(), (false, "loki main: needs attention: HTTP 401\nloki other: ok\n".into()));
+        assert_eq!(told(&all), (false, "loki main: needs attention: HTTP 401\nloki other: ok\n".into()));
         drop(other);
         main.recovered();
-        assert_eq!(all.report(), (true, "loki main: ok\n".into()));
+        assert_eq!(told(&all), (true, "loki main: ok\n".into()));
         main.note(7, "it is full", "make room");
-        assert_eq!(all.report(), (true, "loki main: ok; it is full\n".into()));
+        assert_eq!(told(&all), (true, "loki main: ok; it is full\n".into()));
         main.trouble(Kind::Retry, "HTTP 503", Duration::ZERO);
         main.recovered();
-        assert_eq!(all.report(), (true, "loki main: ok; it is full\n".into()));
+        assert_eq!(told(&all), (true, "loki main: ok; it is full\n".into()));
         main.all_as_it_should_be();
-        assert_eq!(all.report(), (true, "loki main: ok\n".into()));
+        assert_eq!(told(&all), (true, "loki main: ok\n".into()));
         assert!(!format!("{main:?}").contains("hunter2"));
     }
 }

@@ -111,16 +111,13 @@ impl Served {
 
     /// How everything is, as JSON.
     fn status(&self) -> String {
-        let (ready, report) = self.readiness.report();
-        let servers: serde_json::Map<_, _> = report
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, words)| (name.to_owned(), words.into()))
-            .collect();
+        let report = self.readiness.report();
+        let servers: serde_json::Map<_, _> =
+            report.servers.iter().map(|server| (server.name.clone(), server.words().into())).collect();
         let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let status = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "ready": ready,
+            "ready": report.is_ready(),
             "servers": servers,
             "rules": rules.unwrap_or_else(|| Value::Array(Vec::new())),
         });
@@ -215,10 +212,11 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
             reply(StatusCode::OK, METRICS, served.registry().text(now))
         }
         "/healthz" => reply(StatusCode::OK, TEXT, "ok\n".into()),
-        "/ready" => match served.readiness.report() {
-            (true, report) => reply(StatusCode::OK, TEXT, report),
-            (false, report) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, report),
-        },
+        "/ready" => {
+            let report = served.readiness.report();
+            let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            reply(status, TEXT, report.to_string())
+        }
         "/status" => reply(StatusCode::OK, JSON, served.status()),
         _ => reply(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /ready, /healthz and /status\n".into()),
     }
@@ -227,14 +225,13 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::metrics::Kind;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
     /// A listener on a free port that is served.
     async fn serving() -> SocketAddr {
         let registry = Arc::new(Registry::default());
-        registry.family("up", "U.", Kind::Gauge, None).set(Vec::new(), 0, 1.0);
+        registry.gauge("up", "U.").set(Vec::new(), 1.0);
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, Arc::new(Served::new(registry))));

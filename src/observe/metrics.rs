@@ -107,40 +107,32 @@ impl Family {
         true
     }
 
-    /// Adds to a counter or gauge.
-    pub fn add(&self, labels: SeriesLabels, now: i64, amount: f64) -> bool {
-        self.change(labels, now, |value| {
-            if let Value::Number(number) = value {
-                *number += amount;
-            }
-        })
+    /// Changes series at this time (nanoseconds since 1970), by which idle ones are forgotten.
+    pub fn at(&self, now: i64) -> At<'_> {
+        At { family: self, now }
     }
 
-    /// Sets a counter or gauge.
-    pub fn set(&self, labels: SeriesLabels, now: i64, amount: f64) -> bool {
-        self.change(labels, now, |value| *value = Value::Number(amount))
+    /// The same for a family whose series are never forgotten: no time is needed.
+    fn always(&self) -> At<'_> {
+        self.at(0)
+    }
+
+    /// Adds to a counter or gauge whose series are never forgotten; false when there are too many series for a new one.
+    pub fn add(&self, labels: SeriesLabels, amount: f64) -> bool {
+        self.always().add(labels, amount)
+    }
+
+    /// Sets a counter or gauge whose series are never forgotten; false when there are too many series for a new one.
+    pub fn set(&self, labels: SeriesLabels, amount: f64) -> bool {
+        self.always().set(labels, amount)
     }
 
     /// Sets all series of a counter or gauge: others are gone.
     pub fn replace(&self, series: Vec<(SeriesLabels, f64)>) {
         self.lock().series.clear();
         for (labels, value) in series {
-            self.set(labels, 0, value);
+            self.set(labels, value);
         }
-    }
-
-    /// Adds a value to a histogram.
-    pub fn observe(&self, labels: SeriesLabels, now: i64, observed: f64) -> bool {
-        let Kind::Histogram(bounds) = &self.kind else { return false };
-        self.change(labels, now, |value| {
-            if let Value::Histogram { counts, sum, count } = value {
-                *sum += observed;
-                *count += 1;
-                for (bucket, bound) in counts.iter_mut().zip(bounds) {
-                    *bucket += u64::from(observed <= *bound);
-                }
-            }
-        })
     }
 
     fn write(&self, now: i64, out: &mut String) {
@@ -172,6 +164,43 @@ impl Family {
                 _ => {}
             }
         }
+    }
+}
+
+/// A family at a time (nanoseconds since 1970). A change is false when there are too many series for a new one.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'f> {
+    family: &'f Family,
+    now: i64,
+}
+
+impl At<'_> {
+    /// Adds to a counter or gauge.
+    pub fn add(self, labels: SeriesLabels, amount: f64) -> bool {
+        self.family.change(labels, self.now, |value| {
+            if let Value::Number(number) = value {
+                *number += amount;
+            }
+        })
+    }
+
+    /// Sets a counter or gauge.
+    pub fn set(self, labels: SeriesLabels, amount: f64) -> bool {
+        self.family.change(labels, self.now, |value| *value = Value::Number(amount))
+    }
+
+    /// Adds a value to a histogram.
+    pub fn observe(self, labels: SeriesLabels, observed: f64) -> bool {
+        let Kind::Histogram(bounds) = &self.family.kind else { return false };
+        self.family.change(labels, self.now, |value| {
+            if let Value::Histogram { counts, sum, count } = value {
+                *sum += observed;
+                *count += 1;
+                for (bucket, bound) in counts.iter_mut().zip(bounds) {
+                    *bucket += u64::from(observed <= *bound);
+                }
+            }
+        })
     }
 }
 
@@ -217,6 +246,16 @@ impl Registry {
         idle: Option<std::time::Duration>,
     ) -> Arc<Family> {
         self.find(name, help, kind, idle, false)
+    }
+
+    /// The counter of this name, whose series are never forgotten.
+    pub fn counter(&self, name: &str, help: &str) -> Arc<Family> {
+        self.family(name, help, Kind::Counter, None)
+    }
+
+    /// The gauge of this name, whose series are never forgotten.
+    pub fn gauge(&self, name: &str, help: &str) -> Arc<Family> {
+        self.family(name, help, Kind::Gauge, None)
     }
 
     /// The gauge of this name that recording rules set. A family of others is never given away: where there is one, this is a
@@ -286,15 +325,15 @@ mod tests {
     #[test]
     fn text_is_prometheus_format() {
         let registry = Registry::default();
-        let counter = registry.family("b_total", "Two\nlines.", Kind::Counter, None);
-        counter.add(labels(&[("unit", "a\"b\\c\nd")]), 0, 2.0);
-        counter.add(labels(&[("unit", "a\"b\\c\nd")]), 0, 1.5);
-        registry.family("a", "Gauge.", Kind::Gauge, None).set(Vec::new(), 0, -1.0);
+        let counter = registry.counter("b_total", "Two\nlines.");
+        counter.add(labels(&[("unit", "a\"b\\c\nd")]), 2.0);
+        counter.add(labels(&[("unit", "a\"b\\c\nd")]), 1.5);
+        registry.gauge("a", "Gauge.").set(Vec::new(), -1.0);
         let histogram = registry.family("h", "H.", Kind::Histogram(vec![0.5, 2.0]), None);
         for value in [0.5, 1.0, 9.0] {
-            histogram.observe(labels(&[("x", "y")]), 0, value);
+            histogram.at(0).observe(labels(&[("x", "y")]), value);
         }
-        registry.family("empty", "Nothing.", Kind::Counter, None);
+        registry.counter("empty", "Nothing.");
         assert_eq!(
             registry.text(0),
             "# HELP a Gauge.\n# TYPE a gauge\na -1\n\
@@ -310,11 +349,11 @@ mod tests {
         let registry = Registry::default();
         let idle = std::time::Duration::from_nanos(10);
         let family = registry.family("c", "C.", Kind::Counter, Some(idle));
-        family.add(labels(&[("n", "old")]), 0, 1.0);
-        family.add(labels(&[("n", "new")]), 5, 1.0);
+        family.at(0).add(labels(&[("n", "old")]), 1.0);
+        family.at(5).add(labels(&[("n", "new")]), 1.0);
         assert!(!registry.text(15).contains("old") && registry.text(15).contains("new"));
         for n in 0..SERIES_MAX + 5 {
-            family.add(labels(&[("n", &n.to_string())]), 15, 1.0);
+            family.at(15).add(labels(&[("n", &n.to_string())]), 1.0);
         }
         assert!(registry.text(15).contains("journalship_metric_series_refused_total 6\n"));
     }
@@ -322,18 +361,18 @@ mod tests {
     #[test]
     fn rules_replace_no_metric_of_others() {
         let registry = Registry::default();
-        let own = registry.family("journalship_streams", "Streams.", Kind::Gauge, None);
-        own.set(labels(&[("destination", "main")]), 0, 3.0);
-        registry.family("custom", "Of a stage.", Kind::Gauge, None).set(Vec::new(), 0, 1.0);
+        let own = registry.gauge("journalship_streams", "Streams.");
+        own.set(labels(&[("destination", "main")]), 3.0);
+        registry.gauge("custom", "Of a stage.").set(Vec::new(), 1.0);
         let before = registry.text(0);
         for name in ["journalship_streams", "custom", "journalship_of_later"] {
             registry.recorded(name).replace(vec![(labels(&[("from", "a rule")]), 7.0)]);
             assert_eq!(registry.text(0), before, "{name}");
         }
         registry.recorded("rate:5m").replace(vec![(Vec::new(), 7.0)]);
-        registry.family("rate:5m", "Of a stage.", Kind::Gauge, None).set(Vec::new(), 0, 1.0);
+        registry.gauge("rate:5m", "Of a stage.").set(Vec::new(), 1.0);
         assert!(registry.text(0).contains("rate:5m 7\n"), "{}", registry.text(0));
-        registry.family("journalship_of_later", "Later.", Kind::Gauge, None).set(Vec::new(), 0, 5.0);
+        registry.gauge("journalship_of_later", "Later.").set(Vec::new(), 5.0);
         assert!(registry.text(0).contains("journalship_of_later 5\n"), "{}", registry.text(0));
     }
 
@@ -343,9 +382,9 @@ mod tests {
         let registry = Registry::default();
         let family = registry.family("c", "C.", Kind::Counter, Some(std::time::Duration::from_secs(10)));
         for n in 0..SERIES_MAX {
-            assert!(family.add(labels(&[("n", &n.to_string())]), 0, 1.0));
+            assert!(family.at(0).add(labels(&[("n", &n.to_string())]), 1.0));
         }
-        let one_more = |seconds: i64| family.add(labels(&[("n", "more")]), seconds * SECOND, 1.0);
+        let one_more = |seconds: i64| family.at(seconds * SECOND).add(labels(&[("n", "more")]), 1.0);
         assert!(!one_more(5), "all of them changed lately");
         assert!(one_more(11), "now they are idle");
     }

@@ -23,7 +23,7 @@ fn push(url: &str, access: Access) -> (bool, String) {
     pushing.send(vec![batch(&plain(1))]);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let (_, report) = pushing.readiness.report();
+        let report = pushing.readiness.report().to_string();
         if pushing.done() == 1 || !report.ends_with(": ok\n") {
             return (pushing.done() == 1, report);
         }

@@ -115,8 +115,8 @@ fn a_page_is_no_acknowledgement_whatever_its_head_says() {
         proxy.next([Fault::Says(answer("200 OK", kind, body))]);
         let mut pushing = Pushing::start(&proxy.url());
         pushing.send(vec![batch(&plain(3))]);
-        wait_until("readiness is red", || !pushing.readiness.report().0);
-        let report = pushing.readiness.report().1;
+        wait_until("readiness is red", || !pushing.readiness.report().is_ready());
+        let report = pushing.readiness.report().to_string();
         assert!(report.contains("needs attention: HTTP 200 a page for people"), "{report}");
         assert_eq!((pushing.done(), loki.stored().len()), (0, 0));
         pushing.task.abort();
@@ -338,7 +338,7 @@ fn a_full_tenant_stops_nobody() {
     ])]);
     loki.wait_for(|state| state.stored().len() == 6, PATIENCE).unwrap();
     let report = pushing.readiness.report();
-    assert!(report.0 && report.1.contains("no room for further streams"), "{report:?}");
+    assert!(report.is_ready() && report.to_string().contains("no room for further streams"), "{report:?}");
     let before = loki.received_requests().len();
     assert!(before <= 6, "{before} requests");
     // Known from then on: no request is lost on finding out.
@@ -386,8 +386,8 @@ fn while_nothing_is_known_a_new_stream_waits_and_others_go_on() {
     other.finish();
     let mut pushing = Pushing::start(&loki.url());
     pushing.send(vec![batch(&[entry(&*new, "1")])]);
-    wait_until("readiness is red", || !pushing.readiness.report().0);
-    let report = pushing.readiness.report().1;
+    wait_until("readiness is red", || !pushing.readiness.report().is_ready());
+    let report = pushing.readiness.report().to_string();
     assert!(report.contains("needs attention: it has no room for a new stream"), "{report}");
     assert_eq!((pushing.done(), loki.stored().len()), (0, 1), "nothing is acknowledged");
     pushing.send(vec![batch(&[entry(&*known, "2")])]);
@@ -395,7 +395,7 @@ fn while_nothing_is_known_a_new_stream_waits_and_others_go_on() {
     let counts = pushing.finish();
     assert_eq!((counts.acknowledged, counts.refused, counts.folded), (2, BTreeMap::new(), 1));
     assert_eq!(stored(&loki), ["0", "1", "2"]);
-    assert!(readiness.report().0);
+    assert!(readiness.report().is_ready());
 }
 
 #[test]

@@ -281,9 +281,9 @@ fn what_a_person_must_mend_is_held_and_readiness_is_red() {
     pushing.send(vec![batch(&plain(3))]);
     let deadline = Instant::now() + PATIENCE;
     let report = loop {
-        let (ready, report) = pushing.readiness.report();
-        if !ready {
-            break report;
+        let report = pushing.readiness.report();
+        if !report.is_ready() {
+            break report.to_string();
         }
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(5));
@@ -293,7 +293,7 @@ fn what_a_person_must_mend_is_held_and_readiness_is_red() {
     // It is tried again after ten seconds.
     let counts = pushing.finish();
     assert_eq!(counts.acknowledged, 3);
-    assert!(readiness.report().0);
+    assert!(readiness.report().is_ready());
 }
 
 #[test]

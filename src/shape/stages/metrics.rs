@@ -321,14 +321,14 @@ impl Stage for Metrics {
             let value = item.extracted.get(&metric.source);
             let histogram = matches!(metric.action, Action::Observe(_));
             let labels = || series_labels(&item.labels, histogram);
-            let now = context.now_ns;
+            let family = family.at(context.now_ns);
             match metric.action {
                 Action::Count { all: true } => {
-                    family.add(labels(), now, 1.0);
+                    family.add(labels(), 1.0);
                     continue;
                 }
                 Action::Bytes => {
-                    family.add(labels(), now, item.line.len() as f64);
+                    family.add(labels(), item.line.len() as f64);
                     continue;
                 }
                 _ => {}
@@ -349,10 +349,10 @@ impl Stage for Metrics {
                 continue;
             };
             match metric.action {
-                Action::Gauge(GaugeAction::Set) => family.set(labels(), now, change),
-                Action::Gauge(GaugeAction::Sub) => family.add(labels(), now, -change),
-                Action::Observe(_) => family.observe(labels(), now, change),
-                _ => family.add(labels(), now, change),
+                Action::Gauge(GaugeAction::Set) => family.set(labels(), change),
+                Action::Gauge(GaugeAction::Sub) => family.add(labels(), -change),
+                Action::Observe(_) => family.observe(labels(), change),
+                _ => family.add(labels(), change),
             };
         }
         Flow::Next
