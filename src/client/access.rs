@@ -1,7 +1,7 @@
 //! How a server is reached: credentials, TLS, a proxy and headers; their keys, and how they are read.
 //!
-//! The same keys wherever there is a server. A secret is never in the configuration, only the name of a file
-//! with it: `check` reads none of them, and a secret that changes on disk needs no new configuration.
+//! Every section with a server has the same keys. The configuration never holds a secret, only the name of a file that
+//! holds it. So `check` reads no secret, and a secret that changes on disk needs no new configuration.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,19 +12,19 @@ use super::headers::{header_name, header_value};
 use crate::yaml::secrets::is_suspect;
 use crate::yaml::{Checker, Finding, Kind, Refusal, Section, Span, Value};
 
-/// What may stand in place of a server's name in its certificate.
+/// The longest name of a host (bytes; RFC 1035, 2.3.4).
 const NAME_BYTES_MAX: usize = 253;
-/// Where systemd puts the credentials of units that run: a file that is missing there says nothing.
+/// Where systemd puts the credentials of units that run. A file may be missing there: the unit may not run now.
 const CREDENTIALS: &str = "/run/credentials/";
 
 /// How a server is reached: who we are, who it must be, and by which way.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Access {
-    /// Credentials; `None`: none.
+    /// Who we are. `None`: requests have no credentials.
     pub auth: Option<Auth>,
-    /// What certificates have to be, with `https`.
+    /// Certificates, with `https`.
     pub tls: Tls,
-    /// A proxy's URL; `None`: the server is connected to directly.
+    /// The URL of a proxy. `None`: there is no proxy between us and the server.
     pub proxy: Option<String>,
     /// Further request headers, in the order written.
     pub headers: Vec<(String, HeaderSource)>,
@@ -39,7 +39,7 @@ pub enum HeaderSource {
     File(PathBuf),
 }
 
-/// Credentials. Secrets stand in files, which are read when they are needed.
+/// Credentials. Their secrets are in files, which are read when they are needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     /// `basic_auth` (RFC 7617)
@@ -59,11 +59,11 @@ pub enum Auth {
 /// `tls`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
-    /// Authorities that the server's certificate must come from (PEM), instead of this machine's.
+    /// The authorities that must have signed the server's certificate (PEM), instead of those that this machine trusts.
     pub ca_file: Option<PathBuf>,
-    /// Our certificate, with those between it and its authority (PEM).
+    /// Our certificate, followed by the intermediate certificates (PEM).
     pub cert_file: Option<PathBuf>,
-    /// Its key (PEM).
+    /// The key of our certificate (PEM).
     pub key_file: Option<PathBuf>,
     /// The name that the server's certificate must have, instead of the one in the URL.
     pub server_name: Option<String>,
@@ -171,7 +171,7 @@ pub(crate) fn read(checker: &Checker<'_>, section: &Section<'_>, schema: &str, u
     access
 }
 
-/// Whether what is sent to a URL can be read on the way: it is not encrypted, and leaves this host.
+/// Whether others can read on the way what is sent to a URL: it leaves this host without encryption.
 fn is_open(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     let host = url.host_str().unwrap_or_default();
@@ -226,7 +226,7 @@ pub(crate) fn url(
     full: impl Fn(&str) -> Result<String, Refusal>,
 ) -> Option<String> {
     let text = checker.text(value, expected)?;
-    // Also where no scheme stands before the user.
+    // There may be a password even if the URL has no scheme.
     if text.contains('@') {
         checker.hide(value.node.span.clone());
     }
@@ -304,10 +304,11 @@ fn tls(checker: &Checker<'_>, value: &Value<'_>, schema: &str, url: &str) -> Opt
     Some(tls)
 }
 
-/// Reads the path of a file that is read only when it is needed. A missing file is worth a warning, because the agent waits for it.
+/// Reads the path of a file. The file itself is read only when it is needed. If it is missing, a warning says so, because
+/// the agent will wait for it.
 fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
     let path = checker.path(value)?;
-    // Where a build checks a configuration, no secret exists.
+    // When a build checks a configuration, its machine has no secrets.
     let told = checker.is_at_home() && !path.starts_with(CREDENTIALS);
     if told && std::fs::metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         checker.warn(
@@ -320,7 +321,7 @@ fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
 }
 
 fn server_name(name: &str) -> Result<(), Refusal> {
-    // By an address there would be nothing to look up: it belongs in the URL.
+    // An address needs no look-up. It belongs in the URL.
     let fits = name.parse::<std::net::Ipv4Addr>().is_err()
         && !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
@@ -331,7 +332,7 @@ fn server_name(name: &str) -> Result<(), Refusal> {
     }
 }
 
-/// The address of a proxy, as it is. No refusal repeats the text, which may hold a password.
+/// Reads the URL of a proxy. No refusal repeats the text, which may hold a password.
 fn proxy(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     const EXPECTED: &str = "expected a URL such as `http://proxy:3128`";
     if let Kind::Str(text) = &value.node.kind

@@ -1,4 +1,4 @@
-//! The files that passwords, tokens and certificates come from: read whole, and known again when they have changed.
+//! The files with passwords, tokens and certificates: how they are read, and how a change is noticed.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::AccessError;
 
-/// Longest file with a password, a token or certificates (bytes): the bundle of all public authorities has a
-/// quarter of it.
+/// The longest file with a password, a token or certificates (bytes). The bundle of all public authorities has a quarter
+/// of that.
 const FILE_MAX: u64 = 1 << 20;
 
-/// A password or a token: it can be used, and not be shown.
+/// A password or a token. It can be used, but `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Secret(pub(super) String);
 
@@ -22,10 +22,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Tells one state of a file from another.
+/// The state of a file: device, inode, size and times. A file with another state has changed.
 pub(super) type Version = (u64, u64, u64, i64, i64, i64);
 
-/// `None` when there is no such file.
+/// The state of a file. `None`: it does not exist, or its folder is not open to us.
 pub(super) fn version(path: &Path) -> Option<Version> {
     let data = fs::metadata(path).ok()?;
     Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime_nsec()))
@@ -77,7 +77,7 @@ impl Contents {
     }
 }
 
-/// The whole file. Anything but a file is refused: reading a pipe without a writer would never end.
+/// Reads a whole file. Only regular files are read: reading from a pipe without a writer would never end.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a file"));
@@ -101,7 +101,7 @@ fn unreadable(key: &str, path: &Path, error: &io::Error) -> AccessError {
     AccessError(format!("{key}: {} cannot be read: {error}{help}", path.display()))
 }
 
-/// The secret in a file: all of it but the line end that editors put behind it.
+/// The secret in a file: its content without the line end that editors add.
 fn secret_of(content: &[u8]) -> Result<Secret, &'static str> {
     let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
     let text = text.strip_suffix('\n').unwrap_or(text);

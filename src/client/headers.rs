@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::yaml::{Refusal, quoted};
 
-/// Headers that are not for the configuration, each with what to do instead.
+/// Headers that the configuration cannot set, each with what to do instead.
 const RESERVED_HEADERS: &[(&str, &str)] = &[
     ("x-scope-orgid", "write the tenant as `tenant`"),
     ("content-type", "journal-ship sets it: the body is always snappy-compressed protobuf"),
@@ -16,10 +16,10 @@ const RESERVED_HEADERS: &[(&str, &str)] = &[
     ("accept-encoding", "journal-ship sets it: it reads answers as they are"),
 ];
 
-/// Headers that hold credentials: their values come from files.
+/// Headers that hold credentials. Their values must come from files.
 const CREDENTIAL_HEADERS: &[&str] = &["authorization", "proxy-authorization", "cookie"];
 
-/// The name of a request header (RFC 9110, section 5.1) that may be set, with a value here or in a file.
+/// Checks the name of a request header (RFC 9110, section 5.1), whose value stands here or comes from a file.
 pub(super) fn header_name(name: &str, from_file: bool) -> Result<(), Refusal> {
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Err(Refusal::new(
@@ -46,7 +46,8 @@ pub(super) fn header_name(name: &str, from_file: bool) -> Result<(), Refusal> {
     }
 }
 
-/// The value of a request header: visible ASCII, spaces and tabs. It is not repeated: it may be secret.
+/// Checks the value of a request header: visible ASCII, spaces and tabs. The refusal does not repeat it, as it may be
+/// secret.
 pub(super) fn header_value(value: &str) -> Result<(), Refusal> {
     let visible = HeaderValue::from_str(value).is_ok_and(|value| value.to_str().is_ok());
     if visible && value.trim() == value {

@@ -1,8 +1,8 @@
 //! An HTTP client of one server: who we are, who it must be, and by which way it is reached.
 //!
 //! Passwords, tokens and certificates come from files. Each file is looked at before a request (one `stat`) and
-//! read again when it has changed, so a rotated secret needs no restart. A file that cannot be read is a reason
-//! to wait, not to end: secrets may be mounted late.
+//! read again when it has changed, so a rotated secret needs no restart. When a file cannot be read, the agent waits
+//! and does not end: secrets may be mounted late.
 
 pub(crate) mod access;
 mod files;
@@ -32,30 +32,30 @@ pub(crate) use self::reply::{NoReply, Reply};
 use self::secrets::Secrets;
 use crate::yaml::secrets::is_suspect;
 
-/// Why a server cannot be spoken to as configured.
+/// Why no request can be sent as configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AccessError(String);
 
-/// Speaks to one server.
+/// Sends requests to one server.
 #[derive(Debug)]
 pub struct Client {
     access: Access,
     timeout: Duration,
-    /// The URL that requests go to: with the certificate's name as its host, if there is one of its own.
+    /// The URL of requests. With `tls.server_name`, that name is its host.
     url: Url,
-    /// The host as configured, where `url` has another one.
+    /// The configured host, if `url` has another one.
     host: Option<HeaderValue>,
     built: Option<Built>,
 }
 
-/// What was made of the files as they were.
+/// What was made of the files when they were read last.
 #[derive(Debug)]
 struct Built {
     http: reqwest::Client,
     secret: Option<Secret>,
     headers: HeaderMap,
-    /// What proves who we are, in every form in which a server may repeat it.
+    /// All secrets in every form in which a server may repeat them.
     secrets: Secrets,
     seen: Vec<Option<Version>>,
 }
@@ -73,7 +73,7 @@ impl Client {
             host = HeaderValue::from_str(&written).ok();
             url.set_host(Some(name)).map_err(|error| AccessError(format!("tls.server_name: {error}")))?;
         }
-        // Another provider may be there already when this is used as a library: that one serves as well.
+        // A program that uses this as a library may have installed a provider. That one is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Client { access: access.clone(), timeout, url, host, built: None })
     }
@@ -106,7 +106,7 @@ impl Client {
             Some(built) if built.seen == seen => built,
             _ => self.build(seen)?,
         };
-        // An answer is read for its words, and is short: compressed it would only be harder to read.
+        // Answers are short and are read as text: compression would only be in the way.
         let identity = HeaderValue::from_static("identity");
         let mut request = built.http.post(self.url.clone()).headers(built.headers.clone());
         request = request.header(ACCEPT_ENCODING, identity);
@@ -195,12 +195,12 @@ impl Client {
         Ok(headers)
     }
 
-    /// By which way the server is reached.
+    /// How the server is reached: timeout, proxy, and where its name is looked up.
     fn way(&self) -> Result<ClientBuilder, AccessError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("journal-ship/", env!("CARGO_PKG_VERSION")))
             .timeout(self.timeout)
-            // A redirect could carry the logs, and credentials, to a host nobody named.
+            // A redirect could send the logs, and credentials, to a host that the configuration does not name.
             .redirect(Policy::none());
         if let Some(host) = self.host.as_ref().and_then(|host| host.to_str().ok()) {
             builder = builder.dns_resolver(Elsewhere(host_of(host).to_owned()));
@@ -211,12 +211,12 @@ impl Client {
                     .map_err(|error| AccessError(format!("proxy_url: {}", chain(&error))))?;
                 Ok(builder.proxy(proxy))
             }
-            // A variable meant for a shell must not send the logs of a service another way.
+            // The variables for proxies are meant for shells. They must not decide where a service sends its logs.
             None => Ok(builder.no_proxy()),
         }
     }
 
-    /// Who the server must be, and the certificate that proves who we are.
+    /// Which certificates the server must have, and our own certificate.
     fn trust(&self, mut builder: ClientBuilder, contents: &Contents) -> Result<ClientBuilder, AccessError> {
         if let Some(found) = contents.of("tls.ca_file") {
             let certificates = Certificate::from_pem_bundle(&found.bytes)
@@ -226,7 +226,7 @@ impl Client {
             }
             builder = builder.tls_certs_only(certificates);
         } else if self.url.scheme() == "http" {
-            // Without this a machine that has no CA certificates could not even speak http.
+            // Otherwise a machine without CA certificates could not even use http.
             builder = builder.tls_certs_only([]);
         }
         if let (Some(certificate), Some(key)) = (contents.of("tls.cert_file"), contents.of("tls.key_file")) {
@@ -241,14 +241,14 @@ impl Client {
     }
 }
 
-/// Finds the addresses of the host that was configured, whatever name the request has.
+/// Looks up the configured host, although requests name another one.
 struct Elsewhere(String);
 
 impl Resolve for Elsewhere {
     fn resolve(&self, _: Name) -> Resolving {
         let host = self.0.clone();
         Box::pin(async move {
-            // reqwest puts the port of the URL in place of 0.
+            // reqwest replaces the port 0 by that of the URL.
             let found: Vec<_> = match host.parse::<IpAddr>() {
                 Ok(address) => vec![(address, 0).into()],
                 Err(_) => tokio::net::lookup_host((host.as_str(), 0)).await?.collect(),
@@ -267,7 +267,7 @@ fn authority(url: &Url) -> String {
     }
 }
 
-/// The host of what [`authority`] makes, an IPv6 address without its brackets.
+/// The host in a text of [`authority`]. An IPv6 address loses its brackets.
 fn host_of(authority: &str) -> &str {
     match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
@@ -275,7 +275,7 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
-/// A URL for the log: what stands behind `?` may be a key.
+/// A URL for the log, without its query, which may hold a key.
 pub fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(url, _)| url)
 }

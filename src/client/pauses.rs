@@ -7,9 +7,9 @@ use std::time::Duration;
 /// How long pauses between attempts are: `loki[].backoff`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// First pause; it doubles.
+    /// The first pause. Each further pause is twice as long.
     pub min: Duration,
-    /// Longest pause.
+    /// The longest pause.
     pub max: Duration,
 }
 
@@ -19,7 +19,8 @@ impl Default for Backoff {
     }
 }
 
-/// Pauses between attempts: doubling, and jittered so that a fleet does not knock in step.
+/// Pauses between attempts. Each is twice as long as the one before, with a random part, so that many hosts do not try at
+/// the same time.
 #[derive(Debug)]
 pub(crate) struct Pauses {
     limits: Backoff,
@@ -27,7 +28,7 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    /// Between these limits.
+    /// Pauses between these limits.
     pub(crate) fn new(limits: Backoff) -> Pauses {
         Pauses { limits, next: limits.min }
     }
@@ -42,16 +43,16 @@ impl Pauses {
         self.next
     }
 
-    /// The next pause is the shortest again.
+    /// Makes the next pause the shortest again.
     pub(crate) fn reset(&mut self) {
         self.next = self.limits.min;
     }
 
-    /// Between half of the pause and the whole of it.
+    /// The next pause: a random time between half of it and all of it.
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.limits.max);
-        // The system seeds each state: random enough for this.
+        // The system seeds each state. That is random enough here.
         let chance = RandomState::new().build_hasher().finish() as u32;
         pause / 2 + pause.mul_f64(0.5 * f64::from(chance) / f64::from(u32::MAX))
     }

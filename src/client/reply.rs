@@ -1,4 +1,4 @@
-//! The answer to a request, as far as it is the same for all servers.
+//! The answer to a request: what is the same for all servers.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use reqwest::RequestBuilder;
 use super::chain;
 use crate::os::text::{Line, clip};
 
-/// Bytes of an answer that are read: a refusal may have a line for each entry of a batch.
+/// The most of an answer that is read (bytes). A refusal may have a line for each entry of a batch.
 const ANSWER_MAX: usize = 1 << 20;
-/// A gateway's wish for a pause is granted up to this.
+/// The longest pause that a server can ask for. A longer one is cut to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
-/// Bytes of an answer that the log shows.
+/// The most of an answer that the log shows (bytes).
 const SHOWN_MAX: usize = 500;
 
-/// An answer as it came.
+/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
     /// The status.
@@ -25,15 +25,15 @@ pub(crate) struct Reply {
     pub(crate) text: String,
     /// The text may be the server's own: see [`Reply::read`].
     pub(crate) from_server: bool,
-    /// The text is what was said, in plain text, and did not break off.
+    /// The text is plain text, and did not break off.
     pub(crate) plain: bool,
-    /// It is a page for people.
+    /// It is a web page.
     pub(crate) html: bool,
-    /// The body came in this encoding although none was asked for: it is not read.
+    /// The body has this encoding, although the request asked for none. It is not read.
     pub(crate) encoding: Option<String>,
-    /// The pause that was asked for.
+    /// The pause that the server asks for.
     pub(crate) retry_after: Option<Duration>,
-    /// Where it redirects to.
+    /// The URL that it redirects to.
     pub(crate) location: Option<String>,
 }
 
@@ -42,9 +42,9 @@ pub(crate) struct Reply {
 pub(crate) struct NoReply {
     /// Why, for the log.
     pub(crate) words: String,
-    /// It was for a certificate, ours or theirs: waiting alone does not mend that.
+    /// A certificate, ours or theirs, is the reason. A person must mend that.
     pub(crate) certificate: bool,
-    /// The server may have the request: it was reached.
+    /// The server was reached, so it may have the request.
     pub(crate) sent: bool,
 }
 
@@ -67,8 +67,8 @@ pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> 
             break Some(format!("does not end within {ANSWER_MAX} bytes"));
         }
     };
-    // A success that breaks off does not count: a proxy may have said it before the server had the whole request. Of a failure the status
-    // counts, and the words that came.
+    // A success whose body breaks off does not count: a proxy may have sent it before the server had the whole request. Of
+    // a failure, the status and the words until then count.
     if let Some(how) = breaks_off {
         if matches!(reply.status, 200..=299) {
             let words = format!("HTTP {}, but the answer {how}", reply.status);
@@ -83,7 +83,7 @@ pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> 
     Ok(reply)
 }
 
-/// Whether a body is a page for people, whatever its head says.
+/// Whether a body is a web page, whatever its headers say.
 fn is_page(body: &str) -> bool {
     let body = body.trim_start_matches('\u{feff}').trim_start();
     ["<!doctype", "<html"]
@@ -92,7 +92,7 @@ fn is_page(body: &str) -> bool {
 }
 
 impl Reply {
-    /// What the head of an answer says; its text is still to come.
+    /// What the headers of an answer say. Its text comes later.
     ///
     /// Loki says that an error is plain text (Go, `net/http`, `Error`), Alertmanager that it is JSON. Proxies answer in
     /// HTML, and a TLS port that gets plain http answers without a type (Go, `net/http`, `conn.serve`).
@@ -113,7 +113,7 @@ impl Reply {
         }
     }
 
-    /// For the log: the status, and the first line without anything that could disturb a log.
+    /// The status and the first line of the text, made safe for the log.
     pub(crate) fn words(&self) -> String {
         let line = self.text.trim().lines().next().unwrap_or_default();
         let line = Line(&clip(line, SHOWN_MAX)).to_string();
@@ -154,12 +154,12 @@ fn pause(value: &str, now: Timestamp) -> Option<Duration> {
     Some(asked.min(RETRY_AFTER_MAX))
 }
 
-/// Whether a connection failed because of a certificate, ours or theirs: waiting alone does not mend that.
+/// Whether a connection failed because of a certificate, ours or theirs. A person must mend that.
 fn is_about_certificates(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_));
     }
-    // What an I/O error holds is not its cause.
+    // The error inside an I/O error is not among its sources.
     let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
     let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
     inner.or(error.source()).is_some_and(is_about_certificates)

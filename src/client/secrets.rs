@@ -1,10 +1,9 @@
 //! Our own secrets, taken out of what a server says before anybody sees it.
 //!
-//! A server, or something between us and it, may repeat a request in an error: with the password in it, as it was sent or
-//! escaped. The words end in a log, in `/ready`, in a ticket.
+//! A server, or a proxy before it, may repeat a request in an error, with the password in it, as it was sent or escaped.
+//! Such words go to the log, to `/ready`, and perhaps into a ticket.
 
-/// The shortest secret that is looked for (bytes): in place of shorter ones, words would be unreadable, and such a secret
-/// protects nothing.
+/// The shortest secret that is looked for (bytes). A shorter one protects nothing, and would be found in ordinary words.
 const SECRET_MIN: usize = 4;
 /// What stands in place of a secret.
 const STARS: &str = "********";
@@ -20,7 +19,7 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Adds one, as it is and as JSON and URLs would hold it.
+    /// Adds a secret, as it is and as it would stand in JSON and in URLs.
     pub(super) fn add(&mut self, secret: &str) {
         if secret.len() < SECRET_MIN {
             return;
@@ -32,11 +31,11 @@ impl Secrets {
                 self.0.push(form);
             }
         }
-        // What holds another one goes first.
+        // A form that contains another form must be replaced first.
         self.0.sort_by_key(|form| std::cmp::Reverse(form.len()));
     }
 
-    /// Puts stars in place of all of them.
+    /// Replaces all of them by stars.
     pub(super) fn conceal(&self, text: &mut String) {
         for secret in &self.0 {
             if text.contains(secret.as_str()) {
@@ -46,7 +45,7 @@ impl Secrets {
     }
 }
 
-/// Everything but letters, digits and `-._~` as `%XX` (RFC 3986, 2.1).
+/// A text in which all but letters, digits and `-._~` is written as `%XX` (RFC 3986, 2.1).
 fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,10 +1,11 @@
-//! Small files of state: read whole, and replaced so that a crash at any moment leaves the old one or the new one.
+//! Small files of state. A file is read whole. It is replaced in one step, so that a crash at any moment leaves either the
+//! old file or the new one.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A file whole, or `None` when there is none.
+/// Reads a whole file. `None`: the file does not exist.
 ///
 /// # Errors
 /// When it cannot be read, or has more than `most` bytes.
@@ -19,7 +20,7 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Puts `content` in place of a file: on return it is on disk.
+/// Replaces a file by `content`. When this returns, the content is on disk.
 ///
 /// # Errors
 /// When the folder cannot be written to; the old file is untouched then.

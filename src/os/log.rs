@@ -1,7 +1,7 @@
 //! The program's own log: to the journal when it runs as a service, to standard error for a person.
 //!
-//! The agent ships its own lines like everyone's. So nothing is ever logged per entry or per batch: one
-//! line would beget the next.
+//! The agent ships its own lines, too. So nothing is ever logged for each entry or each batch: shipping a line would make
+//! the next line.
 
 use std::io::{IsTerminal, Write};
 
@@ -13,7 +13,7 @@ use crate::os::text::{Block, clip};
 /// The longest message that is written (bytes). Some messages repeat what a file or a server says; all that a person needs
 /// stands at their beginning.
 const MESSAGE_MAX: usize = 16 << 10;
-/// What the lines of a message after its first begin with.
+/// Every line of a message but the first begins with this.
 const GOES_ON: &str = "    ";
 
 /// Who will read the log.
@@ -27,8 +27,8 @@ pub enum Reader {
 
 /// Starts logging. Messages above `level` in verbosity are not written.
 ///
-/// For [`Reader::Journal`] journald gets the lines with their level, when its socket is there and no
-/// person sits at the terminal. Returns who will read them.
+/// For [`Reader::Journal`], journald gets the lines with their level, if its socket exists and standard error is not a
+/// terminal. Returns who will read the log.
 pub fn init(reader: Reader, level: LevelFilter) -> Reader {
     let at_terminal = std::io::stderr().is_terminal();
     let journal = (reader == Reader::Journal && !at_terminal).then(JournalLog::new).and_then(Result::ok);
@@ -37,7 +37,7 @@ pub fn init(reader: Reader, level: LevelFilter) -> Reader {
         Some(journal) => Box::new(journal),
         None => Box::new(StandardError),
     };
-    // Only a second call can fail, and then the first one's choice stands.
+    // Only a second call can fail. Then the choice of the first call stays.
     if log::set_boxed_logger(Box::new(OwnOnly(sink))).is_ok() {
         log::set_max_level(level);
     }
@@ -47,9 +47,9 @@ pub fn init(reader: Reader, level: LevelFilter) -> Reader {
 /// The packages of this program, as they name themselves in a log record's target.
 const OWN_PACKAGES: [&str; 3] = [env!("CARGO_CRATE_NAME"), "journald_reader", "logql"];
 
-/// Lets only this program's own lines through. What libraries have to say comes back to us as errors;
-/// some of them log each request, and the agent would ship that. Messages are made safe here, whatever they repeat, and
-/// are at most [`MESSAGE_MAX`] long.
+/// Lets only the lines of this program through. Libraries report their failures to us as errors; some of them also log
+/// each request, and the agent would ship those lines. Messages may repeat what strangers wrote, so they are made safe
+/// here, and cut at [`MESSAGE_MAX`].
 struct OwnOnly(Box<dyn Log>);
 
 impl Log for OwnOnly {

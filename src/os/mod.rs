@@ -1,4 +1,4 @@
-//! The system around: times as people write them, text that is safe to show, small files, the own log, systemd.
+//! The system around this program: times as people write them, text that is safe to show, small files, the log, systemd.
 
 pub(crate) mod disk;
 pub mod log;

@@ -1,5 +1,5 @@
-//! Telling systemd how the agent is: readiness, reloading, a line of status and the watchdog (sd_notify(3)). Without
-//! systemd nobody is told, and nothing else changes.
+//! Tells systemd how the agent is: readiness, reloading, a line of status and the watchdog (sd_notify(3)). Without
+//! systemd, these calls do nothing.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -12,7 +12,7 @@ use crate::os::text::Line;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The service manager, if there is one.
+/// The service manager. Without one, every call does nothing.
 #[derive(Debug, Default)]
 pub struct Manager {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -20,7 +20,7 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// The one that `NOTIFY_SOCKET` names, which expects a sign of life as often as `WATCHDOG_USEC` says.
+    /// Finds the manager: `NOTIFY_SOCKET` names its socket, and `WATCHDOG_USEC` says how often it expects a sign of life.
     pub fn new(environment: impl Fn(&str) -> Option<String>) -> Manager {
         let Some(path) = environment("NOTIFY_SOCKET") else { return Manager::default() };
         let address = match path.strip_prefix('@') {
@@ -31,76 +31,76 @@ impl Manager {
         let socket = socket.inspect_err(|error| {
             log::warn!("systemd cannot be told how this goes: NOTIFY_SOCKET={path}: {error}");
         });
-        // It is meant for this process only if it says so, or nothing.
+        // Without `WATCHDOG_PID`, or with our process id in it, the watchdog is meant for this process.
         let own = environment("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
         let period = environment("WATCHDOG_USEC").and_then(|period| period.parse().ok()).filter(|_| own);
         Manager { socket: socket.ok(), watchdog: period.map(Duration::from_micros) }
     }
 
-    /// How often a sign of life is due: twice in the time after which systemd takes us for dead.
+    /// How often to give a sign of life: twice in the time after which systemd takes the agent for dead.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog.filter(|period| !period.is_zero()).map(|period| period / 2)
     }
 
-    /// It runs, and this is what it does.
+    /// Says that the agent runs, with a line of status.
     pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={}", line(status)));
     }
 
-    /// It reads its configuration again; [`Manager::ready`] says when that is over.
+    /// Says that the agent reads its configuration again. [`Manager::ready`] ends that.
     pub fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 
-    /// It stops.
+    /// Says that the agent stops.
     pub fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=stopping");
     }
 
-    /// What it does, or why it does not run.
+    /// Gives a line of status: what the agent does, or why it does not run.
     pub fn status(&self, status: &str) {
         self.send(&format!("STATUS={}", line(status)));
     }
 
-    /// A sign of life, with what it does.
+    /// Gives a sign of life, with a line of status.
     pub fn alive(&self, status: &str) {
         self.send(&format!("WATCHDOG=1\nSTATUS={}", line(status)));
     }
 
     fn send(&self, state: &str) {
         if let Some((socket, address)) = &self.socket {
-            // A manager that does not listen has no use for it.
+            // If the manager does not listen, nobody misses the message.
             let _ = socket.send_to_addr(state.as_bytes(), address);
         }
     }
 }
 
-/// A text in one line, made safe.
+/// Makes one safe line of a text.
 pub fn line(text: &str) -> String {
     text.lines().map(|line| Line(line.trim()).to_string()).collect::<Vec<_>>().join("; ")
 }
 
-/// The pulse of a thread or a task: it beats as its owner gets on, and rests while the owner waits for something it may wait
-/// for, for no longer than that may take. An owner that does neither is stuck.
+/// The pulse of a thread or a task. Its owner beats it when it has done something, and lets it rest while it waits for
+/// something that may take long. An owner that does neither is stuck.
 #[derive(Debug, Clone, Default)]
 pub struct Pulse(Arc<Beats>);
 
 #[derive(Debug, Default)]
 struct Beats {
     count: AtomicU64,
-    /// It may rest until then, in milliseconds of the monotonic clock.
+    /// Until when the owner may rest (milliseconds of the monotonic clock).
     excused: AtomicU64,
 }
 
 impl Pulse {
-    /// The owner has got on.
+    /// Says that the owner has done something.
     pub fn beat(&self) {
         self.0.count.fetch_add(1, Relaxed);
     }
 
-    /// Does something that may take any time, as waiting for entries or for room.
+    /// Waits for something that may take any time, such as new entries or room in a channel.
     pub fn rest<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.0.excused.store(u64::MAX, Relaxed);
         let result = wait();
@@ -108,7 +108,7 @@ impl Pulse {
         result
     }
 
-    /// The same for a task; `longest` is what the waiting may take, without it any time.
+    /// The same for a task. `longest` is the longest time that the waiting may take; `None`: any time.
     pub async fn rest_for<T>(&self, longest: Option<Duration>, wait: impl Future<Output = T>) -> T {
         let until = longest.map_or(u64::MAX, |longest| {
             u64::try_from(longest.as_millis())
@@ -121,12 +121,12 @@ impl Pulse {
     }
 
     fn wake(&self) {
-        // In this order: whoever sees no excuse any more sees the beat.
+        // In this order: who sees that the rest is over must see the beat, too.
         self.beat();
         self.0.excused.store(0, Release);
     }
 
-    /// Whether it got on since a call with the same `last`, or rests.
+    /// Whether the owner rests, or has done something since the last call with the same `last`.
     fn is_alive(&self, last: &mut u64) -> bool {
         let excused = self.0.excused.load(Acquire) >= now_millis();
         let count = self.0.count.load(Relaxed);
@@ -144,15 +144,15 @@ fn now_millis() -> u64 {
 pub struct Pulses(Vec<(String, Pulse, u64)>);
 
 impl Pulses {
-    /// Adds one.
+    /// Adds a pulse. `name` says whose it is.
     pub fn add(&mut self, name: String) -> Pulse {
         let pulse = Pulse::default();
-        // The first look finds it alive.
+        // No count equals this, so the first look finds the owner alive.
         self.0.push((name, pulse.clone(), u64::MAX));
         pulse
     }
 
-    /// Those whose owners did not get on since the last question.
+    /// The names of the owners that are stuck: they have done nothing since the last call, and do not rest.
     pub fn stuck(&mut self) -> Vec<&str> {
         let stuck = self
             .0

@@ -39,8 +39,8 @@ impl Display for Line<'_> {
     }
 }
 
-/// Several lines: line ends stay, and each line after the first begins with `indent`, so that none can pass for a line
-/// of its own. Tabs stay; whatever else is unsafe is escaped.
+/// Several lines. Line ends and tabs stay; everything else that is unsafe is escaped. Each line after the first begins with
+/// `indent`, so that no line of the text looks like a line of this program.
 #[derive(Debug, Clone, Copy)]
 pub struct Block<'t> {
     /// The text.
@@ -60,7 +60,7 @@ impl Display for Block<'_> {
     }
 }
 
-/// Writes text, of its unsafe characters those as they are that `kept` names, with what follows them.
+/// Writes a text with its unsafe characters escaped. `kept` names those that stay, and what is written after them.
 fn escape(
     text: &str,
     f: &mut fmt::Formatter<'_>,
@@ -84,7 +84,7 @@ fn escape(
     f.write_str(text.get(from..).unwrap_or_default())
 }
 
-/// The beginning of a text, at most `max` bytes of it and then `…`; all of it where it is no longer.
+/// Cuts a text that is longer than `max` bytes, and puts `…` behind what is left.
 pub fn clip(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();
@@ -93,15 +93,15 @@ pub fn clip(text: &str, max: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
-/// Writes a value as JSON in one line, in which everything unsafe is escaped.
+/// Writes a value as one line of JSON. Everything unsafe in it is escaped.
 ///
 /// # Errors
-/// When writing fails, or the value cannot be JSON.
+/// When writing fails, or JSON cannot express the value.
 pub fn write_json(out: impl io::Write, value: &impl Serialize) -> io::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Safe(CompactFormatter))).map_err(io::Error::from)
 }
 
-/// The same over several lines, for a person.
+/// The same in several lines, for a person.
 ///
 /// # Errors
 /// As [`write_json`].
@@ -111,7 +111,7 @@ pub fn write_json_pretty(out: impl io::Write, value: &impl Serialize) -> io::Res
         .map_err(io::Error::from)
 }
 
-/// A formatter of JSON that also escapes what JSON lets pass.
+/// A formatter of JSON that also escapes unsafe characters which JSON allows.
 struct Safe<F>(F);
 
 /// Hands a method of [`Formatter`] on to the formatter inside.

@@ -30,16 +30,16 @@ const FORMS: [&str; 11] = [
     "H:M",
 ];
 
-/// What a clock shows.
+/// A date and a time of day, as a clock shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shown {
     /// With seconds up to 59.
     pub at: DateTime,
-    /// So much later: leap seconds, and a fraction that is rounded to the next second (microseconds).
+    /// What comes on top (microseconds): leap seconds, and a fraction that rounds up to the next second.
     pub later: u64,
 }
 
-/// Reads what a clock shows that shows `now` now. `None` when it is none of the forms.
+/// Reads a date and a time of day; what the text leaves out is taken from `now`. `None`: the text has none of the forms.
 pub(super) fn parse(text: &str, now: DateTime) -> Result<Option<Shown>, WhenError> {
     let whole = || text.to_owned();
     if let Some(days) = day_name(text) {
@@ -68,7 +68,7 @@ pub(super) fn parse(text: &str, now: DateTime) -> Result<Option<Shown>, WhenErro
 }
 
 impl Shown {
-    /// So many seconds UTC's clock had shown since 1970 when it showed this, but for what is later.
+    /// The seconds since 1970 if the clock is in UTC, without what comes on top.
     pub(super) fn seconds(&self) -> i64 {
         let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
         self.at.duration_since(epoch).as_secs()
@@ -85,7 +85,7 @@ fn day_name(text: &str) -> Option<i32> {
     }
 }
 
-/// Takes `Fri ` or `Friday ` off the front: its index, as written, and the rest.
+/// Takes a weekday (`Fri `, `Friday `) off the front. Returns its index, its name as written, and the rest.
 fn split_weekday(text: &str) -> (Option<(i32, &str)>, &str) {
     let Some((word, rest)) = text.split_once(' ') else { return (None, text) };
     match (0..).zip(WEEKDAYS).find(|(_, day)| is_name(word, day)) {
@@ -94,7 +94,7 @@ fn split_weekday(text: &str) -> (Option<(i32, &str)>, &str) {
     }
 }
 
-/// Whether a word is a name, in full or by its first three letters, in capitals or not.
+/// Whether a word is a name, in full or its first three letters. Letter case does not matter.
 fn is_name(word: &str, name: &str) -> bool {
     let short = name.get(..3);
     word.eq_ignore_ascii_case(name) || short.is_some_and(|short| word.eq_ignore_ascii_case(short))
@@ -111,8 +111,8 @@ struct Fields {
     second: i8,
 }
 
-/// The whole text by one form, and its fraction of a second (microseconds). What the form does not have is now's where it
-/// is larger, and zero where it is smaller.
+/// Reads the whole text by one form, and its fraction of a second (microseconds). Units that the form leaves out are taken
+/// from now if they are larger than those of the form, and are zero if they are smaller.
 fn scan_whole(form: &str, text: &str, now: DateTime) -> Option<(Fields, u64)> {
     let mut fields =
         Fields { year: now.year(), month: now.month(), day: now.day(), hour: 0, minute: 0, second: 0 };
@@ -123,7 +123,7 @@ fn scan_whole(form: &str, text: &str, now: DateTime) -> Option<(Fields, u64)> {
     }
 }
 
-/// Scans a text as strptime(3) of glibc does; what is behind comes back.
+/// Scans a text as strptime(3) of glibc does. Returns the rest of the text.
 fn scan<'t>(form: &str, text: &'t str, fields: &mut Fields) -> Option<&'t str> {
     let mut rest = text;
     for part in form.chars() {
@@ -155,7 +155,7 @@ fn scan<'t>(form: &str, text: &'t str, fields: &mut Fields) -> Option<&'t str> {
     Some(rest)
 }
 
-/// A number in a range: of at most so many digits, and no more than can still be in it.
+/// Reads a number in a range: at most so many digits, and no digit more than the range allows.
 fn number(text: &str, range: std::ops::RangeInclusive<i16>, digits: usize) -> Option<(i16, &str)> {
     let text = text.trim_start_matches(' ');
     let (all, _) = split_digits(text);
@@ -170,7 +170,7 @@ fn number(text: &str, range: std::ops::RangeInclusive<i16>, digits: usize) -> Op
     (length > 0 && range.contains(&value)).then(|| (value, text.split_at(length).1))
 }
 
-/// The name of a month, in full or by its first three letters.
+/// Reads the name of a month, in full or its first three letters.
 fn month(text: &str) -> Option<(i16, &str)> {
     let starts = |name: &str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     (1..).zip(MONTHS).find_map(|(number, name)| {
@@ -179,7 +179,7 @@ fn month(text: &str) -> Option<(i16, &str)> {
     })
 }
 
-/// A fraction of a second in microseconds; the seventh digit rounds.
+/// A fraction of a second in microseconds. The seventh digit decides the rounding.
 fn fraction(digits: &str) -> Option<u64> {
     const DIGITS: usize = 6;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -190,7 +190,7 @@ fn fraction(digits: &str) -> Option<u64> {
     Some(micros + u64::from(rest.starts_with(['5', '6', '7', '8', '9'])))
 }
 
-/// Whether a text has the look of a date, a time of day or both: then its numbers are what is wrong.
+/// Whether a text looks like a date, a time of day or both. If it cannot be read then, its numbers are wrong.
 fn shape_of_time(text: &str) -> bool {
     let parts = |word: &str, between: char, lengths: &[usize]| {
         let parts: Vec<&str> = word.split(between).collect();

@@ -32,7 +32,7 @@ const FIRST_YEAR: i16 = 1969;
 /// Why a text is not a point in time.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WhenError {
-    /// None of the forms.
+    /// The text has none of the forms.
     #[error(
         "`{0}` is not a time: write for instance `2026-11-01 10:00`, `10:00`, `yesterday`, `1h ago`, `-30min` or \
          `@1793523600`"
@@ -66,7 +66,7 @@ pub enum WhenError {
 
 /// Reads a point in time: microseconds since the epoch, as journald's realtime stamps count them.
 ///
-/// `now` is what relative forms count from, `zone` holds where none is written.
+/// Relative forms count from `now`. A text without a zone is in `zone`.
 ///
 /// # Errors
 ///
@@ -94,7 +94,7 @@ struct When<'t> {
 }
 
 impl When<'_> {
-    /// Looks for a zone at the end, and reads what is before it.
+    /// Reads the text, with or without a zone at its end.
     fn any(&self, local: &TimeZone) -> Result<u64, WhenError> {
         if let Some(before) = self.text.strip_suffix('Z')
             && let Ok(micros) = self.at_offset(before, 0)
@@ -127,7 +127,7 @@ impl When<'_> {
         })
     }
 
-    /// Without a zone at the end: it may also be relative.
+    /// Reads a text without a zone. It may be relative.
     fn anything(&self, local: &TimeZone) -> Result<u64, WhenError> {
         let text = self.text;
         let now = u64::try_from(self.now.as_microsecond()).map_err(|_| self.out_of_range())?;
@@ -150,13 +150,13 @@ impl When<'_> {
         self.in_zone(text, None, local)
     }
 
-    /// What UTC's clock shows, so many seconds to the east.
+    /// Reads a date and time at an offset from UTC (seconds; east is positive).
     fn at_offset(&self, text: &str, offset: i64) -> Result<u64, WhenError> {
         let shown = self.shown(text, &TimeZone::UTC)?;
         self.micros(shown.seconds().checked_sub(offset), shown.later)
     }
 
-    /// What the clock in a zone shows; `dst` says whether by daylight saving time, if that is known.
+    /// Reads a date and time in a zone. `dst` says whether daylight saving time is meant, if the text says so.
     fn in_zone(&self, text: &str, dst: Option<bool>, zone: &TimeZone) -> Result<u64, WhenError> {
         let shown = self.shown(text, zone)?;
         self.micros(zone::moment(shown.seconds(), dst, zone), shown.later)
@@ -182,7 +182,7 @@ impl When<'_> {
     }
 }
 
-/// Takes an offset off the end that no space is before: `…+05:30`, and, where a time of day is before it, `…+0530`.
+/// Takes an offset without a space before it off the end: `…+05:30`, and `…+0530` if a time of day is before it.
 fn welded_offset(text: &str) -> Option<(&str, i64)> {
     let (before, _) = text.split_at(text.rfind(['+', '-'])?);
     let sign = text.get(before.len()..)?;

@@ -61,7 +61,7 @@ pub(super) fn parse(text: &str, whole: &str) -> Result<u64, WhenError> {
     Ok(total)
 }
 
-/// The fraction `0.digits` of `factor`, each digit cut off by itself as systemd does.
+/// The fraction `0.digits` of `factor`. Each digit is rounded down by itself, as systemd does it.
 fn part_of(digits: &str, factor: u64) -> u64 {
     let mut unit = factor;
     let mut total = 0;

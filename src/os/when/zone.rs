@@ -1,4 +1,5 @@
-//! Time zones: the local one, those by name, by abbreviation and by offset, and which moment a time of the clock is.
+//! Time zones: the local zone, zones by name, abbreviation and offset, and the moment at which a clock in a zone shows a
+//! time.
 
 use std::path::Path;
 
@@ -9,12 +10,12 @@ use super::span::split_digits;
 
 /// Where the zone database is.
 const ZONEINFO: &str = "/usr/share/zoneinfo";
-/// When daylight saving time begins and ends where `TZ` has it without saying when: what glibc takes then.
+/// The rules for daylight saving time that glibc takes if `TZ` names such a time without rules.
 const DEFAULT_RULE: &str = ",M3.2.0,M11.1.0";
-/// Largest offset (seconds): systemd refuses more than a day.
+/// The largest offset (seconds): systemd refuses more than a day.
 const OFFSET_MAX: i64 = 86_400;
 
-/// The local time zone: that of the environment variable `TZ`, else that of this machine.
+/// The local time zone: the environment variable `TZ` if it is set, else the zone of this machine.
 pub fn local() -> TimeZone {
     match std::env::var("TZ") {
         Ok(value) => of_variable(&value),
@@ -22,8 +23,8 @@ pub fn local() -> TimeZone {
     }
 }
 
-/// What `TZ` means (tzset(3)): the name or path of a file of the zone database, a colon before it or not, or a rule in
-/// POSIX's form (`CET-1CEST,M3.5.0,M10.5.0/3`); UTC where it is none of them.
+/// What `TZ` means (tzset(3)): a file of the zone database, by name or path, with or without a colon before it; or a rule
+/// in the form of POSIX (`CET-1CEST,M3.5.0,M10.5.0/3`). Everything else means UTC.
 pub(super) fn of_variable(value: &str) -> TimeZone {
     let name = value.strip_prefix(':').unwrap_or(value);
     if let Some(zone) = by_file(name) {
@@ -33,7 +34,7 @@ pub(super) fn of_variable(value: &str) -> TimeZone {
     rule(value).or_else(|| rule(&format!("{value}{DEFAULT_RULE}"))).unwrap_or(TimeZone::UTC)
 }
 
-/// A file of the zone database, by its name in there or its path.
+/// Reads a file of the zone database, by its name in the database or by its path.
 fn by_file(name: &str) -> Option<TimeZone> {
     let within = name.strip_prefix(ZONEINFO).map(|name| name.trim_start_matches('/')).unwrap_or(name);
     if let Some(zone) = named(within) {
@@ -44,18 +45,18 @@ fn by_file(name: &str) -> Option<TimeZone> {
     TimeZone::tzif(name, &data).ok()
 }
 
-/// A zone by its name in the zone database, as it is spelt there: `Europe/Berlin`, `CET`.
+/// Finds a zone by its exact name in the zone database: `Europe/Berlin`, `CET`.
 pub(super) fn named(name: &str) -> Option<TimeZone> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-+_/".contains(c);
     if name.is_empty() || !name.chars().all(plain) {
         return None;
     }
     let zone = TimeZone::get(name).ok()?;
-    // The database is asked without regard to letter case; `UTC` has no name of its own.
+    // The look-up ignores letter case, so the names are compared here. `UTC` comes back without a name.
     (zone.iana_name().is_none_or(|known| known == name)).then_some(zone)
 }
 
-/// The offset that a text is, in seconds east of Greenwich: `+05:30`, `-0800`, `+01`, `Z` (strptime(3), `%z`).
+/// Reads an offset (seconds east of Greenwich): `+05:30`, `-0800`, `+01`, `Z` (strptime(3), `%z`).
 pub(super) fn offset(text: &str) -> Option<i64> {
     if text == "Z" {
         return Some(0);
@@ -78,8 +79,8 @@ pub(super) fn offset(text: &str) -> Option<i64> {
     (minutes < 60 && offset <= OFFSET_MAX).then_some(sign * offset)
 }
 
-/// Which of a zone's two abbreviations a text is: `false` its standard time's, `true` its daylight saving time's (tzset(3),
-/// `tzname`). A zone without one has the same name twice, and the first counts.
+/// Which of a zone's two abbreviations a text is (tzset(3), `tzname`). `false`: that of standard time; `true`: that of
+/// daylight saving time. If both are the same, it is standard time.
 pub(super) fn abbreviation(zone: &TimeZone, text: &str, now: Timestamp) -> Option<bool> {
     let info = zone.to_offset_info(now);
     let here = (info.dst().is_dst(), info.abbreviation().to_owned());
@@ -94,11 +95,11 @@ pub(super) fn abbreviation(zone: &TimeZone, text: &str, now: Timestamp) -> Optio
 /// The moment (seconds since 1970) at which a clock in this zone shows `civil` (as many seconds as UTC's clock had shown
 /// since 1970), as mktime(3) of glibc finds it. `dst` says which of two is meant, if that is known.
 ///
-/// It guesses, and corrects the guess by what the clock shows then, beginning with UTC's offset. So, of two such moments
-/// in autumn, it is the second in zones east of Greenwich and the first in those west of it; an hour that is skipped in
-/// spring is read by the offset that makes it daylight saving time.
+/// As glibc, it guesses a moment, beginning with the offset of UTC, and corrects the guess by what the clock shows then. So
+/// an hour that comes twice in autumn is the second one in zones east of Greenwich, and the first one west of it. An hour
+/// that is skipped in spring is read by the offset that makes it daylight saving time.
 pub(super) fn moment(civil: i64, dst: Option<bool>, zone: &TimeZone) -> Option<i64> {
-    /// Guesses: enough for any rules that zones have.
+    /// The most guesses (count): enough for the rules of all zones.
     const GUESSES: usize = 6;
     let clock = |moment: i64| {
         let info = zone.to_offset_info(Timestamp::from_second(moment).ok()?);
@@ -114,7 +115,7 @@ pub(super) fn moment(civil: i64, dst: Option<bool>, zone: &TimeZone) -> Option<i
                 _ => Some(guess),
             };
         }
-        // It goes to and fro between two guesses: the clock skips this time.
+        // The guesses alternate between two moments: the clock skips this time.
         let skipped = guess == last_but_one && guess != last;
         if skipped && dst.map_or(last_dst <= is_dst, |wanted| wanted != is_dst) {
             return Some(guess);
@@ -125,11 +126,11 @@ pub(super) fn moment(civil: i64, dst: Option<bool>, zone: &TimeZone) -> Option<i
     None
 }
 
-/// The moment by the offset of the nearest time that is, or is not, daylight saving time.
+/// The moment by the offset of the nearest period with, or without, daylight saving time.
 fn neighbour(civil: i64, dst: bool, from: i64, clock: impl Fn(i64) -> Option<(i64, bool)>) -> Option<i64> {
-    /// Shorter than any time with or without daylight saving (seconds; glibc, `__mktime_internal`).
+    /// Shorter than any period with or without daylight saving time (seconds; glibc, `__mktime_internal`).
     const STRIDE: i64 = 601_200;
-    /// Half of the longest (seconds; as above).
+    /// Half of the longest such period (seconds; glibc, as above).
     const FAR: i64 = 536_454_000 / 2 + STRIDE;
     let mut distance = STRIDE;
     while distance < FAR {
