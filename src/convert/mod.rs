@@ -1,7 +1,7 @@
 //! Converting the configuration of another program into ours.
 //!
-//! Nothing is lost in silence: what has no counterpart becomes a comment at its place in the result, and a note
-//! for whoever converts.
+//! Nothing is lost in silence. What has no counterpart here becomes a comment at its place in the result, and a note for the
+//! person who converts.
 
 mod promtail;
 mod yaml;

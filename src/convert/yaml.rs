@@ -107,7 +107,7 @@ fn inline(node: &Node) -> Option<String> {
     }
 }
 
-/// A text as a YAML scalar, quoted where it would otherwise be something else.
+/// A text as a YAML scalar. It is quoted if YAML would otherwise read something else.
 pub(super) fn scalar(text: &str) -> String {
     let plain = !text.is_empty()
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
@@ -117,9 +117,9 @@ pub(super) fn scalar(text: &str) -> String {
     if plain {
         text.to_owned()
     } else if text.contains(is_unsafe) {
-        // JSON's strings are YAML's, too.
+        // A string in JSON is a string in YAML, too.
         let mut quoted = Vec::new();
-        // Text is always JSON, and memory takes it.
+        // Every text can be written as JSON, and writing to memory does not fail.
         let _ = write_json(&mut quoted, &text);
         String::from_utf8_lossy(&quoted).into_owned()
     } else {

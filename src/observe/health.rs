@@ -1,7 +1,7 @@
-//! How a server is that we send to: what the log, `/ready` and a person are told of failures and refusals.
+//! The state of the servers that we send to: what the log, `/ready` and `/status` say of failures and refusals.
 //!
-//! The log mentions each kind of failure when it begins and then once a minute: a Loki that fails every second time
-//! would otherwise have two lines about each batch, and shipping those would make the next batch.
+//! The log mentions each kind of failure when it begins, and then once a minute. Otherwise a Loki that fails every second
+//! time would cause two lines for each batch, and shipping those lines would make the next batch.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,43 +13,43 @@ use tokio::sync::Notify;
 /// The log mentions a kind of failure, and a reason for refusals, at most this often.
 const REMIND: Duration = Duration::from_secs(60);
 
-/// What a server is there for, in the words of the log.
+/// What a server is for, in the words of the log.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Role {
-    /// What it is.
+    /// The kind of server.
     name: &'static str,
-    /// What it takes.
+    /// What we send to it.
     takes: &'static str,
-    /// What becomes of that while it does not take it.
+    /// What happens to that while the server does not take it.
     meanwhile: &'static str,
 }
 
-/// It keeps entries.
+/// A server that keeps entries.
 pub const LOKI: Role =
     Role { name: "loki", takes: "entries", meanwhile: "nothing is lost while the journal keeps its files" };
-/// It tells people of alerts.
+/// A server that tells people of alerts.
 pub const ALERTMANAGER: Role =
     Role { name: "alertmanager", takes: "alerts", meanwhile: "alerts that go on then are told then" };
 
 /// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Time mends it, or whoever runs the server.
+    /// It ends by itself, or by the work of who runs the server.
     Retry,
     /// The server limits the rate.
     Slower,
-    /// A person must mend something here: credentials, certificates, an address.
+    /// A person must mend something on this host: credentials, certificates, an address.
     Hold,
 }
 
-/// The failures of all servers that last, by role and name: what `/ready` shows.
+/// The state of all servers, by role and name. `/ready` shows it.
 #[derive(Debug, Default)]
 pub struct Readiness {
     servers: Mutex<BTreeMap<String, Server>>,
     changed: Notify,
 }
 
-/// How one server is.
+/// The state of one server.
 #[derive(Debug, Default)]
 struct Server {
     /// A failure that lasts.
@@ -60,11 +60,11 @@ struct Server {
 
 impl Readiness {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Server>> {
-        // A panic elsewhere leaves texts as they were.
+        // A panic elsewhere cannot leave half of a text here.
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How a server is from now on.
+    /// Sets the failure of a server. `None`: it has none.
     fn set(&self, server: &str, trouble: Option<(Kind, String)>) {
         let kind = |trouble: &Option<(Kind, String)>| trouble.as_ref().map(|(kind, _)| *kind);
         let is = kind(&trouble);
@@ -76,7 +76,7 @@ impl Readiness {
         }
     }
 
-    /// What a person should know of a server from now on.
+    /// Sets what a person should know of a server.
     fn note(&self, server: &str, note: Option<String>) {
         let mut servers = self.lock();
         let known = servers.entry(server.to_owned()).or_default();
@@ -91,7 +91,7 @@ impl Readiness {
         self.changed.notified().await;
     }
 
-    /// How everything is at the moment.
+    /// The state of all servers at the moment.
     pub fn report(&self) -> Report {
         let servers = self.lock();
         let standing = |(name, server): (&String, &Server)| Standing {
@@ -103,15 +103,15 @@ impl Readiness {
     }
 }
 
-/// How all servers are, by role and name.
+/// The state of all servers at one moment, by role and name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Those that we send to.
+    /// The servers that we send to.
     pub servers: Vec<Standing>,
 }
 
 impl Report {
-    /// Whether no person has to do anything.
+    /// Whether nothing waits for a person.
     pub fn is_ready(&self) -> bool {
         !self.servers.iter().any(|server| matches!(server.trouble, Some((Kind::Hold, _))))
     }
@@ -124,7 +124,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// How one server is.
+/// The state of one server at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Its role and name.
@@ -141,7 +141,7 @@ impl Standing {
         self.trouble.is_none() && self.note.is_none()
     }
 
-    /// How it is, without its name.
+    /// The state in words, without the name of the server.
     pub fn words(&self) -> String {
         let note = self.note.iter().map(|note| format!("; {note}")).collect::<String>();
         match &self.trouble {
@@ -192,7 +192,7 @@ struct Refused {
 }
 
 impl Health {
-    /// That of a server with nothing to complain about.
+    /// A server without failures.
     pub fn new(role: &'static Role, name: &str, url: &str, all: Arc<Readiness>) -> Health {
         let key = format!("{} {name}", role.name);
         all.set(&key, None);
@@ -209,8 +209,8 @@ impl Health {
         }
     }
 
-    /// Entries are taken, but not as they should be: `/ready` shows `words` until they are taken back with
-    /// [`Health::all_as_it_should_be`], and the log says it once a minute while there are such entries.
+    /// Entries are taken, but not as they should be. `/ready` shows `words` until [`Health::all_as_it_should_be`] is called,
+    /// and the log says them once a minute while there are such entries.
     pub(crate) fn note(&mut self, entries: u64, words: &str, help: &str) {
         self.all.note(&self.key, Some(words.to_owned()));
         self.noted.entries += entries;
@@ -226,13 +226,13 @@ impl Health {
         }
     }
 
-    /// What was noted is over.
+    /// Takes back what was noted.
     pub(crate) fn all_as_it_should_be(&mut self) {
         self.noted = Refused::default();
         self.all.note(&self.key, None);
     }
 
-    /// Something was not taken; it is sent again after a pause.
+    /// Something was not taken. It is sent again after a pause.
     pub(crate) fn trouble(&mut self, kind: Kind, words: &str, pause: Duration) {
         let now = Instant::now();
         let trouble = self.trouble.get_or_insert(Trouble { since: now, told: false, attempts: 0 });
@@ -258,7 +258,7 @@ impl Health {
         }
     }
 
-    /// Things are taken again.
+    /// The server takes things again.
     pub(crate) fn recovered(&mut self) {
         let Some(trouble) = self.trouble.take() else { return };
         self.all.set(&self.key, None);

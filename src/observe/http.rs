@@ -1,9 +1,9 @@
 //! The HTTP listener: what Prometheus scrapes, whether the process lives, and whether it needs a person.
 //!
-//! It runs on the thread that waits on the network. Anybody who can connect is a stranger, so it listens on the loopback
-//! interface unless told otherwise, gives away numbers only, and is bounded in time and connections: a connection that
-//! comes when all places are taken gets that of the oldest one. Requests must name this host, so that no web page can ask
-//! through a name of its own that points here (DNS rebinding).
+//! It runs on the thread that waits on the network. Anybody may connect. So it listens on the loopback interface unless the
+//! configuration says otherwise, shows numbers and no log text, and bounds the time and the number of connections: when all
+//! places are taken, a new connection takes the place of the oldest one. Requests must name this host. Otherwise a web page
+//! could read the answers by a name of its own that points here (DNS rebinding).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -29,45 +29,45 @@ use crate::os::text::{Line, clip, write_json_pretty};
 
 /// Connections at a time (count): Prometheus needs one.
 const CONNECTIONS_MAX: usize = 32;
-/// Longest time that a request's head may take.
+/// The longest time that the headers of a request may take.
 const HEAD_MAX: Duration = Duration::from_secs(10);
-/// Longest that a connection lives.
+/// The longest life of a connection.
 const CONNECTION_MAX: Duration = Duration::from_secs(300);
-/// Pause after a connection could not be taken (no descriptors left, say).
+/// The pause after a connection could not be accepted, for example because no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// Bytes of a wrong `Host` that the answer repeats: a name has at most 253.
+/// The most of a wrong `Host` that the answer repeats (bytes). A name has at most 253.
 const HOST_SHOWN_MAX: usize = 253;
 
 /// What is shown.
 #[derive(Debug)]
 pub struct Served {
-    /// A new configuration has a new one.
+    /// The metrics. Each configuration has its own registry.
     registry: Mutex<Arc<Registry>>,
-    /// How the servers are that we send to.
+    /// The state of the servers that we send to.
     pub readiness: Arc<Readiness>,
-    /// How the rules are, when there are any.
+    /// The state of the rules, if there are any.
     rules: Mutex<Option<Value>>,
-    /// By which names this host may be called.
+    /// The names that requests may use for this host.
     hosts: Mutex<Arc<Hosts>>,
 }
 
-/// The names that a request's `Host` may have. IP addresses and `localhost` are always right: a web page cannot make
-/// them its own.
+/// The names that the header `Host` of a request may have. IP addresses and `localhost` are always allowed: no web page can
+/// have such a name.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    /// This host's name, without its domain.
+    /// The name of this host, without its domain.
     own: String,
     /// `http.hosts`
     more: Vec<String>,
 }
 
 impl Hosts {
-    /// This host, by its name (with any domain behind it) and by the names of `http.hosts`.
+    /// Allows the name of this host, with any domain, and the names of `http.hosts`.
     pub fn new(nodename: &str, more: &[String]) -> Hosts {
         Hosts { own: nodename.split('.').next().unwrap_or_default().to_owned(), more: more.to_vec() }
     }
 
-    /// Whether a `Host` (RFC 9110, 7.2: a host and perhaps a port) is this one.
+    /// Whether a `Host` (RFC 9110, 7.2: a name, perhaps with a port) means this host.
     fn has(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -84,7 +84,7 @@ impl Hosts {
 }
 
 impl Served {
-    /// These metrics, and no destination yet.
+    /// Shows these metrics. There are no destinations yet.
     pub fn new(registry: Arc<Registry>) -> Served {
         Served {
             registry: Mutex::new(registry),
@@ -94,7 +94,7 @@ impl Served {
         }
     }
 
-    /// From now on answers requests to these hosts only.
+    /// From now on, only requests to these names are answered.
     pub fn set_hosts(&self, hosts: Hosts) {
         *self.hosts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
     }
@@ -104,12 +104,12 @@ impl Served {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on says this of the rules.
+    /// From now on, `/status` shows this of the rules.
     pub fn set_rules(&self, rules: Option<Value>) {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// How everything is, as JSON.
+    /// The state of everything, as JSON.
     fn status(&self) -> String {
         let report = self.readiness.report();
         let servers: serde_json::Map<_, _> =
@@ -122,12 +122,12 @@ impl Served {
             "rules": rules.unwrap_or_else(|| Value::Array(Vec::new())),
         });
         let mut text = Vec::new();
-        // JSON of our own can be written, and memory takes it.
+        // This value can be written as JSON, and writing to memory does not fail.
         let _ = write_json_pretty(&mut text, &status);
         format!("{}\n", String::from_utf8_lossy(&text))
     }
 
-    /// From now on shows these.
+    /// From now on, these metrics are shown.
     pub fn change(&self, registry: Arc<Registry>) {
         *self.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
     }
@@ -136,15 +136,15 @@ impl Served {
 /// Opens the port.
 ///
 /// # Errors
-/// When the system refuses it: the port is taken, or the address is not this machine's.
+/// When the system refuses it: the port is in use, or this machine does not have the address.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
 /// Answers requests until it is aborted.
 pub async fn serve(listener: TcpListener, served: Arc<Served>) {
-    // In the order in which they came. An answer takes no time, so a connection that is still there only waits for its
-    // client: the oldest has had the most time, and gives way.
+    // In the order in which they came. Answers take no time, so a connection that is still open waits for its client. The
+    // oldest has waited longest, and gives way.
     let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let stream = match listener.accept().await {
@@ -171,7 +171,7 @@ pub async fn serve(listener: TcpListener, served: Arc<Served>) {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_MAX)
                 .serve_connection(TokioIo::new(stream), service);
-            // A client that hangs up has what it wanted.
+            // A client that hangs up wants nothing more.
             let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
         });
         connections.push_back(task.abort_handle());

@@ -1,8 +1,8 @@
 //! Metrics: what this process counts, in Prometheus's text format (version 0.0.4,
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>).
 //!
-//! A family has a name, a kind and a help text, and a series for each label set. Who counts much counts for
-//! itself and sets the sum now and then; the registry is asked only when someone scrapes.
+//! A family has a name, a kind and a help text, and a series for each label set. Code that counts often counts for itself and
+//! sets the sum now and then. The text is made when someone scrapes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Names and values of a series' labels.
 pub type SeriesLabels = Vec<(String, String)>;
 
-/// How often a full family looks for series that are idle (nanoseconds): a look goes over all of them.
+/// How often a full family looks for idle series (nanoseconds). A look goes over all series.
 const SWEEP_EVERY: i64 = 1_000_000_000;
 
-/// How the names begin that this program uses for itself.
+/// The beginning of the names of this program's own metrics.
 pub const OWN: &str = "journalship_";
 
 /// Series that one family may have (count): a label with a value for each entry must not fill the memory.
@@ -27,7 +27,7 @@ pub enum Kind {
     Counter,
     /// It goes up and down.
     Gauge,
-    /// How many values lie under each of these bounds, which are sorted.
+    /// It counts the values up to each of these bounds, which are sorted.
     Histogram(Vec<f64>),
 }
 
@@ -49,12 +49,12 @@ struct Series {
 #[derive(Debug, Default)]
 struct All {
     series: BTreeMap<SeriesLabels, Series>,
-    /// When idle ones were looked for last, because there were too many (nanoseconds since 1970).
+    /// When a full family looked for idle series last (nanoseconds since 1970).
     swept: Option<i64>,
 }
 
 impl All {
-    /// Forgets what did not change for so long.
+    /// Forgets series that did not change for so long (nanoseconds).
     fn forget(&mut self, idle: Option<i64>, now: i64) {
         if let Some(idle) = idle {
             self.series.retain(|_, series| now.saturating_sub(series.changed) <= idle);
@@ -68,7 +68,7 @@ pub struct Family {
     name: String,
     help: String,
     kind: Kind,
-    /// Rules record it; nobody else may change it.
+    /// Recording rules set it; nothing else may change it.
     recorded: bool,
     /// Series that did not change for so long are forgotten (nanoseconds).
     idle: Option<i64>,
@@ -79,7 +79,7 @@ pub struct Family {
 
 impl Family {
     fn lock(&self) -> MutexGuard<'_, All> {
-        // A panic elsewhere leaves numbers as they were.
+        // A panic elsewhere cannot leave half of a number here.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -87,7 +87,7 @@ impl Family {
     fn change(&self, labels: SeriesLabels, now: i64, change: impl FnOnce(&mut Value)) -> bool {
         let mut all = self.lock();
         if all.series.len() >= SERIES_MAX && !all.series.contains_key(&labels) {
-            // Nobody may ever scrape, so idle ones have to make room here, too.
+            // Perhaps nobody scrapes. So idle series must make room here, too.
             if all.swept.is_none_or(|swept| now.saturating_sub(swept) >= SWEEP_EVERY) {
                 all.swept = Some(now);
                 all.forget(self.idle, now);
@@ -127,7 +127,7 @@ impl Family {
         self.always().set(labels, amount)
     }
 
-    /// Sets all series of a counter or gauge: others are gone.
+    /// Replaces all series of a counter or gauge.
     pub fn replace(&self, series: Vec<(SeriesLabels, f64)>) {
         self.lock().series.clear();
         for (labels, value) in series {
@@ -236,8 +236,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The family of this name, made if there is none yet. Who asks again with another kind, or for one that rules record, gets
-    /// a family that nobody scrapes: a configuration that would do so is refused.
+    /// The family of this name. It is made if it does not exist. If a family of this name has another kind, or is recorded by
+    /// rules, the result is a family that nobody scrapes; a configuration that would lead to this is refused.
     pub fn family(
         &self,
         name: &str,
@@ -258,8 +258,8 @@ impl Registry {
         self.family(name, help, Kind::Gauge, None)
     }
 
-    /// The gauge of this name that recording rules set. A family of others is never given away: where there is one, this is a
-    /// gauge that nobody scrapes.
+    /// The gauge of this name that recording rules set. If the name is in use for something else, the result is a gauge that
+    /// nobody scrapes.
     pub fn recorded(&self, name: &str) -> Arc<Family> {
         self.find(name, "Of a recording rule.", Kind::Gauge, None, true)
     }
@@ -287,7 +287,7 @@ impl Registry {
             all: Mutex::default(),
             refused: Default::default(),
         });
-        // A name of this program's own is not for rules, even while nothing has it.
+        // Rules cannot have a name of this program's own, even if it is not in use yet.
         if !(recorded && name.starts_with(OWN)) {
             families.entry(name.to_owned()).or_insert_with(|| family.clone());
         }

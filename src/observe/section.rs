@@ -1,11 +1,11 @@
-//! The section `http:`: where the listener is, and by which names it may be asked.
+//! The section `http:`: where the listener is, and which names requests may use for it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Kind, Refusal, Section, Value, quoted};
 
-/// Where `/metrics` is served unless `http.listen` says otherwise: not from outside.
+/// Where `/metrics` is served unless `http.listen` says otherwise. It cannot be reached from other hosts.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9194);
 
 /// The keys of `http`.
@@ -20,7 +20,7 @@ pub(crate) const KEYS: &[Key] = &[
 pub struct Http {
     /// Where `/metrics` is served; `None`: nowhere.
     pub listen: Option<SocketAddr>,
-    /// Further names by which this host may be asked.
+    /// Further names that requests may use for this host.
     pub hosts: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Http> {
     Some(http)
 }
 
-/// Reads `http.listen`: an address with a port, or nothing at all.
+/// Reads `http.listen`: an address with a port, or `null` for no listener.
 fn listen(checker: &Checker<'_>, listen: &Value<'_>) -> Option<Option<SocketAddr>> {
     const ADDRESS: &str = "an address with a port, or `null`";
     if listen.node.kind == Kind::Null {
@@ -63,7 +63,7 @@ fn listen(checker: &Checker<'_>, listen: &Value<'_>) -> Option<Option<SocketAddr
     checker.checked(listen, ADDRESS, rule)?.parse().ok().map(Some)
 }
 
-/// A name as `Host` has it, without a port.
+/// Checks a name as it stands in `Host`, without a port.
 fn host_name(name: &str) -> Result<(), Refusal> {
     let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     if !name.is_empty() && name.chars().all(fits) {

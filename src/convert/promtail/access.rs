@@ -1,12 +1,13 @@
-//! How a client proves who it is, and how it gets there.
+//! How a client of Promtail proves who it is, and how it reaches its server.
 //!
-//! Our configuration holds no secret, only names of files. A secret that stands in Promtail's gets a file of its own
-//! to be put into; until then the converted configuration is valid, and shipping waits and says for what.
+//! Our configuration holds no secret, only names of files. If Promtail's configuration holds a secret, the result names a
+//! file for it, and a note asks the person to put the secret there. Until then the result is valid, but shipping waits for
+//! the file, and says so.
 
 use super::client::AROUND;
 use super::*;
 
-/// Where secrets are to be put that stood in the configuration.
+/// The folder of the files that secrets from the configuration have to be put into.
 const FOLDER: &str = "/etc/journal-ship";
 
 impl Conversion {
@@ -14,7 +15,7 @@ impl Conversion {
     /// [`Conversion::offer`].
     pub(super) fn access(&mut self, client: &Node, name: &str, user: Option<String>, around: &str) {
         let mut known = false;
-        // A token in a file counts for more than one that stands here.
+        // A token in a file counts before a token in the configuration.
         for key in
             ["basic_auth", "bearer_token_file", "authorization", "bearer_token", "tls_config", "proxy_url"]
         {
@@ -49,7 +50,7 @@ impl Conversion {
         format!("{FOLDER}/{name}.{what}")
     }
 
-    /// Whether there are credentials already, which are then the ones that count.
+    /// Whether credentials are written already. The first ones count.
     fn second(&mut self, key: &str, value: &Node, known: bool) -> bool {
         if known {
             self.leave(

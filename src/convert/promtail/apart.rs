@@ -5,13 +5,13 @@ use super::jobs::{Job, Match};
 use super::*;
 use crate::shape::names::label_name;
 
-/// Label of relabelling that holds the number of an entry's job.
+/// The label that says to relabelling which job an entry belongs to.
 const MEMBER: &str = "__scrape";
-/// Label that tells the jobs' entries apart for their stages, where no label of theirs does; it is dropped behind them.
+/// The label by which stages tell the entries of the jobs apart. It is dropped after the stages.
 const TOLD_APART: &str = "scrape_job";
 
 impl Conversion {
-    /// Writes labels and the rules that make them. The label that tells jobs apart for stages comes back, if it is needed.
+    /// Writes labels and the rules that make them. Returns the label that tells jobs apart for stages, if it is needed.
     pub(super) fn joined_labels(
         &mut self,
         jobs: &[Job<'_>],
@@ -91,7 +91,7 @@ impl Conversion {
     }
 }
 
-/// The labels of a job; where Promtail would have dropped all of its entries for want of one, its name.
+/// The labels of a job. If it has none, Promtail would drop all of its entries; then its name becomes a label.
 fn own_labels(job: &Job<'_>) -> Vec<(String, String)> {
     let labels: Vec<_> = (job.labels().into_iter())
         .map(|(name, value)| (name.to_owned(), variables(text(value).unwrap_or_default())))
@@ -106,7 +106,7 @@ fn as_map(labels: &[(String, String)]) -> Node {
     Node::map(labels.iter().map(|(name, value)| (Node::text(name), Node::text(value))).collect())
 }
 
-/// What stands for a job. None is the beginning of another.
+/// The value that stands for a job. No such value is the beginning of another one.
 fn name_of(number: usize) -> String {
     format!("{}:", number + 1)
 }
@@ -119,12 +119,12 @@ fn texts(items: &[String]) -> Node {
     sequence(items.iter().map(|item| Node::text(item)).collect())
 }
 
-/// `text` as a regular expression.
+/// A regular expression that matches exactly `text`.
 fn literal(text: &str) -> String {
     text.chars().flat_map(|c| r"\.+*?()|[]{}^$".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// Rules that say of an entry that it is this job's.
+/// Rules that mark the entries of a job.
 fn members(number: usize, job: &Job<'_>) -> Vec<Node> {
     let set = |more: Vec<(Node, Node)>| {
         let mut rule = more;
@@ -161,7 +161,7 @@ fn only(number: usize, label: &str, replacement: &str) -> Node {
     ])
 }
 
-/// A rule as one, or several, for the entries of one job alone.
+/// The rules that do what `rule` does, but only to the entries of one job.
 fn conditional(rule: &Node, number: usize, jobs: usize, index: usize) -> Result<Vec<Node>, String> {
     let action = get_text(rule, "action").unwrap_or("replace").to_ascii_lowercase();
     let sources: Vec<String> = get(rule, "source_labels")
@@ -205,7 +205,7 @@ fn conditional(rule: &Node, number: usize, jobs: usize, index: usize) -> Result<
             let others: Vec<String> = (0..jobs).filter(|other| *other != number).map(name_of).collect();
             Ok(vec![build("keep", format!("{mine}|(?:{})(?s:.*)", others.join("|")), Vec::new())])
         }
-        // Made for all entries under a name of its own, taken over for these.
+        // The value is made for all entries under another name, and taken over for the entries of this job.
         "lowercase" | "uppercase" | "hashmod" => {
             let Kind::Map(entries) = &rule.kind else { return Err("it is not a map".to_owned()) };
             let scratch = format!("{MEMBER}_{number}_{index}");
@@ -232,7 +232,7 @@ fn conditional(rule: &Node, number: usize, jobs: usize, index: usize) -> Result<
     }
 }
 
-/// The stages of all jobs, each behind a `match` for its entries.
+/// The stages of all jobs. Those of each job stand in a `match` for its entries.
 pub(super) fn stages_of(jobs: &[Job<'_>], told_by: Option<&str>) -> Node {
     let Some(label) = told_by else {
         return sequence(jobs.first().map(|job| job.list("pipeline_stages").to_vec()).unwrap_or_default());

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Keys about who one is, or how to get there, that have no counterpart.
+/// Keys about credentials, or about the way to the server, that have no counterpart.
 const WITHOUT: [&str; 4] = ["oauth2", "no_proxy", "proxy_connect_header", "proxy_from_environment"];
 
 /// Keys that [`Conversion::access`] writes.
@@ -100,7 +100,7 @@ impl Conversion {
         }
     }
 
-    /// Each destination has a name of its own; the first one's may be the default.
+    /// Each destination gets its own name. The first may have the default name.
     fn name(&mut self, given: Option<&Node>, names: &mut Vec<String>) {
         let word = given.and_then(text).unwrap_or_default();
         let mut name: String = match (word, names.len()) {
@@ -127,7 +127,7 @@ impl Conversion {
         names.push(name);
     }
 
-    /// A section of our own, of lines each of which our checks accept.
+    /// Writes one of our sections from lines that our checks accept.
     fn section(&mut self, depth: usize, name: &str, lines: &[(&str, String, &str, &Node)]) {
         let around = AROUND.replace("{}", &format!("{name}: {{{{}}}}"));
         let fits = |ours: &str, written: &str| {
@@ -155,7 +155,7 @@ impl Conversion {
                 _ => self.leave(2, "clients.backoff_config", key, "no such key in Promtail 3.6", value),
             }
         }
-        // Promtail's own, so that the shortest pause is not over the longest one.
+        // Promtail's default, so that the shortest pause is not longer than the longest one.
         let max = Node::text("5m");
         if !lines.iter().any(|(ours, ..)| *ours == "max") {
             lines.push(("max", "5m".to_owned(), "max_period", &max));
@@ -175,7 +175,7 @@ impl Conversion {
     }
 }
 
-/// A number of bytes, or Promtail's text for one.
+/// A number of bytes, as a number or in the form of Promtail.
 fn scalar_size(word: &str) -> String {
     if word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty() {
         word.to_owned()

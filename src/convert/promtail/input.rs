@@ -1,11 +1,11 @@
-//! What is given to be converted: Promtail's configuration, whole or a part of it, or Grafana Agent's; of anything else it is
-//! said what it is.
+//! The input: Promtail's configuration, whole or in part, or that of Grafana Agent. Anything else is refused with the name
+//! of what it is.
 
 use super::*;
 use crate::config::KEYS;
 use crate::yaml::{Document, Finding};
 
-/// Sections that make a map Promtail's.
+/// Sections by which a map is known as Promtail's configuration.
 const SECTIONS: [&str; 9] = [
     "clients",
     "client",
@@ -18,7 +18,7 @@ const SECTIONS: [&str; 9] = [
     "tracing",
 ];
 
-/// Keys of a scrape that read something, by Promtail's name for it.
+/// Keys by which a map is known as a scrape config.
 const SCRAPES: [&str; 12] = [
     "job_name",
     "journal",
@@ -34,21 +34,21 @@ const SCRAPES: [&str; 12] = [
     "file_sd_configs",
 ];
 
-/// Where to look for Promtail's.
+/// What Promtail's configuration looks like, and where it usually is.
 const WHERE: &str =
     "Promtail's configuration has `clients` and `scrape_configs`; it is often in /etc/promtail";
 
-/// What is converted, and what has to be said of it.
+/// What is converted, and the notes about it.
 pub(super) struct Input {
     /// Promtail's configuration.
     pub root: Node,
     pub notes: Vec<String>,
 }
 
-/// Reads it.
+/// Reads the input.
 ///
 /// # Errors
-/// It is nothing that can be converted: what it is, and what to do.
+/// When it cannot be converted. The error says what it is, and what to do.
 pub(super) fn read(source: &str, origin: &str) -> Result<Input, Diagnostics> {
     let other = |what: String, help: String| {
         let finding =
@@ -110,7 +110,7 @@ fn of_map(root: Node, other: impl Fn(String, String) -> Diagnostics) -> Result<I
     };
     match Document::of(&root) {
         None | Some(Document::Promtail | Document::Agent) => {}
-        // Promtail's scrapes of files alone look the same.
+        // A configuration of Promtail with scrapes of files only looks the same.
         Some(Document::Prometheus)
             if ["alerting", "rule_files", "remote_write"].iter().all(|key| get(&root, key).is_none())
                 && !with("global", &["scrape_interval", "evaluation_interval"]) => {}
@@ -136,7 +136,7 @@ fn of_map(root: Node, other: impl Fn(String, String) -> Diagnostics) -> Result<I
     Err(other(format!("a file with {}", found.join(", ")), WHERE.into()))
 }
 
-/// The configurations of Grafana Agent's static mode (`logs.configs`), which are Promtail's.
+/// The configurations of Grafana Agent's static mode (`logs.configs`). They have the form of Promtail's.
 fn agent(root: &Node, name: &str, logs: &Node) -> Option<Input> {
     let mut notes = Vec::new();
     let configs = get(logs, "configs").map(items).filter(|configs| !configs.is_empty())?;
@@ -186,7 +186,7 @@ fn is_stage(node: &Node) -> bool {
     entries(node).count() == 1 && entries(node).all(|(key, _)| stage(key))
 }
 
-/// Whether a line opens a block as Alloy has them: `loki.write "x" {`, `logging {`.
+/// Whether a line opens a block of Alloy: `loki.write "x" {`, `logging {`.
 fn is_alloy(source: &str) -> bool {
     source.lines().map(str::trim).any(|line| {
         let Some(head) = line.strip_suffix('{') else { return false };

@@ -1,12 +1,12 @@
-//! Several scrape configs that read the journal become one reading: which of them can, and what is read for all of them.
-//! How each does its own to its own entries is in `apart`.
+//! Several scrape configs that read the journal become one reading. This says which of them can be joined, and what is read
+//! for all of them. `apart` keeps what each of them does to its own entries.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::journal::names::field_name;
 
-/// Where Promtail looks when `path` is not written.
+/// The folders that Promtail reads if `path` is not written.
 const DEFAULT_PATHS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
 
 /// Fields and the values that they may have: all fields must fit.
@@ -17,11 +17,11 @@ pub(super) type Match = BTreeMap<String, Vec<String>>;
 pub(super) struct Job<'n> {
     pub node: &'n Node,
     journal: &'n Node,
-    /// Any of them; none: it reads everything.
+    /// It reads entries that fit any of these. An empty list: it reads all entries.
     pub(super) matches: Vec<Match>,
 }
 
-/// `A=1 B=2 + C=3` as alternatives; `None` when it is not such a list.
+/// Reads `A=1 B=2 + C=3` as alternatives. `None`: it is not such a list.
 pub(super) fn alternatives(matches: &str) -> Option<Vec<Match>> {
     let mut all = vec![Match::new()];
     for term in matches.split_whitespace() {
@@ -36,7 +36,7 @@ pub(super) fn alternatives(matches: &str) -> Option<Vec<Match>> {
     (!all.iter().any(Match::is_empty)).then_some(all)
 }
 
-/// Alternatives as `journal.match` has them.
+/// Alternatives in the form of `journal.match`.
 pub(super) fn match_line(alternatives: &[Match]) -> String {
     let values = |values: &Vec<String>| match &values[..] {
         [value] => quoted(&variables(value)),
@@ -71,7 +71,7 @@ impl<'n> Job<'n> {
         get_text(self.node, "job_name").unwrap_or("?")
     }
 
-    /// Labels, fixed for all of its entries.
+    /// The fixed labels of all its entries.
     pub(super) fn labels(&self) -> Vec<(&'n str, &'n Node)> {
         get(self.journal, "labels").map(|labels| entries(labels).collect()).unwrap_or_default()
     }
@@ -84,7 +84,7 @@ impl<'n> Job<'n> {
         get_text(self.journal, "json") == Some("true")
     }
 
-    /// Whether only where it reads tells it from another: then entries need not be told apart.
+    /// Whether it does the same as another job, perhaps in other folders. Then the entries need not be told apart.
     fn does_as(&self, other: &Job<'_>) -> bool {
         let plain = |job: &Job<'_>| {
             let labels: Vec<_> =
@@ -99,14 +99,14 @@ impl<'n> Job<'n> {
     }
 }
 
-/// A node without its places, to be compared.
+/// A node as text, without places, to compare it.
 fn kinds(node: &Node) -> String {
     let mut written = Writer::default();
     written.item(0, node);
     written.finish()
 }
 
-/// Jobs that become one reading, those that decide first in front, and others with the reason why not.
+/// The jobs that become one reading, in the order in which they decide, and the other jobs, each with the reason.
 pub(super) fn merge<'n>(jobs: &[&'n Node]) -> (Vec<Job<'n>>, Vec<(&'n Node, String)>) {
     let (mut merged, mut left): (Vec<Job<'n>>, Vec<_>) = (Vec::new(), Vec::new());
     for job in jobs.iter().filter_map(|node| Job::new(node)) {
@@ -135,7 +135,7 @@ pub(super) fn merge<'n>(jobs: &[&'n Node]) -> (Vec<Job<'n>>, Vec<(&'n Node, Stri
 }
 
 impl Conversion {
-    /// Writes several jobs as one. What their stages become comes back.
+    /// Writes several jobs as one. Returns the stages of all of them.
     pub(super) fn journals(
         &mut self,
         jobs: &[Job<'_>],
@@ -236,7 +236,7 @@ impl Conversion {
         }
     }
 
-    /// The longest of all; one that is not written is Promtail's.
+    /// Writes the longest `max_age` of all jobs. A job without it has Promtail's default.
     fn joined_age(&mut self, jobs: &[Job<'_>]) {
         let mut longest: Option<(std::time::Duration, String)> = None;
         for job in jobs {

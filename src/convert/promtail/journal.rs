@@ -67,7 +67,7 @@ impl Conversion {
         let start_of_labels = self.out.mark();
         let mut count = 0;
         match get(journal, "labels").filter(|labels| entries(labels).next().is_some()) {
-            // Names that are for relabelling only are refused: nothing makes them here.
+            // Names for relabelling only are refused, because nothing makes them here.
             Some(labels) => count += self.strings(1, "static", AROUND, "journal.labels", labels),
             None if rules.is_empty() => {
                 count += 1;
@@ -92,13 +92,15 @@ impl Conversion {
         self.max_streams(limits);
     }
 
-    /// Where no label and no rule is left, the job's name becomes a label, in place of the empty `static` written at `mark`.
+    /// If no label and no rule is left, the name of the job becomes a label. It replaces the empty `static` that was written
+    /// at `mark`.
     pub(super) fn name_as_label(&mut self, mark: usize, name: &str) {
         self.note(&format!("labels: none is left; the job's name is one now: job={}", printable(name)));
         self.out.replace(mark, 1, &format!("static: {{job: {}}}", quoted(name)));
     }
 
-    /// Writes rules that our relabelling takes, and says how many; of others, what they were made of is left.
+    /// Writes the rules that our relabelling takes, and returns their number. Other rules become comments, in their original
+    /// form.
     pub(super) fn rules(&mut self, rules: Vec<(Node, Node, String)>) -> usize {
         if rules.is_empty() {
             return 0;
@@ -110,7 +112,7 @@ impl Conversion {
             count += usize::from(self.rule(&place, &rule, &from));
         }
         if count == 0 {
-            // A list of comments alone would be no list.
+            // A list with comments only is not a list in YAML.
             self.out.replace(start, 1, "relabel_configs: []");
         }
         count
@@ -136,7 +138,7 @@ impl Conversion {
         }
     }
 
-    /// Writes one rule, if our relabelling takes it; else leaves what it was made from.
+    /// Writes a rule if our relabelling takes it. Otherwise its original form becomes a comment.
     fn rule(&mut self, place: &str, rule: &Node, from: &Node) -> bool {
         let kept = match &rule.kind {
             Kind::Map(entries) => {
@@ -167,7 +169,7 @@ impl Conversion {
         }
     }
 
-    /// Writes journal matches: alternatives, each any of the values of a field, and all of its fields.
+    /// Writes journal matches. An entry must fit one of the alternatives: all of its fields, each with one of its values.
     fn matches(&mut self, matches: &Node) {
         match text(matches).and_then(jobs::alternatives) {
             Some(alternatives) => {
@@ -181,7 +183,7 @@ impl Conversion {
         }
     }
 
-    /// Promtail's cursor for this job, if its positions file has one.
+    /// The cursor of this job in the positions file of Promtail, if it has one.
     pub(super) fn cursor(&mut self, positions: &str, job: &str) -> Option<Cursor> {
         let found = yaml::document(positions, "positions").ok().and_then(|root| {
             let positions = get(&root, "positions")?;
@@ -197,7 +199,7 @@ impl Conversion {
     }
 }
 
-/// A number as it is, anything else as a text for our checks to look at.
+/// A number as it is. Anything else becomes a text, which our checks look at.
 fn scalar_number(word: &str) -> String {
     if word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty() {
         word.to_owned()

@@ -1,7 +1,7 @@
 //! Promtail's configuration, as version 3.6 reads it (grafana/loki, `clients/pkg/promtail`).
 //!
-//! Each part that is written is held against our own checks first. What they refuse stays in the result as a
-//! comment with their reason, so the result as a whole is one that `check` accepts.
+//! Each part is checked before it is written. What our checks refuse stays in the result as a comment with the reason. So
+//! `check` accepts the result as a whole.
 
 mod access;
 mod apart;
@@ -17,19 +17,20 @@ use crate::os::text::Line;
 use crate::yaml::secrets::{has_user, is_suspect};
 use crate::yaml::{self, Diagnostics, Kind, Node};
 
-/// What a conversion results in.
+/// The result of a conversion.
 #[derive(Debug)]
 pub struct Converted {
     /// Our configuration.
     pub yaml: String,
-    /// What has no counterpart, or means something else now: a line each.
+    /// A line for each thing that has no counterpart, or means something else now.
     pub notes: Vec<String>,
 }
 
-/// Converts a configuration; `positions` is the text of Promtail's positions file, to go on where it stopped.
+/// Converts a configuration. With `positions`, the text of Promtail's positions file, shipping goes on where Promtail
+/// stopped.
 ///
 /// # Errors
-/// When it is something else: what it is, and what to do.
+/// When `source` is something else. The error says what it is, and what to do.
 pub fn promtail(source: &str, origin: &str, positions: Option<&str>) -> Result<Converted, Diagnostics> {
     let input::Input { root, notes } = input::read(source, origin)?;
     let mut conversion = Conversion { out: Writer::default(), notes };
@@ -46,7 +47,7 @@ pub fn promtail(source: &str, origin: &str, positions: Option<&str>) -> Result<C
     Ok(Converted { yaml, notes })
 }
 
-/// Whether an environment variable is in what counts; groups in a `replacement` only look alike.
+/// Whether the YAML uses an environment variable. Comments do not count, nor groups in a `replacement`, which look alike.
 fn expands(yaml: &str) -> bool {
     let counts = |line: &&str| !line.starts_with(['#']) && !line.starts_with("replacement:");
     yaml.lines().map(str::trim_start).filter(counts).any(|line| line.contains("${"))
@@ -57,7 +58,7 @@ struct Conversion {
     notes: Vec<String>,
 }
 
-/// Entries of a map; none of anything else.
+/// The entries of a map. Anything else has none.
 fn entries(node: &Node) -> impl Iterator<Item = (&str, &Node)> {
     let entries = match &node.kind {
         Kind::Map(entries) => entries.as_slice(),
@@ -66,7 +67,7 @@ fn entries(node: &Node) -> impl Iterator<Item = (&str, &Node)> {
     entries.iter().filter_map(|(key, value)| Some((text(key)?, value)))
 }
 
-/// Entries of a map that have a value: what is left empty is Promtail's default.
+/// The entries of a map that have a value. An empty value means the default in Promtail.
 fn written(node: &Node) -> impl Iterator<Item = (&str, &Node)> {
     entries(node).filter(|(_, value)| value.kind != Kind::Null)
 }
@@ -86,7 +87,7 @@ fn items(node: &Node) -> &[Node] {
     }
 }
 
-/// What our checks say against a configuration, if anything. What environment variables hold is not known.
+/// Why our checks refuse a configuration, if they do. With environment variables in it, they cannot tell.
 fn refusal(ours: &str) -> Option<String> {
     if ours.contains("${") {
         return None;
@@ -95,8 +96,7 @@ fn refusal(ours: &str) -> Option<String> {
     Some(diagnostics.titles().next().unwrap_or("not taken").replace("stages[0].", "").replace("loki[0].", ""))
 }
 
-/// A value without what may be a secret: what stands under a name that says so, but names of files, and URLs
-/// with a user.
+/// A value without anything that may be a secret: values whose key says so, and URLs with a user. Names of files stay.
 fn without_secrets(node: &Node, suspect: bool) -> Node {
     const HIDDEN: &str = "(left out: a secret)";
     let kind = match &node.kind {
@@ -121,25 +121,25 @@ fn without_secrets(node: &Node, suspect: bool) -> Node {
 }
 
 impl Conversion {
-    /// Says to the person that something is not as it was.
+    /// Notes that something is not as it was.
     fn note(&mut self, note: &str) {
         self.notes.push(note.to_owned());
     }
 
-    /// Says so at this place, too.
+    /// Notes it, and says it in a comment here.
     fn tell(&mut self, depth: usize, note: &str) {
         self.out.comment(depth, note);
         self.note(note);
     }
 
-    /// Says that `key` at `place` is left out, with its text as a comment; a secret is not copied, not even there.
+    /// Says that `key` at `place` is left out. Its text becomes a comment, without secrets.
     fn leave(&mut self, depth: usize, place: &str, key: &str, why: &str, value: &Node) {
         let name = if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
         self.tell(depth, &format!("{}: {why}", printable(&name)));
         self.keep_text(depth, key, value);
     }
 
-    /// The text of what is left out, as a comment.
+    /// Writes what is left out as a comment.
     fn keep_text(&mut self, depth: usize, key: &str, value: &Node) {
         let mut kept = Writer::default();
         kept.entry(0, key, &without_secrets(value, !key.ends_with("_file") && is_suspect(key)));
@@ -154,7 +154,7 @@ impl Conversion {
         self.out.comment(depth, kept.finish().trim_end());
     }
 
-    /// Writes a line where our checks accept it inside `around` (with `{}` for the line); else leaves it.
+    /// Writes a line if our checks accept it inside `around` (with `{}` for the line). Otherwise it is left out.
     fn offer(&mut self, depth: usize, around: &str, line: &str, from: (&str, &str, &Node)) -> bool {
         let (place, key, value) = from;
         if let Some(why) = refusal(&around.replace("{}", line)) {
@@ -165,7 +165,7 @@ impl Conversion {
         true
     }
 
-    /// Writes a line; what is written in another way there is still to be found behind it.
+    /// Writes a line. If it was written in another way before, that stands behind it as a comment.
     fn write(&mut self, depth: usize, line: &str, key: &str, value: &Node) {
         let old = text(value).map(scalar).filter(|old| !line.contains(old.trim_matches('\'')));
         match old {
@@ -174,7 +174,7 @@ impl Conversion {
         }
     }
 
-    /// A map of names to texts under `key`, each held against our checks. How many are written comes back.
+    /// Writes a map of names to texts under `key`. Each is checked. Returns how many are written.
     fn strings(&mut self, depth: usize, key: &str, around: &str, place: &str, map: &Node) -> usize {
         let line = |name: &str, value: &Node| {
             let value = variables(text(value).unwrap_or_default());
@@ -322,18 +322,18 @@ impl Conversion {
     }
 }
 
-/// A name as it can stand in a message of one line.
+/// A name that is safe in a message of one line.
 fn printable(name: &str) -> String {
     Line(name).to_string()
 }
 
-/// A text in quotes, whatever is in it.
+/// Any text in quotes.
 fn quoted(text: &str) -> String {
     let plain = scalar(text);
     if plain.starts_with(['\'', '"']) { plain } else { format!("'{text}'") }
 }
 
-/// Promtail's `${VAR:default}` (github.com/drone/envsubst) in our spelling; `${1}` stays what it is.
+/// Writes Promtail's `${VAR:default}` (github.com/drone/envsubst) in our form. `${1}` stays as it is.
 fn variables(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -357,11 +357,11 @@ fn variables(text: &str) -> String {
     out
 }
 
-/// A duration of Go's in Prometheus's spelling, which has no fractions and no sign.
+/// Writes a duration of Go in the form of Prometheus, which has no fractions and no sign.
 fn duration(go: &str) -> String {
     match yaml::units::parse_go_duration(go) {
         Ok(duration) => yaml::units::format_duration(duration),
-        // Left as it is: our checks say what is wrong with it.
+        // It stays as it is. Our checks say what is wrong with it.
         Err(_) => scalar(&variables(go)),
     }
 }

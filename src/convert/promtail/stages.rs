@@ -1,15 +1,15 @@
-//! `pipeline_stages`, and the limits that Promtail sets behind them.
+//! `pipeline_stages`, and the limits that Promtail applies after them.
 
 use super::*;
 use crate::config::KEYS;
 
-/// Stages that have no sense for a journal.
+/// Stages that make no sense for a journal.
 const STAGES_WITHOUT: [&str; 5] = ["docker", "cri", "eventlogmessage", "windowsevent", "geoip"];
 
-/// Stages whose keys are names of the user's own: there a key without a value means something.
+/// Stages whose keys are names that the user chooses. In them, a key without a value has a meaning.
 const OWN_NAMES: [&str; 4] = ["labels", "static_labels", "structured_metadata", "metrics"];
 
-/// Keys in which no environment variable is looked for.
+/// Keys whose values have no environment variables: `$` means something else in them.
 const LITERAL: [&str; 7] =
     ["expression", "expressions", "selector", "template", "replace", "firstline", "value"];
 
@@ -28,7 +28,7 @@ impl Conversion {
         }
     }
 
-    /// What holds for all lines, behind the stages as in Promtail. Says how many stages it makes.
+    /// Writes the limits for all lines, after the stages as in Promtail. Returns how many stages it writes.
     fn limits(&mut self, limits: &Node) -> usize {
         let mut count = 0;
         let is = |name: &str| get_text(limits, name) == Some("true");
@@ -81,7 +81,7 @@ impl Conversion {
         count
     }
 
-    /// Says how many of them there are in the result.
+    /// Returns how many of them are in the result.
     fn stage_list(&mut self, depth: usize, stages: &[Node]) -> usize {
         let mut count = 0;
         for stage in stages {
@@ -110,7 +110,7 @@ impl Conversion {
         count
     }
 
-    /// Writes a stage, or says why not.
+    /// Writes a stage, or returns the reason why not.
     fn stage(&mut self, depth: usize, name: &str, value: &Node) -> Option<String> {
         let value = plain(value, !OWN_NAMES.contains(&name));
         let stage = Node::map(vec![(Node::text(name), value)]);
@@ -124,7 +124,7 @@ impl Conversion {
         why
     }
 
-    /// Writes a `match` with the stages in it, or says why not.
+    /// Writes a `match` with the stages in it, or returns the reason why not.
     fn nested(&mut self, depth: usize, value: &Node) -> Option<String> {
         let mut head = Vec::new();
         if let Kind::Map(entries) = &value.kind {
@@ -151,7 +151,7 @@ impl Conversion {
     }
 }
 
-/// The value of a stage without keys that are left empty, its variables in our spelling.
+/// The value of a stage, without empty keys, and with variables in our form.
 fn plain(value: &Node, own_keys: bool) -> Node {
     let kind = match &value.kind {
         Kind::Map(entries) => Kind::Map(

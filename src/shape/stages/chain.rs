@@ -1,4 +1,4 @@
-//! A chain: stages in the order written, and the way of an item through them.
+//! A chain: stages in the order in which they are written, and the way of an item through them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use journald_reader::Cursor;
 #[derive(Debug, Default)]
 pub struct Chain {
     stages: Vec<Box<dyn Stage>>,
-    /// Where each of them stands in the configuration.
+    /// The path of each stage in the configuration.
     paths: Vec<Arc<str>>,
 }
 
@@ -27,13 +27,13 @@ impl Chain {
         chain
     }
 
-    /// Whether there is nothing to do.
+    /// Whether it has no stages.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()
     }
 
-    /// Takes an item through all stages. After [`Flow::Next`] the item is what comes out, which may be one
-    /// that was held before.
+    /// Takes an item through all stages. After [`Flow::Next`], `item` is what comes out. That may be an item that was held
+    /// before.
     pub fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
         self.run_from(0, item, context)
     }
@@ -65,8 +65,8 @@ impl Chain {
         Flow::Next
     }
 
-    /// The next item whose time of being held is over, after the rest of its way. To be called until there
-    /// is none.
+    /// The next item that need not be held any longer, after it went through the rest of the stages. Call this until it
+    /// returns nothing.
     pub fn release(&mut self, context: &mut Context) -> Option<Item> {
         for index in 0..self.stages.len() {
             while let Some(mut item) = self.stages.get_mut(index).and_then(|stage| stage.release(context)) {
@@ -78,13 +78,13 @@ impl Chain {
         None
     }
 
-    /// The entries that stages hold, as their cursors.
+    /// The cursors of the entries that stages hold.
     pub fn held(&self, out: &mut Vec<Cursor>) {
         self.stages.iter().for_each(|stage| stage.held(out));
     }
 }
 
-/// Says what a stage did.
+/// Explains what a stage did.
 fn explain(stage: &str, before: &Item, after: &Item, flow: &Flow, steps: &mut Vec<String>) {
     let mut say = |what: String| steps.push(format!("{stage}: {what}"));
     match flow {
@@ -145,12 +145,12 @@ fn changed(before: &Item, after: &Item) -> bool {
 }
 
 impl Context {
-    /// Whether a configuration is tried, and this stage has not done its work on anything yet: what comes then is of no interest.
+    /// Whether a configuration is tried, and this stage has not worked on any item yet. Later items do not matter then.
     fn is_tried(&self, path: &Arc<str>) -> bool {
         self.trial.as_ref().is_some_and(|trial| trial.get(path).is_none_or(|tally| tally.worked == 0))
     }
 
-    /// Counts what a stage did with an item, when a configuration is tried.
+    /// Counts what a stage did with an item, if a configuration is tried.
     fn tally(&mut self, path: &Arc<str>, worked: bool, failed: bool) {
         let Some(trial) = &mut self.trial else { return };
         let tally = trial.entry(path.clone()).or_default();

@@ -9,11 +9,11 @@ use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value};
 use logql::go::re2::Re2;
 
-/// The reason unless `drop_counter_reason` is written.
+/// The default of `drop_counter_reason`.
 const REASON: &str = "drop_stage";
-/// What stands between several values when they are looked at together.
+/// The default of `separator`, which stands between several values.
 const SEPARATOR: &str = ";";
-/// Up to an age that no entry has, which also fits into nanoseconds.
+/// The limits of `older_than`: the longest age is older than any entry, and fits into nanoseconds.
 const OLDER_THAN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(100 * 365 * 24 * 3600);
 /// Any number of bytes.
 const LONGER_THAN: RangeInclusive<u64> = 0..=u64::MAX;
@@ -33,10 +33,10 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].drop`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The extracted values to look at; without any, the line.
+    /// The extracted values to look at. Without any, it is the line.
     sources: Vec<String>,
     separator: String,
-    /// What is looked for; without it, only that all sources are there.
+    /// What is looked for. Without it, an entry must only have all sources.
     test: Option<Test>,
     older_than: Option<Duration>,
     /// Bytes.
@@ -46,16 +46,16 @@ pub struct Settings {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Test {
-    /// Matches anywhere.
+    /// The expression matches somewhere in the text.
     Expression(Re2),
-    /// Is the whole text.
+    /// The text is this value.
     Value(String),
 }
 
 /// Reads it.
 pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let section = Section::open(checker, value, "stages[].drop")?;
-    // An empty key counts as not written.
+    // A key without a value counts as not written.
     let get = |name| section.get(name).filter(|value| value.node.kind != Kind::Null);
     let expected = "expected at least one of `source`, `expression`, `older_than` and `longer_than`";
     match (get("source"), get("value"), get("expression")) {
@@ -91,7 +91,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     })
 }
 
-/// A text, which may look like a number or a flag.
+/// A text. It may look like a number or like `true`.
 fn text(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     match value.node.kind {
         Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => checker.raw(value, "a string"),

@@ -1,7 +1,7 @@
-//! A map that forgets what was not asked for lately, so that keys nobody can count do not fill the memory.
+//! A map that forgets keys that were not used lately. So an unbounded number of keys cannot fill the memory.
 //!
-//! It has two generations (as in grafana/loki, `pkg/util/map.go`): what is asked for gets into the young one;
-//! when that is full it becomes the old one, and the old one is forgotten.
+//! It has two generations (as in grafana/loki, `pkg/util/map.go`). A key that is used moves to the young generation. When
+//! that is full, the old generation is forgotten, and the young one becomes the old one.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -12,17 +12,17 @@ use std::hash::Hash;
 pub(super) struct Generations<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
-    /// Keys of a generation (count).
+    /// The most keys of a generation (count).
     size: usize,
 }
 
 impl<K: Eq + Hash, V> Generations<K, V> {
-    /// An empty map; a generation has `size` keys.
+    /// An empty map. A generation has at most `size` keys.
     pub(super) fn new(size: usize) -> Generations<K, V> {
         Generations { young: HashMap::new(), old: HashMap::new(), size }
     }
 
-    /// The value of a key, made if it is not remembered.
+    /// The value of a key. It is made if the key is not in the map.
     pub(super) fn get<Q>(&mut self, key: &Q, make: impl FnOnce() -> V) -> &mut V
     where
         K: Borrow<Q>,
@@ -32,7 +32,7 @@ impl<K: Eq + Hash, V> Generations<K, V> {
         self.young.entry(key.to_owned()).or_insert_with(make)
     }
 
-    /// The value of a key, if it is remembered.
+    /// The value of a key, if the key is in the map.
     pub(super) fn find<Q>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -46,7 +46,7 @@ impl<K: Eq + Hash, V> Generations<K, V> {
         self.young.get_mut(key)
     }
 
-    /// Makes the key young, or room for it.
+    /// Moves a key to the young generation, or makes room for it there.
     fn renew<Q>(&mut self, key: &Q)
     where
         K: Borrow<Q>,

@@ -21,13 +21,13 @@ pub enum Value {
 }
 
 impl Value {
-    /// As text: numbers without exponent and in as few digits as say the same; `None` for null
-    /// (grafana/loki, `clients/pkg/logentry/stages/util.go`, `getString`).
+    /// The value as text, as in grafana/loki (`clients/pkg/logentry/stages/util.go`, `getString`). Numbers have no exponent,
+    /// and no more digits than they need. `None`: the value is null.
     pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
             Value::Null => None,
             Value::Bool(value) => Some(if *value { "true" } else { "false" }.into()),
-            // Rust and Go write the same shortest digits without exponent; only these names differ.
+            // Rust and Go write the same digits; only these names differ.
             Value::Number(n) if n.is_nan() => Some("NaN".into()),
             Value::Number(n) if n.is_infinite() => Some(if *n > 0.0 { "+Inf" } else { "-Inf" }.into()),
             Value::Number(n) => Some(n.to_string().into()),
@@ -42,10 +42,10 @@ impl From<&str> for Value {
     }
 }
 
-/// What the stages have extracted from an entry, by name; its labels can be asked for too.
+/// The values that stages have extracted from an entry, by name. Its labels are values, too.
 ///
-/// The labels are those at the beginning of the pipeline, or of the innermost `match` around a stage; what a
-/// stage does to labels later does not show here. They are shared, not copied.
+/// The labels are those at the beginning of the pipeline, or of the innermost `match` around a stage. Changes to labels after
+/// that do not show here. The labels are shared, not copied.
 #[derive(Debug, Clone, Default)]
 pub struct Extracted {
     values: Vec<(Box<str>, Value)>,
@@ -59,7 +59,7 @@ impl Extracted {
         self.labels = labels.clone();
     }
 
-    /// Lets labels win over values of the same name, as at the beginning of a `match`.
+    /// Replaces values by labels of the same name, as at the beginning of a `match`.
     pub fn enter(&mut self, labels: &Arc<LabelSet>) {
         if Arc::ptr_eq(&self.labels, labels) && self.values.is_empty() {
             return;
@@ -73,12 +73,12 @@ impl Extracted {
         self.labels = labels.clone();
     }
 
-    /// Whether there is a value of that name; it may be null.
+    /// Whether a value has this name. It may be null.
     pub fn contains(&self, name: &str) -> bool {
         self.values.iter().any(|(n, _)| **n == *name) || self.labels.get(name).is_some()
     }
 
-    /// The value of that name.
+    /// The value of this name.
     pub fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
         match self.values.iter().find(|(n, _)| **n == *name) {
             Some((_, value)) => Some(Cow::Borrowed(value)),
@@ -86,7 +86,7 @@ impl Extracted {
         }
     }
 
-    /// The value of that name as text; `None` too when it is null.
+    /// The value of this name as text. `None`: it does not exist, or is null.
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         match self.values.iter().find(|(n, _)| **n == *name) {
             Some((_, value)) => value.text(),
@@ -102,7 +102,7 @@ impl Extracted {
         }
     }
 
-    /// Takes a value away; a label of that name cannot be seen any more either.
+    /// Removes a value. A label of this name is hidden, too.
     pub fn remove(&mut self, name: &str) {
         self.values.retain(|(n, _)| **n != *name);
         if self.labels.get(name).is_some() {
@@ -122,22 +122,22 @@ impl Extracted {
 /// An entry on its way through the stages.
 #[derive(Debug, Clone, Default)]
 pub struct Item {
-    /// Whose entry it is: for `multiline`, that of the first line.
+    /// The cursor of the entry. In a block of `multiline`, it is that of the first line.
     pub cursor: Cursor,
-    /// All entries whose lines `multiline` has joined in it; empty when it is a single one.
+    /// The cursors of all entries whose lines `multiline` has joined. Empty for a single entry.
     pub parts: Vec<Cursor>,
-    /// Nanoseconds since 1970.
+    /// The time (nanoseconds since 1970).
     pub timestamp_ns: i64,
     /// The log line.
     pub line: String,
-    /// Labels; `Arc::make_mut` before changing them.
+    /// The labels. Use `Arc::make_mut` to change them.
     pub labels: Arc<LabelSet>,
-    /// Structured metadata: names and values.
+    /// The structured metadata: names and values.
     pub metadata: Vec<(String, String)>,
-    /// Who wrote it, for the share of active streams.
+    /// Who wrote the entry, for the shares of active streams.
     pub owner: Owner,
-    /// Set by the stage `tenant`.
+    /// The tenant that the stage `tenant` chose.
     pub tenant: Option<String>,
-    /// What stages have extracted.
+    /// The values that stages have extracted.
     pub extracted: Extracted,
 }

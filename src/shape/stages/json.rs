@@ -7,7 +7,7 @@ use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value as Written};
 use logql::jmespath::{Expression, Json};
 
-/// The reason for which `drop_malformed` drops lines that are not JSON.
+/// The reason that is counted when `drop_malformed` drops a line that is not JSON.
 const MALFORMED: &str = "json_malformed";
 
 /// The keys of the stage.
@@ -38,7 +38,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Setting
     Some(settings)
 }
 
-/// Names and what to take for them; without an expression, the name is one.
+/// Reads names and expressions. Without an expression, the name is the expression.
 fn expressions(checker: &Checker<'_>, value: &Written<'_>) -> Option<Vec<(String, Expression)>> {
     let entries = checker.entries(value, "a map: name to JMESPath expression")?;
     if entries.is_empty() {
@@ -120,7 +120,7 @@ impl Stage for JsonStage {
     }
 }
 
-/// Lists and maps become text.
+/// A value as a stage extracts it. Lists and maps become text.
 fn extracted(answer: Json<'_>) -> Value {
     match answer {
         Json::Null => Value::Null,

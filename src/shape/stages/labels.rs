@@ -49,7 +49,7 @@ impl Stage for Labels {
         "labels"
     }
 
-    /// A value that is not there, or null, leaves the label as it is; an empty one removes it, as in Loki.
+    /// A missing value, or null, leaves the label as it is. An empty value removes the label, as in Loki.
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
         for (name, source) in &self.settings.labels {
             if let Some(value) = item.extracted.text(source)

@@ -1,13 +1,13 @@
 //! `limit`: lets so many entries through in a second.
 //!
-//! With `drop` the time that counts is that of the entries, not the wall clock (which Promtail goes by): a backlog
-//! is thinned as it would have been had it been read when it was written, and entries that are read again after a
-//! crash get the same verdict again, except for a burst at the place where reading began again. It is journald's own time,
-//! not the time that a stage `timestamp` has set: a line with a time in the far future would close the bucket until then.
+//! With `drop`, the time of the entries counts, not the wall clock as in Promtail. So a backlog is thinned as if it had been
+//! read when it was written. Entries that are read again after a crash get the same verdict again, except for a burst at the
+//! place where reading began again. The time is that of journald, not one that a stage `timestamp` has set: a line with a
+//! time in the far future would stop all entries until then.
 //!
-//! Without `drop`, entries are not lost but wait. There the wall clock counts, because the limit is about the load on
-//! Loki. The stage does not wait itself: it says until when ([`Context::wait_until`]), so that the reader of the journal
-//! can still be stopped.
+//! Without `drop`, entries wait and are not lost. Then the wall clock counts, because the limit protects Loki from load. The
+//! stage does not wait itself. It says until when to wait ([`Context::wait_until`]), so that the reader of the journal can
+//! still be stopped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value};
 
 const REASON: &str = "ratelimit_drop_stage";
-/// Values of a label that are limited one by one at least (count), as in Promtail.
+/// The least `max_distinct_labels` (count), as in Promtail.
 const DISTINCT_MIN: u64 = 10_000;
-/// A step back in the time of entries by more than this (nanoseconds) means that the clock was set. Smaller ones
-/// are entries of several files that overtake one another.
+/// If the time of entries goes back by more than this (nanoseconds), the clock was set. Smaller steps happen when entries of
+/// several files overtake one another.
 const BACK_MAX: i64 = 3600 * 1_000_000_000;
 const NANOS: f64 = 1e9;
 /// Nanoseconds in a microsecond, which journald counts in.
@@ -40,15 +40,15 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].limit`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Entries a second.
+    /// How many entries may come in a second.
     pub rate: f64,
-    /// Entries that may come at once.
+    /// How many entries may come at once.
     pub burst: u64,
-    /// Entries over the limit end here; else they wait.
+    /// Whether entries over the limit are dropped. Otherwise they wait.
     pub drop: bool,
-    /// Each value of this label has a limit of its own; entries without it have none.
+    /// Each value of this label has its own limit. Entries without the label have no limit.
     pub by_label: Option<String>,
-    /// Values that are remembered.
+    /// How many values of the label are remembered.
     pub max_distinct: u64,
 }
 
@@ -101,7 +101,7 @@ impl StageSettings for Settings {
     }
 }
 
-/// Tokens that are left, and when they were counted (nanoseconds).
+/// The tokens that are left, and when they were counted (nanoseconds since 1970).
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     tokens: f64,
@@ -113,8 +113,8 @@ impl Bucket {
         Bucket { tokens: settings.burst as f64, at: now }
     }
 
-    /// Takes a token if there is one; else says how long until there is (nanoseconds). Time does not go back,
-    /// unless the clock was set: then time goes on from there, and no tokens are added.
+    /// Takes a token. If there is none, returns how long it takes until there is one (nanoseconds). A time before the last
+    /// one counts as the last one. If the clock was set, time goes on from the new time, and no tokens are added.
     fn take(&mut self, now: i64, settings: &Settings) -> Result<(), f64> {
         if now < self.at.saturating_sub(BACK_MAX) {
             self.at = now;
@@ -135,7 +135,7 @@ struct Limit {
     settings: Settings,
     bucket: Option<Bucket>,
     begun: Instant,
-    /// By the label's value.
+    /// The buckets by the value of the label.
     by_value: Generations<String, Bucket>,
     reason: Arc<str>,
 }
@@ -164,7 +164,7 @@ impl Stage for Limit {
             Ok(()) => Flow::Next,
             Err(_) if settings.drop => Flow::Drop(self.reason.clone()),
             Err(wait) => {
-                // The token that will be there by then is this entry's.
+                // This entry gets the token that will be there by then.
                 bucket.tokens -= 1.0;
                 if !context.dry {
                     // Another `limit` may want to wait longer.

@@ -1,5 +1,5 @@
-//! Stages that can never do their work: they look at a value that no stage before them extracts, or at entries that there
-//! are not. What is told is certain; a name that only an entry can give ends the search.
+//! Finds stages that can never do their work: they look at a value that no stage before them extracts, or at entries that
+//! cannot come. Every warning is certain. After a stage that takes names from entries, the search ends.
 
 use super::{May, StageConfig, may};
 use crate::shape::known::KnownLabels;

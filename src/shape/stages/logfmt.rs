@@ -1,6 +1,6 @@
 //! `logfmt`: extracts values from `key=value` lines.
 //!
-//! An error ends the reading; what was found before it stays.
+//! An error in a line ends its reading. Values before the error stay.
 
 use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may, source};
 use crate::yaml::key::key;
@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].logfmt`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Names of values, and the keys that they come from.
+    /// The names of values, and the keys that they come from.
     mapping: Vec<(String, String)>,
     source: Option<String>,
 }

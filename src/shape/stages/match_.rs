@@ -22,9 +22,9 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].match`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The entries that it is for.
+    /// Which entries the stage is for.
     pub selector: Selector,
-    /// What happens to them.
+    /// What happens to these entries.
     pub action: Action,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     let (mut drop, mut reason) = (false, "match_stage".to_owned());
     section.read("action", &mut drop, |value| checker.choice(value, &[("keep", false), ("drop", true)]));
     section.read("drop_counter_reason", &mut reason, |value| checker.text(value, "a string"));
-    // A name in Promtail's metrics; it has no other meaning.
+    // Promtail uses the name in its metrics only. Here it means nothing.
     section.read("pipeline_name", &mut String::new(), |value| checker.text(value, "a string"));
     let stages = section.get("stages").map(|value| super::read(checker, value));
     match (&stages, drop) {

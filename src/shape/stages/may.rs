@@ -1,4 +1,4 @@
-//! What an entry may have when it comes to a stage: the names of values and labels, as far as the stages before it say.
+//! Which values and labels an entry may have when it comes to a stage, by the stages before it.
 
 use std::collections::BTreeSet;
 
@@ -8,28 +8,28 @@ use crate::yaml::{Checker, Finding, Kind, Value, quoted};
 use logql::go::re2::Re2;
 use logql::nearest::nearest;
 
-/// What an entry may have when it comes to a stage; a stage that asks for something else is warned of.
+/// The names that an entry may have when it comes to a stage. A warning is given for a stage that asks for another name.
 pub(crate) struct May<'k> {
     checker: &'k Checker<'k>,
-    /// Names of values; labels are among them from the beginning, and again at the beginning of each `match`.
+    /// The names of values. Labels are added to them at the beginning, and at the beginning of each `match`.
     values: BTreeSet<String>,
     labels: BTreeSet<String>,
     known: &'k KnownLabels,
 }
 
 impl<'k> May<'k> {
-    /// Before the first stage.
+    /// The state before the first stage.
     pub(super) fn new(checker: &'k Checker<'k>, known: &'k KnownLabels) -> May<'k> {
         let labels: BTreeSet<String> = known.before_stages().map(str::to_owned).collect();
         May { checker, values: labels.clone(), labels, known }
     }
 
-    /// Entries have values of these names from here on.
+    /// From here on, entries may have values of these names.
     pub(super) fn gain<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
         self.values.extend(names.into_iter().map(str::to_owned));
     }
 
-    /// Entries have values of the names of the groups in `expression`.
+    /// From here on, entries may have values with the names of the groups in `expression`.
     pub(super) fn gain_groups(&mut self, written: &Value<'_>) {
         let expression = get(written, "expression");
         if let Some(regex) = expression.and_then(|value| Re2::new(text(&value)?).ok()) {
@@ -37,7 +37,7 @@ impl<'k> May<'k> {
         }
     }
 
-    /// Entries have a label of this name from here on.
+    /// From here on, entries may have a label of this name.
     pub(super) fn gain_label(&mut self, name: &str) {
         self.labels.insert(name.to_owned());
     }
@@ -77,7 +77,7 @@ impl<'k> May<'k> {
     }
 
     fn one_of(&self, at: &Value<'_>, name: Option<&str>, there: &BTreeSet<String>, why: &str) {
-        // What a variable holds is not known here.
+        // The value of an environment variable is not known here.
         let Some(name) = name.filter(|name| !name.contains("${")) else { return };
         if self.known.is_open() || there.contains(name) {
             return;
@@ -91,7 +91,7 @@ impl<'k> May<'k> {
         });
     }
 
-    /// The keys that a template asks for; `given` are there besides values.
+    /// Warns of keys that a template asks for and no entry has. It always has those in `given`.
     pub(super) fn have_keys(&self, at: &Value<'_>, given: &[&str]) {
         let Some(text) = text(at) else { return };
         for (name, place) in fields(text) {
@@ -110,7 +110,7 @@ impl<'k> May<'k> {
     }
 }
 
-/// A text as it is written.
+/// The text of a node, as it is written.
 pub(super) fn text<'t>(value: &Value<'t>) -> Option<&'t str> {
     match &value.node.kind {
         Kind::Str(text) => Some(text),
@@ -133,7 +133,7 @@ pub(super) fn map<'t>(value: &Value<'t>) -> impl Iterator<Item = (&'t str, Value
     })
 }
 
-/// A key that is written, with a value.
+/// The value of a key, if both are written.
 pub(super) fn get<'t>(value: &Value<'t>, name: &str) -> Option<Value<'t>> {
     map(value)
         .find(|(key, _)| *key == name)
@@ -153,7 +153,7 @@ pub(super) fn list<'t>(value: &Value<'t>, name: &str) -> Vec<Value<'t>> {
     }
 }
 
-/// The names of a map's entries.
+/// The names of the entries of a map.
 pub(super) fn names<'t>(value: &Value<'t>) -> impl Iterator<Item = &'t str> + use<'t> {
     map(value).map(|(name, _)| name)
 }

@@ -1,8 +1,8 @@
 //! `metrics`: counts entries and measures extracted values; Prometheus finds them at `/metrics`.
 //!
-//! As in Promtail the labels of an entry are the labels of its series, and names begin with `promtail_custom_`
-//! unless `prefix` says otherwise, so that dashboards go on. Metrics of one name in several stages are one metric,
-//! and have to be of one kind.
+//! As in Promtail, the labels of an entry are the labels of its series, and names begin with `promtail_custom_` unless
+//! `prefix` says otherwise. So dashboards go on working. If several stages use one name, it is one metric, which must have
+//! one kind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::yaml::{self, Checker, Finding, Key, Section, quoted};
 use logql::label_set::{LabelSet, identifier};
 
 const PREFIX: &str = "promtail_custom_";
-/// Bounds of a histogram that has none of its own: those of Prometheus's client library.
+/// The default bounds of a histogram, as in the client library of Prometheus.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// The keys of the stage.
@@ -37,14 +37,14 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].metrics`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// In the order of their names.
+    /// The metrics, in the order of their names.
     pub metrics: Vec<MetricConfig>,
 }
 
 /// One metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricConfig {
-    /// Its whole name.
+    /// Its name, with the prefix.
     pub name: String,
     /// Its help text.
     pub description: String,
@@ -52,7 +52,7 @@ pub struct MetricConfig {
     pub source: String,
     /// Series that did not change for so long are forgotten.
     pub max_idle: Duration,
-    /// Only this value counts.
+    /// If this is set, only entries with this value of the source count.
     pub value: Option<String>,
     /// What it does.
     pub action: Action,
@@ -72,9 +72,9 @@ const TYPES: [(&str, Type); 3] =
 /// What a metric does with an entry.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// A counter of entries that have the source, or of all.
+    /// A counter of entries.
     Count {
-        /// Every entry counts, whether it has the source or not.
+        /// Whether all entries count. Otherwise, only those that have the source.
         all: bool,
     },
     /// A counter of the source's values.
@@ -123,7 +123,7 @@ fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<
     section.read("source", &mut source, |value| checker.text(value, "the name of a value"));
     section.read("prefix", &mut prefix, |value| checker.text(value, "a string"));
     section.read("max_idle_duration", &mut max_idle, |value| checker.go_duration(value, &IDLE));
-    // As in Promtail, an empty prefix counts as not written.
+    // As in Promtail, an empty prefix means the default.
     let whole = format!("{}{name}", if prefix.is_empty() { PREFIX } else { &prefix });
     let valid = |c: char| c == '_' || c == ':' || c.is_ascii_alphanumeric();
     if !whole.chars().all(valid) || whole.starts_with(|c: char| c.is_ascii_digit()) {
@@ -162,7 +162,7 @@ fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<
     Some(MetricConfig { name: whole, description, source, max_idle, value: only, action })
 }
 
-/// The names that a metric has in the text for Prometheus, each with what it is there.
+/// The names of a metric in the text for Prometheus, each with its meaning there.
 fn exposed(name: &str, action: &Action) -> Vec<(String, String)> {
     let one = |kind: &str| vec![(name.to_owned(), kind.to_owned())];
     match action {
@@ -275,8 +275,8 @@ struct Metrics {
     metrics: Vec<(MetricConfig, Arc<Family>)>,
 }
 
-/// The labels of a series: those of the entry but the internal ones, with names that Prometheus takes; where two
-/// names become one, the first counts. `le` is a histogram's own.
+/// The labels of a series: those of the entry, without internal ones, with names that Prometheus takes. If two names become
+/// one, the first counts. A histogram uses `le` itself.
 fn series_labels(labels: &LabelSet, histogram: bool) -> SeriesLabels {
     let mut series = SeriesLabels::new();
     for (name, value) in labels.iter() {
@@ -291,7 +291,7 @@ fn series_labels(labels: &LabelSet, histogram: bool) -> SeriesLabels {
     series
 }
 
-/// A value as a number: digits, or a duration in seconds, as Promtail reads it.
+/// A value as a number, as Promtail reads it. A duration becomes seconds.
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Null => None,
@@ -299,7 +299,7 @@ fn number(value: &Value) -> Option<f64> {
         Value::Number(number) => Some(*number),
         Value::Text(text) => match text.parse() {
             Ok(number) => Some(number),
-            // Go's durations have a sign.
+            // Durations of Go may have a sign.
             Err(_) => {
                 let (sign, rest) = match text.strip_prefix('-') {
                     Some(rest) => (-1.0, rest),
@@ -340,7 +340,7 @@ impl Stage for Metrics {
             let change = match metric.action {
                 Action::Count { .. } | Action::Gauge(GaugeAction::Inc) => Some(1.0),
                 Action::Gauge(GaugeAction::Dec) => Some(-1.0),
-                // A counter never goes back.
+                // A counter never decreases.
                 Action::Sum => number(&value).filter(|number| *number >= 0.0),
                 _ => number(&value),
             };

@@ -1,11 +1,11 @@
-//! Stages: what a user lets happen to an entry between its labels and its batch, in Promtail's words.
+//! Stages: what a user lets happen to an entry between its labels and its batch, with the names of Promtail.
 //!
-//! An [`Item`] goes through a [`Chain`] of stages in the order written. A stage changes it, drops it, or
-//! holds it (`multiline`). A stage that cannot do its work on an item (a line that is not JSON, a time
-//! that does not parse) passes it on and counts a failure; the item is not lost.
+//! An [`Item`] goes through a [`Chain`] of stages in the order in which they are written. A stage changes it, drops it, or
+//! holds it (`multiline`). If a stage cannot do its work on an item (a line that is not JSON, a time that does not parse), it
+//! passes the item on and counts a failure. The item is not lost.
 //!
-//! Behaviour is that of Promtail 3.6.9 (grafana/loki, `clients/pkg/logentry/stages`), but where
-//! `docs/migration.md` says otherwise.
+//! Stages do what those of Promtail 3.6.9 do (grafana/loki, `clients/pkg/logentry/stages`). `docs/migration.md` lists the
+//! differences.
 
 mod chain;
 mod generations;

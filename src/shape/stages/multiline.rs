@@ -1,14 +1,13 @@
 //! `multiline`: joins the lines of one block, as of a stack trace.
 //!
-//! A line that `firstline` matches begins a block; the following lines of the same label set belong to it, until
-//! the next first line, `max_lines`, the longest line that Loki takes, or a pause of `max_wait_time` between two
-//! lines. The pause is one of event time, as journald has it, so a block has the same borders when it is read
-//! again; when no more lines come, the wall clock ends it. Lines before the first block pass as they are, and lines
-//! after a block that was full or timed out form a new one with the time and labels of the old first line, as in
-//! Promtail.
+//! A line that `firstline` matches begins a block. The following lines of the same label set belong to it, until the next
+//! first line, `max_lines`, the longest line that Loki takes, or a pause of `max_wait_time` between two lines. The pause is
+//! measured by the times of journald, so a block has the same borders when it is read again. If no more lines come, the wall
+//! clock ends the block. Lines before the first block pass as they are. Lines after a block that was full or timed out form
+//! a new block with the time and labels of the old first line, as in Promtail.
 //!
-//! What a block holds is in no batch yet. [`Stage::held`] names these entries, the checkpoint writes them down, and
-//! a restart reads them again: a crash loses nothing and sends nothing twice.
+//! The entries of a block are in no batch yet. [`Stage::held`] names them, the checkpoint keeps their names, and a restart
+//! reads them again. So a crash loses nothing, and nothing is sent twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,18 +21,18 @@ use journald_reader::Cursor;
 use logql::go::re2::Re2;
 use logql::label_set::LabelSet;
 
-/// Label sets whose blocks are known at a time (count). A further label set takes the place of the one that has had no line for
-/// longest: that one's block goes on as it is, and its next lines pass until a first line comes.
+/// The most label sets with a block at a time (count). One more label set takes the place of the label set that had no line
+/// for the longest time. The block of that one is sent as it is, and its next lines pass until a first line comes.
 const BLOCKS_MAX: usize = 1000;
-/// What all blocks hold before the largest of them goes on early (bytes): a few lines of the longest length, or some
-/// hundred stack traces. It is text, the metadata of first lines, which a sender chooses, and [`LINE_COST`].
+/// The most that all blocks hold (bytes): a few lines of the greatest length, or some hundred stack traces. When they hold
+/// more, the largest block is sent early. Counted are text, the metadata of first lines, and [`LINE_COST`].
 const HELD_MAX: usize = 4 << 20;
-/// What a line costs beside its text (bytes): its cursor here and, as text, in the checkpoint.
+/// What a line costs beside its text (bytes): its cursor, in memory here and as text in the checkpoint.
 const LINE_COST: usize = 256;
-/// A last line so far ahead of the clock (microseconds) was written before the clock was set back: no use waiting
-/// for that time to come.
+/// If the last line is so far ahead of the clock (microseconds), the clock was set back after it. Waiting for that time makes
+/// no sense.
 const AHEAD_MAX: u64 = 3600 * 1_000_000;
-/// Lines of a block where `max_lines` is 0 (count). In Promtail, 0 is no limit.
+/// The most lines of a block if `max_lines` is 0 (count). In Promtail, 0 means no limit.
 const LINES_MAX: u64 = 100_000;
 
 /// The keys of the stage.
@@ -83,36 +82,36 @@ impl StageSettings for Settings {
 #[derive(Debug)]
 struct Multiline {
     settings: Settings,
-    /// Microseconds.
+    /// The longest pause within a block (microseconds).
     wait: u64,
     blocks: HashMap<Arc<LabelSet>, Block>,
-    /// What all blocks cost (bytes).
+    /// What all blocks hold (bytes).
     cost: usize,
 }
 
 /// The lines of one label set.
 #[derive(Debug)]
 struct Block {
-    /// The first line's item; its line is the block's text.
+    /// The item of the first line. Its line is the text of the block.
     item: Item,
     lines: u64,
-    /// Time of the last line, which may have gone on since (microseconds since 1970, by journald's clock).
+    /// The time of the last line, also if that is no longer in the block (microseconds since 1970, by journald).
     last: u64,
     held: Vec<Cursor>,
 }
 
 impl Block {
-    /// What it holds (bytes).
+    /// What the block holds (bytes).
     fn cost(&self) -> usize {
         let metadata = self.item.metadata.iter().map(|(name, value)| name.len() + value.len());
         self.item.line.len() + self.held.len() * LINE_COST + metadata.sum::<usize>()
     }
 
-    /// The block so far, as an item; what follows begins with the same time and labels.
+    /// Takes the block so far, as an item. Lines after it begin a block with the same time and labels.
     fn take(&mut self) -> Option<Item> {
         self.lines = 0;
         let parts = std::mem::take(&mut self.held);
-        // A block of nothing but empty lines is nothing, as in Promtail.
+        // A block of empty lines only is dropped, as in Promtail.
         if self.item.line.is_empty() {
             return None;
         }
@@ -120,7 +119,7 @@ impl Block {
         Some(Item { line, parts, ..self.item.clone() })
     }
 
-    /// Adds a line, which may itself be joined of several.
+    /// Adds a line. It may be the join of several lines.
     fn add(&mut self, line: &str, cursor: Cursor, parts: &[Cursor]) {
         if !self.item.line.is_empty() {
             self.item.line.push('\n');
@@ -132,16 +131,16 @@ impl Block {
         self.held.extend_from_slice(parts);
     }
 
-    /// Whether a line more would make it longer than Loki takes.
+    /// Whether the block would be too long for Loki with one more line.
     fn has_no_room(&self, line: &str) -> bool {
         !self.item.line.is_empty() && self.item.line.len() + 1 + line.len() > LINE_MAX
     }
 }
 
 impl Multiline {
-    /// Forgets the label set that had no line for longest; what it held goes on.
+    /// Forgets the label set that had no line for the longest time. Returns its block.
     fn forget_oldest(&mut self) -> Option<Item> {
-        // Sequence numbers decide between equal times, so that it is the same one whenever this is read.
+        // Sequence numbers decide between equal times, so that the choice is the same when this is read again.
         let age = |(_, block): &(&Arc<LabelSet>, &Block)| (block.last, block.item.cursor.seqnum);
         let labels = self.blocks.iter().min_by_key(age).map(|(labels, _)| labels.clone())?;
         let mut oldest = self.blocks.remove(&labels)?;
@@ -149,7 +148,7 @@ impl Multiline {
         oldest.take()
     }
 
-    /// The block that holds most, when all of them hold too much. What follows it in its stream has no metadata.
+    /// Takes the largest block if all blocks together hold too much. Lines after it in its stream have no metadata.
     fn take_largest(&mut self) -> Option<Item> {
         while self.cost > HELD_MAX {
             let size = |block: &&mut Block| (block.cost(), block.item.cursor.seqnum);
@@ -166,7 +165,7 @@ impl Multiline {
     }
 }
 
-/// The block so far, which costs less then.
+/// Takes the block so far, and subtracts its cost.
 fn take(cost: &mut usize, block: &mut Block) -> Option<Item> {
     *cost -= block.cost();
     let taken = block.take();
@@ -199,10 +198,10 @@ impl Stage for Multiline {
             held: Vec::new(),
         });
         let paused = cursor.realtime.saturating_sub(block.last) > self.wait;
-        // It can be full already: when it filled up, another block went on with that line.
+        // It may be full already: each line passes on one block at most, and when this one filled up, that was another one.
         let full = block.lines >= self.settings.max_lines;
         if first || paused || full || block.has_no_room(&line) {
-            // A block that is new holds nothing.
+            // A new block holds nothing yet.
             done = take(&mut self.cost, block).or(done);
         }
         self.cost -= block.cost();
@@ -236,7 +235,7 @@ impl Stage for Multiline {
             let ahead = block.last > now.saturating_add(AHEAD_MAX);
             block.lines > 0 && (waited || ahead || context.now_ns == i64::MAX)
         };
-        // The oldest first, so that a release at the end has an order. One of empty lines only gives no item.
+        // The oldest block first, so that a release at the end has an order. A block of empty lines gives no item.
         while let Some(oldest) =
             self.blocks.values_mut().filter(over).min_by_key(|block| (block.last, block.item.cursor.seqnum))
         {

@@ -22,9 +22,9 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].pack`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Extracted values, and labels, to be packed.
+    /// The names of the extracted values and labels that are packed.
     labels: Vec<String>,
-    /// Whether the entry's time becomes that of its packing.
+    /// Whether the entry gets the time of packing.
     ingest_timestamp: bool,
 }
 
@@ -63,7 +63,7 @@ impl StageSettings for Settings {
 #[derive(Debug)]
 struct Pack {
     settings: Settings,
-    /// The latest time given away.
+    /// The latest time that an entry got.
     last_ns: i64,
 }
 
@@ -99,7 +99,7 @@ impl Stage for Pack {
             }
         }
         if self.settings.ingest_timestamp {
-            // The clock is read once for many items, and Loki folds equal lines of one time.
+            // The clock is read once for many items, but Loki folds equal lines of one time.
             self.last_ns = context.now_ns.max(self.last_ns.saturating_add(1));
             item.timestamp_ns = self.last_ns;
         }

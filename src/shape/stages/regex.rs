@@ -15,7 +15,7 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].regex`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// With at least one named group.
+    /// The expression. It has at least one named group.
     expression: Re2,
     source: Option<String>,
 }
@@ -69,7 +69,7 @@ impl Stage for Regex {
         match self.settings.expression.captures(&text) {
             Some(found) => {
                 for (group, name) in &self.groups {
-                    // A group that took no part is empty, as in Go.
+                    // A group that did not match is empty, as in Go.
                     let part = found.get(*group).map_or("", |part| part.as_str());
                     item.extracted.set(name, Value::Text(part.to_owned()));
                 }

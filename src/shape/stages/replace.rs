@@ -1,7 +1,7 @@
 //! `replace`: replaces what the groups of a regular expression find, in the line or in a value.
 //!
-//! The replacement is a template, filled in for each group: `.Value` is what the group has found. Named groups
-//! become values, with what they were replaced by. An expression without a group would replace nothing, and is refused.
+//! The replacement is a template. It is filled in for each group, and `.Value` is the text of the group. Named groups also
+//! become values, which hold the replacement. An expression without a group would replace nothing, so it is refused.
 
 use super::template::{Compiled, compiled, data};
 use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may, source};
@@ -20,11 +20,11 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].replace`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// What is looked for.
+    /// The expression.
     pub expression: Re2,
-    /// Where: a value, or the line.
+    /// The value to work on. `None`: the line.
     pub source: Option<String>,
-    /// What stands there then.
+    /// The replacement.
     pub replace: Option<Compiled>,
 }
 
@@ -52,11 +52,11 @@ pub(super) fn read(checker: &Checker<'_>, value: &yaml::Value<'_>) -> Option<Set
     Some(Settings { expression: expression?, source, replace })
 }
 
-/// Warns of `$1`, `${1}`, `${name}` and `\\1`: each group is replaced by itself, and knows no other one.
+/// Warns of `$1`, `${1}`, `${name}` and `\\1`. Each group is replaced by itself, without the text of other groups.
 fn references(checker: &Checker<'_>, value: &yaml::Value<'_>) {
     let yaml::Kind::Str(text) = &value.node.kind else { return };
     let found = text.char_indices().find_map(|(start, c)| {
-        // Variables of templates stand in actions.
+        // In an action, `$name` is a variable of the template.
         let action = text
             .get(..start)?
             .rfind("{{")
@@ -100,7 +100,7 @@ impl StageSettings for Settings {
 }
 
 impl Settings {
-    /// The text with all groups replaced, and what the named groups of the first match became.
+    /// The text with all groups replaced, and the replacements of the named groups of the first match.
     fn replaced(&self, text: &str, item: &Item) -> Result<Option<Replaced>, String> {
         let mut out = String::new();
         let mut done = 0;
@@ -117,7 +117,7 @@ impl Settings {
                     }
                     None => String::new(),
                 };
-                // A group within a group that was replaced is gone.
+                // A group inside another group that was replaced is skipped.
                 if done == 0 || done <= group.start() {
                     out.push_str(text.get(done..group.start()).unwrap_or_default());
                     out.push_str(&new);
@@ -140,7 +140,7 @@ impl Settings {
     }
 }
 
-/// A text with its groups replaced, and what the named groups of the first match became.
+/// A text with its groups replaced, and the replacements of the named groups of the first match.
 struct Replaced {
     text: String,
     named: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! `sampling`: keeps a share of the entries, always the same ones (Promtail draws lots).
+//! `sampling`: keeps a share of the entries. It is the same share each time; Promtail chooses at random.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::shape::sample;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};
 
-/// The reason unless `drop_counter_reason` is written.
+/// The default of `drop_counter_reason`.
 const REASON: &str = "sampling_stage";
 
 /// The keys of the stage.
@@ -22,7 +22,7 @@ pub(super) const KEYS: &[Key] = &[
 pub struct Settings {
     /// The share that is kept, 0 to 1.
     pub rate: f64,
-    /// What the others are counted under.
+    /// The reason under which other entries are counted.
     pub reason: Arc<str>,
 }
 

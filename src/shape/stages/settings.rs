@@ -1,4 +1,4 @@
-//! What every stage's settings say, and how a list of stages is read.
+//! What the settings of every stage can tell, and how a list of stages is read.
 
 use super::{May, Setup, Stage, StageConfig};
 use crate::yaml::{Checker, Finding, Kind, Section, Value};
@@ -13,7 +13,7 @@ pub(crate) enum Made {
     Found,
 }
 
-/// The settings of a stage, as they are read: what the stage is built of, and what is known of it before an entry comes.
+/// The settings of a stage, as they are read. The stage is built from them, and they tell in advance what it can do.
 pub(crate) trait StageSettings {
     /// The stage, ready to run.
     fn build(&self, setup: &Setup) -> Box<dyn Stage>;
@@ -28,17 +28,17 @@ pub(crate) trait StageSettings {
         Vec::new()
     }
 
-    /// The names that it has on /metrics.
+    /// The names of its metrics on /metrics.
     fn metrics(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The stages in it, and the selector of the entries that they are for.
+    /// The stages inside it, and the selector of the entries for these stages.
     fn inner(&self) -> Option<(&Selector, &[StageConfig])> {
         None
     }
 
-    /// Warns where the stage, as it is written, asks for what no entry has; then adds to `may` what entries have after it.
+    /// Warns of names in the stage that no entry has. Then adds to `may` the names that entries may have after it.
     fn lint(_written: &Value<'_>, _may: &mut May<'_>)
     where
         Self: Sized,
@@ -46,7 +46,7 @@ pub(crate) trait StageSettings {
     }
 }
 
-/// Reads a list of stages: each a map with one key, the stage's name.
+/// Reads a list of stages. Each is a map with one key, the name of the stage.
 pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<StageConfig>> {
     checker.each(value, "a list of stages", |item| stage(checker, item))
 }
@@ -55,7 +55,7 @@ fn stage(checker: &Checker<'_>, item: &Value<'_>) -> Option<StageConfig> {
     let section = Section::open(checker, item, "stages[]")?;
     let mut entries = section.entries();
     let (Some((name, value)), None) = (entries.next(), entries.next()) else {
-        // One key that is not known has been spoken of.
+        // The reader has reported an unknown key already.
         if matches!(&item.node.kind, Kind::Map(written) if written.len() == 1) {
             return None;
         }

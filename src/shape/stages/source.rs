@@ -1,12 +1,12 @@
-//! Sources: where a stage takes its text from, the line or an extracted value; and how names of values are
-//! read from the configuration.
+//! Sources: a stage takes its text from the line or from an extracted value. This also reads the names of values from the
+//! configuration.
 
 use std::borrow::Cow;
 
 use super::{Context, Extracted};
 use crate::yaml::{Checker, Finding, Kind, Refusal, Section, Value};
 
-/// What a stage works on: the line, or the value that `source` names. Counts a failure if there is none.
+/// The text that a stage works on: the line, or the value that `source` names. If the value is missing, a failure is counted.
 pub(super) fn text<'l>(
     stage: &'static str,
     source: Option<&str>,
@@ -22,7 +22,7 @@ pub(super) fn text<'l>(
     text
 }
 
-/// The reason when a value is missing.
+/// The reason for the failure when a value is missing.
 pub(super) fn missing(source: &str) -> String {
     format!("there is no value `{source}`")
 }
@@ -34,7 +34,7 @@ fn not_empty(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The name of an extracted value, as `template`, `replace` and `timestamp` read it.
+/// Checks the name of an extracted value for `template`, `replace` and `timestamp`.
 pub(super) fn source(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     checker.checked(value, "the name of a value", |text| match text.is_empty() {
         true => Err(Refusal::new("the name of a value is empty", "expected a name, or no such key")),
@@ -42,17 +42,17 @@ pub(super) fn source(checker: &Checker<'_>, value: &Value<'_>) -> Option<String>
     })
 }
 
-/// The name of an extracted value or a label.
+/// Reads the name of an extracted value or a label.
 pub(super) fn name(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     checker.checked(value, "a string, the name of an extracted value", not_empty)
 }
 
-/// The same; an empty key (`source:`) counts as not written.
+/// The same. A key without a value (`source:`) counts as not written.
 pub(super) fn optional(checker: &Checker<'_>, value: &Value<'_>) -> Option<Option<String>> {
     if value.node.kind == Kind::Null { None } else { name(checker, value).map(Some) }
 }
 
-/// At least one name.
+/// Reads a list with at least one name.
 pub(super) fn names(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
     const EXPECTED: &str = "a list of names";
     if matches!(value.node.kind, Kind::Str(_)) {
@@ -66,12 +66,12 @@ pub(super) fn names(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Stri
         );
         return None;
     }
-    // All of them first: a mistake in one name does not hide those in the others.
+    // All names are read first, so that a mistake in one name does not hide mistakes in others.
     let names: Vec<_> = items.iter().map(|item| name(checker, item)).collect();
     names.into_iter().collect()
 }
 
-/// A map from new names, which `rule` accepts, to the names of values. Without a value, the new name is also the value's.
+/// Reads a map from new names, which `rule` checks, to the names of values. If an entry has no value, both names are the same.
 pub(super) fn renames(
     checker: &Checker<'_>,
     value: &Value<'_>,
@@ -92,7 +92,7 @@ pub(super) fn renames(
     Some(names)
 }
 
-/// A key that a section must have.
+/// Reads a key that a section must have.
 pub(super) fn required<'s, 't>(
     checker: &Checker<'_>,
     owner: &Value<'t>,

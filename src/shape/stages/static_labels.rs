@@ -13,11 +13,11 @@ pub(super) const KEYS: &[Key] = &[key("stages[].static_labels", "map of strings"
 /// `stages[].static_labels`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Names and values; none is empty.
+    /// Names and values. No value is empty.
     labels: Vec<(String, String)>,
 }
 
-/// Reads it. As in Promtail, a label without a value is left alone.
+/// Reads it. As in Promtail, a label without a value is ignored.
 pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
     let mut labels = Vec::new();
     for entry in checker.entries(value, "a map: label to text")? {

@@ -13,7 +13,7 @@ pub(super) const KEYS: &[Key] = &[key("stages[].structured_metadata", "map of st
 /// `stages[].structured_metadata`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Names of metadata, and the values or labels that they come from.
+    /// The names of metadata, and the values or labels that they come from.
     names: Vec<(String, String)>,
 }
 
@@ -48,8 +48,8 @@ impl Stage for StructuredMetadata {
         "structured_metadata"
     }
 
-    /// What is also a label, with the same value, is one no more. Nothing is made of an empty value: Loki
-    /// could not tell it from a missing value.
+    /// A label with the same name and value is removed. An empty value makes no metadata, because Loki cannot tell it from a
+    /// missing one.
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
         let mut moved: Vec<&str> = Vec::new();
         for (name, source) in &self.settings.names {

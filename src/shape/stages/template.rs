@@ -1,7 +1,7 @@
 //! `template`: makes a value by a Go template.
 //!
-//! Extracted values and labels are its data, `.Value` is the old value of the source, `.Entry` the line. An empty
-//! result takes the value away.
+//! A template can use extracted values and labels. `.Value` is the old value of the source, and `.Entry` is the line. If the
+//! result is empty, the value is removed.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -21,18 +21,18 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].template`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The value that it makes.
+    /// The name of the value that it makes.
     pub source: String,
-    /// How.
+    /// The template.
     pub template: Compiled,
 }
 
-/// The text of a template that was checked. Each thread reads it again, because a [`Template`] cannot leave its thread.
+/// The text of a template, checked. Each thread parses it again, because a [`Template`] cannot leave its thread.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compiled(String);
 
 impl Compiled {
-    /// Itself, if there is anything in it.
+    /// The text, if it is not empty.
     pub(super) fn unless_empty(self) -> Option<Compiled> {
         (!self.0.is_empty()).then_some(self)
     }
@@ -43,7 +43,7 @@ impl Compiled {
     }
 }
 
-/// The keys of its data that a template asks for, each with its place (bytes).
+/// The keys that a template uses, each with its place in the text (bytes).
 pub(super) fn fields(text: &str) -> Vec<(String, std::ops::Range<usize>)> {
     let Ok(template) = Template::new(text, promtail::function) else { return Vec::new() };
     let key = |used: template::Use<'_>| match used {
@@ -91,14 +91,14 @@ impl StageSettings for Settings {
     }
 }
 
-/// What a template sees of an item: all values as text; nothing of those that are null.
+/// The data of a template: all values as text, without those that are null.
 pub(super) fn data(item: &Item) -> BTreeMap<String, template::Value> {
     let values = item.extracted.iter();
     values.filter_map(|(name, value)| Some((name.to_owned(), value.text()?.as_ref().into()))).collect()
 }
 
 thread_local! {
-    /// Templates by their text: they are read once in each thread.
+    /// The templates of this thread by their text, so that each is parsed once.
     static READY: std::cell::RefCell<std::collections::HashMap<String, Rc<Template>>> = Default::default();
 }
 

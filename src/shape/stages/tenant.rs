@@ -16,11 +16,11 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].tenant`
 #[derive(Debug, Clone, PartialEq)]
 pub enum Settings {
-    /// The value of this label.
+    /// The tenant is the value of this label.
     Label(String),
-    /// This extracted value.
+    /// The tenant is this extracted value.
     Source(String),
-    /// This tenant.
+    /// This is the tenant.
     Value(String),
 }
 
@@ -72,8 +72,8 @@ impl Stage for Tenant {
         "tenant"
     }
 
-    /// Without a value, the tenant stays what it was. What Loki would not take as a tenant is not sent as
-    /// one: it would refuse the whole batch.
+    /// Without a value, the tenant stays the same. A value that Loki would not take as a tenant is not used, because Loki
+    /// would refuse the whole batch.
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
         let tenant = match &self.settings {
             Settings::Label(name) => item.labels.get(name).map(str::to_owned),

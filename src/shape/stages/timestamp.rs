@@ -1,7 +1,7 @@
 //! `timestamp`: takes the time of an entry from an extracted value.
 //!
-//! The journal's own time is what journald saw, and nobody can forge it; a program's time may be a better one for
-//! lines that were buffered, and a worse one for the order of a stream.
+//! The time in the journal is when journald got the line, and nobody can forge it. The time that a program writes may be
+//! better for lines that were buffered, but it may spoil the order of a stream.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::yaml::{Checker, Finding, Key, Refusal, Section, Value, quoted};
 use logql::go::time::{self, Layout};
 use logql::label_set::LabelSet;
 
-/// Label sets whose last time is remembered at least for `fudge` (count), as in Promtail.
+/// How many label sets `fudge` remembers at least, with their last time (count), as in Promtail.
 const REMEMBERED: usize = 10_000;
 
 /// The keys of the stage.
@@ -30,37 +30,37 @@ pub(super) const KEYS: &[Key] = &[
 /// `stages[].timestamp`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The extracted value.
+    /// The extracted value with the time.
     pub source: String,
-    /// How it is written; the first that fits counts.
+    /// The formats. The first one that fits counts.
     pub formats: Vec<Format>,
-    /// Where times without a zone are from; none: UTC.
+    /// The zone of times without a zone. `None`: UTC.
     pub location: Option<TimeZone>,
-    /// What happens when no format fits.
+    /// What happens if no format fits.
     pub on_failure: OnFailure,
 }
 
-/// How a time is written.
+/// The format of a time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {
-    /// Seconds since 1970, perhaps with a fraction.
+    /// Seconds since 1970. They may have a fraction.
     Unix,
-    /// Whole units of so many nanoseconds since 1970.
+    /// Whole units since 1970, each of so many nanoseconds.
     UnixUnits(i64),
-    /// In Go's way.
+    /// A layout of Go.
     Layout(Layout),
 }
 
-/// What happens when a value is not a time.
+/// What happens if a value is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The time of the last good one of the same labels, and a nanosecond.
+    /// The entry gets the last good time of the same labels, and a nanosecond more.
     Fudge,
     /// The entry keeps its time.
     Skip,
 }
 
-/// Layouts that have a name (Go's `time/format.go`).
+/// Layouts that have a name (Go, `time/format.go`).
 const NAMED: [(&str, &str); 10] = [
     ("ANSIC", "Mon Jan _2 15:04:05 2006"),
     ("UnixDate", "Mon Jan _2 15:04:05 MST 2006"),
@@ -90,7 +90,7 @@ fn format(text: &str) -> Format {
 /// Names of formats that are not layouts.
 const UNIX: [&str; 4] = ["Unix", "UnixMs", "UnixUs", "UnixNs"];
 
-/// Warns of a layout that will not read the times that it is for.
+/// Warns of a layout that cannot read the times that it is meant for.
 fn doubted(checker: &Checker<'_>, value: &Value<'_>, text: &str) {
     if UNIX.contains(&text) || NAMED.iter().any(|(name, _)| *name == text) {
         return;
@@ -107,7 +107,7 @@ fn doubted(checker: &Checker<'_>, value: &Value<'_>, text: &str) {
     });
 }
 
-/// A zone by the name that Go's `time.LoadLocation` takes. UTC needs no zone files.
+/// Finds a zone by a name as for `time.LoadLocation` of Go. UTC needs no zone files.
 fn zone(name: &str) -> Result<TimeZone, Refusal> {
     let refusal = |what: String| Refusal::new(what, "expected a name such as `Europe/Berlin`");
     let found = match name {
