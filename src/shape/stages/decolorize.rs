@@ -21,14 +21,11 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Decolorize {})
+        Box::new(self.clone())
     }
 }
 
-#[derive(Debug)]
-struct Decolorize {}
-
-impl Stage for Decolorize {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "decolorize"
     }

@@ -101,7 +101,7 @@ fn text(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Drop { settings: self.clone() })
+        Box::new(self.clone())
     }
 
     fn lint(written: &Value<'_>, may: &mut May<'_>) {
@@ -152,19 +152,14 @@ impl Test {
     }
 }
 
-#[derive(Debug)]
-struct Drop {
-    settings: Settings,
-}
-
-impl Stage for Drop {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "drop"
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        if self.settings.holds(item, context.now_ns) {
-            Flow::Drop(self.settings.reason.clone())
+        if self.holds(item, context.now_ns) {
+            Flow::Drop(self.reason.clone())
         } else {
             Flow::Next
         }

@@ -22,22 +22,17 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Labelallow { settings: self.clone() })
+        Box::new(self.clone())
     }
 }
 
-#[derive(Debug)]
-struct Labelallow {
-    settings: Settings,
-}
-
-impl Stage for Labelallow {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "labelallow"
     }
 
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        let wanted = &self.settings.labels;
+        let wanted = &self.labels;
         if item.labels.iter().any(|(name, _)| !wanted.iter().any(|other| other == name)) {
             Arc::make_mut(&mut item.labels).retain(|name, _| wanted.iter().any(|other| other == name));
         }

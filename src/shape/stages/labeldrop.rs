@@ -22,22 +22,17 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Labeldrop { settings: self.clone() })
+        Box::new(self.clone())
     }
 }
 
-#[derive(Debug)]
-struct Labeldrop {
-    settings: Settings,
-}
-
-impl Stage for Labeldrop {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "labeldrop"
     }
 
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        for name in &self.settings.labels {
+        for name in &self.labels {
             if item.labels.get(name).is_some() {
                 Arc::make_mut(&mut item.labels).remove(name);
             }

@@ -24,7 +24,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Labels { settings: self.clone() })
+        Box::new(self.clone())
     }
 
     fn labels(&self) -> Vec<(&str, Made)> {
@@ -39,19 +39,14 @@ impl StageSettings for Settings {
     }
 }
 
-#[derive(Debug)]
-struct Labels {
-    settings: Settings,
-}
-
-impl Stage for Labels {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "labels"
     }
 
     /// A missing value, or null, leaves the label as it is. An empty value removes the label, as in Loki.
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        for (name, source) in &self.settings.labels {
+        for (name, source) in &self.labels {
             if let Some(value) = item.extracted.text(source)
                 && item.labels.get(name) != Some(&*value)
             {

@@ -41,7 +41,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Setting
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Logfmt { settings: self.clone() })
+        Box::new(self.clone())
     }
 
     fn lint(written: &Written<'_>, may: &mut May<'_>) {
@@ -50,25 +50,20 @@ impl StageSettings for Settings {
     }
 }
 
-#[derive(Debug)]
-struct Logfmt {
-    settings: Settings,
-}
-
-impl Stage for Logfmt {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "logfmt"
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let source = self.settings.source.as_deref();
+        let source = self.source.as_deref();
         let Some(text) = source::text("logfmt", source, &item.line, &item.extracted, context) else {
             return Flow::Next;
         };
         for pair in Pairs::new(&text, false) {
             match pair {
                 Ok((key, value)) => {
-                    for (name, _) in self.settings.mapping.iter().filter(|(_, wanted)| *wanted == key) {
+                    for (name, _) in self.mapping.iter().filter(|(_, wanted)| *wanted == key) {
                         item.extracted.set(name, Value::Text(value.clone().into_owned()));
                     }
                 }

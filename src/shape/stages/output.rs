@@ -23,7 +23,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Output { settings: self.clone() })
+        Box::new(self.clone())
     }
 
     fn lint(written: &Value<'_>, may: &mut May<'_>) {
@@ -31,20 +31,15 @@ impl StageSettings for Settings {
     }
 }
 
-#[derive(Debug)]
-struct Output {
-    settings: Settings,
-}
-
-impl Stage for Output {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "output"
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        match item.extracted.text(&self.settings.source) {
+        match item.extracted.text(&self.source) {
             Some(text) => item.line = text.into_owned(),
-            None => context.fail("output", || source::missing(&self.settings.source)),
+            None => context.fail("output", || source::missing(&self.source)),
         }
         Flow::Next
     }

@@ -39,7 +39,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(StaticLabels { settings: self.clone() })
+        Box::new(self.clone())
     }
 
     fn labels(&self) -> Vec<(&str, Made)> {
@@ -51,18 +51,13 @@ impl StageSettings for Settings {
     }
 }
 
-#[derive(Debug)]
-struct StaticLabels {
-    settings: Settings,
-}
-
-impl Stage for StaticLabels {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "static_labels"
     }
 
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        for (name, value) in &self.settings.labels {
+        for (name, value) in &self.labels {
             if item.labels.get(name) != Some(value) {
                 Arc::make_mut(&mut item.labels).insert(name, value.as_bytes());
             }

@@ -24,7 +24,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(StructuredMetadata { settings: self.clone() })
+        Box::new(self.clone())
     }
 
     fn metadata(&self) -> Vec<&str> {
@@ -38,12 +38,7 @@ impl StageSettings for Settings {
     }
 }
 
-#[derive(Debug)]
-struct StructuredMetadata {
-    settings: Settings,
-}
-
-impl Stage for StructuredMetadata {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "structured_metadata"
     }
@@ -52,7 +47,7 @@ impl Stage for StructuredMetadata {
     /// missing one.
     fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
         let mut moved: Vec<&str> = Vec::new();
-        for (name, source) in &self.settings.names {
+        for (name, source) in &self.names {
             let extracted = item.extracted.text(source);
             let Some(value) = extracted.as_deref().or_else(|| item.labels.get(source)) else { continue };
             if value.is_empty() {

@@ -51,7 +51,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
 
 impl StageSettings for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(Tenant { settings: self.clone() })
+        Box::new(self.clone())
     }
 
     fn lint(written: &Value<'_>, may: &mut May<'_>) {
@@ -62,12 +62,7 @@ impl StageSettings for Settings {
     }
 }
 
-#[derive(Debug)]
-struct Tenant {
-    settings: Settings,
-}
-
-impl Stage for Tenant {
+impl Stage for Settings {
     fn name(&self) -> &'static str {
         "tenant"
     }
@@ -75,7 +70,7 @@ impl Stage for Tenant {
     /// Without a value, the tenant stays the same. A value that Loki would not take as a tenant is not used, because Loki
     /// would refuse the whole batch.
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        let tenant = match &self.settings {
+        let tenant = match &*self {
             Settings::Label(name) => item.labels.get(name).map(str::to_owned),
             Settings::Source(name) => item.extracted.text(name).map(|text| text.into_owned()),
             Settings::Value(tenant) => Some(tenant.clone()),
