@@ -7,40 +7,31 @@
 
 use std::hash::BuildHasher;
 
-use journald_reader::Entry;
-use journald_reader::{Key, Keys};
+use crate::journal::sender::{MAPPED_UID_MIN, SenderFields};
+use journald_reader::{Entry, Keys};
 use logql::label_set::LabelSet;
-
-/// Users from here on are not this host's own (systemd's "Users, Groups, UIDs and GIDs on systemd Systems"): containers and
-/// ranges that a user may take numbers from, and so thousands of users. They are one origin.
-const FOREIGN_UIDS: u32 = 65_536;
 
 /// Who made a series, as a number. Two of one number share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Origin(u64);
 
-/// The fields that tell.
+/// Tells origins by the fields of an entry.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sender {
-    owner: Key,
-    unit: Key,
-    uid: Key,
-}
+pub(super) struct Sender(SenderFields);
 
 impl Sender {
     /// The fields are added to `keys`.
     pub(super) fn new(keys: &mut Keys) -> Sender {
-        Sender {
-            owner: keys.add("_SYSTEMD_OWNER_UID"),
-            unit: keys.add("_SYSTEMD_UNIT"),
-            uid: keys.add("_UID"),
-        }
+        Sender(SenderFields::new(keys))
     }
 
     /// Who wrote an entry.
     pub(super) fn origin(self, entry: &Entry<'_>) -> Origin {
-        let text = |key: Key| entry.value(key).and_then(|value| std::str::from_utf8(value).ok());
-        Origin::of(text(self.owner), text(self.unit), text(self.uid))
+        fn text(value: Option<&[u8]>) -> Option<&str> {
+            std::str::from_utf8(value?).ok()
+        }
+        let sender = self.0.of(entry);
+        Origin::of(text(sender.person), text(sender.unit), text(sender.uid))
     }
 }
 
@@ -56,7 +47,8 @@ impl Origin {
             return Origin::from(("unit", template(unit), root));
         }
         match uid.map(|uid| (uid, uid.parse())) {
-            Some((_, Ok(FOREIGN_UIDS..))) => Origin::from(("user", "", false)),
+            // Containers, and ranges that a user may take numbers from.
+            Some((_, Ok(MAPPED_UID_MIN..))) => Origin::from(("user", "", false)),
             Some((uid, _)) => Origin::from(("user", uid, root)),
             // The kernel, journald itself.
             None => Origin::from(("host", "", true)),

@@ -5,6 +5,7 @@ pub(crate) mod follow;
 pub(crate) mod lint;
 pub(crate) mod names;
 pub(crate) mod section;
+pub(crate) mod sender;
 pub(crate) mod values;
 
 pub use section::Journal;

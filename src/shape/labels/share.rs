@@ -13,12 +13,9 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use journald_reader::Entry;
-use journald_reader::{Key, Keys};
+use journald_reader::{Entry, Keys};
 
-/// User ids from here on are handed out by the thousands, to containers and as subordinate ids (systemd,
-/// `docs/UIDS-GIDS.md`): one process can have them all, so they are told apart by unit and person only.
-const MAPPED_UID_MIN: u64 = 1 << 16;
+use crate::journal::sender::{MAPPED_UID_MIN, SenderFields};
 
 /// The sender that took a place, as a hash, so that nothing the sender wrote is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -34,28 +31,22 @@ impl Owner {
 
 /// Tells owners by the fields of an entry.
 pub(super) struct Owners {
-    unit: Key,
-    uid: Key,
-    person: Key,
+    fields: SenderFields,
     /// Seeded, and of the better quality: senders choose uids and connections, if not the text.
     hasher: foldhash::quality::RandomState,
 }
 
 impl Owners {
-    /// Registers the fields with the reader; all of them are decided by the system (`crate::journal::fields`).
+    /// The fields are added to `keys`.
     pub(super) fn new(keys: &mut Keys) -> Owners {
-        Owners {
-            unit: keys.add("_SYSTEMD_UNIT"),
-            uid: keys.add("_UID"),
-            person: keys.add("_SYSTEMD_OWNER_UID"),
-            hasher: foldhash::quality::RandomState::default(),
-        }
+        Owners { fields: SenderFields::new(keys), hasher: foldhash::quality::RandomState::default() }
     }
 
     /// Who wrote an entry.
     pub(super) fn of(&self, entry: &Entry<'_>) -> Owner {
-        let value = |key| entry.value(key).unwrap_or_default();
-        self.by(value(self.unit), value(self.uid), value(self.person))
+        let sender = self.fields.of(entry);
+        let [unit, uid, person] = [sender.unit, sender.uid, sender.person].map(Option::unwrap_or_default);
+        self.by(unit, uid, person)
     }
 
     /// By the unit, the user id and the person whose session or manager it is; an empty text stands for a missing field.
@@ -76,7 +67,7 @@ fn template(unit: &[u8]) -> &[u8] {
 /// A user id, or nothing for those that one process can change among.
 fn one_uid(uid: &[u8]) -> &[u8] {
     let number = std::str::from_utf8(uid).ok().and_then(|text| text.parse::<u64>().ok());
-    if number.is_some_and(|number| number < MAPPED_UID_MIN) { uid } else { b"mapped" }
+    if number.is_some_and(|number| number < u64::from(MAPPED_UID_MIN)) { uid } else { b"mapped" }
 }
 
 /// How many places each owner has.
