@@ -199,7 +199,7 @@ impl Follower for Watching {
             self.evaluated();
         }
         if self.watcher.is_ahead() {
-            log::warn!("the clock was set back: alert rules begin anew at the time that it is now");
+            log::warn!("the clock was set back: alert rules begin again at the present time");
             match begin(&self.config, &mut self.file, self.waker.clone()) {
                 Ok((watcher, anew)) => {
                     (self.watcher, *tail, self.caught_up) = (watcher, anew, false);

@@ -28,8 +28,11 @@ pub struct Role {
 pub const LOKI: Role =
     Role { name: "loki", takes: "entries", meanwhile: "nothing is lost while the journal keeps its files" };
 /// A server that tells people of alerts.
-pub const ALERTMANAGER: Role =
-    Role { name: "alertmanager", takes: "alerts", meanwhile: "alerts that go on then are told then" };
+pub const ALERTMANAGER: Role = Role {
+    name: "alertmanager",
+    takes: "alerts",
+    meanwhile: "alerts that still go on by then are sent then",
+};
 
 /// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

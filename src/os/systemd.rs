@@ -29,7 +29,7 @@ impl Manager {
         };
         let socket = address.and_then(|address| Ok((UnixDatagram::unbound()?, address)));
         let socket = socket.inspect_err(|error| {
-            log::warn!("systemd cannot be told how this goes: NOTIFY_SOCKET={path}: {error}");
+            log::warn!("systemd cannot be told how the agent is: NOTIFY_SOCKET={path}: {error}");
         });
         // Without `WATCHDOG_PID`, or with our process id in it, the watchdog is meant for this process.
         let own = environment("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
