@@ -82,10 +82,10 @@ impl Reason {
 
 impl Reason {
     /// Why an entry is let go with which Loki, or what stands before it, fails with this status.
-    pub(super) fn of_failure(status: u16) -> Reason {
+    pub(super) fn of_failure(status: Option<u16>) -> Reason {
         match status {
-            413 => Reason::TooLarge,
-            500.. => Reason::ServerError,
+            Some(413) => Reason::TooLarge,
+            Some(500..) => Reason::ServerError,
             _ => Reason::Unparsable,
         }
     }

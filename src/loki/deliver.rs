@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::answer::{Reason, Verdict};
 use super::behind;
 use super::learned::BATCH_MIN;
-use super::part::{HOLD_MIN, Part, SUSPECTS_MAX};
+use super::part::{Failure, HOLD_MIN, Part, SUSPECTS_MAX};
 use super::push::{Answer, Parcel, Pusher};
 use super::remainder::{Remainder, remainder};
 use super::split;
@@ -186,7 +186,7 @@ impl<'a> Delivery<'a> {
                 match shown {
                     Shown::Taken => continue,
                     Shown::Guilty => {
-                        let (words, status) = &part.failure;
+                        let Failure { words, status } = &part.failure;
                         let refused = BTreeMap::from([(Reason::of_failure(*status), part.sealed.entries)]);
                         self.pusher.refused(&refused, words);
                         continue;
@@ -248,9 +248,9 @@ impl Pusher {
                 let bytes = part.sealed.plain_bytes;
                 part.too_large = Some(part.too_large.map_or(bytes, |whole| whole.min(bytes)));
             }
-            part.failure = (words, status);
+            part.failure = Failure { words, status };
             let unclear = unclear && matches!(verdict, Verdict::Retry(_));
-            let words = part.failure.0.as_str();
+            let words = part.failure.words.as_str();
             let (kind, pause) = match verdict {
                 Verdict::Stored => {
                     self.stored(&part.sealed);
@@ -338,7 +338,7 @@ impl Pusher {
     /// Loki itself refuses all of a part.
     fn let_go(&mut self, part: &Part, reason: Reason) -> End {
         self.recovered();
-        self.refused(&BTreeMap::from([(reason, part.sealed.entries)]), &part.failure.0);
+        self.refused(&BTreeMap::from([(reason, part.sealed.entries)]), &part.failure.words);
         End::Settled
     }
 
@@ -352,7 +352,7 @@ impl Pusher {
     /// A part fails again and again.
     async fn stuck(&mut self, part: Part, kind: Kind) -> End {
         let pause = self.pauses.next();
-        self.health.trouble(kind, &part.failure.0, pause);
+        self.health.trouble(kind, &part.failure.words, pause);
         self.sleep(pause).await;
         End::Stuck(part)
     }

@@ -33,14 +33,31 @@ pub(super) struct Part {
     pub(super) again: bool,
     /// Bytes of the smallest batch or part that was too large and that this is a part of.
     pub(super) too_large: Option<usize>,
-    /// The last failure: its words and its status.
-    pub(super) failure: (String, u16),
+    /// The last failure.
+    pub(super) failure: Failure,
+}
+
+/// How sending failed.
+#[derive(Debug, Default)]
+pub(super) struct Failure {
+    /// The words of the answer, for the log.
+    pub(super) words: String,
+    /// Its status. `None`: there was no answer.
+    pub(super) status: Option<u16>,
 }
 
 impl Part {
     pub(super) fn new(sealed: Sealed) -> Part {
-        let failure = (String::new(), 0);
-        Part { sealed, halved: 0, suspects: 0, slower: 0, rounds: 0, again: false, too_large: None, failure }
+        Part {
+            sealed,
+            halved: 0,
+            suspects: 0,
+            slower: 0,
+            rounds: 0,
+            again: false,
+            too_large: None,
+            failure: Failure::default(),
+        }
     }
 
     /// The same state for other bytes.
@@ -50,9 +67,9 @@ impl Part {
 
     /// How often it may fail in a row as it last did before it is stuck, and the shortest pause between.
     pub(super) fn patience(&self) -> (u32, Duration) {
-        match (self.halved, self.failure.1) {
-            (0, 403) => (FORBIDDEN_MAX, HOLD_MIN),
-            (_, 413) => (PART_SUSPECTS_MAX, Duration::ZERO),
+        match (self.halved, self.failure.status) {
+            (0, Some(403)) => (FORBIDDEN_MAX, HOLD_MIN),
+            (_, Some(413)) => (PART_SUSPECTS_MAX, Duration::ZERO),
             (0, _) => (SUSPECTS_MAX, Duration::ZERO),
             _ => (PART_SUSPECTS_MAX, Duration::ZERO),
         }

@@ -81,8 +81,8 @@ pub(super) struct Answer {
     pub(super) verdict: Verdict,
     /// Its words, for the log.
     pub(super) words: String,
-    /// The status; 0: there was no answer.
-    pub(super) status: u16,
+    /// The status. `None`: there was no answer.
+    pub(super) status: Option<u16>,
     /// Loki may have stored entries of the request although the answer does not say so.
     pub(super) unclear: bool,
 }
@@ -170,7 +170,7 @@ impl Pusher {
             Ok(request) => request,
             Err(error) => {
                 let words = error.to_string();
-                return Answer { verdict: Verdict::Hold, words, status: 0, unclear: false };
+                return Answer { verdict: Verdict::Hold, words, status: None, unclear: false };
             }
         };
         let mut headers = self.headers.clone();
@@ -188,12 +188,12 @@ impl Pusher {
                 if verdict == Verdict::Suspect(Kind::Hold) {
                     words.push_str(" (not Loki's words about an entry: does something stand before it?)");
                 }
-                Answer { verdict, words, status: reply.status, unclear: true }
+                Answer { verdict, words, status: Some(reply.status), unclear: true }
             }
             Err(NoReply { words, certificate, sent }) => {
                 self.tally.answered(None);
                 let verdict = if certificate { Verdict::Hold } else { Verdict::Retry(None) };
-                Answer { verdict, words, status: 0, unclear: sent }
+                Answer { verdict, words, status: None, unclear: sent }
             }
         }
     }
