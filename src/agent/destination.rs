@@ -22,6 +22,7 @@ use crate::loki::learned::Learned;
 use crate::loki::push::{Parcel, Pusher};
 use crate::observe::health::{Health, LOKI, Readiness};
 use crate::os::systemd::{self, Pulses};
+use crate::os::when::Realtime;
 use crate::pipeline::Pipeline;
 use crate::shape::Sections;
 use crate::shape::stages::Setup;
@@ -100,9 +101,9 @@ impl Opened {
         Ok(Opened { reading, tail, pusher, parcels, checkpoint, resume })
     }
 
-    /// Its name, and when the entry behind which it begins was written (microseconds since 1970), if there is one.
-    pub(super) fn begins(&self) -> (String, Option<u64>) {
-        let done = self.resume.cursor.as_ref().map(|cursor| cursor.realtime);
+    /// Its name, and when the entry behind which it begins was written, if there is one.
+    pub(super) fn begins(&self) -> (String, Option<Realtime>) {
+        let done = self.resume.cursor.as_ref().map(|cursor| Realtime(cursor.realtime));
         (self.reading.destination.name.clone(), done)
     }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::loki::push::Tally;
 use crate::observe::metrics::{Family, Registry, SeriesLabels};
+use crate::os::when::Realtime;
 use crate::pipeline::Counts;
 use crate::yaml::units::format_duration;
 use journald_reader::{Cursor, Reason};
@@ -21,11 +22,11 @@ pub(super) struct Totals {
     places: Mutex<BTreeMap<String, Place>>,
 }
 
-/// How far a destination is. Times are those at which entries were written (microseconds since 1970).
+/// How far a destination is. Times are those at which entries were written.
 #[derive(Debug)]
 struct Place {
     /// The newest entry that it is done with, if there is one.
-    done: Option<u64>,
+    done: Option<Realtime>,
     reader: Reader,
 }
 
@@ -34,22 +35,21 @@ struct Place {
 pub(super) enum Reader {
     /// It reads entries.
     Reads,
-    /// It waits for further entries. The last one that it read was written then (microseconds since 1970); none: it has
-    /// read no entry yet.
-    Waits(Option<u64>),
+    /// It waits for further entries. The last entry that it read was written then. `None`: it has read no entry yet.
+    Waits(Option<Realtime>),
 }
 
 impl Totals {
     /// These are the destinations from now on, each with the entry behind which it begins.
-    pub(super) fn begin(&self, destinations: impl Iterator<Item = (String, Option<u64>)>) {
-        let place = |(name, done): (_, Option<u64>)| (name, Place { done, reader: Reader::Reads });
+    pub(super) fn begin(&self, destinations: impl Iterator<Item = (String, Option<Realtime>)>) {
+        let place = |(name, done)| (name, Place { done, reader: Reader::Reads });
         *self.places() = destinations.map(place).collect();
     }
 
     /// A destination is done with everything up to this entry.
     fn reached(&self, destination: &str, cursor: &Cursor) {
         if let Some(place) = self.places().get_mut(destination) {
-            place.done = Some(cursor.realtime);
+            place.done = Some(Realtime(cursor.realtime));
         }
     }
 
@@ -69,12 +69,10 @@ impl Totals {
         let mut line = format!("{} entries acknowledged", self.acknowledged.load(Relaxed));
         for (name, place) in self.places().iter() {
             let Some(done) = place.done else { continue };
-            let time = i64::try_from(done).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
-            let time = time.unwrap_or_default();
-            line.push_str(&format!("; {name} up to {}", time.strftime("%Y-%m-%dT%H:%M:%SZ")));
+            line.push_str(&format!("; {name} up to {done}"));
             let at_end = matches!(place.reader, Reader::Waits(last) if last.is_none_or(|last| last == done));
             if !at_end {
-                let behind = Duration::try_from(now.duration_since(time)).unwrap_or_default();
+                let behind = Duration::try_from(now.duration_since(done.into())).unwrap_or_default();
                 let seconds = Duration::from_secs(behind.as_secs().max(1));
                 line.push_str(&format!(", {} behind", format_duration(seconds)));
             }
@@ -287,7 +285,7 @@ mod tests {
     #[test]
     fn a_destination_is_behind_unless_all_that_was_read_is_done() {
         let now = "2026-11-28T10:00:00Z".parse::<Timestamp>().unwrap();
-        let minutes_ago = |minutes: u64| now.as_microsecond() as u64 - minutes * 60_000_000;
+        let minutes_ago = |minutes: u64| Realtime(now.as_microsecond() as u64 - minutes * 60_000_000);
         for (done, reader, expected) in [
             (None, Reader::Reads, ""),
             (Some(90), Reader::Waits(None), "; main up to 2026-11-28T08:30:00Z"),

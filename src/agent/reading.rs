@@ -18,6 +18,7 @@ use crate::loki::batch::Batches;
 use crate::loki::learned::Learned;
 use crate::loki::push::Parcel;
 use crate::os::systemd::Pulse;
+use crate::os::when::Realtime;
 use crate::pipeline::Pipeline;
 use journald_reader::{Cursor, Entry, Keys, Scope, Start, Tail, Waker};
 
@@ -71,8 +72,8 @@ pub(super) struct Reading {
     pub sender: mpsc::Sender<Parcel>,
     pub account: Account,
     pub learned: Arc<Learned>,
-    /// When the last entry that was read was written (microseconds since 1970), if one was read.
-    pub newest: Option<u64>,
+    /// When the last entry that was read was written, if one was read.
+    pub newest: Option<Realtime>,
     /// Entries read since the last parcel.
     pub unsaid: u64,
     /// Entries that no match wanted until then, and when that was.
@@ -160,7 +161,7 @@ impl Follower for Reading {
     fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, WatchError> {
         self.pipeline.append(entry, &mut self.batches);
         self.unsaid += 1;
-        self.newest = Some(entry.cursor().realtime);
+        self.newest = Some(Realtime(entry.cursor().realtime));
         self.pause = self.pipeline.pause();
         let between = self.pause.is_some() || self.is_full() || self.passes_by();
         Ok(if between { Step::Between } else { Step::Next })

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-
 use super::answer::{fail, invalid, print, show, usage};
 use super::args::Cli;
 use super::{environment_of_unit, time};
 use crate::config::Config;
 use crate::dry_run;
+use crate::os::when::Realtime;
 use crate::yaml::{self, Unset};
 
 /// Entries that a configuration is tried on unless `--since` says otherwise (count): a busy host writes as many in hours.
@@ -91,8 +90,8 @@ fn tried(shown: &dry_run::Shown, late: bool) -> String {
     let mut text = format!(
         "tried on {} {entries} of the journal, {} to {}{late}; met nothing: {}\n",
         shown.read,
-        second(first),
-        second(last),
+        Realtime(first),
+        Realtime(last),
         shown.unmet.len(),
     );
     let rare: Vec<&str> = shown.unmet.iter().filter_map(|unmet| unmet.rare.as_deref()).collect();
@@ -103,11 +102,4 @@ fn tried(shown: &dry_run::Shown, late: bool) -> String {
         ));
     }
     text
-}
-
-/// A time (microseconds since 1970) as a person reads it, to the second.
-fn second(microseconds: u64) -> String {
-    let microseconds = i64::try_from(microseconds).unwrap_or(i64::MAX);
-    let time = Timestamp::from_microsecond(microseconds).unwrap_or_default();
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -15,6 +15,8 @@ mod span;
 mod tests;
 mod zone;
 
+use std::fmt;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
@@ -28,6 +30,25 @@ const LATEST: u64 = 253_402_214_400 * MICROS_PER_SECOND - 1;
 
 /// The first year that systemd looks at: in some zones 1970 began in it.
 const FIRST_YEAR: i16 = 1969;
+
+/// A time as journald counts it (microseconds since 1970).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Realtime(pub u64);
+
+impl From<Realtime> for Timestamp {
+    /// The same time, or 1970 if it is beyond the year 9999.
+    fn from(time: Realtime) -> Timestamp {
+        let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
+        Timestamp::from_microsecond(micros).unwrap_or_default()
+    }
+}
+
+/// To the second, in UTC: `2026-11-01T10:00:30Z`.
+impl fmt::Display for Realtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Timestamp::from(*self).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
 
 /// Why a text is not a point in time.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
