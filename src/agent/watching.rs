@@ -12,7 +12,7 @@ use super::AgentError;
 use crate::alerts::Watcher;
 use crate::alerts::alertmanager::Outboxes;
 use crate::alerts::memory::of_alerts;
-use crate::alerts::run::{Outcome, Rules, Running};
+use crate::alerts::run::{Outcome, Rules, RunningRule};
 use crate::alerts::saved::StateFile;
 use crate::alerts::state::State;
 use crate::alerts::watch::{clock, nanoseconds};
@@ -217,7 +217,7 @@ impl Follower for Watching {
 }
 
 /// What /status says of rules. No labels of series: they are not for everyone who can connect.
-fn status(rules: &[Running]) -> serde_json::Value {
+fn status(rules: &[RunningRule]) -> serde_json::Value {
     let rules = rules.iter().map(|rule| {
         let (pending, firing) = (rule.count(State::Pending), rule.count(State::Firing));
         let state = match (&rule.error, firing, pending) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::memory::{heap, label_set, text_map};
-use super::run::Running;
+use super::run::RunningRule;
 use super::state::{Active, State};
 use logql::label_set::LabelSet;
 
@@ -60,7 +60,7 @@ impl History {
     }
 
     /// Takes notice of the evaluation of a rule, which is known by its number.
-    pub(super) fn look(&mut self, number: usize, rule: &Running, time: i64) {
+    pub(super) fn look(&mut self, number: usize, rule: &RunningRule, time: i64) {
         if time < self.since {
             return;
         }

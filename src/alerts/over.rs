@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::run::{Outcome, Running};
+use super::run::{Outcome, RunningRule};
 use super::state::{Alert, Outside, States, template};
 use super::window::Crowded;
 use logql::label_set::LabelSet;
@@ -66,7 +66,7 @@ impl fmt::Display for Over {
 }
 
 /// The rule of that alert. It has no expression: [`evaluate`] says what is there.
-pub(super) fn rule(outside: &Arc<Outside>, interval: i64) -> Running {
+pub(super) fn rule(outside: &Arc<Outside>, interval: i64) -> RunningRule {
     let filled = |pairs: &[(&str, &str)]| {
         let pair = |(name, text): &(&str, &str)| Some(((*name).to_owned(), template(text).ok()?));
         pairs.iter().filter_map(pair).collect()
@@ -79,12 +79,12 @@ pub(super) fn rule(outside: &Arc<Outside>, interval: i64) -> Running {
         annotations: filled(&ANNOTATIONS),
         limit: 0,
     };
-    Running::new(GROUP, ALERT, "", interval, 0, Outcome::Alerts(States::new(alert, outside.clone())))
+    RunningRule::new(GROUP, ALERT, "", interval, 0, Outcome::Alerts(States::new(alert, outside.clone())))
 }
 
 /// Takes notice, at a time (nanoseconds since 1970), of which rules are over their limit. `true` comes back unless there is
 /// nothing to tell.
-pub(super) fn evaluate(own: &mut Running, rules: &[Running], time: i64, room: usize) -> bool {
+pub(super) fn evaluate(own: &mut RunningRule, rules: &[RunningRule], time: i64, room: usize) -> bool {
     if own.alerts().next().is_none() && rules.iter().all(|rule| rule.over.is_none()) {
         return false;
     }
@@ -93,7 +93,7 @@ pub(super) fn evaluate(own: &mut Running, rules: &[Running], time: i64, room: us
     // Rules of the same name count as one.
     let over: Vec<_> =
         over.filter(|(rule, over)| seen.insert((&rule.group, &rule.name, over.reason()))).collect();
-    let sample = |(rule, over): (&Running, &Over)| {
+    let sample = |(rule, over): (&RunningRule, &Over)| {
         let mut labels = LabelSet::default();
         for (name, value) in [("group", rule.group.as_str()), ("rule", &rule.name), ("reason", over.reason())]
         {

@@ -25,9 +25,9 @@ pub(super) const CATCH_UP_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
 #[derive(Debug)]
 pub struct Rules {
     engine: Engine,
-    rules: Vec<Running>,
+    rules: Vec<RunningRule>,
     /// The alert that tells of rules which are over their limit.
-    own: Running,
+    own: RunningRule,
     /// What alerts and recorded series of all rules may take together (bytes). A rule has what the others leave, and its
     /// share in any case: it is never more than twice as much.
     results_max: usize,
@@ -35,7 +35,7 @@ pub struct Rules {
 
 /// A rule and where it stands.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningRule {
     /// The name of its group.
     pub group: String,
     /// Its own name.
@@ -75,7 +75,7 @@ pub enum Outcome {
     Metric(String, Vec<(String, String)>, Vector),
 }
 
-impl Running {
+impl RunningRule {
     /// A rule that was never evaluated.
     pub(super) fn new(
         group: &str,
@@ -84,8 +84,8 @@ impl Running {
         interval: i64,
         limit: usize,
         outcome: Outcome,
-    ) -> Running {
-        Running {
+    ) -> RunningRule {
+        RunningRule {
             group: group.to_owned(),
             name: name.to_owned(),
             expr: expr.to_owned(),
@@ -181,7 +181,7 @@ impl Rules {
                         (name.clone(), Outcome::Metric(name, labels, Vec::new()))
                     }
                 };
-                let mut rule = Running::new(group, &name, &text, interval, *limit, outcome);
+                let mut rule = RunningRule::new(group, &name, &text, interval, *limit, outcome);
                 rule.link = link(&outside, expr);
                 rules.push(rule);
             }
@@ -213,12 +213,12 @@ impl Rules {
     }
 
     /// The rules, in the order of their groups.
-    pub fn rules(&self) -> &[Running] {
+    pub fn rules(&self) -> &[RunningRule] {
         &self.rules
     }
 
     /// The built-in rule, which tells of rules that are over their limit ([`over::ALERT`]).
-    pub fn own(&self) -> &Running {
+    pub fn own(&self) -> &RunningRule {
         &self.own
     }
 
@@ -339,11 +339,11 @@ impl Rules {
     }
 
     /// As [`Rules::advance`], and shows each rule, with its number, after each of its evaluations.
-    pub fn advance_shown(&mut self, to: i64, mut show: impl FnMut(usize, &Running, i64)) {
+    pub fn advance_shown(&mut self, to: i64, mut show: impl FnMut(usize, &RunningRule, i64)) {
         let Rules { engine, rules, own, results_max } = self;
         let share = *results_max / rules.len().max(1);
         let mut all: usize = rules.iter().map(|rule| rule.bytes).sum();
-        let mut tell = |rules: &[Running], time: i64, show: &mut dyn FnMut(usize, &Running, i64)| {
+        let mut tell = |rules: &[RunningRule], time: i64, show: &mut dyn FnMut(usize, &RunningRule, i64)| {
             if over::evaluate(own, rules, time, share) {
                 show(rules.len(), own, time);
             }

@@ -13,7 +13,7 @@ use crate::client::access::{self, Access, access_keys, server_url};
 use crate::shape::Sections;
 use crate::shape::known::KnownLabels;
 use crate::shape::labels::section::fixed;
-use crate::shape::stages::StageConfig;
+use crate::shape::stages::StageSettings;
 use crate::yaml::key::{count, joined, key};
 use crate::yaml::{Checker, Finding, Key, Refusal, Section, Value, absolute, quoted};
 
@@ -193,9 +193,9 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, sections: Sections<
 }
 
 /// The names that stages have on /metrics.
-fn metrics(stages: &[StageConfig]) -> BTreeSet<String> {
+fn metrics(stages: &[StageSettings]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for stage in stages.iter().map(StageConfig::settings) {
+    for stage in stages.iter().map(StageSettings::settings) {
         names.extend(stage.metrics());
         if let Some((_, inner)) = stage.inner() {
             names.extend(metrics(inner));

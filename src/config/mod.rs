@@ -20,7 +20,7 @@ pub use crate::shape::retention::{Retention, RetentionRule};
 pub use crate::yaml::{Diagnostics, Environment, FILE_MAX, Key, Unmet, Unset};
 pub use load::DEFAULT_CONFIG_FILE;
 
-use crate::shape::stages::StageConfig;
+use crate::shape::stages::StageSettings;
 use crate::shape::{Sections, labels, line, retention, stages};
 use crate::yaml::key::{count, joined, key};
 use crate::{alerts, journal, loki, observe};
@@ -56,7 +56,7 @@ pub struct Config {
     /// What becomes the log line.
     pub line: Line,
     /// What happens to an entry between its labels and its batch.
-    pub stages: Vec<StageConfig>,
+    pub stages: Vec<StageSettings>,
     /// How long logs live; without it nothing is dropped and no label says so.
     pub retention: Option<Retention>,
     /// Where entries go; empty only for a dry run.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Sections;
 use super::labels::RelabelAction;
-use super::stages::StageConfig;
+use super::stages::StageSettings;
 use super::trust::Origins;
 use crate::journal::values::{Shape, has_many_values, of_field};
 use crate::yaml::{Checker, Kind, Lint, Value};
@@ -97,8 +97,8 @@ impl KnownLabels {
     }
 
     /// With the labels and metadata that stages set.
-    fn staged(&mut self, stages: &[StageConfig]) {
-        for stage in stages.iter().map(StageConfig::settings) {
+    fn staged(&mut self, stages: &[StageSettings]) {
+        for stage in stages.iter().map(StageSettings::settings) {
             stage.labels().iter().for_each(|(name, _)| self.add(name));
             self.metadata.extend(stage.metadata().into_iter().map(str::to_owned));
             if let Some((_, inner)) = stage.inner() {

@@ -13,7 +13,7 @@ pub mod trust;
 use labels::{FieldRule, Labels};
 use line::Line;
 use retention::Retention;
-use stages::StageConfig;
+use stages::StageSettings;
 
 /// The sections that say what becomes of an entry.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ pub struct Sections<'c> {
     /// `line`
     pub line: Line,
     /// `stages`
-    pub stages: &'c [StageConfig],
+    pub stages: &'c [StageSettings],
     /// `retention`
     pub retention: Option<&'c Retention>,
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::Sections;
 use super::labels::{FieldRule, RelabelAction};
-use super::stages::{Made, StageConfig};
+use super::stages::{Made, StageSettings};
 use crate::journal::fields::{Trust, field_of, trust};
 use crate::yaml::Lint;
 use logql::expr::{Expr, LogQuery};
@@ -126,8 +126,8 @@ impl Origins {
     }
 
     /// With the labels that stages set; `all`: the stages set them for every entry.
-    fn staged(&mut self, stages: &[StageConfig], all: bool) {
-        for stage in stages.iter().map(StageConfig::settings) {
+    fn staged(&mut self, stages: &[StageSettings], all: bool) {
+        for stage in stages.iter().map(StageSettings::settings) {
             for (name, made) in stage.labels() {
                 let origin = if all && made == Made::Fixed { Origin::Neutral } else { Origin::Text };
                 self.labels.insert(name.to_owned(), origin);

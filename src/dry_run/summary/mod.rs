@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::backfill;
 use super::printer::timestamp;
 use crate::alerts::Watcher;
-use crate::alerts::run::Outcome;
+use crate::alerts::run::{Outcome, RunningRule};
 use crate::config::Config;
 use crate::loki::proto::Entry;
 use crate::os::text::Line;
@@ -111,13 +111,13 @@ impl Summary {
             report.reasons.push((format!("older than {}", report.backfill), older));
         }
         if let Some(watcher) = watcher {
-            let templates = |rule: &crate::alerts::run::Running| match &rule.outcome {
+            let templates = |rule: &RunningRule| match &rule.outcome {
                 Outcome::Alerts(states) => {
                     (states.failed_templates(), states.template_error().map(str::to_owned))
                 }
                 Outcome::Metric(..) => (0, None),
             };
-            let rule = |rule: &crate::alerts::run::Running| Rule {
+            let rule = |rule: &RunningRule| Rule {
                 template_failures: templates(rule).0,
                 template_error: templates(rule).1,
                 group: rule.group.clone(),

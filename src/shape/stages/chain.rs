@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, StageConfig};
+use super::{Context, Flow, Item, Setup, Stage, StageSettings};
 use journald_reader::Cursor;
 
 /// Stages, one after the other.
@@ -15,7 +15,7 @@ pub struct Chain {
 
 impl Chain {
     /// Builds the stages of a configuration.
-    pub fn new(configs: &[StageConfig], setup: &Setup) -> Chain {
+    pub fn new(configs: &[StageSettings], setup: &Setup) -> Chain {
         let list = if setup.path.is_empty() { "stages" } else { &setup.path };
         let mut chain = Chain::default();
         for (index, config) in configs.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Context, Flow, Item, Setup, Stage, StageSettings};
+use super::{Context, Flow, Item, Setup, Stage, AboutStage};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};
 use logql::ansi;
@@ -19,7 +19,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Section::open(checker, value, "stages[].decolorize").map(|_| Settings {})
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value};
 use logql::go::re2::Re2;
@@ -99,7 +99,7 @@ fn text(checker: &Checker<'_>, value: &Value<'_>) -> Option<String> {
     }
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

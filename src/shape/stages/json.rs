@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value as Written};
 use logql::jmespath::{Expression, Json};
@@ -71,7 +71,7 @@ fn expressions(checker: &Checker<'_>, value: &Written<'_>) -> Option<Vec<(String
     Some(expressions)
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(JsonStage { settings: self.clone(), malformed: MALFORMED.into() })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, StageSettings, source};
+use super::{Context, Flow, Item, Setup, Stage, AboutStage, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Value};
 
@@ -20,7 +20,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Some(Settings { labels: source::names(checker, value)? })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

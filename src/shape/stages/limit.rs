@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::generations::Generations;
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, may};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value};
 
@@ -82,7 +82,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Limit {
             settings: self.clone(),

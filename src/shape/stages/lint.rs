@@ -1,7 +1,7 @@
 //! Finds stages that can never do their work: they look at a value that no stage before them extracts, or at entries that
 //! cannot come. Every warning is certain. After a stage that takes names from entries, the search ends.
 
-use super::{May, StageConfig, may};
+use super::{May, StageSettings, may};
 use crate::shape::known::KnownLabels;
 use crate::yaml::{Checker, Kind, Value};
 
@@ -16,7 +16,7 @@ pub(super) fn of_list(value: &Value<'_>, may: &mut May<'_>) {
     for (index, node) in items.iter().enumerate() {
         let item = Value { path: format!("{}[{index}]", value.path), node, key: node.used.clone() };
         for (name, written) in may::map(&item) {
-            StageConfig::lint(name, &written, may);
+            StageSettings::lint(name, &written, may);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An error in a line ends its reading. Values before the error stay.
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value as Written};
 use logql::go::logfmt::Pairs;
@@ -39,7 +39,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Setting
     Some(settings)
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

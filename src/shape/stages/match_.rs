@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::chain::Chain;
-use super::{Context, Flow, Item, May, Setup, Stage, StageConfig, StageSettings, may};
+use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, AboutStage, may};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value};
 use journald_reader::Cursor;
@@ -32,7 +32,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// They go through these stages, too.
-    Keep(Vec<StageConfig>),
+    Keep(Vec<StageSettings>),
     /// They end here, for this reason.
     Drop(Arc<str>),
 }
@@ -70,7 +70,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Some(Settings { selector: selector?, action })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, setup: &Setup) -> Box<dyn Stage> {
         let action = match &self.action {
             Action::Keep(stages) => {
@@ -82,7 +82,7 @@ impl StageSettings for Settings {
         Box::new(Match { selector: self.selector.clone(), action })
     }
 
-    fn inner(&self) -> Option<(&Selector, &[StageConfig])> {
+    fn inner(&self) -> Option<(&Selector, &[StageSettings])> {
         match &self.action {
             Action::Keep(stages) => Some((&self.selector, stages)),
             Action::Drop(_) => None,

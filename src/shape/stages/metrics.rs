@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, may};
 use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels};
 use crate::yaml::key::key;
 use crate::yaml::{self, Checker, Finding, Key, Section, quoted};
@@ -38,12 +38,12 @@ pub(super) const KEYS: &[Key] = &[
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The metrics, in the order of their names.
-    pub metrics: Vec<MetricConfig>,
+    pub metrics: Vec<MetricSettings>,
 }
 
 /// One metric.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MetricConfig {
+pub struct MetricSettings {
     /// Its name, with the prefix.
     pub name: String,
     /// Its help text.
@@ -108,11 +108,11 @@ pub(super) fn read(checker: &Checker<'_>, value: &yaml::Value<'_>) -> Option<Set
     for entry in checker.entries(value, "a map: name to metric")? {
         metrics.push(metric(checker, entry.name, &entry.value)?);
     }
-    metrics.sort_by(|a: &MetricConfig, b| a.name.cmp(&b.name));
+    metrics.sort_by(|a: &MetricSettings, b| a.name.cmp(&b.name));
     Some(Settings { metrics })
 }
 
-fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<MetricConfig> {
+fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<MetricSettings> {
     const IDLE: std::ops::RangeInclusive<Duration> =
         Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
     let section = Section::open(checker, value, "stages[].metrics.*")?;
@@ -159,7 +159,7 @@ fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<
         );
         return None;
     }
-    Some(MetricConfig { name: whole, description, source, max_idle, value: only, action })
+    Some(MetricSettings { name: whole, description, source, max_idle, value: only, action })
 }
 
 /// The names of a metric in the text for Prometheus, each with its meaning there.
@@ -241,9 +241,9 @@ fn action(checker: &Checker<'_>, written: &yaml::Value<'_>, kind: Type) -> Optio
     Some((only, action))
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, setup: &Setup) -> Box<dyn Stage> {
-        let family = |metric: &MetricConfig| {
+        let family = |metric: &MetricSettings| {
             let kind = match &metric.action {
                 Action::Count { .. } | Action::Sum | Action::Bytes => Kind::Counter,
                 Action::Gauge(_) => Kind::Gauge,
@@ -272,7 +272,7 @@ impl StageSettings for Settings {
 
 #[derive(Debug)]
 struct Metrics {
-    metrics: Vec<(MetricConfig, Arc<Family>)>,
+    metrics: Vec<(MetricSettings, Arc<Family>)>,
 }
 
 /// The labels of a series: those of the entry, without internal ones, with names that Prometheus takes. If two names become

@@ -26,23 +26,23 @@ use journald_reader::Cursor;
 pub use chain::Chain;
 pub use item::{Extracted, Item, Value};
 use may::May;
-pub(crate) use settings::{Made, StageSettings, read};
+pub(crate) use settings::{AboutStage, Made, read};
 
 use crate::yaml::key::{count, joined, key};
 use crate::yaml::{self, Checker, Key};
 
-/// Makes of a line for each stage: its module, its variant in [`StageConfig`], its keys in [`KEYS`], and how it is read.
+/// Makes of a line for each stage: its module, its variant in [`StageSettings`], its keys in [`KEYS`], and how it is read.
 macro_rules! stages {
     ($($(#[$about:meta])* $Stage:ident $module:ident $name:literal;)*) => {
         $($(#[$about])* pub mod $module;)*
 
         /// One item of `stages`, checked.
         #[derive(Debug, Clone, PartialEq)]
-        pub enum StageConfig {
+        pub enum StageSettings {
             $($(#[$about])* $Stage($module::Settings),)*
         }
 
-        impl StageConfig {
+        impl StageSettings {
             /// Reads the stage of this name; `None` if there is a mistake in it, or no such stage.
             fn read(name: &str, checker: &Checker<'_>, written: &yaml::Value<'_>) -> Option<Self> {
                 match name {
@@ -54,13 +54,13 @@ macro_rules! stages {
             /// Warns of what the stage of this name asks for and no entry has; notes what entries have after it.
             fn lint(name: &str, written: &yaml::Value<'_>, may: &mut May<'_>) {
                 match name {
-                    $($name => <$module::Settings as StageSettings>::lint(written, may),)*
+                    $($name => <$module::Settings as AboutStage>::lint(written, may),)*
                     _ => {}
                 }
             }
 
             /// What the stage says of itself.
-            pub(crate) fn settings(&self) -> &dyn StageSettings {
+            pub(crate) fn settings(&self) -> &dyn AboutStage {
                 match self {
                     $(Self::$Stage(settings) => settings,)*
                 }

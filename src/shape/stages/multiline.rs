@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, Setup, Stage, StageSettings};
+use super::{Context, Flow, Item, Setup, Stage, AboutStage};
 use crate::shape::limits::LINE_MAX;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};
@@ -68,7 +68,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Some(Settings { firstline: firstline?, max_wait_time, max_lines })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Multiline {
             settings: self.clone(),

@@ -1,6 +1,6 @@
 //! `output`: makes an extracted value the line.
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};
 
@@ -21,7 +21,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Some(Settings { source: source::name(checker, source)? })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

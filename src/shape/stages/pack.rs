@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value};
 use logql::go::json::write_text;
@@ -50,7 +50,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Some(settings)
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Pack { settings: self.clone(), last_ns: i64::MIN })
     }

@@ -1,6 +1,6 @@
 //! `regex`: extracts the named groups of a regular expression.
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value as Written};
 use logql::go::re2::Re2;
@@ -37,7 +37,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Written<'_>) -> Option<Setting
     Some(Settings { expression, source })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         let names = self.expression.capture_names().enumerate();
         let groups = names.filter_map(|(group, name)| Some((group, name?.to_owned()))).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, StageSettings};
+use super::{Context, Flow, Item, Setup, Stage, AboutStage};
 use crate::shape::sample;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};
@@ -36,7 +36,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Some(Settings { rate: rate?, reason: reason.into() })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

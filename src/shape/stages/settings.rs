@@ -1,6 +1,6 @@
 //! What the settings of every stage can tell, and how a list of stages is read.
 
-use super::{May, Setup, Stage, StageConfig};
+use super::{May, Setup, Stage, StageSettings};
 use crate::yaml::{Checker, Finding, Kind, Section, Value};
 use logql::Selector;
 
@@ -14,7 +14,7 @@ pub(crate) enum Made {
 }
 
 /// The settings of a stage, as they are read. The stage is built from them, and they tell in advance what it can do.
-pub(crate) trait StageSettings {
+pub(crate) trait AboutStage {
     /// The stage, ready to run.
     fn build(&self, setup: &Setup) -> Box<dyn Stage>;
 
@@ -34,7 +34,7 @@ pub(crate) trait StageSettings {
     }
 
     /// The stages inside it, and the selector of the entries for these stages.
-    fn inner(&self) -> Option<(&Selector, &[StageConfig])> {
+    fn inner(&self) -> Option<(&Selector, &[StageSettings])> {
         None
     }
 
@@ -47,11 +47,11 @@ pub(crate) trait StageSettings {
 }
 
 /// Reads a list of stages. Each is a map with one key, the name of the stage.
-pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<StageConfig>> {
+pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<StageSettings>> {
     checker.each(value, "a list of stages", |item| stage(checker, item))
 }
 
-fn stage(checker: &Checker<'_>, item: &Value<'_>) -> Option<StageConfig> {
+fn stage(checker: &Checker<'_>, item: &Value<'_>) -> Option<StageSettings> {
     let section = Section::open(checker, item, "stages[]")?;
     let mut entries = section.entries();
     let (Some((name, value)), None) = (entries.next(), entries.next()) else {
@@ -66,5 +66,5 @@ fn stage(checker: &Checker<'_>, item: &Value<'_>) -> Option<StageConfig> {
         );
         return None;
     };
-    StageConfig::read(name, checker, value)
+    StageSettings::read(name, checker, value)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Made, May, Setup, Stage, StageSettings, may};
+use super::{Context, Flow, Item, Made, May, Setup, Stage, AboutStage, may};
 use crate::shape::names;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Kind, Value};
@@ -37,7 +37,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Some(Settings { labels })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, may, source};
 use crate::shape::names;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Value};
@@ -22,7 +22,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Some(Settings { names: source::renames(checker, value, names::metadata_name)? })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, Value, may, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{self, Checker, Finding, Key, Section};
 use logql::go::template::{self, Template, promtail};
@@ -78,7 +78,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &yaml::Value<'_>) -> Option<Set
     Some(Settings { source: source?, template: template? })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

@@ -1,6 +1,6 @@
 //! `tenant`: chooses the tenant of an entry.
 
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, may, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, may, source};
 use crate::shape::names;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value, quoted};
@@ -49,7 +49,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     }
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(self.clone())
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, StageConfig, Value};
+use super::{Context, Flow, Item, Setup, Stage, StageSettings, Value};
 use logql::label_set::LabelSet;
 
 /// The stages of a list in YAML's flow style, or the message that refuses it.
-pub(super) fn parse(stages: &str) -> Result<Vec<StageConfig>, String> {
+pub(super) fn parse(stages: &str) -> Result<Vec<StageSettings>, String> {
     let source = format!("stages: {stages}\n");
     match crate::config::Config::parse(&source, "test.yaml", &|_| None) {
         Ok(config) => Ok(config.stages),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::tz::{self, TimeZone};
 
 use super::generations::Generations;
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, source};
+use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Refusal, Section, Value, quoted};
 use logql::go::time::{self, Layout};
@@ -152,7 +152,7 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
     Some(Settings { source: source?, formats, location, on_failure })
 }
 
-impl StageSettings for Settings {
+impl AboutStage for Settings {
     fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
         Box::new(Timestamp { settings: self.clone(), last: Generations::new(REMEMBERED) })
     }
