@@ -421,43 +421,4 @@ fn link(outside: &Outside, expr: &Expr) -> Option<Arc<str>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::alerts::file;
-
-    #[test]
-    fn series_of_a_recording_rule_have_its_labels_and_are_apart_and_few() {
-        const SECOND: i64 = 1_000_000_000;
-        for (limit, labels, units, outcome) in [
-            (0, "{from: rules}", &["a", "b"][..], Ok(2)),
-            (2, "{}", &["a", "b"], Ok(2)),
-            (2, "{}", &["a", "b", "c"], Err("3 alerts or series, and the group's limit is 2")),
-            (0, "{unit: all}", &["a", "b"], Err("two series come to the same labels {unit=\"all\"}")),
-        ] {
-            let rule = format!(
-                "{{record: x, expr: 'sum by (unit) (count_over_time({{j=\"j\"}}[1m]))', labels: {labels}}}"
-            );
-            let text = format!("groups: [{{name: g, limit: {limit}, rules: [{rule}]}}]");
-            let (groups, _) = file::parse(&text, "f", None).unwrap_or_else(|error| panic!("{error}"));
-            let mut rules = Rules::new(&groups, Outside::default(), 60 * SECOND, 100);
-            rules.advance(-1);
-            for unit in units {
-                let mut set = LabelSet::default();
-                [("j", "j"), ("unit", unit)]
-                    .iter()
-                    .for_each(|(name, value)| set.insert(name, value.as_bytes()));
-                rules.observe(30 * SECOND, &Arc::new(set), "line", std::iter::empty());
-            }
-            rules.advance(60 * SECOND);
-            let rule = &rules.rules()[0];
-            let Outcome::Metric(_, _, series) = &rule.outcome else { panic!("{rule:?}") };
-            match outcome {
-                Ok(count) => assert_eq!((series.len(), &rule.error), (count, &None), "{text}"),
-                Err(why) => {
-                    let error = rule.error.as_ref().expect(why).to_string();
-                    assert!(error.starts_with(why) && series.is_empty(), "{error}");
-                }
-            }
-        }
-    }
-}
+mod tests;
