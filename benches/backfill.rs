@@ -29,9 +29,9 @@ use support::generate::{self, BenchJournal};
 use table::{Row, flag, journalctl, megabytes, number, plain_read, table};
 
 /// What the program promises at least, in entries per second of processor time.
-const MIN_RATE: f64 = 300_000.0;
+const RATE_MIN: f64 = 300_000.0;
 /// What the program promises at most, in bytes of peak resident memory.
-const MAX_PEAK: u64 = 32_000_000;
+const PEAK_MAX: u64 = 32_000_000;
 
 fn main() -> ExitCode {
     match run() {
@@ -77,13 +77,13 @@ fn run() -> Result<ExitCode, Error> {
     let median = ships.get(ships.len() / 2).map_or(0.0, Row::rate);
     let peak = ships.iter().map(|row| row.usage.peak_bytes).max().unwrap_or(0);
     table(&mut out, ships.iter().chain(&others), best)?;
-    let kept = best >= MIN_RATE && peak <= MAX_PEAK;
+    let kept = best >= RATE_MIN && peak <= PEAK_MAX;
     writeln!(
         out,
-        "\nentries per CPU second: best {best:.0}, median {median:.0}, at least {MIN_RATE:.0} wanted; \
+        "\nentries per CPU second: best {best:.0}, median {median:.0}, at least {RATE_MIN:.0} wanted; \
          highest peak {:.1} MB, at most {:.1} wanted: {}",
         megabytes(peak),
-        megabytes(MAX_PEAK),
+        megabytes(PEAK_MAX),
         if kept { "kept" } else { "missed" },
     )?;
     Ok(if kept || !flag("JOURNAL_SHIP_BENCH_CHECK") { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -33,7 +33,7 @@ use support::generate::{self, BenchJournal};
 use table::{Row, compare, flag, journalctl, megabytes, number, plain_read, table};
 
 /// What entries in two hundred files may cost, by what they cost in few.
-const MAX_RATIO: f64 = 1.5;
+const RATIO_MAX: f64 = 1.5;
 /// Entries of the comparison between many files and few, and the many files.
 const SCATTERED: (u64, u64) = (400_000, 200);
 /// What a process that measures is told to do: one of the words below, and a folder.
@@ -146,11 +146,11 @@ fn run() -> Result<ExitCode, Error> {
     table(&mut out, rows.iter(), ours)?;
     let peak = |row: usize| rows.get(row).map_or(0, |row| row.usage.peak_bytes);
     let own = peak(2).max(peak(3)).saturating_sub(peak(1));
-    let kept = ratio.max(turns_ratio) <= MAX_RATIO;
+    let kept = ratio.max(turns_ratio) <= RATIO_MAX;
     writeln!(
         out,
         "\nmemory of the reader itself: {:.1} MB; an entry in {files} files costs {ratio:.2} of one in few, {turns_ratio:.2} when they \
-         are read by turns, at most {MAX_RATIO} wanted: {}",
+         are read by turns, at most {RATIO_MAX} wanted: {}",
         megabytes(own),
         if kept { "kept" } else { "missed" },
     )?;

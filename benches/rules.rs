@@ -33,7 +33,7 @@ use rustix::time::{ClockId, clock_gettime};
 use units::UNITS;
 
 /// What fifty rules may cost at most for each entry.
-const MAX_COST: Duration = Duration::from_micros(1);
+const COST_MAX: Duration = Duration::from_micros(1);
 /// Different lines that are kept at hand (count).
 const LINES: usize = 100_000;
 const SECOND: i64 = 1_000_000_000;
@@ -101,13 +101,13 @@ fn main() -> ExitCode {
         best = best.min(Duration::from_nanos(nanoseconds.unsigned_abs()));
     }
     let each = best.as_nanos() as f64 / entries as f64;
-    let kept = each <= MAX_COST.as_nanos() as f64;
+    let kept = each <= COST_MAX.as_nanos() as f64;
     let mut out = io::stdout().lock();
     let _ = writeln!(
         out,
         "{count} rules over {entries} entries, evaluated every minute of two days: {each:.0} ns of processor time \
          for each entry, at most {} wanted: {}",
-        MAX_COST.as_nanos(),
+        COST_MAX.as_nanos(),
         if kept { "kept" } else { "missed" }
     );
     let check = env::var_os("JOURNAL_SHIP_BENCH_CHECK").is_some_and(|check| check == "1");

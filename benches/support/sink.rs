@@ -14,9 +14,9 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 
 /// Room for the line and the headers of a request, in bytes; a client sends a few hundred.
-const MAX_HEAD: u64 = 64 * 1024;
+const HEAD_MAX: u64 = 64 * 1024;
 /// Largest body taken, in bytes; far past any batch, and short of what would hurt.
-const MAX_BODY: usize = 64 * 1024 * 1024;
+const BODY_MAX: usize = 64 * 1024 * 1024;
 
 /// A sink that listens on a port of its own on the loopback interface, until the program ends.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ fn decode(body: &[u8]) -> Result<PushRequest, super::Error> {
 fn serve(connection: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(256 * 1024, &connection);
     while let Some((push, length)) = read_head(&mut reader)? {
-        let Some(length) = length.filter(|length| *length <= MAX_BODY) else {
+        let Some(length) = length.filter(|length| *length <= BODY_MAX) else {
             return (&connection).write_all(b"HTTP/1.1 411 Length Required\r\nConnection: close\r\n\r\n");
         };
         let mut body = vec![0; length];
@@ -160,7 +160,7 @@ fn serve(connection: TcpStream, shared: &Shared) -> io::Result<()> {
 
 /// Whether the next request is a push, and the length of its body; none when the client has closed.
 fn read_head(reader: &mut impl BufRead) -> io::Result<Option<(bool, Option<usize>)>> {
-    let mut head = reader.take(MAX_HEAD);
+    let mut head = reader.take(HEAD_MAX);
     let mut line = String::new();
     if head.read_line(&mut line)? == 0 {
         return Ok(None);

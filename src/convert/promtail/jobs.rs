@@ -241,7 +241,7 @@ impl Conversion {
         let mut longest: Option<(std::time::Duration, String)> = None;
         for job in jobs {
             let age = get_text(job.journal, "max_age").filter(|age| !age.is_empty());
-            let word = age.unwrap_or(journal::MAX_AGE);
+            let word = age.unwrap_or(journal::DEFAULT_AGE);
             let line = duration(word);
             let fits = refusal(&format!("journal: {{backfill: {line}}}")).is_none();
             let length = yaml::units::parse_go_duration(word).ok().filter(|_| fits);
@@ -254,7 +254,7 @@ impl Conversion {
                 longest = Some((length, if age.is_some() { line } else { word.to_owned() }));
             }
         }
-        let line = longest.map_or(journal::MAX_AGE.to_owned(), |(_, line)| line);
+        let line = longest.map_or(journal::DEFAULT_AGE.to_owned(), |(_, line)| line);
         self.out.line(1, &format!("backfill: {line}"));
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use journald_reader::Cursor;
 
 /// Promtail's `journalDefaultMaxAgeTime`; our default is a week.
-pub(super) const MAX_AGE: &str = "7h";
+pub(super) const DEFAULT_AGE: &str = "7h";
 
 impl Conversion {
     pub(super) fn journal(&mut self, job: &Node, limits: Option<&Node>, positions: Option<&str>) {
@@ -24,7 +24,7 @@ impl Conversion {
                 let line = format!("backfill: {}", duration(text(age).unwrap_or_default()));
                 self.offer(1, AROUND, &line, ("journal", "max_age", age));
             }
-            None => self.out.line(1, &format!("backfill: {MAX_AGE}")),
+            None => self.out.line(1, &format!("backfill: {DEFAULT_AGE}")),
         }
         if let Some(matches) = get(journal, "matches").filter(|matches| text(matches) != Some("")) {
             self.matches(matches);

@@ -84,3 +84,15 @@ pub(super) fn one_stage(stage: &str) -> Box<dyn Stage> {
 pub(super) fn refusal(stage: &str) -> String {
     parse(&format!("[{{{stage}}}]")).expect_err(stage)
 }
+
+/// A stage whose value is a list of names refuses everything else.
+pub(super) fn takes_only_names(stage: &str) {
+    let of = |value: &str| format!("[{{{stage}: {value}}}]");
+    let no_value = format!("`stages[0].{stage}` has no value");
+    refused(&[
+        (&of(""), &[&no_value, "expected a list of names"]),
+        (&of("[]"), &["is an empty list", "expected at least one name"]),
+        (&of("{a: b}"), &["cannot be a map"]),
+        (&of("['', 5]"), &["the name is empty", "in quotes it is a string: '5'", "2 errors"]),
+    ]);
+}
