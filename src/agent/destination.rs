@@ -138,13 +138,13 @@ fn starting_point(checkpoint: &Checkpoint, journal: &Journal) -> Result<Resume, 
     };
     match checkpoint.load() {
         Ok(Some(resume)) => {
-            // Saving now tells whether it can be saved later.
+            // If it cannot be saved, it is better to say so now.
             checkpoint.save(&resume).map_err(state)?;
             return Ok(resume);
         }
         Ok(None) => {}
         Err(error @ CheckpointError::Io { .. }) => return Err(state(error)),
-        // Beginning anew would send much again, or skip what was not sent yet; nothing is broken.
+        // The file is not broken. A new start would send many entries again, or skip some that were not sent yet.
         Err(error @ CheckpointError::Newer { .. }) => return Err(AgentError::Newer(error)),
         Err(error @ CheckpointError::Damaged { .. }) => {
             let aside = checkpoint.set_aside().map_err(state)?;

@@ -1,4 +1,4 @@
-//! The agent's own metrics, and who counts them.
+//! The metrics of destinations, and the line of status.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,7 +14,7 @@ use crate::pipeline::Counts;
 use crate::yaml::units::format_duration;
 use journald_reader::{Cursor, Reason};
 
-/// What was done since the start, for the log at the end.
+/// What was done since the start: for the line of status, and for the log at the end.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub acknowledged: AtomicU64,
@@ -22,7 +22,7 @@ pub(super) struct Totals {
     places: Mutex<BTreeMap<String, Place>>,
 }
 
-/// How far a destination is. Times are those at which entries were written.
+/// How far a destination is, by the times at which entries were written.
 #[derive(Debug)]
 struct Place {
     /// The newest entry that it is done with, if there is one.
@@ -40,7 +40,7 @@ pub(super) enum Reader {
 }
 
 impl Totals {
-    /// These are the destinations from now on, each with the entry behind which it begins.
+    /// Sets the destinations, each with the time of the entry after which it begins.
     pub(super) fn begin(&self, destinations: impl Iterator<Item = (String, Option<Realtime>)>) {
         let place = |(name, done)| (name, Place { done, reader: Reader::Reads });
         *self.places() = destinations.map(place).collect();
@@ -64,7 +64,7 @@ impl Totals {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All of it, in one line for a person.
+    /// All of this in one line, for a person.
     pub(super) fn line(&self, now: Timestamp) -> String {
         let mut line = format!("{} entries acknowledged", self.acknowledged.load(Relaxed));
         for (name, place) in self.places().iter() {
@@ -81,7 +81,7 @@ impl Totals {
     }
 }
 
-/// The agent's own metrics. Each has the destination as label.
+/// The metrics of destinations. Each has the destination as a label.
 #[derive(Debug, Clone)]
 pub(super) struct Metrics {
     acknowledged: Arc<Family>,
@@ -225,7 +225,7 @@ impl Account {
         for (kind, count) in counts.labels.kinds().into_iter().filter(|(_, count)| *count > 0) {
             self.set(&families.labels, Some(("kind", kind)), count);
         }
-        // Known from the start, so that the first loss is an increase.
+        // Set from the start, so that Prometheus sees the first loss as an increase.
         for reason in Reason::ALL {
             self.set(&families.damaged, Some(("reason", reason.name())), journal.damaged.of(reason));
         }

@@ -1,9 +1,8 @@
 //! The agent: what runs for as long as the process does, and the only place that starts threads and tasks.
 //!
-//! Each destination has a thread that reads the journal and fills batches (`reading`), and a task that pushes
-//! them. Between the two stands a channel of few batches: when Loki is away the channel is full, the thread
-//! stands still, and memory stays flat; the journal itself is the queue. Everything that waits on the
-//! network is on one thread.
+//! Each destination has a thread that reads the journal and fills batches (`reading`), and a task that pushes them. A
+//! channel for a few batches connects the two. When Loki is away, the channel is full, the thread waits, and memory stays
+//! flat: the journal itself is the queue. Everything that waits for the network is on one thread.
 
 mod destination;
 mod metrics;
@@ -50,16 +49,16 @@ pub enum AgentError {
         /// The reason.
         reason: String,
     },
-    /// A newer program has been here.
+    /// The state was written by a newer version of this program.
     #[error("{0}")]
     Newer(CheckpointError),
     /// Another agent uses the same state.
     #[error("another journal-ship runs with the state in {0}; each needs a state_directory of its own")]
     Locked(PathBuf),
-    /// A destination cannot be spoken to.
+    /// No request can be sent to a destination.
     #[error("{0}")]
     Push(#[from] PushError),
-    /// An Alertmanager cannot be spoken to.
+    /// No request can be sent to an Alertmanager.
     #[error("alertmanager {url}: {reason}")]
     Alertmanager {
         /// Its URL.
@@ -70,7 +69,7 @@ pub enum AgentError {
     /// The system refused a thread, a signal handler or a descriptor.
     #[error("{0}")]
     System(#[from] std::io::Error),
-    /// The port for /metrics cannot be had.
+    /// The port for /metrics cannot be opened.
     #[error("cannot listen on {address} (http.listen): {reason}; choose another port, or `null` for none")]
     Listen {
         /// `http.listen`
@@ -78,7 +77,7 @@ pub enum AgentError {
         /// The reason.
         reason: std::io::Error,
     },
-    /// A reader ended that should not have.
+    /// A reader ended, although it should go on.
     #[error("reading for {name} failed: {reason}")]
     Reader {
         /// For what.
@@ -88,18 +87,18 @@ pub enum AgentError {
     },
 }
 
-/// Reads the configuration again; or all that is wrong with it, as text for a person.
+/// Reads the configuration again. The error is a text for a person, with every mistake.
 pub type Load<'a> = dyn Fn() -> Result<Config, String> + 'a;
 
 /// Runs until SIGTERM or SIGINT; a second one ends it at once. On SIGHUP it takes the configuration that `load` gives,
 /// if that is valid.
 ///
 /// # Errors
-/// When it cannot start, or when reading fails for good; each says what to do.
+/// When it cannot start, or when reading fails for good. The error says what to do.
 pub fn run(config: Config, load: &Load<'_>) -> Result<(), AgentError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(run_until_signal(config, load));
-    // A look-up of a name cannot be called off, and may take much longer than a stop should.
+    // The look-up of a name cannot be stopped, and may take much longer than a stop should.
     runtime.shutdown_background();
     result
 }
@@ -152,10 +151,10 @@ async fn run_until_signal(config: Config, load: &Load<'_>) -> Result<(), AgentEr
     result
 }
 
-/// What outlives a configuration.
+/// What stays when the configuration changes.
 struct Agent {
     config: Config,
-    /// Holds the state folder against a second agent.
+    /// The lock on the state folder, against a second agent.
     lock: std::fs::File,
     served: Arc<Served>,
     server: Option<JoinHandle<()>>,
@@ -163,7 +162,7 @@ struct Agent {
 }
 
 impl Agent {
-    /// How it is, in one line.
+    /// The line of status.
     fn status(&self) -> String {
         let report = self.served.readiness.report();
         let troubles = report.servers.iter().filter(|server| !server.is_well());
@@ -186,8 +185,8 @@ impl Agent {
         Ok((Agent { config, lock, served, server, totals }, shipping))
     }
 
-    /// Takes a new configuration in place of the old one. One that is invalid, or that cannot be had (a port that is
-    /// taken, say), changes nothing but the log and a metric.
+    /// Replaces the configuration by a new one. If that is invalid, or cannot be used (for example because its port is in
+    /// use), the log and a metric say so, and nothing else changes.
     async fn reload(&mut self, load: &Load<'_>, shipping: Shipping) -> Result<Shipping, AgentError> {
         let (config, lock, listener) = match self.prepare(load).await {
             Ok(Some(prepared)) => prepared,
@@ -202,7 +201,7 @@ impl Agent {
                 return Ok(shipping);
             }
         };
-        // What was read and not acknowledged is read again from the checkpoint.
+        // Entries that were read and not acknowledged are read again from the checkpoint.
         if let Err(error) = shipping.stop(std::future::pending()).await {
             log::error!("{error}");
         }
@@ -236,7 +235,7 @@ impl Agent {
         Ok(shipping)
     }
 
-    /// Reads the configuration and takes hold of what it needs besides; `None` when it is the old one.
+    /// Reads the configuration, and opens the port and the lock that it needs. `None`: it is the same configuration.
     #[allow(clippy::type_complexity)] // used once, beside
     async fn prepare(
         &self,
@@ -257,7 +256,7 @@ impl Agent {
     }
 }
 
-/// Says on /metrics whether the last configuration was taken.
+/// Sets the metric that says whether the last configuration was taken.
 fn reloaded(registry: &Registry, taken: bool) {
     let help = "Whether the configuration that was read last was taken.";
     let family = registry.gauge("journalship_config_last_reload_successful", help);
@@ -274,7 +273,7 @@ fn serve(listener: Option<TcpListener>, served: &Arc<Served>) -> Option<JoinHand
     listener.map(|listener| tokio::spawn(http::serve(listener, served.clone())))
 }
 
-/// Makes the state folder if need be and holds it against a second agent.
+/// Makes the state folder if it does not exist, and locks it against a second agent.
 fn lock_state(folder: &Path) -> Result<std::fs::File, AgentError> {
     let state = |e: std::io::Error| AgentError::State { folder: folder.into(), reason: e.to_string() };
     std::fs::create_dir_all(folder).map_err(state)?;

@@ -1,6 +1,6 @@
 //! Reading for one destination: a thread that takes entries from the journal through the pipeline into batches.
 //!
-//! When the channel to the pusher is full, the thread stands still: the journal itself is the queue.
+//! When the channel to the pusher is full, the thread waits: the journal itself is the queue.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,17 +24,17 @@ use journald_reader::{Cursor, Entry, Keys, Scope, Start, Tail, Waker};
 
 /// When so many entries in a row are dropped, the checkpoint moves although there is nothing to send (count).
 const PASSED_BY_MAX: u64 = 50_000;
-/// While nothing is sent, entries that no match wants move the checkpoint this often at most: it is for restarts only, and a
-/// file is written for it.
+/// If nothing is sent, entries that no match wants move the checkpoint at most this often. It writes a file, and only
+/// makes the next start faster.
 const UNWANTED_EVERY: Duration = Duration::from_secs(10);
-/// So long after an entry files may show others that were written before it.
+/// For this long after an entry, files may show other entries that were written before it.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Entries that are missing in the journal. One that another file shows a moment later was not: what counts is
-/// missing for [`SETTLE`].
+/// Counts entries that are missing in the journal. Another file may show a missing entry a moment later, so only what is
+/// missing for [`SETTLE`] counts.
 #[derive(Debug)]
 pub(super) struct Lost {
-    /// The least that was missing since then.
+    /// The smallest number that was missing since `since`.
     least: u64,
     since: Instant,
     told: u64,
@@ -45,7 +45,7 @@ impl Lost {
         Lost { least: 0, since: now, told: 0 }
     }
 
-    /// How many more are missing for good, if there are any.
+    /// How many more entries are lost since the last call. `None`: no more.
     fn look(&mut self, missing: u64, now: Instant) -> Option<u64> {
         self.least = self.least.min(missing);
         if now.duration_since(self.since) < SETTLE {
@@ -57,13 +57,13 @@ impl Lost {
         (more > 0).then_some(more)
     }
 
-    /// When to look again, if more is missing than was told.
+    /// When to look again, if more is missing than was reported.
     fn due(&self, missing: u64) -> Option<Instant> {
         (missing > self.told).then(|| self.since + SETTLE)
     }
 }
 
-/// What the thread that reads for one destination works with.
+/// The state of the thread that reads for one destination.
 pub(super) struct Reading {
     pub destination: Destination,
     pub pipeline: Pipeline,
@@ -74,9 +74,9 @@ pub(super) struct Reading {
     pub learned: Arc<Learned>,
     /// When the last entry that was read was written, if one was read.
     pub newest: Option<Realtime>,
-    /// Entries read since the last parcel.
+    /// Entries that were read since the last parcel (count).
     pub unsaid: u64,
-    /// Entries that no match wanted until then, and when that was.
+    /// How many entries no match wanted until the last parcel, and when that was.
     pub unwanted: (u64, Instant),
     pub lost: Lost,
     /// When reading may go on, if a stage asks for a pause.
@@ -112,7 +112,7 @@ impl Reading {
         self.batches.are_full(self.destination.batch.max_bytes.min(self.learned.batch()))
     }
 
-    /// Whether so much was dropped, with nothing to send, that the checkpoint has to move.
+    /// Whether so many entries were dropped, without any to send, that the checkpoint must move.
     fn passes_by(&self) -> bool {
         self.batches.is_empty() && self.unsaid >= PASSED_BY_MAX
     }
@@ -122,7 +122,7 @@ impl Reading {
         tail.counts().unwanted > self.unwanted.0
     }
 
-    /// Hands the batches over. Nothing is left to do when nobody takes them any more.
+    /// Hands the batches over to the pusher. If the pusher has ended, reading ends.
     fn send(&mut self, tail: &Tail) -> Rest {
         self.pipeline.tick();
         self.pipeline.fit(self.learned.limits());
@@ -180,7 +180,7 @@ impl Follower for Reading {
     fn idle(&mut self, tail: &mut Tail) -> Result<Rest, WatchError> {
         self.pipeline.release(&mut self.batches);
         let due = self.batches.opened().map(|opened| opened + self.destination.batch.max_wait);
-        // What is dropped or held moves the place in the journal, too.
+        // Entries that are dropped or held move the checkpoint, too.
         let unwanted = self.unwanted(tail) && self.unwanted.1.elapsed() >= UNWANTED_EVERY;
         let passed_by = due.is_none() && (self.unsaid > 0 || unwanted);
         if passed_by || due.is_some_and(|due| due <= Instant::now()) {
@@ -200,8 +200,8 @@ impl Follower for Reading {
     }
 }
 
-/// Takes entries that were held when the checkpoint was written through the pipeline again: everything
-/// behind them may have been sent already, they were not.
+/// Reads the entries again that stages held when the checkpoint was written. They were not sent then, although entries
+/// after them may have been.
 pub(super) fn take_held(
     scope: &Scope,
     keys: Keys,
@@ -211,7 +211,7 @@ pub(super) fn take_held(
 ) -> Result<(), AgentError> {
     let Some(oldest) = held.iter().map(|cursor| cursor.realtime).min() else { return Ok(()) };
     let mut tail = Tail::open(scope, keys, Start::Realtime(oldest), Waker::new()?)?;
-    // By what stays when journald moves an entry from the runtime journal and numbers it anew.
+    // These parts of a cursor stay the same when journald moves an entry from the runtime journal and numbers it anew.
     let key = |cursor: &Cursor| (cursor.realtime, cursor.monotonic, cursor.xor_hash);
     let mut left: HashMap<_, Vec<Cursor>> = HashMap::new();
     held.iter().for_each(|cursor| left.entry(key(cursor)).or_default().push(*cursor));
@@ -220,7 +220,7 @@ pub(super) fn take_held(
         && let Some(entry) = tail.next_entry()
     {
         let alike = left.get_mut(&key(entry.cursor()));
-        // Equal entries of one moment are several, each with a copy of its own.
+        // There may be several equal entries of one moment. Each has its own cursor in the list.
         let found = alike.and_then(|alike| {
             let at = alike.iter().position(|cursor| cursor.same_entry(entry.cursor()))?;
             Some(alike.swap_remove(at))

@@ -1,7 +1,7 @@
 //! Saving the checkpoint: a task for each destination.
 //!
-//! Acknowledgements that come while one is being written are written together, so a slow disk does not slow the
-//! pushing. A disk that is full does not stop it either: saving is tried again until there is room.
+//! While a checkpoint is being written, further acknowledgements are collected and written together. So a slow disk does
+//! not slow down pushing. A full disk does not stop it either: saving is tried again until there is room.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::metrics::Account;
 use crate::loki::checkpoint::Checkpoint;
 use journald_reader::Resume;
 
-/// A checkpoint that could not be saved is tried again this often, though nothing new is acknowledged.
+/// If a checkpoint could not be saved, this is how long it takes until the next attempt, even if nothing new is acknowledged.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Keeps the checkpoint file up with the acknowledgements, until no more can come and the last is saved or
-/// cannot be.
+/// Writes acknowledgements to the checkpoint file. Ends when no more can come, and the last one is saved or cannot be
+/// saved.
 pub(super) async fn save(account: Account, checkpoint: Checkpoint, mut latest: watch::Receiver<Resume>) {
     let name = account.destination();
     let (mut failing, mut ended) = (false, false);
@@ -23,7 +23,7 @@ pub(super) async fn save(account: Account, checkpoint: Checkpoint, mut latest: w
         match failing {
             false => ended = latest.changed().await.is_err(),
             true => {
-                // The time only says that it is worth another try.
+                // When the time is up, it is worth another attempt.
                 let changed = tokio::time::timeout(AGAIN, latest.changed()).await;
                 ended = matches!(changed, Ok(Err(_)));
             }
@@ -51,7 +51,7 @@ pub(super) async fn save(account: Account, checkpoint: Checkpoint, mut latest: w
                     );
                 }
             }
-            // The runtime is going down.
+            // The runtime ends.
             Err(_) => return,
         }
     }

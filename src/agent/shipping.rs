@@ -1,4 +1,4 @@
-//! Shipping: all that runs for one configuration, started and stopped as a whole.
+//! Shipping: the threads and tasks of one configuration. They start and stop as a whole.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -24,7 +24,7 @@ use crate::os::systemd::Pulses;
 use crate::shape::stages::Setup;
 use journald_reader::Waker;
 
-/// Longest time that pushing goes on after the order to stop.
+/// The longest time that pushing goes on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Tells all readers to stop, wherever they are.
@@ -41,7 +41,7 @@ impl Stop {
     }
 }
 
-/// A thread that reads: what it reads for, and its end.
+/// A thread that reads, with the name of what it reads for.
 pub(super) type Reader = (String, JoinHandle<Result<(), WatchError>>);
 
 /// The threads and tasks of one configuration.
@@ -51,14 +51,14 @@ pub(super) struct Shipping {
     pushers: JoinSet<()>,
     savers: JoinSet<()>,
     tellers: JoinSet<()>,
-    /// How the threads get on.
+    /// Whether threads and tasks make progress.
     pub(super) pulses: Pulses,
-    /// Ends when the thread of the rules does.
+    /// Closed when the thread of the rules ends.
     watched: Option<oneshot::Receiver<()>>,
 }
 
 impl Shipping {
-    /// Starts it. Everything is opened before anything runs: a start either succeeds whole or says why not.
+    /// Starts everything. All of it is opened before anything runs, so a start succeeds as a whole, or fails with a reason.
     pub(super) fn start(
         config: &Config,
         registry: &Arc<Registry>,
@@ -121,7 +121,7 @@ impl Shipping {
         Ok(shipping)
     }
 
-    /// Waits until something ends without having been stopped: a pusher ends only when its reader has.
+    /// Waits until something ends without an order to stop. (A pusher ends only after its reader.)
     pub(super) async fn broken(&mut self) {
         let Shipping { pushers, watched, .. } = self;
         let pusher = async {
@@ -139,7 +139,7 @@ impl Shipping {
         tokio::select! { _ = pusher => {}, () = watched => {} }
     }
 
-    /// Stops reading, pushes for a while what was read, and saves how far that came; `at_once` cuts that short.
+    /// Stops reading, pushes what was read for a while, and saves the checkpoints. `at_once` ends the pushing.
     pub(super) async fn stop(mut self, at_once: impl Future<Output = ()>) -> Result<(), AgentError> {
         self.stop.now();
         let (pushers, tellers) = (&mut self.pushers, &mut self.tellers);
@@ -154,17 +154,17 @@ impl Shipping {
                  start sends them",
                 DRAIN.as_secs()
             );
-            // Dropping the pushers closes the channels, and that ends readers that wait for room.
+            // Without pushers the channels are closed. That ends readers that wait for room.
             self.pushers.shutdown().await;
             self.tellers.shutdown().await;
         }
-        // Each ends with its pusher, once the last acknowledgement is on disk.
+        // Each saver ends after its pusher, when the last acknowledgement is on disk.
         while self.savers.join_next().await.is_some() {}
         join(self.readers)
     }
 }
 
-/// Who tells each Alertmanager, and what is put in for them.
+/// The tasks that tell Alertmanagers, and the outboxes that they empty.
 fn tellers(
     alerts: &Alerts,
     registry: &Registry,
@@ -173,7 +173,7 @@ fn tellers(
     let mut outboxes = Outboxes::default();
     let told = Told::new(registry);
     let teller = |server: &Alertmanager| {
-        // Room for all alerts that there can be: none waits behind others for ever.
+        // There is room for all possible alerts, so none waits behind others for ever.
         let outbox = outboxes.add(of_alerts(alerts.max_memory));
         let teller = Teller::new(server, outbox, alerts.resend_delay, readiness.clone(), told.clone());
         teller.map_err(|reason| AgentError::Alertmanager { url: server.url.clone(), reason })
@@ -182,7 +182,7 @@ fn tellers(
     Ok((outboxes, tellers))
 }
 
-/// Waits for the reading threads; the first failure is the agent's.
+/// Waits for the threads that read. The first failure is returned.
 fn join(readers: Vec<Reader>) -> Result<(), AgentError> {
     let mut result = Ok(());
     for (name, reader) in readers {

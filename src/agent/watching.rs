@@ -1,4 +1,4 @@
-//! Watching for alerts: a thread with a tail of its own that shows entries to the rules, whatever becomes of shipping.
+//! Watching for alerts: a thread with its own tail shows entries to the rules, also while shipping stands still.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,37 +23,37 @@ use crate::observe::metrics::{Family, Registry};
 use crate::os::systemd::{Pulse, Pulses};
 use journald_reader::{Entry, Keys, Start, Tail, Waker};
 
-/// While alerts stay as they are, the last evaluation is written down this often: after a crash, evaluations go on
-/// behind that.
+/// While alerts do not change, the time of the last evaluation is saved this often. After a crash, evaluations go on from
+/// there.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
-/// The same while there are none, for then nothing but the time changes.
+/// The same while there are no alerts.
 const SAVE_QUIET_EVERY: Duration = Duration::from_secs(600);
 
-/// The log tells so often at most that rules leave more and more out.
+/// The log says at most this often that rules leave more and more out.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// Rules that it names then (count).
+/// The most rules that such a line names (count).
 const NAMED_MAX: usize = 5;
 
-/// What the thread works with.
+/// The state of the thread.
 pub(super) struct Watching {
     config: Config,
     waker: Waker,
     watcher: Watcher,
     file: StateFile,
-    /// The digest of what was written last, and when.
+    /// The digest of what was saved last, and when that was.
     saved: Option<(u64, Instant)>,
-    /// When rules that are over their limit were told of last, and how much had been left out until then.
+    /// When the log mentioned rules over their limit last, and how much had been left out until then.
     told: Option<(Instant, u64)>,
     outboxes: Outboxes,
     metrics: Metrics,
     served: Arc<Served>,
     stop: Arc<AtomicBool>,
-    /// All that was there at the start has been looked at.
+    /// Whether all entries from before the start have been looked at.
     caught_up: bool,
     pulse: Pulse,
 }
 
-/// Rules and a tail that begins where they need it.
+/// Makes the rules, and a tail that begins where they need it.
 fn begin(config: &Config, file: &mut StateFile, waker: Waker) -> Result<(Watcher, Tail), AgentError> {
     let mut keys = Keys::default();
     let mut watcher = Watcher::new(&config.alerts, config, Some(&host()), &mut keys);
@@ -62,7 +62,7 @@ fn begin(config: &Config, file: &mut StateFile, waker: Waker) -> Result<(Watcher
     Ok((watcher, tail))
 }
 
-/// The name of this host, as journald has it.
+/// The name of this host, as journald writes it.
 pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
@@ -117,7 +117,7 @@ impl Watching {
         );
         thread::Builder::new().name("tail rules".into()).spawn(move || {
             let result = self.run(tail);
-            // Without this a stop would wait for senders that wait for news.
+            // Otherwise a stop would wait for tasks that wait for news.
             self.outboxes.close();
             drop(ends);
             result
@@ -133,8 +133,8 @@ impl Watching {
         Ok(())
     }
 
-    /// Evaluations were made. Nobody is told before all that was there has been looked at: until then things only
-    /// become what they were.
+    /// Tells and saves what evaluations gave. Nobody is told before all entries from before the start have been looked at:
+    /// until then, states only become again what they were.
     fn evaluated(&mut self) {
         if !self.caught_up {
             return;
@@ -156,7 +156,7 @@ impl Watching {
         self.tell_over();
     }
 
-    /// Tells the log of rules that are over their limit: when that begins, and at most once a minute when more is left out.
+    /// Mentions rules over their limit in the log: when that begins, and at most once a minute while more is left out.
     fn tell_over(&mut self) {
         let rules = self.watcher.rules().rules();
         let over: Vec<_> = rules.iter().filter_map(|rule| Some((rule, rule.over.as_ref()?))).collect();
@@ -205,7 +205,7 @@ impl Follower for Watching {
                     (self.watcher, *tail, self.caught_up) = (watcher, anew, false);
                     return Ok(Rest::Read);
                 }
-                // What is open goes on until its time comes.
+                // The rules go on as they are.
                 Err(error) => log::error!("alert rules cannot begin anew: {error}"),
             }
         }
@@ -216,7 +216,7 @@ impl Follower for Watching {
     }
 }
 
-/// What /status says of rules. No labels of series: they are not for everyone who can connect.
+/// What /status says of the rules. It has no labels of series, because not everyone who can connect may see them.
 fn status(rules: &[RunningRule]) -> serde_json::Value {
     let rules = rules.iter().map(|rule| {
         let (pending, firing) = (rule.count(State::Pending), rule.count(State::Firing));
@@ -301,7 +301,7 @@ impl Metrics {
     }
 
     fn publish(&self, all: &Rules, ahead: u64) {
-        // Rules of one name are one series.
+        // Rules of the same name and group are one series.
         let mut sums: BTreeMap<(&str, &str), [u64; 7]> = BTreeMap::new();
         let mut recorded: BTreeMap<&str, Vec<_>> = BTreeMap::new();
         for rule in all.rules().iter().chain([all.own()]) {

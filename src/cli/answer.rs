@@ -1,4 +1,4 @@
-//! What the person who called is told on standard error, and with which exit status the program ends.
+//! Messages to the person who called, and the exit status of the program.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ pub(super) fn invalid(diagnostics: &Diagnostics) -> ExitCode {
 
 pub(super) fn show(diagnostics: &Diagnostics) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    // A closed standard error changes nothing about the status.
+    // The status is the same if standard error is closed.
     let _ = io::stderr().write_all(diagnostics.render(colour).as_bytes());
 }
 
@@ -50,7 +50,8 @@ pub(super) fn fail(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A word to the person who called. It may repeat what a file holds, so it is made safe and is bounded in length.
+/// Shows a message to the person who called. It may repeat the content of a file, so it is made safe, and cut if it is too
+/// long.
 pub(super) fn say(message: &str) {
     let text = clip(message, MESSAGE_MAX);
     let _ = writeln!(io::stderr(), "journal-ship: {}", Block { text: &text, indent: "    " });

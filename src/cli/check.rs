@@ -1,4 +1,5 @@
-//! `check`: whether the configuration is valid, and, with `--journal`, what in it meets nothing in a journal.
+//! `check`: says whether the configuration is valid. With `--journal`, it also says which parts of it meet nothing in a
+//! journal.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use crate::yaml::{self, Unset};
 
 /// Entries that a configuration is tried on unless `--since` says otherwise (count): a busy host writes as many in hours.
 const TRIED_ENTRIES: u64 = 200_000;
-/// Longest time that it takes (seconds), whatever is asked for.
+/// The longest time that a configuration is tried (seconds).
 const TRIED_SECONDS: u64 = 30;
 
 /// Checks the configuration and says what it comes to. `journal` says on which journal the configuration is tried: since
@@ -46,7 +47,7 @@ pub(super) fn check(cli: &Cli, unset: Unset, journal: Option<(Option<&str>, &Vec
     }
 }
 
-/// Tries a configuration on a journal, and says what met nothing in it.
+/// Tries a configuration on a journal, and says which parts of it met nothing.
 fn try_on(cli: &Cli, config: &Config, since: Option<&str>, paths: &[PathBuf]) -> ExitCode {
     let since = match since.map(|text| time("--since", text)).transpose() {
         Ok(since) => since,

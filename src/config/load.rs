@@ -34,14 +34,13 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is larger than [`FILE_MAX`], is not UTF-8, or says something that
-    /// does not hold: all of it, each at its place.
+    /// The file cannot be read, is larger than [`FILE_MAX`], is not UTF-8, or has mistakes. All mistakes are reported, each
+    /// at its place.
     pub fn load(path: &Path, env: &Environment<'_>) -> Result<Self, Diagnostics> {
         Self::examine(path, env, Unset::Mistake).map(|(config, _)| config)
     }
 
-    /// As [`Config::load`], with the warnings; where a variable is unknown, without
-    /// what it stands in.
+    /// As [`Config::load`], with warnings. Values with unknown variables are left out.
     ///
     /// # Errors
     ///
@@ -123,8 +122,7 @@ impl Config {
         }
     }
 
-    /// That there is somewhere to ship to, which running the agent needs and a dry run does not; `origin`
-    /// names the file in the message.
+    /// Checks that there is a destination. The agent needs one, a dry run does not. `origin` names the file in the message.
     ///
     /// # Errors
     ///
@@ -201,7 +199,7 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     config
 }
 
-/// Warns of what is written without a mistake and can do nothing.
+/// Warns of what is valid, but can have no effect.
 fn lint(checker: &Checker<'_>, section: &Section<'_>, config: &Config) {
     let of_destinations = || config.loki.iter().flat_map(|d| &d.labels).map(|(name, _)| name.as_str());
     let known = KnownLabels::new(config);

@@ -1,5 +1,5 @@
-//! Trying a configuration on a journal: what it names and this journal does not have. That may be right (a service that is not
-//! installed here), so nothing of it is a mistake.
+//! Trying a configuration on a journal: finds what the configuration names and this journal does not have. That may be
+//! right, for example if a service is not installed here. So it is not reported as a mistake.
 
 use crate::alerts::file::RuleKind;
 use crate::alerts::{Alerts, Watcher};
@@ -15,7 +15,8 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    /// Of the fields that a configuration names itself; those of the defaults need not be in every journal.
+    /// Looks for the fields that the configuration names. Fields of the defaults do not count, because not every journal has
+    /// them.
     pub(super) fn new(config: &Config, keys: &mut Keys) -> Trial {
         let default = Config::builtin(&|_| None);
         let of_default = default.labels.fields.iter().chain(&default.structured_metadata);
@@ -35,7 +36,7 @@ impl Trial {
         }
     }
 
-    /// All that met nothing in the entries so far.
+    /// The parts of the configuration that met nothing in the entries so far.
     pub(super) fn unmet(
         &self,
         config: &Config,

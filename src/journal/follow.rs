@@ -1,7 +1,7 @@
-//! Following a tail: the one loop of everything that reads the journal, be it to ship, to evaluate rules, or to show.
+//! Following a tail: this is the one loop that reads the journal, to ship entries, to evaluate rules, or to show entries.
 //!
-//! A [`Follower`] says what is done with an entry, what is done between two entries, and what is done when there is none for
-//! now. The loop reads, waits, looks for files that come and go, and ends when it is told to.
+//! A [`Follower`] says what to do with an entry, between two entries, and when there is no entry for now. The loop reads,
+//! waits, looks for files that appear and disappear, and ends when it is told to.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -11,38 +11,38 @@ use journald_reader::{Entry, Tail};
 
 use crate::os::systemd::Pulse;
 
-/// While there is a backlog, files that come and go are noticed once in so many entries (count).
+/// In a backlog, the loop looks for new and deleted files once in so many entries (count).
 const POLL_EVERY: u32 = 50_000;
 
-/// While stages hold lines and the journal is quiet, a follower looks this often whether their time is over.
+/// While stages hold lines and the journal is quiet, a follower checks this often whether to send them.
 pub(crate) const HELD_EVERY: Duration = Duration::from_millis(500);
 
-/// The system does not tell of changes in the journal's folders any more.
+/// The system no longer reports changes in the folders of the journal.
 #[derive(Debug, thiserror::Error)]
 #[error("the journal cannot be watched for changes: {0}")]
 pub struct WatchError(#[from] io::Error);
 
-/// What follows an entry.
+/// What the loop does after an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The next entry.
+    /// It reads the next entry.
     Next,
-    /// [`Follower::between`], and then the next entry.
+    /// It calls [`Follower::between`], and then reads the next entry.
     Between,
-    /// Nothing: the follower wants no more entries.
+    /// It ends: the follower wants no more entries.
     End,
 }
 
-/// What follows when a follower has had its turn without an entry.
+/// What the loop does after a call without an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// Reading goes on at once.
+    /// It goes on reading at once.
     Read,
-    /// Reading goes on when there may be entries, and at this time at the latest.
+    /// It waits until there may be entries, or until this time.
     Wait(Option<Instant>),
-    /// Reading goes on at this time, whether there are entries or not.
+    /// It waits until this time, even if there are entries.
     Pause(Instant),
-    /// Nothing: the follower is done.
+    /// It ends: the follower is done.
     End,
 }
 
@@ -54,20 +54,20 @@ pub(crate) trait Follower {
     /// An entry was read.
     fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, Self::Error>;
 
-    /// An entry was answered with [`Step::Between`]; the tail stands behind it.
+    /// Called after [`Step::Between`]. The tail is after the entry.
     fn between(&mut self, _tail: &mut Tail) -> Result<Rest, Self::Error> {
         Ok(Rest::Read)
     }
 
-    /// There is no entry for now.
+    /// Called when there is no entry for now.
     fn idle(&mut self, tail: &mut Tail) -> Result<Rest, Self::Error>;
 
-    /// Whether files that come and go matter while there is a backlog.
+    /// Whether the loop looks for new and deleted files in a backlog.
     fn polls(&self) -> bool {
         true
     }
 
-    /// Waiting for entries begins (`true`) or is over (`false`).
+    /// Called when waiting for entries begins (`true`) or ends (`false`).
     fn waits(&mut self, _begins: bool) {}
 }
 

@@ -1,6 +1,6 @@
-//! The summary of a dry run: streams, entries and bytes, what was not sent and why, which label takes how many
-//! values, what each retention class comes to, and which alerts would have fired. It is made once, as a [`Report`], and
-//! shown as text or JSON.
+//! The summary of a dry run: streams, entries and bytes, what was not sent and why, how many values each label has, what
+//! each retention class holds, and which alerts would have fired. It is made once, as a [`Report`], and shown as text or as
+//! JSON.
 
 mod report;
 
@@ -24,7 +24,7 @@ use report::{Class, Report, Rule, Stream};
 /// Values of one label that are counted exactly (count).
 const VALUES_MAX: usize = 100_000;
 
-/// What the records come to.
+/// What is collected from the records.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     streams: HashMap<(Option<String>, String), Sum>,
@@ -59,7 +59,7 @@ impl Summary {
         sum.bytes += bytes as u64;
     }
 
-    /// All that there is to tell.
+    /// Makes the report.
     pub(super) fn report(
         &self,
         pipeline: &Pipeline,
@@ -151,7 +151,7 @@ fn reasons(counts: &Counts, retention: Option<&Judge>) -> Vec<(String, u64)> {
     reasons
 }
 
-/// What each retention rule comes to.
+/// What each retention rule holds and drops.
 fn classes(counts: &Counts, pipeline: &Pipeline) -> Vec<Class> {
     let Some(retention) = pipeline.retention() else { return Vec::new() };
     let streams = pipeline.streams_by_rule();

@@ -34,7 +34,7 @@ pub(in crate::dry_run) struct Report {
     pub(super) retention: Vec<Class>,
     pub(super) rules: Vec<Rule>,
     pub(super) alerts: Vec<Alert>,
-    /// What of the configuration met nothing in these entries.
+    /// The parts of the configuration that met nothing in these entries.
     pub(super) unmet: Vec<Unmet>,
     /// Entries among them that a first start leaves out.
     pub(super) older_than_backfill: u64,
@@ -55,7 +55,7 @@ pub(super) struct Stream {
 #[derive(Debug, Serialize)]
 pub(super) struct Class {
     pub(super) rule: String,
-    /// What the label says; `null`: nothing is kept.
+    /// The value of the label. `null`: nothing is kept.
     pub(super) class: Option<String>,
     pub(super) streams: usize,
     pub(super) entries: u64,
@@ -71,11 +71,11 @@ pub(super) struct Rule {
     pub(super) name: String,
     pub(super) evaluations: u64,
     pub(super) failures: u64,
-    /// Why the last one failed, if it did.
+    /// Why the last evaluation failed, if it did.
     pub(super) error: Option<String>,
     /// Samples, series and alerts that had no room.
     pub(super) left_out: u64,
-    /// Labels and annotations that say an error instead of a text.
+    /// Labels and annotations whose template failed (count).
     pub(super) template_failures: u64,
     pub(super) template_error: Option<String>,
 }
@@ -89,7 +89,7 @@ pub(in crate::dry_run) struct Alert {
     annotations: BTreeMap<String, String>,
     value: f64,
     from: jiff::Timestamp,
-    /// `null`: it fires still.
+    /// `null`: it is still firing.
     until: Option<jiff::Timestamp>,
     #[serde(skip)]
     text: String,
@@ -143,7 +143,7 @@ impl Report {
             (Some(first), Some(last)) => last.duration_since(first).as_secs_f64(),
             _ => 0.0,
         };
-        // Less than a minute says nothing about a day.
+        // Less than a minute is too short to say something about a day.
         let a_day = |bytes: u64| match span >= 60.0 {
             true => human(bytes as f64 * DAY / span),
             false => "-".into(),
