@@ -6,6 +6,8 @@ pub mod agent;
 pub mod alertmanager;
 pub mod gate;
 pub mod host;
+/// LogQL evaluated slowly, and tables of queries.
+#[path = "../../crates/logql/tests/support/mod.rs"]
 pub mod logql;
 pub mod loki;
 pub mod proxy;
