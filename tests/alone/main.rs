@@ -8,6 +8,7 @@ mod support;
 
 mod host;
 mod memory;
+mod rule_memory;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -110,6 +110,33 @@ fn headers_come_from_files_and_no_server_s_words_repeat_a_secret() {
     );
 }
 
+/// An entry for this host, pushed through a gate, is taken under the name that the gate saw, or it is not, and the readiness says why.
+fn assert_certificate_counts(
+    loki: &Loki,
+    what: &str,
+    gate: Gate,
+    host: &str,
+    tls: Tls,
+    taken: Result<&str, &str>,
+) {
+    let url = format!("https://{host}:{}", gate.address.port());
+    let before = loki.stored().len();
+    let (done, report) = push(&url, Access { tls, ..Access::default() });
+    match taken {
+        Ok(name) => {
+            assert!(done, "{what}: {report}");
+            assert_eq!(*gate.seen.lock().unwrap(), [name], "{what}");
+            assert_eq!(loki.stored().len(), before + 1, "{what}");
+            let host_sent = format!("{host}:{}", gate.address.port());
+            assert_eq!(loki.received_requests().last().unwrap().header("host"), host_sent, "{what}");
+        }
+        Err(part) => {
+            assert!(!done && report.contains(part) && report.contains("needs attention"), "{what}: {report}");
+            assert_eq!(loki.stored().len(), before, "{what}");
+        }
+    }
+}
+
 #[test]
 fn certificates_are_checked_on_both_sides() {
     let loki = Loki::start();
@@ -172,26 +199,7 @@ fn certificates_are_checked_on_both_sides() {
             Err("tls.ca_file: /nonexistent/ca.pem cannot be read"),
         ),
     ] {
-        let gate = Gate::tls(address(&loki), shown, clients);
-        let url = format!("https://{host}:{}", gate.address.port());
-        let before = loki.stored().len();
-        let (done, report) = push(&url, Access { tls, ..Access::default() });
-        match taken {
-            Ok(name) => {
-                assert!(done, "{what}: {report}");
-                assert_eq!(*gate.seen.lock().unwrap(), [name], "{what}");
-                assert_eq!(loki.stored().len(), before + 1, "{what}");
-                let host_sent = format!("{host}:{}", gate.address.port());
-                assert_eq!(loki.received_requests().last().unwrap().header("host"), host_sent, "{what}");
-            }
-            Err(part) => {
-                assert!(
-                    !done && report.contains(part) && report.contains("needs attention"),
-                    "{what}: {report}"
-                );
-                assert_eq!(loki.stored().len(), before, "{what}");
-            }
-        }
+        assert_certificate_counts(&loki, what, Gate::tls(address(&loki), shown, clients), host, tls, taken);
     }
 }
 

@@ -132,10 +132,8 @@ fn nothing_written_is_the_builtin_configuration() {
     );
 }
 
-#[test]
-fn everything_written_is_built() {
-    let config = parse(
-        r#"
+/// Every key that has a value other than its default.
+const EVERYTHING: &str = r#"
 journal:
   paths: [/var/log/journal, "/srv/${TENANT}/x.journal"]
   namespaces: [web, db.2]
@@ -179,8 +177,42 @@ alerts:
   max_memory: 64MiB
 log_level: debug
 state_directory: /tmp/state
-"#,
-    );
+"#;
+
+fn journal_of_everything() -> Journal {
+    Journal {
+        scope: Scope {
+            paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
+            namespaces: Namespaces::Named(vec!["web".into(), "db.2".into()]),
+            matches: vec![
+                Match::from([
+                    ("PRIORITY".into(), vec!["3".into(), "2.50".into(), "0x1".into()]),
+                    ("_SYSTEMD_UNIT".into(), vec!["team-a.service".into()]),
+                ]),
+                Match::from([
+                    ("_TRANSPORT".into(), vec!["kernel".into()]),
+                    ("EMPTY".into(), vec![String::new()]),
+                ]),
+            ],
+        },
+        backfill: Duration::from_secs(36 * 3600),
+        start_cursor: None,
+    }
+}
+
+fn labels_of_everything() -> Labels {
+    Labels {
+        relabel: Vec::new(),
+        max_streams: 5000,
+        fixed: vec![("env".into(), "prod".into()), ("job".into(), "journal".into())],
+        fields: vec![
+            FieldRule::new("app", &["CONTAINER_NAME", "SYSLOG_IDENTIFIER"]),
+            FieldRule::new("unit", &["_SYSTEMD_UNIT"]),
+        ],
+    }
+}
+
+fn destinations_of_everything() -> Vec<Destination> {
     let mut main = Destination::new("main", "http://loki.example.org:3100/loki/api/v1/push");
     main.tenant = Some("team-a".into());
     main.access = Access {
@@ -208,67 +240,52 @@ state_directory: /tmp/state
     main.batch = Batch { max_bytes: 65536, max_wait: Duration::from_millis(250) };
     main.timeout = Duration::from_secs(90);
     main.backoff = Backoff { min: Duration::from_secs(1), max: Duration::from_secs(1) };
+    vec![main, archive]
+}
+
+fn alerts_of_everything() -> Alerts {
+    Alerts {
+        files: Vec::new(),
+        alertmanagers: vec![
+            Alertmanager {
+                url: "http://am:9093/api/v2/alerts".into(),
+                access: Access::default(),
+                timeout: Duration::from_secs(10),
+            },
+            Alertmanager {
+                url: "https://h/alertmanager/api/v2/alerts".into(),
+                access: Access {
+                    auth: Some(Auth::Bearer { token_file: "/run/token".into() }),
+                    ..Access::default()
+                },
+                timeout: Duration::from_secs(3),
+            },
+        ],
+        external_labels: vec![("cluster".into(), "a".into()), ("zone".into(), "team-a".into())],
+        external_url: Some("https://grafana.example.org/g".into()),
+        datasource_uid: "P8E8".into(),
+        evaluation_interval: Duration::from_secs(30),
+        resend_delay: Duration::from_secs(300),
+        max_series: 500,
+        max_memory: 64 << 20,
+    }
+}
+
+#[test]
+fn everything_written_is_built() {
+    let config = parse(EVERYTHING);
     assert_eq!(
         config,
         Config {
             stages: Vec::new(),
             retention: None,
             http: Http { listen: Some("127.0.0.1:9194".parse().unwrap()), hosts: Vec::new() },
-            journal: Journal {
-                scope: Scope {
-                    paths: vec!["/var/log/journal".into(), "/srv/team-a/x.journal".into()],
-                    namespaces: Namespaces::Named(vec!["web".into(), "db.2".into()]),
-                    matches: vec![
-                        Match::from([
-                            ("PRIORITY".into(), vec!["3".into(), "2.50".into(), "0x1".into()]),
-                            ("_SYSTEMD_UNIT".into(), vec!["team-a.service".into()]),
-                        ]),
-                        Match::from([
-                            ("_TRANSPORT".into(), vec!["kernel".into()]),
-                            ("EMPTY".into(), vec![String::new()]),
-                        ]),
-                    ],
-                },
-                backfill: Duration::from_secs(36 * 3600),
-                start_cursor: None,
-            },
-            labels: Labels {
-                relabel: Vec::new(),
-                max_streams: 5000,
-                fixed: vec![("env".into(), "prod".into()), ("job".into(), "journal".into())],
-                fields: vec![
-                    FieldRule::new("app", &["CONTAINER_NAME", "SYSLOG_IDENTIFIER"]),
-                    FieldRule::new("unit", &["_SYSTEMD_UNIT"]),
-                ],
-            },
+            journal: journal_of_everything(),
+            labels: labels_of_everything(),
             structured_metadata: vec![],
             line: Line::Json,
-            loki: vec![main, archive],
-            alerts: Alerts {
-                files: Vec::new(),
-                alertmanagers: vec![
-                    Alertmanager {
-                        url: "http://am:9093/api/v2/alerts".into(),
-                        access: Access::default(),
-                        timeout: Duration::from_secs(10),
-                    },
-                    Alertmanager {
-                        url: "https://h/alertmanager/api/v2/alerts".into(),
-                        access: Access {
-                            auth: Some(Auth::Bearer { token_file: "/run/token".into() }),
-                            ..Access::default()
-                        },
-                        timeout: Duration::from_secs(3),
-                    },
-                ],
-                external_labels: vec![("cluster".into(), "a".into()), ("zone".into(), "team-a".into())],
-                external_url: Some("https://grafana.example.org/g".into()),
-                datasource_uid: "P8E8".into(),
-                evaluation_interval: Duration::from_secs(30),
-                resend_delay: Duration::from_secs(300),
-                max_series: 500,
-                max_memory: 64 << 20,
-            },
+            loki: destinations_of_everything(),
+            alerts: alerts_of_everything(),
             log_level: log::LevelFilter::Debug,
             state_directory: "/tmp/state".into(),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What an expression finds in all of the code; its first group counts.
 fn in_code(expression: &str) -> BTreeSet<String> {
@@ -37,6 +37,54 @@ fn every_metric_and_every_reason_is_described() {
     assert_eq!(kinds.len(), 5, "{kinds:?}");
     for name in metrics.iter().chain(&reasons).chain(&kinds) {
         assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
+    }
+}
+
+/// What a package has in its folder `src`, folders with a slash.
+fn modules(src: &Path) -> BTreeSet<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if entry.path().is_dir() { format!("{name}/") } else { name.trim_end_matches(".rs").to_owned() }
+    };
+    fs::read_dir(src).unwrap().map(name).filter(|name| name != "lib").collect()
+}
+
+/// The listing of rooms in `docs/architecture.md` names every room, and each file that it names in a room is there.
+#[test]
+fn the_listing_of_rooms_is_true() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let quoted = regex::Regex::new("`([a-z_]+/?)`").unwrap();
+    let first = regex::Regex::new("`([a-z_]+)(/|\\.rs)?`").unwrap();
+    for package in ["", "crates/journald-reader/", "crates/logql/"] {
+        let src = root.join(package).join("src");
+        let (_, table) = text.split_once(&format!("in `{package}src/` | what lives there |\n")).unwrap();
+        let mut listed = BTreeSet::new();
+        for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
+            let (rooms, what) = row.trim_start_matches("| ").split_once(" | ").unwrap();
+            let rooms: Vec<String> =
+                first.captures_iter(rooms).map(|room| room[0].trim_matches('`').replace(".rs", "")).collect();
+            for name in quoted.captures_iter(what).map(|captures| captures[1].to_owned()) {
+                let within =
+                    |folder: PathBuf| modules(&folder).iter().any(|m| *m == name || *m == format!("{name}/"));
+                let here = rooms.iter().filter(|room| room.ends_with('/')).any(|room| within(src.join(room)));
+                assert!(here || within(src.clone()), "`{name}` is not in {rooms:?} of {package}src");
+            }
+            listed.extend(rooms);
+        }
+        let there = modules(&src);
+        // A file beside the folder of its parts is one room.
+        let there: BTreeSet<_> =
+            there.iter().filter(|name| !there.contains(&format!("{name}/"))).cloned().collect();
+        assert_eq!(listed, there, "{package}src");
+    }
+    // Whatever path it names.
+    let path = regex::Regex::new("`((?:src|crates|tests|docs|config|proto)/[^`* ]*)`").unwrap();
+    let paths: Vec<String> = path.captures_iter(&text).map(|captures| captures[1].to_owned()).collect();
+    assert!(paths.len() > 30, "{paths:?}");
+    for path in paths {
+        assert!(root.join(&path).exists(), "{path} is named in docs/architecture.md, but does not exist");
     }
 }
 

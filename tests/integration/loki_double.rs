@@ -46,6 +46,7 @@ fn many_labels(t: &str, count: usize, extra: &str) -> String {
 
 /// Sends what was sent in `case` when the clock showed `now`. Gives the answer and the value of the label
 /// `t` under which a query then looked.
+#[allow(clippy::too_many_lines)] // one table: a recorded case, and what was sent in it
 fn send(loki: &Loki, case: &str, now: i64) -> ((u16, String), &'static str) {
     let one = |t: &'static str, stream: Vec<u8>| (push(loki, &[stream]), t);
     let raw = |path: &str, headers: &[(&str, &str)], body: &[u8]| {

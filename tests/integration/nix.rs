@@ -271,9 +271,8 @@ fn short_options_become_settings() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_the_name_of_the_option() {
+fn an_unknown_option_and_a_wrong_type_are_refused_by_the_name_of_the_option() {
     let nix = or_skip!(Nix::new());
-    // Unknown options and wrong types.
     for (given, part) in [
         ("url = \"x\";", "The option `services.journalship.url' does not exist"),
         ("loki.urls = \"x\";", "The option `services.journalship.loki.urls' does not exist"),
@@ -295,6 +294,12 @@ fn what_makes_no_sense_is_refused_by_the_name_of_the_option() {
             nix.evaluate(&host(&text), "everything").err().unwrap_or_else(|| panic!("{given} is taken"));
         assert!(error.contains(part), "{given}: {error}");
     }
+}
+
+/// What the module itself looks at: errors and warnings.
+#[test]
+fn what_makes_no_sense_is_refused_or_warned_of_by_the_name_of_the_option() {
+    let nix = or_skip!(Nix::new());
     let newer = "let newer = storage: { lib, ... }: { \
                    options.services.journald.settings.Journal = lib.mkOption { \
                      type = lib.types.attrsOf lib.types.str; \
@@ -302,7 +307,7 @@ fn what_makes_no_sense_is_refused_by_the_name_of_the_option() {
                    }; \
                    config.services.journald.storage = lib.mkForce (throw \"looked for where it was\"); \
                  }; in";
-    // What the module itself looks at: errors and warnings. The second text is for the rest of the system.
+    // The second text is for the rest of the system.
     let to_loki = "loki.url = \"http://l\";";
     for (given, system, failed, warned) in [
         ("", "", "has nowhere to send to. Set services.journalship.loki.url", ""),

@@ -63,21 +63,23 @@ fn shown(entries: &[ExportEntry], config: &str) -> Result<Vec<(u64, String)>, Un
     Ok(String::from_utf8(result.stdout).unwrap().lines().map(record).collect())
 }
 
+/// What it is, entries, and the times (microseconds after the start) and lines that are shown of them.
+type Case<'a> = (&'a str, &'a [Row<'a>], &'a [(u64, &'a str)]);
+
+/// `Err` where a journal cannot be written.
+fn check(cases: &[Case<'_>]) -> Result<(), Unavailable> {
+    for (what, rows, expected) in cases {
+        let shown = shown(&entries(rows), "loki: []\n")?;
+        let expected: Vec<_> = expected.iter().map(|(time, line)| (*time, (*line).to_owned())).collect();
+        assert_eq!(shown, expected, "{what}");
+    }
+    Ok(())
+}
+
 #[test]
 fn pieces_become_the_line_that_they_were_cut_from() {
-    let id = ["CONTAINER_PARTIAL_ID=x", "CONTAINER_PARTIAL_LAST=false", MORE];
-    let ordinal = |n: &'static str| [id[0], id[1], id[2], n];
-    let (one, two, three) = (
-        ordinal("CONTAINER_PARTIAL_ORDINAL=1"),
-        ordinal("CONTAINER_PARTIAL_ORDINAL=2"),
-        ordinal("CONTAINER_PARTIAL_ORDINAL=3"),
-    );
-    let last = ["CONTAINER_PARTIAL_ID=x", "CONTAINER_PARTIAL_LAST=true", "CONTAINER_PARTIAL_ORDINAL=3"];
     let (error, error_more) = (["PRIORITY=3"], ["PRIORITY=3", MORE]);
-    let (uid, pid) = (["_UID=1000"], ["_PID=701"]);
-    let other = ["CONTAINER_PARTIAL_ID=y", MORE];
-    let other_last = ["CONTAINER_PARTIAL_ID=y", "CONTAINER_PARTIAL_LAST=true"];
-    for (what, rows, expected) in [
+    or_skip!(check(&[
         (
             "one line",
             &[(0, "a", "first ", &[MORE][..]), (1, "a", "second", &[])][..],
@@ -109,6 +111,32 @@ fn pieces_become_the_line_that_they_were_cut_from() {
             ],
             &[(1000, "e1e2"), (0, "o1o2")],
         ),
+        ("an empty last piece", &[(0, "a", "1", &[MORE]), (1, "a", "", &[])], &[(0, "1")]),
+        (
+            "it is not marked",
+            &[(0, "a", "1", &["CONTAINER_PARTIAL_MESSAGE=false"]), (1, "a", "2", &[])],
+            &[(0, "1"), (1000, "2")],
+        ),
+        ("a pause", &[(0, "a", "1", &[MORE]), (5001, "a", "2", &[])], &[(0, "1"), (5_001_000, "2")]),
+        ("a short pause", &[(0, "a", "1", &[MORE]), (5000, "a", "2", &[])], &[(0, "12")]),
+        ("no container", &[(0, "", "1", &[MORE]), (1, "", "2", &[])], &[(0, "1"), (1000, "2")]),
+    ]));
+}
+
+/// Newer versions of Docker name a line, and number its pieces.
+#[test]
+fn pieces_with_names_become_the_lines_that_they_name() {
+    let id = ["CONTAINER_PARTIAL_ID=x", "CONTAINER_PARTIAL_LAST=false", MORE];
+    let ordinal = |n: &'static str| [id[0], id[1], id[2], n];
+    let (one, two, three) = (
+        ordinal("CONTAINER_PARTIAL_ORDINAL=1"),
+        ordinal("CONTAINER_PARTIAL_ORDINAL=2"),
+        ordinal("CONTAINER_PARTIAL_ORDINAL=3"),
+    );
+    let last = ["CONTAINER_PARTIAL_ID=x", "CONTAINER_PARTIAL_LAST=true", "CONTAINER_PARTIAL_ORDINAL=3"];
+    let other = ["CONTAINER_PARTIAL_ID=y", MORE];
+    let other_last = ["CONTAINER_PARTIAL_ID=y", "CONTAINER_PARTIAL_LAST=true"];
+    or_skip!(check(&[
         (
             "with the names that newer versions give",
             &[(0, "a", "1", &one), (1, "a", "2", &two), (1, "a", "plain", &[]), (2, "a", "3", &last)],
@@ -137,14 +165,14 @@ fn pieces_become_the_line_that_they_were_cut_from() {
             &[(0, "a", "1", &one), (1, "a", "2", &two), (2, "b", "b", &[])],
             &[(2000, "b"), (0, "12")],
         ),
-        ("an empty last piece", &[(0, "a", "1", &[MORE]), (1, "a", "", &[])], &[(0, "1")]),
-        (
-            "it is not marked",
-            &[(0, "a", "1", &["CONTAINER_PARTIAL_MESSAGE=false"]), (1, "a", "2", &[])],
-            &[(0, "1"), (1000, "2")],
-        ),
-        ("a pause", &[(0, "a", "1", &[MORE]), (5001, "a", "2", &[])], &[(0, "1"), (5_001_000, "2")]),
-        ("a short pause", &[(0, "a", "1", &[MORE]), (5000, "a", "2", &[])], &[(0, "12")]),
+        ("the third of three", &[(0, "a", "2", &three), (1, "a", "3", &last)], &[(0, "2"), (1000, "3")]),
+    ]));
+}
+
+#[test]
+fn a_piece_that_another_user_or_process_wrote_is_of_no_line_of_a_container() {
+    let (uid, pid) = (["_UID=1000"], ["_PID=701"]);
+    or_skip!(check(&[
         (
             "another user",
             &[(0, "a", "1", &[MORE]), (1, "a", "forged", &uid), (2, "a", "2", &[])],
@@ -155,13 +183,7 @@ fn pieces_become_the_line_that_they_were_cut_from() {
             &[(0, "a", "1", &[MORE]), (1, "a", "forged", &pid), (2, "a", "2", &[])],
             &[(1000, "forged"), (0, "12")],
         ),
-        ("no container", &[(0, "", "1", &[MORE]), (1, "", "2", &[])], &[(0, "1"), (1000, "2")]),
-        ("the third of three", &[(0, "a", "2", &three), (1, "a", "3", &last)], &[(0, "2"), (1000, "3")]),
-    ] {
-        let shown = or_skip!(shown(&entries(rows), "loki: []\n"));
-        let expected: Vec<_> = expected.iter().map(|(time, line)| (*time, (*line).to_owned())).collect();
-        assert_eq!(shown, expected, "{what}");
-    }
+    ]));
 }
 
 #[test]

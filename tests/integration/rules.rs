@@ -192,7 +192,7 @@ proptest! {
 
 /// Where all alerts stand: labels, state and times.
 fn standing(rules: &Rules) -> Vec<String> {
-    let of_rule = |(number, rule): (usize, &journal_ship::alerts::run::Running)| {
+    let of_rule = |(number, rule): (usize, &journal_ship::alerts::run::RunningRule)| {
         let shown = |alert: &Active| {
             let times = (alert.active_at, alert.fired_at, alert.resolved_at);
             format!("{number} {} {:?} {times:?}", alert.labels, alert.state)

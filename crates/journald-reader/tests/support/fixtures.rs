@@ -52,6 +52,33 @@ impl ExportEntry {
     }
 }
 
+/// The time of the first of [`mixed`] (microseconds since 1970).
+pub const BASE: u64 = 1_700_000_000_000_000;
+
+/// Entries with values from common to rare, several of a microsecond, over a clock that jumps back.
+pub fn mixed(count: u64) -> Vec<ExportEntry> {
+    let long = "long ".repeat(200);
+    (0..count)
+        .map(|n| {
+            let jump = if n % 97 > 60 { 3 } else { 0 };
+            let ahead = if n % 200 == 151 { 1000 } else { 0 };
+            let entry = ExportEntry::new(BASE + n / 5 - jump + ahead)
+                .boot(7, 1_000_000 + n)
+                .message(format!("message {n}"))
+                .field("A", (n % 3).to_string())
+                .field("B", (n % 7).to_string())
+                .field("C", (n * n % 50).to_string())
+                .field("D", (n / 40 % 9).to_string());
+            // Equal in time on both sides of one that is not, and neighbours.
+            let apart = n % 200 == 150 || n % 200 == 152;
+            let entry = if apart || n % 60 == 7 || n % 60 == 8 { entry.field("RARE", "1") } else { entry };
+            let entry = if n % 151 == 3 { entry.field("RARE", "2").field("EMPTY", "") } else { entry };
+            let entry = if n % 11 == 0 { entry.field("C", "first").field("C", "second") } else { entry };
+            if n % 90 == 5 { entry.field("LONG", &long) } else { entry }
+        })
+        .collect()
+}
+
 /// Writes entries in the journal export format.
 pub fn write_export(to: &mut impl Write, entries: &[ExportEntry]) -> std::io::Result<()> {
     for entry in entries {

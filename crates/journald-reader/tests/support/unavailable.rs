@@ -6,7 +6,7 @@ use std::path::Path;
 /// The top of the project, from whichever of its packages the tests are.
 pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().find(|folder| folder.join("tests/support").is_dir()).expect("the top of the project")
+    here.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).expect("the top of the project")
 }
 
 /// Why a real part cannot run on this machine: no root, no namespaces, a program missing.

@@ -28,7 +28,7 @@ pub use inside::Inside;
 pub const BOX_SECONDS_MAX: u64 = 30;
 
 fn support(file: &str) -> String {
-    super::root().join("tests/support/journald").join(file).display().to_string()
+    super::root().join("crates/journald-reader/tests/support/journald").join(file).display().to_string()
 }
 const JOURNALD: &str = "/lib/systemd/systemd-journald";
 /// Where real journald runs; its own entries carry the unit of that name.

@@ -543,27 +543,3 @@ fn payloads_that_claim_too_much_are_left_out() {
         });
     }
 }
-
-#[test]
-fn the_log_tells_of_each_file_and_cause_once() {
-    let sound = or_skip!(Sound::build(Format::default()));
-    let mut bytes = sound.bytes.clone();
-    for index in [10, 50, 51, 90] {
-        bytes[sound.layout.entries[index]] = 0;
-    }
-    fs::write(&sound.path, &bytes).unwrap();
-    let out = std::process::Command::new(env!("CARGO_BIN_EXE_journal-ship"))
-        .args(["--dry-run", "--summary", "--path"])
-        .arg(&sound.path)
-        .env_clear()
-        .output()
-        .unwrap();
-    let log = String::from_utf8(out.stderr).unwrap();
-    let name = sound.path.display().to_string();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&name)).collect();
-    assert_eq!(lines.len(), 1, "{log}");
-    for part in ["at offset 0x", "(damaged_entry)", "the file is searched"] {
-        assert!(lines[0].contains(part), "no {part:?} in {log}");
-    }
-    assert!(log.contains("4 damaged"), "{log}");
-}

@@ -1,6 +1,6 @@
-//! What reading may take: reads to find a place, descriptors, and wake-ups while nothing happens.
+//! What reading may take: reads to find a place, and descriptors.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -8,18 +8,15 @@ use std::time::{Duration, Instant};
 
 use journald_reader::{Cursor, Keys, Scope, Start, Tail, Waker};
 
-use crate::support::agent::{Agent, PATIENCE};
 use crate::support::fixtures::{ExportEntry, Format, build_journal};
-use crate::support::journald::{Bulk, Journald, Transport, wait_until};
-use crate::support::loki::Loki;
+use crate::support::journald::{Bulk, Journald, Transport};
 use crate::support::or_skip;
 
 /// Reads that finding a place may take, whatever the journal's size (calls to the system).
 const READS_MAX: u64 = 200;
 const DESCRIPTORS_MAX: usize = 32;
-/// Wake-ups of all threads of the agent in [`QUIET`] (count).
-const WAKEUPS_MAX: u64 = 8;
-const QUIET: Duration = Duration::from_secs(10);
+/// How long an entry may take to come, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn open(paths: &[PathBuf], start: Start) -> Tail {
     let mut keys = Keys::default();
@@ -228,53 +225,6 @@ fn behind_an_entry_that_is_gone_reading_goes_on_by_its_time_and_counts_the_gap()
     let mut tail = open(&paths, Start::After(gone));
     assert_eq!(drain(&mut tail), left);
     assert_eq!(tail.counts().missing, left[0].seqnum - gone.seqnum - 1);
-}
-
-/// Voluntary context switches so far, by thread.
-fn switches(pid: u32) -> HashMap<String, u64> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let counted = threads.filter_map(|thread| {
-        let status = fs::read_to_string(thread.path().join("status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-        Some((thread.file_name().into_string().ok()?, line.trim().parse().ok()?))
-    });
-    counted.collect()
-}
-
-/// Wake-ups since then: also a thread's end is one, and its beginning.
-fn wakeups_since(before: &HashMap<String, u64>, pid: u32) -> u64 {
-    let now = switches(pid);
-    let ended = before.keys().filter(|thread| !now.contains_key(*thread)).count() as u64;
-    let woken = now.iter().map(|(thread, count)| before.get(thread).map_or(1, |before| count - before));
-    ended + woken.sum::<u64>()
-}
-
-#[test]
-fn while_nothing_happens_the_agent_sleeps() {
-    let journald = or_skip!(Journald::start());
-    journald.send(&Bulk::new(Transport::Native, 1000, 0).unit("a.service"));
-    let loki = Loki::builder().ignore_age(true).start();
-    let mut agent = Agent::new(&journald.dir(), &loki.url(), "");
-    // With systemd's watchdog, which wants to hear twice in two minutes.
-    let socket = agent.home.path().join("notify");
-    let _listener = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    let socket: &'static str = Box::leak(socket.display().to_string().into_boxed_str());
-    agent.environment.extend([("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", "120000000")]);
-    agent.start();
-    let all = journald.entries().len();
-    wait_until("everything has arrived", || loki.stored().len() >= all);
-    // What it does after that (the checkpoint, the last look at files that were written to) is over when a second goes by
-    // without a wake-up.
-    wait_until("it sleeps", || {
-        let before = switches(agent.pid());
-        std::thread::sleep(Duration::from_secs(1));
-        wakeups_since(&before, agent.pid()) == 0
-    });
-    let before = switches(agent.pid());
-    std::thread::sleep(QUIET); // what is looked at is that nothing happens
-    let woken = wakeups_since(&before, agent.pid());
-    assert!(woken <= WAKEUPS_MAX, "{woken} wake-ups in {QUIET:?}");
-    agent.stop();
 }
 
 /// Of many files by turns most have no descriptor; one of these is deleted.
