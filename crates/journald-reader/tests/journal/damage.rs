@@ -19,9 +19,9 @@ use journald_reader::{Keys, Scope, Start, Tail, Waker};
 use crate::support::layout::{Layout, number};
 use crate::support::random::{Random, damage, setting};
 
-/// Damages that a long run found a fault with: a field given twice, behind a lost header; wrong numbers of two entries that
-/// follow each other.
-const FOUND: [u64; 4] = [1_003_091, 4_576, 9_370, 11_156];
+/// Damages that a long run found a fault with: a field given twice, behind a lost header; a damaged field beside an item that
+/// names another field, in a compact file; wrong numbers of two entries that follow each other.
+const FOUND: [u64; 8] = [1_003_091, 5_462, 11_028, 12_787, 15_532, 4_576, 9_370, 11_156];
 /// Damages tried on each file (count); `JOURNAL_SHIP_DAMAGES` asks for more.
 const DAMAGES: u64 = 100;
 /// Reading one of these small files takes milliseconds; this is a hang.
