@@ -14,6 +14,7 @@ mod search;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::entries::arrays::Arrays;
+use crate::entries::chain::Chain;
 use crate::entries::visited::{Spot, Visited};
 use crate::format::fault::Fault;
 use crate::format::object::Header;
@@ -22,6 +23,9 @@ use loss::{Ledger, News, Reason};
 use proof::{Around, Proof};
 use repeat::{Early, is_from_before, is_overtaken, is_overtaken_twice};
 use search::{Found, Search, Tools};
+
+/// Entries behind an entry that are asked whether its number can be right (count): damage may have hit several of them.
+const WITNESSES_MAX: u64 = 8;
 
 /// What is doubted of one file, and what was lost of it.
 pub(crate) struct Doubt {
@@ -160,7 +164,7 @@ impl Doubt {
     ) -> Result<Trust, Fault> {
         if !self.has_fitting_number(arrays, visited, way, entry) {
             self.arise(bytes);
-            match judge_number(bytes, arrays, visited, entry.seqnum) {
+            match judge_number(bytes, arrays, visited, way, entry.seqnum)? {
                 Trust::Deserved => {
                     let spot = Spot { offset, seqnum: entry.seqnum };
                     if self.recall(bytes, arrays, visited, arrays.number_visited(), spot)?.is_none() {
@@ -357,15 +361,23 @@ impl Doubt {
 }
 
 /// Of an entry with a number that does not fit: either its own number is wrong, or the number that it does not fit to. The
-/// next entry tells.
-fn judge_number(bytes: &mut Bytes, arrays: &Arrays, visited: &Visited, seqnum: u64) -> Trust {
-    let next = arrays.coming().first().and_then(|next| bytes.entry_at(*next).ok());
-    let (next, last) = (next.map(|(next, _)| next.seqnum), visited.spot().seqnum);
-    match next {
+/// entries behind it tell: the next one of the number of the last entry, most of the next ones of the header's numbers.
+fn judge_number(
+    bytes: &mut Bytes,
+    arrays: &Arrays,
+    visited: &Visited,
+    way: Way,
+    seqnum: u64,
+) -> Result<Trust, Fault> {
+    let last = visited.spot().seqnum;
+    // What a walk leads to next is not what stands next in the file.
+    let behind = if way.walks { Vec::new() } else { numbers_behind(bytes, arrays)? };
+    let above = behind.iter().filter(|number| **number > seqnum).count();
+    Ok(match behind.first() {
         // The number of the last entry was wrong.
-        Some(next) if seqnum <= last && seqnum < next && next <= last => Trust::Deserved,
+        Some(next) if seqnum <= last && seqnum < *next && *next <= last => Trust::Deserved,
         // The header is wrong, or the arrays have passed entries over.
-        Some(next) if seqnum > last && seqnum < next => {
+        Some(_) if seqnum > last && above > behind.len() - above => {
             bytes.forget_numbers();
             Trust::Skips
         }
@@ -373,5 +385,19 @@ fn judge_number(bytes: &mut Bytes, arrays: &Arrays, visited: &Visited, seqnum: u
             Trust::Skips
         }
         _ => Trust::Lies,
+    })
+}
+
+/// The numbers of the next entries in the arrays, of those that can be read.
+fn numbers_behind(bytes: &mut Bytes, arrays: &Arrays) -> Result<Vec<u64>, Fault> {
+    let (chain, next) = (Chain::read(bytes)?, arrays.number_next());
+    let mut numbers = Vec::new();
+    for number in next..chain.total().min(next + WITNESSES_MAX) {
+        match chain.cursor_at(bytes, number) {
+            Ok(entry) => numbers.push(entry.seqnum),
+            Err(fault @ Fault::Io(_)) => return Err(fault),
+            Err(_) => {}
+        }
     }
+    Ok(numbers)
 }

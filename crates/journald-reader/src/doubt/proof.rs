@@ -14,6 +14,11 @@
 //! How is it known that the payload is damaged, and not the entry? By the hash that both still state; in compact files,
 //! where entries state none, by an object that is there; and where no object is left, by its remains that name the entry,
 //! or by another entry that names the same place.
+//!
+//! With a payload missing, the `xor_hash` proves the others only if the hash of the missing one is known. Entries that have
+//! the same field tell it: what is missing in one is missing in all. Until it is known, a sound payload of a compact file is
+//! proved by the list of entries that its DATA object has. If this entry is not in that list, another field has been
+//! written over this one, or the entry names another field than it had: it is left out, too.
 
 use std::collections::HashMap;
 
@@ -24,17 +29,24 @@ use crate::entries::chain::Chain;
 use crate::entries::visited::{LEFT_OUT, Visited, item_hash};
 use crate::format::fault::Fault;
 use crate::format::object::{self, Hashing, u64_at};
+use crate::select::lookup::Data;
 
 /// Entries behind an entry that may name the same place (count).
 const NEIGHBOURS_MAX: u64 = 16;
-/// Places that are remembered until another entry names them (count).
+/// Places that are remembered until another entry names them, and payloads whose hash was found out (count).
 const NAMED_MAX: usize = 4096;
+/// Lists of entries that are looked into in one file (count): a minute or two, and four million fields.
+const LISTS_MAX: u64 = 1 << 22;
 
 /// What checking a file takes; it exists from the moment that something looks wrong.
 pub(crate) struct Proof {
     payloads: Payloads,
     /// Places where an entry says that a field is and where nothing can be read, and that entry.
     named: HashMap<u64, u64>,
+    /// The hashes that damaged payloads had, as entries with these fields tell, by the places of the payloads.
+    missing: HashMap<u64, u64>,
+    /// Lists of entries that may still be looked into.
+    lists_left: u64,
     /// The hashes of the entry at hand.
     parts: Vec<u64>,
     /// Why a field of the entry at hand is left out, and where that field stands.
@@ -52,7 +64,14 @@ pub(crate) struct Around {
 
 impl Proof {
     pub(crate) fn new(hashing: Hashing) -> Proof {
-        Proof { payloads: Payloads::new(hashing), named: HashMap::new(), parts: Vec::new(), why: None }
+        Proof {
+            payloads: Payloads::new(hashing),
+            named: HashMap::new(),
+            missing: HashMap::new(),
+            lists_left: LISTS_MAX,
+            parts: Vec::new(),
+            why: None,
+        }
     }
 
     /// The payloads, to check a DATA object alone.
@@ -129,8 +148,44 @@ impl Proof {
         offset: u64,
         entry: &Cursor,
     ) -> Result<(), Fault> {
-        let (mut xor, mut complete, mut parts) = (0, true, Vec::new());
-        let (mut bad, mut why) = (Vec::new(), None);
+        let mut rest = self.sort_out(bytes, visited, around, offset)?;
+        // Where no hash of a payload can be compared, only all payloads together prove each of them.
+        let proved = bytes.header().hashing != Hashing::Unknown;
+        let difference = rest.xor ^ entry.xor_hash;
+        let known = match rest.unknown.as_slice() {
+            [] => difference == 0 || (proved && repeats(&rest.sound, difference)),
+            unknown => proved && self.missing_of(unknown) == Some(difference),
+        };
+        if !known {
+            if rest.unknown.is_empty() {
+                return Err(Fault::Hash { offset });
+            }
+            let listed = proved && self.leave_out_unlisted(bytes, visited, around, offset, &mut rest)?;
+            if let ([data], true) = (rest.unknown.as_slice(), listed) {
+                self.learn(*data, difference);
+            }
+        }
+        let nothing_left = rest.bad.len() == visited.items().len();
+        if nothing_left || !(known || proved) {
+            return Err(rest.why.map_or(Fault::Hash { offset }, |(flaw, data)| flaw.at(data)));
+        }
+        rest.bad.into_iter().for_each(|index| visited.leave_out(index));
+        self.why = rest.why;
+        Ok(())
+    }
+
+    /// Tells the damaged fields of the entry last visited from the sound ones.
+    ///
+    /// # Errors
+    /// When it is the entry that is damaged.
+    fn sort_out(
+        &mut self,
+        bytes: &mut Bytes,
+        visited: &Visited,
+        around: Around,
+        offset: u64,
+    ) -> Result<Rest, Fault> {
+        let mut rest = Rest::default();
         for (index, data) in visited.items().iter().copied().enumerate() {
             let payload = self.payloads.check(bytes, data)?;
             let named = item_hash(bytes, offset, index);
@@ -147,8 +202,7 @@ impl Proof {
                     if !self.has_named(bytes, around, claim, &payload) {
                         return Err(flaw.at(data));
                     }
-                    bad.push(index);
-                    why = why.or(Some((flaw, data)));
+                    rest.leave_out(index, flaw, data);
                     // Without a key it is the hash that belongs into the xor_hash.
                     let stated = named.or(payload.found.map(|_| payload.stated));
                     stated.filter(|_| bytes.header().hashing == Hashing::Plain)
@@ -156,24 +210,59 @@ impl Proof {
             };
             match jenkins {
                 Some(jenkins) => {
-                    xor ^= jenkins;
-                    parts.push(jenkins);
+                    rest.xor ^= jenkins;
+                    rest.sound.push(jenkins);
                 }
-                None => complete = false,
+                None => rest.unknown.push(data),
             }
         }
-        // Where no hash of a payload can be compared, only all payloads together prove each of them.
-        let proved = bytes.header().hashing != Hashing::Unknown;
-        if !complete && !proved {
-            return Err(why.map_or(Fault::Hash { offset }, |(flaw, data)| flaw.at(data)));
+        Ok(rest)
+    }
+
+    /// Leaves those sound fields out of an entry of a compact file whose DATA objects do not list it; whether all list it.
+    fn leave_out_unlisted(
+        &mut self,
+        bytes: &mut Bytes,
+        visited: &Visited,
+        around: Around,
+        offset: u64,
+        rest: &mut Rest,
+    ) -> Result<bool, Fault> {
+        if !bytes.header().compact {
+            return Ok(true);
         }
-        let known = !complete || xor == entry.xor_hash || (proved && repeats(&parts, xor ^ entry.xor_hash));
-        if bad.len() == visited.items().len() || !known {
-            return Err(why.filter(|_| known).map_or(Fault::Hash { offset }, |(flaw, data)| flaw.at(data)));
+        let mut unlisted = Vec::new();
+        let items = visited.items().iter().copied().enumerate();
+        for (index, data) in items.filter(|(index, _)| !rest.bad.contains(index)) {
+            self.lists_left = self.lists_left.saturating_sub(1);
+            match Data::at(bytes, data).and_then(|data| data.lists(bytes, offset)) {
+                Ok(true) if self.lists_left > 0 => {}
+                Err(fault @ Fault::Io(_)) => return Err(fault),
+                _ => unlisted.push((index, data)),
+            }
         }
-        bad.into_iter().for_each(|index| visited.leave_out(index));
-        self.why = why;
-        Ok(())
+        // journald puts an entry into the file's own array first and into those lists then.
+        let is_new = rest.bad.len() + unlisted.len() == visited.items().len()
+            && bytes.grows()
+            && !around.searching
+            && self.lists_left > 0;
+        for (index, data) in unlisted.iter().filter(|_| !is_new) {
+            rest.leave_out(*index, Flaw::Damaged("a field that does not list the entry that has it"), *data);
+        }
+        Ok(unlisted.is_empty())
+    }
+
+    /// The hashes that these damaged payloads had, joined; `None` when one is not known.
+    fn missing_of(&self, places: &[u64]) -> Option<u64> {
+        places.iter().try_fold(0, |joined, data| Some(joined ^ self.missing.get(data)?))
+    }
+
+    /// The damaged payload at an offset had this hash.
+    fn learn(&mut self, data: u64, jenkins: u64) {
+        if self.missing.len() >= NAMED_MAX {
+            self.missing.clear();
+        }
+        self.missing.insert(data, jenkins);
     }
 
     /// Whether an entry has had the field that it names, though the field cannot be read.
@@ -222,6 +311,26 @@ impl Proof {
     pub(crate) fn why_left_out(&self) -> Option<Fault> {
         let (flaw, data) = self.why?;
         Some(flaw.at(data))
+    }
+}
+
+/// The fields of an entry, of which some are damaged.
+#[derive(Debug, Default)]
+struct Rest {
+    /// The hashes that are known of its fields, and all of them joined.
+    sound: Vec<u64>,
+    xor: u64,
+    /// The places of the damaged payloads whose hash is not known.
+    unknown: Vec<u64>,
+    /// The items to be left out, and why the first of them is.
+    bad: Vec<usize>,
+    why: Option<(Flaw, u64)>,
+}
+
+impl Rest {
+    fn leave_out(&mut self, index: usize, flaw: Flaw, data: u64) {
+        self.bad.push(index);
+        self.why = self.why.or(Some((flaw, data)));
     }
 }
 

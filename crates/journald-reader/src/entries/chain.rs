@@ -28,10 +28,15 @@ struct Array {
 impl Chain {
     /// Reads the heads of all arrays of a file.
     pub(crate) fn read(bytes: &Bytes) -> Result<Chain, Fault> {
-        let (len, header) = (bytes.len()?, bytes.header());
+        Chain::of(bytes, bytes.header().entry_array_offset, bytes.header().n_entries)
+    }
+
+    /// Reads the heads of the arrays that begin with this one and name so many entries.
+    pub(crate) fn of(bytes: &Bytes, array: u64, entries: u64) -> Result<Chain, Fault> {
+        let (len, item_size) = (bytes.len()?, bytes.header().array_item_size() as u64);
         let mut arrays = Vec::new();
-        let (mut offset, mut first) = (header.entry_array_offset, 0);
-        while offset != 0 && first < header.n_entries && arrays.len() < ARRAYS_MAX {
+        let (mut offset, mut first) = (array, 0);
+        while offset != 0 && first < entries && arrays.len() < ARRAYS_MAX {
             let (items, next) = match head_at(bytes, offset) {
                 Ok(array) => array,
                 Err(Fault::Damaged { .. }) => break,
@@ -39,8 +44,8 @@ impl Chain {
             };
             // A damaged size may claim any number of items; those behind the file's end do not exist.
             let items_at = offset + object::ENTRY_ARRAY_SIZE_MIN as u64;
-            let held = len.saturating_sub(items_at) / header.array_item_size() as u64;
-            let count = items.min(held).min(header.n_entries - first);
+            let held = len.saturating_sub(items_at) / item_size;
+            let count = items.min(held).min(entries - first);
             arrays.push(Array { offset, first, count });
             first += count;
             let Ok(next) = onward(offset, next, "an entry array that leads back") else { break };

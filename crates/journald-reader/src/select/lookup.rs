@@ -15,6 +15,7 @@
 use std::io::{BufReader, Read};
 
 use crate::bytes::Bytes;
+use crate::entries::chain::Chain;
 use crate::format::decompress::Decompressor;
 use crate::format::fault::Fault;
 use crate::format::object::{self, u64_at};
@@ -24,6 +25,7 @@ use crate::format::step::onward;
 const CHAIN_MAX: usize = 10_000;
 /// Bytes of a bucket of the hash table: first and last object.
 const BUCKET: u64 = 16;
+
 /// What a DATA object says of its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Data {
@@ -34,6 +36,29 @@ pub(crate) struct Data {
     pub first: u64,
     /// The chain of arrays that name the others.
     pub array: u64,
+}
+
+impl Data {
+    /// What the object at an offset says; it begins with these bytes.
+    fn of(offset: u64, head: &[u8]) -> Data {
+        let [first, array, entries] = [object::DATA_ENTRY, 48, 56].map(|at| u64_at(head, at));
+        Data { offset, entries, first, array }
+    }
+
+    /// What the object at an offset says.
+    pub(crate) fn at(bytes: &Bytes, offset: u64) -> Result<Data, Fault> {
+        Ok(Data::of(offset, &bytes.read_fixed::<{ object::DATA_SIZE_MIN }>(offset)?))
+    }
+
+    /// Whether the entry at an offset is one of its entries.
+    pub(crate) fn lists(&self, bytes: &mut Bytes, entry: u64) -> Result<bool, Fault> {
+        if self.first == entry {
+            return Ok(true);
+        }
+        let others = Chain::of(bytes, self.array, self.entries.saturating_sub(1))?;
+        let number = others.number_at(bytes, entry)?;
+        Ok(number < others.total() && others.offset_at(bytes, number)? == entry)
+    }
 }
 
 /// The DATA object that holds `payload`, which is `FIELD=value`.
@@ -57,12 +82,12 @@ pub(crate) fn find_data(bytes: &mut Bytes, payload: &[u8]) -> Result<Option<Data
         offset = onward(before, offset, "a hash chain that leads back")?;
         bytes.check_place(offset, payload_at as u64)?;
         let head = bytes.show_behind(offset, payload_at)?;
-        let [its, next, first, array, entries] = [16, 24, 40, 48, 56].map(|at| u64_at(head, at));
+        let ([its, next], data) = ([16, 24].map(|at| u64_at(head, at)), Data::of(offset, head));
         if its.checked_rem(buckets) != Some(bucket) {
             return Err(damaged("an object in another's hash chain", offset));
         }
         if its == hash && holds(bytes, offset, payload)? {
-            return Ok(Some(Data { offset, entries, first, array }));
+            return Ok(Some(data));
         }
         (before, offset) = (offset, next);
     }

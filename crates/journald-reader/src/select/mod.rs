@@ -5,7 +5,7 @@
 //! was the newest when that was decided. The ordinal of an entry counts wanted entries only, so both ways give the same.
 
 pub(crate) mod filter;
-mod lookup;
+pub(crate) mod lookup;
 pub(crate) mod walk;
 
 use std::sync::Arc;

@@ -19,8 +19,9 @@ use journald_reader::{Keys, Scope, Start, Tail, Waker};
 use crate::support::layout::{Layout, number};
 use crate::support::random::{Random, damage, setting};
 
-/// Damages that a long run found a fault with: a field given twice, behind a lost header.
-const FOUND: [u64; 1] = [1_003_091];
+/// Damages that a long run found a fault with: a field given twice, behind a lost header; a damaged field beside an item that
+/// names another field, in a compact file; wrong numbers of two entries that follow each other.
+const FOUND: [u64; 8] = [1_003_091, 5_462, 11_028, 12_787, 15_532, 4_576, 9_370, 11_156];
 /// Damages tried on each file (count); `JOURNAL_SHIP_DAMAGES` asks for more.
 const DAMAGES: u64 = 100;
 /// Reading one of these small files takes milliseconds; this is a hang.
@@ -267,10 +268,9 @@ fn hunt(recorded: &Path) {
         let honest = |fields: &Fields| written.contains(fields) || (!fields.is_empty() && cut(fields));
         slowest = slowest.max((begun.elapsed(), seed));
         // One failure must not keep the rest of the file from being tried.
-        let forged = entries.values().filter(|fields| !honest(fields)).count();
-        if forged > 0 {
-            faults.push(format!("{what}: {forged} forged"));
-        }
+        let forged = entries.iter().filter(|(_, fields)| !honest(fields));
+        faults
+            .extend(forged.map(|(cursor, _)| format!("{what}: {cursor} has a field that was never written")));
         checked += count;
         // The header says what kind of file it is; without it nothing can be expected.
         if bytes.get(..HEADER) != Some(&pristine[..HEADER]) {
@@ -280,11 +280,11 @@ fn hunt(recorded: &Path) {
             untouched += 1;
             let number = format!(";i={:x};", number(&pristine, entry + 16));
             for (entries, kind) in [(&entries, "unclean"), (&clean, "clean")] {
-                let found = entries.keys().any(|cursor| cursor.contains(&number));
-                assert!(
-                    found,
-                    "{name}: {what}: the entry {number} at {entry} is whole and was not read, {kind}"
-                );
+                if !entries.keys().any(|cursor| cursor.contains(&number)) {
+                    faults.push(format!(
+                        "{what}: the entry {number} at {entry} is whole and was not read, {kind}"
+                    ));
+                }
             }
         }
     }
@@ -299,5 +299,5 @@ fn hunt(recorded: &Path) {
         most.1
     );
     println!("{name}: damage {} took longest to read, {:.2} s", slowest.1, slowest.0.as_secs_f64());
-    assert!(faults.is_empty(), "{name}: forged entries in {} of {damages} files: {faults:#?}", faults.len());
+    assert!(faults.is_empty(), "{name}: {} faults in {damages} files: {faults:#?}", faults.len());
 }
