@@ -1,13 +1,14 @@
 //! A batch: entries on their way into push requests, gathered by stream.
 //!
 //! Entries are encoded straight into one buffer in the order of arrival; an index remembers their streams.
-//! Sealing lays them out stream by stream and compresses the whole. All buffers are used again, so a batch
-//! allocates nothing for an entry, and its memory is about three times its size limit.
+//! Sealing takes them from there stream by stream and compresses them on the way. All buffers are used again, so a batch
+//! allocates nothing for an entry, and its memory is about twice its size limit.
 //!
 //! Usually a batch is one request. It becomes several where Loki could refuse or store something and not say so: a stream
 //! that Loki may refuse goes alone (see [`known`]), and no request holds more of a stream than [`PORTION`].
 
 pub mod known;
+mod snappy;
 mod tenants;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::known::{Known, Last, Receipt};
+use self::snappy::Snappy;
 pub use self::tenants::Batches;
 use crate::loki::encode::{self, Metadata};
 use crate::shape::labels::Stream;
@@ -44,6 +46,8 @@ struct Portion {
     /// An entry may be too far behind for Loki.
     behind: bool,
     stamp: u64,
+    /// Where its entries begin in the batch's `order`, and when they are there, where they end.
+    place: u32,
 }
 
 /// Entries that will be pushed together.
@@ -55,8 +59,9 @@ pub struct Batch {
     /// Each stream's last portion.
     by_stream: HashMap<u32, u32, foldhash::fast::RandomState>,
     label_bytes: usize,
-    plain: Vec<u8>,
-    snappy: snap::raw::Encoder,
+    snappy: Snappy,
+    /// For each entry its place in `entries` and its length, portion after portion; filled to write requests.
+    order: Vec<(u32, u32)>,
     /// The streams that Loki has; without it, the batch is one request.
     known: Option<Arc<Known>>,
     /// How far behind an entry may be (nanoseconds).
@@ -95,8 +100,8 @@ impl Default for Batch {
             portions: Vec::new(),
             by_stream: HashMap::default(),
             label_bytes: 0,
-            plain: Vec::new(),
-            snappy: snap::raw::Encoder::new(),
+            snappy: Snappy::default(),
+            order: Vec::new(),
             known: None,
             window: 0,
             unsure: 0,
@@ -160,6 +165,7 @@ impl Batch {
             bound,
             behind: false,
             stamp: 0,
+            place: 0,
         })
     }
 
@@ -267,52 +273,38 @@ impl Batch {
 
     /// Writes requests of these portions, and empties the batch.
     fn write(&mut self, layout: &[Vec<u32>], known: Option<(&Arc<Known>, Instant)>) -> Vec<Sealed> {
-        // First the heads of all streams at their places, then each entry behind its stream's last one.
-        self.plain.clear();
-        self.plain.reserve(self.portions.iter().map(|p| encode::stream_len(&p.labels, p.bytes)).sum());
-        let mut places = vec![0; self.portions.len()];
+        self.sort();
         let mut sealed = Vec::with_capacity(layout.len());
+        let mut head = Vec::new();
         for request in layout {
-            let start = self.plain.len();
             let mut like = Sealed::default();
-            for at in request {
-                let Some(portion) = self.portions.get(*at as usize) else { continue };
-                encode::put_stream(&mut self.plain, &portion.labels, portion.bytes);
-                if let Some(place) = places.get_mut(*at as usize) {
-                    *place = self.plain.len();
-                }
-                self.plain.resize(self.plain.len() + portion.bytes, 0);
+            let portions = || request.iter().filter_map(|at| self.portions.get(*at as usize));
+            for portion in portions() {
+                like.plain_bytes += encode::stream_len(&portion.labels, portion.bytes);
                 like.streams.push(portion.labels.clone());
                 like.entries += u64::from(portion.entries);
                 like.payload_bytes += portion.payload_bytes;
             }
-            like.plain_bytes = self.plain.len() - start;
+            self.snappy.begin(like.plain_bytes);
+            for portion in portions() {
+                head.clear();
+                encode::put_stream(&mut head, &portion.labels, portion.bytes);
+                self.snappy.put(&head);
+                // Sorting has left the end of the portion's entries there.
+                let last = portion.place as usize;
+                let order = self.order.get(last.saturating_sub(portion.entries as usize)..last);
+                for (at, len) in order.unwrap_or_default() {
+                    let entry = self.entries.get(*at as usize..*at as usize + *len as usize);
+                    self.snappy.put(entry.unwrap_or_default());
+                }
+            }
+            like.body = self.snappy.end();
             if let Some((known, now)) = known {
                 like.laid = (request.len() > 1).then_some(now);
-                let last = request.last().and_then(|at| self.portions.get(*at as usize));
+                let last = portions().last();
                 like.receipt = last.map(|portion| Receipt { known: known.clone(), last: portion.as_last() });
             }
             sealed.push(like);
-        }
-        let mut rest = self.entries.as_slice();
-        for (portion, len) in &self.index {
-            let Some(((entry, after), place)) =
-                rest.split_at_checked(*len as usize).zip(places.get_mut(*portion as usize))
-            else {
-                break;
-            };
-            if let Some(target) = self.plain.get_mut(*place..*place + entry.len()) {
-                target.copy_from_slice(entry);
-            }
-            *place += entry.len();
-            rest = after;
-        }
-        // The entries are in `plain` now: their buffer takes the results.
-        let mut rest = self.plain.as_slice();
-        for request in &mut sealed {
-            let Some((plain, after)) = rest.split_at_checked(request.plain_bytes) else { break };
-            request.body = compress(&mut self.snappy, plain, &mut self.entries);
-            rest = after;
         }
         self.entries.clear();
         self.index.clear();
@@ -321,22 +313,34 @@ impl Batch {
         (self.label_bytes, self.unsure) = (0, 0);
         sealed
     }
+
+    /// Brings the places of all entries into the order of their portions, and those of one in the order of arrival.
+    fn sort(&mut self) {
+        let mut before = 0;
+        for portion in &mut self.portions {
+            portion.place = before;
+            before += portion.entries;
+        }
+        self.order.clear();
+        self.order.resize(self.index.len(), (0, 0));
+        let mut at = 0;
+        for (portion, len) in &self.index {
+            if let Some(portion) = self.portions.get_mut(*portion as usize)
+                && let Some(entry) = self.order.get_mut(portion.place as usize)
+            {
+                *entry = (at, *len);
+                portion.place += 1;
+            }
+            // A batch is far below 4 GiB: what its configuration allows, and one entry.
+            at = at.saturating_add(*len);
+        }
+    }
 }
 
 impl Portion {
     fn as_last(&self) -> Last {
         Last { id: self.id, stamp: self.stamp, oldest: self.oldest, newest: self.newest }
     }
-}
-
-/// Compresses by way of a buffer. The encoder fails only when the buffer is too small or the input over 4 GiB.
-fn compress(snappy: &mut snap::raw::Encoder, plain: &[u8], buffer: &mut Vec<u8>) -> bytes::Bytes {
-    let most = snap::raw::max_compress_len(plain.len());
-    if buffer.len() < most {
-        buffer.resize(most, 0);
-    }
-    let len = snappy.compress(plain, buffer).unwrap_or(0);
-    bytes::Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default())
 }
 
 #[cfg(test)]
