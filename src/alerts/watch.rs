@@ -9,7 +9,7 @@ use super::origin::{Origin, Sender};
 use super::run::{CATCH_UP_MAX, Rules};
 use super::saved::Saved;
 use super::state::Outside;
-use crate::pipeline::{Shaper, values};
+use crate::pipeline::{Shaper, Sink, Until, values};
 use crate::shape::Sections;
 use crate::shape::labels::{FieldLookup, Outcome};
 use crate::shape::stages::{Item, Setup};
@@ -30,12 +30,11 @@ const HOST: &str = "host";
 
 /// Rules, and how entries come to them.
 pub struct Watcher {
-    rules: Rules,
+    view: View,
     outside: Outside,
     /// The field that names the host whose entries these are, until it is known.
     host_field: Option<Key>,
     shaper: Shaper,
-    sender: Sender,
     /// The wall clock when it was last looked at, which a backlog gives no reason for (nanoseconds since 1970).
     now: i64,
     /// The next evaluation, or the end of time.
@@ -50,6 +49,13 @@ pub struct Watcher {
     interval: i64,
     /// Entries with a time that has not come yet.
     ahead: u64,
+}
+
+/// What the rules see of shaped entries. Time is that of the journal here, whatever stages make of it: nobody can choose it,
+/// and evaluations follow it.
+struct View {
+    rules: Rules,
+    sender: Sender,
 }
 
 impl Watcher {
@@ -83,10 +89,9 @@ impl Watcher {
         rules.limit_memory(alerts.max_memory);
         Watcher {
             interval: shortest.unwrap_or(interval),
-            rules,
+            view: View { rules, sender: Sender::new(keys) },
             outside,
             host_field: None,
-            sender: Sender::new(keys),
             shaper,
             now: clock(),
             next: i64::MAX,
@@ -107,12 +112,12 @@ impl Watcher {
 
     /// The rules, and where they stand.
     pub fn rules(&self) -> &Rules {
-        &self.rules
+        &self.view.rules
     }
 
     /// The rules, to ask what has to be told.
     pub fn rules_mut(&mut self) -> &mut Rules {
-        &mut self.rules
+        &mut self.view.rules
     }
 
     /// Begins, now, where states were left. Entries count from the time that comes back (microseconds since 1970): all of
@@ -120,7 +125,7 @@ impl Watcher {
     pub fn begin(&mut self, saved: &Saved) -> u64 {
         self.now = clock();
         self.live = true;
-        let first = self.rules.begin(self.now, saved);
+        let first = self.view.rules.begin(self.now, saved);
         self.begin_at(first);
         self.needed(first)
     }
@@ -129,7 +134,7 @@ impl Watcher {
     /// not before the first entry. As [`Watcher::begin`]; without a time all entries count.
     pub fn remember(&mut self, since: Option<i64>) -> Option<u64> {
         self.history = Some(History::new(since.unwrap_or(0)));
-        let first = self.rules.begin(since?, &Saved::default());
+        let first = self.view.rules.begin(since?, &Saved::default());
         self.begin = Some(first);
         Some(self.needed(first))
     }
@@ -142,13 +147,13 @@ impl Watcher {
     /// Begins with evaluations after a time (nanoseconds since 1970).
     fn begin_at(&mut self, first: i64) {
         self.begin = None;
-        self.rules.advance(first);
-        self.next = self.rules.next().unwrap_or(i64::MAX);
+        self.view.rules.advance(first);
+        self.next = self.view.rules.next().unwrap_or(i64::MAX);
     }
 
     /// Since when entries count in evaluations after a time (microseconds and nanoseconds since 1970).
     fn needed(&self, first: i64) -> u64 {
-        u64::try_from(first.saturating_sub(self.rules.reach()) / 1000).unwrap_or(0)
+        u64::try_from(first.saturating_sub(self.view.rules.reach()) / 1000).unwrap_or(0)
     }
 
     /// Looks at an entry. Evaluations whose time is over before it are made, and `true` comes back if there were any.
@@ -165,7 +170,7 @@ impl Watcher {
             self.host_field.and_then(|field| entry.value(field)).filter(|host| !host.is_empty())
         {
             self.outside.labels.insert(HOST, host);
-            self.rules.set_outside(&self.outside);
+            self.view.rules.set_outside(&self.outside);
             self.host_field = None;
         }
         if let Some(begin) = self.begin {
@@ -173,22 +178,18 @@ impl Watcher {
         }
         let evaluated = time > self.next && {
             // What stages have held until then belongs to evaluations before it.
-            for item in self.shaper.release_until(time) {
-                self.item(&item, None);
-            }
+            self.shaper.release(Until::Time(time), &mut self.view);
             self.now = clock();
             self.advance(time - 1)
         };
-        self.shape(entry, time);
+        self.shaper.feed(entry, &mut self.view);
         evaluated
     }
 
     /// There are no entries for now: what stages held long enough is looked at, and evaluations are made whose time is
     /// over. `true` comes back if there were any.
     pub fn quiet(&mut self) -> bool {
-        for item in self.shaper.release() {
-            self.item(&item, None);
-        }
+        self.shaper.release(Until::Now, &mut self.view);
         self.now = clock();
         if self.begin.is_some() {
             self.begin_at(self.now);
@@ -198,9 +199,7 @@ impl Watcher {
 
     /// As [`Watcher::quiet`], and nothing comes any more: evaluations up to `last` (nanoseconds since 1970) are made.
     pub fn finish(&mut self, last: i64) -> bool {
-        for item in self.shaper.release_all() {
-            self.item(&item, None);
-        }
+        self.shaper.release(Until::End, &mut self.view);
         self.now = clock();
         self.advance(last)
     }
@@ -235,53 +234,43 @@ impl Watcher {
             return false;
         }
         // In years without entries, as behind one of 1970, nothing happens a week after the last one has left all windows.
-        let quiet = self.next.saturating_add(self.rules.reach()).saturating_add(CATCH_UP_MAX);
+        let quiet = self.next.saturating_add(self.view.rules.reach()).saturating_add(CATCH_UP_MAX);
         if !self.live && quiet < to.saturating_sub(CATCH_UP_MAX) {
             self.evaluate(quiet);
         }
-        self.rules.skip_to(to);
+        self.view.rules.skip_to(to);
         self.evaluate(to);
-        self.next = self.rules.next().unwrap_or(i64::MAX);
+        self.next = self.view.rules.next().unwrap_or(i64::MAX);
         true
     }
 
     fn evaluate(&mut self, to: i64) {
         match &mut self.history {
             Some(history) => {
-                self.rules.advance_shown(to, |number, rule, time| history.look(number, rule, time))
+                self.view.rules.advance_shown(to, |number, rule, time| history.look(number, rule, time))
             }
-            None => self.rules.advance(to),
+            None => self.view.rules.advance(to),
         }
     }
+}
 
-    fn shape(&mut self, entry: &Entry<'_>, time: i64) {
-        let Watcher { rules, shaper, sender, .. } = self;
-        if !shaper.is_plain(entry) {
-            let mut shaped = shaper.shape(entry);
-            while let Some(item) = shaped {
-                // It may have been held until now: then this is the entry of another sender.
-                let own = item.parts.is_empty() && item.cursor == *entry.cursor();
-                self.item(&item, own.then_some(entry));
-                self.shaper.give_back(item);
-                shaped = self.shaper.more();
-            }
+impl Sink for View {
+    fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
+        let Shaper { labeler, metadata, liner, .. } = shaper;
+        let Outcome::Kept(labels) = labeler.labels(entry) else { return };
+        if !self.rules.wants(labels) {
             return;
         }
-        let Outcome::Kept(labels) = shaper.labeler.labels(entry) else { return };
-        if !rules.wants(labels) {
-            return;
-        }
+        let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
         // Only for streams that a rule wants; text that is no UTF-8 has to live somewhere.
-        let metadata: Vec<_> = values(&shaper.metadata, entry).collect();
-        let line = shaper.liner.line(entry);
+        let metadata: Vec<_> = values(metadata, entry).collect();
+        let line = liner.line(entry);
         let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
         let level = levelled(labels, metadata.clone(), &line);
-        rules.observe_from(time, labels, &line, metadata.chain(level), || sender.origin(entry));
+        self.rules.observe_from(time, labels, &line, metadata.chain(level), || self.sender.origin(entry));
     }
 
-    /// Time is that of the journal here, whatever stages make of it: nobody can choose it, and evaluations follow it.
-    /// `entry` is the one that it was made of, if that is at hand.
-    fn item(&mut self, item: &Item, entry: Option<&Entry<'_>>) {
+    fn item(&mut self, _shaper: &mut Shaper, item: &mut Item, entry: Option<&Entry<'_>>) {
         if !self.rules.wants(&item.labels) {
             return;
         }

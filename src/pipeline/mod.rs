@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) use self::shaper::{Shaper, values};
+pub(crate) use self::shaper::{Shaper, Sink, Until, values};
 use crate::loki::Destination;
 use crate::loki::batch::Batches;
 use crate::loki::encode::Metadata;
@@ -33,6 +33,11 @@ const CLASSES_MAX: usize = 4 << 10;
 /// Shapes entries for one destination.
 pub struct Pipeline {
     shaper: Shaper,
+    end: End,
+}
+
+/// The end of the way, behind shaping: what retention says of an entry, and what Loki takes of it.
+struct End {
     limits: Limits,
     retention: Option<Judge>,
     classes: HashMap<usize, Classes>,
@@ -84,10 +89,12 @@ impl Pipeline {
         let max_line = destination.map_or(LINE_MAX, |d| d.max_line_bytes);
         Pipeline {
             shaper: Shaper::new(sections, destination, setup, keys),
-            limits: Limits { line: max_line, metadata: METADATA_MAX, metadata_names: METADATA_NAMES_MAX },
-            retention: sections.retention.map(Judge::new),
-            classes: HashMap::new(),
-            encoded: Metadata::default(),
+            end: End {
+                limits: Limits { line: max_line, metadata: METADATA_MAX, metadata_names: METADATA_NAMES_MAX },
+                retention: sections.retention.map(Judge::new),
+                classes: HashMap::new(),
+                encoded: Metadata::default(),
+            },
         }
     }
 
@@ -125,10 +132,11 @@ impl Pipeline {
     /// From now on keeps to these limits, too.
     pub fn fit(&mut self, limits: Limits) {
         let Limits { line, metadata, metadata_names } = limits;
-        self.limits.line = self.limits.line.min(line);
-        self.limits.metadata = self.limits.metadata.min(metadata);
-        self.limits.metadata_names = self.limits.metadata_names.min(metadata_names);
-        self.shaper.fit(self.limits.line);
+        let limits = &mut self.end.limits;
+        limits.line = limits.line.min(line);
+        limits.metadata = limits.metadata.min(metadata);
+        limits.metadata_names = limits.metadata_names.min(metadata_names);
+        self.shaper.fit(limits.line);
     }
 
     /// When reading may go on, if a stage asks for a pause.
@@ -139,56 +147,33 @@ impl Pipeline {
     /// Takes an entry through everything and adds it to its batch, unless it is dropped or held.
     #[inline]
     pub fn append(&mut self, entry: &Entry<'_>, batches: &mut Batches) {
-        if self.retention.is_none() && self.shaper.is_plain(entry) {
-            let Shaper { labeler, metadata, liner, context, .. } = &mut self.shaper;
-            let resolved = match labeler.stream(entry) {
-                Outcome::Kept(resolved) => resolved,
-                Outcome::Dropped(rule) => return shaper::relabelled(context, rule),
-            };
-            self.encoded.clear();
-            put_metadata(&mut self.encoded, &self.limits, values(metadata, entry), resolved.moved);
-            explain_labels(context, &resolved);
-            let line = liner.line(entry);
-            batches.push(None, resolved.stream, entry.timestamp_ns(), &line, &self.encoded);
-            return;
-        }
-        let mut shaped = self.shaper.shape(entry);
-        while let Some(mut item) = shaped {
-            self.emit(&mut item, batches);
-            self.shaper.give_back(item);
-            shaped = self.shaper.more();
-        }
+        self.shaper.feed(entry, &mut Shipping { end: &mut self.end, batches });
     }
 
     /// Adds what stages have held long enough by the time of the entries. To be called now and then while there is a
     /// backlog, for there the clock says nothing.
     pub fn release_passed(&mut self, batches: &mut Batches) {
-        let released = self.shaper.release_passed();
-        self.emit_all(released, batches);
+        self.release_until(Until::Newest, batches);
     }
 
     /// Adds what stages have held long enough. To be called when the journal is quiet.
     pub fn release(&mut self, batches: &mut Batches) {
-        let released = self.shaper.release();
-        self.emit_all(released, batches);
+        self.release_until(Until::Now, batches);
     }
 
     /// As [`Pipeline::release`], whatever time it is: nothing more will come.
     pub fn release_all(&mut self, batches: &mut Batches) {
-        let released = self.shaper.release_all();
-        self.emit_all(released, batches);
+        self.release_until(Until::End, batches);
     }
 
-    fn emit_all(&mut self, items: Vec<Item>, batches: &mut Batches) {
-        for mut item in items {
-            self.emit(&mut item, batches);
-        }
+    fn release_until(&mut self, until: Until, batches: &mut Batches) {
+        self.shaper.release(until, &mut Shipping { end: &mut self.end, batches });
     }
 
     /// How many streams each retention rule has decided on, in their order; the last is the default.
     pub fn streams_by_rule(&self) -> Vec<usize> {
-        let mut streams = vec![0; self.retention.as_ref().map_or(0, |r| r.counts().len())];
-        for (rule, _) in self.classes.values().flat_map(|classes| &classes.labelled) {
+        let mut streams = vec![0; self.end.retention.as_ref().map_or(0, |r| r.counts().len())];
+        for (rule, _) in self.end.classes.values().flat_map(|classes| &classes.labelled) {
             if let Some(count) = streams.get_mut(*rule) {
                 *count += 1;
             }
@@ -212,7 +197,7 @@ impl Pipeline {
         Counts {
             relabelled: labeler.dropped().to_vec(),
             stages: context.dropped.clone(),
-            retention: self.retention.as_ref().map(|r| r.counts().to_vec()).unwrap_or_default(),
+            retention: self.end.retention.as_ref().map(|r| r.counts().to_vec()).unwrap_or_default(),
             failed: context.failed.clone(),
             labels: *labeler.streams.totals(),
         }
@@ -225,59 +210,93 @@ impl Pipeline {
 
     /// The retention rules.
     pub fn retention(&self) -> Option<&Judge> {
-        self.retention.as_ref()
+        self.end.retention.as_ref()
+    }
+}
+
+/// Where the pipeline's entries go: into the batch of their tenant, if retention keeps them.
+struct Shipping<'p> {
+    end: &'p mut End,
+    batches: &'p mut Batches,
+}
+
+impl Sink for Shipping<'_> {
+    fn takes_plain(&self) -> bool {
+        self.end.retention.is_none()
     }
 
-    /// Adds an item to the batch of its tenant, as retention has it. Its label set is the one remembered of
-    /// all equal ones, so that it is known by its address.
-    fn emit(&mut self, item: &mut Item, batches: &mut Batches) {
-        let Shaper { labeler, context, .. } = &mut self.shaper;
-        if let Some(retention) = &mut self.retention {
-            let key = Arc::as_ptr(&item.labels) as usize;
-            if self.classes.len() >= CLASSES_MAX {
-                self.classes.clear();
-            }
-            let classes = self.classes.entry(key).or_insert_with(|| Classes {
-                set: item.labels.clone(),
-                candidates: retention.candidates(&item.labels),
-                labelled: Vec::new(),
-            });
-            let rule = retention.rule(&classes.candidates, &item.line);
-            let verdict = retention.judge(rule, &item.cursor, item.timestamp_ns, context.now_ns);
-            if let Some(steps) = &mut context.explain {
-                let what = match verdict {
-                    Verdict::Keep => format!("keep {}", retention.class(rule)),
-                    Verdict::Dropped => "dropped".into(),
-                    Verdict::Sampled => "not in the sample".into(),
-                    Verdict::Expired => format!("older than {}, not sent", retention.class(rule)),
-                };
-                steps.push(format!("{}: {what}", retention.name(rule)));
-            }
-            if verdict != Verdict::Keep {
-                return;
-            }
-            retention.count_bytes(rule, &item.line);
-            item.labels = match classes.labelled.iter().find(|(number, _)| *number == rule) {
-                Some((_, set)) => set.clone(),
-                None => {
-                    let mut set = (*classes.set).clone();
-                    if let Some(label) = retention.label() {
-                        set.insert(label, retention.class(rule).as_bytes());
-                    }
-                    let set = Arc::new(set);
-                    classes.labelled.push((rule, set.clone()));
-                    set
-                }
-            };
-        }
-        let resolved = labeler.streams.resolve_for(&item.labels, item.timestamp_ns, item.owner);
-        self.encoded.clear();
-        let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), Cow::from(value)));
-        put_metadata(&mut self.encoded, &self.limits, metadata, resolved.moved);
+    #[inline]
+    fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
+        let Shaper { labeler, metadata, liner, context, .. } = shaper;
+        let resolved = match labeler.stream(entry) {
+            Outcome::Kept(resolved) => resolved,
+            Outcome::Dropped(rule) => return shaper::relabelled(context, rule),
+        };
+        let End { limits, encoded, .. } = &mut *self.end;
+        encoded.clear();
+        put_metadata(encoded, limits, values(metadata, entry), resolved.moved);
         explain_labels(context, &resolved);
-        line::fit(&mut item.line, self.limits.line);
+        self.batches.push(None, resolved.stream, entry.timestamp_ns(), &liner.line(entry), encoded);
+    }
+
+    fn item(&mut self, shaper: &mut Shaper, item: &mut Item, _entry: Option<&Entry<'_>>) {
+        let Shaper { labeler, context, .. } = shaper;
+        if !self.end.keeps(item, context) {
+            return;
+        }
+        let End { limits, encoded, .. } = &mut *self.end;
+        let resolved = labeler.streams.resolve_for(&item.labels, item.timestamp_ns, item.owner);
+        encoded.clear();
+        let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), Cow::from(value)));
+        put_metadata(encoded, limits, metadata, resolved.moved);
+        explain_labels(context, &resolved);
+        line::fit(&mut item.line, limits.line);
         let time = u64::try_from(item.timestamp_ns).unwrap_or(0);
-        batches.push(item.tenant.as_deref(), resolved.stream, time, &item.line, &self.encoded);
+        self.batches.push(item.tenant.as_deref(), resolved.stream, time, &item.line, encoded);
+    }
+}
+
+impl End {
+    /// Whether retention keeps an item; then the item gets the label of its class.
+    fn keeps(&mut self, item: &mut Item, context: &mut Context) -> bool {
+        let Some(retention) = &mut self.retention else { return true };
+        let key = Arc::as_ptr(&item.labels) as usize;
+        if self.classes.len() >= CLASSES_MAX {
+            self.classes.clear();
+        }
+        let classes = self.classes.entry(key).or_insert_with(|| Classes {
+            set: item.labels.clone(),
+            candidates: retention.candidates(&item.labels),
+            labelled: Vec::new(),
+        });
+        let rule = retention.rule(&classes.candidates, &item.line);
+        let verdict = retention.judge(rule, &item.cursor, item.timestamp_ns, context.now_ns);
+        if let Some(steps) = &mut context.explain {
+            let what = match verdict {
+                Verdict::Keep => format!("keep {}", retention.class(rule)),
+                Verdict::Dropped => "dropped".into(),
+                Verdict::Sampled => "not in the sample".into(),
+                Verdict::Expired => format!("older than {}, not sent", retention.class(rule)),
+            };
+            steps.push(format!("{}: {what}", retention.name(rule)));
+        }
+        if verdict != Verdict::Keep {
+            return false;
+        }
+        retention.count_bytes(rule, &item.line);
+        item.labels = match classes.labelled.iter().find(|(number, _)| *number == rule) {
+            Some((_, set)) => set.clone(),
+            None => {
+                let mut set = (*classes.set).clone();
+                if let Some(label) = retention.label() {
+                    set.insert(label, retention.class(rule).as_bytes());
+                }
+                let set = Arc::new(set);
+                classes.labelled.push((rule, set.clone()));
+                set
+            }
+        };
+        true
     }
 }
 

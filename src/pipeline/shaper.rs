@@ -1,5 +1,5 @@
 //! Shaping: the part of the way that entries go for every purpose: labels, line, metadata, pieces joined to lines, and
-//! stages. Behind it shipping goes on to retention and batches, and alert rules look at what comes out.
+//! stages. What comes out goes to a [`Sink`]: shipping goes on to retention and batches there, and alert rules look at it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,6 +15,35 @@ use crate::shape::stages::{Chain, Context, Flow, Item, Setup};
 use journald_reader::Entry;
 use journald_reader::{Cursor, Keys};
 use logql::label_set::lossy;
+
+/// Where shaped entries go.
+pub(crate) trait Sink {
+    /// Whether it takes entries that are still in the journal; otherwise each becomes an item.
+    fn takes_plain(&self) -> bool {
+        true
+    }
+
+    /// Takes an entry of which nothing but labels, metadata and line matters. Nothing of it is copied yet, and its labels are
+    /// still to be asked for: a sink copies what it needs.
+    fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>);
+
+    /// Takes an item. `entry` is the one that it was made of, if it is still at hand. Its label set is the one remembered of
+    /// all equal ones, so it is known by its address.
+    fn item(&mut self, shaper: &mut Shaper, item: &mut Item, entry: Option<&Entry<'_>>);
+}
+
+/// Up to when what is held has been held long enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// When the newest entry was written: there is a backlog, for which the clock says nothing.
+    Newest,
+    /// This time (nanoseconds since 1970).
+    Time(i64),
+    /// Now: the journal is quiet.
+    Now,
+    /// The end: nothing more will come.
+    End,
+}
 
 /// Gives entries their labels and takes them through the stages.
 pub(crate) struct Shaper {
@@ -56,10 +85,37 @@ impl Shaper {
         shaper
     }
 
-    /// Whether nothing but labels, metadata and line matters for an entry: there are no stages, and it is no piece of a line.
+    /// Takes an entry to a sink, and with it the lines that it lets go on.
     #[inline]
-    pub(crate) fn is_plain(&self, entry: &Entry<'_>) -> bool {
-        self.chain.is_empty() && !self.partials.concern(entry)
+    pub(crate) fn feed(&mut self, entry: &Entry<'_>, sink: &mut impl Sink) {
+        if sink.takes_plain() && self.chain.is_empty() && !self.partials.concern(entry) {
+            return sink.plain(self, entry);
+        }
+        let mut shaped = self.shape(entry);
+        while let Some(mut item) = shaped {
+            // A line that was held until now is made of another entry, or of several.
+            let own = item.parts.is_empty() && item.cursor == *entry.cursor();
+            sink.item(self, &mut item, own.then_some(entry));
+            self.item = item;
+            shaped = self.more();
+        }
+    }
+
+    /// Takes to a sink what has been held long enough. To be called now and then: while there is a backlog, when the journal
+    /// is quiet, and at its end.
+    pub(crate) fn release(&mut self, until: Until, sink: &mut impl Sink) {
+        let time_ns = match until {
+            Until::Newest => i64::try_from(self.newest).unwrap_or(i64::MAX).saturating_mul(1000),
+            Until::Time(time_ns) => time_ns,
+            Until::Now => {
+                self.tick();
+                self.context.now_ns
+            }
+            Until::End => i64::MAX,
+        };
+        for mut item in self.release_at(time_ns) {
+            sink.item(self, &mut item, None);
+        }
     }
 
     /// From now on lines are no longer than this (bytes).
@@ -74,9 +130,8 @@ impl Shaper {
         self.context.now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
     }
 
-    /// Takes an entry through labels and stages; `None` when it is dropped or held. Label sets of items that come out
-    /// are known by their address. The item is to be given back, and [`Shaper::more`] to be asked.
-    pub(crate) fn shape(&mut self, entry: &Entry<'_>) -> Option<Item> {
+    /// Takes an entry through labels and stages; `None` when it is dropped or held.
+    fn shape(&mut self, entry: &Entry<'_>) -> Option<Item> {
         let labels = match self.labeler.labels(entry) {
             Outcome::Kept(labels) => labels.clone(),
             Outcome::Dropped(rule) => {
@@ -118,7 +173,7 @@ impl Shaper {
     }
 
     /// A further item that an entry has made go on: a line that was held. To be called until there is none.
-    pub(crate) fn more(&mut self) -> Option<Item> {
+    fn more(&mut self) -> Option<Item> {
         while let Some(mut item) = self.partials.next_done() {
             if item.parts.len() > 1 {
                 self.context.explain(|| format!("line: {} pieces joined", item.parts.len()));
@@ -129,32 +184,6 @@ impl Shaper {
             }
         }
         None
-    }
-
-    /// Takes back an item that [`Shaper::shape`] gave.
-    pub(crate) fn give_back(&mut self, item: Item) {
-        self.item = item;
-    }
-
-    /// What stages have held long enough by the time of the entries.
-    pub(crate) fn release_passed(&mut self) -> Vec<Item> {
-        self.release_at(i64::try_from(self.newest).unwrap_or(i64::MAX).saturating_mul(1000))
-    }
-
-    /// What stages have held long enough when entries of this time come (nanoseconds since 1970).
-    pub(crate) fn release_until(&mut self, time_ns: i64) -> Vec<Item> {
-        self.release_at(time_ns)
-    }
-
-    /// What stages have held long enough, now that the journal is quiet.
-    pub(crate) fn release(&mut self) -> Vec<Item> {
-        self.tick();
-        self.release_at(self.context.now_ns)
-    }
-
-    /// All that stages hold.
-    pub(crate) fn release_all(&mut self) -> Vec<Item> {
-        self.release_at(i64::MAX)
     }
 
     /// What stages have held long enough if it is this time (nanoseconds since 1970).
