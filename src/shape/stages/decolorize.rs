@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Context, Flow, Item, Setup, Stage, AboutStage};
+use super::{AboutStage, Context, Flow, Item, Setup, Stage};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};
 use logql::ansi;

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, may, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value};
 use logql::go::re2::Re2;
@@ -158,11 +158,7 @@ impl Stage for Settings {
     }
 
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
-        if self.holds(item, context.now_ns) {
-            Flow::Drop(self.reason.clone())
-        } else {
-            Flow::Next
-        }
+        if self.holds(item, context.now_ns) { Flow::Drop(self.reason.clone()) } else { Flow::Next }
     }
 }
 

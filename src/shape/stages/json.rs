@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, may, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, Value, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value as Written};
 use logql::jmespath::{Expression, Json};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, AboutStage, source};
+use super::{AboutStage, Context, Flow, Item, Setup, Stage, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Value};
 

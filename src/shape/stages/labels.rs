@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Made, May, Setup, Stage, AboutStage, may, source};
+use super::{AboutStage, Context, Flow, Item, Made, May, Setup, Stage, may, source};
 use crate::shape::names;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Value};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::generations::Generations;
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, may};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, may};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value};
 

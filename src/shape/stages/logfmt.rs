@@ -2,7 +2,7 @@
 //!
 //! An error in a line ends its reading. Values before the error stay.
 
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, may, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, Value, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value as Written};
 use logql::go::logfmt::Pairs;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::chain::Chain;
-use super::{Context, Flow, Item, May, Setup, Stage, StageSettings, AboutStage, may};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, StageSettings, may};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value};
 use journald_reader::Cursor;

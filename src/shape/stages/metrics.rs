@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, may};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, Value, may};
 use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels};
 use crate::yaml::key::key;
 use crate::yaml::{self, Checker, Finding, Key, Section, quoted};

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Flow, Item, Setup, Stage, AboutStage};
+use super::{AboutStage, Context, Flow, Item, Setup, Stage};
 use crate::shape::limits::LINE_MAX;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};

@@ -1,6 +1,6 @@
 //! `output`: makes an extracted value the line.
 
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Section, Value};
 

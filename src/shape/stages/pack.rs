@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, may, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value};
 use logql::go::json::write_text;

@@ -1,6 +1,6 @@
 //! `regex`: extracts the named groups of a regular expression.
 
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, Value, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value as Written};
 use logql::go::re2::Re2;

@@ -4,7 +4,7 @@
 //! become values, which hold the replacement. An expression without a group would replace nothing, so it is refused.
 
 use super::template::{Compiled, compiled, data};
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, may, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, Value, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{self, Checker, Finding, Key, Section, quoted};
 use logql::go::re2::Re2;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, Value, may, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, Value, may, source};
 use crate::yaml::key::key;
 use crate::yaml::{self, Checker, Finding, Key, Section};
 use logql::go::template::{self, Template, promtail};

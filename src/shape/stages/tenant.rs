@@ -1,6 +1,6 @@
 //! `tenant`: chooses the tenant of an entry.
 
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, may, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, may, source};
 use crate::shape::names;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value, quoted};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::tz::{self, TimeZone};
 
 use super::generations::Generations;
-use super::{Context, Flow, Item, May, Setup, Stage, AboutStage, source};
+use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, source};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Refusal, Section, Value, quoted};
 use logql::go::time::{self, Layout};
