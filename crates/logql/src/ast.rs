@@ -133,6 +133,16 @@ impl Matcher {
         &self.value
     }
 
+    /// All values that fulfil the condition, where it is a regular expression that names them: `a|b`.
+    pub fn alternatives(&self) -> Option<Vec<String>> {
+        // Between these a bar is text.
+        if self.op != MatchOp::Regex || self.value.contains(r"\Q") {
+            return None;
+        }
+        let literal = |part| Re2::whole(part).ok()?.literal().map(str::to_owned);
+        self.value.split('|').map(literal).collect()
+    }
+
     /// Whether a value of the label fulfils the condition.
     pub fn matches(&self, value: &str) -> bool {
         let is = match &self.regex {
@@ -152,5 +162,31 @@ impl PartialEq for Matcher {
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}{}", self.name, self.op.symbol(), Quoted(&self.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alternatives_are_all_values_or_none() {
+        let values = |values: &[&str]| Some(values.iter().map(|&value| value.to_owned()).collect::<Vec<_>>());
+        for (op, value, expected) in [
+            (MatchOp::Regex, "a", values(&["a"])),
+            (MatchOp::Regex, "a.service|b\\.service", None),
+            (MatchOp::Regex, "a\\.service|b\\.service", values(&["a.service", "b.service"])),
+            (MatchOp::Regex, "a|", values(&["a", ""])),
+            (MatchOp::Regex, "(a|b)", None),
+            (MatchOp::Regex, "(?i)a|b", None),
+            (MatchOp::Regex, "a|b+", None),
+            (MatchOp::Regex, "a\\|b", None),
+            (MatchOp::Regex, "[a|b]", None),
+            (MatchOp::Regex, "\\Qa|b\\E", None),
+            (MatchOp::Equal, "a|b", None),
+            (MatchOp::NotRegex, "a|b", None),
+        ] {
+            assert_eq!(Matcher::new("x", op, value).unwrap().alternatives(), expected, "{value}");
+        }
     }
 }

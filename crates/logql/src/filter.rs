@@ -89,6 +89,17 @@ impl LineFilter {
         Ok(LineFilter { op, operands: vec![operand], tests: vec![test] })
     }
 
+    /// `|~`: lines pass in which a regular expression is found.
+    ///
+    /// # Errors
+    /// An expression that is not valid.
+    pub fn regex(pattern: &str) -> Result<LineFilter, Re2Error> {
+        LineFilter::new(FilterOp::Regex, Operand::Text(pattern.to_owned())).map_err(|bad| match bad {
+            BadOperand::Regex(error) => error,
+            BadOperand::Other(message) => Re2Error { message, at: None },
+        })
+    }
+
     /// Joins another filter with the same operator by `or`.
     pub(crate) fn or(&mut self, other: LineFilter) {
         self.operands.extend(other.operands);

@@ -54,7 +54,7 @@
 //! | [`go`] | what is Go's: regular expressions, templates, time layouts, units, quoting, JSON, logfmt |
 //! | [`jmespath`] | expressions that take values out of JSON |
 //! | `ip`, `pattern`, `filter` | addresses, patterns and filters of lines |
-//! | `ast`, `written`, [`stage`], [`expr`] | the tree of a selector, of a stage, of a metric query, and how it is written |
+//! | `ast`, `written`, [`stage`], [`expr`], `query` | the tree of a selector, of a stage, of a query, and how it is written |
 //! | [`aggregate`], [`vectors`] | the values of range aggregations, and of the whole query |
 //! | `lexer`, `parser` | from text to the trees |
 //! | [`pipeline`] | the stages run on an entry; `detected_level` |
@@ -83,6 +83,8 @@ pub mod expr;
 pub mod aggregate;
 pub mod vectors;
 
+mod query;
+
 mod lexer;
 mod parser;
 
@@ -90,7 +92,8 @@ pub mod pipeline;
 
 pub use ast::{MatchOp, Matcher, Selector};
 pub use error::ParseError;
-pub use expr::Expr;
+pub use expr::{Expr, LogQuery};
 pub use filter::LineFilter;
 pub use ip::IpRange;
 pub use pattern::Captures;
+pub use query::Query;

@@ -8,10 +8,11 @@ use std::str::FromStr;
 
 use crate::ast::{MatchOp, Matcher, Selector};
 use crate::error::ParseError;
-use crate::expr::Expr;
+use crate::expr::{Expr, LogQuery};
 use crate::filter::{BadOperand, FilterOp, LineFilter, Operand};
 use crate::go::re2::Re2Error;
 use crate::lexer::{Lexer, Token};
+use crate::query::Query;
 
 /// Longest text (bytes), as in Loki (`pkg/logql/syntax/parser.go`, `maxInputSize`).
 const TEXT_MAX: usize = 128 << 10;
@@ -74,6 +75,34 @@ impl Expr {
     /// The first mistake; also if the text is LogQL but not a metric query.
     pub fn parse(text: &str) -> Result<Expr, ParseError> {
         begin(text, Rules::Loki)?.metric()
+    }
+}
+
+impl Query {
+    /// Reads a query as Loki does: for lines or for values.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn parse(text: &str) -> Result<Query, ParseError> {
+        let mut parser = begin(text, Rules::Loki)?;
+        // Both may stand in brackets.
+        let mut ahead = parser.lexer.clone();
+        let mut token = parser.token.clone();
+        while token == Token::Symbol("(") {
+            token = ahead.next_token()?.0;
+        }
+        match token {
+            Token::Symbol("{") => Ok(Query::Logs(parser.logs()?)),
+            _ => Ok(Query::Metric(parser.metric()?)),
+        }
+    }
+}
+
+impl FromStr for Query {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Query, ParseError> {
+        Query::parse(text)
     }
 }
 
@@ -193,6 +222,38 @@ impl Parser<'_> {
             Token::End => Ok(Selector { matchers, filters }),
             _ if brackets > 0 => Err(self.unexpected("the end")),
             _ => Err(self.unexpected(FILTERS)),
+        }
+    }
+
+    /// The whole text: a log query.
+    fn logs(&mut self) -> Parsed<LogQuery> {
+        let mut brackets = 0_usize;
+        while self.eat("(")? {
+            brackets += 1;
+        }
+        let mut query = LogQuery { matchers: self.stream_selector()?, stages: Vec::new(), unwrap: None };
+        loop {
+            let start = self.span.start;
+            self.pipeline(&mut query)?;
+            if query.unwrap.is_some() {
+                let message = "`unwrap` makes values of lines, which only a metric query has";
+                let expected = "a range and a function around it, as `sum_over_time({…} | unwrap x [5m])`";
+                return Err(ParseError::new(message, start..self.span.start).expected(expected));
+            }
+            if brackets == 0 {
+                break;
+            }
+            brackets -= 1;
+            self.expect(")")?;
+        }
+        match self.token {
+            Token::End => Ok(query),
+            Token::Range(_) => {
+                let message = format!("the range `{}` is for metric queries", self.shown());
+                Err(ParseError::new(message, self.span.clone())
+                    .expected("a function around it, as `count_over_time({…}[5m])`"))
+            }
+            _ => Err(self.unexpected("`|`, a line filter or the end")),
         }
     }
 

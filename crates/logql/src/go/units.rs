@@ -90,7 +90,7 @@ pub(crate) fn prometheus_duration(text: &str) -> Option<i64> {
 }
 
 /// A duration of Go in nanoseconds, if the text is one: a sign may stand before it (Go's `time.ParseDuration`).
-pub(crate) fn go_duration(text: &str) -> Option<i64> {
+pub fn go_duration(text: &str) -> Option<i64> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
@@ -275,7 +275,7 @@ pub fn parse_promtail_size(text: &str) -> Result<u64, UnitError> {
 }
 
 /// A size in bytes, its unit in any case (github.com/dustin/go-humanize, `ParseBytes`).
-pub(crate) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = split(text, |c| c.is_ascii_digit() || c == '.');
     let number: f64 = number.parse().ok()?;
     let unit = unit.trim().to_ascii_lowercase();

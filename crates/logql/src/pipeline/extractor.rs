@@ -57,7 +57,7 @@ impl Extractor {
             false => Hints::default(),
         };
         let bytes = matches!(range.op, RangeOp::BytesOverTime | RangeOp::BytesRate);
-        let leading = query.stages.iter().take_while(|stage| matches!(stage, Stage::Line(_))).count();
+        let leading = query.leading();
         let own = |name: &String| !name.starts_with("__") && !name.ends_with(DUPLICATE);
         let plain = leading == query.stages.len()
             && query.unwrap.is_none()

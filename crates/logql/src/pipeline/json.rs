@@ -41,7 +41,7 @@ pub(super) fn each<'t>(
     text: &'t str,
     visit: &mut impl FnMut(Cow<'t, str>, Json<'t>) -> Result<bool, Bad>,
 ) -> Result<bool, Bad> {
-    let mut rest = text.trim_start_matches(SPACE).strip_prefix('{').ok_or(NO_JSON)?;
+    let mut rest = text.trim_start_matches(SPACE).strip_prefix('{').ok_or(NO_OBJECT)?;
     rest = rest.trim_start_matches(SPACE);
     loop {
         let Some(inside) = rest.strip_prefix('"') else {

@@ -12,7 +12,9 @@ mod parse;
 mod run;
 
 mod extractor;
+mod lines;
 
 pub use extractor::{Extractor, FIELD};
 pub use level::{DETECTED_LEVEL, detected_level, level_name};
+pub use lines::{Categories, Shown};
 pub use row::{DETAILS, ERROR, PRESERVE};

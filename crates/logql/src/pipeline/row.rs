@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::lines::Categories;
 use crate::label_set::LabelSet;
 
 /// The label that says which stage failed.
@@ -206,6 +207,21 @@ impl<'a> Row<'a> {
     /// Forgets why it was.
     pub(super) fn forget_details(&mut self) {
         self.details.clear();
+    }
+
+    /// All labels by where they come from, failures among what stages have set.
+    pub(super) fn categories(&self) -> Categories {
+        let mut labels = Categories { stream: self.stream.clone(), ..Categories::default() };
+        for name in self.deleted.iter().chain(self.added.iter().map(|added| &added.name)) {
+            labels.stream.remove(name);
+        }
+        for Added { name, value, parsed } in &self.added {
+            let category = if *parsed { &mut labels.parsed } else { &mut labels.metadata };
+            category.insert(name, value.as_bytes());
+        }
+        labels.parsed.insert(ERROR, self.error.as_bytes());
+        labels.parsed.insert(DETAILS, self.details.as_bytes());
+        labels
     }
 
     /// All labels, failures among them.

@@ -1,0 +1,141 @@
+//! From an entry to a line of the answer to a log query.
+
+use std::borrow::Cow;
+
+use super::row::{Hints, Row};
+use crate::expr::LogQuery;
+use crate::label_set::LabelSet;
+use crate::stage::Stage;
+
+/// An entry that passed a log query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown<'l> {
+    /// Its line, as the stages made it.
+    pub line: Cow<'l, str>,
+    /// Its labels by where they come from.
+    pub labels: Categories,
+}
+
+/// The labels of an entry by where they come from (grafana/loki, `pkg/logql/log/labels.go`, `LabelsResult`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Categories {
+    /// Those of its stream that stages have left as they were.
+    pub stream: LabelSet,
+    /// Structured metadata.
+    pub metadata: LabelSet,
+    /// What stages have set, failures among them.
+    pub parsed: LabelSet,
+}
+
+impl Categories {
+    /// All of them in one set: what names a stream in the answer to a log query.
+    pub fn all(&self) -> LabelSet {
+        let mut all = self.stream.clone();
+        for (name, value) in self.metadata.iter().chain(self.parsed.iter()) {
+            all.insert(name, value.as_bytes());
+        }
+        all
+    }
+}
+
+impl LogQuery {
+    /// How many line filters the query begins with.
+    pub(super) fn leading(&self) -> usize {
+        self.stages.iter().take_while(|stage| matches!(stage, Stage::Line(_))).count()
+    }
+
+    /// Whether a line passes the line filters that the query begins with: most entries end there, and nothing but the line is
+    /// needed to know.
+    #[inline]
+    pub fn may_show(&self, line: &str) -> bool {
+        let mut filters = self.stages.iter().map_while(|stage| match stage {
+            Stage::Line(filter) => Some(filter),
+            _ => None,
+        });
+        filters.all(|filter| filter.matches(line))
+    }
+
+    /// The line and the labels that an entry of a matching stream gives; `None` if the entry does not pass. If a stage failed,
+    /// the labels say so.
+    pub fn show<'l, 'm>(
+        &self,
+        stream: &LabelSet,
+        line: &'l str,
+        metadata: impl Iterator<Item = (&'m str, &'m str)>,
+    ) -> Option<Shown<'l>> {
+        if !self.may_show(line) {
+            return None;
+        }
+        let hints = Hints::default();
+        let mut row = Row::new(stream, &hints, metadata);
+        let stages = self.stages.get(self.leading()..)?;
+        let line = stages.iter().try_fold(Cow::Borrowed(line), |line, stage| stage.run(line, &mut row))?;
+        Some(Shown { line, labels: row.categories() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{LogQuery, Query};
+
+    use super::*;
+
+    fn query(text: &str) -> LogQuery {
+        match Query::parse(text) {
+            Ok(Query::Logs(query)) => query,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn labels_are_told_apart_by_where_they_come_from() {
+        let mut stream = LabelSet::default();
+        for (name, value) in [("unit", "a.service"), ("level", "info")] {
+            stream.insert(name, value.as_bytes());
+        }
+        let metadata = [("pid", "7"), ("unit", "b")];
+        for (text, line, shown, labels) in [
+            (
+                "{unit=~\".+\"}",
+                "x",
+                Some("x"),
+                [r#"{level="info", unit="a.service"}"#, r#"{pid="7", unit_extracted="b"}"#, "{}"],
+            ),
+            ("{unit=~\".+\"} |= `y`", "x", None, ["", "", ""]),
+            (
+                "{unit=~\".+\"} | logfmt | a > 3 | line_format `{{.a}}`",
+                "a=4 pid=1",
+                Some("4"),
+                [
+                    r#"{level="info", unit="a.service"}"#,
+                    r#"{pid="7", unit_extracted="b"}"#,
+                    r#"{a="4", pid_extracted="1"}"#,
+                ],
+            ),
+            ("{unit=~\".+\"} | logfmt | a > 3", "a=2", None, ["", "", ""]),
+            (
+                "{unit=~\".+\"} | label_format level=pid | drop unit",
+                "x",
+                Some("x"),
+                ["{}", r#"{unit_extracted="b"}"#, r#"{level="7"}"#],
+            ),
+            (
+                "{unit=~\".+\"} | json",
+                "x",
+                Some("x"),
+                [
+                    r#"{level="info", unit="a.service"}"#,
+                    r#"{pid="7", unit_extracted="b"}"#,
+                    r#"{__error__="JSONParserErr", __error_details__="Value looks like object, but can't find closing '}' symbol"}"#,
+                ],
+            ),
+        ] {
+            let got = query(text).show(&stream, line, metadata.iter().copied());
+            let line = got.as_ref().map(|shown| shown.line.as_ref());
+            assert_eq!(line, shown, "{text}");
+            let Some(got) = got else { continue };
+            let Categories { stream, metadata, parsed } = &got.labels;
+            assert_eq!([stream, metadata, parsed].map(ToString::to_string), labels, "{text}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! A query of either kind: for lines, or for values.
+
+use std::fmt;
+
+use crate::expr::{Expr, LogQuery};
+
+/// What a text of LogQL asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Query {
+    /// Lines: `{unit="sshd.service"} |= "Invalid"`
+    Logs(LogQuery),
+    /// Values: `sum by (unit) (rate({unit=~".+"}[5m]))`
+    Metric(Expr),
+}
+
+/// The form that Loki's formatter gives; it reads back as the same.
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Query::Logs(query) => query.fmt(f),
+            Query::Metric(expr) => expr.fmt(f),
+        }
+    }
+}
