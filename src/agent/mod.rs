@@ -30,6 +30,8 @@ use crate::observe::Http;
 use crate::observe::http::{self, Hosts, Served};
 use crate::observe::metrics::Registry;
 use crate::os::systemd::Manager;
+use crate::query::serve::{ServeError, Server};
+use crate::query::source::Source;
 use journald_reader::OpenError;
 
 /// Why the agent does not run.
@@ -77,6 +79,9 @@ pub enum AgentError {
         /// The reason.
         reason: std::io::Error,
     },
+    /// The API of queries cannot be had.
+    #[error("{0}")]
+    Queries(#[from] ServeError),
     /// A reader ended, although it should go on.
     #[error("reading for {name} failed: {reason}")]
     Reader {
@@ -158,6 +163,7 @@ struct Agent {
     lock: std::fs::File,
     served: Arc<Served>,
     server: Option<JoinHandle<()>>,
+    queries: Option<Server>,
     totals: Arc<Totals>,
 }
 
@@ -179,10 +185,11 @@ impl Agent {
         let served = Arc::new(Served::new(registry.clone()));
         served.set_hosts(Hosts::new(&watching::host(), &config.http.hosts));
         let totals = Arc::<Totals>::default();
+        let queries = Some(answer_queries(&config).await?);
         let shipping = Shipping::start(&config, &registry, &served, &totals)?;
         reloaded(&registry, true);
         let server = serve(listener, &served);
-        Ok((Agent { config, lock, served, server, totals }, shipping))
+        Ok((Agent { config, lock, served, server, queries, totals }, shipping))
     }
 
     /// Replaces the configuration by a new one. If that is invalid, or cannot be used (for example because its port is in
@@ -225,6 +232,15 @@ impl Agent {
             }
             self.server = serve(listener, &self.served);
         }
+        // The old one has to let go of the socket first. Without it nothing else stands still.
+        self.queries = None;
+        self.queries = match answer_queries(&config).await {
+            Ok(queries) => Some(queries),
+            Err(error) => {
+                log::error!("no queries are answered: {error}");
+                None
+            }
+        };
         if let Some(lock) = lock {
             self.lock = lock;
         }
@@ -267,6 +283,12 @@ async fn bind(section: &Http) -> Result<Option<TcpListener>, AgentError> {
     let Some(address) = section.listen else { return Ok(None) };
     let bound = http::bind(address).await;
     bound.map(Some).map_err(|reason| AgentError::Listen { address, reason })
+}
+
+/// Answers queries of the journal, where the configuration says.
+async fn answer_queries(config: &Config) -> Result<Server, ServeError> {
+    let source = Source::new(&config.journal.scope, config.into(), config.loki.first());
+    Server::start(&config.query, source, &watching::host()).await
 }
 
 fn serve(listener: Option<TcpListener>, served: &Arc<Served>) -> Option<JoinHandle<()>> {

@@ -286,7 +286,7 @@ impl Sink for View {
 }
 
 /// The level that Loki finds, unless it is given; looked for only when it is asked for.
-fn levelled<'a>(
+pub(crate) fn levelled<'a>(
     labels: &'a LabelSet,
     metadata: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     line: &'a str,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::query::{QueryArgs, SpanArgs};
 use crate::config::DEFAULT_CONFIG_FILE;
 
 /// Ships the systemd journal to Grafana Loki.
@@ -102,6 +103,24 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR_OR_FILE", requires = "journal", num_args = 1..)]
         path: Vec<PathBuf>,
     },
+    /// Ask the journal in LogQL: lines, or values; no Loki, no daemon and no configuration is needed
+    Query(Box<QueryArgs>),
+    /// Print the labels that the journal's entries have, or the values of one
+    Labels {
+        /// The label whose values are wanted
+        name: Option<String>,
+
+        #[command(flatten)]
+        span: SpanArgs,
+    },
+    /// Print the streams that a selector chooses, and how many entries each has
+    Series {
+        /// As '{unit="ssh.service"}'
+        selector: String,
+
+        #[command(flatten)]
+        span: SpanArgs,
+    },
     /// Convert the configuration of another program
     Convert {
         #[command(subcommand)]
@@ -167,6 +186,9 @@ impl Command {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Command::Check { .. } => "`check`",
+            Command::Query(_) => "`query`",
+            Command::Labels { .. } => "`labels`",
+            Command::Series { .. } => "`series`",
             Command::Convert { .. } => "`convert`",
             Command::Retention { .. } => "`retention`",
             Command::Rules { .. } => "`rules`",

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod convert;
 mod dry_run;
+mod query;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -51,6 +52,9 @@ fn call(cli: &Cli, command: &Command) -> ExitCode {
             let unset = if *allow_unset { Unset::Unknown } else { Unset::Mistake };
             check::check(cli, unset, journal.then_some((since.as_deref(), path)))
         }
+        Command::Query(args) => query::query(cli, args),
+        Command::Labels { name, span } => query::labels(cli, name.as_deref(), span),
+        Command::Series { selector, span } => query::series(cli, selector, span),
         Command::Convert { from: From::Promtail { file, positions, output, force } } => {
             convert::promtail(file, positions.as_deref(), output.as_deref(), *force)
         }

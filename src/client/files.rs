@@ -77,6 +77,15 @@ impl Contents {
     }
 }
 
+/// The secret in a file that `key` names.
+///
+/// # Errors
+/// When the file cannot be read, or holds no secret of one line.
+pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<String, AccessError> {
+    let bytes = read(path).map_err(|error| unreadable(key, path, &error))?;
+    Content { key, path: path.to_owned(), bytes }.secret().map(|secret| secret.0)
+}
+
 /// Reads a whole file. Only regular files are read: reading from a pipe without a writer would never end.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {

@@ -24,6 +24,7 @@ use reqwest::{Certificate, ClientBuilder, Identity, Proxy, RequestBuilder};
 use url::Url;
 
 pub use self::access::{Access, Auth, HeaderSource, Tls};
+pub(crate) use self::files::read_secret;
 use self::files::{Content, Contents, Secret, Version, version};
 pub use self::pauses::Backoff;
 pub(crate) use self::pauses::Pauses;

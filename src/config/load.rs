@@ -12,7 +12,7 @@ use crate::shape::{labels, line, retention, stages};
 use crate::yaml::{
     self, Checker, Diagnostics, Document, FILE_MAX, Finding, Section, Value, document, secrets, units,
 };
-use crate::{alerts, journal, loki, observe};
+use crate::{alerts, journal, loki, observe, query};
 
 /// Where the configuration is unless `--config` names another file.
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/journal-ship/config.yaml";
@@ -116,6 +116,7 @@ impl Config {
             retention: None,
             loki: Vec::new(),
             alerts: alerts::Alerts::default(),
+            query: query::section::Queries::builtin(env),
             http: observe::Http::default(),
             log_level: LevelFilter::Info,
             state_directory: default_state_directory(env),
@@ -186,6 +187,7 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     {
         config.alerts = read;
     }
+    section.read("query", &mut config.query, |value| query::section::read(checker, value, env));
     section.read("http", &mut config.http, |value| observe::section::read(checker, value));
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| checker.path(value));

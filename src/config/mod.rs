@@ -14,6 +14,7 @@ pub use crate::client::{Access, Auth, Backoff, HeaderSource, Tls};
 pub use crate::journal::Journal;
 pub use crate::loki::{Batch, Destination};
 pub use crate::observe::Http;
+pub use crate::query::section::Queries;
 pub use crate::shape::labels::{FieldRule, Labels, Relabel, RelabelAction};
 pub use crate::shape::line::Line;
 pub use crate::shape::retention::{Retention, RetentionRule};
@@ -23,7 +24,7 @@ pub use load::DEFAULT_CONFIG_FILE;
 use crate::shape::stages::StageSettings;
 use crate::shape::{Sections, labels, line, retention, stages};
 use crate::yaml::key::{count, joined, key};
-use crate::{alerts, journal, loki, observe};
+use crate::{alerts, journal, loki, observe, query};
 
 /// The keys of each section, in the order of the reference.
 const PARTS: &[&[Key]] = &[
@@ -35,6 +36,7 @@ const PARTS: &[&[Key]] = &[
     retention::section::KEYS,
     loki::section::KEYS,
     alerts::section::KEYS,
+    query::section::KEYS,
     observe::section::KEYS,
     &[
         key("log_level", "`off`, `error`, `warn`, `info`, `debug` or `trace`", "info"),
@@ -63,6 +65,8 @@ pub struct Config {
     pub loki: Vec<Destination>,
     /// Which rules are evaluated, and who is told.
     pub alerts: Alerts,
+    /// Where the journal can be asked, and by whom.
+    pub query: Queries,
     /// Where `/metrics` is served, and by which names.
     pub http: Http,
     /// The agent's own log: most verbose level written.

@@ -68,7 +68,7 @@ impl Hosts {
     }
 
     /// Whether a `Host` (RFC 9110, 7.2: a name, perhaps with a port) means this host.
-    fn has(&self, host: &str) -> bool {
+    pub(crate) fn has(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
             None => host.split(':').next().unwrap_or_default(),

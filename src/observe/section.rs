@@ -41,8 +41,8 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Http> {
     Some(http)
 }
 
-/// Reads `http.listen`: an address with a port, or `null` for no listener.
-fn listen(checker: &Checker<'_>, listen: &Value<'_>) -> Option<Option<SocketAddr>> {
+/// Reads an address with a port, or `null` for no listener.
+pub(crate) fn listen(checker: &Checker<'_>, listen: &Value<'_>) -> Option<Option<SocketAddr>> {
     const ADDRESS: &str = "an address with a port, or `null`";
     if listen.node.kind == Kind::Null {
         return Some(None);
@@ -64,7 +64,7 @@ fn listen(checker: &Checker<'_>, listen: &Value<'_>) -> Option<Option<SocketAddr
 }
 
 /// Checks a name as it stands in `Host`, without a port.
-fn host_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn host_name(name: &str) -> Result<(), Refusal> {
     let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     if !name.is_empty() && name.chars().all(fits) {
         return Ok(());

@@ -166,6 +166,17 @@ impl Pipeline {
         self.release_until(Until::End, batches);
     }
 
+    /// Takes an entry through everything, retention too, to a sink in place of a batch.
+    #[inline]
+    pub(crate) fn show(&mut self, entry: &Entry<'_>, sink: &mut impl Sink) {
+        self.shaper.feed(entry, &mut Kept { end: &mut self.end, sink });
+    }
+
+    /// As [`Pipeline::show`], for what is held; nothing more will come.
+    pub(crate) fn show_rest(&mut self, sink: &mut impl Sink) {
+        self.shaper.release(Until::End, &mut Kept { end: &mut self.end, sink });
+    }
+
     fn release_until(&mut self, until: Until, batches: &mut Batches) {
         self.shaper.release(until, &mut Shipping { end: &mut self.end, batches });
     }
@@ -253,6 +264,30 @@ impl Sink for Shipping<'_> {
         line::fit(&mut item.line, limits.line);
         let time = u64::try_from(item.timestamp_ns).unwrap_or(0);
         self.batches.push(item.tenant.as_deref(), resolved.stream, time, &item.line, encoded);
+    }
+}
+
+/// Another sink, behind retention.
+struct Kept<'p, S> {
+    end: &'p mut End,
+    sink: &'p mut S,
+}
+
+impl<S: Sink> Sink for Kept<'_, S> {
+    fn takes_plain(&self) -> bool {
+        self.end.retention.is_none() && self.sink.takes_plain()
+    }
+
+    #[inline]
+    fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
+        self.sink.plain(shaper, entry);
+    }
+
+    fn item(&mut self, shaper: &mut Shaper, item: &mut Item, entry: Option<&Entry<'_>>) {
+        if self.end.keeps(item, &mut shaper.context) {
+            line::fit(&mut item.line, self.end.limits.line);
+            self.sink.item(shaper, item, entry);
+        }
     }
 }
 

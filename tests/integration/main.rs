@@ -32,6 +32,7 @@ mod partial;
 mod promtail;
 mod promtool;
 mod proto;
+mod query;
 mod recipes;
 mod relabel;
 mod reload;

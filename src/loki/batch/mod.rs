@@ -301,7 +301,7 @@ impl Batch {
             like.body = self.snappy.end();
             if let Some((known, now)) = known {
                 like.laid = (request.len() > 1).then_some(now);
-                let last = portions().last();
+                let last = portions().next_back();
                 like.receipt = last.map(|portion| Receipt { known: known.clone(), last: portion.as_last() });
             }
             sealed.push(like);

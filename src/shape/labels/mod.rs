@@ -69,20 +69,21 @@ impl FieldLookup {
     }
 }
 
-/// Syslog's severities as Grafana knows them. `PRIORITY` is the sender's, who may write anything: what is not a severity
-/// says nothing, so that the label has eight values and no more.
+/// Syslog's severities as Grafana knows them, by their number.
+const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
+
+/// The word for a `PRIORITY`. It is the sender's, who may write anything: what is not a severity says nothing, so that the
+/// label has eight values and no more.
 fn priority_keyword(value: &[u8]) -> Option<&'static str> {
-    Some(match value {
-        b"0" => "emerg",
-        b"1" => "alert",
-        b"2" => "crit",
-        b"3" => "error",
-        b"4" => "warning",
-        b"5" => "notice",
-        b"6" => "info",
-        b"7" => "debug",
-        _ => return None,
-    })
+    match value {
+        [digit @ b'0'..=b'7'] => SEVERITIES.get(usize::from(digit - b'0')).copied(),
+        _ => None,
+    }
+}
+
+/// The `PRIORITY` that a word stands for.
+pub(crate) fn keyword_priority(word: &str) -> Option<String> {
+    SEVERITIES.iter().position(|severity| *severity == word).map(|number| number.to_string())
 }
 
 /// What becomes of an entry when it is labelled.

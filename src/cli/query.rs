@@ -1,0 +1,481 @@
+//! `query`, `labels` and `series`: the journal is asked, and its answer shown.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use super::answer::{fail, invalid, quiet_pipe, say, usage};
+use super::args::Cli;
+use super::{environment, environment_of_unit, load, time};
+use crate::config::{Config, DEFAULT_CONFIG_FILE};
+use crate::os::log::{Reader, init};
+use crate::os::text::Line;
+use crate::os::when;
+use crate::query::answer::Answer;
+use crate::query::habits::{self, AnyOf};
+use crate::query::journal::Journal;
+use crate::query::print::{Form, Printer};
+use crate::query::streams::Streams;
+use crate::query::{Direction, Limits, Progress, QueryError, Question, Run, Time, ask, boots};
+use crate::shape::Sections;
+use journald_reader::{Match, Scope};
+use logql::go::units;
+use logql::{LogQuery, ParseError, Query};
+
+/// Lines that are shown unless `-n` says otherwise (count).
+const LINES: usize = 1000;
+/// What a person may ask for: memory is theirs.
+const LIMITS: Limits = Limits { series: 10_000, bytes: 1 << 30 };
+/// Values of a series over time, about (count), unless `--step` says otherwise.
+const STEPS: i64 = 30;
+/// Steps that people think in (seconds).
+const STEPS_OF: [i64; 18] =
+    [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+/// All entries.
+const EVERYTHING: &str = r#"{job=~".+"}"#;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct QueryArgs {
+    /// LogQL, as '{unit="ssh.service"} |= "Failed"' or 'sum by (unit) (count_over_time({job=~".+"}[1h]))', and matches of
+    /// journal fields, as _PID=1; without LogQL, everything
+    #[arg(value_name = "LOGQL|FIELD=VALUE")]
+    words: Vec<String>,
+
+    /// Begin at this time, as journalctl takes it: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday. A metric query is
+    /// answered over time then
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    since: Option<String>,
+
+    /// End at this time
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    until: Option<String>,
+
+    /// Of metric queries: answer over time, one value in so long, as 5m
+    #[arg(long, value_name = "DURATION")]
+    step: Option<String>,
+
+    /// The last N lines
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<usize>,
+
+    /// Go on with new lines
+    #[arg(short, long, conflicts_with_all = ["until", "reverse"])]
+    follow: bool,
+
+    /// The newest line first
+    #[arg(short, long)]
+    reverse: bool,
+
+    /// How to show the answer
+    #[arg(short, long, value_name = "FORM", default_value = "short")]
+    output: Output,
+
+    #[command(flatten)]
+    place: Place,
+
+    /// Only what is about this unit, as journalctl takes it: "ssh", "nginx.service", "podman-*"
+    #[arg(short, long, value_name = "UNIT")]
+    unit: Vec<String>,
+
+    /// Only this priority and worse ones, or a range: err, 4, warning..err
+    #[arg(short, long, value_name = "PRIORITY")]
+    priority: Option<String>,
+
+    /// Only messages that match this regular expression; capitals matter if there are any in it
+    #[arg(short, long, value_name = "PATTERN")]
+    grep: Option<String>,
+
+    /// Only this SYSLOG_IDENTIFIER
+    #[arg(short = 't', long, value_name = "IDENTIFIER")]
+    identifier: Vec<String>,
+
+    /// Only the kernel's messages, of this boot unless -b names another
+    #[arg(short = 'k', long)]
+    dmesg: bool,
+
+    /// Only this boot: an id, or an offset, 0 for the last one, -1 for the one before
+    #[arg(short, long, value_name = "ID|OFFSET", num_args = 0..=1, default_missing_value = "0", allow_hyphen_values = true)]
+    boot: Option<String>,
+
+    /// Show the boots that the journal knows, and nothing else
+    #[arg(long)]
+    list_boots: bool,
+}
+
+/// Where the journal is.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Place {
+    /// Read these folders or files instead of this machine's journal
+    #[arg(long, value_name = "DIR_OR_FILE", num_args = 1..)]
+    path: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SpanArgs {
+    /// Begin at this time; the default is a day ago
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    since: Option<String>,
+
+    /// End at this time
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    until: Option<String>,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    /// Time, {labels}, line; a table of values
+    Short,
+    /// One object a line; of metric queries, Loki's response
+    Json,
+    /// Only the lines
+    Raw,
+    /// Comma-separated values
+    Csv,
+}
+
+/// Answers a query.
+pub(super) fn query(cli: &Cli, args: &QueryArgs) -> ExitCode {
+    match asked(cli, args) {
+        Ok(status) | Err(status) => status,
+    }
+}
+
+fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
+    let config = config(cli)?;
+    let mut scope = scope(&config, &args.place);
+    if args.list_boots {
+        return Ok(list_boots(&scope));
+    }
+    let (text, matches) = split(&args.words).map_err(|error| usage(&error))?;
+    let mut query = parse(text.as_deref().unwrap_or(EVERYTHING))?;
+    let wanted = wanted(args, &matches, &scope)?;
+    scope.matches = wanted;
+    if let Some(pattern) = &args.grep {
+        grep(&mut query, pattern)?;
+    }
+    let (since, until) = span(args.since.as_deref(), args.until.as_deref())?;
+    let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    let end = until.unwrap_or(now);
+    let time = match &query {
+        Query::Logs(_) => Time::Span { start: since.unwrap_or(0), end: end.saturating_add(1), step: 1 },
+        Query::Metric(_) => over_time(args.step.as_deref(), since, end)?,
+    };
+    let question =
+        Question { query, time, limit: args.lines.unwrap_or(LINES), direction: Direction::Backward };
+    let journal = Journal::new(scope, Sections::from(&config), config.loki.first());
+    Ok(answer(&question, &journal, args))
+}
+
+/// Asks, and shows the answer.
+fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitCode {
+    let stop = AtomicBool::new(false);
+    let mut progress = |_: &Progress| {};
+    let mut run = Run { stop: &stop, deadline: None, limits: LIMITS, progress: &mut progress };
+    let form = match args.output {
+        Output::Short => Form::Short,
+        Output::Json => Form::Json,
+        Output::Raw => Form::Raw,
+        Output::Csv => Form::Csv,
+    };
+    let mut printer = Printer::new(form, when::local_zone(), io::stdout().is_terminal());
+    let mut out = BufWriter::new(io::stdout().lock());
+    let (mut answer, read) = match ask(question, journal, &mut run) {
+        Ok(answer) => answer,
+        Err(error) => return fail(&error),
+    };
+    let found = match &mut answer {
+        Answer::Lines(lines) => {
+            if !args.reverse {
+                lines.reverse();
+            }
+            if args.lines.is_none() && lines.len() == question.limit {
+                say(&format!("these are the last {LINES} lines; -n N shows more"));
+            }
+            lines.len()
+        }
+        Answer::Vector(_, series) => series.len(),
+        Answer::Matrix(series) => series.len(),
+        Answer::Scalar(..) => 1,
+    };
+    if let Err(error) = printer.show(&answer, &mut out).and_then(|()| out.flush()) {
+        return quiet_pipe(Err(error));
+    }
+    if found == 0 {
+        say(&nothing(&read));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// What was searched, when nothing was found.
+fn nothing(read: &Progress) -> String {
+    let time = |micros: u64| {
+        let micros = i64::try_from(micros).unwrap_or(i64::MAX);
+        Timestamp::from_microsecond(micros).map(|time| {
+            time.to_zoned_datetime(when::local_zone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
+        })
+    };
+    let (from, to) = read.span;
+    let span = match (from, time(from), time(to)) {
+        (0, _, Ok(to)) => format!("up to {to}"),
+        (_, Ok(from), Ok(to)) => format!("from {from} to {to}"),
+        _ => "in all of the journal".to_owned(),
+    };
+    let entries = if read.entries == 1 { "entry" } else { "entries" };
+    format!(
+        "nothing found {span}: {} {entries} were read, {} of them of streams that the query chooses",
+        read.entries, read.chosen
+    )
+}
+
+/// Shows all labels with the number of their values, or the values of one.
+pub(super) fn labels(cli: &Cli, name: Option<&str>, span: &SpanArgs) -> ExitCode {
+    let found = streams(cli, &[], span);
+    let streams = match found {
+        Ok(streams) => streams,
+        Err(status) => return status,
+    };
+    let text: String = match name {
+        None => streams
+            .labels()
+            .iter()
+            .map(|(name, values)| {
+                let count =
+                    if values.len() == 1 { "1 value".to_owned() } else { format!("{} values", values.len()) };
+                format!("{}\t{count}\n", Line(name))
+            })
+            .collect(),
+        Some(name) => streams.values(name).iter().map(|value| format!("{}\n", Line(value))).collect(),
+    };
+    listed(&text)
+}
+
+/// Shows the streams that a selector chooses.
+pub(super) fn series(cli: &Cli, selector: &str, span: &SpanArgs) -> ExitCode {
+    let query = match parse(selector) {
+        Ok(Query::Logs(query)) if query.stages.is_empty() => query,
+        Ok(_) => return usage("a selector is expected, as '{unit=\"ssh.service\"}', and nothing behind it"),
+        Err(status) => return status,
+    };
+    match streams(cli, &[query], span) {
+        Ok(streams) => {
+            let mut all: Vec<String> = streams
+                .iter()
+                .map(|(labels, size)| format!("{}\t{}\n", Line(&labels.to_string()), size.entries))
+                .collect();
+            all.sort_unstable();
+            listed(&all.concat())
+        }
+        Err(status) => status,
+    }
+}
+
+fn listed(text: &str) -> ExitCode {
+    if text.is_empty() {
+        say("nothing found in this span; --since looks back further");
+        return ExitCode::FAILURE;
+    }
+    quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
+}
+
+fn streams(cli: &Cli, selectors: &[LogQuery], args: &SpanArgs) -> Result<Streams, ExitCode> {
+    /// How far back is looked unless `--since` says otherwise.
+    const BACK: Duration = Duration::from_secs(86_400);
+    let config = config(cli)?;
+    let (since, until) = span(args.since.as_deref(), args.until.as_deref())?;
+    let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    let back = i64::try_from(BACK.as_nanos()).unwrap_or(i64::MAX);
+    let end = until.unwrap_or(now).saturating_add(1);
+    // Another journal than this machine's may be of any time.
+    let begin = if args.place.path.is_empty() { end.saturating_sub(back) } else { 0 };
+    let journal = Journal::new(scope(&config, &args.place), Sections::from(&config), config.loki.first());
+    let stop = AtomicBool::new(false);
+    let mut run = Run { stop: &stop, deadline: None, limits: LIMITS, progress: &mut |_| {} };
+    let found = Streams::find(selectors, (since.unwrap_or(begin), end), &journal, &mut run);
+    found.map(|(streams, _)| streams).map_err(|error| fail(&error))
+}
+
+/// The configuration, which gives entries their labels. Without a file that was asked for or can be read, the built-in defaults
+/// do.
+fn config(cli: &Cli) -> Result<Config, ExitCode> {
+    let installed = Path::new(DEFAULT_CONFIG_FILE);
+    let readable = cli.config.is_some() || std::fs::File::open(installed).is_ok();
+    let config = match readable {
+        true => load(cli, &environment_of_unit).map_err(|diagnostics| invalid(&diagnostics))?,
+        false => Config::builtin(&environment),
+    };
+    init(Reader::Person, config.log_level.min(::log::LevelFilter::Warn));
+    if !readable && installed.exists() {
+        say(&format!("{DEFAULT_CONFIG_FILE} cannot be read by this user: the default labels are used"));
+    }
+    Ok(config)
+}
+
+fn scope(config: &Config, place: &Place) -> Scope {
+    let mut scope = config.journal.scope.clone();
+    if !place.path.is_empty() {
+        scope.paths.clone_from(&place.path);
+    }
+    scope
+}
+
+/// LogQL, if there is any, and matches.
+fn split(words: &[String]) -> Result<(Option<String>, Vec<String>), String> {
+    let is_logql = |word: &&String| word.contains(['{', '(']) && habits::fields(&[(*word).clone()]).is_err();
+    let mut queries = words.iter().filter(is_logql);
+    let query = queries.next().cloned();
+    if queries.next().is_some() {
+        return Err(
+            "one query at a time: put LogQL in quotes, as '{unit=\"ssh.service\"} |= \"Failed\"'".to_owned()
+        );
+    }
+    let others = words.iter().filter(|word| !is_logql(word)).cloned().collect();
+    Ok((query, others))
+}
+
+fn parse(text: &str) -> Result<Query, ExitCode> {
+    Query::parse(text).map_err(|error| usage(&pointed(text, &error)))
+}
+
+/// A mistake in a query, and its place under it.
+fn pointed(text: &str, error: &ParseError) -> String {
+    let before = text.get(..error.span.start).unwrap_or_default();
+    let line = before.matches('\n').count();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+    let shown = text.lines().nth(line).unwrap_or_default();
+    let marked = text.get(error.span.clone()).map_or(1, |text| text.chars().count().max(1));
+    let marks = "^".repeat(marked.min(shown.chars().count().saturating_sub(column).max(1)));
+    format!("{error}\n{shown}\n{}{marks}", " ".repeat(column))
+}
+
+/// The matches that all options ask for together with those of the configuration.
+fn wanted(args: &QueryArgs, words: &[String], scope: &Scope) -> Result<Vec<Match>, ExitCode> {
+    let wrong = |error: String| usage(&error);
+    let failed = |error: QueryError| fail(&error);
+    let mut conditions: Vec<AnyOf> = vec![scope.matches.clone(), habits::fields(words).map_err(wrong)?];
+    if !args.unit.is_empty() {
+        let units = unit_names(&args.unit, scope).map_err(failed)?;
+        if units.is_empty() {
+            let names = args.unit.join(", ");
+            return Err(usage(&format!("no unit in this journal is called {names}")));
+        }
+        conditions.push(units.iter().flat_map(|name| habits::unit(name)).collect());
+    }
+    if let Some(priority) = &args.priority {
+        conditions.push(habits::priority(priority).map_err(wrong)?);
+    }
+    if !args.identifier.is_empty() {
+        conditions.push(habits::field("SYSLOG_IDENTIFIER", &args.identifier));
+    }
+    if args.dmesg {
+        conditions.push(habits::field("_TRANSPORT", &["kernel".to_owned()]));
+    }
+    let boot = args.boot.as_deref().or(args.dmesg.then_some("0"));
+    if let Some(boot) = boot {
+        let known = boots::boots(scope).map_err(failed)?;
+        let id = boots::boot(&known, boot).map_err(|error| usage(&format!("--boot: {error}")))?;
+        conditions.push(habits::field("_BOOT_ID", &[id.to_string()]));
+    }
+    habits::all_of(&conditions).ok_or_else(|| usage("no entry can meet all of these conditions at once"))
+}
+
+/// The full names of units; patterns are tried on all that the journal knows.
+fn unit_names(names: &[String], scope: &Scope) -> Result<Vec<String>, QueryError> {
+    let mut all = Vec::new();
+    let mut known = None;
+    for name in names {
+        if !habits::is_pattern(name) {
+            all.push(habits::unit_name(name, false));
+            continue;
+        }
+        let known = match &mut known {
+            Some(known) => known,
+            none => none.insert(boots::values(scope, &habits::UNIT_FIELDS)?),
+        };
+        // What is no pattern after all matches itself.
+        let full = habits::unit_name(name, true);
+        match glob::Pattern::new(&full) {
+            Ok(pattern) => all.extend(known.iter().filter(|unit| pattern.matches(unit)).cloned()),
+            Err(_) => all.push(full),
+        }
+    }
+    Ok(all)
+}
+
+/// Adds a filter of messages to a query, in front, as journalctl's `--grep`: capitals matter only if there are any.
+fn grep(query: &mut Query, pattern: &str) -> Result<(), ExitCode> {
+    let Query::Logs(query) = query else {
+        return Err(usage(
+            "--grep goes with log queries; a metric query has filters of its own: |~ `pattern`",
+        ));
+    };
+    let sensitive = pattern.chars().any(char::is_uppercase);
+    let pattern = if sensitive { pattern.to_owned() } else { format!("(?i){pattern}") };
+    let filter =
+        logql::LineFilter::regex(&pattern).map_err(|error| usage(&format!("--grep: {}", error.message)))?;
+    query.stages.insert(0, logql::stage::Stage::Line(filter));
+    Ok(())
+}
+
+/// The span that is asked about (nanoseconds since 1970).
+fn span(since: Option<&str>, until: Option<&str>) -> Result<(Option<i64>, Option<i64>), ExitCode> {
+    let read = |name: &str, text: Option<&str>| text.map(|text| time(name, text)).transpose();
+    let (since, until) = match (read("--since", since), read("--until", until)) {
+        (Ok(since), Ok(until)) => (since, until),
+        (Err(error), _) | (_, Err(error)) => return Err(usage(&error)),
+    };
+    if until.is_some_and(|until| since.is_some_and(|since| since > until)) {
+        return Err(usage("--since is after --until: no entry can be between them"));
+    }
+    let nanoseconds = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX).saturating_mul(1000);
+    // Entries of the last microsecond count.
+    Ok((since.map(nanoseconds), until.map(|until| nanoseconds(until).saturating_add(999))))
+}
+
+/// When a metric query is asked about: at the end, or over time if a beginning or a step is named.
+fn over_time(step: Option<&str>, since: Option<i64>, end: i64) -> Result<Time, ExitCode> {
+    const SECOND: i64 = 1_000_000_000;
+    const DAY: i64 = 86_400 * SECOND;
+    if step.is_none() && since.is_none() {
+        return Ok(Time::At(end));
+    }
+    let start = since.unwrap_or_else(|| end.saturating_sub(DAY));
+    let given = step.map(|step| {
+        let duration = units::parse_duration(step).ok().filter(|duration| !duration.is_zero());
+        let duration = duration
+            .ok_or_else(|| usage(&format!("--step: {step:?} is not a duration, as 30s, 5m or 1h")))?;
+        Ok::<_, ExitCode>(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+    });
+    let about = end.saturating_sub(start) / STEPS / SECOND;
+    let usual =
+        || STEPS_OF.into_iter().find(|step| *step >= about).unwrap_or(about.max(1)).saturating_mul(SECOND);
+    Ok(Time::Span { start, end, step: given.transpose()?.unwrap_or_else(usual) })
+}
+
+fn list_boots(scope: &Scope) -> ExitCode {
+    let boots = match boots::boots(scope) {
+        Ok(boots) => boots,
+        Err(error) => return fail(&error),
+    };
+    let zone = when::local_zone();
+    let time = |micros: u64| {
+        let time = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
+        time.unwrap_or_default()
+            .to_zoned_datetime(zone.clone())
+            .strftime("%a %Y-%m-%d %H:%M:%S %Z")
+            .to_string()
+    };
+    let last = boots.len() as i64 - 1;
+    let rows = (0_i64..).zip(&boots).map(|(at, boot)| {
+        format!("{:>4} {} {} — {}\n", at - last, boot.id, time(boot.first), time(boot.last))
+    });
+    listed(&rows.collect::<String>())
+}

@@ -1,0 +1,40 @@
+//! What comes out of a query.
+
+use std::sync::Arc;
+
+use logql::label_set::LabelSet;
+use logql::pipeline::Categories;
+use logql::vectors::Vector;
+
+/// A line of the answer to a log query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// When (nanoseconds since 1970).
+    pub time: i64,
+    /// Its text.
+    pub text: String,
+    /// Its labels.
+    pub labels: Categories,
+}
+
+/// A series and its values by time (nanoseconds since 1970).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Which.
+    pub labels: Arc<LabelSet>,
+    /// Its values, the oldest first.
+    pub points: Vec<(i64, f64)>,
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Lines, in the order that was asked for.
+    Lines(Vec<Line>),
+    /// Series at one time (nanoseconds since 1970).
+    Vector(i64, Vector),
+    /// One number at one time (nanoseconds since 1970).
+    Scalar(i64, f64),
+    /// Series over time.
+    Matrix(Vec<Series>),
+}

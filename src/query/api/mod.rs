@@ -1,0 +1,266 @@
+//! Loki's read API, answered from the journal (grafana/loki, `docs/sources/reference/loki-http-api.md`,
+//! `pkg/querier/http.go`, `pkg/loghttp`): what a request asks for becomes a [`Question`], and the answer has Loki's shape and,
+//! where there is none, Loki's words.
+
+mod fields;
+mod params;
+mod volume;
+
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::journal::Journal;
+use super::response::{self, success};
+use super::streams::Streams;
+use super::{Direction, QueryError, Question, Run, Time, ask};
+use logql::{LogQuery, ParseError, Query};
+
+pub use self::params::Params;
+use self::params::{Bounds, Refused};
+
+/// Loki's own words for a path that it does not have.
+const NOT_FOUND: &str = "404 page not found\n";
+const JSON: &str = "application/json; charset=UTF-8";
+/// Loki writes its content type in three ways.
+const JSON_LOWER: &str = "application/json; charset=utf-8";
+const JSON_BARE: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// A request.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Its path, as it was sent.
+    pub path: String,
+    /// Its parameters, of the address and of a form in its body.
+    pub params: Params,
+    /// Whether labels that are not of an entry's stream are wanted beside its line
+    /// (`X-Loki-Response-Encoding-Flags: categorize-labels`).
+    pub categorize: bool,
+    /// The time now (nanoseconds since 1970).
+    pub now: i64,
+}
+
+/// The reply to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP's status.
+    pub status: u16,
+    /// `Content-Type`
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+impl Reply {
+    fn json(value: &Value) -> Reply {
+        Reply { status: 200, content_type: JSON, body: format!("{value}\n") }
+    }
+
+    /// A reply of one sentence.
+    pub fn text(status: u16, text: impl Into<String>) -> Reply {
+        Reply { status, content_type: TEXT, body: text.into() }
+    }
+}
+
+impl From<QueryError> for Refused {
+    fn from(error: QueryError) -> Refused {
+        let status = match error {
+            QueryError::Journal(_) | QueryError::Watch(_) => 500,
+            QueryError::Deadline => 504,
+            _ => 400,
+        };
+        Refused { status, text: error.to_string() }
+    }
+}
+
+/// A query as Loki's API takes it.
+fn parse(text: &str) -> Result<Query, Refused> {
+    Query::parse(text).map_err(|error| Refused::new(in_lokis_words(text, &error)))
+}
+
+/// A selector, with stages or not.
+fn parse_logs(text: &str) -> Result<LogQuery, Refused> {
+    match parse(text)? {
+        Query::Logs(query) => Ok(query),
+        Query::Metric(_) => Err(Refused::new("only label matchers are supported")),
+    }
+}
+
+/// A mistake as Loki tells it: with line and column, both from 1.
+fn in_lokis_words(text: &str, error: &ParseError) -> String {
+    if text.trim().is_empty() {
+        return "parse error : syntax error: unexpected $end".to_owned();
+    }
+    let before = text.get(..error.span.start).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("parse error at line {line}, col {column}: syntax error: {error}")
+}
+
+/// Answers a request.
+pub fn answer(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Reply {
+    let reply = match endpoint(request, journal, run) {
+        Ok(Some(reply)) => reply,
+        Ok(None) => Reply::text(404, NOT_FOUND),
+        Err(Refused { status, text }) => Reply::text(status, text),
+    };
+    log::debug!("{}: {}", request.path, reply.status);
+    reply
+}
+
+fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Option<Reply>, Refused> {
+    if request.path == "/ready" {
+        return Ok(Some(Reply::text(200, "ready\n")));
+    }
+    let Some(name) = request.path.strip_prefix("/loki/api/v1/") else { return Ok(None) };
+    let value = match name {
+        "query" => instant(request, journal, run)?,
+        "query_range" => range(request, journal, run)?,
+        "labels" | "label" => labels(request, journal, run)?,
+        "series" => series(request, journal, run)?,
+        "index/stats" => volume::stats(request, journal, run)?,
+        "index/volume" => volume::volume(request, journal, run)?,
+        "index/volume_range" => volume::volume_range(request, journal, run)?,
+        "detected_labels" => fields::labels(request, journal, run)?,
+        "detected_fields" => fields::fields(request, journal, run)?,
+        "patterns" => {
+            parse_logs(request.params.get("query"))?;
+            success(json!([]))
+        }
+        "format_query" => success(Value::String(formatted(request.params.get("query"))?)),
+        "status/buildinfo" => buildinfo(),
+        name => {
+            if let Some(name) = name.strip_prefix("label/").and_then(|rest| rest.strip_suffix("/values")) {
+                if name.is_empty() {
+                    return Ok(None);
+                }
+                values(name, request, journal, run)?
+            } else if let Some(name) =
+                name.strip_prefix("detected_field/").and_then(|rest| rest.strip_suffix("/values"))
+            {
+                fields::values(name, request, journal, run)?
+            } else {
+                return Ok(None);
+            }
+        }
+    };
+    let content_type = match name {
+        "format_query" => JSON_LOWER,
+        "status/buildinfo" => JSON_BARE,
+        _ => JSON,
+    };
+    Ok(Some(Reply { content_type, ..Reply::json(&value) }))
+}
+
+fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+    let Params { .. } = &request.params;
+    let query = parse(request.params.get("query"))?;
+    let time = Time::At(params::time(request.params.get("time"), "time", request.now)?);
+    let limit = params::limit(&request.params)?;
+    let direction = params::direction(&request.params)?;
+    let (mut answer, _) = ask(&Question { query, time, limit, direction }, journal, run)?;
+    if let Answer::Vector(_, vector) = &mut answer
+        && !request.params.get("query").trim_start().starts_with("sort")
+    {
+        vector.sort_by_cached_key(|sample| sample.labels.to_string());
+    }
+    Ok(success(response::data(&answer, request.categorize)))
+}
+
+fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+    let Bounds { start, end } = params::bounds(&request.params, request.now)?;
+    if end <= start {
+        return Err(Refused::new("end timestamp must not be before or equal to start time"));
+    }
+    let limit = params::limit(&request.params)?;
+    let direction = params::direction(&request.params)?;
+    let step = params::step(&request.params, start, end)?;
+    let interval = params::interval(&request.params)?;
+    let query = parse(request.params.get("query"))?;
+    let mut question = Question { query, time: Time::Span { start, end, step }, limit, direction };
+    if interval > 0 {
+        question.limit = THINNED_MAX;
+    }
+    let (mut answer, _) = ask(&question, journal, run)?;
+    if let Answer::Lines(lines) = &mut answer
+        && interval > 0
+    {
+        if lines.len() >= THINNED_MAX {
+            let text =
+                format!("more than {THINNED_MAX} lines to choose from with `interval`: shorten the span");
+            return Err(Refused::new(text));
+        }
+        let mut last: Option<i64> = None;
+        lines.retain(|line| {
+            let far = last.is_none_or(|last| match direction {
+                Direction::Forward => line.time >= last.saturating_add(interval),
+                Direction::Backward => line.time <= last.saturating_sub(interval),
+            });
+            if far {
+                last = Some(line.time);
+            }
+            far
+        });
+        lines.truncate(limit);
+    }
+    Ok(success(response::data(&answer, request.categorize)))
+}
+
+/// Lines of which `interval` chooses (count): they are all held.
+const THINNED_MAX: usize = 50_000;
+
+/// The streams of the span of a request that its selector chooses.
+fn chosen(
+    selectors: &[LogQuery],
+    request: &Request,
+    journal: &Journal<'_>,
+    run: &mut Run<'_>,
+) -> Result<(Streams, Bounds), Refused> {
+    let bounds = params::bounds(&request.params, request.now)?;
+    let (streams, _) = Streams::find(selectors, (bounds.start, bounds.end), journal, run)?;
+    Ok((streams, bounds))
+}
+
+/// The selector of a request that may have none.
+fn optional(request: &Request) -> Result<Vec<LogQuery>, Refused> {
+    match request.params.get("query") {
+        "" => Ok(Vec::new()),
+        text => Ok(vec![parse_logs(text)?]),
+    }
+}
+
+/// A list, which Loki leaves out where it is empty.
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Value {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() { json!({"status": "success"}) } else { success(json!(names)) }
+}
+
+fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+    let (streams, _) = chosen(&optional(request)?, request, journal, run)?;
+    Ok(listed(streams.names().into_iter()))
+}
+
+fn values(name: &str, request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+    let (streams, _) = chosen(&optional(request)?, request, journal, run)?;
+    Ok(listed(streams.values(name).into_iter()))
+}
+
+fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+    let given = request.params.all("match[]").chain(request.params.all("match"));
+    let selectors = given.map(parse_logs).collect::<Result<Vec<_>, _>>()?;
+    let (streams, _) = chosen(&selectors, request, journal, run)?;
+    let mut all: Vec<_> = streams.iter().map(|(labels, _)| labels).collect();
+    all.sort_by_cached_key(|labels| labels.to_string());
+    Ok(success(all.into_iter().map(response::labels).collect()))
+}
+
+fn formatted(text: &str) -> Result<String, Refused> {
+    Ok(parse(text)?.to_string())
+}
+
+fn buildinfo() -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
+    })
+}

@@ -1,0 +1,128 @@
+//! What the journal has before anything is asked of it: its boots, and the values of fields.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::QueryError;
+use crate::journal::follow::WatchError;
+use journald_reader::{Id128, Keys, Scope, Start, Tail, Waker};
+
+/// A boot of a machine, by its entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot {
+    /// Its id.
+    pub id: Id128,
+    /// When its first entry was written (microseconds since 1970).
+    pub first: u64,
+    /// When its last entry was written (microseconds since 1970).
+    pub last: u64,
+}
+
+/// The boots whose entries are there, the oldest first.
+///
+/// # Errors
+/// When nothing can be read.
+pub fn boots(scope: &Scope) -> Result<Vec<Boot>, QueryError> {
+    let mut boots: HashMap<Id128, Boot> = HashMap::new();
+    let mut tail = open(scope, Keys::default())?;
+    while let Some(entry) = tail.next_entry() {
+        let cursor = entry.cursor();
+        let (id, time) = (cursor.boot_id, cursor.realtime);
+        match boots.get_mut(&id) {
+            Some(boot) => (boot.first, boot.last) = (boot.first.min(time), boot.last.max(time)),
+            None => drop(boots.insert(id, Boot { id, first: time, last: time })),
+        }
+    }
+    let mut boots: Vec<Boot> = boots.into_values().collect();
+    boots.sort_by_key(|boot| boot.first);
+    Ok(boots)
+}
+
+/// A boot as journalctl's `-b` names it: an id, an offset from the last one (0, -1) or a number from the first one (1, 2), or
+/// both joined (`ID-1`).
+///
+/// # Errors
+/// What names no boot that is there.
+pub fn boot(boots: &[Boot], text: &str) -> Result<Id128, String> {
+    let (id, offset) = match text.get(..32).and_then(|id| id.parse::<Id128>().ok()) {
+        Some(id) => (Some(id), text.get(32..).unwrap_or_default()),
+        None => (None, text),
+    };
+    let offset: i64 = match offset {
+        "" => 0,
+        offset => offset.parse().map_err(|_| {
+            format!("{text:?} names no boot: use an id, or an offset such as -1 (see --list-boots)")
+        })?,
+    };
+    let last = boots.len() as i64 - 1;
+    let at = match id {
+        Some(id) => boots.iter().position(|boot| boot.id == id).map(|at| at as i64 + offset),
+        None if offset > 0 => Some(offset - 1),
+        None => Some(last + offset),
+    };
+    let found = at.and_then(|at| usize::try_from(at).ok()).and_then(|at| boots.get(at));
+    found.map(|boot| boot.id).ok_or_else(|| match boots.len() {
+        0 => "there is no boot in this journal: it has no entry".to_owned(),
+        1 => format!("{text:?} names no boot in this journal, which has 1 (see --list-boots)"),
+        n => format!("{text:?} names no boot in this journal, which has {n} (see --list-boots)"),
+    })
+}
+
+/// All values that any of these fields has.
+///
+/// # Errors
+/// When nothing can be read.
+pub fn values(scope: &Scope, fields: &[&str]) -> Result<BTreeSet<String>, QueryError> {
+    let mut keys = Keys::default();
+    let fields: Vec<_> = fields.iter().map(|field| keys.add(field)).collect();
+    let mut tail = open(scope, keys)?;
+    let mut values = BTreeSet::new();
+    while let Some(entry) = tail.next_entry() {
+        for value in fields.iter().filter_map(|field| entry.value(*field)) {
+            if let Ok(value) = std::str::from_utf8(value)
+                && !values.contains(value)
+            {
+                values.insert(value.to_owned());
+            }
+        }
+    }
+    Ok(values)
+}
+
+fn open(scope: &Scope, keys: Keys) -> Result<Tail, QueryError> {
+    let waker = Waker::new().map_err(WatchError::from)?;
+    Ok(Tail::open(scope, keys, Start::Oldest, waker)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boots_are_named_as_journalctl_names_them() {
+        let id = |n: u8| Id128([n; 16]);
+        let boots: Vec<_> =
+            (1..=3).map(|n| Boot { id: id(n), first: u64::from(n), last: u64::from(n) }).collect();
+        let second = id(2).to_string();
+        for (text, expected) in [
+            ("", Some(id(3))),
+            ("0", Some(id(3))),
+            ("-0", Some(id(3))),
+            ("-1", Some(id(2))),
+            ("-2", Some(id(1))),
+            ("-3", None),
+            ("1", Some(id(1))),
+            ("+1", Some(id(1))),
+            ("3", Some(id(3))),
+            ("4", None),
+            (&second, Some(id(2))),
+            (&format!("{second}-1"), Some(id(1))),
+            (&format!("{second}+1"), Some(id(3))),
+            (&format!("{second}-2"), None),
+            (&id(9).to_string(), None),
+            ("x", None),
+        ] {
+            assert_eq!(boot(&boots, text).ok(), expected, "{text}");
+        }
+        assert!(boot(&[], "").is_err());
+    }
+}

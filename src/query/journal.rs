@@ -1,0 +1,168 @@
+//! The journal that is asked: the entries of a span, read once and taken through the pipeline.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use super::narrow::Shape;
+use super::{Progress, QueryError, Run};
+use crate::journal::follow::{Follower, Rest, Step, follow};
+use crate::loki::Destination;
+use crate::os::systemd::Pulse;
+use crate::pipeline::{Pipeline, Sink};
+use crate::shape::Sections;
+use crate::shape::stages::Setup;
+use journald_reader::{Entry, Keys, Match, Scope, Start, Tail, Waker};
+
+/// So long behind the end of a span an entry is looked for that belongs to it (microseconds): it may have been written under
+/// a clock that was set back, or stand in a file that is read later. As in the dry run.
+const BEHIND: u64 = 3_600_000_000;
+/// So far beside a span entries are read whose stages may give them a time within it (microseconds).
+const BESIDE: u64 = 3_600_000_000;
+/// The clock, and whoever waits, are looked at every so many entries (count).
+const LOOKED_AT: u64 = 512;
+
+/// A journal, and what gives its entries their labels.
+#[derive(Debug, Clone)]
+pub struct Journal<'c> {
+    scope: Scope,
+    sections: Sections<'c>,
+    destination: Option<&'c Destination>,
+}
+
+/// What a sink says of reading on.
+pub(super) trait Asking: Sink {
+    /// Whether entries from this time on can change nothing more (microseconds since 1970).
+    fn is_done(&self, _realtime: u64) -> bool {
+        false
+    }
+
+    /// How many entries of chosen streams it has seen (count).
+    fn chosen(&self) -> u64;
+}
+
+impl<'c> Journal<'c> {
+    /// The journal of a scope.
+    pub fn new(scope: Scope, sections: Sections<'c>, destination: Option<&'c Destination>) -> Journal<'c> {
+        Journal { scope, sections, destination }
+    }
+
+    /// What gives entries their labels.
+    pub(super) fn shape(&self) -> Shape<'c> {
+        let added = self.destination.map(|destination| destination.labels.as_slice()).unwrap_or_default();
+        Shape { sections: self.sections, added }
+    }
+
+    /// The entries that also match one of `narrowed`, if there are any.
+    fn narrowed(&self, narrowed: &[Match]) -> Scope {
+        let own = match self.scope.matches.as_slice() {
+            [] => &[Match::new()],
+            own => own,
+        };
+        let mut all: Vec<Match> = Vec::new();
+        for (own, further) in own.iter().flat_map(|own| narrowed.iter().map(move |further| (own, further))) {
+            let mut both = own.clone();
+            for (field, values) in further {
+                // An entry may have a field twice: two conditions on one cannot be made one.
+                both.entry(field.clone()).or_insert_with(|| values.clone());
+            }
+            if !all.contains(&both) {
+                all.push(both);
+            }
+        }
+        let any = narrowed.iter().any(Match::is_empty) || narrowed.is_empty();
+        Scope { matches: if any { self.scope.matches.clone() } else { all }, ..self.scope.clone() }
+    }
+
+    /// Whether lines can become one line: then a span cannot be read in pieces.
+    pub(super) fn has_stages(&self) -> bool {
+        !self.sections.stages.is_empty()
+    }
+
+    /// The time from which on the last `count` entries up to a time were written that match one of `matches`.
+    ///
+    /// # Errors
+    /// When nothing can be read.
+    pub(super) fn time_of_last(
+        &self,
+        count: u64,
+        until: u64,
+        matches: &[Match],
+    ) -> Result<Option<u64>, QueryError> {
+        let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
+        let mut tail =
+            Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(u64::MAX), waker)?;
+        Ok(tail.time_of_last(count, Some(until)))
+    }
+
+    /// Shows the entries of a span (microseconds since 1970, both ends inclusive) that match one of `matches` to a sink. The
+    /// sink sees no entry outside, except where stages may give it a time within.
+    ///
+    /// # Errors
+    /// When nothing can be read, or the time is over.
+    pub(super) fn read<S: Asking>(
+        &self,
+        (from, to): (u64, u64),
+        matches: &[Match],
+        sink: &mut S,
+        run: &mut Run<'_>,
+    ) -> Result<Progress, QueryError> {
+        let beside = if self.has_stages() { BESIDE } else { 0 };
+        let span = (from.saturating_sub(beside), to.saturating_add(beside));
+        let mut keys = Keys::default();
+        let setup = Setup { dry: true, ..Setup::default() };
+        let pipeline = Pipeline::new(self.sections, self.destination, &setup, &mut keys);
+        let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
+        let mut tail = Tail::open(&self.narrowed(matches), keys, Start::Realtime(span.0), waker)?;
+        let progress = Progress { span, ..Progress::default() };
+        let stop: &AtomicBool = run.stop;
+        let mut reading = Reading { pipeline, sink, span, run, progress };
+        follow(&mut tail, &mut reading, stop, &Pulse::default())?;
+        let Reading { mut pipeline, sink, mut progress, .. } = reading;
+        pipeline.show_rest(sink);
+        progress.chosen = sink.chosen();
+        Ok(progress)
+    }
+}
+
+/// Takes entries of a span through the pipeline.
+struct Reading<'r, 'q, S> {
+    pipeline: Pipeline,
+    sink: &'r mut S,
+    span: (u64, u64),
+    run: &'r mut Run<'q>,
+    progress: Progress,
+}
+
+impl<S: Asking> Follower for Reading<'_, '_, S> {
+    type Error = QueryError;
+
+    #[inline]
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, QueryError> {
+        let realtime = entry.cursor().realtime;
+        self.progress.entries += 1;
+        if self.progress.entries.is_multiple_of(LOOKED_AT) {
+            self.progress.at = realtime;
+            self.progress.chosen = self.sink.chosen();
+            (self.run.progress)(&self.progress);
+            if self.run.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(QueryError::Deadline);
+            }
+        }
+        let (from, to) = self.span;
+        if realtime > to.saturating_add(BEHIND) || self.sink.is_done(realtime.saturating_sub(BEHIND)) {
+            return Ok(Step::End);
+        }
+        if (from..=to).contains(&realtime) {
+            self.pipeline.show(entry, self.sink);
+        }
+        Ok(Step::Next)
+    }
+
+    fn idle(&mut self, _tail: &mut Tail) -> Result<Rest, QueryError> {
+        Ok(Rest::End)
+    }
+
+    fn polls(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,224 @@
+//! Log queries: the lines that pass, from one end of a span.
+//!
+//! The newest lines are found from the end: the index says where the last few thousand entries begin that can pass. If too
+//! few of them do, reading begins again, further back by a factor, until there are enough.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::answer::{Answer, Line};
+use super::journal::{Asking, Journal};
+use super::{Direction, Progress, QueryError, Question, Run, narrow};
+use crate::alerts::watch::levelled;
+use crate::pipeline::{Shaper, Sink, values};
+use crate::shape::labels::Outcome;
+use crate::shape::stages::Item;
+use journald_reader::Entry;
+use logql::LogQuery;
+use logql::label_set::LabelSet;
+
+/// Label sets that are remembered with whether the query chooses them (count).
+const STREAMS_MAX: usize = 8 << 10;
+/// The newest entries that are looked at first (count), at least.
+const FIRST: u64 = 2_000;
+/// If too few of them pass, so many times as many are looked at.
+const FURTHER: u64 = 8;
+
+/// Answers a log query of a span (nanoseconds since 1970, the end exclusive).
+pub(super) fn ask(
+    query: &LogQuery,
+    (start, end): (i64, i64),
+    question: &Question,
+    journal: &Journal<'_>,
+    run: &mut Run<'_>,
+) -> Result<(Answer, Progress), QueryError> {
+    let narrowed = [narrow::of_query(query, &journal.shape())];
+    let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
+    let (from, to) = (micros(start), micros(end.saturating_sub(1)));
+    let mut lines = Lines::new(query, (start, end), question, run.limits.bytes);
+    let mut count = (question.limit as u64).saturating_mul(2).max(FIRST);
+    loop {
+        // Stages may join lines and move them in time: then there is no end to begin at.
+        let begin = match question.direction {
+            Direction::Backward if !journal.has_stages() && question.limit > 0 => {
+                journal.time_of_last(count, to, &narrowed)?.unwrap_or(u64::MAX).max(from)
+            }
+            _ => from,
+        };
+        lines.clear();
+        let progress = match begin > to {
+            true => Progress { span: (from, to), ..Progress::default() },
+            false => journal.read((begin, to), &narrowed, &mut lines, run)?,
+        };
+        if lines.bytes > lines.bytes_max {
+            return Err(QueryError::Bytes(lines.bytes_max));
+        }
+        let stopped = run.stop.load(std::sync::atomic::Ordering::Relaxed);
+        if begin <= from || begin > to || stopped || lines.has_enough_since(begin) {
+            return Ok((Answer::Lines(lines.finish()), progress));
+        }
+        count = count.saturating_mul(FURTHER);
+    }
+}
+
+/// The lines found so far.
+struct Lines<'q> {
+    query: &'q LogQuery,
+    span: (i64, i64),
+    limit: usize,
+    direction: Direction,
+    /// By the address of the set, which is held: whether it is chosen.
+    streams: HashMap<usize, (Arc<LabelSet>, bool), foldhash::fast::RandomState>,
+    /// What the lines take, with their labels (bytes), and what they may.
+    bytes: usize,
+    bytes_max: usize,
+    /// With their number in the order of reading. More than `limit` at times.
+    found: Vec<(u64, Line)>,
+    /// The worst time that counts, once there are `limit` lines (nanoseconds since 1970).
+    worst: Option<i64>,
+    number: u64,
+    chosen: u64,
+}
+
+impl<'q> Lines<'q> {
+    fn new(query: &'q LogQuery, span: (i64, i64), question: &Question, bytes_max: usize) -> Lines<'q> {
+        Lines {
+            query,
+            span,
+            limit: question.limit,
+            direction: question.direction,
+            bytes: 0,
+            bytes_max,
+            streams: HashMap::default(),
+            found: Vec::new(),
+            worst: None,
+            number: 0,
+            chosen: 0,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.streams.clear();
+        self.found.clear();
+        (self.worst, self.number, self.chosen, self.bytes) = (None, 0, 0, 0);
+    }
+
+    fn chooses(&mut self, labels: &Arc<LabelSet>) -> bool {
+        let key = Arc::as_ptr(labels) as usize;
+        if let Some((_, chosen)) = self.streams.get(&key) {
+            return *chosen;
+        }
+        if self.streams.len() >= STREAMS_MAX {
+            self.streams.clear();
+        }
+        let chosen = self.query.matches(labels);
+        self.streams.insert(key, (labels.clone(), chosen));
+        chosen
+    }
+
+    /// Whether a line of this time can be in the answer.
+    fn counts(&self, time: i64) -> bool {
+        let (start, end) = self.span;
+        let better = |worst| match self.direction {
+            Direction::Forward => time < worst,
+            Direction::Backward => time >= worst,
+        };
+        (start..end).contains(&time) && self.worst.is_none_or(better) && self.limit > 0
+    }
+
+    fn add<'m>(
+        &mut self,
+        time: i64,
+        stream: &LabelSet,
+        line: &str,
+        metadata: impl Iterator<Item = (&'m str, &'m str)>,
+    ) {
+        let Some(shown) = self.query.show(stream, line, metadata) else { return };
+        self.number += 1;
+        let line = Line { time, text: shown.line.into_owned(), labels: shown.labels };
+        self.bytes += memory(&line);
+        self.found.push((self.number, line));
+        if self.found.len() >= self.limit.saturating_mul(2).max(64) || self.bytes > self.bytes_max {
+            self.keep();
+        }
+    }
+
+    /// Keeps the lines that can be in the answer, in its order.
+    fn keep(&mut self) {
+        let direction = self.direction;
+        self.found.sort_by(|(number, line), (other, than)| {
+            let order = (line.time, number).cmp(&(than.time, other));
+            if direction == Direction::Forward { order } else { order.reverse() }
+        });
+        self.found.truncate(self.limit);
+        self.bytes = self.found.iter().map(|(_, line)| memory(line)).sum();
+        if self.found.len() == self.limit {
+            self.worst = self.found.last().map(|(_, line)| line.time);
+        }
+    }
+
+    /// Whether there are lines enough that were written since a time (microseconds since 1970).
+    fn has_enough_since(&self, begin: u64) -> bool {
+        let begin = i64::try_from(begin).unwrap_or(i64::MAX).saturating_mul(1000);
+        self.found.iter().filter(|(_, line)| line.time >= begin).count() >= self.limit
+    }
+
+    fn finish(mut self) -> Vec<Line> {
+        self.keep();
+        self.found.into_iter().map(|(_, line)| line).collect()
+    }
+}
+
+/// What a line takes in memory (bytes).
+fn memory(line: &Line) -> usize {
+    let labels = [&line.labels.stream, &line.labels.metadata, &line.labels.parsed];
+    size_of::<(u64, Line)>() + line.text.capacity() + labels.map(LabelSet::memory).iter().sum::<usize>()
+}
+
+impl Sink for Lines<'_> {
+    #[inline]
+    fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
+        let Shaper { labeler, metadata, liner, .. } = shaper;
+        let Outcome::Kept(labels) = labeler.labels(entry) else { return };
+        if !self.chooses(labels) {
+            return;
+        }
+        self.chosen += 1;
+        let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
+        let line = liner.line(entry);
+        if !self.counts(time) || !self.query.may_show(&line) {
+            return;
+        }
+        let metadata: Vec<_> = values(metadata, entry).collect();
+        let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
+        let level = levelled(labels, metadata.clone(), &line);
+        self.add(time, labels, &line, metadata.chain(level));
+    }
+
+    fn item(&mut self, _shaper: &mut Shaper, item: &mut Item, _entry: Option<&Entry<'_>>) {
+        if !self.chooses(&item.labels) {
+            return;
+        }
+        self.chosen += 1;
+        if !self.counts(item.timestamp_ns) {
+            return;
+        }
+        let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let level = levelled(&item.labels, metadata.clone(), &item.line);
+        self.add(item.timestamp_ns, &item.labels, &item.line, metadata.chain(level));
+    }
+}
+
+impl Asking for Lines<'_> {
+    fn is_done(&self, realtime: u64) -> bool {
+        if self.bytes > self.bytes_max {
+            return true;
+        }
+        let time = i64::try_from(realtime).unwrap_or(i64::MAX).saturating_mul(1000);
+        self.direction == Direction::Forward && self.worst.is_some_and(|worst| time > worst)
+    }
+
+    fn chosen(&self) -> u64 {
+        self.chosen
+    }
+}

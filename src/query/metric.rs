@@ -1,0 +1,175 @@
+//! Metric queries: the engine of alert rules, over the entries of a span, each read once.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::answer::{Answer, Series};
+use super::journal::{Asking, Journal};
+use super::{MEMORY_MAX, POINTS_MAX, Progress, QueryError, Run, Time, narrow};
+use crate::alerts::engine::{Engine, Evaluation};
+use crate::alerts::watch::levelled;
+use crate::pipeline::{Shaper, Sink, values};
+use crate::shape::labels::Outcome;
+use crate::shape::stages::Item;
+use journald_reader::Entry;
+use logql::Expr;
+use logql::label_set::LabelSet;
+use logql::vectors::Vector;
+
+/// Series within one range of a query, before they are added up (count): memory bounds them first.
+const INNER_SERIES_MAX: usize = 100_000;
+
+/// So long behind an evaluation an entry may be read that belongs to it (nanoseconds): files are merged by more than time.
+const LATE: i64 = 2_000_000_000;
+/// As [`LATE`], where stages may set the time.
+const LATE_BY_STAGES: i64 = 3_600_000_000_000;
+
+/// Answers a metric query.
+pub(super) fn ask(
+    expr: &Expr,
+    time: Time,
+    journal: &Journal<'_>,
+    run: &mut Run<'_>,
+) -> Result<(Answer, Progress), QueryError> {
+    let (first, last, step) = match time {
+        Time::At(time) => (time, time, time.max(1)),
+        Time::Span { start, end, step } => {
+            let step = step.max(1);
+            // Loki's front end moves both ends to multiples of the step, outwards (`pkg/querier/queryrange`, `StepAlign`).
+            let first = start.div_euclid(step).saturating_mul(step);
+            let last = end.saturating_add(step - 1).div_euclid(step).saturating_mul(step);
+            if (last - first) / step > POINTS_MAX {
+                return Err(QueryError::Points);
+            }
+            (first, last, step)
+        }
+    };
+    if let (Expr::Number(value), Time::At(time)) = (expr, time) {
+        return Ok((Answer::Scalar(time, *value), Progress::default()));
+    }
+    let mut engine = Engine::new(INNER_SERIES_MAX);
+    engine.limit_memory(MEMORY_MAX);
+    engine.watch(expr.clone(), step);
+    let reach = engine.reach();
+    let late = if journal.has_stages() { LATE_BY_STAGES } else { LATE };
+    let mut values = Values {
+        engine,
+        late,
+        series_max: run.limits.series,
+        matrix: IndexMap::default(),
+        vector: Vec::new(),
+        failed: None,
+        chosen: 0,
+    };
+    values.advance(first - 1);
+    let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
+    let progress = match reach {
+        // It looks at no entry.
+        0 => Progress::default(),
+        _ => {
+            let narrowed = narrow::of_expr(expr, &journal.shape());
+            journal.read((micros(first.saturating_sub(reach)), micros(last)), &narrowed, &mut values, run)?
+        }
+    };
+    values.advance(last);
+    if let Some(error) = values.failed {
+        return Err(error);
+    }
+    let answer = match time {
+        Time::At(time) => Answer::Vector(time, values.vector),
+        Time::Span { .. } => Answer::Matrix(
+            values.matrix.into_iter().map(|(labels, points)| Series { labels, points }).collect(),
+        ),
+    };
+    Ok((answer, progress))
+}
+
+/// The values found so far.
+struct Values {
+    engine: Engine,
+    /// So long behind an evaluation entries may still come (nanoseconds).
+    late: i64,
+    series_max: usize,
+    matrix: IndexMap<Arc<LabelSet>, Vec<(i64, f64)>, foldhash::quality::RandomState>,
+    /// Those of the last evaluation, in its order.
+    vector: Vector,
+    failed: Option<QueryError>,
+    chosen: u64,
+}
+
+impl Values {
+    /// Makes the evaluations up to a time (nanoseconds since 1970).
+    fn advance(&mut self, to: i64) {
+        let Values { engine, matrix, vector, failed, series_max, .. } = self;
+        engine.advance(to, |evaluation| {
+            if failed.is_none() {
+                *failed = take(evaluation, matrix, vector).err();
+                if failed.is_none() && matrix.len() > *series_max {
+                    *failed = Some(QueryError::Series(*series_max));
+                }
+            }
+        });
+    }
+
+    fn observe<'m>(
+        &mut self,
+        time: i64,
+        labels: &'m Arc<LabelSet>,
+        line: &'m str,
+        metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
+    ) {
+        self.chosen += 1;
+        self.advance(time.saturating_sub(self.late));
+        let level = levelled(labels, metadata.clone(), line);
+        self.engine.observe(time, labels, line, metadata.chain(level));
+    }
+}
+
+fn take(
+    evaluation: Evaluation,
+    matrix: &mut IndexMap<Arc<LabelSet>, Vec<(i64, f64)>, foldhash::quality::RandomState>,
+    vector: &mut Vector,
+) -> Result<(), QueryError> {
+    let found = evaluation.result?;
+    if evaluation.crowded.is_some() {
+        return Err(QueryError::Memory);
+    }
+    for sample in &found {
+        matrix.entry(sample.labels.clone()).or_default().push((evaluation.time, sample.value));
+    }
+    *vector = found;
+    Ok(())
+}
+
+impl Sink for Values {
+    #[inline]
+    fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
+        let Shaper { labeler, metadata, liner, .. } = shaper;
+        let Outcome::Kept(labels) = labeler.labels(entry) else { return };
+        if !self.engine.wants(labels) {
+            return;
+        }
+        let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
+        let metadata: Vec<_> = values(metadata, entry).collect();
+        let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
+        self.observe(time, labels, &liner.line(entry), metadata);
+    }
+
+    fn item(&mut self, _shaper: &mut Shaper, item: &mut Item, _entry: Option<&Entry<'_>>) {
+        if self.engine.wants(&item.labels) {
+            let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            self.observe(item.timestamp_ns, &item.labels, &item.line, metadata);
+        }
+    }
+}
+
+impl Asking for Values {
+    fn is_done(&self, _realtime: u64) -> bool {
+        self.failed.is_some()
+    }
+
+    fn chosen(&self) -> u64 {
+        self.chosen
+    }
+}

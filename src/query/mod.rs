@@ -1,0 +1,189 @@
+//! Queries: LogQL asked of the journal itself, with no Loki.
+//!
+//! An entry goes the way that it goes to Loki: labels, metadata, stages, retention. Then a query looks at it, where a batch
+//! would take it. So the answer is what Loki would give after the same journal was shipped.
+//!
+//! ```text
+//! Question ─▶ narrow: what of it the reader's index knows ─▶ journal: entries of a span ─▶ pipeline ─▶ logs   ─▶ Answer
+//!                                                                                                  └▶ metric ─▶
+//! ```
+//!
+//! - [`narrow`]: which fields of the journal a query asks for
+//! - [`journal`]: the entries of a span, from the journal's files
+//! - [`logs`], [`metric`], [`streams`]: what is made of them
+//! - [`answer`]: what comes out; [`response`] writes it as Loki does, [`print`] for a person
+//! - [`api`]: Loki's read API
+//! - [`serve`]: who may ask the API, and how much; [`section`]: the section `query:`; [`source`]: which journal
+//! - [`habits`], [`boots`]: journalctl's options as matches of the journal
+
+pub mod answer;
+pub mod api;
+pub mod boots;
+pub mod habits;
+pub mod journal;
+mod logs;
+mod metric;
+pub mod narrow;
+pub mod print;
+pub mod response;
+pub mod section;
+pub mod serve;
+pub mod source;
+pub mod streams;
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use logql::Query;
+use logql::vectors::EvalError;
+
+pub use self::answer::Answer;
+use self::journal::Journal;
+use crate::journal::follow::WatchError;
+use journald_reader::OpenError;
+
+/// Most series that a query of the API may have (count), as Loki's `max_query_series`.
+pub const SERIES_MAX: usize = 500;
+/// Most points of a series in an answer (count), as Loki's own bound (`pkg/querier/queryrange/limits.go`).
+pub const POINTS_MAX: i64 = 11_000;
+/// What the lines of an answer of the API may take (bytes).
+pub const LINES_MAX: usize = 16 << 20;
+/// What the windows of a metric query may take (bytes).
+pub const MEMORY_MAX: usize = 16 << 20;
+
+/// Which end of the span comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The oldest entry first.
+    Forward,
+    /// The newest entry first.
+    Backward,
+}
+
+/// When a query is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// Of metric queries: the value at this time (nanoseconds since 1970).
+    At(i64),
+    /// Of all queries: from `start`, inclusive, to `end`, which log queries exclude and metric queries include (nanoseconds
+    /// since 1970).
+    Span {
+        /// The beginning.
+        start: i64,
+        /// The end.
+        end: i64,
+        /// Between two values of a metric query (nanoseconds).
+        step: i64,
+    },
+}
+
+/// A question.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// What is asked.
+    pub query: Query,
+    /// When.
+    pub time: Time,
+    /// Of log queries: the most lines (count), from the end that comes first.
+    pub limit: usize,
+    /// Of log queries: which end comes first.
+    pub direction: Direction,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The journal cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// A metric query has no value.
+    #[error(transparent)]
+    Evaluation(#[from] EvalError),
+    /// More series than a query may have.
+    #[error("maximum of series ({0}) reached for a single query")]
+    Series(usize),
+    /// More lines than an answer may have.
+    #[error("the lines of the answer take more than {} MiB: ask for fewer, or for a shorter span", .0 >> 20)]
+    Bytes(usize),
+    /// More memory than windows may take.
+    #[error(
+        "the query needs more than {} MiB for its windows: shorten its ranges, or sum by fewer labels",
+        MEMORY_MAX >> 20
+    )]
+    Memory,
+    /// Too many points.
+    #[error(
+        "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter"
+    )]
+    Points,
+    /// A log query was asked for its value at one time.
+    #[error(
+        "log queries are not supported as an instant query type, please change your query to a range query type"
+    )]
+    Instant,
+    /// It takes longer than it may.
+    #[error("the query timed out: shorten its span")]
+    Deadline,
+}
+
+/// What an answer may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Series (count).
+    pub series: usize,
+    /// Lines with their labels (bytes).
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// Those of the API.
+    fn default() -> Self {
+        Limits { series: SERIES_MAX, bytes: LINES_MAX }
+    }
+}
+
+/// What bounds the work on a question, and who wants to know how far it is.
+pub struct Run<'r> {
+    /// Set to stop early: the answer has what was found so far.
+    pub stop: &'r AtomicBool,
+    /// Reading ends then with [`QueryError::Deadline`].
+    pub deadline: Option<Instant>,
+    /// What an answer may have.
+    pub limits: Limits,
+    /// Called now and then.
+    pub progress: &'r mut dyn FnMut(&Progress),
+}
+
+/// How far the work on a question is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Entries that were read (count).
+    pub entries: u64,
+    /// Entries of streams that the query chooses (count).
+    pub chosen: u64,
+    /// When the entry was written that was read last (microseconds since 1970).
+    pub at: u64,
+    /// The time that is read (microseconds since 1970).
+    pub span: (u64, u64),
+}
+
+/// Answers a question from a journal.
+///
+/// # Errors
+/// The journal cannot be read, the question asks too much, or its value cannot be computed.
+pub fn ask(
+    question: &Question,
+    journal: &Journal<'_>,
+    run: &mut Run<'_>,
+) -> Result<(Answer, Progress), QueryError> {
+    match (&question.query, question.time) {
+        (Query::Logs(_), Time::At(_)) => Err(QueryError::Instant),
+        (Query::Logs(query), Time::Span { start, end, .. }) => {
+            logs::ask(query, (start, end), question, journal, run)
+        }
+        (Query::Metric(expr), time) => metric::ask(expr, time, journal, run),
+    }
+}

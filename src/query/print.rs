@@ -1,0 +1,302 @@
+//! Answers for a person, and for other programs.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::answer::{Answer, Line, Series};
+use super::response;
+use crate::os::text::{self, Block, write_json};
+use logql::label_set::LabelSet;
+
+/// In which form an answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Lines as the dry run shows them; a table of values.
+    Short,
+    /// Lines as objects, one a line; of values Loki's response.
+    Json,
+    /// Only the text of lines; of values as [`Form::Short`].
+    Raw,
+    /// Comma-separated values (RFC 4180), with names in the first line.
+    Csv,
+}
+
+/// What the lines of an entry after its first begin with.
+const GOES_ON: &str = "        ";
+/// Blocks of a small chart, the lowest first.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Widest chart of a series (columns).
+const CHART_MAX: usize = 60;
+/// Most times that are columns of a table; for more, each series has a line for each time.
+const COLUMNS_MAX: usize = 1;
+
+/// Shows answers.
+pub struct Printer {
+    form: Form,
+    zone: TimeZone,
+    /// A chart is shown for each series.
+    charts: bool,
+    named: bool,
+}
+
+impl Printer {
+    /// `charts`: whether whoever reads sees more in a picture than in numbers alone, as on a terminal.
+    pub fn new(form: Form, zone: TimeZone, charts: bool) -> Printer {
+        Printer { form, zone, charts, named: false }
+    }
+
+    /// Shows a whole answer; lines come in the order in which they are given.
+    ///
+    /// # Errors
+    /// When `out` cannot be written to.
+    pub fn show(&mut self, answer: &Answer, out: &mut impl Write) -> io::Result<()> {
+        match (answer, self.form) {
+            (Answer::Lines(lines), _) => lines.iter().try_for_each(|line| self.line(line, out)),
+            (answer, Form::Json) => {
+                write_json(&mut *out, &response::success(response::data(answer, false)))?;
+                writeln!(out)
+            }
+            (Answer::Scalar(time, value), _) => {
+                let series = [Series { labels: Default::default(), points: vec![(*time, *value)] }];
+                self.table(&series, out)
+            }
+            (Answer::Vector(time, vector), _) => {
+                let one = |sample: &logql::vectors::Sample| Series {
+                    labels: sample.labels.clone(),
+                    points: vec![(*time, sample.value)],
+                };
+                self.table(&vector.iter().map(one).collect::<Vec<_>>(), out)
+            }
+            (Answer::Matrix(series), _) => self.table(series, out),
+        }
+    }
+
+    /// Shows a line.
+    ///
+    /// # Errors
+    /// When `out` cannot be written to.
+    pub fn line(&mut self, line: &Line, out: &mut impl Write) -> io::Result<()> {
+        match self.form {
+            Form::Short => {
+                let labels = own(line).to_string();
+                let text = Block { text: &line.text, indent: GOES_ON };
+                writeln!(out, "{} {} {text}", self.time(line.time, 6), text::Line(&labels))
+            }
+            Form::Raw => writeln!(out, "{}", Block { text: &line.text, indent: "" }),
+            Form::Json => {
+                write_json(&mut *out, &Record::of(line))?;
+                writeln!(out)
+            }
+            Form::Csv => {
+                if !std::mem::replace(&mut self.named, true) {
+                    out.write_all(b"time,labels,line\r\n")?;
+                }
+                let labels = line.labels.all().to_string();
+                row(out, &[&self.time(line.time, 9), &labels, &line.text])
+            }
+        }
+    }
+
+    fn table(&mut self, series: &[Series], out: &mut impl Write) -> io::Result<()> {
+        if self.form == Form::Csv {
+            return self.csv(series, out);
+        }
+        let columns = series.iter().map(|series| series.points.len()).max().unwrap_or(0);
+        if columns <= COLUMNS_MAX {
+            let rows: Vec<_> = series
+                .iter()
+                .filter_map(|series| Some((response::number(series.points.first()?.1), name(&series.labels))))
+                .collect();
+            let width = rows.iter().map(|(value, _)| value.len()).max().unwrap_or(0);
+            return rows
+                .iter()
+                .try_for_each(|(value, name)| writeln!(out, "{value:>width$}  {}", text::Line(name)));
+        }
+        for series in series {
+            writeln!(out, "{}", text::Line(&name(&series.labels)))?;
+            if self.charts {
+                writeln!(out, "    {}", chart(&series.points))?;
+            }
+            let value = |point: &(i64, f64)| response::number(point.1);
+            let width = series.points.iter().map(|point| value(point).len()).max().unwrap_or(0);
+            for point in &series.points {
+                writeln!(out, "    {}  {:>width$}", self.time(point.0, 0), value(point))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn csv(&self, series: &[Series], out: &mut impl Write) -> io::Result<()> {
+        let mut names: Vec<&str> =
+            series.iter().flat_map(|series| series.labels.iter().map(|(name, _)| name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        row(out, &["time"].into_iter().chain(names.iter().copied()).chain(["value"]).collect::<Vec<_>>())?;
+        for series in series {
+            for (time, value) in &series.points {
+                let (time, value) = (self.time(*time, 3), response::number(*value));
+                let labels = names.iter().map(|name| series.labels.get(name).unwrap_or_default());
+                row(
+                    out,
+                    &[time.as_str()].into_iter().chain(labels).chain([value.as_str()]).collect::<Vec<_>>(),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A time in the reader's zone, with so many digits behind the second (0, 3, 6 or 9).
+    fn time(&self, time: i64, digits: u8) -> String {
+        let time = Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
+        let form = match digits {
+            0 => "%Y-%m-%dT%H:%M:%S%:z",
+            3 => "%Y-%m-%dT%H:%M:%S%.3f%:z",
+            6 => "%Y-%m-%dT%H:%M:%S%.6f%:z",
+            _ => "%Y-%m-%dT%H:%M:%S%.9f%:z",
+        };
+        time.to_zoned_datetime(self.zone.clone()).strftime(form).to_string()
+    }
+}
+
+/// The labels that are shown before a line: those of its stream, and what stages have made.
+fn own(line: &Line) -> LabelSet {
+    let mut labels = line.labels.stream.clone();
+    for (name, value) in line.labels.parsed.iter() {
+        labels.insert(name, value.as_bytes());
+    }
+    labels
+}
+
+/// The name of a series.
+fn name(labels: &LabelSet) -> String {
+    labels.to_string()
+}
+
+/// One line of the form json; the order of the fields is part of the form.
+#[derive(Serialize)]
+struct Record<'a> {
+    timestamp: String,
+    labels: BTreeMap<String, String>,
+    metadata: BTreeMap<&'a str, &'a str>,
+    line: &'a str,
+}
+
+impl Record<'_> {
+    fn of(line: &Line) -> Record<'_> {
+        let time = Timestamp::from_nanosecond(i128::from(line.time)).unwrap_or_default();
+        Record {
+            timestamp: time.strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
+            labels: own(line).iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            metadata: line.labels.metadata.iter().collect(),
+            line: &line.text,
+        }
+    }
+}
+
+/// A row of comma-separated values (RFC 4180).
+fn row(out: &mut impl Write, values: &[&str]) -> io::Result<()> {
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            out.write_all(b",")?;
+        }
+        match value.contains(['"', ',', '\n', '\r']) {
+            true => write!(out, "\"{}\"", value.replace('"', "\"\""))?,
+            false => out.write_all(value.as_bytes())?,
+        }
+    }
+    out.write_all(b"\r\n")
+}
+
+/// Values as a row of blocks, from zero or the least to the greatest. Of more values than there are columns, the greatest of
+/// each column.
+fn chart(points: &[(i64, f64)]) -> String {
+    let finite = points.iter().map(|point| point.1).filter(|value| value.is_finite());
+    let (least, most) =
+        finite.fold((0.0_f64, f64::MIN), |(least, most), value| (least.min(value), most.max(value)));
+    let chunk = points.len().div_ceil(CHART_MAX).max(1);
+    let bar = |points: &[(i64, f64)]| {
+        let value = points.iter().map(|point| point.1).fold(f64::NAN, f64::max);
+        if !value.is_finite() || most <= least {
+            return if value.is_finite() { BARS[0] } else { ' ' };
+        }
+        let level = ((value - least) / (most - least) * (BARS.len() - 1) as f64).round() as usize;
+        BARS.get(level).copied().unwrap_or(' ')
+    };
+    points.chunks(chunk).map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use logql::pipeline::Categories;
+
+    fn set(labels: &[(&str, &str)]) -> LabelSet {
+        let mut set = LabelSet::default();
+        labels.iter().for_each(|(name, value)| set.insert(name, value.as_bytes()));
+        set
+    }
+
+    fn shown(form: Form, answer: &Answer) -> String {
+        let mut out = Vec::new();
+        Printer::new(form, TimeZone::UTC, true).show(answer, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_forge_nothing() {
+        let labels = Categories {
+            stream: set(&[("unit", "a.service\u{202e}")]),
+            metadata: set(&[("pid", "7")]),
+            parsed: set(&[("code", "200")]),
+        };
+        let text = "first, \"x\"\n2026-01-01T00:00:00 {unit=\"sshd.service\"} second\u{1b}[2J".to_owned();
+        let lines = Answer::Lines(vec![Line { time: 1_764_000_000_000_001_002, text, labels }]);
+        for (form, expected) in [
+            (
+                Form::Short,
+                "2025-11-24T16:00:00.000001+00:00 {code=\"200\", unit=\"a.service\\u{202e}\"} first, \"x\"\n        \
+                 2026-01-01T00:00:00 {unit=\"sshd.service\"} second\\u{1b}[2J\n",
+            ),
+            (Form::Raw, "first, \"x\"\n2026-01-01T00:00:00 {unit=\"sshd.service\"} second\\u{1b}[2J\n"),
+            (
+                Form::Json,
+                "{\"timestamp\":\"2025-11-24T16:00:00.000001002Z\",\"labels\":{\"code\":\"200\",\"unit\":\"a.service\\u202e\"},\
+                 \"metadata\":{\"pid\":\"7\"},\"line\":\"first, \\\"x\\\"\\n2026-01-01T00:00:00 {unit=\\\"sshd.service\\\"} \
+                 second\\u001b[2J\"}\n",
+            ),
+        ] {
+            assert_eq!(shown(form, &lines), expected);
+        }
+    }
+
+    #[test]
+    fn values_are_tables_charts_and_rows() {
+        let series = |unit: &str, points: &[(i64, f64)]| Series {
+            labels: Arc::new(set(&[("unit", unit)])),
+            points: points.iter().map(|(time, value)| (time * 1_000_000_000, *value)).collect(),
+        };
+        let one = Answer::Matrix(vec![series("a", &[(60, 1.5)]), series("b,\"", &[(60, f64::NAN)])]);
+        assert_eq!(shown(Form::Short, &one), "1.5  {unit=\"a\"}\nNaN  {unit=\"b,\\\"\"}\n");
+        assert_eq!(
+            shown(Form::Csv, &one),
+            "time,unit,value\r\n1970-01-01T00:01:00.000+00:00,a,1.5\r\n1970-01-01T00:01:00.000+00:00,\"b,\"\"\",NaN\r\n"
+        );
+        let many = Answer::Matrix(vec![series("a", &[(60, 0.0), (120, 10.0), (180, 5.0)])]);
+        assert_eq!(
+            shown(Form::Short, &many),
+            "{unit=\"a\"}\n    ▁█▅\n    1970-01-01T00:01:00+00:00   0\n    1970-01-01T00:02:00+00:00  10\n    \
+             1970-01-01T00:03:00+00:00   5\n"
+        );
+        assert_eq!(
+            shown(Form::Json, &many),
+            "{\"data\":{\"result\":[{\"metric\":{\"unit\":\"a\"},\"values\":[[60,\"0\"],[120,\"10\"],[180,\"5\"]]}],\
+             \"resultType\":\"matrix\"},\"status\":\"success\"}\n"
+        );
+    }
+}
