@@ -185,7 +185,7 @@ impl Agent {
         let served = Arc::new(Served::new(registry.clone()));
         served.set_hosts(Hosts::new(&watching::host(), &config.http.hosts));
         let totals = Arc::<Totals>::default();
-        let queries = Some(answer_queries(&config).await?);
+        let queries = Some(answer_queries(&config, &served).await?);
         let shipping = Shipping::start(&config, &registry, &served, &totals)?;
         reloaded(&registry, true);
         let server = serve(listener, &served);
@@ -234,7 +234,7 @@ impl Agent {
         }
         // The old one has to let go of the socket first. Without it nothing else stands still.
         self.queries = None;
-        self.queries = match answer_queries(&config).await {
+        self.queries = match answer_queries(&config, &self.served).await {
             Ok(queries) => Some(queries),
             Err(error) => {
                 log::error!("no queries are answered: {error}");
@@ -286,9 +286,9 @@ async fn bind(section: &Http) -> Result<Option<TcpListener>, AgentError> {
 }
 
 /// Answers queries of the journal, where the configuration says.
-async fn answer_queries(config: &Config) -> Result<Server, ServeError> {
+async fn answer_queries(config: &Config, served: &Arc<Served>) -> Result<Server, ServeError> {
     let source = Source::new(&config.journal.scope, config.into(), config.loki.first());
-    Server::start(&config.query, source, &watching::host()).await
+    Server::start(&config.query, source, served.clone(), &watching::host()).await
 }
 
 fn serve(listener: Option<TcpListener>, served: &Arc<Served>) -> Option<JoinHandle<()>> {

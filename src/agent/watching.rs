@@ -12,8 +12,9 @@ use super::AgentError;
 use crate::alerts::Watcher;
 use crate::alerts::alertmanager::Outboxes;
 use crate::alerts::memory::of_alerts;
-use crate::alerts::run::{Outcome, Rules, RunningRule};
+use crate::alerts::run::{Outcome, Rules};
 use crate::alerts::saved::StateFile;
+use crate::alerts::shown::{groups, status};
 use crate::alerts::state::State;
 use crate::alerts::watch::{clock, nanoseconds};
 use crate::config::Config;
@@ -79,6 +80,7 @@ impl Watching {
         pulses: &mut Pulses,
     ) -> Result<Option<(Watching, Tail)>, AgentError> {
         served.set_rules(None);
+        served.set_groups(None);
         if config.alerts.rules() == 0 {
             return Ok(None);
         }
@@ -153,6 +155,7 @@ impl Watching {
         }
         self.metrics.publish(rules, self.watcher.ahead());
         self.served.set_rules(Some(status(rules.rules())));
+        self.served.set_groups(Some(groups(rules.rules())));
         self.tell_over();
     }
 
@@ -214,33 +217,6 @@ impl Follower for Watching {
         let held = self.watcher.holds().then(|| now + HELD_EVERY);
         Ok(Rest::Wait(due.into_iter().chain(held).min()))
     }
-}
-
-/// What /status says of the rules. It has no labels of series, because not everyone who can connect may see them.
-fn status(rules: &[RunningRule]) -> serde_json::Value {
-    let rules = rules.iter().map(|rule| {
-        let (pending, firing) = (rule.count(State::Pending), rule.count(State::Firing));
-        let state = match (&rule.error, firing, pending) {
-            (Some(_), ..) => "failed",
-            (None, 1.., _) => "firing",
-            (None, 0, 1..) => "pending",
-            (None, 0, 0) => "ok",
-        };
-        serde_json::json!({
-            "group": rule.group,
-            "name": rule.name,
-            "type": match rule.outcome { Outcome::Alerts(_) => "alert", Outcome::Metric(..) => "record" },
-            "state": state,
-            "error": rule.error.as_ref().map(|error| error.kind()),
-            "over_limit": rule.over.as_ref().map(ToString::to_string),
-            "left_out": rule.refused,
-            "pending": pending,
-            "firing": firing,
-            "evaluations": rule.evaluations,
-            "failures": rule.failures,
-        })
-    });
-    rules.collect()
 }
 
 /// The metrics of rules.

@@ -22,6 +22,7 @@ mod pieces;
 pub mod run;
 pub mod saved;
 pub(crate) mod section;
+pub(crate) mod shown;
 pub mod state;
 pub mod unit_test;
 pub mod watch;

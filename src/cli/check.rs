@@ -27,6 +27,7 @@ pub(super) fn check(cli: &Cli, unset: Unset, journal: Option<(Option<&str>, &Vec
             show(&warnings);
             let count = config.loki.len();
             let where_to = match count {
+                0 if config.require_destinations("").is_ok() => "no destination: nothing is shipped".into(),
                 0 => "no destination (enough for a dry run)".into(),
                 1 => "1 destination".into(),
                 n => format!("{n} destinations"),

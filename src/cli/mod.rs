@@ -6,6 +6,7 @@ mod check;
 mod convert;
 mod dry_run;
 mod query;
+mod wait;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

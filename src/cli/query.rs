@@ -1,9 +1,10 @@
 //! `query`, `labels` and `series`: the journal is asked, and its answer shown.
 
+use std::collections::HashSet;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 
 use super::answer::{fail, invalid, quiet_pipe, say, usage};
 use super::args::Cli;
+use super::wait::{Bar, interrupt};
 use super::{environment, environment_of_unit, load, time};
 use crate::config::{Config, DEFAULT_CONFIG_FILE};
 use crate::os::log::{Reader, init};
@@ -21,7 +23,7 @@ use crate::query::habits::{self, AnyOf};
 use crate::query::journal::Journal;
 use crate::query::print::{Form, Printer};
 use crate::query::streams::Streams;
-use crate::query::{Direction, Limits, Progress, QueryError, Question, Run, Time, ask, boots};
+use crate::query::{self, Direction, Limits, Progress, QueryError, Question, Run, Time, ask, boots};
 use crate::shape::Sections;
 use journald_reader::{Match, Scope};
 use logql::go::units;
@@ -36,6 +38,8 @@ const STEPS: i64 = 30;
 /// Steps that people think in (seconds).
 const STEPS_OF: [i64; 18] =
     [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+/// Nanoseconds: entries of the last microsecond of a span count.
+const MICROSECOND: i64 = 1000;
 /// All entries.
 const EVERYTHING: &str = r#"{job=~".+"}"#;
 
@@ -99,7 +103,7 @@ pub(in crate::cli) struct QueryArgs {
     dmesg: bool,
 
     /// Only this boot: an id, or an offset, 0 for the last one, -1 for the one before
-    #[arg(short, long, value_name = "ID|OFFSET", num_args = 0..=1, default_missing_value = "0", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "ID|OFFSET", num_args = 0..=1, default_missing_value = "0", allow_negative_numbers = true)]
     boot: Option<String>,
 
     /// Show the boots that the journal knows, and nothing else
@@ -165,9 +169,14 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
     let end = until.unwrap_or(now);
     let time = match &query {
-        Query::Logs(_) => Time::Span { start: since.unwrap_or(0), end: end.saturating_add(1), step: 1 },
+        Query::Logs(_) => {
+            Time::Span { start: since.unwrap_or(0), end: end.saturating_add(MICROSECOND), step: 1 }
+        }
         Query::Metric(_) => over_time(args.step.as_deref(), since, end)?,
     };
+    if args.follow && matches!(query, Query::Metric(_)) {
+        return Err(usage("--follow goes with log queries"));
+    }
     let question =
         Question { query, time, limit: args.lines.unwrap_or(LINES), direction: Direction::Backward };
     let journal = Journal::new(scope, Sections::from(&config), config.loki.first());
@@ -176,9 +185,19 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
 
 /// Asks, and shows the answer.
 fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitCode {
-    let stop = AtomicBool::new(false);
-    let mut progress = |_: &Progress| {};
+    let stop = match interrupt() {
+        Ok(stop) => stop,
+        Err(error) => return fail(&error),
+    };
+    let mut bar = Bar::new();
+    let mut progress = |progress: &Progress| bar.show(progress);
     let mut run = Run { stop: &stop, deadline: None, limits: LIMITS, progress: &mut progress };
+    let asked = ask(question, journal, &mut run);
+    bar.clear();
+    let (mut answer, read) = match asked {
+        Ok(answer) => answer,
+        Err(error) => return fail(&error),
+    };
     let form = match args.output {
         Output::Short => Form::Short,
         Output::Json => Form::Json,
@@ -187,16 +206,12 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
     };
     let mut printer = Printer::new(form, when::local_zone(), io::stdout().is_terminal());
     let mut out = BufWriter::new(io::stdout().lock());
-    let (mut answer, read) = match ask(question, journal, &mut run) {
-        Ok(answer) => answer,
-        Err(error) => return fail(&error),
-    };
     let found = match &mut answer {
         Answer::Lines(lines) => {
             if !args.reverse {
                 lines.reverse();
             }
-            if args.lines.is_none() && lines.len() == question.limit {
+            if args.lines.is_none() && lines.len() == question.limit && !args.follow {
                 say(&format!("these are the last {LINES} lines; -n N shows more"));
             }
             lines.len()
@@ -208,11 +223,55 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
     if let Err(error) = printer.show(&answer, &mut out).and_then(|()| out.flush()) {
         return quiet_pipe(Err(error));
     }
+    if stop.load(Relaxed) {
+        say("stopped: this is what was found until then");
+    }
+    if args.follow {
+        return follow(question, &answer, journal, &stop, &mut printer, &mut out);
+    }
     if found == 0 {
         say(&nothing(&read));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// Shows what comes, until it is interrupted.
+fn follow(
+    question: &Question,
+    answer: &Answer,
+    journal: &Journal<'_>,
+    stop: &AtomicBool,
+    printer: &mut Printer,
+    out: &mut impl Write,
+) -> ExitCode {
+    /// Entries may become visible so much later than others (nanoseconds): journald writes several files.
+    const LATE: i64 = 5_000_000_000;
+    let (Query::Logs(query), Answer::Lines(lines), Time::Span { end, .. }) =
+        (&question.query, answer, question.time)
+    else {
+        return usage("--follow goes with log queries");
+    };
+    let start = end.saturating_sub(LATE);
+    let mut shown: HashSet<(i64, String)> =
+        lines.iter().filter(|line| line.time >= start).map(|line| (line.time, line.text.clone())).collect();
+    let begin = lines.iter().map(|line| line.time).max().filter(|_| lines.len() >= question.limit);
+    let followed = query::follow(query, start, journal, stop, &mut |lines| {
+        for line in lines {
+            // Of the last seconds before, only what was not there yet.
+            let known = !shown.is_empty() && shown.remove(&(line.time, line.text.clone()));
+            let older = line.time < end && begin.is_some_and(|begin| line.time < begin);
+            if !known && !older {
+                printer.line(&line, out)?;
+            }
+        }
+        out.flush()
+    });
+    match followed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(QueryError::Output(error)) => quiet_pipe(Err(error)),
+        Err(error) => fail(&error),
+    }
 }
 
 /// What was searched, when nothing was found.
@@ -293,7 +352,7 @@ fn streams(cli: &Cli, selectors: &[LogQuery], args: &SpanArgs) -> Result<Streams
     let (since, until) = span(args.since.as_deref(), args.until.as_deref())?;
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
     let back = i64::try_from(BACK.as_nanos()).unwrap_or(i64::MAX);
-    let end = until.unwrap_or(now).saturating_add(1);
+    let end = until.unwrap_or(now).saturating_add(MICROSECOND);
     // Another journal than this machine's may be of any time.
     let begin = if args.place.path.is_empty() { end.saturating_sub(back) } else { 0 };
     let journal = Journal::new(scope(&config, &args.place), Sections::from(&config), config.loki.first());
@@ -329,7 +388,10 @@ fn scope(config: &Config, place: &Place) -> Scope {
 
 /// LogQL, if there is any, and matches.
 fn split(words: &[String]) -> Result<(Option<String>, Vec<String>), String> {
-    let is_logql = |word: &&String| word.contains(['{', '(']) && habits::fields(&[(*word).clone()]).is_err();
+    let is_logql = |word: &&String| {
+        let is_match = *word == "+" || habits::fields(std::slice::from_ref(*word)).is_ok();
+        !is_match && (word.contains(['{', '(']) || Query::parse(word).is_ok())
+    };
     let mut queries = words.iter().filter(is_logql);
     let query = queries.next().cloned();
     if queries.next().is_some() {
@@ -436,8 +498,7 @@ fn span(since: Option<&str>, until: Option<&str>) -> Result<(Option<i64>, Option
         return Err(usage("--since is after --until: no entry can be between them"));
     }
     let nanoseconds = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX).saturating_mul(1000);
-    // Entries of the last microsecond count.
-    Ok((since.map(nanoseconds), until.map(|until| nanoseconds(until).saturating_add(999))))
+    Ok((since.map(nanoseconds), until.map(nanoseconds)))
 }
 
 /// When a metric query is asked about: at the end, or over time if a beginning or a step is named.

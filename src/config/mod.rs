@@ -61,8 +61,10 @@ pub struct Config {
     pub stages: Vec<StageSettings>,
     /// How long logs live; without it nothing is dropped and no label says so.
     pub retention: Option<Retention>,
-    /// Where entries go; empty only for a dry run.
+    /// Where entries go.
     pub loki: Vec<Destination>,
+    /// `loki: []` is written: nothing is to be shipped.
+    pub ships_nothing: bool,
     /// Which rules are evaluated, and who is told.
     pub alerts: Alerts,
     /// Where the journal can be asked, and by whom.

@@ -47,6 +47,8 @@ pub struct Served {
     pub readiness: Arc<Readiness>,
     /// The state of the rules, if there are any.
     rules: Mutex<Option<Value>>,
+    /// The same with labels and values, for those who may ask the journal.
+    alerts: Mutex<Option<Value>>,
     /// The names that requests may use for this host.
     hosts: Mutex<Arc<Hosts>>,
 }
@@ -90,6 +92,7 @@ impl Served {
             registry: Mutex::new(registry),
             readiness: Arc::default(),
             rules: Mutex::default(),
+            alerts: Mutex::default(),
             hosts: Mutex::default(),
         }
     }
@@ -107,6 +110,17 @@ impl Served {
     /// From now on, `/status` shows this of the rules.
     pub fn set_rules(&self, rules: Option<Value>) {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// From now on, the API of queries shows these groups of rules, in Prometheus' shape.
+    pub fn set_groups(&self, groups: Option<Value>) {
+        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = groups;
+    }
+
+    /// The groups of rules with their alerts. Not for everybody: labels of alerts are from log lines.
+    pub fn groups(&self) -> Value {
+        let groups = self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        groups.unwrap_or_else(|| Value::Array(Vec::new()))
     }
 
     /// The state of everything, as JSON.

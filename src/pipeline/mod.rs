@@ -172,7 +172,12 @@ impl Pipeline {
         self.shaper.feed(entry, &mut Kept { end: &mut self.end, sink });
     }
 
-    /// As [`Pipeline::show`], for what is held; nothing more will come.
+    /// As [`Pipeline::show`], for what was held long enough.
+    pub(crate) fn show_held(&mut self, sink: &mut impl Sink) {
+        self.shaper.release(Until::Now, &mut Kept { end: &mut self.end, sink });
+    }
+
+    /// As [`Pipeline::show`], for all that is held; nothing more will come.
     pub(crate) fn show_rest(&mut self, sink: &mut impl Sink) {
         self.shaper.release(Until::End, &mut Kept { end: &mut self.end, sink });
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::narrow::Shape;
 use super::{Progress, QueryError, Run};
-use crate::journal::follow::{Follower, Rest, Step, follow};
+use crate::journal::follow::{Follower, HELD_EVERY, Rest, Step, follow};
 use crate::loki::Destination;
 use crate::os::systemd::Pulse;
 use crate::pipeline::{Pipeline, Sink};
@@ -121,6 +121,58 @@ impl<'c> Journal<'c> {
         pipeline.show_rest(sink);
         progress.chosen = sink.chosen();
         Ok(progress)
+    }
+}
+
+impl Journal<'_> {
+    /// Shows entries from a time on (microseconds since 1970) to a sink as they come, until `stop` is set. `pause` is called when
+    /// there are none for now, and when many have come.
+    ///
+    /// # Errors
+    /// When nothing can be read, or `pause` fails.
+    pub(super) fn follow<S: Sink>(
+        &self,
+        from: u64,
+        matches: &[Match],
+        sink: S,
+        stop: &AtomicBool,
+        pause: impl FnMut(&mut S) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let mut keys = Keys::default();
+        let setup = Setup { dry: true, ..Setup::default() };
+        let pipeline = Pipeline::new(self.sections, self.destination, &setup, &mut keys);
+        let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
+        let mut tail = Tail::open(&self.narrowed(matches), keys, Start::Realtime(from), waker)?;
+        let mut following = Following { pipeline, sink, pause, entries: 0 };
+        follow(&mut tail, &mut following, stop, &Pulse::default())
+    }
+}
+
+/// Takes entries through the pipeline as they come.
+struct Following<S, P> {
+    pipeline: Pipeline,
+    sink: S,
+    pause: P,
+    entries: u64,
+}
+
+impl<S: Sink, P: FnMut(&mut S) -> Result<(), QueryError>> Follower for Following<S, P> {
+    type Error = QueryError;
+
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, QueryError> {
+        self.pipeline.show(entry, &mut self.sink);
+        self.entries += 1;
+        if self.entries.is_multiple_of(LOOKED_AT) {
+            (self.pause)(&mut self.sink)?;
+        }
+        Ok(Step::Next)
+    }
+
+    fn idle(&mut self, _tail: &mut Tail) -> Result<Rest, QueryError> {
+        self.pipeline.show_held(&mut self.sink);
+        (self.pause)(&mut self.sink)?;
+        // Ctrl-C sets a flag, which somebody has to look at.
+        Ok(Rest::Wait(Instant::now().checked_add(HELD_EVERY)))
     }
 }
 

@@ -4,7 +4,9 @@
 //! few of them do, reading begins again, further back by a factor, until there are enough.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::answer::{Answer, Line};
 use super::journal::{Asking, Journal};
@@ -37,6 +39,7 @@ pub(super) fn ask(
     let (from, to) = (micros(start), micros(end.saturating_sub(1)));
     let mut lines = Lines::new(query, (start, end), question, run.limits.bytes);
     let mut count = (question.limit as u64).saturating_mul(2).max(FIRST);
+    let mut before = None;
     loop {
         // Stages may join lines and move them in time: then there is no end to begin at.
         let begin = match question.direction {
@@ -54,21 +57,97 @@ pub(super) fn ask(
             return Err(QueryError::Bytes(lines.bytes_max));
         }
         let stopped = run.stop.load(std::sync::atomic::Ordering::Relaxed);
-        if begin <= from || begin > to || stopped || lines.has_enough_since(begin) {
+        // Where a further look back finds no earlier entry, there is none.
+        let oldest = before.replace(begin) == Some(begin);
+        if begin <= from || begin > to || oldest || stopped || lines.has_enough_since(begin) {
             return Ok((Answer::Lines(lines.finish()), progress));
         }
         count = count.saturating_mul(FURTHER);
     }
 }
 
+/// Which streams a query chooses, remembered for each label set.
+struct Chosen<'q> {
+    query: &'q LogQuery,
+    /// By the address of the set, which is held.
+    streams: HashMap<usize, (Arc<LabelSet>, bool), foldhash::fast::RandomState>,
+    /// Entries of chosen streams (count).
+    entries: u64,
+}
+
+impl<'q> Chosen<'q> {
+    fn new(query: &'q LogQuery) -> Chosen<'q> {
+        Chosen { query, streams: HashMap::default(), entries: 0 }
+    }
+
+    /// Whether an entry with these labels is of a chosen stream.
+    #[inline]
+    fn has(&mut self, labels: &Arc<LabelSet>) -> bool {
+        let key = Arc::as_ptr(labels) as usize;
+        let chosen = match self.streams.get(&key) {
+            Some((_, chosen)) => *chosen,
+            None => {
+                if self.streams.len() >= STREAMS_MAX {
+                    self.streams.clear();
+                }
+                let chosen = self.query.matches(labels);
+                self.streams.insert(key, (labels.clone(), chosen));
+                chosen
+            }
+        };
+        self.entries += u64::from(chosen);
+        chosen
+    }
+}
+
+/// Sees an entry that is still in the journal: its line is given to `show` if it passes.
+#[inline]
+fn see_plain(
+    chosen: &mut Chosen<'_>,
+    shaper: &mut Shaper,
+    entry: &Entry<'_>,
+    counts: impl FnOnce(i64) -> bool,
+    show: impl FnOnce(Line),
+) {
+    let Shaper { labeler, metadata, liner, .. } = shaper;
+    let Outcome::Kept(labels) = labeler.labels(entry) else { return };
+    if !chosen.has(labels) {
+        return;
+    }
+    let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
+    if !counts(time) {
+        return;
+    }
+    let line = liner.line(entry);
+    if !chosen.query.may_show(&line) {
+        return;
+    }
+    let metadata: Vec<_> = values(metadata, entry).collect();
+    let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
+    let level = levelled(labels, metadata.clone(), &line);
+    if let Some(shown) = chosen.query.show(labels, &line, metadata.chain(level)) {
+        show(Line { time, text: shown.line.into_owned(), labels: shown.labels });
+    }
+}
+
+/// As [`see_plain`], for what stages have made.
+fn see_item(chosen: &mut Chosen<'_>, item: &Item, counts: impl FnOnce(i64) -> bool, show: impl FnOnce(Line)) {
+    if !chosen.has(&item.labels) || !counts(item.timestamp_ns) {
+        return;
+    }
+    let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let level = levelled(&item.labels, metadata.clone(), &item.line);
+    if let Some(shown) = chosen.query.show(&item.labels, &item.line, metadata.chain(level)) {
+        show(Line { time: item.timestamp_ns, text: shown.line.into_owned(), labels: shown.labels });
+    }
+}
+
 /// The lines found so far.
 struct Lines<'q> {
-    query: &'q LogQuery,
+    chosen: Chosen<'q>,
     span: (i64, i64),
     limit: usize,
     direction: Direction,
-    /// By the address of the set, which is held: whether it is chosen.
-    streams: HashMap<usize, (Arc<LabelSet>, bool), foldhash::fast::RandomState>,
     /// What the lines take, with their labels (bytes), and what they may.
     bytes: usize,
     bytes_max: usize,
@@ -77,65 +156,31 @@ struct Lines<'q> {
     /// The worst time that counts, once there are `limit` lines (nanoseconds since 1970).
     worst: Option<i64>,
     number: u64,
-    chosen: u64,
 }
 
 impl<'q> Lines<'q> {
     fn new(query: &'q LogQuery, span: (i64, i64), question: &Question, bytes_max: usize) -> Lines<'q> {
         Lines {
-            query,
+            chosen: Chosen::new(query),
             span,
             limit: question.limit,
             direction: question.direction,
             bytes: 0,
             bytes_max,
-            streams: HashMap::default(),
             found: Vec::new(),
             worst: None,
             number: 0,
-            chosen: 0,
         }
     }
 
     fn clear(&mut self) {
-        self.streams.clear();
+        self.chosen = Chosen::new(self.chosen.query);
         self.found.clear();
-        (self.worst, self.number, self.chosen, self.bytes) = (None, 0, 0, 0);
+        (self.worst, self.number, self.bytes) = (None, 0, 0);
     }
 
-    fn chooses(&mut self, labels: &Arc<LabelSet>) -> bool {
-        let key = Arc::as_ptr(labels) as usize;
-        if let Some((_, chosen)) = self.streams.get(&key) {
-            return *chosen;
-        }
-        if self.streams.len() >= STREAMS_MAX {
-            self.streams.clear();
-        }
-        let chosen = self.query.matches(labels);
-        self.streams.insert(key, (labels.clone(), chosen));
-        chosen
-    }
-
-    /// Whether a line of this time can be in the answer.
-    fn counts(&self, time: i64) -> bool {
-        let (start, end) = self.span;
-        let better = |worst| match self.direction {
-            Direction::Forward => time < worst,
-            Direction::Backward => time >= worst,
-        };
-        (start..end).contains(&time) && self.worst.is_none_or(better) && self.limit > 0
-    }
-
-    fn add<'m>(
-        &mut self,
-        time: i64,
-        stream: &LabelSet,
-        line: &str,
-        metadata: impl Iterator<Item = (&'m str, &'m str)>,
-    ) {
-        let Some(shown) = self.query.show(stream, line, metadata) else { return };
+    fn add(&mut self, line: Line) {
         self.number += 1;
-        let line = Line { time, text: shown.line.into_owned(), labels: shown.labels };
         self.bytes += memory(&line);
         self.found.push((self.number, line));
         if self.found.len() >= self.limit.saturating_mul(2).max(64) || self.bytes > self.bytes_max {
@@ -175,37 +220,35 @@ fn memory(line: &Line) -> usize {
     size_of::<(u64, Line)>() + line.text.capacity() + labels.map(LabelSet::memory).iter().sum::<usize>()
 }
 
+/// Whether a line of a time can be in an answer; `worst` is the worst time that counts, if there are lines enough.
+fn counts((start, end): (i64, i64), worst: Option<i64>, direction: Direction) -> impl FnOnce(i64) -> bool {
+    move |time| {
+        let better = |worst| match direction {
+            Direction::Forward => time < worst,
+            Direction::Backward => time >= worst,
+        };
+        (start..end).contains(&time) && worst.is_none_or(better)
+    }
+}
+
 impl Sink for Lines<'_> {
     #[inline]
     fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
-        let Shaper { labeler, metadata, liner, .. } = shaper;
-        let Outcome::Kept(labels) = labeler.labels(entry) else { return };
-        if !self.chooses(labels) {
-            return;
+        let counts = counts(self.span, self.worst, self.direction);
+        let mut found = None;
+        see_plain(&mut self.chosen, shaper, entry, counts, |line| found = Some(line));
+        if let Some(line) = found {
+            self.add(line);
         }
-        self.chosen += 1;
-        let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
-        let line = liner.line(entry);
-        if !self.counts(time) || !self.query.may_show(&line) {
-            return;
-        }
-        let metadata: Vec<_> = values(metadata, entry).collect();
-        let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
-        let level = levelled(labels, metadata.clone(), &line);
-        self.add(time, labels, &line, metadata.chain(level));
     }
 
     fn item(&mut self, _shaper: &mut Shaper, item: &mut Item, _entry: Option<&Entry<'_>>) {
-        if !self.chooses(&item.labels) {
-            return;
+        let counts = counts(self.span, self.worst, self.direction);
+        let mut found = None;
+        see_item(&mut self.chosen, item, counts, |line| found = Some(line));
+        if let Some(line) = found {
+            self.add(line);
         }
-        self.chosen += 1;
-        if !self.counts(item.timestamp_ns) {
-            return;
-        }
-        let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let level = levelled(&item.labels, metadata.clone(), &item.line);
-        self.add(item.timestamp_ns, &item.labels, &item.line, metadata.chain(level));
     }
 }
 
@@ -219,6 +262,45 @@ impl Asking for Lines<'_> {
     }
 
     fn chosen(&self) -> u64 {
-        self.chosen
+        self.chosen.entries
+    }
+}
+
+/// Shows the lines that pass as they come, from a time on (nanoseconds since 1970), until it is told to stop.
+///
+/// # Errors
+/// The journal cannot be read, or `show` fails.
+pub fn follow(
+    query: &LogQuery,
+    start: i64,
+    journal: &Journal<'_>,
+    stop: &AtomicBool,
+    show: &mut dyn FnMut(Vec<Line>) -> io::Result<()>,
+) -> Result<(), QueryError> {
+    let narrowed = [narrow::of_query(query, &journal.shape())];
+    let from = u64::try_from(start.div_euclid(1000)).unwrap_or(0);
+    let live = Live { chosen: Chosen::new(query), start, found: Vec::new() };
+    journal.follow(from, &narrowed, live, stop, |live| {
+        let found = std::mem::take(&mut live.found);
+        if found.is_empty() { Ok(()) } else { show(found).map_err(QueryError::Output) }
+    })
+}
+
+/// Lines that have come.
+struct Live<'q> {
+    chosen: Chosen<'q>,
+    start: i64,
+    found: Vec<Line>,
+}
+
+impl Sink for Live<'_> {
+    fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
+        let Live { chosen, start, found } = self;
+        see_plain(chosen, shaper, entry, |time| time >= *start, |line| found.push(line));
+    }
+
+    fn item(&mut self, _shaper: &mut Shaper, item: &mut Item, _entry: Option<&Entry<'_>>) {
+        let Live { chosen, start, found } = self;
+        see_item(chosen, item, |time| time >= *start, |line| found.push(line));
     }
 }

@@ -14,6 +14,7 @@ use crate::shape::labels::Outcome;
 use crate::shape::stages::Item;
 use journald_reader::Entry;
 use logql::Expr;
+use logql::expr::VectorOp;
 use logql::label_set::LabelSet;
 use logql::vectors::Vector;
 
@@ -77,12 +78,23 @@ pub(super) fn ask(
         return Err(error);
     }
     let answer = match time {
-        Time::At(time) => Answer::Vector(time, values.vector),
+        Time::At(time) => {
+            if !is_ordered(expr) {
+                values.vector.sort_by_cached_key(|sample| sample.labels.to_string());
+            }
+            Answer::Vector(time, values.vector)
+        }
         Time::Span { .. } => Answer::Matrix(
             values.matrix.into_iter().map(|(labels, points)| Series { labels, points }).collect(),
         ),
     };
     Ok((answer, progress))
+}
+
+/// Whether a query gives its series an order.
+fn is_ordered(expr: &Expr) -> bool {
+    use VectorOp::{Bottomk, Sort, SortDesc, Topk};
+    matches!(expr, Expr::Aggregate(aggregation) if matches!(aggregation.op, Sort | SortDesc | Topk | Bottomk))
 }
 
 /// The values found so far.

@@ -31,6 +31,7 @@ pub mod serve;
 pub mod source;
 pub mod streams;
 
+use std::io;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -39,6 +40,7 @@ use logql::vectors::EvalError;
 
 pub use self::answer::Answer;
 use self::journal::Journal;
+pub use self::logs::follow;
 use crate::journal::follow::WatchError;
 use journald_reader::OpenError;
 
@@ -124,6 +126,9 @@ pub enum QueryError {
         "log queries are not supported as an instant query type, please change your query to a range query type"
     )]
     Instant,
+    /// What comes cannot be shown.
+    #[error("{0}")]
+    Output(io::Error),
     /// It takes longer than it may.
     #[error("the query timed out: shorten its span")]
     Deadline,

@@ -84,9 +84,10 @@ pub fn labels(set: &LabelSet) -> Value {
 
 /// A time in seconds; Prometheus' model knows milliseconds (prometheus/common, `model/time.go`).
 pub fn seconds(time: i64) -> Value {
-    match time % NANOSECONDS {
-        0 => (time / NANOSECONDS).into(),
-        _ => ((time.div_euclid(1_000_000)) as f64 / 1000.0).into(),
+    let milliseconds = time.div_euclid(NANOSECONDS / 1000);
+    match milliseconds % 1000 {
+        0 => (milliseconds / 1000).into(),
+        _ => (milliseconds as f64 / 1000.0).into(),
     }
 }
 

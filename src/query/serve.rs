@@ -30,7 +30,7 @@ use super::section::Queries;
 use super::source::Source;
 use super::{Limits, Run};
 use crate::client::read_secret;
-use crate::observe::http::Hosts;
+use crate::observe::http::{Hosts, Served};
 
 /// Connections to each of the two at a time (count).
 const CONNECTIONS_MAX: usize = 64;
@@ -93,6 +93,7 @@ impl Drop for Server {
 /// What all connections share.
 struct Shared {
     source: Source,
+    served: Arc<Served>,
     timeout: Duration,
     /// A query holds one of these.
     places: Arc<Semaphore>,
@@ -107,13 +108,19 @@ struct Gate {
 }
 
 impl Server {
-    /// Listens where the section says; `nodename` is the name of this host.
+    /// Listens where the section says; `served` knows the rules, and
+    /// `nodename` is the name of this host.
     ///
     /// # Errors
     /// When the socket or the address cannot be had, or the token not be read.
-    pub async fn start(section: &Queries, source: Source, nodename: &str) -> Result<Server, ServeError> {
+    pub async fn start(
+        section: &Queries,
+        source: Source,
+        served: Arc<Served>,
+        nodename: &str,
+    ) -> Result<Server, ServeError> {
         let places = Arc::new(Semaphore::new(section.concurrent));
-        let shared = Arc::new(Shared { source, timeout: section.timeout, places });
+        let shared = Arc::new(Shared { source, served, timeout: section.timeout, places });
         let mut tasks = JoinSet::new();
         if let Some(address) = section.listen {
             let token = section.token_file.as_deref().map(|path| read_secret("query.token_file", path));
@@ -283,6 +290,9 @@ impl Drop for Gone {
 
 /// Runs a query on a thread of its own.
 async fn run(request: api::Request, shared: &Arc<Shared>) -> Reply {
+    if let Some(reply) = api::rules::answer(&request.path, &shared.served.groups()) {
+        return reply;
+    }
     let Ok(place) = shared.places.clone().try_acquire_owned() else {
         return Reply::text(429, "too many outstanding requests");
     };

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use journal_ship::config::{
     Access, Alertmanager, Alerts, Auth, Backoff, Batch, Config, Destination, FILE_MAX, FieldRule,
-    HeaderSource, Http, Journal, KEYS, Labels, Line, Tls,
+    HeaderSource, Http, Journal, KEYS, Labels, Line, Queries, Tls,
 };
 use journald_reader::{Match, Namespaces, Scope};
 use proptest::prelude::*;
@@ -122,9 +122,11 @@ fn nothing_written_is_the_builtin_configuration() {
             structured_metadata: vec![rule("identifier", &["SYSLOG_IDENTIFIER"]), rule("pid", &["_PID"])],
             stages: Vec::new(),
             retention: None,
+            query: Queries::builtin(&|_| None),
             http: Http { listen: Some("127.0.0.1:9194".parse().unwrap()), hosts: Vec::new() },
             line: Line::Message,
             loki: vec![],
+            ships_nothing: false,
             alerts: Alerts::default(),
             log_level: log::LevelFilter::Info,
             state_directory: "/var/lib/journal-ship".into(),
@@ -279,12 +281,14 @@ fn everything_written_is_built() {
         Config {
             stages: Vec::new(),
             retention: None,
+            query: Queries::builtin(&|_| None),
             http: Http { listen: Some("127.0.0.1:9194".parse().unwrap()), hosts: Vec::new() },
             journal: journal_of_everything(),
             labels: labels_of_everything(),
             structured_metadata: vec![],
             line: Line::Json,
             loki: destinations_of_everything(),
+            ships_nothing: false,
             alerts: alerts_of_everything(),
             log_level: log::LevelFilter::Debug,
             state_directory: "/tmp/state".into(),

@@ -33,6 +33,7 @@ mod promtail;
 mod promtool;
 mod proto;
 mod query;
+mod query_command;
 mod recipes;
 mod relabel;
 mod reload;

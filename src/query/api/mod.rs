@@ -4,6 +4,7 @@
 
 mod fields;
 mod params;
+pub mod rules;
 mod volume;
 
 use serde_json::{Value, json};
@@ -65,7 +66,7 @@ impl Reply {
 impl From<QueryError> for Refused {
     fn from(error: QueryError) -> Refused {
         let status = match error {
-            QueryError::Journal(_) | QueryError::Watch(_) => 500,
+            QueryError::Journal(_) | QueryError::Watch(_) | QueryError::Output(_) => 500,
             QueryError::Deadline => 504,
             _ => 400,
         };
@@ -153,17 +154,11 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
 }
 
 fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let Params { .. } = &request.params;
     let query = parse(request.params.get("query"))?;
     let time = Time::At(params::time(request.params.get("time"), "time", request.now)?);
     let limit = params::limit(&request.params)?;
     let direction = params::direction(&request.params)?;
-    let (mut answer, _) = ask(&Question { query, time, limit, direction }, journal, run)?;
-    if let Answer::Vector(_, vector) = &mut answer
-        && !request.params.get("query").trim_start().starts_with("sort")
-    {
-        vector.sort_by_cached_key(|sample| sample.labels.to_string());
-    }
+    let (answer, _) = ask(&Question { query, time, limit, direction }, journal, run)?;
     Ok(success(response::data(&answer, request.categorize)))
 }
 

@@ -1,0 +1,235 @@
+//! The commands that ask the journal, as a person calls them: what they print, say and end with.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::agent::{Agent, output, program};
+use crate::support::journald::{Journald, wait_until};
+use crate::support::loki::Loki;
+use crate::support::or_skip;
+
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/journal");
+
+/// What a command printed on standard output and on standard error, and its status.
+fn called(args: &[&str]) -> (String, String, Option<i32>) {
+    let out = output(&[args, &["--path", DEMO]].concat());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&out.stdout), text(&out.stderr), out.status.code())
+}
+
+#[test]
+fn answers_are_lines_tables_and_rows() {
+    const SSH: &str = r#"{host="oak", job="systemd-journal", level="info", service_name="ssh.service", unit="ssh.service"}"#;
+    let failed = "Failed password for invalid user admin from 203.0.113.10 port 30413 ssh2";
+    for (args, expected) in [
+        (
+            &["query", r#"{unit="ssh.service"} |= "Failed""#, "-n", "1"][..],
+            format!("2026-11-08T02:54:07.631980+00:00 {SSH} {failed}\n"),
+        ),
+        (&["query", r#"{unit="ssh.service"} |= "Failed""#, "-n", "1", "-o", "raw"], format!("{failed}\n")),
+        // The same by journalctl's habits.
+        (&["query", "-u", "ssh", "-g", "failed", "-n", "1", "-o", "raw"], format!("{failed}\n")),
+        (&["query", "-u", "ss*", "-g", "Failed", "-n1", "-o", "raw"], format!("{failed}\n")),
+        (
+            &["query", "_SYSTEMD_UNIT=ssh.service", r#"{job=~".+"} |= "Failed""#, "-n", "1", "-o", "csv"],
+            format!(
+                "time,labels,line\r\n2026-11-08T02:54:07.631980000+00:00,\"{}\",{failed}\r\n",
+                r#"{detected_level=""info"", host=""oak"", identifier=""sshd"", job=""systemd-journal"", level=""info"", pid=""7999"", service_name=""ssh.service"", unit=""ssh.service""}"#
+            ),
+        ),
+        (
+            &["query", r#"sum by (unit) (count_over_time({unit=~"ssh.service|cron.service"}[5y]))"#],
+            " 29  {unit=\"cron.service\"}\n102  {unit=\"ssh.service\"}\n".to_owned(),
+        ),
+        (
+            &["query", r#"sum(count_over_time({unit="ssh.service"}[1d]))"#, "--until", "2026-11-09 00:00", "-o", "json"],
+            "{\"data\":{\"result\":[{\"metric\":{},\"value\":[1794182400,\"6\"]}],\"resultType\":\"vector\"},\"status\":\"success\"}\n"
+                .to_owned(),
+        ),
+        (&["query", "2 * 3"], "6  {}\n".to_owned()),
+        (
+            &["labels"],
+            "host\t1 value\njob\t1 value\nlevel\t4 values\nservice_name\t8 values\nunit\t7 values\n".to_owned(),
+        ),
+        (&["labels", "level"], "error\ninfo\nnotice\nwarning\n".to_owned()),
+        (
+            &["series", r#"{level="error"}"#],
+            "{host=\"oak\", job=\"systemd-journal\", level=\"error\", service_name=\"shop.service\", unit=\"shop.service\"}\t11\n"
+                .to_owned(),
+        ),
+        (
+            &["query", "--list-boots"],
+            "  -1 a3f1c2d4e5f60718293a4b5c6d7e8f90 Fri 2026-11-06 10:00:00 UTC — Fri 2026-11-06 22:56:05 UTC\n   \
+             0 b4e2d3c5f6a70819203b4c5d6e7f8091 Sat 2026-11-07 12:00:00 UTC — Sun 2026-11-08 02:58:16 UTC\n"
+                .to_owned(),
+        ),
+    ] {
+        let (out, error, status) = called(args);
+        assert_eq!((out.as_str(), status), (expected.as_str(), Some(0)), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn the_last_lines_come_last_and_reversed_first() {
+    let lines = |args: &[&str]| {
+        let (out, _, status) = called(&[&["query", "-o", "json"], args].concat());
+        assert_eq!(status, Some(0), "{args:?}");
+        out.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = lines(&["-n", "100000"]);
+    assert_eq!(all.len(), 533);
+    let last = lines(&["-n", "7"]);
+    assert_eq!(last, all[all.len() - 7..]);
+    let mut reversed = lines(&["-n", "7", "-r"]);
+    reversed.reverse();
+    assert_eq!(reversed, last);
+    // More are there than are shown, and it says so.
+    let of_boot = lines(&["-b", "-1", "-n", "100000"]);
+    let of_last = lines(&["-b", "-n", "100000"]);
+    assert_eq!(of_boot.len() + of_last.len(), 533);
+}
+
+#[test]
+fn what_cannot_be_answered_is_said() {
+    for (args, status, parts) in [
+        (
+            &["query", r#"{unit="x""#][..],
+            2,
+            &["unexpected end; expected `,` or `}`\n    {unit=\"x\"\n             ^"][..],
+        ),
+        (&["query", r#"{unit="nope.service"}"#], 1, &["nothing found up to ", "0 entries were read"]),
+        (
+            &["query", r#"{unit="nope.service"}"#, "--since", "2026-11-07"],
+            1,
+            &["nothing found from 2026-11-07 "],
+        ),
+        (&["query", r#"{unit!~".+"} | unwrap x"#], 2, &["no matcher here asks for a label"]),
+        (&["query", r#"{unit="x"} | unwrap x"#], 2, &["only a metric query has"]),
+        (&["query", r#"{unit="x"}[5m]"#], 2, &["count_over_time({…}[5m])"]),
+        (&["query", "unit"], 2, &["\"unit\" is neither LogQL", "nor a match, as _PID=1"]),
+        (&["query", "{a=\"b\"}", "{c=\"d\"}"], 2, &["one query at a time"]),
+        (&["query", "-p", "loud"], 2, &["\"loud\" is not a priority"]),
+        (&["query", "-b", "-7"], 2, &["names no boot in this journal, which has 2", "--list-boots"]),
+        (&["query", "-u", "no*such"], 2, &["no unit in this journal is called no*such"]),
+        (&["query", "-g", "("], 2, &["--grep"]),
+        (&["query", "-g", "x", "sum(rate({a=\"b\"}[5m]))"], 2, &["--grep goes with log queries"]),
+        (&["query", "-f", "sum(rate({a=\"b\"}[5m]))"], 2, &["--follow goes with log queries"]),
+        (&["query", "-f", "-r"], 2, &["--reverse"]),
+        (&["query", "--since", "now", "--until", "yesterday"], 2, &["--since is after --until"]),
+        (&["query", "1", "--step", "soon"], 2, &["\"soon\" is not a duration, as 30s, 5m or 1h"]),
+        (
+            &["query", "vector(1)", "--step", "1s", "--since", "2026-01-01"],
+            1,
+            &["exceeded maximum resolution"],
+        ),
+        (&["query", "_UID=0", "_PID=x", "-p", "err", "PRIORITY=7"], 2, &["no entry can meet all"]),
+        (&["series", "1"], 2, &["a selector is expected"]),
+        (&["--dry-run", "query"], 2, &["--dry-run does not go with `query`"]),
+    ] {
+        let (out, error, code) = called(args);
+        assert_eq!((out.as_str(), code), ("", Some(status)), "{args:?}: {error}");
+        for part in parts {
+            assert!(error.contains(part), "{args:?}: no {part:?} in:\n{error}");
+        }
+    }
+    let (_, error, status) = called(&["query", "-n", "3", "sum(", "--path", "/nowhere"]);
+    assert_eq!(status, Some(2), "{error}");
+}
+
+/// A command that goes on, and the lines that it prints.
+struct Following {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Following {
+    fn start(args: &[&str]) -> Following {
+        let mut child = program(args).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Following { child, lines }
+    }
+
+    fn next(&self) -> String {
+        self.lines.recv_timeout(Duration::from_secs(30)).expect("a line comes")
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn new_lines_are_shown_as_they_come_until_ctrl_c() {
+    let journald = or_skip!(Journald::start());
+    let send =
+        |text: &str| journald.send_native(&[("MESSAGE", text.as_bytes()), ("SYSLOG_IDENTIFIER", b"app")]);
+    let last = || String::from_utf8(journald.journalctl(&["-t", "app", "-o", "cat", "-n", "1"])).unwrap();
+    for text in ["first", "second", "third"] {
+        send(text);
+    }
+    wait_until("the entries are there", || last().trim() == "third");
+    let folder = journald.dir().display().to_string();
+    let mut following =
+        Following::start(&["query", "-f", "-n", "2", "-t", "app", "-o", "raw", "--path", &folder]);
+    assert_eq!([following.next(), following.next()], ["second", "third"]);
+    for text in ["fourth", "fifth"] {
+        send(text);
+    }
+    assert_eq!([following.next(), following.next()], ["fourth", "fifth"]);
+    journald.rotate();
+    send("sixth");
+    assert_eq!(following.next(), "sixth");
+    kill_process(Pid::from_child(&following.child), Signal::INT).unwrap();
+    let status = following.child.wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+/// Without a Loki: `loki: []` is meant where the journal can be asked.
+#[test]
+fn an_agent_without_a_loki_answers_queries() {
+    let loki = Loki::builder().ignore_age(true).start();
+    let mut agent = Agent::new(Path::new(DEMO), &loki.url(), "");
+    let socket = agent.home.path().join("q.sock");
+    let config = std::fs::read_to_string(agent.config()).unwrap();
+    let (before, rest) = config.split_once("loki:").unwrap();
+    let (_, after) = rest.split_once("state_directory").unwrap();
+    let without = |query: &str| format!("{before}loki: []\n{query}state_directory{after}");
+    std::fs::write(agent.config(), without("")).unwrap();
+    let out = output(&["--config", agent.config().to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(78));
+    std::fs::write(agent.config(), without(&format!("query: {{socket: {:?}}}\n", socket))).unwrap();
+    let out = output(&["check", "--config", agent.config().to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("valid; no destination: nothing is shipped"), "{text}");
+    agent.start();
+    wait_until("the socket is there", || socket.exists());
+    let out = std::process::Command::new("curl")
+        .args(["-s", "--max-time", "20", "--unix-socket"])
+        .arg(&socket)
+        .arg("http://host/loki/api/v1/label/level/values?since=5y")
+        .output();
+    let Ok(out) = out else { return println!("SKIPPED: curl is not installed") };
+    let body: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"status": "success", "data": ["error", "info", "notice", "warning"]})
+    );
+    agent.stop();
+    assert!(!socket.exists(), "it is taken away");
+}
