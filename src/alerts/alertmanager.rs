@@ -1,8 +1,8 @@
 //! Telling Alertmanager: its API of version 2 (github.com/prometheus/alertmanager, `api/v2/openapi.yaml`).
 //!
-//! Each server has an [`Outbox`] of its own and a task that empties it, so that a server that is away delays no other. An
-//! outbox holds the latest notice for each alert: a server that was away is not told what it missed, but how things are
-//! then. The rules tell of each alert again and again, so what does not arrive is repeated in any case.
+//! Each server has its own [`Outbox`] and a task that empties it, so that a server that is away delays no other. An outbox
+//! holds the latest notice for each alert. So a server that was away is told the present state, not what it missed. The
+//! rules repeat the notice of each alert, so what does not arrive is sent again in any case.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,11 +22,11 @@ use crate::observe::health::{ALERTMANAGER, Health, Kind, Readiness};
 use crate::observe::metrics::{Family, Registry};
 use logql::label_set::LabelSet;
 
-/// Alerts in one request (count; what Prometheus sends at a time, `notifier/notifier.go`).
+/// The most alerts in one request (count), as in Prometheus (`notifier/notifier.go`).
 const BATCH: usize = 256;
 /// The first pause after a failure.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// A resolved alert is not told about any more after this (nanoseconds): Alertmanager has forgotten it.
+/// Notices of alerts that were resolved longer ago than this are dropped (nanoseconds): Alertmanager has forgotten them.
 const RESOLVED_MAX: i64 = 15 * 60 * 1_000_000_000;
 
 /// What waits for a server.
@@ -34,23 +34,23 @@ const RESOLVED_MAX: i64 = 15 * 60 * 1_000_000_000;
 pub struct Outbox {
     waiting: Mutex<Waiting>,
     news: Notify,
-    /// What may wait (bytes). More is not queued, and told again after `resend_delay`.
+    /// The most that may wait (bytes). Further notices are dropped; the rules send them again after `resend_delay`.
     max: usize,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     notices: HashMap<Arc<LabelSet>, Notice>,
-    /// What they take (bytes).
+    /// What the notices take (bytes).
     bytes: usize,
-    /// Notices that found no room.
+    /// Notices that found no room (count).
     refused: u64,
-    /// Nothing more will come.
+    /// Whether no more notices will come.
     closed: bool,
 }
 
 impl Waiting {
-    /// Adds a notice in place of an older one about its alert.
+    /// Adds a notice. It replaces an older one of the same alert.
     fn insert(&mut self, notice: Notice) {
         self.bytes += notice.bytes();
         let older = self.notices.insert(notice.labels.clone(), notice);
@@ -59,17 +59,17 @@ impl Waiting {
 }
 
 impl Outbox {
-    /// Nothing waits yet; at most so many bytes may.
+    /// An empty outbox, in which at most so many bytes may wait.
     pub fn new(max: usize) -> Outbox {
         Outbox { waiting: Mutex::default(), news: Notify::new(), max }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // A panic elsewhere leaves notices as they were.
+        // A panic elsewhere cannot leave half of a notice here.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds notices; each takes the place of an older one about its alert.
+    /// Adds notices. Each replaces an older one of the same alert.
     pub fn put(&self, notices: &[Notice]) {
         let mut waiting = self.lock();
         for notice in notices {
@@ -86,18 +86,18 @@ impl Outbox {
         }
     }
 
-    /// Nothing more will come: what waits is tried once more.
+    /// Closes the outbox. What waits is sent once more.
     pub fn close(&self) {
         self.lock().closed = true;
         self.news.notify_one();
     }
 
-    /// Some of what waits, at most `count`; what is over is left out.
+    /// Takes some of the notices, at most `count`. Those that are too old are dropped.
     fn take(&self, now: i64, count: usize) -> Vec<Notice> {
         let mut waiting = self.lock();
         waiting.notices.retain(|_, notice| match notice.resolved {
             true => now - notice.ends_at <= RESOLVED_MAX,
-            // Told now it would be taken for resolved.
+            // The server would take it for resolved now.
             false => notice.ends_at > now,
         });
         let keys: Vec<_> = waiting.notices.keys().take(count).cloned().collect();
@@ -106,7 +106,7 @@ impl Outbox {
         taken
     }
 
-    /// Takes back what did not arrive, unless there is something newer.
+    /// Puts notices back that did not arrive, unless there are newer ones.
     fn give_back(&self, notices: Vec<Notice>) {
         let mut waiting = self.lock();
         for notice in notices {
@@ -117,7 +117,7 @@ impl Outbox {
     }
 }
 
-/// An alert as the API has it. Times as RFC 3339 has them.
+/// An alert in the form of the API. Times are in the form of RFC 3339.
 #[derive(Serialize)]
 struct Written<'a> {
     labels: BTreeMap<&'a str, &'a str>,
@@ -141,7 +141,7 @@ fn body(notices: &[Notice]) -> Bytes {
             link: notice.link.as_deref(),
         })
         .collect();
-    // Text and maps of text always can be written.
+    // Texts and maps of texts can always be written as JSON.
     serde_json::to_vec(&written).unwrap_or_default().into()
 }
 
@@ -150,7 +150,7 @@ fn rfc3339(nanoseconds: i64) -> String {
     format!("{time:.3}")
 }
 
-/// What is counted, by server.
+/// The metrics, with the server as a label.
 #[derive(Debug, Clone)]
 pub struct Told {
     sent: Arc<Family>,
@@ -190,23 +190,23 @@ pub struct Teller {
     pauses: Pauses,
     health: Health,
     told: Told,
-    /// Alerts in a request (count): fewer when the server has found one too large.
+    /// The most alerts in a request (count). It is reduced when the server finds a request too large.
     batch: usize,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 enum Sent {
     Taken,
-    /// To be sent again.
+    /// It must be sent again.
     Later,
     /// Some of it is not valid.
     Refused,
-    /// It is more than the server, or a proxy before it, takes at a time.
+    /// It is larger than the server, or a proxy before it, allows.
     TooLarge,
 }
 
 impl Teller {
-    /// Prepares to tell a server what comes into `outbox`. What fails is tried again after at most `resend`.
+    /// Prepares to send to a server what comes into `outbox`. The pause after a failure is at most `resend`.
     ///
     /// # Errors
     /// The URL is not valid.
@@ -229,9 +229,9 @@ impl Teller {
         })
     }
 
-    /// Tells until the outbox is closed and empty, or cannot be emptied.
+    /// Sends until the outbox is closed and empty, or is closed and cannot be emptied.
     pub async fn run(mut self) {
-        // An empty list, to know at once whether this is an Alertmanager that lets us in.
+        // It begins with an empty list, to see at once whether the server is an Alertmanager that accepts requests from us.
         let mut probe = true;
         loop {
             let notices = self.outbox.take(clock(), self.batch);
@@ -265,7 +265,7 @@ impl Teller {
                     self.count(&self.told.dropped, Some(("reason", "too_large")), notices.len());
                 }
                 Sent::Later => {
-                    // The server must answer before anything else is tried.
+                    // The server must answer before anything else is sent.
                     self.outbox.give_back(notices);
                     self.publish();
                     if closed {
@@ -277,7 +277,7 @@ impl Teller {
         }
     }
 
-    /// Waits for the next attempt. An order to stop makes that the last one, and at once.
+    /// Waits for the next attempt. After an order to stop, the next attempt is made at once, and is the last.
     async fn pause(&mut self) {
         let until = tokio::time::Instant::now() + self.pauses.next();
         while !self.outbox.lock().closed
@@ -304,8 +304,8 @@ impl Teller {
         self.count(&self.told.failed, Some(("status", &reply.status.to_string())), 1);
         let words = reply.words();
         match reply {
-            // It has taken the valid alerts, and says in JSON what is wrong with one of the others. Plain text is a
-            // proxy's.
+            // It has taken the valid alerts, and says in JSON what is wrong with one of the others. Plain text comes from a
+            // proxy.
             Reply { status: 400, from_server: true, plain: false, .. } if !notices.is_empty() => {
                 self.health.refused("invalid", notices.len() as u64, &words);
                 Sent::Refused
@@ -350,19 +350,19 @@ impl Teller {
     }
 }
 
-/// One outbox for each server; a notice goes into all of them.
+/// The outboxes of all servers. A notice goes into each of them.
 #[derive(Debug, Clone, Default)]
 pub struct Outboxes(Vec<Arc<Outbox>>);
 
 impl Outboxes {
-    /// Adds one, in which so many bytes may wait.
+    /// Adds an outbox, in which so many bytes may wait.
     pub fn add(&mut self, max: usize) -> Arc<Outbox> {
         let outbox = Arc::new(Outbox::new(max));
         self.0.push(outbox.clone());
         outbox
     }
 
-    /// Tells all servers.
+    /// Puts notices into all outboxes.
     pub fn put(&self, notices: &[Notice]) {
         self.0.iter().for_each(|outbox| outbox.put(notices));
     }

@@ -1,24 +1,24 @@
-//! Buckets: what is kept of the samples of a series instead of the samples.
+//! Buckets: what is kept of the samples of a series, instead of the samples.
 //!
-//! A window is cut where coming evaluations begin or end theirs, and what lies between two cuts is one bucket. Two
-//! neighbours are merged without knowing their samples, so a window takes memory for its buckets, not its entries.
-//! What most rules ask for, a count or a sum, is one number ([`Sum`]); other aggregations need more ([`Moments`]), and a
-//! quantile all values.
+//! Time is cut where the windows of coming evaluations begin and end. What lies between two cuts is one bucket. Two
+//! neighbours can be merged without their samples, so a window takes memory for its buckets, not for its entries. Most rules
+//! need a count or a sum, which is one number ([`Sum`]). Other aggregations need more ([`Moments`]), and a quantile needs all
+//! values.
 
 use super::memory::heap;
 use logql::aggregate::{self, Point};
 use logql::expr::{RangeAggregation, RangeOp};
 
-/// Values that a series keeps for a quantile in one bucket (count); when there are more, every second value is dropped, in turns.
+/// The most values that a bucket keeps for a quantile (count). When there are more, every second value is dropped.
 const VALUES_MAX: usize = 4096;
 
-/// What is known of samples next to each other in time.
+/// What is kept of samples that are next to each other in time.
 pub(super) trait Bucket: Clone {
-    /// Of one sample.
+    /// A bucket with one sample.
     fn new(op: RangeOp, point: Point) -> Self;
-    /// Adds another sample. A late sample counts as if it came in time, except for counters.
+    /// Adds a sample. Except for counters, a late sample counts as if it came in time.
     fn add(&mut self, op: RangeOp, point: Point);
-    /// Adds those of the next bucket.
+    /// Adds the samples of the next bucket.
     fn merge(&mut self, op: RangeOp, next: &Self);
     /// The value of an aggregation whose window ends at `end` (nanoseconds since 1970).
     fn value(&self, range: &RangeAggregation, end: i64) -> f64;
@@ -31,7 +31,7 @@ pub(super) trait Bucket: Clone {
 pub(super) struct Sum(f64);
 
 impl Sum {
-    /// Whether this is enough for an aggregation.
+    /// Whether one number is enough for an aggregation.
     pub(super) fn is_enough(op: RangeOp) -> bool {
         match op {
             RangeOp::CountOverTime
@@ -94,12 +94,12 @@ impl Bucket for Sum {
 #[derive(Debug, Clone)]
 pub(super) struct Moments {
     count: f64,
-    /// Mean, and the sum of squared distances from it.
+    /// The mean, and the sum of squared distances from it.
     mean: f64,
     squares: f64,
     first: Point,
     last: Point,
-    /// What a counter had before it began again at 0.
+    /// The sum of the values of a counter before each time that it began again at 0.
     resets: f64,
     values: Option<Box<Values>>,
 }
@@ -107,9 +107,9 @@ pub(super) struct Moments {
 #[derive(Debug, Clone, Default)]
 struct Values {
     kept: Vec<f64>,
-    /// Each stands for so many (a power of two).
+    /// How many samples each value stands for (a power of two).
     each: u32,
-    /// Values that came since the last one that was kept.
+    /// How many values came since the last one that was kept.
     since: u32,
 }
 
@@ -130,7 +130,7 @@ impl Bucket for Moments {
     fn add(&mut self, _op: RangeOp, (time, value): Point) {
         self.count += 1.0;
         let delta = value - self.mean;
-        // Of infinities of one sign the mean is infinite.
+        // The mean of infinities of one sign is infinite.
         if !(self.mean.is_infinite() && (value.is_finite() || value == self.mean)) {
             self.mean += delta / self.count;
         }
@@ -198,7 +198,7 @@ impl Bucket for Moments {
 impl Values {
     fn add(&mut self, value: f64) {
         self.since += 1;
-        // Each stands for as many.
+        // A kept value stands for `each` samples, so only every `each`-th one is kept.
         if self.since >= self.each {
             self.since = 0;
             self.kept.push(value);
@@ -207,7 +207,7 @@ impl Values {
     }
 
     fn merge(&mut self, next: &Values) {
-        // Those that stand for fewer are thinned first, so that all weigh the same.
+        // Values that stand for fewer samples are thinned first, so that all have the same weight.
         while self.each < next.each {
             self.halve();
         }

@@ -1,10 +1,10 @@
-//! The engine: looks at each entry once and evaluates expressions when their time has come.
+//! The engine: it looks at each entry once, and evaluates each expression when its time has come.
 //!
-//! Time is that of the entries. An evaluation at t sees the entries up to t, so it is made when an entry behind t comes,
-//! or when the caller knows that none will come. So following the journal, catching up and testing rules on the past work alike.
+//! Time is that of the entries. An evaluation at t sees the entries up to t. So it is made when an entry after t comes, or
+//! when the caller knows that no more will come. Following the journal, catching up and testing rules on the past work alike.
 //!
-//! All windows share one budget of memory. When it is used up, the window that holds most gives way, by its newest
-//! series. So a flood in one window leaves the others their share.
+//! All windows share one budget of memory. When it is used up, the largest window loses its newest series. So a flood in
+//! one window leaves the others their share.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use logql::vectors::{EvalError, Vector, evaluate};
 /// Streams whose sources are remembered (count).
 const STREAMS_MAX: usize = 8 << 10;
 
-/// Makes samples of entries for all windows whose expressions select the same.
+/// Makes samples of entries, for all windows whose expressions select the same entries in the same way.
 #[derive(Debug)]
 struct Source {
     extractor: Extractor,
     windows: Vec<usize>,
-    /// A stream was met that it chooses.
+    /// Whether it has met a stream that it selects.
     streams: bool,
-    /// An entry has passed.
+    /// Whether an entry has passed its filters.
     entries: bool,
 }
 
@@ -39,22 +39,22 @@ struct Watched {
     windows: Vec<usize>,
 }
 
-/// Expressions that are watched.
+/// The expressions that are evaluated.
 #[derive(Debug)]
 pub struct Engine {
     watched: Vec<Watched>,
     windows: Vec<Window>,
     sources: Vec<Source>,
-    /// By the address of the set, which no sender can choose: the hash need not be keyed.
+    /// The sources of a stream, by the address of its label set. No sender can choose an address, so the hash needs no key.
     by_stream: HashMap<usize, (Arc<LabelSet>, Vec<usize>), foldhash::fast::RandomState>,
     series_max: usize,
-    /// What all windows may take (bytes).
+    /// The most that all windows may take (bytes).
     memory_max: usize,
-    /// What they take (bytes).
+    /// What all windows take (bytes).
     held: usize,
     /// The last time that was evaluated, for each interval (nanoseconds).
     ticks: BTreeMap<i64, i64>,
-    /// Before this there is nothing to evaluate (nanoseconds): every entry asks.
+    /// Before this time there is nothing to evaluate (nanoseconds). It is checked for every entry.
     idle: Option<i64>,
 }
 
@@ -65,17 +65,17 @@ pub struct Evaluation {
     pub number: usize,
     /// When (nanoseconds since 1970).
     pub time: i64,
-    /// Its series; those of each origin by age, and the origins in turns.
+    /// Its series. Those of one origin are in the order of their age, and origins take turns.
     pub result: Result<Vector, EvalError>,
-    /// What its windows had too little of; then some series are missing in the result.
+    /// What its windows had too little of. If this is set, some series are missing in the result.
     pub crowded: Option<Crowded>,
     /// Samples that found no room for their series, and series that gave way, since the beginning (count).
     pub refused: u64,
 }
 
 impl Engine {
-    /// Watches nothing yet. A range aggregation has at most `series_max` series, and all windows together take what is
-    /// theirs of [`MEMORY_MAX`].
+    /// An engine without expressions. A range aggregation has at most `series_max` series, and all windows together take
+    /// their share of [`MEMORY_MAX`].
     pub fn new(series_max: usize) -> Engine {
         Engine {
             watched: Vec::new(),
@@ -90,7 +90,7 @@ impl Engine {
         }
     }
 
-    /// From now on windows take at most so much (bytes).
+    /// Sets the most that all windows may take (bytes).
     pub fn limit_memory(&mut self, bytes: usize) {
         self.memory_max = bytes;
     }
@@ -100,7 +100,7 @@ impl Engine {
         self.held
     }
 
-    /// Watches an expression: it will be evaluated at all multiples of `interval` (nanoseconds). Gives its number.
+    /// Adds an expression, to be evaluated at all multiples of `interval` (nanoseconds). Returns its number.
     pub fn watch(&mut self, expr: Expr, interval: i64) -> usize {
         let interval = interval.max(1);
         let mut windows = Vec::new();
@@ -132,8 +132,8 @@ impl Engine {
         self.windows.iter().map(Window::reach).max().unwrap_or(0)
     }
 
-    /// Whether each range aggregation of an expression has met a stream that it chooses, and an entry that passes: all of them
-    /// have, or not.
+    /// Whether every range aggregation of an expression has met a stream that it selects, and whether every one has met an
+    /// entry that passes its filters.
     pub fn met(&self, number: usize) -> (bool, bool) {
         let windows = self.watched.get(number).map(|watched| watched.windows.as_slice()).unwrap_or_default();
         let of = |window: &usize| self.sources.iter().find(|source| source.windows.contains(window));
@@ -141,17 +141,17 @@ impl Engine {
         (met(|source| source.streams), met(|source| source.entries))
     }
 
-    /// How many series there are in all windows.
+    /// The number of series in all windows.
     pub fn series(&self) -> usize {
         self.windows.iter().map(Window::len).sum()
     }
 
-    /// The first evaluation that is still to be made (nanoseconds since 1970), once it is known when it is.
+    /// The time of the next evaluation (nanoseconds since 1970), if it is known.
     pub fn next(&self) -> Option<i64> {
         self.ticks.iter().filter_map(|(interval, last)| last.checked_add(*interval)).min()
     }
 
-    /// Evaluations up to a time are not made.
+    /// Skips the evaluations up to a time.
     pub fn skip(&mut self, to: i64) {
         for (interval, last) in &mut self.ticks {
             *last = (*last).max(to.div_euclid(*interval) * *interval);
@@ -159,7 +159,7 @@ impl Engine {
         self.idle = self.next();
     }
 
-    /// Whether any source chooses a stream. Sets with one address are one set.
+    /// Whether any source selects a stream. Two label sets with the same address are the same set.
     pub fn wants(&mut self, labels: &Arc<LabelSet>) -> bool {
         let key = Arc::as_ptr(labels) as usize;
         if let Some((_, sources)) = self.by_stream.get(&key) {
@@ -176,7 +176,7 @@ impl Engine {
                 source.streams = true;
             }
         }
-        // The set is kept, so that no other one can have its address.
+        // The set is kept, so that no other set can get its address.
         self.by_stream.insert(key, (labels.clone(), sources));
         wanted
     }
@@ -192,7 +192,7 @@ impl Engine {
         self.observe_from(time, labels, line, metadata, || Origin::of_stream(labels));
     }
 
-    /// As [`Engine::observe`], and `origin` says who wrote the entry. It is asked only when a series is to be made.
+    /// As [`Engine::observe`]. `origin` says who wrote the entry; it is called only for a new series.
     pub(super) fn observe_from<'m>(
         &mut self,
         time: i64,
@@ -223,7 +223,7 @@ impl Engine {
         while self.held > self.memory_max && self.make_room(time) {}
     }
 
-    /// The window that holds most gives way; `time` is that of the entry for which there was no room.
+    /// Takes a series from the largest window. `time` is that of the entry that found no room.
     fn make_room(&mut self, time: i64) -> bool {
         let Some(largest) = self.windows.iter_mut().max_by_key(|window| window.bytes()) else { return false };
         let before = largest.bytes();
@@ -232,8 +232,8 @@ impl Engine {
         gave
     }
 
-    /// Makes all evaluations up to a time (nanoseconds since 1970) that were not made yet, in the order of time. The
-    /// first call only says when it is.
+    /// Makes all evaluations up to a time (nanoseconds since 1970) that were not made yet, in the order of time. The first
+    /// call makes none: it only sets the time.
     pub fn advance(&mut self, to: i64, mut done: impl FnMut(Evaluation)) {
         if self.idle.is_some_and(|idle| to < idle) {
             return;
@@ -276,8 +276,8 @@ impl Engine {
     }
 }
 
-/// The series of a vector, with origins in turns: taking the first series is fair to all origins. Where there
-/// is one origin, or where the windows do not know the series, the order stays.
+/// Orders the series of a vector so that origins take turns. Then taking the first series is fair to all origins. With one
+/// origin, or if the windows do not know the series, the order stays.
 fn in_turns<'w, I: Iterator<Item = &'w Window>>(vector: Vector, windows: impl Fn() -> I) -> Vector {
     if vector.len() <= 1 {
         return vector;

@@ -31,7 +31,7 @@ impl From<EvalError> for RuleError {
 }
 
 impl RuleError {
-    /// What it is, without anything that entries hold.
+    /// The kind of failure, without any text from entries.
     pub fn kind(&self) -> String {
         match self {
             RuleError::Expression(EvalError::Pipeline { kind, .. }) => {

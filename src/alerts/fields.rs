@@ -1,8 +1,8 @@
 //! Journal fields in rules: an expression may name any field that journald itself writes, `__journal__exe` for `_EXE`,
 //! whether it is a label or metadata or neither. Which program wrote a line is asked so, and costs nothing on the wire.
 //!
-//! It is metadata for the rules that name it, and is not there for others. Only fields that journald writes can be named:
-//! what a sender writes should not decide.
+//! The field is metadata for the rules that name it, and does not exist for others. Only fields that journald writes can be
+//! named, because a sender must not decide what a rule does.
 
 use std::collections::BTreeSet;
 

@@ -20,9 +20,9 @@ use crate::yaml::{
 use logql::Expr;
 use logql::go::template::Template;
 
-/// How often a group may be evaluated: more often than every second is not what logs are for.
+/// How often a group may be evaluated. Logs are not made for evaluations more often than every second.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-/// How long anything else may be.
+/// The limits of all other durations.
 const DURATION: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(365 * 24 * 3600);
 
 /// The keys of rule files: those of Loki's ruler (`pkg/ruler`, and `model/rulefmt` of Prometheus).
@@ -48,11 +48,11 @@ const KEYS: &[Key] = &[
 pub struct Group {
     /// Unique in its file.
     pub name: String,
-    /// How often; `None`: as often as all that say nothing.
+    /// How often it is evaluated. `None`: as often as `evaluation_interval` says.
     pub interval: Option<i64>,
     /// The most alerts, or series, that one of its rules may have; 0: any number.
     pub limit: usize,
-    /// Evaluations look at entries up to so long ago.
+    /// Evaluations look only at entries that are at least so old.
     pub query_offset: i64,
     /// Its rules, in their order.
     pub rules: Vec<Rule>,
@@ -76,14 +76,14 @@ pub enum RuleKind {
     Record(String, Vec<(String, String)>),
 }
 
-/// What rules live in: with it there are warnings about rules that will not do what one may think.
+/// What is around the rules. With it, there are warnings about rules that will not do what a person may expect.
 #[derive(Debug, Default)]
 pub struct Around {
     /// The labels that entries may have.
     pub labels: KnownLabels,
     /// The names of external labels.
     pub external: Vec<String>,
-    /// The names that metrics of stages have on /metrics.
+    /// The names of the metrics of stages on /metrics.
     pub metrics: BTreeSet<String>,
     /// The recording rules so far: name and labels, and the file and place where one was first.
     recorded: RefCell<HashMap<Recorded, (String, Range<usize>)>>,
@@ -93,7 +93,7 @@ pub struct Around {
 type Recorded = (String, Vec<(String, String)>);
 
 impl Around {
-    /// Without any recording rule yet.
+    /// Surroundings without recording rules.
     pub fn new(labels: KnownLabels, external: Vec<String>, metrics: BTreeSet<String>) -> Around {
         Around { labels, external, metrics, ..Around::default() }
     }
@@ -254,7 +254,7 @@ fn expression(reading: Reading<'_>, value: &Value<'_>, recorded: bool) -> Option
     Some(expr)
 }
 
-/// Says it when templates will say nothing, or stand where none is filled in.
+/// Warns of templates that will give an empty text, or stand where templates are not filled in.
 fn told(checker: &Checker<'_>, value: &Value<'_>, expr: &Expr, recorded: bool, around: &Around) {
     if value.node.kind == Kind::Null {
         return;
@@ -283,7 +283,7 @@ fn told(checker: &Checker<'_>, value: &Value<'_>, expr: &Expr, recorded: bool, a
     }
 }
 
-/// Refuses the name of a metric that is there already, and warns of a second rule with the same series.
+/// Refuses the name of a metric that exists already, and warns of a second rule with the same series.
 fn taken(reading: Reading<'_>, name: &str, labels: &[(String, String)], place: Range<usize>) {
     let Reading { checker, around, origin } = reading;
     if name.starts_with(OWN) {
@@ -332,7 +332,7 @@ fn nanoseconds(checker: &Checker<'_>, value: &Value<'_>, range: &RangeInclusive<
     i64::try_from(checker.duration(value, range)?.as_nanos()).ok()
 }
 
-/// Names and templates; `labels` says that the names must be those of labels.
+/// Reads a map from names to templates. `labels`: the names must be valid names of labels.
 fn templates(checker: &Checker<'_>, value: &Value<'_>, labels: bool) -> Option<Vec<(String, Template)>> {
     if value.node.kind == Kind::Null {
         return Some(Vec::new());

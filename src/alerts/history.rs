@@ -1,4 +1,4 @@
-//! What alerts did over a stretch of the past: when each fired, and for how long.
+//! What alerts did in a part of the past: when each fired, and for how long.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::run::RunningRule;
 use super::state::{Active, State};
 use logql::label_set::LabelSet;
 
-/// What alerts that are remembered may take (bytes): thousands. Of more than anyone reads there is the number.
+/// The most that remembered alerts may take (bytes). That is thousands. Further alerts are only counted.
 const FIRED_MAX: usize = 4 << 20;
 
 /// What an alert did.
@@ -29,7 +29,7 @@ pub struct Fired {
     pub name: String,
     /// All its labels.
     pub labels: Arc<LabelSet>,
-    /// What would have been told about it first.
+    /// The annotations that would have been told first.
     pub annotations: Arc<BTreeMap<String, String>>,
     /// The value that it fired with.
     pub value: f64,
@@ -39,27 +39,27 @@ pub struct Fired {
     pub until: Option<i64>,
 }
 
-/// All that fired since a time.
+/// The alerts that fired since a time.
 #[derive(Debug, Default)]
 pub struct History {
     since: i64,
     fired: Vec<Fired>,
-    /// Those that fire, by their rule and then their labels: their places.
+    /// The places of the alerts that fire now, by rule and labels.
     open: HashMap<usize, HashMap<Arc<LabelSet>, usize>>,
-    /// What happened since the last question: the place of an alert, and whether it began or ended.
+    /// What happened since the last call: the place of an alert, and whether it began or ended.
     news: Vec<(usize, Change)>,
     left_out: u64,
-    /// What they take (bytes).
+    /// What the alerts take (bytes).
     bytes: usize,
 }
 
 impl History {
-    /// Of what fires at a time (nanoseconds since 1970) or later.
+    /// A history of alerts that fire at this time (nanoseconds since 1970) or later.
     pub(super) fn new(since: i64) -> History {
         History { since, ..History::default() }
     }
 
-    /// Takes notice of the evaluation of a rule, which is known by its number.
+    /// Notes an evaluation of the rule with this number.
     pub(super) fn look(&mut self, number: usize, rule: &RunningRule, time: i64) {
         if time < self.since {
             return;
@@ -104,7 +104,7 @@ impl History {
         }
     }
 
-    /// All that fired, in the order of its beginning.
+    /// The alerts that fired, in the order in which they began.
     pub fn fired(&self) -> &[Fired] {
         &self.fired
     }
@@ -114,8 +114,8 @@ impl History {
         self.left_out
     }
 
-    /// What began or ended since the last question, in that order; an alert that did both is there twice, and has not ended
-    /// yet where it begins.
+    /// What began or ended since the last call, in this order. An alert that did both is there twice; in the first place it
+    /// has not ended yet.
     pub fn news(&mut self) -> Vec<Fired> {
         let news = std::mem::take(&mut self.news);
         let shown = |(place, change): (usize, Change)| {

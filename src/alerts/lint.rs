@@ -1,5 +1,5 @@
-//! What a rule says that will hardly be meant: nothing is wrong with it, but on a host it does not do what one may
-//! think. `check` tells; nothing depends on it.
+//! Warnings about rules that are valid, but do not do on a host what a person may expect. `check` shows them; nothing else
+//! depends on them.
 
 pub(crate) mod series;
 pub(crate) mod templates;
@@ -9,11 +9,11 @@ use crate::shape::known::KnownLabels;
 use crate::yaml::{Lint, units};
 use logql::expr::{Expr, Grouping, RangeAggregation, VectorOp};
 
-/// As far back as a window may look without a word (nanoseconds): journald's defaults keep some weeks on a quiet host
-/// and some days on a busy one.
+/// The longest window without a warning (nanoseconds). With its defaults, journald keeps some weeks on a quiet host and some
+/// days on a busy one.
 const REACH_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
 
-/// What there is to tell about the expression of a rule; `recorded` says that its series become metrics.
+/// Warns about the expression of a rule. `recorded`: its series become metrics.
 pub(crate) fn of_expression(known: &KnownLabels, expr: &Expr, recorded: bool) -> Vec<Lint> {
     let mut lints = Vec::new();
     let mut reach = 0;
@@ -49,7 +49,7 @@ pub(crate) fn of_expression(known: &KnownLabels, expr: &Expr, recorded: bool) ->
     lints
 }
 
-/// Whether the series of an expression have a label, if those of its ranges have it.
+/// Whether the series of an expression have a label, provided that the series of its ranges have it.
 fn keeps(expr: &Expr, label: &str) -> bool {
     let kept = |grouping: &Grouping| grouping.labels.iter().any(|name| name == label) != grouping.without;
     match expr {

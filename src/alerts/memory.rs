@@ -1,37 +1,38 @@
-//! What rules may take in memory, and what things cost: the costs are those of the allocator, not those of the numbers
-//! inside.
+//! How much memory rules may take, and what things cost. The costs are what the allocator takes, which is more than the
+//! length of the data.
 
 use std::collections::BTreeMap;
 
 use logql::label_set::LabelSet;
 
-/// What the windows and alerts of all rules may take together unless the configuration says otherwise (bytes): with it the
-/// agent stays below 64 MB whatever the rules are and whoever writes to the journal.
+/// The default for what windows and alerts of all rules may take together (bytes). With it, the agent stays below 64 MB,
+/// whatever the rules are and whoever writes to the journal.
 pub const MEMORY_MAX: usize = 20 << 20;
-/// The part of it that alerts and recorded series may take: one in so many. Windows have the rest.
+/// Alerts and recorded series may take one part in so many of it. Windows may take the rest.
 const RESULTS_PART: usize = 4;
-/// Longest labels of one series (bytes). A parser can make a label of each word of a line; no honest series comes near.
+/// The longest labels of one series (bytes). A parser can make a label of each word of a line, but no ordinary series comes
+/// near this.
 pub(super) const SERIES_LABELS_MAX: usize = 16 << 10;
-/// Longest annotation (bytes), and longest text of an error that is kept. What is longer is cut: nobody reads that much.
+/// The longest annotation, and the longest text of an error (bytes). Longer ones are cut: nobody reads that much.
 pub(super) const TEXT_MAX: usize = 4 << 10;
 
-/// What windows may take of all (bytes).
+/// The part of `all` that windows may take (bytes).
 pub(super) fn of_windows(all: usize) -> usize {
     all - of_results(all)
 }
 
-/// What alerts and recorded series may take of all (bytes).
+/// The part of `all` that alerts and recorded series may take (bytes).
 pub(super) fn of_results(all: usize) -> usize {
     all / RESULTS_PART
 }
 
-/// What alerts can come to at most, where rules may take so much (bytes): for what holds all of them once more.
+/// The most that alerts can take if rules may take `all` (bytes). It is the limit for whatever holds all alerts once more.
 pub fn of_alerts(all: usize) -> usize {
     2 * of_results(all)
 }
 
-/// What an allocation of so many bytes takes: glibc adds eight, and counts in sixteens from 32 on (glibc,
-/// `malloc/malloc.c`, `request2size`).
+/// What an allocation of so many bytes takes (bytes). glibc adds eight, and rounds up to a multiple of sixteen, at least 32
+/// (glibc, `malloc/malloc.c`, `request2size`).
 pub(super) fn heap(bytes: usize) -> usize {
     const HEADER: usize = 8;
     const STEP: usize = 16;
@@ -55,8 +56,8 @@ pub(super) fn text_map(map: &BTreeMap<String, String>) -> usize {
     heap(tree::<String, String>(map.len()) + size_of::<BTreeMap<String, String>>()) + texts.sum::<usize>()
 }
 
-/// What the nodes of a tree of so many pairs take (bytes): each has room for eleven (`alloc::collections::btree`), and
-/// holds six at least where there are several.
+/// What the nodes of a tree of so many pairs take (bytes). Each node has room for eleven pairs (`alloc::collections::btree`).
+/// If there are several nodes, each holds six pairs at least.
 pub(super) fn tree<K, V>(pairs: usize) -> usize {
     const ROOM: usize = 11;
     const LEAST: usize = 6;
@@ -66,7 +67,7 @@ pub(super) fn tree<K, V>(pairs: usize) -> usize {
     nodes * heap(ROOM * (size_of::<K>() + size_of::<V>()) + LINKS)
 }
 
-/// A text that is kept: its beginning.
+/// The part of a text that is kept: its beginning.
 pub(super) fn kept(text: String) -> String {
     logql::label_set::cut(text.into(), TEXT_MAX).into_owned()
 }

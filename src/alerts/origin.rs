@@ -1,9 +1,9 @@
 //! Origins: who made a series. When there is no room for all series of a rule, each origin has a share, so that one sender
 //! cannot crowd out what others write.
 //!
-//! An origin is what a sender cannot choose (systemd.journal-fields(7), "Trusted Journal Fields"): the user that a
-//! session or user manager belongs to, else the unit of the system. Instances of a template are one, for whoever
-//! connects makes an instance.
+//! An origin is something that a sender cannot choose (systemd.journal-fields(7), "Trusted Journal Fields"): the user that a
+//! session or a user manager belongs to, else the unit of the system. All instances of a template are one origin, because
+//! everyone who connects makes an instance.
 
 use std::hash::BuildHasher;
 
@@ -11,7 +11,7 @@ use crate::journal::sender::{MAPPED_UID_MIN, SenderFields};
 use journald_reader::{Entry, Keys};
 use logql::label_set::LabelSet;
 
-/// Who made a series, as a number. Two of one number share.
+/// Who made a series, as a number. Origins with the same number share their room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Origin(u64);
 
@@ -36,8 +36,8 @@ impl Sender {
 }
 
 impl Origin {
-    /// By the fields `_SYSTEMD_OWNER_UID`, `_SYSTEMD_UNIT` and `_UID`. What root writes in a user's session (sudo) is apart
-    /// from what the user writes.
+    /// The origin by the fields `_SYSTEMD_OWNER_UID`, `_SYSTEMD_UNIT` and `_UID`. What root writes in the session of a user
+    /// (sudo) has another origin than what the user writes.
     fn of(owner: Option<&str>, unit: Option<&str>, uid: Option<&str>) -> Origin {
         let root = uid == Some("0");
         if let Some(owner) = owner {
@@ -55,7 +55,7 @@ impl Origin {
         }
     }
 
-    /// By the labels of the stream, where the entry is no longer at hand.
+    /// The origin by the labels of the stream, if the entry is not at hand.
     pub(super) fn of_stream(labels: &LabelSet) -> Origin {
         match labels.get("unit").or(labels.get("service_name")) {
             Some(unit) => Origin::from(("stream", template(unit), false)),
@@ -64,7 +64,7 @@ impl Origin {
     }
 
     fn from(parts: (&str, &str, bool)) -> Origin {
-        // Seeded with what stays: equal senders are equal as long as the program runs, and no longer.
+        // The seed stays the same while the program runs, so that equal senders have equal numbers.
         static SEED: std::sync::OnceLock<foldhash::quality::RandomState> = std::sync::OnceLock::new();
         Origin(SEED.get_or_init(foldhash::quality::RandomState::default).hash_one(parts))
     }

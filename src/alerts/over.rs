@@ -1,5 +1,5 @@
-//! Over the limit: a rule has more series or alerts than there is room for. It goes on with those that it has, and says so
-//! by an alert of its own, which goes where all alerts go.
+//! Over the limit: a rule has more series or alerts than there is room for. It goes on with those that it has. A built-in
+//! alert says so, and goes where all alerts go.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -41,7 +41,7 @@ pub enum Over {
 }
 
 impl Over {
-    /// A word or two, as the alert's label `reason` has it.
+    /// The value of the label `reason` of the alert.
     pub fn reason(&self) -> &'static str {
         match self {
             Over::Windows(Crowded::Series(_)) => "series",
@@ -65,7 +65,7 @@ impl fmt::Display for Over {
     }
 }
 
-/// The rule of that alert. It has no expression: [`evaluate`] says what is there.
+/// The rule of the built-in alert. It has no expression: [`evaluate`] makes its series.
 pub(super) fn rule(outside: &Arc<Outside>, interval: i64) -> RunningRule {
     let filled = |pairs: &[(&str, &str)]| {
         let pair = |(name, text): &(&str, &str)| Some(((*name).to_owned(), template(text).ok()?));
@@ -82,8 +82,8 @@ pub(super) fn rule(outside: &Arc<Outside>, interval: i64) -> RunningRule {
     RunningRule::new(GROUP, ALERT, "", interval, 0, Outcome::Alerts(States::new(alert, outside.clone())))
 }
 
-/// Takes notice, at a time (nanoseconds since 1970), of which rules are over their limit. `true` comes back unless there is
-/// nothing to tell.
+/// Evaluates the built-in alert at a time (nanoseconds since 1970), by the rules that are over their limit. Returns whether
+/// there is something to tell.
 pub(super) fn evaluate(own: &mut RunningRule, rules: &[RunningRule], time: i64, room: usize) -> bool {
     if own.alerts().next().is_none() && rules.iter().all(|rule| rule.over.is_none()) {
         return false;

@@ -10,14 +10,14 @@ use logql::expr::{RangeAggregation, RangeOp};
 /// The buckets of a series, of the kind that its aggregation needs.
 #[derive(Debug)]
 pub(super) enum Pieces {
-    /// One number each.
+    /// Buckets of one number.
     Sums(Line<Sum>),
-    /// More.
+    /// Buckets with more.
     Moments(Line<Moments>),
 }
 
-/// What an evaluation wants of a window: buckets behind `after` up to `last`; those up to `next` are not needed by
-/// the next one.
+/// The buckets that an evaluation needs: those after `after`, up to `last`. The next evaluation does not need those up to
+/// `next`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub(super) after: i64,
@@ -26,7 +26,7 @@ pub(super) struct Span {
 }
 
 impl Pieces {
-    /// None yet.
+    /// No buckets yet.
     pub(super) fn new(op: RangeOp) -> Pieces {
         match Sum::is_enough(op) {
             true => Pieces::Sums(Line::default()),
@@ -42,8 +42,8 @@ impl Pieces {
         }
     }
 
-    /// The value of an aggregation whose window ends at `end` (nanoseconds since 1970), if it has any sample. Buckets that
-    /// are not needed any more are forgotten.
+    /// The value of an aggregation whose window ends at `end` (nanoseconds since 1970), if it has a sample. Buckets that are
+    /// no longer needed are forgotten.
     pub(super) fn value(&mut self, range: &RangeAggregation, span: Span, end: i64) -> Option<f64> {
         match self {
             Pieces::Sums(line) => line.value(range, span, end),
@@ -59,7 +59,7 @@ impl Pieces {
         }
     }
 
-    /// What it has allocated (bytes).
+    /// What the buckets have allocated (bytes).
     pub(super) fn allocated(&self) -> usize {
         match self {
             Pieces::Sums(line) => line.allocated(),
@@ -72,7 +72,7 @@ impl Pieces {
 #[derive(Debug)]
 pub(super) struct Line<B> {
     buckets: VecDeque<(i64, B)>,
-    /// What they have allocated themselves (bytes).
+    /// What the buckets themselves have allocated (bytes).
     within: usize,
 }
 
@@ -84,7 +84,7 @@ impl<B> Default for Line<B> {
 
 impl<B: Bucket> Line<B> {
     fn add(&mut self, op: RangeOp, number: i64, point: Point) {
-        // Usually it is the last one.
+        // Usually it is the last bucket.
         let at = self.buckets.iter().rposition(|(other, _)| *other <= number);
         if let Some((other, bucket)) = at.and_then(|at| self.buckets.get_mut(at))
             && *other == number
@@ -95,7 +95,7 @@ impl<B: Bucket> Line<B> {
             return;
         }
         if self.buckets.len() == self.buckets.capacity() {
-            // By a quarter: doubling would leave half of the memory unused.
+            // It grows by a quarter. If it doubled, half of the memory might be unused.
             self.buckets.reserve_exact(self.buckets.len() / 4 + 1);
         }
         let bucket = B::new(op, point);

@@ -1,4 +1,4 @@
-//! Groups of rules at work: each evaluation of an expression goes to its rule.
+//! Groups of rules at work. The value of an expression goes to its rule.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use logql::Expr;
 use logql::label_set::LabelSet;
 use logql::vectors::Vector;
 
-/// States older than this are dropped at a start (nanoseconds): nobody waits for an alert of last week, and all entries
+/// At a start, states older than this are dropped (nanoseconds). Nobody waits for an alert of last week, and all entries
 /// since then would have to be read.
 pub(super) const CATCH_UP_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
 
-/// All rules, and where they stand.
+/// All rules and their states.
 #[derive(Debug)]
 pub struct Rules {
     engine: Engine,
     rules: Vec<RunningRule>,
-    /// The alert that tells of rules which are over their limit.
+    /// The built-in alert about rules over their limit.
     own: RunningRule,
-    /// What alerts and recorded series of all rules may take together (bytes). A rule has what the others leave, and its
-    /// share in any case: it is never more than twice as much.
+    /// The most that alerts and recorded series of all rules may take together (bytes). A rule may take what the others leave,
+    /// but at least its share. So the sum is never more than twice as much.
     results_max: usize,
 }
 
-/// A rule and where it stands.
+/// A rule and its state.
 #[derive(Debug)]
 pub struct RunningRule {
     /// The name of its group.
@@ -46,7 +46,7 @@ pub struct RunningRule {
     pub interval: i64,
     /// The most series of a metric (count); 0: any number.
     limit: usize,
-    /// What it makes of its series.
+    /// What its series become.
     pub outcome: Outcome,
     /// Evaluations that were made (count).
     pub evaluations: u64,
@@ -54,19 +54,19 @@ pub struct RunningRule {
     pub failures: u64,
     /// Why the last evaluation has failed.
     pub error: Option<RuleError>,
-    /// What it had too little of at the last evaluation.
+    /// What the rule had too little of at the last evaluation, if anything.
     pub over: Option<Over>,
     /// Samples, series and alerts that had no room (count).
     pub refused: u64,
-    /// Of these, alerts and recorded series.
+    /// The part of these that were alerts and recorded series (count).
     refused_results: u64,
     /// What its alerts or recorded series take (bytes).
     bytes: usize,
-    /// Where people find more.
+    /// The link for people to find more.
     link: Option<Arc<str>>,
 }
 
-/// What a rule makes of its series.
+/// What the series of a rule become.
 #[derive(Debug)]
 pub enum Outcome {
     /// Alerts.
@@ -76,7 +76,7 @@ pub enum Outcome {
 }
 
 impl RunningRule {
-    /// A rule that was never evaluated.
+    /// A rule before its first evaluation.
     pub(super) fn new(
         group: &str,
         name: &str,
@@ -156,7 +156,7 @@ impl RunningRule {
 }
 
 impl Rules {
-    /// Of these groups; those without an interval have `interval` (nanoseconds). A range aggregation has at most
+    /// The rules of these groups. A group without an interval has `interval` (nanoseconds). A range aggregation has at most
     /// `series_max` series.
     pub fn new<'g>(
         groups: impl IntoIterator<Item = &'g Group>,
@@ -191,7 +191,7 @@ impl Rules {
         Rules { engine, rules, own, results_max: memory::of_results(MEMORY_MAX) }
     }
 
-    /// From now on windows, alerts and recorded series of all rules take at most so much (bytes), instead of [`MEMORY_MAX`].
+    /// Sets the most that windows, alerts and recorded series of all rules may take (bytes), instead of [`MEMORY_MAX`].
     pub fn limit_memory(&mut self, bytes: usize) {
         self.engine.limit_memory(memory::of_windows(bytes));
         self.results_max = memory::of_results(bytes);
@@ -202,7 +202,7 @@ impl Rules {
         self.engine.bytes() + self.rules.iter().chain([&self.own]).map(|rule| rule.bytes).sum::<usize>()
     }
 
-    /// From now on all rules have these labels and links.
+    /// Sets the labels and links of all rules.
     pub fn set_outside(&mut self, outside: &Outside) {
         let outside = Arc::new(outside.clone());
         for rule in &mut self.rules {
@@ -217,12 +217,12 @@ impl Rules {
         &self.rules
     }
 
-    /// The built-in rule, which tells of rules that are over their limit ([`over::ALERT`]).
+    /// The built-in rule about rules over their limit ([`over::ALERT`]).
     pub fn own(&self) -> &RunningRule {
         &self.own
     }
 
-    /// Whether a rule, by its number, has met streams that it chooses, and entries that it looks for ([`Engine::met`]).
+    /// Whether the rule with this number has met streams that it selects, and entries that it looks for ([`Engine::met`]).
     pub fn met(&self, number: usize) -> (bool, bool) {
         self.engine.met(number)
     }
@@ -232,19 +232,19 @@ impl Rules {
         self.engine.reach()
     }
 
-    /// How many series are kept.
+    /// The number of series in all windows.
     pub fn series(&self) -> usize {
         self.engine.series()
     }
 
-    /// The first evaluation that is still to be made (nanoseconds since 1970), once it is known when it is.
+    /// The time of the next evaluation (nanoseconds since 1970), if it is known.
     pub fn next(&self) -> Option<i64> {
         self.engine.next()
     }
 
-    /// When evaluations have to begin so that at a time (`now`; all in nanoseconds) states are as if they had always
-    /// been made: those that are gone on with begin where they were left, and of others that have been there for long
-    /// enough it shows.
+    /// When evaluations must begin so that at the time `now` all states are as if evaluations had never stopped (all in
+    /// nanoseconds). Saved states go on where they were left. For other alerts, it is early enough to see whether they have
+    /// been there for long enough to fire.
     pub fn begin(&mut self, now: i64, saved: &Saved) -> i64 {
         let mut begin = now;
         let share = self.results_max / self.rules.len().max(1);
@@ -254,7 +254,7 @@ impl Rules {
             let known = saved.rules.iter().enumerate().find(|(index, saved)| {
                 let SavedRule { group, rule: name, expr, evaluated_at, .. } = saved;
                 let fits = *group == rule.group && *name == rule.name && *expr == rule.expr;
-                // Also what was said under another clock is of no use.
+                // States that were saved while the clock was ahead are of no use either.
                 fits && (now - CATCH_UP_MAX..=now).contains(evaluated_at) && taken.get(*index) == Some(&false)
             });
             match known {
@@ -289,7 +289,7 @@ impl Rules {
         })
     }
 
-    /// What has to be told, as [`States::notices`]; `now` and `resend` in nanoseconds.
+    /// The notices to send, as [`States::notices`]; `now` and `resend` in nanoseconds.
     pub fn notices(&mut self, now: i64, resend: i64) -> Vec<Notice> {
         let mut all = Vec::new();
         for rule in self.rules.iter_mut().chain([&mut self.own]) {
@@ -316,7 +316,7 @@ impl Rules {
         self.engine.observe(time, labels, line, metadata);
     }
 
-    /// As [`Rules::observe`], and `origin` says who wrote the entry. It is asked only when a series is to be made.
+    /// As [`Rules::observe`]. `origin` says who wrote the entry; it is called only for a new series.
     pub(super) fn observe_from<'m>(
         &mut self,
         time: i64,
@@ -328,7 +328,7 @@ impl Rules {
         self.engine.observe_from(time, labels, line, metadata, origin);
     }
 
-    /// Skips evaluations that are older than states that are kept: then the clock was wrong until now.
+    /// Skips evaluations that are too old for states to be kept: the clock was wrong until now.
     pub fn skip_to(&mut self, now: i64) {
         self.engine.skip(now.saturating_sub(CATCH_UP_MAX));
     }
@@ -338,7 +338,7 @@ impl Rules {
         self.advance_shown(to, |_, _, _| {});
     }
 
-    /// As [`Rules::advance`], and shows each rule, with its number, after each of its evaluations.
+    /// As [`Rules::advance`]. `show` gets each rule, with its number, after each of its evaluations.
     pub fn advance_shown(&mut self, to: i64, mut show: impl FnMut(usize, &RunningRule, i64)) {
         let Rules { engine, rules, own, results_max } = self;
         let share = *results_max / rules.len().max(1);
@@ -351,7 +351,7 @@ impl Rules {
         let mut last = None;
         engine.advance(to, |evaluation| {
             let (number, time) = (evaluation.number, evaluation.time);
-            // All rules are evaluated for a time before any of them is told about.
+            // All rules are evaluated for a time before the built-in alert looks at them.
             if let Some(before) = last.replace(time).filter(|before| *before < time) {
                 tell(rules, before, &mut show);
             }
@@ -367,7 +367,7 @@ impl Rules {
     }
 }
 
-/// The series of a recording rule, with its labels, and how many have no room (bytes).
+/// The series of a recording rule, with its labels, and the number of series without room. `room` is in bytes.
 fn record(
     mut vector: Vector,
     labels: &[(String, String)],
@@ -396,7 +396,7 @@ fn record(
     Ok((vector, count - fits))
 }
 
-/// What a recorded series takes (bytes): here, and as text for Prometheus, where each name and value is apart.
+/// What a recorded series takes (bytes): in the rule, and again as names and values for /metrics.
 fn recorded_bytes(labels: &LabelSet) -> usize {
     const APART: usize = 3;
     memory::label_set(labels) * (1 + APART)

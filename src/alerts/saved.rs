@@ -1,5 +1,5 @@
-//! The states of alerts on disk, so that a restart neither resolves an alert that goes on
-//! nor begins it again. What the windows hold is not kept, because the journal has it.
+//! The states of alerts on disk. So a restart neither resolves an alert that goes on, nor begins it again. The windows are
+//! not saved, because the journal has their entries.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,18 +13,17 @@ use super::state::{Active, State, States};
 use crate::os::disk;
 use logql::label_set::LabelSet;
 
-/// Written into the file. A higher number means that a newer program wrote it.
+/// The version of the file. A higher number means that a newer program wrote it.
 const VERSION: u32 = 1;
 
-/// Where alerts stood.
+/// The states of alerts.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Saved {
     /// All rules that were evaluated.
     pub rules: Vec<SavedRule>,
 }
 
-/// The alerts of a rule, which is known by the names of its group and itself and by its expression. Times in
-/// nanoseconds since 1970.
+/// The alerts of a rule. The rule is recognised by its name, its group and its expression. Times in nanoseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedRule {
     pub(super) group: String,
@@ -80,12 +79,12 @@ impl State {
 }
 
 impl Saved {
-    /// Whether there is any alert.
+    /// Whether there are alerts.
     pub fn has_alerts(&self) -> bool {
         self.rules.iter().any(|rule| !rule.alerts.is_empty())
     }
 
-    /// A number that changes when alerts do; values and the time of the last evaluation do not count.
+    /// A number that changes when alerts change. Values, and the time of the last evaluation, do not count.
     pub fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for rule in &self.rules {
@@ -106,7 +105,7 @@ impl Saved {
 }
 
 impl SavedRule {
-    /// Of a rule's states; `None` when there are none yet.
+    /// The states of a rule. `None`: it was not evaluated yet.
     pub(super) fn new(group: &str, rule: &str, expr: &str, states: &States) -> Option<SavedRule> {
         let alerts: Vec<_> = states
             .active()
@@ -126,7 +125,7 @@ impl SavedRule {
         Some(SavedRule { group: owned(group), rule: owned(rule), expr: owned(expr), evaluated_at, alerts })
     }
 
-    /// Its alerts. They will be told about again, because Alertmanager may have been away, too.
+    /// Its alerts. Alertmanager will be told of them again, because it may have been away, too.
     pub(super) fn active(&self) -> Vec<Active> {
         let alert = |saved: &SavedAlert| {
             let (_, state) = STATES.iter().find(|(name, _)| *name == saved.state)?;
@@ -146,11 +145,11 @@ impl SavedRule {
     }
 }
 
-/// The file that this is kept in.
+/// The file of saved states.
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
-    /// Longest file (bytes). A longer one is not one of ours.
+    /// The longest file (bytes). A longer file is not one of ours.
     size_max: usize,
     /// The digest of the text that is on disk, if that is known.
     content: Option<u64>,
@@ -164,7 +163,7 @@ struct Written {
     saved: Saved,
 }
 
-/// A text that ends with an error when it is too long.
+/// A text that refuses to grow too long.
 struct Bounded {
     text: Vec<u8>,
     max: usize,
@@ -189,7 +188,7 @@ impl StateFile {
         StateFile { path: folder.join("alerts.state"), size_max, content: None, failing: false }
     }
 
-    /// Reads it. What cannot be read is told to the log, and nothing: then states begin with what the journal shows.
+    /// Reads the file. If it cannot be read, the log says so, and states begin with what the journal shows.
     pub fn load(&mut self) -> Saved {
         let read = || {
             let Some(text) =
@@ -214,7 +213,7 @@ impl StateFile {
         saved
     }
 
-    /// Replaces it, unless it is the same. A failure is told to the log when it begins.
+    /// Replaces the file, unless it is the same. The log mentions a failure when it begins.
     pub fn save(&mut self, saved: Saved) -> bool {
         let text = match self.text(saved) {
             Ok(text) if self.content == Some(digest(&text)) => return true,
@@ -241,7 +240,7 @@ impl StateFile {
         !self.failing
     }
 
-    /// What goes into the file. Of more alerts than it may have, some are left out.
+    /// The text of the file. If there are too many alerts for it, some are left out.
     fn text(&self, saved: Saved) -> io::Result<Vec<u8>> {
         let mut written = Written { version: VERSION, saved };
         loop {

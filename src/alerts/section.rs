@@ -19,22 +19,23 @@ use crate::yaml::{Checker, Finding, Key, Refusal, Section, Value, absolute, quot
 
 /// Alertmanager's path for alerts (github.com/prometheus/alertmanager, `api/v2/openapi.yaml`).
 const ALERTS_PATH: &str = "/api/v2/alerts";
-/// The external label that is there unless it is set.
+/// The external label that is added unless it is set.
 const HOST: &str = "host";
-/// Below, every entry is another evaluation; above, alerts come a day late.
+/// The limits of `evaluation_interval`. Below, every entry causes an evaluation; above, alerts come a day late.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-/// Below, Alertmanager hears the same all the time; above, it takes alerts for resolved while nobody evaluates.
+/// The limits of `resend_delay`. Below, Alertmanager gets the same notices all the time; above, it takes alerts for resolved
+/// before they are repeated.
 const RESEND: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-/// Below, a busy Alertmanager never answers in time; above, one that hangs delays what is new.
+/// The limits of `timeout`. Below, a busy Alertmanager never answers in time; above, one that hangs delays new alerts.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
-/// Series of one range aggregation (count): below, honest rules fail; above, memory is no longer bounded by much.
+/// The limits of `max_series` (count). Below, ordinary rules fail; above, it hardly bounds memory.
 const SERIES: RangeInclusive<u64> = 10..=1_000_000;
-/// What all rules may take (bytes): below, a few honest rules of long windows do not fit; above, it is the host's memory that
-/// is too small.
+/// The limits of `max_memory` (bytes). Below, a few ordinary rules with long windows do not fit; above, the memory of the
+/// host is too small.
 const MEMORY: RangeInclusive<u64> = 1 << 20..=4 << 30;
-/// Largest rule file (bytes): a hundred times a large one.
+/// The largest rule file (bytes): a hundred times as long as a long one.
 const FILE_MAX: u64 = 1 << 20;
-/// Rule files at most (count): more is a pattern that was not meant.
+/// The most rule files (count). If there are more, a pattern matches what was not meant.
 const FILES_MAX: usize = 1000;
 
 const PARTS: &[&[Key]] = &[
@@ -72,9 +73,9 @@ pub struct Alerts {
     pub external_url: Option<String>,
     /// Grafana's name for Loki, for the link of each alert.
     pub datasource_uid: String,
-    /// How often groups are evaluated that do not say it.
+    /// How often groups without an interval are evaluated.
     pub evaluation_interval: Duration,
-    /// An alert that goes on is told again after this.
+    /// After this time, the notice of an alert that goes on is repeated.
     pub resend_delay: Duration,
     /// Series that one range aggregation may have (count).
     pub max_series: usize,
@@ -138,7 +139,7 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, sections: Sections<
     let external = alerts.external_labels.iter().map(|(name, _)| name.clone()).chain([HOST.to_owned()]);
     let known = match checker.is_clean() {
         true => KnownLabels::new(sections),
-        // What could not be read may make any label.
+        // A section with mistakes may make any label.
         false => KnownLabels::any(),
     };
     let around = Around::new(known, external.collect(), metrics(sections.stages));
@@ -192,7 +193,7 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, sections: Sections<
     Some(alerts)
 }
 
-/// The names that stages have on /metrics.
+/// The names of the metrics of stages on /metrics.
 fn metrics(stages: &[StageSettings]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for stage in stages.iter().map(StageSettings::settings) {
@@ -224,7 +225,7 @@ fn alertmanagers(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<Alertma
     })
 }
 
-/// The URL for alerts for what is written: as it is if it ends in that path, else with the path.
+/// The URL for alerts. The path is added unless the written URL ends in it.
 fn alerts_url(text: &str) -> Result<String, Refusal> {
     const EXPECTED: &str = "expected a URL such as `http://alertmanager:9093`";
     let mut url = server_url(text, EXPECTED)?;
@@ -256,7 +257,7 @@ fn rule_files(checker: &Checker<'_>, value: &Value<'_>, around: &Around) -> Opti
     files
 }
 
-/// The files of a pattern, sorted. A name without wildcards is that of a file that must be there.
+/// The files of a pattern, sorted. A name without wildcards must be the name of an existing file.
 fn paths(checker: &Checker<'_>, item: &Value<'_>, pattern: &str) -> Option<Vec<PathBuf>> {
     if !pattern.contains(['*', '?', '[']) {
         return Some(vec![PathBuf::from(pattern)]);

@@ -10,21 +10,21 @@ use logql::go::template::{Template, Value, prometheus};
 use logql::label_set::LabelSet;
 use logql::vectors::{EvalError, Vector};
 
-/// A resolved alert is told about for so long (nanoseconds): a server that was away learns of it.
+/// For how long Alertmanager is told of a resolved alert (nanoseconds). So a server that was away learns of it, too.
 const TOLD_AFTER: i64 = 15 * 60 * 1_000_000_000;
-/// A server that hears nothing for so many evaluations or resends takes an alert for resolved (count).
+/// After so many evaluations or resends without a notice, a server takes an alert for resolved (count).
 const SILENT_MAX: i64 = 4;
 /// The variables of templates.
 pub const VARIABLES: [&str; 4] = ["$labels", "$value", "$externalLabels", "$externalURL"];
 
-/// What a rule says beside its expression.
+/// What an alert rule says beside its expression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alert {
     /// `alertname`
     pub name: String,
     /// How long a series must be there before it fires (nanoseconds).
     pub hold: i64,
-    /// How long it fires on when the series is gone (nanoseconds).
+    /// How long it goes on firing after the series is gone (nanoseconds).
     pub keep_firing: i64,
     /// Labels that are added.
     pub labels: Vec<(String, Template)>,
@@ -34,7 +34,7 @@ pub struct Alert {
     pub limit: usize,
 }
 
-/// What templates know of the world.
+/// What templates know from outside of the rule.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outside {
     /// Labels of all alerts, unless a rule sets them.
@@ -48,34 +48,34 @@ pub struct Outside {
 /// The state of one alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// Resolved, and told about for a while.
+    /// It is resolved. Alertmanager is told for a while.
     Inactive,
-    /// Its series is there, but not for long enough.
+    /// Its series exists, but not for long enough.
     Pending,
-    /// Firing.
+    /// It fires.
     Firing,
 }
 
-/// One alert: a series of a rule that is there, or was until lately. Times in nanoseconds since 1970.
+/// One alert: a series of a rule that exists, or existed lately. Times in nanoseconds since 1970.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Active {
     /// All its labels, `alertname` among them.
     pub labels: Arc<LabelSet>,
     /// What is told about it.
     pub annotations: Arc<BTreeMap<String, String>>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// The value of its series, the last time that it was there.
+    /// The last value of its series.
     pub value: f64,
-    /// Since when it is there.
+    /// Since when the series exists.
     pub active_at: i64,
     /// Since when it fires.
     pub fired_at: Option<i64>,
-    /// Since when it does not.
+    /// Since when it is resolved.
     pub resolved_at: Option<i64>,
-    /// Since when its series is gone while it fires on.
+    /// Since when its series is gone, while it goes on firing.
     pub(super) kept_since: Option<i64>,
-    /// When it was told about.
+    /// When Alertmanager was told last.
     pub(super) sent_at: Option<i64>,
 }
 
@@ -90,14 +90,14 @@ pub struct Notice {
     pub link: Option<Arc<str>>,
     /// Since when it fires.
     pub starts_at: i64,
-    /// Until when it is, or was, to be taken for firing.
+    /// Until when the server shall take it for firing, or when it was resolved.
     pub ends_at: i64,
-    /// Whether that is over.
+    /// Whether it is resolved.
     pub resolved: bool,
 }
 
 impl Notice {
-    /// What it takes while it waits (bytes).
+    /// What the notice takes while it waits (bytes).
     pub fn bytes(&self) -> usize {
         const PLACES: usize = 2;
         let place = PLACES * size_of::<(Arc<LabelSet>, Notice)>();
@@ -111,24 +111,24 @@ pub struct States {
     alert: Alert,
     outside: Arc<Outside>,
     active: BTreeMap<String, Active>,
-    /// The last time that it was evaluated.
+    /// When the rule was evaluated last.
     evaluated_at: Option<i64>,
-    /// The last time that the expression had a value. Alerts are told about only when it had one.
+    /// When the expression had a value last. Notices are made only after an evaluation with a value.
     known_at: Option<i64>,
     failed_templates: u64,
-    /// What the last template that failed said.
+    /// The error of the last template that failed.
     template_error: Option<String>,
     /// What the alerts take (bytes).
     bytes: usize,
 }
 
-/// What one alert takes (bytes), without its place among the others.
+/// What an alert takes (bytes), without its place in the map.
 fn bytes(key: &str, alert: &Active) -> usize {
     heap(key.len()) + memory::label_set(&alert.labels) + memory::text_map(&alert.annotations)
 }
 
 impl States {
-    /// None yet.
+    /// A rule without alerts.
     pub fn new(alert: Alert, outside: Arc<Outside>) -> States {
         States {
             alert,
@@ -142,7 +142,7 @@ impl States {
         }
     }
 
-    /// From now on the rule has these labels and links.
+    /// Sets the labels and links of the rule.
     pub(super) fn set_outside(&mut self, outside: Arc<Outside>) {
         self.outside = outside;
     }
@@ -167,29 +167,29 @@ impl States {
         self.bytes
     }
 
-    /// Goes on where states were left at a time (nanoseconds since 1970): evaluations up to it were made. As many are
-    /// taken as have room (bytes).
+    /// Goes on with states that were saved at a time (nanoseconds since 1970). Evaluations up to it were made. `room` limits
+    /// how many states are taken (bytes).
     pub(super) fn restore(&mut self, alerts: Vec<Active>, evaluated_at: i64, room: usize) {
         self.active = alerts.into_iter().map(|alert| (alert.labels.to_string(), alert)).collect();
         self.fit(&BTreeMap::new(), room);
         (self.evaluated_at, self.known_at) = (Some(evaluated_at), Some(evaluated_at));
     }
 
-    /// Templates that have failed so far; what they said stands in their place.
+    /// How many templates have failed so far. Their errors stand in place of the text.
     pub fn failed_templates(&self) -> u64 {
         self.failed_templates
     }
 
-    /// What the last template said that has failed.
+    /// The error of the last template that failed.
     pub fn template_error(&self) -> Option<&str> {
         self.template_error.as_deref()
     }
 
-    /// Takes the value of the expression at a time (nanoseconds since 1970). Alerts may take `room` bytes: of more series
-    /// the last have none, and how many these are comes back.
+    /// Takes the value of the expression at a time (nanoseconds since 1970). Alerts may take `room` bytes. If there are more
+    /// series, the last ones are left out. Returns how many are left out.
     ///
     /// # Errors
-    /// States stay as they are. Only when the limit is exceeded, all are removed.
+    /// The states stay as they are. Only if the limit is exceeded, all are removed.
     pub fn update(
         &mut self,
         time: i64,
@@ -282,7 +282,7 @@ impl States {
         Ok((seen, refused))
     }
 
-    /// What becomes of each alert, now that it is known which series are there.
+    /// Changes the state of each alert, by the series that exist now.
     fn move_on(&mut self, time: i64, seen: &BTreeMap<String, Active>) {
         let (hold, keep) = (self.alert.hold, self.alert.keep_firing);
         self.active.retain(|key, alert| {
@@ -313,8 +313,8 @@ impl States {
         });
     }
 
-    /// Takes note of what alerts take (bytes). When that is more than `room`, those give way whose series are gone: first
-    /// those that were resolved longest ago.
+    /// Updates what alerts take (bytes). If that is more than `room`, alerts whose series are gone are removed, first those
+    /// that were resolved longest ago.
     fn fit(&mut self, seen: &BTreeMap<String, Active>, room: usize) {
         let mut taken: usize = self.active.iter().map(|(key, alert)| bytes(key, alert)).sum();
         let places = memory::tree::<String, Active>;
@@ -335,11 +335,11 @@ impl States {
         self.bytes = taken + places(self.active.len());
     }
 
-    /// What has to be told after an evaluation: what is new, and what was told longer than `resend` ago. `now` is the time
-    /// of the wall clock, `interval` that of the evaluations; all in nanoseconds.
+    /// The notices after an evaluation: for what is new, and for what was told longer than `resend` ago. `now` is the wall
+    /// clock, `interval` the time between evaluations; all in nanoseconds.
     pub fn notices(&mut self, now: i64, interval: i64, resend: i64) -> Vec<Notice> {
         let mut notices = Vec::new();
-        // That of the entries, as all times of states: it may lag behind the clock.
+        // The time of the entries, as all times of states. It may be behind the wall clock.
         let Some(time) = self.known_at else { return notices };
         for alert in self.active.values_mut() {
             let Some(starts_at) = alert.fired_at.filter(|_| alert.state != State::Pending) else { continue };
@@ -387,7 +387,7 @@ pub fn template(source: &str) -> Result<Template, logql::go::template::TemplateE
 }
 
 fn fill((name, template): (&str, &Template), given: &[(&str, Value)], failed: &mut Vec<String>) -> String {
-    // The dot is what Prometheus has in it.
+    // The dot holds what it holds in Prometheus.
     let dot = given.iter().map(|(name, value)| {
         let name = match *name {
             "$labels" => "Labels",

@@ -1,5 +1,5 @@
-//! Unit tests of rules: lines that a person makes up, and what should come of them. The format is promtool's
-//! (github.com/prometheus/prometheus, `cmd/promtool/unittest.go`) with lines for series.
+//! Unit tests of rules: lines that a person makes up, and the expected results. The format is that of promtool
+//! (github.com/prometheus/prometheus, `cmd/promtool/unittest.go`), with lines in place of series.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::yaml::{
 use logql::label_set::LabelSet;
 use logql::{Expr, MatchOp, Selector};
 
-/// Where a test begins (nanoseconds since 1970): the multiple of every interval.
+/// When a test begins (nanoseconds since 1970). It is a multiple of every interval.
 const START: i64 = 0;
 /// Longest time in a test.
 const TIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(366 * 24 * 3600);
@@ -30,7 +30,7 @@ const TIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(366 
 const LINES_MAX: u64 = 1_000_000;
 /// Series that an expression may have (count).
 const SERIES_MAX: usize = 10_000;
-/// How near a value must be to the expected one, in relation to it.
+/// How far a value may be from the expected one, relative to it.
 const PRECISION: f64 = 1e-9;
 
 /// The keys of a file of tests.
@@ -104,12 +104,12 @@ struct ExpectedValue {
     samples: Vec<(LabelSet, f64)>,
 }
 
-/// What came of the tests of a file.
+/// The results of the tests of a file.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Expectations that were met.
     pub passed: usize,
-    /// Those that were not: what was expected and what came, as text.
+    /// Expectations that were not met: texts with what was expected and what came.
     pub failed: Vec<String>,
 }
 
@@ -119,12 +119,12 @@ pub enum TestError {
     /// A file cannot be read.
     #[error("{0} cannot be read: {1}{hint}", hint = hint(.1))]
     Unreadable(String, std::io::Error),
-    /// A file is not right.
+    /// A file has mistakes.
     #[error("{}", .0.render(false))]
     Invalid(Diagnostics),
 }
 
-/// What to do about a file that cannot be read, behind the reason.
+/// What to do about a file that cannot be read. It stands behind the reason.
 pub(crate) fn hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::NotFound => "; is the name right?",
@@ -135,10 +135,10 @@ pub(crate) fn hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Runs the tests of a file. Rule files are named as from its folder.
+/// Runs the tests of a file. Names of rule files are relative to its folder.
 ///
 /// # Errors
-/// A file cannot be read, or is not right.
+/// A file cannot be read, or has mistakes.
 pub fn run(path: &Path) -> Result<Report, TestError> {
     let read = |path: &Path| {
         std::fs::read_to_string(path)
@@ -190,7 +190,7 @@ fn test_alerts(test: &Test, file: &File, groups: &[Group], report: &mut Report) 
     }
 }
 
-/// An alert as text: its labels but its name, and its annotations.
+/// An alert as text: its labels without its name, and its annotations.
 fn shown<'a>(mut labels: LabelSet, annotations: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     labels.remove("alertname");
     let mut annotations: Vec<String> = annotations.map(|(name, text)| format!("{name}={text:?}")).collect();
@@ -201,7 +201,7 @@ fn shown<'a>(mut labels: LabelSet, annotations: impl Iterator<Item = (&'a str, &
 fn test_value(test: &Test, expected: &ExpectedValue, interval: i64, report: &mut Report) {
     let ExpectedValue { at, expr, samples } = expected;
     let mut engine = Engine::new(SERIES_MAX);
-    // Evaluated at that time alone.
+    // It is evaluated at that time only.
     engine.watch(expr.clone(), if *at > 0 { *at } else { interval });
     let (mut value, mut failed) = (Vec::new(), None);
     engine.advance(START - 1, |_| {});
@@ -268,7 +268,7 @@ fn parse(source: &str, origin: &str) -> Result<File, Diagnostics> {
     let checker = Checker::new(KEYS, source, Vec::new(), environment).about("the file of tests");
     let value = Value { path: String::new(), key: root.span.clone(), node: &root };
     let file = match Document::of(&root).filter(|document| *document != Document::Tests) {
-        // Tests that are still to be written name rule files already.
+        // A file may name rule files before it has tests.
         Some(Document::Prometheus) if root.keys().all(|key| key != "scrape_configs") => {
             read_file(&checker, &value)
         }

@@ -1,7 +1,7 @@
-//! Windows: what one range aggregation knows of its entries, for the evaluations of its group.
+//! Windows: what is kept of entries for one range aggregation, for the evaluations of its group.
 //!
-//! A window has room for a number of series. When they do not fit, the newest series of the origin that has most of them
-//! gives way: the oldest series stay, and an origin that has few gets in.
+//! A window has room for a number of series. If a new series does not fit, the origin with the most series loses its newest
+//! one. So the oldest series stay, and an origin with few series gets a place.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use logql::pipeline::{DETAILS, ERROR, PRESERVE};
 use logql::vectors::{EvalError, Sample, Vector};
 use logql::{MatchOp, Matcher};
 
-/// Senders choose the labels, so this hash is seeded, and of the better quality.
+/// Senders choose the labels, so this hash has a random seed and the better quality.
 type BySet<T> = IndexMap<Arc<LabelSet>, T, foldhash::quality::RandomState>;
 
 /// One range aggregation, evaluated every `interval` nanoseconds.
@@ -26,19 +26,19 @@ type BySet<T> = IndexMap<Arc<LabelSet>, T, foldhash::quality::RandomState>;
 pub(super) struct Window {
     range: RangeAggregation,
     interval: i64,
-    /// Where in an interval buckets begin (nanoseconds): two cuts, which may be the same.
+    /// The two places within an interval at which buckets begin (nanoseconds). They may be the same.
     cuts: [i64; 2],
-    /// The eldest first.
+    /// The series, the oldest first.
     series: BySet<Series>,
     /// How many series each origin has.
     origins: HashMap<Origin, usize, foldhash::fast::RandomState>,
     /// What series and their labels take (bytes), without the table of them.
     within: usize,
-    /// What all of it takes (bytes).
+    /// What the whole window takes (bytes).
     bytes: usize,
-    /// Buckets in which an entry failed. Of several of a kind only the first is told, so they share it.
+    /// The buckets in which an entry failed, with the error. Errors of one kind share the first one.
     failed: VecDeque<(i64, Arc<EvalError>)>,
-    /// The last bucket in which a series had no room, and of what there was too little.
+    /// The last bucket in which a series had no room, and what there was too little of.
     crowded: Option<(i64, Crowded)>,
     /// The last bucket in which not even one series had room.
     lost: Option<i64>,
@@ -51,9 +51,9 @@ pub(super) struct Window {
 /// What a window can have too little of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crowded {
-    /// There may be no more series than this.
+    /// It has the most series that it may have.
     Series(usize),
-    /// Memory.
+    /// There is no more memory.
     Memory,
 }
 
@@ -75,7 +75,7 @@ impl Window {
     /// `interval` in nanoseconds; at most `series_max` series at a time.
     pub(super) fn new(range: &RangeAggregation, interval: i64, series_max: usize) -> Window {
         let interval = interval.max(1);
-        // Apart, because their sum may be too large for a time.
+        // Each is reduced first, because their sum may be too large for a time.
         let back = |by: i64| interval - by.rem_euclid(interval);
         let first = back(range.offset) % interval;
         let mut cuts = [first, (first + back(range.range)) % interval];
@@ -107,12 +107,12 @@ impl Window {
         self.series.len()
     }
 
-    /// What it takes in memory (bytes), without what it takes when it is empty.
+    /// What it takes in memory (bytes), beyond what an empty one takes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Counts what it takes, after a change.
+    /// Updates what it takes, after a change.
     fn count(&mut self) {
         // A hash beside each pair; a place of a number, and a byte, in a table that is at most seven eighths full.
         let pair = size_of::<(usize, Arc<LabelSet>, Series)>();
@@ -129,7 +129,7 @@ impl Window {
         self.refused
     }
 
-    /// What it had too little of, if anything had no room in the window that was evaluated last.
+    /// What there was too little of in the window that was evaluated last, if a series had no room.
     pub(super) fn crowded(&self) -> Option<Crowded> {
         self.crowded.map(|(_, crowded)| crowded)
     }
@@ -139,7 +139,7 @@ impl Window {
         self.series.get(labels).map(|series| series.origin)
     }
 
-    /// The number of the bucket that a time belongs to: a bucket does not have its beginning, but its end.
+    /// The number of the bucket that a time belongs to. Its end belongs to a bucket, its beginning does not.
     fn bucket(&self, time: i64) -> i64 {
         let [first, second] = self.cuts;
         let since = time.saturating_sub(first).saturating_sub(1);
@@ -147,7 +147,7 @@ impl Window {
         since.div_euclid(self.interval) * 2 + i64::from(behind && second > first)
     }
 
-    /// Counts an entry; `origin` says who wrote it, if a series is to be made.
+    /// Counts an entry. `origin` says who wrote it; it is called only for a new series.
     pub(super) fn add(&mut self, labels: &LabelSet, point: Point, origin: impl FnOnce() -> Origin) {
         let number = self.bucket(point.0);
         if let (Some(kind), None) = (labels.get(ERROR), labels.get(PRESERVE)) {
@@ -171,7 +171,7 @@ impl Window {
         }
         if self.series.len() >= self.series_max {
             self.crowd(number, Crowded::Series(self.series_max));
-            // Among equals, the series that is there stays.
+            // A new series gets a place only if its origin still has fewer series then.
             let own = self.origins.get(&origin).copied().unwrap_or(0);
             if self.largest().is_none_or(|(_, most)| most <= own + 1) {
                 return;
@@ -188,9 +188,9 @@ impl Window {
         self.count();
     }
 
-    /// An entry failed in a bucket.
+    /// Notes that an entry failed in a bucket.
     fn fail(&mut self, number: i64, kind: &str, labels: &LabelSet) {
-        // One is enough for a bucket, and entries may come out of order.
+        // One error is enough for a bucket. Entries may come out of order.
         if self.failed.iter().rev().any(|(other, _)| *other == number) {
             return;
         }
@@ -208,7 +208,7 @@ impl Window {
         self.count();
     }
 
-    /// Something had no room in a bucket.
+    /// Notes that a sample had no room in a bucket.
     fn crowd(&mut self, number: i64, crowded: Crowded) {
         self.refused += 1;
         if self.crowded.is_none_or(|(last, _)| last <= number) {
@@ -216,13 +216,13 @@ impl Window {
         }
     }
 
-    /// The origin with the most series, and how many they are.
+    /// The origin with the most series, and their number.
     fn largest(&self) -> Option<(Origin, usize)> {
         self.origins.iter().map(|(origin, count)| (*origin, *count)).max_by_key(|(_, count)| *count)
     }
 
-    /// Gives memory back because others have none: the newest series of the origin that has most is gone. `time` is that
-    /// of the entry for which there was no room (nanoseconds since 1970). Nothing more can be given when `false` comes back.
+    /// Frees memory for other windows: removes the newest series of the origin with the most series. `time` is that of the
+    /// entry that found no room (nanoseconds since 1970). `false`: there is nothing more to remove.
     pub(super) fn give_way(&mut self, time: i64) -> bool {
         let number = self.bucket(time);
         self.crowd(number, Crowded::Memory);
@@ -243,7 +243,7 @@ impl Window {
         true
     }
 
-    /// A series is gone.
+    /// Removes a series.
     fn forget(&mut self, series: &Series) {
         self.within -= series.bytes();
         if let Some(count) = self.origins.get_mut(&series.origin) {
@@ -254,7 +254,7 @@ impl Window {
         }
     }
 
-    /// Gives tables back that are mostly empty.
+    /// Shrinks tables that are mostly empty.
     fn shrink(&mut self) {
         const ALWAYS: usize = 16;
         if self.series.capacity() > 4 * self.series.len() + ALWAYS {
@@ -265,16 +265,17 @@ impl Window {
         }
     }
 
-    /// The series at an evaluation (nanoseconds since 1970), the eldest first. What no later one needs is forgotten.
+    /// The series at an evaluation (nanoseconds since 1970), the oldest first. What later evaluations do not need is
+    /// forgotten.
     ///
     /// # Errors
-    /// An entry in the window failed, or it cannot even hold one series.
+    /// An entry in the window failed, or not even one series had room.
     pub(super) fn value_at(&mut self, time: i64) -> Result<Vector, EvalError> {
         let end = time.saturating_sub(self.range.offset);
         let span = Span {
             after: self.bucket(end.saturating_sub(self.range.range)),
             last: self.bucket(end),
-            // What the next evaluation does not need makes room for what comes until then.
+            // What the next evaluation does not need makes room for new series.
             next: self.bucket(end.saturating_add(self.interval).saturating_sub(self.range.range)),
         };
         self.failed.retain(|(number, _)| *number > span.after);
@@ -294,7 +295,7 @@ impl Window {
         Ok(vector)
     }
 
-    /// The values of series. What is not needed any more is forgotten.
+    /// The values of the series. What is no longer needed is forgotten.
     fn values(&mut self, span: Span, end: i64) -> Vector {
         let (mut vector, mut within) = (Vec::new(), 0);
         let Window { range, series, origins, .. } = self;
@@ -318,8 +319,8 @@ impl Window {
     }
 }
 
-/// The labels that `absent_over_time` gives: those that are asked for with `=`, if nothing else is asked of them
-/// (grafana/loki, `pkg/logql/evaluator.go`, `absentLabels`).
+/// The labels of the result of `absent_over_time`: those with one matcher only, which must be `=` (grafana/loki,
+/// `pkg/logql/evaluator.go`, `absentLabels`).
 fn absent_labels(matchers: &[Matcher]) -> LabelSet {
     let mut labels = LabelSet::default();
     let mut others: Vec<&str> = Vec::new();

@@ -1,4 +1,4 @@
-//! Which labels the series of an expression can have, and what asks for others.
+//! Finds the labels that the series of an expression can have, and warns of parts of it that ask for other labels.
 
 use std::collections::BTreeSet;
 
@@ -13,19 +13,19 @@ use logql::nearest::nearest;
 use logql::pipeline::{DETECTED_LEVEL, FIELD, level_name};
 use logql::stage::{Format, LabelFilter, Named, Stage};
 
-/// What Loki puts behind the name of an extracted label that an entry has already.
+/// Loki adds this to the name of an extracted label if the entry has a label of that name.
 const DUPLICATE: &str = "_extracted";
 
 /// Names of labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Names {
     names: BTreeSet<String>,
-    /// There may be any others: a parser takes them out of lines.
+    /// Whether there may be any other labels, because a parser takes them out of lines.
     open: bool,
 }
 
 impl Names {
-    /// Whether one of them can be called so.
+    /// Whether there can be a label of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         // Any rule may name a field that journald writes.
         self.open || self.names.contains(name) || name.starts_with("__error") || field_of(name).is_some()
@@ -35,7 +35,7 @@ impl Names {
         self.names.iter().map(String::as_str)
     }
 
-    /// What to say of a name that is not among them.
+    /// The warning about a name that is not among them.
     pub(super) fn help(&self, name: &str) -> String {
         match nearest(name, self.iter()) {
             _ if name.starts_with(FIELD) => {
@@ -61,7 +61,7 @@ impl Names {
     }
 }
 
-/// Labels that the series of an expression can have.
+/// The labels that the series of an expression can have.
 pub(crate) fn of(expr: &Expr, known: &KnownLabels) -> Names {
     match expr {
         Expr::Number(_) | Expr::Vector(_) => Names::default(),
@@ -115,7 +115,7 @@ fn of_binary(binary: &BinaryOperation, known: &KnownLabels) -> Names {
     }
 }
 
-/// Before any grouping.
+/// The labels before any grouping.
 pub(super) fn of_range(range: &RangeAggregation, known: &KnownLabels) -> Names {
     if range.op == RangeOp::AbsentOverTime {
         let equal = range.query.matchers.iter().filter(|matcher| matcher.op() == MatchOp::Equal);
@@ -129,14 +129,14 @@ pub(super) fn of_range(range: &RangeAggregation, known: &KnownLabels) -> Names {
     names
 }
 
-/// Labels and metadata of an entry.
+/// The labels and metadata of an entry.
 fn begin(known: &KnownLabels) -> Names {
     let mut names: BTreeSet<String> = known.names().chain(known.metadata()).map(str::to_owned).collect();
     names.insert(DETECTED_LEVEL.to_owned());
     Names { names, open: known.is_open() }
 }
 
-/// What a stage of a query makes of them.
+/// The labels after a stage of a query.
 fn after(stage: &Stage, names: &mut Names) {
     let mut add = |name: &str| {
         names.names.insert(format!("{name}{DUPLICATE}"));
@@ -175,7 +175,7 @@ fn after(stage: &Stage, names: &mut Names) {
     }
 }
 
-/// Groupings that name a label which no series has, and filters of labels that no entry passes.
+/// Warns of groupings by a label that no series has, and of label filters that no entry passes.
 pub(super) fn lint(expr: &Expr, known: &KnownLabels, lints: &mut Vec<Lint>) {
     let mut grouped = |grouping: &Grouping, names: &Names| {
         for label in grouping.labels.iter().filter(|label| !grouping.without && !names.has(label)) {

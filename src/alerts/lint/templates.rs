@@ -1,4 +1,5 @@
-//! Templates of rules that will say nothing: labels that no series has, functions that mean nothing here.
+//! Finds templates of rules that will give an empty text: they use labels that no series has, or functions without a meaning
+//! here.
 
 use std::ops::Range;
 
@@ -7,17 +8,17 @@ use crate::alerts::state::VARIABLES;
 use logql::go::template::{Template, Use};
 use logql::nearest::nearest;
 
-/// Functions of Prometheus that ask its database, or work on its answer.
+/// Functions of Prometheus that ask its database, or work on its answers.
 const OF_QUERIES: [&str; 5] = ["query", "value", "label", "strvalue", "sortByLabel"];
 /// The keys of the dot.
 const KEYS: [&str; 4] = ["Labels", "Value", "ExternalLabels", "ExternalURL"];
 
-/// Something to tell about a template.
+/// A warning about a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TemplateLint {
-    /// What it is.
+    /// What is wrong.
     pub(crate) title: String,
-    /// What comes of it.
+    /// What follows from it.
     pub(crate) label: &'static str,
     /// What to do.
     pub(crate) help: String,
@@ -25,13 +26,13 @@ pub(crate) struct TemplateLint {
     pub(crate) at: Range<usize>,
 }
 
-/// What there is to tell about a template of an alert whose series can have these labels.
+/// The warnings about a template of an alert whose series can have these labels.
 pub(crate) fn lint(template: &Template, series: &Names, external: &[&str]) -> Vec<TemplateLint> {
     let (mut lints, mut asks) = (Vec::new(), false);
     for (used, at) in template.uses() {
         let (kind, name) = match &used {
             Use::Function(name) if OF_QUERIES.contains(name) => {
-                // What works on its answer goes with it.
+                // A function that works on the answer of another one needs no warning of its own.
                 if asks {
                     continue;
                 }
@@ -80,7 +81,7 @@ pub(crate) fn lint(template: &Template, series: &Names, external: &[&str]) -> Ve
     lints
 }
 
-/// Variables of templates that stand in the text, where they mean nothing.
+/// Finds variables of templates in plain text, where they have no meaning.
 fn outside(source: &str) -> Vec<(String, Range<usize>)> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found = Vec::new();

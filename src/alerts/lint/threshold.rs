@@ -1,17 +1,17 @@
-//! Thresholds that no series passes, and silence that no comparison notices.
+//! Finds thresholds that no series will exceed, and comparisons that cannot notice silence.
 //!
-//! A range aggregation without a grouping makes a series of each stream and each value of its structured metadata. And a
-//! series without entries is not 0: it is not there.
+//! A range aggregation without a grouping makes a series for each stream and each value of its structured metadata. A series
+//! without entries does not have the value 0: it does not exist.
 
 use super::series::{chooses, of_range};
 use crate::shape::known::KnownLabels;
 use crate::yaml::Lint;
 use logql::expr::{BinaryOp, Expr, LogQuery, RangeAggregation, RangeOp, VectorOp};
 
-/// What is asked of each value.
+/// The comparison that each value must fulfil.
 type Threshold = (BinaryOp, f64);
 
-/// Lints an expression; `recorded` says that its series become metrics.
+/// Warns about an expression. `recorded`: its series become metrics.
 pub(super) fn lint(expr: &Expr, known: &KnownLabels, recorded: bool, lints: &mut Vec<Lint>) {
     let mut found = Found { known, lints };
     found.compared(expr);
@@ -70,7 +70,7 @@ impl Found<'_> {
         }
     }
 
-    /// Looks for series of single values of metadata behind a threshold that few entries do not pass.
+    /// Warns of a threshold for series that are split by values of metadata, if few entries do not exceed it.
     fn split(&mut self, values: &Expr, threshold: Option<Threshold>) {
         match values {
             Expr::Range(range) => self.split_range(range, threshold),
@@ -125,7 +125,7 @@ impl Found<'_> {
         });
     }
 
-    /// A metric with a series for each value of metadata.
+    /// Warns of a metric with a series for each value of metadata.
     fn recorded(&mut self, expr: &Expr) {
         match expr {
             Expr::Range(range) if range.grouping.is_none() && range.op != RangeOp::AbsentOverTime => {
@@ -147,7 +147,7 @@ impl Found<'_> {
         }
     }
 
-    /// The labels of its series that split them, as text.
+    /// The labels that split the series, as text.
     fn metadata_of(&self, range: &RangeAggregation) -> Option<String> {
         let names = of_range(range, self.known);
         let left: Vec<_> =
@@ -163,7 +163,7 @@ impl Found<'_> {
         }
     }
 
-    /// A comparison that is meant for silence, and is never made of it.
+    /// Warns of a comparison that is meant for silence, but is not made when there are no entries.
     fn silence(&mut self, values: &Expr, op: BinaryOp, value: f64) {
         let low = match op {
             BinaryOp::Less => value > 0.0,
@@ -192,7 +192,7 @@ impl Found<'_> {
     }
 }
 
-/// Whether an expression is there when no entry is.
+/// Whether an expression has a value when there are no entries.
 fn fills(expr: &Expr) -> bool {
     match expr {
         Expr::Number(_) | Expr::Vector(_) => true,
@@ -207,7 +207,7 @@ fn fills(expr: &Expr) -> bool {
     }
 }
 
-/// What is counted, if values are numbers of entries (or their bytes) and nothing stands in for those that are not there.
+/// What is counted, if values are numbers of entries (or their bytes) and missing series have no replacement.
 fn counts(expr: &Expr) -> Option<(&LogQuery, String)> {
     match expr {
         Expr::Range(range) if range.query.unwrap.is_none() => {
