@@ -1,5 +1,5 @@
-//! The labels that entries may have when their way through labels and stages is done, and the values of these labels, as far
-//! as the configuration tells them. Selectors that select nothing are found with it.
+//! The labels that entries may have after labels and stages, and the values of these labels, as far as the configuration
+//! tells. With this, selectors that select nothing are found.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ use logql::nearest::nearest;
 /// The values of a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Values {
-    /// What they look like; none: anything.
+    /// What the values look like. An empty list: they may be anything.
     shapes: Vec<Shape>,
-    /// Every entry has it.
+    /// Whether every entry has the label.
     always: bool,
 }
 
@@ -27,18 +27,18 @@ pub struct KnownLabels {
     values: BTreeMap<String, Values>,
     before_stages: Vec<String>,
     metadata: Vec<String>,
-    /// Labels whose values are hardly ever the same twice.
+    /// Labels with a value for each process or entry.
     many: Vec<String>,
-    /// Relabelling makes names that nobody can foretell.
+    /// Whether relabelling may make labels of any name.
     open: bool,
-    /// The label that tells hosts apart.
+    /// The label that tells hosts apart, if there is one.
     host: Option<String>,
-    /// Who decides them.
+    /// Who decides the values of the labels.
     origins: Origins,
 }
 
 impl KnownLabels {
-    /// Those of a configuration.
+    /// The labels of a configuration.
     pub fn new<'c>(sections: impl Into<Sections<'c>>) -> KnownLabels {
         let sections = sections.into();
         let Sections { labels, metadata, stages, .. } = sections;
@@ -78,12 +78,12 @@ impl KnownLabels {
         known
     }
 
-    /// Any labels, as far as is known.
+    /// Nothing is known: there may be any labels.
     pub(crate) fn any() -> KnownLabels {
         KnownLabels { open: true, ..KnownLabels::default() }
     }
 
-    /// With further labels, which may have any value and are there from the beginning.
+    /// Adds labels that exist from the beginning and may have any value.
     pub(crate) fn with<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> KnownLabels {
         for name in names {
             self.add(name);
@@ -96,7 +96,7 @@ impl KnownLabels {
         self.values.insert(name.to_owned(), Values { shapes: Vec::new(), always: false });
     }
 
-    /// With the labels and metadata that stages set.
+    /// Adds the labels and metadata that stages set.
     fn staged(&mut self, stages: &[StageSettings]) {
         for stage in stages.iter().map(StageSettings::settings) {
             stage.labels().iter().for_each(|(name, _)| self.add(name));
@@ -107,7 +107,7 @@ impl KnownLabels {
         }
     }
 
-    /// Who decides the labels.
+    /// Who decides the values of the labels.
     pub(crate) fn origins(&self) -> &Origins {
         &self.origins
     }
@@ -127,7 +127,7 @@ impl KnownLabels {
         self.metadata.iter().map(String::as_str)
     }
 
-    /// The names of what tells series apart that belong together: metadata, and labels with a value for each process or entry.
+    /// The names that split series which belong together: metadata, and labels with a value for each process or entry.
     pub(crate) fn splitting(&self) -> impl Iterator<Item = &str> {
         self.metadata.iter().chain(&self.many).map(String::as_str)
     }
@@ -142,7 +142,7 @@ impl KnownLabels {
         self.host.as_deref()
     }
 
-    /// Whether a selector asks for what no entry has.
+    /// Whether a selector asks for something that no entry has.
     pub(crate) fn of_nobody(&self, matchers: &[Matcher]) -> Option<Lint> {
         let matcher = matchers.iter().find(|matcher| {
             let absent = matcher.matches("");

@@ -8,7 +8,7 @@ use journald_reader::Entry;
 use journald_reader::{Key, Keys};
 use logql::label_set::{cut, lossy};
 
-/// Stands at the end of a line that was cut.
+/// The mark at the end of a line that was cut.
 pub const CUT_MARK: &str = " [cut by journal-ship]";
 
 /// The key `line`.
@@ -35,15 +35,15 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Line> {
 pub struct Liner {
     message: Key,
     format: Line,
-    /// Longest line (bytes).
+    /// The longest line (bytes).
     max: usize,
     buffer: Vec<u8>,
 }
 
 impl Liner {
-    /// Registers what the format needs with the reader.
+    /// Adds the fields that the format needs to `keys`.
     pub fn new(format: Line, max: usize, keys: &mut Keys) -> Liner {
-        // One byte more than fits tells that there was more.
+        // With one byte more than fits, it shows that the value is longer.
         keys.cut_values(max + 1);
         if format == Line::Json {
             keys.add_all();
@@ -51,12 +51,12 @@ impl Liner {
         Liner { message: keys.add("MESSAGE"), format, max, buffer: Vec::new() }
     }
 
-    /// From now on lines are no longer than this (bytes).
+    /// Sets the longest line (bytes).
     pub fn fit(&mut self, max: usize) {
         self.max = self.max.min(max);
     }
 
-    /// The line of this entry; empty when it has no message. Bytes that are not UTF-8 become U+FFFD.
+    /// The line of an entry. It is empty if the entry has no message. Bytes that are not UTF-8 become U+FFFD.
     #[inline]
     pub fn line<'a>(&'a mut self, entry: &Entry<'a>) -> Cow<'a, str> {
         match self.format {
@@ -71,8 +71,8 @@ impl Liner {
         }
     }
 
-    /// One object, a string for each field, an array where a field repeats. Fields that do not fit into
-    /// a line are cut, the last ones left out.
+    /// The entry as one JSON object. A field is a string, or an array of strings if it occurs several times. Fields that do
+    /// not fit into the line are cut, and the last ones are left out.
     fn write_json(&mut self, entry: &Entry<'_>) {
         const KEY_ROOM: usize = 128;
         let max = self.max;
@@ -112,7 +112,7 @@ impl Liner {
     }
 }
 
-/// Cuts a line to `max` bytes if it is longer, as one is that a stage has made.
+/// Cuts a line to `max` bytes if it is longer. A stage may have made it longer.
 pub fn fit(line: &mut String, max: usize) {
     if line.len() > max {
         *line = shorten(Cow::Owned(std::mem::take(line)), max);
@@ -126,8 +126,8 @@ fn shorten(line: Cow<'_, str>, max: usize) -> String {
     line
 }
 
-/// Appends a JSON string of at most about `room` bytes: a value is cut before it is escaped, and escapes
-/// make it at most six times as long.
+/// Appends a JSON string of about `room` bytes at most. The value is cut before it is escaped, and escapes make it at most six
+/// times as long.
 fn write_json_string(out: &mut Vec<u8>, bytes: &[u8], room: usize) {
     let text = lossy(bytes);
     let start = out.len();

@@ -1,8 +1,7 @@
 //! The rules for names and texts that Loki takes.
 //!
-//! Each function looks at one text and says what is wrong with it. Facts about Loki are from
-//! `pkg/validation/limits.go` and `pkg/distributor` of grafana/loki, about tenants from `tenant/tenant.go` of
-//! grafana/dskit.
+//! Each function checks one text and says what is wrong with it. The rules are those of grafana/loki
+//! (`pkg/validation/limits.go`, `pkg/distributor`) and, for tenants, of grafana/dskit (`tenant/tenant.go`).
 
 use std::borrow::Cow;
 
@@ -10,12 +9,12 @@ use super::limits::{LABEL_NAME_MAX, LABEL_VALUE_MAX, TENANT_MAX};
 use crate::yaml::{Refusal, quoted};
 use logql::label_set::identifier;
 
-/// The nearest name that Loki takes, if there is a letter or a digit in it.
+/// The nearest name that Loki takes, if the text has a letter or a digit.
 fn as_identifier(name: &str) -> Option<Cow<'_, str>> {
     Some(identifier(name)).filter(|plain| plain.chars().any(|c| c != '_'))
 }
 
-/// The name of a label: `[a-zA-Z_][a-zA-Z0-9_]*`, not beginning with `__`.
+/// Checks the name of a label: `[a-zA-Z_][a-zA-Z0-9_]*`, not beginning with `__`.
 pub(crate) fn label_name(name: &str) -> Result<(), Refusal> {
     let refused = |what: String| Err(Refusal::new(what, "expected letters, digits and `_`"));
     if identifier(name) != name {
@@ -41,7 +40,7 @@ pub(crate) fn label_name(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The fixed value of a label: not empty, at most 2048 bytes.
+/// Checks the fixed value of a label: not empty, at most 2048 bytes.
 pub(crate) fn label_value(value: &str) -> Result<(), Refusal> {
     if value.is_empty() {
         return Err(Refusal::new("the value of a label is empty", "expected a text")
@@ -58,7 +57,7 @@ pub(crate) fn label_value(value: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The name of structured metadata: as a label's, and not only underscores.
+/// Checks the name of structured metadata: the rule for labels, and not only underscores.
 pub(crate) fn metadata_name(name: &str) -> Result<(), Refusal> {
     let Some(plain) = as_identifier(name) else {
         return Err(Refusal::new(
@@ -83,7 +82,7 @@ pub(crate) fn metadata_name(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A tenant: what Loki takes in `X-Scope-OrgID`.
+/// Checks a tenant: what Loki takes in `X-Scope-OrgID`.
 pub(crate) fn tenant(name: &str) -> Result<(), Refusal> {
     let valid = (1..=TENANT_MAX).contains(&name.len())
         && !matches!(name, "." | "..")

@@ -1,18 +1,17 @@
 //! Sampling: which entries belong to a share of all.
 //!
-//! The cursor chooses, not chance: the same entry has the same fate on every restart, for every destination, and
-//! where a copy of it stands in another file. What goes in (boot, times, the entry's own hash) is the same for
-//! all copies; sequence numbers are not. This function must never change: entries that are sent again after a
-//! crash would be others.
+//! The cursor decides, not chance. So an entry has the same fate after every restart, for every destination, and if another
+//! file holds a copy of it. The parts of the cursor that are used (boot, times, the hash of the entry) are the same for all
+//! copies; sequence numbers are not. This function must never change. Otherwise other entries would be sent after a crash.
 
 use journald_reader::Cursor;
 
-/// A number from 0 up to, not including, 1: evenly spread over entries.
+/// A number from 0 (included) to 1 (excluded), spread evenly over entries.
 pub fn share(cursor: &Cursor) -> f64 {
     let (boot_high, boot_low) = halves(cursor.boot_id.0);
     let parts = [boot_high, boot_low, cursor.monotonic, cursor.realtime, cursor.xor_hash];
     let mixed = parts.into_iter().fold(0, |state, part| mix(state ^ part));
-    // 53 bits are what an f64 holds exactly.
+    // An f64 holds 53 bits exactly.
     (mixed >> 11) as f64 / (1u64 << 53) as f64
 }
 

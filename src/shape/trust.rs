@@ -1,7 +1,8 @@
-//! Who decides the values that a rule asks for. A selector that only a sender's own words narrow can be met by anybody.
+//! Who decides the values that a rule asks for. If a selector asks only for what a sender writes, anybody can write entries
+//! that it selects.
 //!
 //! Labels are followed back to the journal fields that they come from (`crate::journal::fields`). A selector is as good as
-//! its best matcher: `{unit="nginx.service", app="x"}` is about nginx, whatever `app` is made of.
+//! its best matcher: `{unit="nginx.service", app="x"}` is about nginx, wherever `app` comes from.
 
 use std::collections::BTreeMap;
 
@@ -16,23 +17,23 @@ use logql::{MatchOp, Matcher, Selector};
 
 /// Fields that say which host an entry is from, and not who wrote it.
 const OF_THE_HOST: [&str; 5] = ["_HOSTNAME", "_MACHINE_ID", "_BOOT_ID", "_NAMESPACE", "_RUNTIME_SCOPE"];
-/// Sender or not, its label has eight values and says nothing of who wrote an entry.
+/// The sender decides it, but its label has eight values only, and does not say who wrote an entry.
 const LEVEL: &str = "PRIORITY";
-/// A user can lie about the program only by becoming it: good enough to narrow a selector by, not to make labels of.
+/// A user can fake the program only by running it. So this is good enough for a selector, but not for labels.
 const PROGRAM: &str = "_EXE";
-/// How relabelling calls a journal field.
+/// The beginning of the name of a journal field in relabelling.
 const RELABELLED: &str = "__journal_";
 
 /// What a label is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Origin {
-    /// Nobody's choice: fixed, of the host, or a level.
+    /// No sender decides it: it is fixed, of the host, or a level.
     Neutral,
     /// The system says who wrote the entry.
     Who,
-    /// This field, which a user or a sender decides.
+    /// It comes from this field, which a user or a sender decides.
     Field(Trust, String),
-    /// What stages find in the line.
+    /// Stages find it in the line.
     Text,
 }
 
@@ -46,7 +47,7 @@ impl Origin {
         }
     }
 
-    /// Of a label that takes the first of several fields: any of them may decide.
+    /// The origin of a label that takes the first of several fields. Any of them may decide.
     fn of(rule: &FieldRule) -> Origin {
         let mut origins: Vec<_> = rule.sources.iter().map(|field| Origin::of_field(field)).collect();
         origins.sort_by_key(Origin::badness);
@@ -69,12 +70,12 @@ impl Origin {
 pub enum Use {
     /// They raise an alert.
     Alert {
-        /// Somebody is woken by it.
+        /// Whether somebody is woken by it.
         critical: bool,
     },
     /// They are not sent to Loki.
     Drop,
-    /// They are kept for another time, or only a share of them is.
+    /// They are kept for another time, or only a share of them is kept.
     Keep,
 }
 
@@ -86,7 +87,7 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Of a configuration.
+    /// The origins of a configuration.
     pub fn new<'c>(sections: impl Into<Sections<'c>>) -> Origins {
         let Sections { labels, metadata, stages, .. } = sections.into();
         let mut origins = Origins::default();
@@ -104,7 +105,7 @@ impl Origins {
             };
             let sources = rule.source_labels.iter().map(|name| origins.of_source(name));
             let sources: Vec<_> = sources.collect();
-            // A rule that also looks at who wrote the entry is taken to know what it does.
+            // If a rule also looks at who wrote the entry, it is assumed to be right.
             let made = match sources.contains(&Origin::Who) {
                 true => Origin::Who,
                 false => sources.into_iter().max_by_key(Origin::badness).unwrap_or(Origin::Neutral),
@@ -125,14 +126,14 @@ impl Origins {
         }
     }
 
-    /// With the labels that stages set; `all`: the stages set them for every entry.
+    /// Adds the labels that stages set. `all`: the stages set them for every entry.
     fn staged(&mut self, stages: &[StageSettings], all: bool) {
         for stage in stages.iter().map(StageSettings::settings) {
             for (name, made) in stage.labels() {
                 let origin = if all && made == Made::Fixed { Origin::Neutral } else { Origin::Text };
                 self.labels.insert(name.to_owned(), origin);
             }
-            // What is done for the entries of one unit alone is of that unit.
+            // Labels that are set only for the entries of one unit come from that unit.
             if let Some((selector, inner)) = stage.inner()
                 && !self.narrows(selector.matchers())
             {
@@ -145,7 +146,7 @@ impl Origins {
         matchers.iter().any(|matcher| asks(matcher) && self.labels.get(matcher.name()) == Some(&Origin::Who))
     }
 
-    /// The warning about a selector of a retention rule, if it trusts what a sender decides.
+    /// The warning about a selector of a retention rule that trusts what a sender decides.
     pub fn of_selector(&self, selector: &Selector, used: Use) -> Option<Lint> {
         self.weakest(selector.matchers(), &[], used)
     }
@@ -167,7 +168,7 @@ impl Origins {
         lints
     }
 
-    /// The matcher that should not be trusted, unless another one says who wrote the entry.
+    /// The matcher that cannot be trusted, unless another matcher says who wrote the entry.
     fn weakest(&self, matchers: &[Matcher], filters: &[&Matcher], used: Use) -> Option<Lint> {
         let of_label = |matcher: &Matcher| self.labels.get(matcher.name()).cloned();
         let of_filter = |matcher: &Matcher| match field_of(matcher.name()) {
@@ -214,14 +215,14 @@ impl Origins {
     }
 }
 
-/// Whether a matcher asks for something, and not for anything.
+/// Whether a matcher restricts the values at all.
 fn asks(matcher: &Matcher) -> bool {
     matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex)
         && !matcher.matches("")
         && !matches!((matcher.op(), matcher.value()), (MatchOp::Regex, ".+" | "..*"))
 }
 
-/// The matchers of a filter that must all hold.
+/// The matchers of a filter that must all match.
 fn texts<'f>(filter: &'f LabelFilter, found: &mut Vec<&'f Matcher>) {
     match filter {
         LabelFilter::Text(matcher) => found.push(matcher),

@@ -1,9 +1,9 @@
-//! What Loki takes as the labels of a stream, and how a label set that goes beyond is made to fit.
+//! What Loki takes as the labels of a stream, and how a label set is made to fit.
 //!
 //! Loki refuses a stream whose labels break one of its limits (grafana/loki, `pkg/validation/limits.go` and
-//! `pkg/distributor/validator.go`), with all entries in it. Names that it cannot parse are replaced; labels
-//! over the limit become structured metadata, those last that the configuration names; an entry without any
-//! label gets the one that Loki itself would invent. All of it is counted.
+//! `pkg/distributor/validator.go`), with all entries in it. So names that Loki cannot parse are replaced. Labels over the
+//! limit become structured metadata; labels that the configuration names are the last to go. An entry without a label gets
+//! the label that Loki would add. All of this is counted.
 
 use std::borrow::Cow;
 use std::ops::AddAssign;
@@ -12,12 +12,10 @@ use super::Labels;
 use crate::shape::limits::{LABEL_NAME_MAX, LABEL_NAMES_MAX, SERVICE_NAME};
 use logql::label_set::{LabelSet, cut, identifier};
 
-/// What Loki writes into it when no other label tells (grafana/loki, `pkg/loghttp/push/push.go`,
-/// `ServiceUnknown`).
+/// The value of `service_name` if Loki finds no label for it (grafana/loki, `pkg/loghttp/push/push.go`, `ServiceUnknown`).
 const UNKNOWN_SERVICE: &str = "unknown_service";
 
-/// What was done to labels so that Loki takes them, or so that there are not too many streams: a number for
-/// each kind.
+/// How often labels were changed, by kind, so that Loki takes them or so that there are not too many streams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Names in which `_` replaces what Loki does not take (labels).
@@ -26,9 +24,9 @@ pub struct Changes {
     pub cut: u64,
     /// Labels over [`LABEL_NAMES_MAX`] that became structured metadata (labels).
     pub over_limit: u64,
-    /// Entries that had no label at all and got `service_name="unknown_service"`.
+    /// Entries without any label, which got `service_name="unknown_service"`.
     pub without_label: u64,
-    /// Entries in an overflow stream, for `labels.max_streams` were active.
+    /// Entries in an overflow stream, because `labels.max_streams` streams were active.
     pub folded: u64,
 }
 
@@ -55,7 +53,7 @@ impl AddAssign for Changes {
     }
 }
 
-/// Names and values that are labels no longer, for the structured metadata of the entry.
+/// Names and values that were labels, and go to the structured metadata of the entry.
 pub type Moved = Vec<(String, String)>;
 
 /// A label set as Loki takes it.
@@ -69,13 +67,13 @@ pub(super) struct Fitted<'s> {
 /// Which labels stay when there are too many.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
-    /// The most important first; within one class, and for all others, by name.
+    /// The labels that stay first, the most important one first. Labels of one class, and all others, go by name.
     classes: [Vec<String>; 2],
 }
 
 impl Limits {
-    /// Labels that the configuration fixes, those of the destination (`added`) and the label of the retention
-    /// class are kept first, then those from journal fields, then all others.
+    /// Kept first are labels that the configuration fixes, those of the destination (`added`) and the label of the retention
+    /// class; then labels from journal fields; then all others.
     pub(super) fn new(labels: &Labels, added: &[(String, String)], retention: Option<&str>) -> Limits {
         let fixed = labels.fixed.iter().chain(added).map(|(name, _)| name.as_str()).chain(retention);
         let fields = labels.fields.iter().map(|rule| rule.name.clone());
@@ -87,7 +85,7 @@ impl Limits {
         self.classes.iter().position(has).unwrap_or(self.classes.len())
     }
 
-    /// Makes a label set fit; what fits is only borrowed.
+    /// Makes a label set fit. A set that fits is only borrowed.
     pub(super) fn fit<'s>(&self, set: &'s LabelSet) -> Fitted<'s> {
         let mut changes = Changes { cut: set.cut().into(), ..Changes::default() };
         let mut moved = Moved::new();
@@ -142,8 +140,7 @@ fn sanitize(name: &str) -> String {
     cut(identifier(name), LABEL_NAME_MAX).into_owned()
 }
 
-/// The name under which a label becomes structured metadata: Loki answers 500 to a push with a name there
-/// that is only underscores.
+/// The name of a label as structured metadata. Loki answers 500 to a push if such a name has only underscores.
 pub(super) fn metadata_name(label: &str) -> String {
     if label.bytes().all(|c| c == b'_') { format!("label{label}") } else { label.to_owned() }
 }

@@ -1,5 +1,5 @@
-//! Labels that no entry has: rules for relabelling that look at what no rule before them has made, and labels that make a
-//! stream of each entry.
+//! Warnings about labels: rules for relabelling that look at a label that no entry has, and labels that make a stream of each
+//! entry.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,13 @@ use crate::yaml::{Checker, Finding, Kind, Node, Section, Value, quoted};
 use logql::nearest::nearest;
 use logql::{MatchOp, Matcher};
 
-/// How a journal field's name begins among the labels of relabelling.
+/// The beginning of the name of a journal field in relabelling.
 const PREFIX: &str = "__journal_";
-/// The priority as a word, among these.
+/// The label of relabelling with the priority as a word.
 const KEYWORD: &str = "__journal_priority_keyword";
 
-/// Warns of what no entry has in the section `labels`, which was read as `labels`. Labels of `destinations` are there, too.
+/// Warns of parts of the section `labels` (read as `labels`) that ask for what no entry has. Entries also have the labels in
+/// `destinations`.
 pub(crate) fn lint(checker: &Checker<'_>, value: &Value<'_>, labels: &Labels, destinations: &[&str]) {
     let Some(section) = Section::open(checker, value, "labels") else { return };
     if let Some(value) = section.get("fields") {
@@ -27,7 +28,7 @@ pub(crate) fn lint(checker: &Checker<'_>, value: &Value<'_>, labels: &Labels, de
     relabelling(checker, &section, labels, destinations);
 }
 
-/// Warns of labels with another value for each process or entry: each is a stream of its own.
+/// Warns of labels with a value for each process or entry: each value makes a stream.
 fn many(checker: &Checker<'_>, value: &Value<'_>) {
     let Kind::Map(entries) = &value.node.kind else { return };
     for (key, node) in entries {
@@ -51,8 +52,8 @@ fn many(checker: &Checker<'_>, value: &Value<'_>) {
     }
 }
 
-/// Warns of rules for relabelling that look at what no entry has, and says which label such a rule takes away. `written` is
-/// the section `labels`, `labels` what was read of it.
+/// Warns of rules for relabelling that look at a label that no entry has, and says which label such a rule removes. `written`
+/// is the section `labels`, and `labels` is what was read from it.
 fn relabelling(checker: &Checker<'_>, written: &Section<'_>, labels: &Labels, destinations: &[&str]) {
     let Some(Kind::Seq(items)) = written.get("relabel_configs").map(|value| &value.node.kind) else { return };
     let mut names: BTreeSet<String> = labels.fixed.iter().map(|(name, _)| name.clone()).collect();
@@ -95,7 +96,7 @@ fn relabelling(checker: &Checker<'_>, written: &Section<'_>, labels: &Labels, de
     }
 }
 
-/// Warns of a replacement with groups that the expression does not have, or in another language's way of writing.
+/// Warns of a replacement with groups that the expression does not have, or in the form of another language.
 fn groups(checker: &Checker<'_>, item: &Node, action: &RelabelAction) {
     let RelabelAction::Replace { regex, replacement, .. } = action else { return };
     let Kind::Map(entries) = &item.kind else { return };
@@ -129,7 +130,7 @@ fn source_labels(item: &Node) -> Vec<&Node> {
     }
 }
 
-/// What is said of a source that is always empty.
+/// The warning about a source that is always empty.
 fn source(name: &str, names: &BTreeSet<String>, open: bool) -> Option<(String, Option<String>)> {
     if name == KEYWORD {
         return None;

@@ -1,11 +1,11 @@
 //! Labels: which stream an entry belongs to.
 //!
-//! A stream is named by its label set. The fields that labels are made of hold few distinct values, and
-//! within a journal file equal DATA offsets are equal values, so the label set of an entry is looked up
-//! by a handful of numbers; strings are handled only when a combination is met for the first time.
+//! A label set is the name of a stream. The fields that labels are made of have few different values, and within a journal
+//! file equal DATA offsets mean equal values. So the label set of an entry is looked up by a few numbers, and strings are
+//! handled only when a combination is new.
 //!
-//! From the entry to its stream: [`Labeler`] makes the label set (static labels, journal fields, relabelling)
-//! and remembers it, [`Streams`] makes it fit for Loki and finds the stream.
+//! [`Labeler`] makes the label set of an entry (static labels, journal fields, relabelling) and remembers it. [`Streams`]
+//! makes it fit for Loki and finds the stream.
 
 mod cap;
 mod limits;
@@ -33,8 +33,8 @@ use limits::Limits;
 use relabel::Relabeler;
 use share::Owners;
 
-/// Combinations of values that are remembered (count). More are met only when a field that changes with every entry
-/// makes a label, or when a rule drops them.
+/// How many combinations of values are remembered (count). There are more only if a label comes from a field that changes with
+/// every entry, or if a rule drops such entries.
 const COMBINATIONS_MAX: usize = 8 << 10;
 
 /// A journal field that a label or metadata value may come from.
@@ -44,22 +44,22 @@ pub struct Source {
     keyword: bool,
 }
 
-/// A name in Loki and the journal fields its value may come from, ready to be asked.
+/// A name in Loki, and the look-up of its value in the journal fields.
 #[derive(Debug, Clone)]
 pub struct FieldLookup {
-    /// Name in Loki.
+    /// The name in Loki.
     pub name: String,
     sources: Vec<Source>,
 }
 
 impl FieldLookup {
-    /// Registers the fields of a rule with the reader.
+    /// Adds the fields of a rule to `keys`.
     pub fn new(rule: &FieldRule, keys: &mut Keys) -> FieldLookup {
         let source = |field: &String| Source { key: keys.add(field), keyword: field == "PRIORITY" };
         FieldLookup { name: rule.name.clone(), sources: rule.sources.iter().map(source).collect() }
     }
 
-    /// The first value that is present and not empty; of `PRIORITY` the first that is a severity.
+    /// The first value that is not empty. For `PRIORITY`, the first value that is a severity.
     #[inline]
     pub fn value<'a>(&self, entry: &Entry<'a>) -> Option<&'a [u8]> {
         self.sources.iter().find_map(|source| {
@@ -69,11 +69,11 @@ impl FieldLookup {
     }
 }
 
-/// Syslog's severities as Grafana knows them, by their number.
+/// The severities of syslog by their number, with the names that Grafana knows.
 const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
 
-/// The word for a `PRIORITY`. It is the sender's, who may write anything: what is not a severity says nothing, so that the
-/// label has eight values and no more.
+/// The name of a `PRIORITY`. A sender may write anything into it. What is not a severity is ignored, so that the label has at
+/// most eight values.
 fn priority_keyword(value: &[u8]) -> Option<&'static str> {
     match value {
         [digit @ b'0'..=b'7'] => SEVERITIES.get(usize::from(digit - b'0')).copied(),
@@ -81,21 +81,21 @@ fn priority_keyword(value: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The `PRIORITY` that a word stands for.
+/// The `PRIORITY` that has a name.
 pub(crate) fn keyword_priority(word: &str) -> Option<String> {
     SEVERITIES.iter().position(|severity| *severity == word).map(|number| number.to_string())
 }
 
-/// What becomes of an entry when it is labelled.
+/// The result of labelling an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome<T> {
-    /// It goes on with these labels, or to this stream.
+    /// The entry goes on with these labels, or to this stream.
     Kept(T),
     /// The rule with this index in `labels.relabel_configs` drops it.
     Dropped(usize),
 }
 
-/// What is remembered of a combination of values: the number of its label set, or the rule that drops it.
+/// What is remembered for a combination of values: the number of its label set, or the rule that drops it.
 #[derive(Debug, Clone, Copy)]
 enum Memo {
     Set(u32),
@@ -107,11 +107,11 @@ pub struct Labeler {
     fixed: Vec<(String, String)>,
     lookups: Vec<FieldLookup>,
     relabeler: Option<Relabeler>,
-    /// The fields that labels depend on, without those that only a rule for names asks for (`maps`).
+    /// The fields that labels depend on, without those that only rules for names look at (`maps`).
     keys: Vec<Key>,
     maps: bool,
-    /// Identities of these fields -> what is made of them. Only offsets go in, which no sender can choose,
-    /// so the hash need not be keyed.
+    /// What is remembered, by the identities of these fields. Identities are offsets, which no sender can choose, so the hash
+    /// needs no key.
     by_identity: HashMap<Box<[u64]>, Memo, foldhash::fast::RandomState>,
     generation: u32,
     epoch: u32,
@@ -123,7 +123,7 @@ pub struct Labeler {
 }
 
 impl Labeler {
-    /// From now on remembers which rules for relabelling meet anything.
+    /// From now on, remembers which rules for relabelling meet anything.
     pub(crate) fn watch_rules(&mut self) {
         if let Some(relabeler) = &mut self.relabeler {
             relabeler.watch();
@@ -135,8 +135,8 @@ impl Labeler {
         self.relabeler.as_ref().map(Relabeler::met).unwrap_or_default()
     }
 
-    /// Prepares labels, with those of one destination added: they win over others of the same name.
-    /// `retention` is the label of the retention class: it is kept where others are not.
+    /// Prepares labels. Those of a destination are added, and replace others of the same name. `retention` is the label of the
+    /// retention class, which is kept if there are too many labels.
     pub fn new(
         labels: &Labels,
         added: &[(String, String)],
@@ -177,7 +177,7 @@ impl Labeler {
         }
     }
 
-    /// The stream that this entry belongs to, when nothing changes its labels any more.
+    /// The stream of an entry, if nothing changes its labels any more.
     #[inline]
     pub fn stream(&mut self, entry: &Entry<'_>) -> Outcome<Resolved<'_>> {
         match self.memo(entry) {
@@ -189,8 +189,7 @@ impl Labeler {
         }
     }
 
-    /// The labels of this entry, for stages that may change them. [`Streams::resolve`] finds the stream after
-    /// them.
+    /// The labels of an entry, for stages that may change them. After the stages, [`Streams::resolve`] finds the stream.
     #[inline]
     pub fn labels(&mut self, entry: &Entry<'_>) -> Outcome<&Arc<LabelSet>> {
         match self.memo(entry) {
@@ -199,13 +198,13 @@ impl Labeler {
         }
     }
 
-    /// Whose share of the streams an entry takes from, for [`Streams::resolve`].
+    /// From whose share of the streams an entry takes, for [`Streams::resolve`].
     #[inline]
     pub fn owner(&self, entry: &Entry<'_>) -> Owner {
         self.owners.of(entry)
     }
 
-    /// Entries that each rule of `labels.relabel_configs` has dropped.
+    /// How many entries each rule of `labels.relabel_configs` has dropped.
     pub fn dropped(&self) -> &[u64] {
         &self.dropped
     }
@@ -257,7 +256,7 @@ impl Labeler {
             }
             Err(rule) => Memo::Dropped(rule as u32),
         };
-        // When label sets are forgotten, what refers to them is too.
+        // When label sets are forgotten, everything that refers to them must be forgotten, too.
         if self.by_identity.len() >= COMBINATIONS_MAX || self.epoch != self.streams.epoch() {
             self.epoch = self.streams.epoch();
             self.by_identity.clear();
@@ -267,7 +266,7 @@ impl Labeler {
     }
 }
 
-/// Reads a label set back from the text that was pushed, for showing it.
+/// Reads a label set from the text that was pushed, to show it.
 pub fn parse_pushed(text: &str) -> std::collections::BTreeMap<String, String> {
     label_set::parse(text)
 }

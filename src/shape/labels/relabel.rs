@@ -1,9 +1,9 @@
-//! Relabelling: Prometheus's rules, run over an entry's labels and its journal fields.
+//! Relabelling: the rules of Prometheus, applied to the labels and the journal fields of an entry.
 //!
-//! A field is seen under the name that Promtail gives it: `__journal_` and its name in small letters; its
-//! `PRIORITY` also as a keyword. Names that begin with `__` are only for the rules, they are gone afterwards.
-//! What a rule does is what Prometheus does (prometheus/prometheus, `model/relabel/relabel.go`), but that
-//! a name which only the replacement of a text can give is made valid in the end, not refused.
+//! A field has the name that Promtail gives it: `__journal_` and its name in small letters. `PRIORITY` also exists as a
+//! keyword. Names that begin with `__` are for the rules only, and are removed afterwards. Rules do what they do in Prometheus
+//! (prometheus/prometheus, `model/relabel/relabel.go`), with one difference: if a replacement makes an invalid name, the name
+//! is made valid and not refused.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -20,14 +20,14 @@ use journald_reader::{Key, Keys};
 use logql::go::re2;
 use logql::label_set::{LabelSet, cut, lossy};
 
-/// How a journal field's name begins among labels.
+/// The beginning of the name of a journal field among labels.
 const PREFIX: &str = "__journal_";
-/// The field that is there as a keyword too, and the name of that.
+/// The field that also exists as a keyword, and the name of the keyword.
 const PRIORITY: (&str, &str) = ("PRIORITY", "__journal_priority_keyword");
-/// How names begin that only rules see.
+/// The beginning of names that only rules see.
 const INTERNAL: &str = "__";
-/// Longest text that a rule makes (bytes): as long as the longest field that is read. A rule that puts its
-/// source twice into its target, over and over, ends there.
+/// The longest text that a rule makes (bytes): as long as the longest field that is read. It stops rules that double a text
+/// again and again.
 const TEXT_MAX: usize = LINE_MAX;
 
 /// The rules, and the journal fields that they need.
@@ -35,13 +35,13 @@ pub(super) struct Relabeler {
     rules: Arc<[Relabel]>,
     keys: Vec<(Key, String)>,
     maps: bool,
-    /// When a configuration is tried: which rules have met anything.
+    /// Which rules have met anything, if a configuration is tried.
     met: Option<RefCell<Vec<bool>>>,
 }
 
 impl Relabeler {
-    /// Registers the fields that rules name with the reader. A `labelmap` can make a label of any field: then
-    /// the reader is asked for those whose value can reach a label or a decision.
+    /// Adds the fields that rules name to `keys`. A `labelmap` can make a label of any field; then the reader is asked for the
+    /// fields whose value can reach a label or a decision.
     pub(super) fn new(rules: &[Relabel], keys: &mut Keys) -> Relabeler {
         let rules: Arc<[Relabel]> = rules.into();
         let mut fields: Vec<String> = rules.iter().flat_map(reads).filter_map(field_of).collect();
@@ -59,12 +59,12 @@ impl Relabeler {
         Relabeler { rules, keys: named, maps, met: None }
     }
 
-    /// The fields whose values the result depends on, without those that only [`Entry::matching`] has.
+    /// The fields that the result depends on, without those that only [`Entry::matching`] gives.
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.keys.iter().map(|(key, _)| *key)
     }
 
-    /// Whether the result depends on [`Entry::matching`] too.
+    /// Whether the result also depends on [`Entry::matching`].
     pub(super) fn maps(&self) -> bool {
         self.maps
     }
@@ -101,7 +101,7 @@ impl Relabeler {
         Ok(labels.into_set())
     }
 
-    /// From now on remembers which rules meet anything.
+    /// From now on, remembers which rules meet anything.
     pub(super) fn watch(&mut self) {
         self.met = Some(RefCell::new(vec![false; self.rules.len()]));
     }
@@ -121,7 +121,7 @@ fn reads(rule: &Relabel) -> impl Iterator<Item = &str> {
     rule.source_labels.iter().chain(target).map(String::as_str)
 }
 
-/// The journal field that has this name among labels; journald knows capital letters only.
+/// The journal field with this name among labels. Its letters are capitals.
 fn field_of(label: &str) -> Option<String> {
     if label == PRIORITY.1 {
         return Some(PRIORITY.0.to_owned());
@@ -130,14 +130,14 @@ fn field_of(label: &str) -> Option<String> {
     (!field.contains(|c: char| c.is_ascii_uppercase())).then(|| field.to_ascii_uppercase())
 }
 
-/// The names that a journal field has among labels.
+/// The names of a journal field among labels.
 fn names_of(field: &str) -> impl Iterator<Item = String> {
     let keyword = (field == PRIORITY.0).then(|| PRIORITY.1.to_owned());
     [format!("{PREFIX}{}", field.to_ascii_lowercase())].into_iter().chain(keyword)
 }
 
-/// Whether the value of a field can make a difference: some rule reads it, under any name that `labelmap`
-/// gives it on the way, or it ends as a label.
+/// Whether the value of a field can make a difference: a rule reads it, perhaps under a name that `labelmap` gives it, or it
+/// becomes a label.
 fn matters(rules: &[Relabel], field: &str) -> bool {
     let mut names: Vec<String> = names_of(field).collect();
     for rule in rules {
@@ -163,18 +163,18 @@ fn matters(rules: &[Relabel], field: &str) -> bool {
 
 /// Labels while rules are applied to them.
 ///
-/// `labelmap` goes through them in the order that Prometheus's `labels.Builder` has: first those from the
-/// beginning that no rule has set, by name, then the others as they were first set. It matters when two
-/// labels are mapped to one.
+/// `labelmap` goes through them in the order of Prometheus's `labels.Builder`: first the labels from the beginning that no
+/// rule has set, by name; then the others in the order in which they were first set. The order matters if two labels are
+/// mapped to one.
 #[derive(Debug, Default)]
 struct Labels<'a> {
-    /// Name -> when it was set by a rule (0: from the beginning), and the value.
+    /// By name: the number of the first change by a rule (0: no rule has set it), and the value.
     labels: BTreeMap<Cow<'a, str>, (u32, Cow<'a, str>)>,
     set: u32,
 }
 
 impl<'a> Labels<'a> {
-    /// Adds what is there before the first rule; the first of a name stays.
+    /// Adds a label before the first rule. If the name exists already, the first value stays.
     fn begin(&mut self, name: impl Into<Cow<'a, str>>, value: Cow<'a, str>) {
         if !value.is_empty() {
             self.labels.entry(name.into()).or_insert((0, value));
@@ -192,7 +192,7 @@ impl<'a> Labels<'a> {
         self.labels.get(name).map_or("", |(_, value)| value)
     }
 
-    /// An empty value removes the label.
+    /// Sets a label. An empty value removes it.
     fn set(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
         if value.is_empty() {
             self.labels.remove(&name);
@@ -206,7 +206,7 @@ impl<'a> Labels<'a> {
         label.1 = cut(value, TEXT_MAX);
     }
 
-    /// Applies rules; the number of the rule that drops the entry, if one does.
+    /// Applies rules. The error is the number of the rule that drops the entry.
     fn apply(&mut self, rules: &'a [Relabel]) -> Result<(), usize> {
         match rules.iter().position(|rule| !self.apply_one(rule)) {
             Some(rule) => Err(rule),
@@ -214,14 +214,14 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// Applies a rule; false if it drops the entry.
+    /// Applies a rule. `false`: it drops the entry.
     fn apply_one(&mut self, rule: &'a Relabel) -> bool {
         match &rule.action {
             Action::Replace { regex, target, replacement } => {
                 let source = self.source(rule);
                 let Some(captures) = regex.captures(&source) else { return true };
                 let name = re2::expand(&captures, target);
-                // Without a name there is no label to set.
+                // Without a name, no label is set.
                 if !name.is_empty() {
                     let value = re2::expand(&captures, replacement);
                     self.set(name.into(), value.into());
@@ -263,7 +263,7 @@ impl<'a> Labels<'a> {
         true
     }
 
-    /// Whether a rule is about these labels: its expression matches its source, or the name of a label.
+    /// Whether a rule meets these labels: its expression matches its source, or the name of a label.
     fn meets(&self, rule: &Relabel) -> bool {
         match &rule.action {
             Action::Replace { regex, .. } | Action::Keep { regex } | Action::Drop { regex } => {
@@ -292,7 +292,7 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// What is left for Loki.
+    /// The labels for Loki.
     fn into_set(self) -> LabelSet {
         let mut set = LabelSet::default();
         for (name, (_, value)) in &self.labels {
@@ -304,7 +304,7 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// A letter in the other case if that is one letter too: Go's `strings.ToLower` and `ToUpper` know no others.
+/// A letter in the other case, if that is a single letter. Go's `strings.ToLower` and `ToUpper` change no other letters.
 fn single(mut mapped: impl ExactSizeIterator<Item = char>, letter: char) -> char {
     if mapped.len() == 1 { mapped.next().unwrap_or(letter) } else { letter }
 }

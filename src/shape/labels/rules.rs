@@ -1,7 +1,7 @@
-//! The list `labels.relabel_configs`: Prometheus's relabelling rules, with its defaults and what it demands of
-//! each action (prometheus/prometheus, `model/relabel/relabel.go`, `Config.Validate`).
+//! The list `labels.relabel_configs`: the relabelling rules of Prometheus, with its defaults and its requirements for each
+//! action (prometheus/prometheus, `model/relabel/relabel.go`, `Config.Validate`).
 //!
-//! Label names are held to what Loki takes. An action's name may be written in capital letters, as there.
+//! Names of labels must be names that Loki takes. As in Prometheus, the name of an action may have capital letters.
 
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Value, quoted};
@@ -27,18 +27,18 @@ pub(super) const KEYS: &[Key] = &[
 /// One rule of `labels.relabel_configs`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Relabel {
-    /// Labels whose values, joined, are what the action looks at; a missing one is empty.
+    /// The labels whose joined values are the source. A missing label has an empty value.
     pub source_labels: Vec<String>,
-    /// Between these values.
+    /// The text between these values.
     pub separator: String,
-    /// What is done.
+    /// What the rule does.
     pub action: RelabelAction,
 }
 
-/// What a rule does. Regular expressions match whole texts; templates refer to their groups.
+/// What a rule does. Regular expressions match whole texts. Templates use their groups.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RelabelAction {
-    /// Where the source matches, sets a label; an empty value removes it.
+    /// Sets a label if the source matches. An empty value removes the label.
     Replace {
         /// For the source.
         regex: Re2,
@@ -166,7 +166,7 @@ fn rule(checker: &Checker<'_>, item: &Value<'_>) -> Option<Relabel> {
         Some(value) => action(checker, value),
         None => Some(Name::Replace),
     };
-    // By now each key has been read, so that all mistakes are found in one run.
+    // All keys are read before this, so that all mistakes are found in one run.
     let (source_labels, separator, replacement) = (source_labels?, separator?, replacement?);
     let (regex, modulus, target, name) = (regex?, modulus?, target?, action?);
 
@@ -220,7 +220,7 @@ fn raw(checker: &Checker<'_>, section: &Section<'_>, key: &str, default: &str) -
     }
 }
 
-/// The text of `target_label`; empty if it is not written.
+/// The text of `target_label`. It is empty if the key is not written.
 fn target_label(checker: &Checker<'_>, section: &Section<'_>) -> Option<String> {
     match section.get("target_label") {
         Some(value) if value.node.kind != Kind::Null => checker.raw(value, "a label name"),
@@ -239,7 +239,7 @@ fn action(checker: &Checker<'_>, value: &Value<'_>) -> Option<Name> {
     }
 }
 
-/// What an action demands of the other keys.
+/// What an action requires of the other keys.
 struct Needs<'n, 't> {
     checker: &'n Checker<'n>,
     section: &'n Section<'t>,
@@ -248,7 +248,7 @@ struct Needs<'n, 't> {
 }
 
 impl Needs<'_, '_> {
-    /// A `target_label` that is a name, or a template of one.
+    /// Requires a `target_label` that is a name, or a template of a name.
     fn target(&self, target: &str, template: bool) -> Option<String> {
         let refusal = match self.section.get("target_label") {
             Some(value) if !target.is_empty() => match is_name(target, template) {
@@ -286,18 +286,18 @@ impl Needs<'_, '_> {
         None
     }
 
-    /// A `replacement` that is a template of a label's name.
+    /// Requires a `replacement` that is a template of the name of a label.
     fn map_to(&self, replacement: &str) -> Option<()> {
         if is_name(replacement, true) {
             return Some(());
         }
-        // The default is a template.
+        // The default is such a template.
         let value = self.section.get("replacement")?;
         self.checker.refuse(value.place(), &value.path, not_a_name(replacement));
         None
     }
 
-    /// No other key than these is written, unless it repeats its default.
+    /// Refuses keys other than these, unless they repeat their default.
     fn only(&self, keys: &[&str]) -> Option<()> {
         let defaults = [
             ("source_labels", ""),
@@ -308,11 +308,11 @@ impl Needs<'_, '_> {
             ("replacement", DEFAULT_REPLACEMENT),
         ];
         let others = defaults.iter().filter(|(key, _)| !keys.contains(key));
-        // Every key is looked at, so that all mistakes are found in one run.
+        // All keys are checked, so that all mistakes are found in one run.
         others.map(|(key, default)| self.without(key, default)).fold(Some(()), Option::and)
     }
 
-    /// No such key, unless its default is written out.
+    /// Refuses a key, unless it repeats its default.
     fn without(&self, key: &str, default: &str) -> Option<()> {
         let Some(value) = self.section.get(key) else { return Some(()) };
         let unused = match &value.node.kind {
@@ -331,7 +331,7 @@ impl Needs<'_, '_> {
     }
 }
 
-/// The name of a label, `__` at the beginning allowed: such labels live from rule to rule.
+/// Checks the name of a label. It may begin with `__`: such labels exist between rules.
 fn name(text: &str) -> Result<(), Refusal> {
     if is_name(text, false) { Ok(()) } else { Err(not_a_name(text)) }
 }
@@ -341,7 +341,7 @@ fn not_a_name(text: &str) -> Refusal {
     Refusal::new(what, "expected letters, digits and `_`, no digit first")
 }
 
-/// `[a-zA-Z_][a-zA-Z0-9_]*`; in a template, `$name` or `${name}` may stand for any part.
+/// Checks for `[a-zA-Z_][a-zA-Z0-9_]*`. In a template, `$name` or `${name}` may stand for any part.
 fn is_name(text: &str, template: bool) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! The sections `labels:` and `structured_metadata:`: which journal fields become what in Loki.
+//! The sections `labels:` and `structured_metadata:`: which journal fields become labels and metadata in Loki.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -10,10 +10,10 @@ use crate::shape::names;
 use crate::yaml::key::{count, joined, key};
 use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Span, Value, quoted};
 
-/// Below, there is no stream; above, streams take too much memory here (each about 1 KiB).
+/// The limits of `max_streams`. Below, there is no stream; above, streams take too much memory (about 1 KiB each).
 const STREAMS: RangeInclusive<u64> = 1..=1_000_000;
 
-/// Journal fields that become labels unless `labels.fields` is written.
+/// The default of `labels.fields`.
 const FIELDS: &str = "{host: _HOSTNAME, unit: _SYSTEMD_UNIT, user_unit: _SYSTEMD_USER_UNIT, service_name: \
      [_SYSTEMD_UNIT, _TRANSPORT], level: PRIORITY}";
 
@@ -39,14 +39,14 @@ pub struct Labels {
     pub fields: Vec<FieldRule>,
     /// Rules that change these labels, in the order in which they are applied.
     pub relabel: Vec<Relabel>,
-    /// Active streams at most; the entries of further ones go to an overflow stream.
+    /// The most active streams. The entries of further streams go to an overflow stream.
     pub max_streams: usize,
 }
 
 impl Default for Labels {
     fn default() -> Self {
-        // Fields that no sender decides (`journal_fields`): selectors are made of `unit` and `service_name`. Names of a
-        // user's own units have a label of their own, so that they are never taken for the system's.
+        // No sender decides these fields, because selectors use `unit` and `service_name`. The names of a user's own units
+        // have another label, so that they are never taken for units of the system.
         Self {
             fixed: vec![("job".to_owned(), "systemd-journal".to_owned())],
             fields: vec![
@@ -57,36 +57,35 @@ impl Default for Labels {
                 FieldRule::new("user_unit", &["_SYSTEMD_USER_UNIT"]),
             ],
             relabel: Vec::new(),
-            // As many as Loki takes of a tenant (`max_global_streams_per_user`).
+            // As many as Loki takes from a tenant (`max_global_streams_per_user`).
             max_streams: STREAMS_MAX,
         }
     }
 }
 
-/// One label or metadata name and the journal fields it may come from.
+/// The name of a label or of metadata, and the journal fields that its value may come from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldRule {
     /// Name in Loki.
     pub name: String,
-    /// Journal fields, the first one present in the entry with a value that is not empty wins.
-    /// `PRIORITY` gives the keyword (`err` is spelled `error`), not the digit, and counts as absent unless it is one of
-    /// the eight digits.
+    /// The journal fields. The first one with a value that is not empty counts. `PRIORITY` gives the keyword (`error` for
+    /// `err`), not the digit. If it is not one of the eight digits, it counts as missing.
     pub sources: Vec<String>,
 }
 
 impl FieldRule {
-    /// A rule by its parts; they are not checked.
+    /// A rule from its parts, which are not checked.
     pub fn new(name: &str, sources: &[&str]) -> Self {
         Self { name: name.to_owned(), sources: sources.iter().map(|&source| source.to_owned()).collect() }
     }
 }
 
-/// What `structured_metadata` is unless it is written.
+/// The default of `structured_metadata`.
 pub(crate) fn default_metadata() -> Vec<FieldRule> {
     vec![FieldRule::new("identifier", &["SYSLOG_IDENTIFIER"]), FieldRule::new("pid", &["_PID"])]
 }
 
-/// Reads `labels`. What is written wins over a default of the same name.
+/// Reads `labels`. A label that is written replaces a default of the same name.
 pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Labels> {
     let section = Section::open(checker, value, "labels")?;
     let mut labels = Labels::default();
@@ -119,7 +118,7 @@ pub(crate) fn fixed(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(Str
     for entry in checker.entries(value, "a map: label to text")? {
         named(checker, &entry.value, entry.name, names::label_name);
         let text = checker.checked(&entry.value, "a string", names::label_value);
-        // Kept with a mistake in it too: it counts for the checks of whole label sets.
+        // It is kept even if it has a mistake, because it counts in the checks of whole label sets.
         labels.push((entry.name.to_owned(), text.unwrap_or_default()));
     }
     labels.sort();
@@ -151,7 +150,7 @@ fn named(checker: &Checker<'_>, value: &Value<'_>, name: &str, rule: fn(&str) ->
     }
 }
 
-/// A journal field, or a list of fields; the first field that is present is taken.
+/// Reads a journal field, or a list of fields. The first field that exists is taken.
 fn sources(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
     const EXPECTED: &str = "a journal field, or a list of them";
     if !matches!(value.node.kind, Kind::Seq(_)) {
@@ -170,7 +169,7 @@ fn sources(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
     Some(fields)
 }
 
-/// No label is both fixed and from a field.
+/// Refuses a label that is both fixed and from a field.
 fn one_origin(checker: &Checker<'_>, fixed: &Value<'_>, fields: &Value<'_>) {
     let fixed: HashMap<&str, &Span> = keys(fixed).collect();
     for (name, place) in keys(fields) {

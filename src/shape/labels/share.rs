@@ -1,14 +1,14 @@
 //! Shares: how the places for active streams are divided among those who write to the journal.
 //!
-//! Whoever writes an entry may, by a label of the wrong field, make a new stream with each of them. So places belong to
-//! the sender whose entry took them, and a sender gets a further one only as long as it has fewer than are free. One
-//! that wants all of them ends with half, the next with half of what is left: some always remain for those who have few. (The
-//! rule is that of dynamic thresholds in switches: Choudhury and Hahne, "Dynamic queue length thresholds for
-//! shared-memory packet switches", 1998.)
+//! If a label comes from the wrong field, a sender can make a new stream with each entry. So a place belongs to the sender
+//! whose entry took it, and a sender gets another place only while it has fewer places than are free. A sender that wants all
+//! places gets half of them, the next one gets half of the rest, and some always remain for senders with few. (The rule is
+//! that of dynamic thresholds in switches: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet
+//! switches", 1998.)
 //!
-//! A sender is told by what the system says of it, never by what it says: its unit and user id. All that a person runs
-//! in sessions, or in a manager of their own, is one sender, and so are all instances of a template unit, which are made
-//! for everyone who connects.
+//! A sender is recognised by what the system says of it, its unit and its user id, never by what it writes. All sessions and
+//! user managers of a person are one sender. All instances of a template unit are one sender, too, because everyone who
+//! connects makes an instance.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;

@@ -1,9 +1,8 @@
 //! Retention: how long logs live, and which are not stored at all.
 //!
-//! The first rule whose selector matches an entry decides on it. A rule keeps entries for a time, keeps
-//! a share of them, or drops them; what no rule matches lives for the default time. How long is told to
-//! Loki by a label on the stream, whose values form a small closed set: the compactor deletes by label
-//! matchers, and [`LokiConfig`] says them. Alert rules see entries before retention does.
+//! The first rule whose selector matches an entry decides on it. A rule keeps entries for a time, keeps a share of them, or
+//! drops them. Entries that no rule matches live for the default time. A label on the stream tells Loki how long; it has few
+//! values. Loki's compactor deletes by label matchers, which [`LokiConfig`] prints. Alert rules see entries before retention.
 
 pub(crate) mod section;
 
@@ -21,13 +20,13 @@ use logql::label_set::LabelSet;
 /// What a rule makes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is stored.
+    /// The entry is stored.
     Keep,
-    /// The rule drops what it selects.
+    /// The rule drops the entry.
     Dropped,
-    /// The rule keeps a share, and this one is not in it.
+    /// The rule keeps a share of entries, and this entry is not in it.
     Sampled,
-    /// It is older than the time that it would be kept for.
+    /// The entry is older than the time for which it would be kept.
     Expired,
 }
 
@@ -35,7 +34,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Judge {
     section: Retention,
-    /// The class of each rule and, last, of what no rule matches: the value of the label.
+    /// The value of the label for each rule. The last one is for entries that no rule matches.
     classes: Vec<String>,
     counts: Vec<Counts>,
 }
@@ -43,15 +42,15 @@ pub struct Judge {
 /// What became of the entries that one rule decided on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Stored.
+    /// Entries that are stored.
     pub kept: u64,
-    /// Bytes of their lines.
+    /// The length of their lines (bytes).
     pub bytes: u64,
-    /// Ended by `drop`.
+    /// Entries that `drop` dropped.
     pub dropped: u64,
-    /// Ended by `sample`.
+    /// Entries that `sample` dropped.
     pub sampled: u64,
-    /// Older than their class.
+    /// Entries that were older than their class allows.
     pub expired: u64,
 }
 
@@ -79,8 +78,8 @@ impl Judge {
         self.section.rules.get(rule).is_some_and(|rule| rule.drop)
     }
 
-    /// The rules that can decide on entries with these labels, in their order: those behind the first one
-    /// without a line filter never can. The last number, one past the rules, stands for the default.
+    /// The rules that can decide on entries with these labels, in their order. Rules after the first one without a line
+    /// filter cannot. The last number, one more than there are rules, stands for the default.
     pub fn candidates(&self, labels: &LabelSet) -> Box<[usize]> {
         let mut candidates = Vec::new();
         for (number, rule) in self.section.rules.iter().enumerate() {
@@ -95,7 +94,7 @@ impl Judge {
         candidates.into()
     }
 
-    /// The rule that decides on an entry, of the candidates for its labels.
+    /// The rule that decides on an entry, out of the candidates for its labels.
     #[inline]
     pub fn rule(&self, candidates: &[usize], line: &str) -> usize {
         let decides = |number: &&usize| match self.section.rules.get(**number) {
@@ -105,8 +104,8 @@ impl Judge {
         candidates.iter().find(decides).copied().unwrap_or(self.section.rules.len())
     }
 
-    /// Decides on an entry and counts. The same entry always has the same fate under `sample`: its cursor
-    /// chooses.
+    /// Decides on an entry, and counts it. Under `sample`, the same entry always has the same fate, because its cursor
+    /// decides.
     #[inline]
     pub fn judge(&mut self, rule: usize, cursor: &Cursor, timestamp_ns: i64, now_ns: i64) -> Verdict {
         let written = self.section.rules.get(rule);
@@ -138,12 +137,12 @@ impl Judge {
         }
     }
 
-    /// What the rules have decided, in their order; the last is what no rule matched.
+    /// The counts of the rules, in their order. The last one is for entries that no rule matched.
     pub fn counts(&self) -> &[Counts] {
         &self.counts
     }
 
-    /// What a rule is called where it is counted and explained: its number, from one, and its selector.
+    /// The name of a rule in counts and explanations: its number, from one, and its selector.
     pub fn name(&self, rule: usize) -> String {
         match self.section.rules.get(rule) {
             Some(written) => format!("retention rule {} {}", rule + 1, written.selector),
@@ -152,8 +151,8 @@ impl Judge {
     }
 }
 
-/// What Loki's configuration needs so that the rules hold there: `limits_config` and `compactor`.
-/// (grafana/loki, `docs/sources/operations/storage/retention.md`.)
+/// The parts of Loki's configuration that the rules need: `limits_config` and `compactor` (grafana/loki,
+/// `docs/sources/operations/storage/retention.md`).
 #[derive(Debug)]
 pub struct LokiConfig {
     period: String,
@@ -161,7 +160,7 @@ pub struct LokiConfig {
 }
 
 impl LokiConfig {
-    /// That of these rules.
+    /// The configuration for these rules.
     pub fn new(section: &Retention) -> LokiConfig {
         let loki = |period: Duration| format_days(period.max(RETENTION_MIN));
         let streams = streams(section).into_iter();
@@ -209,8 +208,7 @@ impl LokiConfig {
     }
 }
 
-/// Selector, priority and period of each `retention_stream`. The highest priority wins in Loki, the first
-/// rule here.
+/// The selector, priority and period of each `retention_stream`. In Loki the highest priority wins, here the first rule.
 fn streams(section: &Retention) -> Vec<(String, usize, Duration)> {
     let keeping = section.rules.iter().filter(|rule| !rule.drop);
     let Some(label) = &section.label else {
@@ -230,7 +228,7 @@ fn streams(section: &Retention) -> Vec<(String, usize, Duration)> {
         .collect()
 }
 
-/// Whether a rule asks for something that only the label can carry to Loki.
+/// Whether a rule asks for something that Loki can know only by the label.
 pub(crate) fn needs_label(rule: &RetentionRule) -> bool {
     rule.keep.is_some() && rule.selector.has_filters()
 }

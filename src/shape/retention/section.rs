@@ -1,4 +1,4 @@
-//! The section `retention:`: rules that say how long logs live, and what Loki cannot do of it.
+//! The section `retention:`: rules that say how long logs live, and warnings about what Loki cannot do.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::yaml::key::key;
 use crate::yaml::units::format_duration;
 use crate::yaml::{Checker, Finding, Key, Kind, Section, Value, quoted};
 
-/// Below, an entry is gone before anyone looks; above, arithmetic on dates ends.
+/// The limits of times. Below, an entry is gone before anyone looks; above, dates cannot be computed.
 const KEEP: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration::from_secs(100 * 365 * 24 * 3600);
-/// Rules that are looked at for each new stream (count).
+/// The most rules (count). All are looked at for each new stream.
 const RULES_MAX: usize = 1000;
 
 /// The keys of `retention`.
@@ -34,9 +34,9 @@ pub(crate) const KEYS: &[Key] = &[
 pub struct Retention {
     /// The label that carries the class of a stream.
     pub label: Option<String>,
-    /// How long what no rule matches is kept.
+    /// How long entries are kept that no rule matches.
     pub default: Duration,
-    /// The rules; the first rule that matches decides.
+    /// The rules. The first one that matches decides.
     pub rules: Vec<RetentionRule>,
 }
 
@@ -53,13 +53,13 @@ impl Default for Retention {
 /// One item of `retention.rules`
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetentionRule {
-    /// The entries that it is for.
+    /// Which entries the rule is for.
     pub selector: logql::Selector,
-    /// For how long they are kept; `None`: the default.
+    /// For how long they are kept. `None`: for the default time.
     pub keep: Option<Duration>,
-    /// The share of them that is kept at all, 0 to 1.
+    /// The share of them that is kept, from 0 to 1.
     pub sample: Option<f64>,
-    /// They are not sent.
+    /// Whether they are dropped.
     pub drop: bool,
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, origins: &Origins) 
     Some(retention)
 }
 
-/// Warns of rules that decide on no entry: nobody has what they select, or an earlier rule has decided.
+/// Warns of rules that decide on no entry, because no entry has what they select, or an earlier rule decides.
 pub(crate) fn lint(checker: &Checker<'_>, value: &Value<'_>, read: &Retention, known: &KnownLabels) {
     let section = Section::open(checker, value, "retention");
     let Some(Kind::Seq(items)) = section.as_ref().and_then(|s| s.get("rules")).map(|rules| &rules.node.kind)
@@ -167,7 +167,7 @@ fn rule(checker: &Checker<'_>, item: &Value<'_>, labelled: bool, origins: &Origi
     Some(rule)
 }
 
-/// Says what Loki cannot do, and what will happen instead.
+/// Warns of what Loki cannot do, and says what will happen instead.
 fn warn(checker: &Checker<'_>, section: &Section<'_>, rule: &RetentionRule, labelled: bool) {
     let (Some(selector), Some(keep)) = (section.get("selector"), section.get("keep")) else { return };
     if !needs_label(rule) {
