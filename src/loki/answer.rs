@@ -1,10 +1,10 @@
-//! What an answer means for the entries of a request: the one place where that is decided.
+//! What an answer means for the entries of a request. This is the only place that decides it.
 //!
-//! Only Loki can refuse an entry, and only in its own words ([`words`]) about an entry or stream of the request.
-//! What else may answer at the address (a proxy, a login page, a TLS port) knows nothing about entries, whatever its
-//! status: such an answer is a reason to send the same again. That something in the body is to blame for it nevertheless
-//! (a gateway's filter, a fault of Loki) is found out by trial (`deliver`). Source: grafana/loki,
-//! `pkg/distributor/http.go`, `pkg/ingester/instance.go`, and what a real Loki answered.
+//! Only Loki can refuse an entry, and only with its own words ([`words`]) about an entry or a stream of the request. Anything
+//! else that answers at the address (a proxy, a login page, a TLS port) knows nothing about entries, whatever its status:
+//! after such an answer, the same is sent again. If something in the body is the cause nevertheless (the filter of a gateway,
+//! a fault of Loki), a trial finds it (`deliver`). Source: grafana/loki, `pkg/distributor/http.go`,
+//! `pkg/ingester/instance.go`, and answers of a real Loki.
 
 use std::time::Duration;
 
@@ -12,34 +12,33 @@ use super::words::{self, Labels, Refusal, Which};
 use crate::client::Reply;
 use crate::observe::health::Kind;
 
-/// What is to be done.
+/// What to do after an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Verdict {
     /// All entries are stored.
     Stored,
-    /// Loki names entries that it refuses for good. What it does not name it has stored, unless one refusal hides
-    /// another.
+    /// Loki names entries that it refuses for good. It has stored the others, unless one refusal hides another.
     Refused(Vec<Refusal>),
     /// Loki cannot read the labels of a stream. Nothing is stored.
     BadLabels,
-    /// Entries of some streams are not wanted; the others are stored.
+    /// Entries of some streams are blocked. The others are stored.
     Blocked,
-    /// Nothing is stored: the request is too large. Whether Loki says so itself.
+    /// Nothing is stored, because the request is too large.
     TooLarge {
-        /// It is Loki's own limit.
+        /// Whether Loki itself says so.
         own: bool,
     },
-    /// Too much at once: a part may be stored. With the pause that was asked for, and the limit if it is known (bytes a
-    /// second).
+    /// It is too much at once. A part may be stored. With the pause that the answer asks for, and the limit if it is known
+    /// (bytes a second).
     Slower(Option<Duration>, Option<u64>),
-    /// There is no room for some of the streams, among them this one; others may be stored. With the pause that was
-    /// asked for.
+    /// There is no room for some of the streams, among them this one. Others may be stored. With the pause that the answer
+    /// asks for.
     Crowded(Option<Labels>, Option<Duration>),
-    /// To be sent again: after the usual pause, or the pause that was asked for.
+    /// Send it again, after the usual pause or the pause that the answer asks for.
     Retry(Option<Duration>),
-    /// To be sent again. When it lasts, something in the body may be to blame. With how it is shown.
+    /// Send it again. If it goes on failing, something in the body may be the cause. With the kind of failure to show.
     Suspect(Kind),
-    /// To be sent again, slowly: a person must mend something.
+    /// Send it again, slowly: a person must mend something.
     Hold,
 }
 
@@ -61,7 +60,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// As metrics have it.
+    /// The name of the reason in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Reason::TooOld => "too_old",
@@ -81,7 +80,7 @@ impl Reason {
 }
 
 impl Reason {
-    /// Why an entry is let go with which Loki, or what stands before it, fails with this status.
+    /// The reason for an entry that is let go because every request with it fails with this status.
     pub(super) fn of_failure(status: Option<u16>) -> Reason {
         match status {
             Some(413) => Reason::TooLarge,
@@ -91,21 +90,21 @@ impl Reason {
     }
 }
 
-/// How texts about labels that cannot be read begin (`pkg/loghttp/push/push.go`; Loki before 3.0).
+/// The beginnings of texts about labels that Loki cannot read (`pkg/loghttp/push/push.go`; Loki before 3.0).
 const BAD_LABELS: [&str; 3] = ["couldn't parse labels: ", "error parsing labels", "parse error at line"];
-/// How the text begins that refuses a tenant, or a policy's streams (`BlockedIngestionErrorMsg`).
+/// The beginning of the text that blocks a tenant, or the streams of a policy (`BlockedIngestionErrorMsg`).
 const BLOCKED: &str = "ingestion blocked for user ";
-/// How texts about a body begin that Loki finds too large (`pkg/loghttp/push/push.go`).
+/// The beginning of texts about a body that is too large for Loki (`pkg/loghttp/push/push.go`).
 const TOO_LARGE: &str = "request body too large: ";
-/// In texts about a stream for which there is no room (`StreamLimitErrorMsg`; with a capital before Loki 3.0).
+/// A part of texts about a stream without room (`StreamLimitErrorMsg`). Before Loki 3.0 it begins with a capital.
 const CROWDED: &str = "aximum active stream limit exceeded";
 
 impl Reply {
-    /// What is to be done about it.
+    /// What to do about it.
     pub(super) fn judge(&self) -> Verdict {
         let own = if self.plain { self.text.trim_start() } else { "" };
         match self.status {
-            // Whatever lets everyone in and answers with a login form has stored nothing.
+            // A login form is not an answer of Loki. Nothing is stored.
             200..=299 if self.html => Verdict::Hold,
             260 => Verdict::Blocked,
             200..=299 => Verdict::Stored,
@@ -116,7 +115,7 @@ impl Reply {
             429 => Verdict::Slower(self.retry_after, rate_limit(own)),
             500 if self.from_server => Verdict::Suspect(Kind::Retry),
             408 | 425 | 500..=599 => Verdict::Retry(self.retry_after),
-            // These are about who asks, and where.
+            // These statuses are about credentials and the address.
             401 | 404 | 405 | 407 => Verdict::Hold,
             400..=499 => Verdict::Suspect(Kind::Hold),
             _ => Verdict::Hold,
@@ -124,7 +123,7 @@ impl Reply {
     }
 }
 
-/// 400 and 422: by Loki's own words, if there are such.
+/// Judges 400 and 422 by Loki's own words, if the text has such words.
 fn refused(own: &str) -> Verdict {
     if BAD_LABELS.iter().any(|words| own.starts_with(words)) {
         return Verdict::BadLabels;
@@ -146,7 +145,7 @@ fn rate_limit(text: &str) -> Option<u64> {
     let (limit, _) = limit.split_once("/sec)")?;
     let digits = limit.find(|c: char| !c.is_ascii_digit()).unwrap_or(limit.len());
     let (digits, unit) = limit.split_at(digits);
-    // github.com/c2h5oh/datasize: powers of 1024 whatever they are called.
+    // Units are powers of 1024, also those that look decimal (github.com/c2h5oh/datasize).
     let shift = match unit.trim() {
         "bytes" | "B" => 0,
         "KB" => 10,

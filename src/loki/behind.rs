@@ -1,11 +1,11 @@
-//! Entries that Loki finds too far behind: the time before which it refuses them, as its words give it.
+//! Entries that are too far behind for Loki: reads the time before which it refuses them out of its words.
 //!
 //! `entry too far behind, entry timestamp is: 2026-11-28T10:00:00Z, oldest acceptable timestamp is: 2026-11-28T11:00:00Z`
 //! (grafana/loki, `pkg/chunkenc/interface.go`, `ErrTooFarBehind`; whole seconds).
 
 use jiff::Timestamp;
 
-/// The time before which entries are refused (nanoseconds since 1970), where the words tell it.
+/// The time before which entries are refused (nanoseconds since 1970), if the words say it.
 pub(super) fn acceptable(words: &str) -> Option<u64> {
     let (_, tail) = words.split_once("entry too far behind")?;
     let (_, tail) = tail.split_once("oldest acceptable timestamp is: ")?;

@@ -1,8 +1,8 @@
 //! The checkpoint: how far Loki has acknowledged, on disk. It is the agent's only state.
 //!
-//! One small JSON file a destination, replaced atomically: a new file is written, fsynced and renamed over
-//! the old one, and the folder is fsynced, so a crash at any moment leaves the old one or the new one.
-//! It is never ahead of an acknowledgement; what lies behind it is sent again, byte for byte the same.
+//! Each destination has a small JSON file. It is replaced in one step: a new file is written, fsynced and renamed over the old
+//! one, and the folder is fsynced. So a crash at any moment leaves the old file or the new one. The checkpoint is never ahead
+//! of an acknowledgement. Entries after it are sent again, byte for byte the same.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use crate::os::disk;
 use journald_reader::{Cursor, Id128, Resume};
 
-/// Damaged files that are kept (count).
+/// How many damaged files are kept (count).
 const ASIDE_MAX: u32 = 9;
-/// Written into each file. A higher number means that a newer program wrote it.
+/// The version of the file. A higher number means that a newer program wrote it.
 const VERSION: u32 = 1;
-/// A checkpoint longer than this is not one (bytes): what a stage holds takes 3 MB of it at most.
+/// The longest checkpoint (bytes). Entries that stages hold take at most 3 MB of it.
 const SIZE_MAX: u64 = 16 << 20;
 
-/// The file's form: cursors in journalctl's text form, ids as 32 hexadecimal digits.
+/// The form of the file. Cursors are written as by journalctl, ids as 32 hexadecimal digits.
 #[derive(Serialize, Deserialize)]
 struct Written {
     version: u32,
@@ -36,7 +36,7 @@ struct Written {
     counters: HashMap<String, String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     held: Vec<String>,
-    /// By the names of folders.
+    /// The positions by the names of folders.
     #[serde(default, skip_serializing_if = "HashMap::is_empty")]
     runtimes: HashMap<String, String>,
 }
@@ -73,7 +73,7 @@ pub enum CheckpointError {
     },
 }
 
-/// What every version has in common.
+/// The part that all versions have in common.
 #[derive(Deserialize)]
 struct AnyVersion {
     version: u32,
@@ -96,7 +96,7 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Reads it; `None` when there is no checkpoint yet.
+    /// Reads the checkpoint. `None`: it does not exist yet.
     ///
     /// # Errors
     /// When it cannot be read or is damaged.
@@ -138,7 +138,7 @@ impl Checkpoint {
         }))
     }
 
-    /// Replaces it; on return it is on disk.
+    /// Replaces the checkpoint. When this returns, it is on disk.
     ///
     /// # Errors
     /// When the folder cannot be written to; the old file is untouched then.
@@ -167,7 +167,7 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn set_aside(&self) -> Result<PathBuf, CheckpointError> {
-        // Those that were set aside before are kept, too, as long as a person may care.
+        // Damaged files from before are kept, too: a person may want to look at them.
         let name = |n: u32| match n {
             1 => self.path.with_extension("json.damaged"),
             n => self.path.with_extension(format!("json.damaged-{n}")),

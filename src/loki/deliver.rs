@@ -1,10 +1,10 @@
-//! Delivering a parcel: each batch, or the parts of it, until Loki has answered for good.
+//! Delivering a parcel: each batch, or its parts, is sent until Loki has answered for good.
 //!
-//! An entry is let go for two reasons only: Loki names it, or a trial finds it guilty. A batch that fails again and
-//! again in other words is taken apart, with a pause after each failure. In the end an entry stands alone; it is guilty
-//! when it fails in several runs of attempts while Loki takes another entry before the first, between all of them, and
-//! after the last. A server that fails now and then, or for a while, or always, or every second time, takes it or fails with
-//! the other one too; then nothing is let go, and all is tried again.
+//! An entry is let go for two reasons only: Loki names it, or a trial finds it guilty. A batch that fails again and again with
+//! other words is taken apart, with a pause after each failure. In the end an entry is alone. It is guilty if it fails in
+//! several runs of attempts, while Loki takes another entry before the first run, between the runs, and after the last run.
+//! A server that fails now and then, for a while, always, or every second time, either takes the entry or fails with the
+//! other one, too. Then nothing is let go, and everything is tried again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,39 +23,39 @@ use crate::loki::batch::Sealed;
 use crate::observe::health::Kind;
 use journald_reader::Resume;
 
-/// A batch is halved so often although nothing says that Loki works (count): small requests do not mend it.
+/// A batch is halved at most so often while nothing shows that Loki works (count). Smaller requests do not help then.
 const BLIND_HALVES: u32 = 3;
-/// Parts that wait at a time (count): more of the journal is not read to find out why.
+/// The most parts that wait (count). Then no more of the journal is read to find the cause.
 const STUCK_MAX: usize = 16;
-/// Answers 429 in a row after which a request may be larger than the limit's bucket (count).
+/// After so many answers 429 in a row, a request may be larger than the bucket of the limit (count).
 const SLOWER_MAX: u32 = 6;
-/// Refusals by name in a row before what is left is halved (count): each names one stream at least.
+/// After so many refusals by name in a row, what is left is halved (count). Each refusal names at least one stream.
 const ROUNDS_MAX: u32 = 4;
-/// How often an entry is tried in each run of a trial. No server that fails every second, third, or any other n-th time
-/// keeps step with it.
+/// How often an entry is tried in each run of a trial (count). The lengths differ, so that no server that fails every n-th
+/// time fails in step with them.
 const TRIAL: [u32; 4] = [2, 4, 3, 1];
 
-/// How an attempt ended that needs no further one of the same bytes.
+/// The end of the attempts to send the same bytes.
 enum End {
     /// All of it is stored.
     Taken(Part),
     /// All of it is stored or refused.
     Settled,
-    /// These have to be sent instead, the last one first.
+    /// These must be sent instead, the last one first.
     Instead(Vec<Part>),
-    /// It fails again and again.
+    /// It failed again and again.
     Stuck(Part),
     /// There is no room for one of its streams.
     Crowded(Sealed),
 }
 
-/// What a trial has shown.
+/// The result of a trial.
 enum Shown {
-    /// It fails while others are taken.
+    /// The entry failed while the other one was taken.
     Guilty,
-    /// It was taken.
+    /// The entry was taken.
     Taken,
-    /// Nothing.
+    /// The trial has shown nothing.
     Nothing,
 }
 
@@ -63,15 +63,15 @@ enum Shown {
 pub(super) struct Delivery<'a> {
     pusher: &'a mut Pusher,
     resume: Resume,
-    /// What has to be sent; the next one is the last.
+    /// What must be sent. The last one is sent next.
     parts: Vec<Part>,
-    /// What fails again and again.
+    /// The parts that fail again and again.
     stuck: Vec<Part>,
-    /// Entries of streams without room: they go to other streams when all else is sent.
+    /// Entries of streams without room. They go to other streams after everything else.
     crowded: Vec<Sealed>,
-    /// The same while Loki is not known to have any other stream.
+    /// The same, while no other stream is known to exist in Loki.
     waiting: Vec<Sealed>,
-    /// What Loki took last, by tenant, while something is wrong.
+    /// The part that Loki took last, by tenant. It is kept while something is wrong.
     good: HashMap<Option<Arc<str>>, Sealed>,
 }
 
@@ -90,7 +90,8 @@ impl<'a> Delivery<'a> {
         delivery
     }
 
-    /// Delivers it, and later ones if it takes them to tell whether Loki or an entry is to blame. Says how far that is.
+    /// Delivers the parcel. If later parcels are needed to find out whether Loki or an entry is the cause, they are delivered,
+    /// too. Returns how far that is in the journal.
     pub(super) async fn run(mut self, later: &mut mpsc::Receiver<Parcel>) -> Resume {
         loop {
             while let Some(part) = self.parts.pop() {
@@ -131,7 +132,7 @@ impl<'a> Delivery<'a> {
         self.parts.extend(parts.into_iter().rev());
     }
 
-    /// Sends a batch the way that its streams can go.
+    /// Lays out a batch by the way that each of its streams can go.
     fn lay_out(&mut self, sealed: Sealed) {
         let ways = self.pusher.crowd.lay_out(sealed, false, Instant::now());
         self.pusher.folded(ways.folded);
@@ -139,29 +140,29 @@ impl<'a> Delivery<'a> {
         self.waiting.extend(ways.waiting);
     }
 
-    /// Puts aside entries of streams without room, and returns the rest, in the order in which it should be sent.
+    /// Sets entries of streams without room aside. Returns the rest, in the order in which it should be sent.
     fn set_aside(&mut self, sealed: Sealed) -> Vec<Part> {
         let ways = self.pusher.crowd.lay_out(sealed, true, Instant::now());
         self.crowded.extend(ways.waiting);
         ways.parts.into_iter().map(Part::new).collect()
     }
 
-    /// Loki has taken a part: what waits may have a place now.
+    /// Notes that Loki has taken a part. What waits may have a place now.
     fn taken(&mut self, part: Part) {
         if part.halved > 0 || !self.stuck.is_empty() {
-            // Kept only while it can be of use.
+            // It is kept only while it is of use.
             self.good.insert(part.sealed.tenant.clone(), part.sealed);
         }
         self.crowded.append(&mut self.waiting);
     }
 
-    /// Takes apart what is stuck, or tries it; false if that leads nowhere.
+    /// Takes apart what is stuck, or makes a trial of it. `false`: that changed nothing.
     async fn unstick(&mut self) -> bool {
         let mut moved = false;
         for part in std::mem::take(&mut self.stuck).into_iter().rev() {
             let good = self.good.get(&part.sealed.tenant);
             if good.is_some() && !part.again {
-                // Loki may only just work again.
+                // Perhaps Loki works again just now.
                 self.parts.push(Part { again: true, suspects: SUSPECTS_MAX, ..part });
                 moved = true;
                 continue;
@@ -200,7 +201,8 @@ impl<'a> Delivery<'a> {
         moved
     }
 
-    /// Others may tell more, or make room: later entries of the journal, or the same after a while.
+    /// Goes on with later entries of the journal, or with the same entries after a pause. They may show more, or there may be
+    /// room by then.
     async fn look_further(&mut self, later: &mut mpsc::Receiver<Parcel>) {
         if self.stuck.len() + self.waiting.len() < STUCK_MAX
             && let Ok(parcel) = later.try_recv()
@@ -223,7 +225,7 @@ impl<'a> Delivery<'a> {
 }
 
 impl Pusher {
-    /// Sends a part until there is an answer that is not "later".
+    /// Sends a part until an answer decides on it.
     async fn settle(&mut self, mut part: Part) -> End {
         loop {
             if let Some(alone) = part.apart() {
@@ -237,7 +239,7 @@ impl Pusher {
                         self.learn(refusals);
                         return self.refused_by_name(part, left, &words);
                     }
-                    // Of other streams than these: some other request's answer.
+                    // The words name other streams, so they are about another request.
                     None => verdict = Verdict::Suspect(Kind::Hold),
                 }
             }
@@ -254,14 +256,14 @@ impl Pusher {
             let (kind, pause) = match verdict {
                 Verdict::Stored => {
                     self.stored(&part.sealed);
-                    // What fails for a while, and is taken as it is afterwards, was not too large.
+                    // If it is taken as it is later, it was not too large.
                     if let Some(bytes) = part.too_large.filter(|bytes| *bytes > part.sealed.plain_bytes) {
                         self.learned.too_large(bytes);
                     }
                     return End::Taken(part);
                 }
                 Verdict::Refused(_) => (Kind::Hold, self.pauses.next()),
-                // A stream's labels are those of all its entries.
+                // The labels of a stream are those of all its entries.
                 Verdict::BadLabels | Verdict::Blocked if part.sealed.streams.len() <= 1 => {
                     let reason = if verdict == Verdict::Blocked { Reason::Blocked } else { Reason::Labels };
                     return self.let_go(&part, reason);
@@ -290,7 +292,7 @@ impl Pusher {
                     self.sleep(pause).await;
                     return End::Crowded(part.sealed);
                 }
-                // After `Retry-After: 0`, a pause is made all the same.
+                // There is a pause even after `Retry-After: 0`.
                 Verdict::Retry(Some(asked)) => (Kind::Retry, asked.max(self.pauses.shortest())),
                 Verdict::Retry(None) => (Kind::Retry, self.pauses.next()),
                 Verdict::Hold => (Kind::Hold, self.pauses.next().max(HOLD_MIN)),
@@ -304,7 +306,7 @@ impl Pusher {
         }
     }
 
-    /// Everything in a request is stored.
+    /// Notes that everything in a request is stored.
     fn stored(&mut self, sealed: &Sealed) {
         self.taken(sealed);
         self.crowd.taken(sealed, Instant::now());
@@ -314,11 +316,11 @@ impl Pusher {
         self.tally.acknowledged(sealed.entries);
     }
 
-    /// Loki has named entries that it refuses: they are counted, and the others sent once more.
+    /// Counts the entries that Loki refuses by name. The others are sent once more.
     fn refused_by_name(&mut self, part: Part, left: Remainder, words: &str) -> End {
         let sealed = &part.sealed;
         self.taken(sealed);
-        // Of several streams, it may speak of another one than the last.
+        // With several streams, the words may be about another stream than the last one.
         if sealed.laid.is_none()
             && let Some((receipt, acceptable)) = sealed.receipt.as_ref().zip(behind::acceptable(words))
         {
@@ -335,21 +337,21 @@ impl Pusher {
         End::Instead(halves.unwrap_or_else(|| vec![rest]))
     }
 
-    /// Loki itself refuses all of a part.
+    /// Counts a part that Loki itself refuses as a whole.
     fn let_go(&mut self, part: &Part, reason: Reason) -> End {
         self.recovered();
         self.refused(&BTreeMap::from([(reason, part.sealed.entries)]), &part.failure.words);
         End::Settled
     }
 
-    /// The halves of a part in which Loki refuses something, after a pause.
+    /// Returns the halves of a part in which Loki refuses something, after a pause.
     async fn in_halves(&mut self, part: &Part) -> End {
         let pause = self.pauses.next();
         self.sleep(pause).await;
         End::Instead(part.halves().unwrap_or_default())
     }
 
-    /// A part fails again and again.
+    /// Notes that a part fails again and again.
     async fn stuck(&mut self, part: Part, kind: Kind) -> End {
         let pause = self.pauses.next();
         self.health.trouble(kind, &part.failure.words, pause);
@@ -357,7 +359,7 @@ impl Pusher {
         End::Stuck(part)
     }
 
-    /// Loki takes no more for now: the pause to make; or the halves of what may be too much at once.
+    /// What to do when Loki takes no more for now: the pause to make, or the halves of a part that may be too much at once.
     fn slow_down(
         &mut self,
         part: &Part,
@@ -373,14 +375,14 @@ impl Pusher {
         {
             return Err(halves);
         }
-        // Once is how a limit is found; again, and others use it up.
+        // The first refusal shows the limit. If there is another one, other senders use up the limit.
         let found = rate.is_some() && part.slower == 1;
         let pause = if found { Duration::ZERO } else { self.pauses.next() };
         let asked = asked.map(|asked| asked.max(self.pauses.shortest()));
         Ok(asked.map_or(pause, |asked| asked.max(pause)))
     }
 
-    /// Whether Loki takes something that it has taken before.
+    /// Whether Loki takes an entry that it has taken before.
     async fn takes(&mut self, good: &Sealed) -> bool {
         self.keep_pace(good).await;
         let Answer { verdict, words, .. } = self.attempt(good).await;
@@ -395,7 +397,7 @@ impl Pusher {
         taken
     }
 
-    /// Tries an entry that fails, in turns with an entry that Loki takes.
+    /// Makes a trial: sends an entry that fails in turns with an entry that Loki takes.
     async fn try_apart(&mut self, suspect: &Sealed, good: &Sealed) -> Shown {
         for attempts in TRIAL {
             if !self.takes(good).await {

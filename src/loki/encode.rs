@@ -1,25 +1,25 @@
-//! Loki's push request as protobuf, written by hand: ten times as fast as filling prost's structs, and
-//! byte for byte what prost writes (a test over random batches says so).
+//! Loki's push request as protobuf, written by hand. This is ten times as fast as filling prost's structs, and gives the same
+//! bytes (a test with random batches checks it).
 //!
 //! ```text
 //! PushRequest { 1: Stream* }      Stream { 1: labels, 2: Entry* }
 //! Entry { 1: Timestamp { 1: seconds, 2: nanos }, 2: line, 3: LabelPair { 1: name, 2: value }* }
 //! ```
 //!
-//! Fields that are zero or empty are left out, as proto3 wants it. Source: `proto/push.proto`,
+//! Fields that are zero or empty are left out, as in proto3. Source: `proto/push.proto`,
 //! <https://protobuf.dev/programming-guides/encoding/>.
 
-/// Wire type 2, length-delimited, with the field's number.
+/// The tag of a field of wire type 2 (length-delimited), by the number of the field.
 const fn tag(field: u8) -> u8 {
     field << 3 | 2
 }
 
-/// Longest varint (bytes): 64 bits in groups of seven.
+/// The longest varint (bytes): 64 bits in groups of seven.
 const VARINT_MAX: usize = 10;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// Appends a number in groups of seven bits, the least first.
+/// Appends a number in groups of seven bits, the lowest group first.
 #[inline]
 fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
@@ -29,13 +29,13 @@ fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-/// Bytes of a number as a varint.
+/// The length of a number as a varint (bytes).
 #[inline]
 const fn varint_len(n: u64) -> usize {
     (70 - (n | 1).leading_zeros() as usize) / 7
 }
 
-/// Bytes of a length-delimited field with a payload of `len` bytes.
+/// The length of a length-delimited field with a payload of `len` bytes (bytes).
 const fn field_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }
@@ -108,7 +108,7 @@ pub fn put_entry(out: &mut Vec<u8>, timestamp_ns: u64, line: &str, metadata: &Me
     out.extend_from_slice(&metadata.bytes);
 }
 
-/// Bytes that [`put_stream`] appends, and the entries after it.
+/// The length of a stream (bytes): what [`put_stream`] appends, and its entries.
 pub fn stream_len(labels: &str, entries_len: usize) -> usize {
     field_len(stream_payload(labels, entries_len))
 }
@@ -117,7 +117,7 @@ fn stream_payload(labels: &str, entries_len: usize) -> usize {
     entries_len + if labels.is_empty() { 0 } else { field_len(labels.len()) }
 }
 
-/// Appends the head of a stream whose entries, `entries_len` bytes of [`put_entry`], are to follow.
+/// Appends the head of a stream. Its entries must follow: `entries_len` bytes of [`put_entry`].
 pub fn put_stream(out: &mut Vec<u8>, labels: &str, entries_len: usize) {
     out.push(tag(1));
     put_varint(out, stream_payload(labels, entries_len) as u64);

@@ -1,28 +1,28 @@
-//! What a destination turned out to take: limits that its answers have revealed.
+//! Limits of a destination that its answers have shown.
 //!
-//! Who reads the journal looks here before it makes lines and batches, so that a limit costs one refused request, not
-//! one for each batch. Nothing of it outlives the process: a limit may be raised, and what is cut after a restart
-//! is cut in the same way again.
+//! The reader of the journal looks here before it makes lines and batches. So a limit costs one refused request, not one for
+//! each batch. Nothing of this is kept on disk: a limit may be raised, and after a restart entries are cut in the same way
+//! again.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// A batch is never made smaller than this (bytes): below, requests cost more than what they carry.
+/// The smallest limit of a batch (bytes). Below it, requests cost more than what they carry.
 pub(super) const BATCH_MIN: usize = 4 << 10;
-/// A line is never cut shorter than this (bytes), whatever an answer says.
+/// The smallest limit of a line (bytes), whatever an answer says.
 const LINE_MIN: usize = 64;
 
 /// Limits for lines and metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a line.
+    /// The longest line (bytes).
     pub line: usize,
-    /// Bytes of names and values of an entry's metadata.
+    /// The most that names and values of the metadata of an entry take (bytes).
     pub metadata: usize,
-    /// Names of an entry's metadata.
+    /// The most names of metadata of an entry (count).
     pub metadata_names: usize,
 }
 
-/// The limits of one destination; they only shrink.
+/// The limits of one destination. They only become smaller.
 #[derive(Debug)]
 pub struct Learned {
     batch: AtomicUsize,
@@ -39,12 +39,12 @@ impl Default for Learned {
 }
 
 impl Learned {
-    /// Bytes of a batch before compression.
+    /// The largest batch (bytes before compression).
     pub fn batch(&self) -> usize {
         self.batch.load(Relaxed)
     }
 
-    /// Those for lines and metadata.
+    /// The limits for lines and metadata.
     pub fn limits(&self) -> Limits {
         Limits {
             line: self.line.load(Relaxed),
@@ -53,22 +53,22 @@ impl Learned {
         }
     }
 
-    /// A batch of so many bytes was too large.
+    /// Notes that a batch of so many bytes was too large.
     pub(super) fn too_large(&self, bytes: usize) {
         self.batch.fetch_min((bytes / 2).max(BATCH_MIN), Relaxed);
     }
 
-    /// The longest line (bytes). Says whether that is new.
+    /// Sets the longest line (bytes). Returns whether that is new.
     pub(super) fn line(&self, bytes: u64) -> bool {
         shrink(&self.line, bytes.max(LINE_MIN as u64))
     }
 
-    /// The most metadata (bytes). Says whether that is new.
+    /// Sets the most metadata (bytes). Returns whether that is new.
     pub(super) fn metadata(&self, bytes: u64) -> bool {
         shrink(&self.metadata, bytes)
     }
 
-    /// The most names of metadata. Says whether that is new.
+    /// Sets the most names of metadata (count). Returns whether that is new.
     pub(super) fn metadata_names(&self, count: u64) -> bool {
         shrink(&self.metadata_names, count)
     }

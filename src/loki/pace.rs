@@ -1,9 +1,10 @@
-//! The pace: how fast Loki takes entries, found with few requests that it refuses.
+//! The pace: how fast Loki takes entries. It is found with few refused requests.
 //!
-//! Until Loki says 429 there is no bound. Then the rate is the limit that the answer names, a little under it, or
-//! what went through lately; each further refusal lowers it by a tenth, and while nothing is refused it grows, slowly
-//! where it was refused before. So a backlog goes on near the limit with few refused requests, also where many hosts
-//! share one limit. When nothing was refused for long, the bound is gone: limits are raised, and neighbours leave.
+//! There is no bound until Loki answers 429. Then the rate is a little below the limit that the answer names, or what went
+//! through lately. Each further refusal lowers the rate by a tenth. While nothing is refused, the rate grows; near a rate that
+//! was refused before, it grows slowly. So a backlog is sent near the limit with few refused requests, even if many hosts
+//! share one limit. If nothing was refused for a long time, the bound is dropped, because limits are raised and other hosts
+//! stop.
 //!
 //! All functions take the time as an argument, so that tests can go through hours in a moment.
 
@@ -11,50 +12,50 @@ use std::time::{Duration, Instant};
 
 /// The share of a named limit that is used: the last hundredths cost more in refusals than they bring.
 const TARGET: f64 = 0.98;
-/// What a refusal leaves of a rate.
+/// The share of a rate that is left after a refusal.
 const DECREASE: f64 = 0.9;
-/// A refusal never leaves less than this of a rate, whatever went through since the last one.
+/// The least share of a rate that is left after a refusal, whatever went through since the last one.
 const DECREASE_MAX: f64 = 0.5;
-/// Growth of a rate with each request that is taken: well below the rate that was refused last, and near it. About one in forty
-/// requests meets the limit.
+/// The growth of a rate with each request that is taken: well below the rate that was refused last, and near it. With these,
+/// about one in forty requests meets the limit.
 const GROWTH: f64 = 0.01;
 const GROWTH_NEAR: f64 = 0.001;
 /// Above this share of the rate that was refused last, a rate is near it.
 const NEAR: f64 = 0.97;
-/// After so long without a refusal, the bound is forgotten.
+/// After this time without a refusal, the bound is dropped.
 const FORGET: Duration = Duration::from_secs(600);
 /// The lowest rate (bytes a second) unless a lower limit is named: below it, pauses double instead.
 const RATE_MIN: f64 = 65_536.0;
-/// A pause between requests that we did not make because of the rate counts for at most so long: beyond it, there was
-/// nothing to send.
+/// A pause between requests that was not caused by the rate counts for at most this long. If it is longer, there was nothing
+/// to send.
 const IDLE: Duration = Duration::from_millis(100);
 
 /// The pace of one tenant.
 #[derive(Debug)]
 pub(super) struct Pace {
     bound: Option<Bound>,
-    /// What was taken since the last refusal (bytes), and the time that it took (seconds) without idle times.
+    /// What was taken since the last refusal (bytes), and the time it took, without idle times (seconds).
     taken: f64,
     busy: f64,
     /// When the last request was sent or answered.
     last: Instant,
-    /// The next request waits because of the rate.
+    /// Whether the next request waits because of the rate.
     waiting: bool,
 }
 
 /// A rate that must not be exceeded.
 #[derive(Debug)]
 struct Bound {
-    /// Bytes a second.
+    /// The rate (bytes a second).
     rate: f64,
-    /// Bytes a second that Loki named.
+    /// The limit that Loki named (bytes a second).
     named: Option<f64>,
     /// The rate that was refused last (bytes a second).
     refused: f64,
     refused_at: Instant,
-    /// Bytes that may be sent now; below zero, the next request waits.
+    /// What may be sent now (bytes). Below zero, the next request waits.
     room: f64,
-    /// When `room` and `rate` were looked at last.
+    /// When `room` and `rate` were computed last.
     at: Instant,
 }
 
@@ -62,7 +63,7 @@ impl Bound {
     fn refill(&mut self, now: Instant) {
         let seconds = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now;
-        // Nothing is saved up: the limit counts from its own bucket, and ours must not be the larger.
+        // Nothing is saved up: Loki has a bucket of its own, and ours must not be larger.
         self.room = (self.room + seconds * self.rate).min(0.0);
     }
 
@@ -92,7 +93,7 @@ impl Pace {
         wait
     }
 
-    /// A request of so many bytes is on its way.
+    /// Notes that a request of so many bytes is on its way.
     pub(super) fn sent(&mut self, bytes: usize, now: Instant) {
         let gap = now.saturating_duration_since(self.last);
         self.busy += if std::mem::take(&mut self.waiting) { gap } else { gap.min(IDLE) }.as_secs_f64();
@@ -103,7 +104,7 @@ impl Pace {
         }
     }
 
-    /// The request that was sent last, of so many bytes, was taken.
+    /// Notes that the last request, of so many bytes, was taken.
     pub(super) fn taken(&mut self, bytes: usize, now: Instant) {
         self.answered(now);
         self.taken += bytes as f64;
@@ -117,26 +118,27 @@ impl Pace {
         self.last = now;
     }
 
-    /// The request that was sent last, of so many bytes, was refused, perhaps with the limit that counts (bytes a second).
+    /// Notes that the last request, of so many bytes, was refused, perhaps with the limit (bytes a second).
     pub(super) fn refused(&mut self, bytes: usize, limit: Option<u64>, now: Instant) {
         let named = limit.map(|limit| limit as f64);
         self.answered(now);
         let measured = (self.taken > 0.0).then(|| self.taken / self.busy.max(0.001));
         (self.taken, self.busy) = (0.0, 0.0);
         let (rate, refused) = match (&self.bound, named, measured) {
-            // What went through before may have been a burst that was saved up: the name counts for more.
+            // What went through before may have been a saved burst. The named limit counts more.
             (None, Some(named), _) => (named * TARGET, named),
             (None, None, Some(measured)) => (measured, measured),
-            // Nothing says what would be taken; others may use up all of it.
+            // Nothing shows what Loki would take. Others may use up all of it.
             (None, None, None) => return,
             (Some(bound), ..) => {
-                // What went through counts, but one slow answer must not count for much; nothing at all says most.
+                // What went through counts, but one slow answer must not count much. If nothing went through, that counts
+                // most.
                 let lowest = bound.rate * DECREASE_MAX;
                 ((bound.rate * DECREASE).min(measured.unwrap_or(0.0).max(lowest)), bound.rate)
             }
         };
         let rate = rate.max(RATE_MIN).min(named.map_or(f64::MAX, |named| named * TARGET));
-        // The time that an empty bucket needs.
+        // An empty bucket needs this time.
         self.bound = Some(Bound { rate, named, refused, refused_at: now, room: -(bytes as f64), at: now });
     }
 

@@ -6,16 +6,16 @@ use super::split;
 use crate::loki::batch::Sealed;
 use crate::loki::batch::known::STALE_AFTER;
 
-/// Shortest pause after an answer that a person must mend (credentials, address).
+/// The shortest pause after an answer whose cause a person must mend (credentials, address).
 pub(super) const HOLD_MIN: Duration = Duration::from_secs(10);
-/// Failures in a row after which something in the batch may be to blame (count).
+/// After so many failures in a row, something in the batch may be the cause (count).
 pub(super) const SUSPECTS_MAX: u32 = 10;
 /// The same for a part of such a batch, and for a batch that may be too large.
 const PART_SUSPECTS_MAX: u32 = 3;
-/// The same for a batch that is forbidden (403): it is tried as slowly as with credentials that are not right.
+/// The same for a batch that is forbidden (403). It is tried as slowly as with wrong credentials.
 const FORBIDDEN_MAX: u32 = 3;
-/// After an outcome that is not clear, what is larger is halved before it is sent again (bytes before compression): what
-/// was stored unseen is stored again where Loki does not fold it, and so the least of it is sent until there is an answer.
+/// After an unclear outcome, a part larger than this is halved before it is sent again (bytes before compression). Loki may
+/// have stored it, and may store it again without folding it. So little is sent until there is an answer.
 const UNCLEAR_MIN: usize = 4 << 10;
 
 /// A batch or a part of one on its way.
@@ -23,15 +23,15 @@ pub(super) struct Part {
     pub(super) sealed: Sealed,
     /// How often it was halved to come to this part.
     pub(super) halved: u32,
-    /// Failures in a row that may be its own.
+    /// Failures in a row that the part itself may cause (count).
     pub(super) suspects: u32,
     /// Answers 429 in a row.
     pub(super) slower: u32,
     /// Refusals by name in a row.
     pub(super) rounds: u32,
-    /// It was tried once more after Loki had taken others.
+    /// Whether it was tried once more after Loki had taken others.
     pub(super) again: bool,
-    /// Bytes of the smallest batch or part that was too large and that this is a part of.
+    /// The size of the smallest batch or part that was too large and that held this part (bytes).
     pub(super) too_large: Option<usize>,
     /// The last failure.
     pub(super) failure: Failure,
@@ -60,12 +60,12 @@ impl Part {
         }
     }
 
-    /// The same state for other bytes.
+    /// A part with other bytes, and the state of this one.
     pub(super) fn of(&self, sealed: Sealed) -> Part {
         Part { halved: self.halved, too_large: self.too_large, ..Part::new(sealed) }
     }
 
-    /// How often it may fail in a row as it last did before it is stuck, and the shortest pause between.
+    /// How often it may fail in a row, in the way it failed last, before it is stuck; and the shortest pause between attempts.
     pub(super) fn patience(&self) -> (u32, Duration) {
         match (self.halved, self.failure.status) {
             (0, Some(403)) => (FORBIDDEN_MAX, HOLD_MIN),
@@ -75,12 +75,12 @@ impl Part {
         }
     }
 
-    /// Its halves, the last one first, to find what is wrong in it; `None` when it is a single entry.
+    /// Its halves, the last one first, to find what is wrong in it. `None`: it is a single entry.
     pub(super) fn halves(&self) -> Option<Vec<Part>> {
         self.split(self.halved + 1)
     }
 
-    /// What to send after it may have been stored unseen, the last one first; `None`: the same.
+    /// What to send if Loki may have stored it, the last one first. `None`: the same again.
     pub(super) fn less(&self) -> Option<Vec<Part>> {
         (self.sealed.plain_bytes > UNCLEAR_MIN).then(|| self.split(self.halved)).flatten()
     }
@@ -90,8 +90,8 @@ impl Part {
         Some([second, first].map(|half| Part { halved, ..self.of(half) }).into())
     }
 
-    /// Each of its streams alone, the last one first, when it has waited so long that Loki may have forgotten one of
-    /// them; `None`: it can go as it is.
+    /// Each of its streams alone, the last one first, if it has waited so long that Loki may have forgotten one of them.
+    /// `None`: it can go as it is.
     pub(super) fn apart(&self) -> Option<Vec<Part>> {
         self.sealed.laid.filter(|laid| laid.elapsed() >= STALE_AFTER)?;
         let alone = split::apart(&self.sealed)?;

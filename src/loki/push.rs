@@ -1,8 +1,8 @@
-//! Pushing to one destination: requests, and what is counted and logged of them. `deliver` decides what becomes of a batch.
+//! Pushing to one destination: sends requests, counts and logs them. `deliver` decides what happens to a batch.
 //!
-//! There is no last attempt. Entries that Loki did not take for its own reasons (overload, a restart, a network that is down,
-//! credentials that are not right yet) are sent again for as long as it takes: the journal keeps
-//! everything that comes meanwhile.
+//! There is no last attempt. If Loki does not take entries for other reasons than the entries (overload, a restart, a network
+//! that is down, credentials that are not right yet), they are sent again for as long as it takes. Meanwhile the journal keeps
+//! everything that comes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -26,19 +26,19 @@ use journald_reader::Resume;
 
 /// The header that names a tenant.
 const TENANT: &str = "x-scope-orgid";
-/// Tenants whose pace is known (count).
+/// The most tenants whose pace is remembered (count).
 const TENANTS_MAX: usize = 1024;
 
 /// What the reader hands to the pusher.
 #[derive(Debug)]
 pub struct Parcel {
-    /// One for each tenant.
+    /// The batches, one for each tenant.
     pub batches: Vec<Sealed>,
-    /// Where reading goes on once all of them are with Loki.
+    /// Where reading goes on when Loki has all of them.
     pub resume: Resume,
 }
 
-/// Why a destination cannot be pushed to.
+/// Why no request can be sent to a destination.
 #[derive(Debug, thiserror::Error)]
 #[error("loki `{name}`: {reason}")]
 pub struct PushError {
@@ -46,17 +46,17 @@ pub struct PushError {
     reason: String,
 }
 
-/// What became of entries and requests, for metrics.
+/// Counts what happens to entries and requests, for metrics.
 pub trait Tally: Send {
-    /// Loki has acknowledged so many entries, now or before.
+    /// Loki has acknowledged so many more entries.
     fn acknowledged(&self, entries: u64);
     /// Loki has refused so many entries for good.
     fn refused(&self, reason: &'static str, entries: u64);
-    /// A request was answered with this status; `None`: there was no answer.
+    /// A request got an answer with this status. `None`: there was no answer.
     fn answered(&self, status: Option<u16>);
-    /// Loki has no room for their streams: so many entries are sent to an overflow stream.
+    /// So many entries are sent to an overflow stream, because Loki has no room for their streams.
     fn folded(&self, entries: u64);
-    /// Loki limits the rate, and this rate is kept (bytes a second); `None`: it does not limit it.
+    /// Loki limits the rate, and requests keep to this rate (bytes a second). `None`: there is no limit.
     fn bounded(&self, rate: Option<f64>);
 }
 
@@ -75,20 +75,20 @@ pub struct Pusher {
     timeout: Duration,
 }
 
-/// What came of sending once.
+/// The outcome of sending a request once.
 pub(super) struct Answer {
-    /// What it means.
+    /// What the answer means.
     pub(super) verdict: Verdict,
-    /// Its words, for the log.
+    /// The words of the answer, for the log.
     pub(super) words: String,
     /// The status. `None`: there was no answer.
     pub(super) status: Option<u16>,
-    /// Loki may have stored entries of the request although the answer does not say so.
+    /// Whether Loki may have stored entries of the request although no answer says so.
     pub(super) unclear: bool,
 }
 
 impl Pusher {
-    /// Prepares connections; opens none, and reads no secret. `retention` is the label of the retention class.
+    /// Prepares a client. It opens no connection and reads no secret yet. `retention` is the label of the retention class.
     ///
     /// # Errors
     /// When the destination cannot be expressed in HTTP.
@@ -124,13 +124,13 @@ impl Pusher {
         })
     }
 
-    /// From now on shows its progress with this.
+    /// Shows its progress with this pulse.
     pub fn with_pulse(self, pulse: Pulse) -> Pusher {
         Pusher { pulse, ..self }
     }
 
-    /// Pushes what comes until the reader has ended, and tells how far that is. It may never end: drop the future
-    /// to give up.
+    /// Pushes what comes until the reader has ended, and reports how far that is. This may never end: drop the future to give
+    /// up.
     pub async fn run(mut self, mut parcels: mpsc::Receiver<Parcel>, acknowledged: watch::Sender<Resume>) {
         while let Some(parcel) = self.pulse.rest_for(None, parcels.recv()).await {
             let resume = Delivery::new(&mut self, parcel).run(&mut parcels).await;
@@ -138,7 +138,7 @@ impl Pusher {
         }
     }
 
-    /// Rests.
+    /// Waits for a pause.
     pub(super) async fn sleep(&mut self, pause: Duration) {
         self.pulse.rest_for(Some(pause), tokio::time::sleep(pause)).await;
     }
@@ -156,7 +156,7 @@ impl Pusher {
         }
     }
 
-    /// How fast Loki takes entries of a tenant.
+    /// The pace of a tenant.
     pub(super) fn pace(&mut self, tenant: &Option<Arc<str>>) -> &mut Pace {
         if self.paces.len() >= TENANTS_MAX {
             self.paces.clear();
@@ -164,7 +164,7 @@ impl Pusher {
         self.paces.entry(tenant.clone()).or_insert_with(|| Pace::new(Instant::now()))
     }
 
-    /// Sends once.
+    /// Sends a batch once.
     pub(super) async fn attempt(&mut self, batch: &Sealed) -> Answer {
         let request = match self.client.post() {
             Ok(request) => request,
@@ -175,7 +175,7 @@ impl Pusher {
         };
         let mut headers = self.headers.clone();
         if let Some(tenant) = &batch.tenant
-            // A stage checks a tenant before it sets it.
+            // The stage that set the tenant has checked it.
             && let Ok(tenant) = HeaderValue::from_str(tenant)
         {
             headers.insert(TENANT, tenant);
@@ -198,7 +198,7 @@ impl Pusher {
         }
     }
 
-    /// Loki has taken a request.
+    /// Notes that Loki has taken a request.
     pub(super) fn taken(&mut self, sealed: &Sealed) {
         let pace = self.pace(&sealed.tenant);
         pace.taken(sealed.payload_bytes, Instant::now());
@@ -207,7 +207,7 @@ impl Pusher {
         self.recovered();
     }
 
-    /// The trouble is over.
+    /// Notes that Loki works again.
     pub(super) fn recovered(&mut self) {
         self.pauses.reset();
         self.health.recovered();
@@ -259,9 +259,9 @@ impl Pusher {
     }
 }
 
-/// What is said while a tenant is full.
+/// The message while a tenant is full.
 const FULL: &str = "has no room for further streams: entries of new streams are sent, but to streams with overflow=\"true\" \
                     or to other streams of their host, with their labels as structured metadata";
-/// What can be done about it.
+/// The advice for a full tenant.
 const FULL_HELP: &str = "raise max_global_streams_per_user in Loki, or use fewer labels: `journal-ship --dry-run --summary` \
                          shows which label takes many values";

@@ -1,8 +1,8 @@
 //! The rest of a request after Loki has refused some of its entries by name.
 //!
-//! A refusal may hide others: the ingester's replaces the distributor's, and of several streams it names the
-//! last. So the entries that are named, and the streams that are decided with them, are taken out, and the rest
-//! has to be sent once more before it counts as stored.
+//! A refusal may hide others: the ingester's refusal replaces the distributor's, and it names only the last of several
+//! streams. So the named entries, and the streams that are decided with them, are taken out. The rest must be sent once more
+//! before it counts as stored.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,7 @@ pub(super) struct Remainder {
 /// (`pkg/distributor/distributor.go`, `pkg/ingester/constants.go`).
 const ADDED: [&str; 2] = [SERVICE_NAME, "__stream_shard__"];
 
-/// Takes out what is refused; `None` when the request holds nothing that is refused, which shows that the words are not about
-/// it.
+/// Takes out what is refused. `None`: the request holds nothing that is refused, so the words are about another request.
 pub(super) fn remainder(sealed: &Sealed, refusals: &[Refusal]) -> Option<Remainder> {
     let request = split::decode(sealed)?;
     let streams: Vec<Labels> = request.streams.iter().map(|stream| parse_pushed(&stream.labels)).collect();
@@ -68,13 +67,13 @@ pub(super) fn remainder(sealed: &Sealed, refusals: &[Refusal]) -> Option<Remaind
     Some(found)
 }
 
-/// Whether Loki's name of a stream stands for a stream with these labels.
+/// Whether the labels that Loki names mean a stream with these labels.
 fn is_named(ours: &Labels, named: &Labels) -> bool {
     ours.iter().all(|(name, value)| named.get(name) == Some(value))
         && named.keys().all(|name| ours.contains_key(name) || ADDED.contains(&name.as_str()))
 }
 
-/// Takes the entries of a stream that a refusal decides, and says how many are refused and stored.
+/// Takes out the entries of a stream that a refusal decides. Returns how many are refused and how many are stored.
 fn take(refusal: &Refusal, mut entries: Vec<&mut Option<Entry>>) -> (u64, u64) {
     let all = entries.len() as u64;
     let most = usize::try_from(refusal.entries).unwrap_or(usize::MAX);
@@ -87,7 +86,7 @@ fn take(refusal: &Refusal, mut entries: Vec<&mut Option<Entry>>) -> (u64, u64) {
             entries.into_iter().for_each(|entry| *entry = None);
             return (all, 0);
         }
-        // It does not matter which entries these are: the other entries of the stream are stored.
+        // It does not matter which entries these are, because the other entries of the stream are stored.
         Which::Unsaid | Which::Limited => {
             entries.into_iter().for_each(|entry| *entry = None);
             let refused = refusal.entries.min(all);
@@ -97,13 +96,13 @@ fn take(refusal: &Refusal, mut entries: Vec<&mut Option<Entry>>) -> (u64, u64) {
             let listed = |entry: &Entry| at.contains(&nanoseconds(entry));
             let earlier = |entry: &Entry| before.is_some_and(|before| nanoseconds(entry) < before);
             let is = |entry: &Option<Entry>, what: &dyn Fn(&Entry) -> bool| entry.as_ref().is_some_and(what);
-            // All of the stream came through, so all of it is decided.
+            // All entries of the stream came through, so all of them are decided.
             if *of == Some(all) || !entries.iter().any(|entry| is(entry, &listed) || is(entry, &earlier)) {
                 entries.into_iter().for_each(|entry| *entry = None);
                 let refused = refusal.entries.min(all);
                 return (refused, all - refused);
             }
-            // At most ten are listed. The others that are meant are the newest, because older entries may be too old to come
+            // Loki lists at most ten. The others are the newest ones, because older entries may have been too old to come
             // through.
             entries.retain(|entry| is(entry, &listed) || is(entry, &earlier));
             entries.sort_by_key(|entry| {

@@ -1,4 +1,4 @@
-//! Reading `loki`: the destinations.
+//! The section `loki:`: the destinations.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -12,27 +12,27 @@ use crate::shape::names;
 use crate::yaml::key::{count, joined, key};
 use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Span, Value, quoted, units};
 
-/// The name of the first destination unless it has one.
+/// The default name of the first destination.
 const DEFAULT_NAME: &str = "main";
 
 /// Loki's push path.
 const PUSH_PATH: &str = "/loki/api/v1/push";
-/// The push path that Loki had before version 1, still found behind gateways.
+/// The push path of Loki before version 1. Gateways may still use it.
 const OLD_PUSH_PATH: &str = "/api/prom/push";
 
-/// Below, a batch costs more in its request than it holds; above, the three batches that a destination has
-/// in memory at a time (one being filled, two sealed) are no longer small.
+/// The limits of `batch.max_bytes`. Below, a request costs more than its batch; above, the three batches that a destination
+/// has in memory (one being filled, two sealed) are no longer small.
 const BATCH_BYTES: RangeInclusive<u64> = 4 << 10..=16 << 20;
-/// Below, batches hold single entries; above, logs are no longer live.
+/// The limits of `batch.max_wait`. Below, batches hold single entries; above, logs are no longer live.
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
-/// Below, honest lines are cut; above, a line is larger than a batch may be.
+/// The limits of `max_line_bytes`. Below, ordinary lines are cut; above, a line is larger than a batch may be.
 const LINE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 20;
-/// Below, a busy Loki never answers in time; above, a lost connection goes unnoticed.
+/// The limits of `timeout`. Below, a busy Loki never answers in time; above, nobody notices a lost connection.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
-/// Below, a Loki that is down is hammered; above, one that is back waits for us.
+/// The limits of `backoff`. Below, a Loki that is down gets too many requests; above, a Loki that is back waits too long.
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 
-/// Longest name of a destination, in bytes: it becomes a file name with a suffix.
+/// The longest name of a destination (bytes). It becomes the name of a file, with a suffix.
 const NAME_MAX: usize = 64;
 
 const PARTS: &[&[Key]] = &[
@@ -62,7 +62,7 @@ pub(crate) const KEYS: &[Key] = &joined::<{ count(PARTS) }>(PARTS);
 /// One item of `loki:`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Destination {
-    /// Unique among the destinations; names the checkpoint file.
+    /// Its name. It is unique among the destinations, and names the checkpoint file.
     pub name: String,
     /// The full push URL.
     pub url: String,
@@ -70,20 +70,20 @@ pub struct Destination {
     pub tenant: Option<String>,
     /// How the server is reached.
     pub access: Access,
-    /// Labels added for this destination only, sorted by name; they win over `labels`.
+    /// Labels for this destination only, sorted by name. They replace labels of the same name.
     pub labels: Vec<(String, String)>,
     /// When a batch is sealed.
     pub batch: Batch,
-    /// Longest time one request may take, connecting included.
+    /// The longest time for a request, with connecting.
     pub timeout: Duration,
     /// Pauses between attempts.
     pub backoff: Backoff,
-    /// Longest line (bytes); a longer one is cut, with a mark.
+    /// The longest line (bytes). A longer line is cut, with a mark.
     pub max_line_bytes: usize,
 }
 
 impl Destination {
-    /// A destination with defaults for all but its name and its full push URL; they are not checked.
+    /// A destination with this name, this full push URL, and defaults for the rest. They are not checked.
     pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -102,9 +102,9 @@ impl Destination {
 /// `loki[].batch`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch {
-    /// Bytes of a batch before compression.
+    /// The size of a batch (bytes before compression).
     pub max_bytes: usize,
-    /// Longest time an entry waits for company.
+    /// The longest time that an entry waits for others.
     pub max_wait: Duration,
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<(Dest
     Some(destinations)
 }
 
-/// The name of the destination and where it comes from.
+/// The name of the destination, and the place that it comes from.
 fn name(
     checker: &Checker<'_>,
     item: &Value<'_>,
@@ -242,8 +242,8 @@ fn backoff(checker: &Checker<'_>, value: &Value<'_>) -> Option<Backoff> {
     Some(backoff)
 }
 
-/// The push URL for what is written: as it is if it ends in a push path, else with Loki's push path.
-/// No refusal repeats the text, which may hold a password.
+/// The push URL. The push path is added unless the written URL ends in one. No refusal repeats the text, which may hold a
+/// password.
 fn push_url(text: &str) -> Result<String, Refusal> {
     const EXPECTED: &str = "expected a URL such as `http://loki:3100`";
     let mut url = server_url(text, EXPECTED)?;
@@ -258,7 +258,7 @@ fn push_url(text: &str) -> Result<String, Refusal> {
     Ok(url.to_string())
 }
 
-/// The name of a destination: `[A-Za-z0-9_.-]{1,64}`, no dot first, because it names a file.
+/// Checks the name of a destination: `[A-Za-z0-9_.-]{1,64}`, not beginning with a dot, because it names a file.
 fn destination_name(name: &str) -> Result<(), Refusal> {
     let valid = (1..=NAME_MAX).contains(&name.len())
         && !name.starts_with('.')

@@ -1,7 +1,7 @@
 //! Taking a sealed batch apart: to find what is wrong in it, or to make it fit what Loki takes.
 //!
-//! It happens only after a refusal, so it is plain rather than fast. Parts hold the entries of the whole, each once
-//! and in their order, byte for byte: what was stored already is folded when it comes again.
+//! This happens only after a refusal, so it need not be fast. The parts hold the entries of the batch, each once, in their
+//! order, byte for byte. So Loki folds what it has stored already.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::loki::batch::{PORTION, Sealed};
 use crate::shape::labels::Moved;
 use crate::shape::line;
 
-/// Two halves: streams apart if there are several, else the entries of the one. `None` when there is only one
+/// Two halves of a batch: of its streams if there are several, else of the entries of the stream. `None`: there is only one
 /// entry.
 pub(super) fn halves(sealed: &Sealed) -> Option<(Sealed, Sealed)> {
     let mut request = decode(sealed)?;
@@ -34,7 +34,7 @@ pub(super) fn halves(sealed: &Sealed) -> Option<(Sealed, Sealed)> {
                 before += stream.entries.len();
                 before * 2 >= total
             });
-            // At least one stream on either side.
+            // Each half has at least one stream.
             let at = (middle.unwrap_or(0) + 1).min(streams.len() - 1);
             request.streams.split_off(at)
         }
@@ -42,7 +42,8 @@ pub(super) fn halves(sealed: &Sealed) -> Option<(Sealed, Sealed)> {
     Some((seal(&request, sealed), seal(&PushRequest { streams: tail }, sealed)))
 }
 
-/// Its last entry alone. Loki folds it when it is sent again at once, and the answer shows whether Loki takes anything.
+/// The last entry of a batch alone. If it is sent again at once, Loki folds it, and the answer shows whether Loki takes
+/// anything.
 pub(super) fn last(sealed: &Sealed) -> Option<Sealed> {
     let mut request = decode(sealed)?;
     let mut stream = request.streams.pop()?;
@@ -50,14 +51,14 @@ pub(super) fn last(sealed: &Sealed) -> Option<Sealed> {
     (!stream.entries.is_empty()).then(|| seal(&PushRequest { streams: vec![stream] }, sealed))
 }
 
-/// Each stream alone, if there are several.
+/// Each stream of a batch alone, if there are several.
 pub(super) fn apart(sealed: &Sealed) -> Option<Vec<Sealed>> {
     let streams = decode(sealed)?.streams;
     let alone = |stream| seal(&PushRequest { streams: vec![stream] }, sealed);
     (streams.len() > 1).then(|| streams.into_iter().map(alone).collect())
 }
 
-/// The batch, cut to the limits; `None` if nothing in it is over them.
+/// The batch, cut to the limits. `None`: nothing in it exceeds them.
 pub(super) fn fit(sealed: &Sealed, limits: &Limits) -> Option<Sealed> {
     let mut request = decode(sealed)?;
     let changed = Cell::new(false);
@@ -81,32 +82,33 @@ pub(super) fn fit(sealed: &Sealed, limits: &Limits) -> Option<Sealed> {
     changed.get().then(|| seal(&request, sealed))
 }
 
-/// Where a stream of a request goes.
+/// The way of a stream.
 #[derive(Clone)]
 pub(super) enum Way {
-    /// With others, as it is.
+    /// It goes with others, as it is.
     On,
-    /// In a request of its own.
+    /// It goes in its own request.
     Alone,
-    /// Into the stream `to`, with metadata added to its entries. They are counted if they go there for the first time (`new`). They go in
-    /// requests of their own: Loki may have no room for `to`, or newer entries there, so that these are too far behind.
+    /// Its entries go into the stream `to`, with metadata added. They are counted if they go there for the first time (`new`).
+    /// They go in requests of their own: Loki may have no room for `to`, or may have newer entries there, so that these are too
+    /// far behind.
     Into { to: Arc<str>, moved: Moved, new: bool },
-    /// Nowhere yet.
+    /// It cannot be sent yet.
     Wait,
 }
 
-/// What a request is laid out as.
+/// The new layout of a batch.
 #[derive(Default)]
 pub(super) struct Ways {
-    /// In the order in which they should be sent.
+    /// The requests, in the order in which they should be sent.
     pub parts: Vec<Sealed>,
     /// What cannot be sent.
     pub waiting: Option<Sealed>,
-    /// Entries that were put into other streams.
+    /// How many entries were put into other streams.
     pub folded: u64,
 }
 
-/// Lays a batch out again; `way` says for the labels of each stream where it goes.
+/// Lays out a batch again. `way` gives the way of a stream by its labels.
 pub(super) fn lay_out(sealed: &Sealed, mut way: impl FnMut(&str) -> Way) -> Ways {
     let Some(request) = decode(sealed) else { return Ways::default() };
     let (mut on, mut wait, mut ways) = (PushRequest::default(), PushRequest::default(), Ways::default());
@@ -144,7 +146,7 @@ pub(super) fn lay_out(sealed: &Sealed, mut way: impl FnMut(&str) -> Way) -> Ways
     ways
 }
 
-/// A stream in pieces of at most [`PORTION`] bytes each; a piece has at least one entry.
+/// A stream in pieces of at most [`PORTION`] bytes. A piece has at least one entry.
 fn portions(stream: Stream) -> Vec<Stream> {
     let (mut pieces, mut bytes): (Vec<Stream>, usize) = (Vec::new(), 0);
     for entry in stream.entries {
@@ -163,7 +165,7 @@ fn portions(stream: Stream) -> Vec<Stream> {
     pieces
 }
 
-/// One batch made of several batches of the same tenant; `None` if there are none.
+/// Makes one batch of several batches of the same tenant. `None`: there are none.
 pub(super) fn joined(parts: &[Sealed]) -> Option<Sealed> {
     let mut request = PushRequest::default();
     let streams = parts.iter().filter_map(decode).flat_map(|request| request.streams);
@@ -171,17 +173,17 @@ pub(super) fn joined(parts: &[Sealed]) -> Option<Sealed> {
     parts.first().map(|like| seal(&request, like))
 }
 
-/// Adds the entries of a stream to the one of the same labels, if there is one.
+/// Adds the entries of a stream to the stream with the same labels, if it exists.
 fn join(streams: &mut Vec<Stream>, stream: Stream) {
     let known = streams.iter_mut().find(|known| known.labels == stream.labels);
     let Some(known) = known else { return streams.push(stream) };
     known.entries.extend(stream.entries);
-    // Loki takes what is a little late, but a batch may span days.
+    // Loki takes entries that are a little late, but a batch may span days.
     known.entries.sort_by_key(|entry| entry.timestamp.map(|time| (time.seconds, time.nanos)));
 }
 
 pub(super) fn decode(sealed: &Sealed) -> Option<PushRequest> {
-    // We wrote it ourselves, so it can be read.
+    // This program has written it, so it can be read.
     let plain = snap::raw::Decoder::new().decompress_vec(&sealed.body).ok()?;
     PushRequest::decode(plain.as_slice()).ok()
 }

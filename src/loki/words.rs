@@ -1,9 +1,9 @@
-//! The words in which Loki refuses entries: a closed list of its sentences, and which entries each sentence is about.
+//! The words with which Loki refuses entries: a closed list of sentences, and which entries each sentence is about.
 //!
-//! Only a text that begins with one of these sentences is Loki's. A proxy's "bad request" is not Loki's, and a request that
-//! a proxy quotes is not; a label's value that looks like a sentence does not mislead, because label sets are parsed. Source: grafana/loki,
-//! `pkg/validation/validate.go` (the distributor), `errorForFailedEntries` in `pkg/ingester/stream.go` (the
-//! ingester), `GroupedErrors` in `pkg/util/errors` ("7 errors like: …; 2 errors like: …").
+//! Only a text that begins with one of these sentences comes from Loki. The "bad request" of a proxy does not, nor does a
+//! request that a proxy quotes. A value of a label may look like a sentence, but label sets are parsed. Source: grafana/loki,
+//! `pkg/validation/validate.go` (the distributor), `errorForFailedEntries` in `pkg/ingester/stream.go` (the ingester),
+//! `GroupedErrors` in `pkg/util/errors` ("7 errors like: …; 2 errors like: …").
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use super::answer::Reason;
 /// Labels by name.
 pub(super) type Labels = BTreeMap<String, String>;
 
-/// What a sentence says.
+/// What a sentence of Loki says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub reason: Reason,
     /// How many entries are refused, if the sentence says it.
     pub entries: u64,
-    /// What Loki takes at most, if the sentence says it.
+    /// The limit, if the sentence says it.
     pub limit: Option<u64>,
-    /// The stream whose entries are meant; `None` if the sentence does not say it.
+    /// The stream whose entries are meant. `None`: the sentence does not say it.
     pub stream: Option<Labels>,
     pub which: Which,
 }
@@ -30,33 +30,34 @@ pub(super) struct Refusal {
 /// Which entries of a stream are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Which {
-    /// All of them.
+    /// All entries.
     All,
-    /// The sentence does not say it in a form that is known.
+    /// The sentence does not say it in a known form.
     Unsaid,
-    /// The oldest of those that were written in this second (since 1970).
+    /// The oldest entry of this second (since 1970).
     OldestOf(i64),
-    /// The newest of those that were written in this second (since 1970).
+    /// The newest entry of this second (since 1970).
     NewestOf(i64),
-    /// Those with a line of so many bytes.
+    /// Entries with a line of so many bytes.
     Line(u64),
-    /// Those with structured metadata of so many bytes.
+    /// Entries with structured metadata of so many bytes.
     MetadataBytes(u64),
-    /// Those with so many names of structured metadata.
+    /// Entries with so many names of structured metadata.
     MetadataNames(u64),
-    /// Some entries over a rate limit: Loki will take them later.
+    /// Some entries over a rate limit. Loki will take them later.
     Limited,
-    /// Of `of` entries that came through to the ingester: those at these times, and before this one (nanoseconds since
-    /// 1970).
+    /// Of the `of` entries that came through to the ingester: those at these times, and those before this time (nanoseconds
+    /// since 1970).
     Behind { of: Option<u64>, at: Vec<i128>, before: Option<i128> },
 }
 
-/// How the reason begins for an entry that is not refused for good (`pkg/validation/limits.go`, `StreamRateLimitErrorMsg`).
+/// The beginning of the reason for an entry that is not refused for good (`pkg/validation/limits.go`,
+/// `StreamRateLimitErrorMsg`).
 const LIMITED: &str = "Per stream rate limit exceeded";
-/// What stands before the words of an ingester where they were not unwrapped (google.golang.org/grpc).
+/// The text before the words of an ingester if they were not unwrapped (google.golang.org/grpc).
 const GRPC: &str = "rpc error: code = Code(400) desc = ";
 
-/// How sentences begin.
+/// The beginnings of sentences.
 const BEGINNINGS: [&str; 8] = [
     "entry for stream '",
     "max entry size '",
@@ -67,11 +68,11 @@ const BEGINNINGS: [&str; 8] = [
     "user '",
     "total ignored: ",
 ];
-/// What begins like a sentence and does not go on like one (count): a sentence may be as long as the answer, so of more the
-/// rest is not read. Entries that it names are sent again.
+/// After so many texts that begin like a sentence and do not go on like one, the rest is not read (count): each may be as long
+/// as the answer. Entries that the rest names are sent again.
 const BROKEN_MAX: usize = 32;
 
-/// All that a text refuses, in its order.
+/// The refusals of a text, in their order.
 pub(super) fn refusals(text: &str) -> Vec<Refusal> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
@@ -79,7 +80,7 @@ pub(super) fn refusals(text: &str) -> Vec<Refusal> {
     if sentence(rest).is_none() {
         return found;
     }
-    // What stands between the sentences (advice, separators) is passed over.
+    // Text between the sentences (advice, separators) is skipped.
     let (mut boundary, mut broken) = (true, 0);
     while let Some(c) = rest.chars().next() {
         if boundary && begins(rest) {
@@ -112,7 +113,7 @@ fn begins(text: &str) -> bool {
     BEGINNINGS.iter().any(|words| rest.peek(words).is_some())
 }
 
-/// One sentence at the beginning of a text, and what follows it.
+/// The sentence at the beginning of a text, and the rest of the text.
 fn sentence(text: &str) -> Option<(Refusal, &str)> {
     let mut rest = Text(text);
     let entries = rest.counted().unwrap_or(1);
@@ -124,7 +125,7 @@ fn sentence(text: &str) -> Option<(Refusal, &str)> {
     Some((Refusal { reason, entries, limit, stream, which }, rest.0))
 }
 
-/// A sentence of the distributor: about one entry, or one stream.
+/// Reads a sentence of the distributor. It is about one entry, or one stream.
 fn distributor(text: &mut Text<'_>) -> Option<(Reason, Option<u64>, Option<Labels>, Which)> {
     if text.word("entry for stream '").is_some() {
         let stream = text.stream()?;
@@ -154,7 +155,7 @@ fn distributor(text: &mut Text<'_>) -> Option<(Reason, Option<u64>, Option<Label
         let stream = text.stream()?;
         text.word("'")?;
         if text.word(" has label value too long: '").is_some() {
-            // The value follows as it is, and a sender may have made a sentence of it.
+            // The value follows unquoted, and a sender may have made a sentence of it.
             let value =
                 stream.values().filter(|value| text.peek(value).is_some()).max_by_key(|value| value.len());
             value.and_then(|value| text.word(value));
@@ -190,13 +191,13 @@ fn distributor(text: &mut Text<'_>) -> Option<(Reason, Option<u64>, Option<Label
     Some((Reason::Labels, None, None, Which::All))
 }
 
-/// The ingester's list, which names ten entries of a stream at most, and then how many they are. A list that is cut
-/// off before that says nothing.
+/// Reads the list of the ingester. It names at most ten entries of a stream, and then says how many they are. A list that is
+/// cut off before that is not used.
 fn ingester(text: &mut Text<'_>) -> Option<Refusal> {
     let (mut at, mut before, mut stream, mut limited) = (Vec::new(), None, None, false);
     while text.word("entry with timestamp ").is_some() {
         at.extend(text.until(" ignored, reason: '").map(go_time)?);
-        // Loki before 3.0 names the stream with each entry. A reason may have quotes in it.
+        // Loki before 3.0 names the stream for each entry. A reason may hold quotes.
         let ends = |rest: &str| rest.starts_with("',\n") || rest.starts_with("' for stream: ");
         let mut quotes = text.0.match_indices('\'').map(|(at, _)| at);
         let end = quotes.find(|at| text.0.get(*at..).is_some_and(ends))?;
@@ -229,7 +230,7 @@ fn ingester(text: &mut Text<'_>) -> Option<Refusal> {
     Some(Refusal { reason: Reason::TooFarBehind, entries, limit: None, stream, which })
 }
 
-/// What is still to be read.
+/// The text that is still to be read.
 #[derive(Clone, Copy)]
 struct Text<'a>(&'a str);
 
@@ -238,13 +239,13 @@ impl<'a> Text<'a> {
         self.0.strip_prefix(word)
     }
 
-    /// Passes over a word if it stands here.
+    /// Skips a word, if it is here.
     fn word(&mut self, word: &str) -> Option<()> {
         self.0 = self.peek(word)?;
         Some(())
     }
 
-    /// What stands before `end`; passes over both.
+    /// Takes the text before `end`, and skips `end`.
     fn until(&mut self, end: &str) -> Option<&'a str> {
         let (before, after) = self.0.split_once(end)?;
         self.0 = after;
@@ -259,7 +260,7 @@ impl<'a> Text<'a> {
         Some(number)
     }
 
-    /// The number of "7 errors like: ".
+    /// Reads the number of "7 errors like: ".
     fn counted(&mut self) -> Option<u64> {
         let mut text = *self;
         let number = text.number()?;
@@ -268,7 +269,7 @@ impl<'a> Text<'a> {
         Some(number)
     }
 
-    /// A time as RFC 3339 has it, in whole seconds since 1970, with `end` behind it if that is there.
+    /// Reads a time in the form of RFC 3339 (whole seconds since 1970), and skips `end` after it, if it is here.
     fn second(&mut self, end: &str) -> Option<i64> {
         let length = self.0.find(|c: char| !c.is_ascii_alphanumeric() && !"-+:.".contains(c));
         let (time, rest) = self.0.split_at(length.unwrap_or(self.0.len()));
@@ -277,7 +278,7 @@ impl<'a> Text<'a> {
         Some(time.as_nanosecond().div_euclid(1_000_000_000) as i64)
     }
 
-    /// A label set as Loki writes it: Go-quoted values, whatever stands in them.
+    /// Reads a label set as Loki writes it. Values are quoted as in Go, and may hold anything.
     fn stream(&mut self) -> Option<Labels> {
         let mut text = *self;
         text.word("{")?;
@@ -307,7 +308,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// What stands between the quotes of Go's `strconv.Quote`.
+/// Reads the text between the quotes of Go's `strconv.Quote`.
 fn unquote(inside: &str) -> Option<String> {
     let mut text = String::with_capacity(inside.len());
     let mut chars = inside.chars();
@@ -337,7 +338,7 @@ fn unquote(inside: &str) -> Option<String> {
     Some(text)
 }
 
-/// A time as Go's `Time.String` writes it (nanoseconds since 1970): "2026-11-28 10:00:00.5 +0000 UTC".
+/// Reads a time as Go's `Time.String` writes it (nanoseconds since 1970): "2026-11-28 10:00:00.5 +0000 UTC".
 fn go_time(text: &str) -> Option<i128> {
     let mut parts = text.split(' ');
     let time = format!("{}T{}{}", parts.next()?, parts.next()?, parts.next()?);
