@@ -1,5 +1,5 @@
-//! What only several sections together can tell about labels: each entry has at least one label at every destination, and no
-//! more than Loki takes.
+//! Checks of labels that need several sections: each entry has at least one label at every destination, and no more than Loki
+//! takes.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use super::{Destination, Labels};
 use crate::shape::limits::{LABEL_NAMES_MAX, SERVICE_NAME};
 use crate::yaml::{Checker, Finding, Span};
 
-/// Every entry ends with at least one label, and with no more than Loki takes, at every destination: unless
-/// rules may change them, then only an entry shows. `places` has the value of each destination, in their order.
+/// Checks that every entry has at least one label at every destination, and no more than Loki takes. If rules may change
+/// labels, this cannot be checked. `places` has the value of each destination, in their order.
 pub(super) fn check(
     checker: &Checker<'_>,
     labels: &Labels,

@@ -1,4 +1,4 @@
-//! Showing records: decoding the bytes of sealed batches, in the order in which the journal had them.
+//! Showing records: decodes the bytes of sealed batches, and shows entries in the order of the journal.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, Write};
@@ -14,22 +14,22 @@ use crate::loki::batch::Batches;
 use crate::loki::proto::{Entry as PushedEntry, PushRequest};
 use crate::os::text::{Block, Line, write_json};
 
-/// What the lines of an entry after its first begin with: further in than a step of `-o explain`, so that no line of a
-/// message looks like an entry or a step.
+/// The beginning of the lines of an entry after the first. It is longer than that of a step of `-o explain`, so that no line of
+/// a message looks like an entry or a step.
 const GOES_ON: &str = "        ";
 
 /// How many records are held back at most; they, and whether each would be pushed.
 type Held = (u64, VecDeque<(Vec<u8>, bool)>);
 
-/// Shows what batches hold.
+/// Shows the content of batches.
 pub(super) struct Printer {
     output: Output,
     tenant: Option<String>,
     zone: TimeZone,
-    /// The last so many records, and whether each would be pushed, until the journal's end is reached.
+    /// The last records, and whether each would be pushed. They are held back until the end of the journal.
     held: Option<Held>,
     pub(super) entries: u64,
-    /// Instead of records.
+    /// The summary, if it is shown instead of records.
     pub(super) summary: Option<Summary>,
 }
 
@@ -88,7 +88,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Shows an entry of which nothing came out, and why.
+    /// Shows an entry that would not be sent, and why.
     pub(super) fn show_unsent(
         &mut self,
         realtime: u64,
@@ -119,7 +119,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Shows what rules say of alerts: that they begin or end.
+    /// Shows alerts that begin or end.
     pub(super) fn tell(&mut self, fired: &[Fired], out: &mut impl Write) -> io::Result<()> {
         if self.summary.is_some() {
             return Ok(());
@@ -144,7 +144,7 @@ impl Printer {
                 }
             }
             match self.held.as_mut().and_then(|(_, held)| held.back_mut()) {
-                // It is no entry, and stays with the one before it.
+                // This is not an entry. It stays after the entry before it.
                 Some((last, _)) => last.extend_from_slice(&record),
                 None => out.write_all(&record)?,
             }
@@ -152,7 +152,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Writes what was held back for `lines`; from now on nothing is.
+    /// Writes what was held back for `lines`. From now on, nothing is held back.
     pub(super) fn release(&mut self, out: &mut impl Write) -> io::Result<()> {
         if let Some((_, held)) = self.held.take() {
             for (record, pushed) in held {
@@ -193,12 +193,12 @@ impl Printer {
     }
 }
 
-/// What happened to an entry, each step on a line of its own under it.
+/// Writes what happened to an entry, each step in a line below it.
 fn write_steps(steps: &[String], out: &mut Vec<u8>) -> io::Result<()> {
     steps.iter().try_for_each(|step| writeln!(out, "    {}", Line(step)))
 }
 
-/// One line of `-o json`; the order of the fields is part of the form.
+/// One line of `-o json`. The order of the fields is part of the form.
 #[derive(Serialize)]
 struct Record<'a> {
     timestamp: String,

@@ -1,10 +1,10 @@
-//! Journal fields and who decides what is in them.
+//! Journal fields, and who decides their values.
 //!
 //! journald adds fields of its own to every entry. Their names begin with `_`, no client can send such a name
 //! (systemd, `src/libsystemd/sd-journal/journal-file.c`, `journal_field_valid`), and there is a closed list of them
 //! (`man/systemd.journal-fields.xml`, `src/journal/journald-manager.c`, `journald-kmsg.c`, `journald-stream.c` and
-//! `journald-audit.c`). That journald writes a field does not mean that its value is out of the user's reach: a process
-//! chooses its own name, and a user names the units of their own manager. `docs/fields.md` is this table for a person.
+//! `journald-audit.c`). Although journald writes such a field, a user may decide its value: a process chooses its own name, and
+//! a user names the units of their own manager. `docs/fields.md` shows this table to people.
 
 use logql::pipeline::FIELD;
 
@@ -73,12 +73,12 @@ pub const WRITTEN_BY_JOURNALD: &[(&str, Trust)] = &[
 /// Paths are among the values.
 const AUDIT_PREFIX: &str = "_AUDIT_FIELD_";
 
-/// Whether journald itself writes a field of this name: no other field with `_` first is ever in a journal of its own.
+/// Whether journald itself writes a field of this name. A journal of journald has no other fields that begin with `_`.
 pub fn is_written_by_journald(name: &str) -> bool {
     find(name).is_some() || name.len() > AUDIT_PREFIX.len() && name.starts_with(AUDIT_PREFIX)
 }
 
-/// The journal field that has this name in an expression, if there can be one.
+/// The journal field with this name in an expression, if there can be one.
 pub(crate) fn field_of(name: &str) -> Option<String> {
     let field = name.strip_prefix(FIELD)?;
     let field = field.bytes().all(|c| !c.is_ascii_uppercase()).then(|| field.to_ascii_uppercase())?;
@@ -90,7 +90,7 @@ pub fn trust(name: &str) -> Trust {
     match find(name) {
         Some(trust) => trust,
         None if is_written_by_journald(name) => User,
-        // A name that journald does not write: whatever wrote that journal decided.
+        // journald does not write this name, so the program that wrote the journal decided the value.
         None => Trust::Sender,
     }
 }

@@ -9,7 +9,7 @@ use crate::yaml::{Checker, Finding, Kind, Section, Span, Value, quoted};
 use logql::nearest::nearest;
 use logql::{MatchOp, Matcher};
 
-/// Fields of journald that hardly any program writes under the name without `_`: it was forgotten.
+/// Fields of journald whose `_` was probably forgotten: hardly any program writes a field of the name without it.
 const PLAIN: [&str; 16] = [
     "HOSTNAME",
     "MACHINE_ID",
@@ -29,7 +29,7 @@ const PLAIN: [&str; 16] = [
     "SYSTEMD_OWNER_UID",
 ];
 
-/// What is said of a field that no entry has, and the field that was meant.
+/// The warning about a field that no entry has, and the field that was probably meant.
 pub(crate) fn doubt(field: &str) -> Option<(String, Option<String>)> {
     if PLAIN.contains(&field) {
         return Some((format!("journald writes no field `{field}`"), Some(format!("_{field}"))));
@@ -38,7 +38,7 @@ pub(crate) fn doubt(field: &str) -> Option<(String, Option<String>)> {
         return None;
     }
     let known = WRITTEN_BY_JOURNALD.iter().map(|(name, _)| *name).chain(WELL_KNOWN_FIELDS.iter().copied());
-    // `_PRIORITY` is PRIORITY, and not the nearest of those with `_`.
+    // `_PRIORITY` means PRIORITY, and not the nearest name with `_`.
     let plain = field.trim_start_matches('_');
     let meant = match WELL_KNOWN_FIELDS.contains(&plain) {
         true => Some(plain),
@@ -76,7 +76,7 @@ pub(crate) fn sources(checker: &Checker<'_>, value: &Value<'_>) {
     }
 }
 
-/// Warns of what no entry has in the section `journal`.
+/// Warns of fields and values in the section `journal` that no entry has.
 pub(crate) fn journal(checker: &Checker<'_>, value: &Value<'_>) {
     if let Some(value) =
         Section::open(checker, value, "journal").as_ref().and_then(|section| section.get("match"))
@@ -95,7 +95,7 @@ fn matches(checker: &Checker<'_>, value: &Value<'_>) {
         let Kind::Str(name) = &key.kind else { continue };
         field(checker, key.span.clone(), name);
         let shape = match name.as_str() {
-            // As journald has it: a digit.
+            // journald writes a digit.
             "PRIORITY" => Some(Shape::Words((0..8).map(|digit| digit.to_string()).collect())),
             name => of_field(name),
         };

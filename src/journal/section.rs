@@ -8,11 +8,10 @@ use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Value, quoted};
 use journald_reader::{Match, NAMESPACE_MAX, Namespaces, Scope, is_namespace};
 
-/// Longest backfill: the age of the oldest journal there can be, and a bound for date arithmetic.
+/// The longest backfill. No journal is older, and dates can be computed with it.
 const BACKFILL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Values in `journal.match` altogether (count): each is looked up in every file, and a longer list is a job for
-/// `stages`.
+/// The most values in `journal.match` (count). Each is looked up in every file. For a longer list, use `stages`.
 const MATCH_VALUES_MAX: usize = 1000;
 
 /// Stands for all namespaces, as in `journalctl --namespace=*`.
@@ -31,17 +30,17 @@ pub(crate) const KEYS: &[Key] = &[
 /// `journal:`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Journal {
-    /// What of it is read.
+    /// Which part of it is read.
     pub scope: Scope,
-    /// On the first start: how far back from now reading begins; zero begins at the end.
+    /// How far back reading begins at the first start. Zero: at the end.
     pub backfill: Duration,
-    /// On the first start: the entry behind which reading begins, instead of `backfill`.
+    /// The entry after which reading begins at the first start, instead of `backfill`.
     pub start_cursor: Option<journald_reader::Cursor>,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        // Loki refuses what is older than a week unless told otherwise (`reject_old_samples_max_age`).
+        // By default, Loki refuses entries that are older than a week (`reject_old_samples_max_age`).
         Self { scope: Scope::default(), backfill: Duration::from_secs(7 * 24 * 3600), start_cursor: None }
     }
 }
@@ -144,7 +143,7 @@ fn fields(checker: &Checker<'_>, value: &Value<'_>) -> Option<Match> {
     fields
 }
 
-/// A value, or a list of values; any of them matches. A number stands for its text.
+/// Reads a value or a list of values, any of which matches. A number counts as its text.
 fn values(checker: &Checker<'_>, value: &Value<'_>) -> Option<Vec<String>> {
     const EXPECTED: &str = "the value of a journal field, or a list of them";
     let read = |value: &Value<'_>, expected| match &value.node.kind {

@@ -1,9 +1,9 @@
-//! The values that a label may have: of fields that journald fills itself there is something to say.
+//! The values that a label may have, as far as they are known because journald writes the field.
 
 use logql::nearest::nearest;
 use logql::{MatchOp, Matcher};
 
-/// What the field PRIORITY makes.
+/// The labels that the field PRIORITY makes.
 const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
 /// How entries come to journald (systemd.journal-fields(7), `_TRANSPORT=`).
 const TRANSPORTS: [&str; 6] = ["audit", "driver", "journal", "kernel", "stdout", "syslog"];
@@ -21,7 +21,7 @@ const UNITS: [&str; 11] = [
     ".swap",
     ".device",
 ];
-/// Texts that a regular expression is spelled out into (count).
+/// The most texts that an expression is spelled out into (count).
 const SPELLED_MAX: usize = 256;
 
 /// Fields with another value for each process, run or entry.
@@ -44,18 +44,18 @@ pub(crate) fn has_many_values(field: &str) -> bool {
     MANY.contains(&field)
 }
 
-/// What the values of a label look like; any of several shapes.
+/// A shape of the values of a label. A label may have several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// One of these.
+    /// The value is one of these.
     Words(Vec<String>),
-    /// A text with one of these endings.
+    /// The value ends with one of these.
     Ending(&'static [&'static str]),
-    /// A whole number.
+    /// The value is a whole number.
     Number,
 }
 
-/// The shape of a journal field's values, where it is known.
+/// The shape of the values of a journal field, if it is known.
 pub(crate) fn of_field(field: &str) -> Option<Shape> {
     let words = |words: &[&str]| Shape::Words(words.iter().map(|word| (*word).to_owned()).collect());
     Some(match field {
@@ -71,7 +71,7 @@ pub(crate) fn of_field(field: &str) -> Option<Shape> {
 }
 
 impl Shape {
-    /// Whether a value of this shape can be what a matcher asks for; in doubt it can.
+    /// Whether a value of this shape can match. In doubt, it can.
     pub(crate) fn may_match(&self, matcher: &Matcher) -> bool {
         match (self, matcher.op()) {
             (Shape::Words(words), _) => words.iter().any(|word| matcher.matches(word)),
@@ -89,7 +89,7 @@ impl Shape {
         })
     }
 
-    /// What to write instead of a value, or what values there are.
+    /// What to write instead of a value, or which values there are.
     pub(crate) fn help(&self, name: &str, matcher: &Matcher) -> String {
         match self {
             Shape::Words(words) => {
@@ -131,11 +131,11 @@ impl Shape {
     }
 }
 
-/// A text that an expression matches; with `open`, what it ends with.
+/// A text that an expression matches. With `open`, it is the end of such texts.
 #[derive(Debug, Clone)]
 struct Spelled {
     open: bool,
-    /// Characters; `None` is any one.
+    /// The characters. `None`: any character.
     tail: Vec<Option<char>>,
 }
 

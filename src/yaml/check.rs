@@ -1,9 +1,9 @@
-//! The checker: from nodes as written to typed values, every mistake noted and none of them final.
+//! The checker: reads typed values from nodes. It notes every mistake, and goes on after it.
 //!
-//! A reader of a section opens it ([`Section::open`](super::Section::open) reports unknown and duplicate keys), starts from the
-//! section's default, and overlays what is written with [`Section::read`](super::Section::read). A value that cannot be read is
-//! noted and leaves the default standing, so reading goes on and finds the next mistake; the result
-//! counts only if [`Checker::finish`] finds that nothing was noted.
+//! A reader opens a section ([`Section::open`](super::Section::open) reports unknown and duplicate keys), starts with the
+//! defaults, and replaces them by what is written with [`Section::read`](super::Section::read). If a value cannot be read, the
+//! mistake is noted and the default stays. So reading goes on and finds the next mistake. The result counts only if
+//! [`Checker::finish`] finds no mistake.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -19,16 +19,16 @@ use super::refusal::Refusal;
 use super::units;
 use logql::nearest::nearest;
 
-/// What a document is called unless [`Checker::about`] says otherwise.
+/// The name of a document in messages, unless [`Checker::about`] sets another one.
 const THE_CONFIGURATION: &str = "the configuration";
 
-/// What one run of checks has noted about one source.
+/// One run of checks over one source, and what it has noted.
 pub(crate) struct Checker<'a> {
     pub(super) keys: &'static [Key],
     pub(super) source: &'a str,
     env: &'a Environment<'a>,
     unset: Unset,
-    /// What the document is called in messages.
+    /// The name of the document in messages.
     what: &'static str,
     findings: RefCell<Vec<Finding>>,
     noted: RefCell<HashSet<(Option<Span>, String)>>,
@@ -36,22 +36,22 @@ pub(crate) struct Checker<'a> {
     secrets: RefCell<Vec<Span>>,
     /// Variables that were expanded, with their values.
     expanded: RefCell<Vec<(String, String)>>,
-    /// What was found in files that this one names.
+    /// Findings in files that this one names.
     others: RefCell<Vec<Diagnostics>>,
 }
 
-/// A value together with the name it is known by in messages.
+/// A value, with its path in messages.
 #[derive(Clone)]
 pub(crate) struct Value<'t> {
     /// As in `loki[0].batch.max_bytes`.
     pub(crate) path: String,
     pub(crate) node: &'t Node,
-    /// Where its key stands; for an item of a list, the item itself.
+    /// The place of its key. For an item of a list, it is the item itself.
     pub(crate) key: Span,
 }
 
 impl Value<'_> {
-    /// Where to point: at the value, or at the key of a value left out.
+    /// The place for a message: the value, or its key if there is no value.
     pub(crate) fn place(&self) -> Span {
         if self.node.kind == Kind::Null { self.key.clone() } else { self.node.span.clone() }
     }
@@ -85,7 +85,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Calls the document something else than the configuration.
+    /// Sets the name of the document in messages.
     pub(crate) fn about(mut self, what: &'static str) -> Self {
         self.what = what;
         self
@@ -101,18 +101,18 @@ impl<'a> Checker<'a> {
         self.note(Finding::nowhere(title).help(document.advice()));
     }
 
-    /// What a value is called in a message.
+    /// The name of a value in a message.
     pub(super) fn name(&self, value: &Value<'_>) -> String {
         if value.path.is_empty() { self.what.to_owned() } else { format!("`{}`", value.path) }
     }
 
-    /// Takes variables without a value as told.
+    /// Sets what variables without a value mean.
     pub(crate) fn unset(mut self, unset: Unset) -> Self {
         self.unset = unset;
         self
     }
 
-    /// Whether variables without a value are mistakes: then the document is checked where it is used.
+    /// Whether variables without a value are mistakes. If they are, the document is checked on the machine that uses it.
     pub(crate) fn is_at_home(&self) -> bool {
         self.unset == Unset::Mistake
     }
@@ -122,38 +122,38 @@ impl<'a> Checker<'a> {
         self.others.borrow_mut().push(found);
     }
 
-    /// Notes a mistake; once, though aliases may lead to the same place again.
+    /// Notes a mistake. It is noted once, even if aliases lead to the same place again.
     pub(crate) fn note(&self, finding: Finding) {
         if self.noted.borrow_mut().insert((finding.place.clone(), finding.label.clone())) {
             self.findings.borrow_mut().push(finding);
         }
     }
 
-    /// Notes a warning: the document is valid, but does not do what its author may expect.
+    /// Notes a warning: the document is valid, but may not do what its author expects.
     pub(crate) fn warn(&self, finding: Finding) {
         self.note(finding.warning());
     }
 
-    /// Whether no mistake was noted so far: only then is known what was meant.
+    /// Whether no mistake was noted so far. Only then it is known what was meant.
     pub(crate) fn is_clean(&self) -> bool {
         self.findings.borrow().iter().all(|finding| finding.warning)
             && self.others.borrow().iter().all(|other| other.count() == 0)
     }
 
-    /// Records what a name means, for names that must mean the same everywhere in the document. An error holds another meaning
-    /// that the name had first, and its place.
+    /// Records what a name means. A name must mean the same everywhere in the document. The error is the first meaning of the
+    /// name, if it is another one, and its place.
     pub(crate) fn claim(&self, name: &str, meaning: &str, place: Span) -> Result<(), (String, Span)> {
         let mut claims = self.claims.borrow_mut();
         let (first, at) = claims.entry(name.to_owned()).or_insert_with(|| (meaning.to_owned(), place));
         if first == meaning { Ok(()) } else { Err((first.clone(), at.clone())) }
     }
 
-    /// Keeps a place out of every message: it may hold a credential.
+    /// Hides a place in all messages, because it may hold a credential.
     pub(crate) fn hide(&self, place: Span) {
         self.secrets.borrow_mut().push(place);
     }
 
-    /// `built` with the warnings, if no mistake was noted on the way.
+    /// Returns `built` and the warnings, if no mistake was noted.
     pub(crate) fn finish<T>(self, origin: &str, built: T) -> Result<(T, Diagnostics), Diagnostics> {
         let mut findings = self.findings.into_inner();
         let expanded = self.expanded.into_inner();
@@ -186,7 +186,7 @@ impl<'a> Checker<'a> {
         });
     }
 
-    /// The text of a string, environment variables expanded.
+    /// The text of a string, with environment variables expanded.
     pub(crate) fn text(&self, value: &Value<'_>, expected: &str) -> Option<String> {
         match &value.node.kind {
             Kind::Str(text) => match expand(text, &|name| self.variable(name)) {
@@ -203,15 +203,15 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The value of an environment variable, which is remembered: it may be a secret.
+    /// The value of an environment variable. It is remembered, because it may be a secret.
     fn variable(&self, name: &str) -> Option<String> {
         let value = (self.env)(name)?;
         self.expanded.borrow_mut().push((name.to_owned(), value.clone()));
         Some(value)
     }
 
-    /// Notes each bad reference where it stands in the scalar's source; from the first that is spelled
-    /// otherwise there (escapes, folded lines), at the whole scalar.
+    /// Notes each bad reference at its place in the source. If the source writes the text in another way (escapes, folded
+    /// lines), the place is the whole scalar.
     fn note_references(&self, value: &Value<'_>, text: &str, errors: Vec<BadReference>) {
         let scalar = value.node.span.clone();
         let mut from = Some(scalar.start);
@@ -231,7 +231,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A string that `rule` accepts.
+    /// Reads a string that `rule` accepts.
     pub(crate) fn checked(
         &self,
         value: &Value<'_>,
@@ -257,7 +257,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A scalar with a unit, which may look like a number to YAML (`0`, `4096`).
+    /// Reads a scalar with a unit. To YAML, it may look like a number (`0`, `4096`).
     pub(crate) fn measure<T: PartialOrd>(
         &self,
         value: &Value<'_>,
@@ -289,19 +289,19 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A duration within bounds.
+    /// Reads a duration within limits.
     pub(crate) fn duration(&self, value: &Value<'_>, range: &RangeInclusive<Duration>) -> Option<Duration> {
         let kind = ("a duration", "`500ms`, `10s` or `1h30m`");
         self.measure(value, kind, range, units::parse_duration, |duration| units::format_duration(*duration))
     }
 
-    /// A size in bytes within bounds.
+    /// Reads a size within limits (bytes).
     pub(crate) fn size(&self, value: &Value<'_>, range: &RangeInclusive<u64>) -> Option<u64> {
         let kind = ("a size", "`64KiB`, `1MiB` or `1MB`");
         self.measure(value, kind, range, units::parse_size, |size| units::format_size(*size))
     }
 
-    /// One of a few words, in whatever case: Promtail and Prometheus take capitals, too.
+    /// Reads one of a few words. Letter case does not matter, as in Promtail and Prometheus.
     pub(crate) fn choice<T: Copy>(&self, value: &Value<'_>, choices: &[(&str, T)]) -> Option<T> {
         let words = || choices.iter().map(|(word, _)| *word);
         let expected = format!("one of {}", enumerate(words()));
@@ -339,8 +339,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Reads every item of a list; a mistake in one item does not hide those in the others. An empty
-    /// key (`paths:`) counts as not written.
+    /// Reads every item of a list. A mistake in one item does not hide mistakes in others. A key without a value (`paths:`)
+    /// counts as not written.
     pub(crate) fn each<'t, T>(
         &self,
         value: &Value<'t>,
@@ -354,7 +354,7 @@ impl<'a> Checker<'a> {
         read.into_iter().collect()
     }
 
-    /// The entries of a map; duplicate keys are noted and left out.
+    /// The entries of a map. Duplicate keys are noted and left out.
     pub(crate) fn entries<'t>(&self, value: &Value<'t>, expected: &str) -> Option<Vec<Entry<'t>>> {
         let Kind::Map(written) = &value.node.kind else {
             self.wrong_kind(value, expected);

@@ -15,13 +15,13 @@ use crate::os::text::{Block, Line, is_unsafe};
 /// A byte range of the source.
 pub(crate) type Span = Range<usize>;
 
-/// Findings of one file that are shown; the others are counted. One wrong anchor can make thousands.
+/// The most findings of one file that are shown (count). Further ones are counted: one wrong anchor can cause thousands.
 const SHOWN_MAX: usize = 100;
 
-/// Source shown for one finding, in bytes: the renderer goes through all of it.
+/// The most source that is shown for one finding (bytes). The renderer goes through all of it.
 const SNIPPET_MAX: usize = 16 << 10;
 
-/// Columns that a rendered source line may take before it is cut around the place.
+/// The longest source line that is shown (columns). A longer one is cut around the place.
 const RENDER_WIDTH: usize = 140;
 
 /// All that is wrong with one or several configuration files.
@@ -70,7 +70,7 @@ impl Finding {
         }
     }
 
-    /// Nothing is wrong, but something will not be as one may think.
+    /// Makes it a warning: nothing is wrong, but something may not be as a person expects.
     pub(crate) fn warning(mut self) -> Self {
         self.warning = true;
         self
@@ -82,7 +82,7 @@ impl Finding {
         self
     }
 
-    /// A second place that has to do with it.
+    /// Adds a second place that belongs to it.
     pub(crate) fn related(mut self, place: Span, text: impl Into<String>) -> Self {
         self.related.push((place, text.into()));
         self
@@ -110,7 +110,7 @@ impl Diagnostics {
         Self { files: vec![FileFindings { origin: Line(origin).to_string(), source, findings }] }
     }
 
-    /// Nothing was found anywhere.
+    /// Whether nothing was found.
     pub(crate) fn none() -> Self {
         Self { files: Vec::new() }
     }
@@ -120,13 +120,13 @@ impl Diagnostics {
         self.files.append(&mut other.files);
     }
 
-    /// What is wrong, without its places.
+    /// What is wrong, without places.
     pub(crate) fn titles(&self) -> impl Iterator<Item = &str> {
         let findings = self.files.iter().flat_map(|file| &file.findings);
         findings.filter(|finding| !finding.warning).map(|finding| finding.title.as_str())
     }
 
-    /// How many mistakes there are. Warnings are not counted.
+    /// The number of mistakes, without warnings.
     pub fn count(&self) -> usize {
         self.findings(false)
     }
@@ -177,7 +177,7 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// Escapes what could mislead a person, line ends and tabs left alone.
+/// Escapes what could mislead a person. Line ends and tabs stay.
 fn make_safe(text: &mut String) {
     if text.contains(is_unsafe) {
         *text = Block { text, indent: "" }.to_string();
@@ -200,7 +200,7 @@ impl Finding {
             None => title.element(Origin::path(&file.origin)),
             Some(place) => match self.snippet(place, &self.related, file) {
                 Some(snippet) => title.element(snippet),
-                // Too far apart for one picture: the other places in words.
+                // The places are too far apart for one picture, so the others are given in words.
                 None => {
                     let elsewhere = self.related.iter().map(|(span, text)| {
                         Level::NOTE.message(format!("{text}: line {}", line_number(source, span.start)))
@@ -218,8 +218,8 @@ impl Finding {
         group.elements(notes).elements(helps)
     }
 
-    /// The lines from the first place to the last one, unless there are more than [`SNIPPET_MAX`]:
-    /// the renderer's work is then bounded, and its line numbers start where the lines do.
+    /// The lines from the first place to the last one, unless they are longer than [`SNIPPET_MAX`]. This bounds the work of the
+    /// renderer. Its line numbers start with the first of these lines.
     fn snippet<'a>(
         &'a self,
         place: &Span,
@@ -263,8 +263,8 @@ fn line_number(source: &str, at: usize) -> usize {
     source.get(..at).unwrap_or_default().matches('\n').count() + 1
 }
 
-/// The part of `span` on its first line, moved into the source and onto character boundaries: carets
-/// under one line say enough, and the renderer would panic outside.
+/// The part of `span` on its first line, inside of the source and on character boundaries. Carets under one line are enough,
+/// and the renderer would panic at other places.
 fn first_line(source: &str, span: &Span) -> Span {
     let start = floor_boundary(source, span.start);
     let end = floor_boundary(source, span.end).min(line_end(source, start));
@@ -294,7 +294,7 @@ fn blank(source: &str, mut secrets: Vec<Span>) -> String {
     secrets.sort_by_key(|secret| secret.start);
     let mut text = String::with_capacity(source.len());
     let mut secrets = secrets.into_iter();
-    // Up to here everything is hidden; ranges may overlap.
+    // Everything up to here is hidden. Ranges may overlap.
     let mut hidden_to = 0;
     let mut next = secrets.next();
     for (at, character) in source.char_indices() {
@@ -311,8 +311,8 @@ fn blank(source: &str, mut secrets: Vec<Span>) -> String {
     text
 }
 
-/// What stands for a character of the source: one that could mislead a person is replaced by one that takes as many
-/// bytes, so that places stay right. The renderer itself shows ASCII's controls as their symbols.
+/// The character to show for one of the source. If it could mislead a person, it is replaced by one with the same number of
+/// bytes, so that places stay right. The renderer itself shows the controls of ASCII as their symbols.
 fn shown(character: char) -> char {
     match (is_unsafe(character), character.len_utf8()) {
         (true, 2) => '¤',
@@ -322,12 +322,12 @@ fn shown(character: char) -> char {
     }
 }
 
-/// `text` in backticks for a message: cut when long, control characters escaped.
+/// A text in backticks, for a message. A long one is cut, and control characters are escaped.
 pub(crate) fn quoted(text: &str) -> String {
     if text.is_empty() { "an empty string".to_owned() } else { format!("`{}`", short(text)) }
 }
 
-/// `text` cut when long, control characters escaped.
+/// A text for a message. A long one is cut, and control characters are escaped.
 pub(crate) fn short(text: &str) -> String {
     const CHARS_MAX: usize = 60;
     let mut short: String = text.chars().take(CHARS_MAX).collect();
@@ -337,21 +337,21 @@ pub(crate) fn short(text: &str) -> String {
     Line(&short).to_string()
 }
 
-/// A warning about a part of a text, which is still to be found there.
+/// A warning about a part of a text. The place of the part is found later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lint {
-    /// What it is.
+    /// What is wrong.
     pub title: String,
-    /// What comes of it.
+    /// What follows from it.
     pub label: String,
     /// What to do.
     pub help: String,
-    /// The text that it is about, as it is probably written.
+    /// The part that it is about, as it is probably written.
     pub part: Option<String>,
 }
 
 impl Lint {
-    /// With its place.
+    /// The warning with its place.
     pub(crate) fn at(self, place: Span) -> Finding {
         Finding::at(place, self.title).label(self.label).help(self.help)
     }

@@ -1,7 +1,7 @@
 //! Environment variables in string values: `${VAR}`, `${VAR:-default}`, and `$${` for a literal `${`.
 //!
-//! The default holds where the variable is unset or empty, as in a shell. It ends at the first `}` and is
-//! taken as it is; what a variable holds is not expanded again. A `$` without `{` is only a `$`.
+//! The default counts if the variable is unset or empty, as in a shell. It ends at the first `}` and is taken as it is. The
+//! value of a variable is not expanded again. A `$` without `{` is just a `$`.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,19 +13,19 @@ use crate::os::text::Line;
 /// Looks up an environment variable.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// What an environment variable means that has no value.
+/// What it means if an environment variable has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unset {
-    /// A mistake.
+    /// It is a mistake.
     Mistake,
-    /// Somebody else knows it: what it stands in is not checked.
+    /// Another machine has it. The text with it is not checked.
     Unknown,
 }
 
 /// A reference that cannot be expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadReference {
-    /// Where it stands in the text.
+    /// Its place in the text.
     pub(super) at: Range<usize>,
     pub(super) why: Why,
 }
@@ -65,7 +65,7 @@ impl Why {
 ///
 /// # Errors
 ///
-/// All references that cannot be, in their order.
+/// All references that cannot be expanded, in their order.
 pub(super) fn expand<'t>(text: &'t str, env: &Environment<'_>) -> Result<Cow<'t, str>, Vec<BadReference>> {
     if !text.contains("${") {
         return Ok(Cow::Borrowed(text));
@@ -113,14 +113,14 @@ fn lookup(reference: &str, env: &Environment<'_>) -> Result<String, Why> {
     }
 }
 
-/// The shortest value that is concealed (bytes): in place of shorter ones, a message would be unreadable.
+/// The shortest value that is concealed (bytes). Replacing shorter ones would make messages unreadable.
 const CONCEALED_MIN: usize = 4;
 
-/// Replaces the value of a variable by its reference, wherever a message repeats it: variables are how secrets come
-/// into a configuration. A value that the message cuts short (`…`) is found by its beginning.
+/// Replaces the value of a variable by its reference wherever a message repeats it, because secrets may come from variables. If
+/// the message cuts the value (`…`), it is found by its beginning.
 pub(super) fn conceal(text: &mut String, expanded: &[(String, String)]) {
     for (name, value) in expanded {
-        // Messages escape what could mislead.
+        // Messages escape characters that could mislead.
         for value in [value.clone(), Line(value).to_string()] {
             if value.len() < CONCEALED_MIN {
                 continue;
@@ -143,7 +143,7 @@ fn cut_short(text: &str, value: &str) -> Option<Range<usize>> {
     })
 }
 
-/// POSIX's names of environment variables.
+/// Whether a text is a name of an environment variable (POSIX).
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

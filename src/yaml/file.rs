@@ -8,10 +8,10 @@ use super::diagnostic::{Diagnostics, Finding};
 use super::node::{self, Node};
 use super::secrets;
 
-/// Largest document (bytes): a hundred times a large one. A larger file is probably not the right one.
+/// The largest document (bytes): a hundred times as long as a long one. A larger file is probably the wrong one.
 pub const FILE_MAX: usize = 1 << 20;
 
-/// The bytes of a file, and at most one more than [`FILE_MAX`]: a larger file is known as such whatever its size claims.
+/// The bytes of a file, at most one more than [`FILE_MAX`]. So a larger file is recognised, whatever its metadata says.
 ///
 /// # Errors
 /// The system refuses it.

@@ -1,8 +1,8 @@
-//! Documents of other kinds: what a file is that was given in the place of another one. Told by keys that only it has.
+//! Documents of other kinds: recognises a file that was given in place of another one, by keys that only its kind has.
 
 use super::node::{Kind, Node};
 
-/// Keys at the top that tell journal-ship's configuration from others. `config` holds them to its table of keys.
+/// Keys at the top by which journal-ship's configuration is recognised. A test of `config` compares them with its keys.
 pub(crate) const OURS: [&str; 7] =
     ["journal", "labels", "stages", "retention", "loki", "alerts", "structured_metadata"];
 
@@ -81,7 +81,7 @@ impl Document {
         }
     }
 
-    /// What it is for, and what to do with it.
+    /// What the document is for, and what to do with it.
     pub(crate) fn advice(self) -> &'static str {
         match self {
             Document::Ours => "check it with `journal-ship check --config FILE`",

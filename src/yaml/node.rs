@@ -1,8 +1,8 @@
-//! The tree of a YAML document as written: every node with its place, duplicate keys kept, nothing
-//! interpreted beyond YAML's own types.
+//! The tree of a YAML document as it is written. Every node has its place, duplicate keys are kept, and nothing is
+//! interpreted beyond the types of YAML.
 //!
-//! serde-saphyr does the parsing; this is the only file that knows it. Its errors about types cannot
-//! happen here, for any node is accepted, so what fails is the syntax or a limit.
+//! serde-saphyr parses the document; no other file uses it. Every node is accepted, so its errors about types cannot happen
+//! here. What can fail is the syntax, or a limit.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use serde_saphyr::{Error, Location, Spanned};
 
 use super::diagnostic::{Finding, Span};
 
-/// Collections inside collections. The schema needs six; the limit keeps recursion off the stack's end.
+/// The most collections inside collections (count). Documents need six. The limit protects the stack.
 const DEPTH_MAX: usize = 32;
-/// Nodes of a document: more than any real configuration has, small enough to be held in memory.
+/// The most nodes of a document (count): more than any real configuration has, and few enough for memory.
 const NODES_MAX: usize = 20_000;
-/// Nodes that aliases (`*name`) may add: anchors save typing; a large document is not written with them.
+/// The most nodes that aliases (`*name`) may add (count). Anchors save typing; nobody writes large documents with them.
 const ALIASED_NODES_MAX: usize = 5_000;
 
 /// One node of the document.
@@ -44,7 +44,7 @@ pub(crate) enum Kind {
 }
 
 impl Node {
-    /// A text that stands nowhere.
+    /// A text without a place.
     pub(crate) fn text(text: &str) -> Node {
         Node { span: 0..0, used: 0..0, kind: Kind::Str(text.to_owned()) }
     }
@@ -61,15 +61,15 @@ impl Node {
         })
     }
 
-    /// A map that stands nowhere.
+    /// A map without a place.
     pub(crate) fn map(entries: Vec<(Node, Node)>) -> Node {
         Node { span: 0..0, used: 0..0, kind: Kind::Map(entries) }
     }
 }
 
 impl Node {
-    /// Where a path such as `stages[0].match.selector` stands: its value, or that of the last part of it that is written.
-    /// `None`: not even its second part is.
+    /// The place of a path such as `stages[0].match.selector`: its value, or the value of the last part of it that is written.
+    /// `None`: not even its second part is written.
     pub(crate) fn place(&self, path: &str) -> Option<Span> {
         let mut node = self;
         let mut rest = path;
@@ -118,15 +118,14 @@ impl Kind {
     }
 }
 
-/// Longest that all texts are together, those that aliases repeat counted each time (bytes): four times the
-/// largest file.
+/// The most that all texts take together (bytes): four times the largest file. Texts that aliases repeat count each time.
 const TEXT_MAX: usize = 4 * super::file::FILE_MAX;
 
 /// The one document of `source`; an empty one is `Null`.
 ///
 /// # Errors
 ///
-/// Broken syntax, more than one document, or a limit exceeded: at its place.
+/// The syntax is broken, there are several documents, or a limit is exceeded. The error has its place.
 pub(crate) fn document(source: &str) -> Result<Node, Box<Finding>> {
     let mut alias_limits = AliasLimits::default();
     alias_limits.max_total_replayed_events = ALIASED_NODES_MAX;
@@ -171,7 +170,7 @@ fn node(raw: Spanned<Raw>, source: &str) -> Node {
         Kind::Map(entries) => entries.last().map(|(_, value)| value),
         _ => None,
     };
-    // Through an alias or a merge, an item stands elsewhere.
+    // An item that comes through an alias or a merge has its place elsewhere.
     let end =
         last.map_or(span.end, |last| if last.used == last.span { last.span.end } else { last.used.end });
     let end = end.max(span.end);
@@ -180,8 +179,8 @@ fn node(raw: Spanned<Raw>, source: &str) -> Node {
     Node { span: whole, used, kind }
 }
 
-/// The parser gives a collection only its first character: it reaches to the end of its last item, and over
-/// the bracket that closes it.
+/// The place of a collection. The parser gives only its first character. It ends after its last item, and after its closing
+/// bracket.
 fn closing_bracket(source: &str, opening: &Span, end: usize) -> usize {
     let bracket = match source.get(opening.clone()) {
         Some("[") => ']',
@@ -198,7 +197,7 @@ fn byte_span(location: &Location, source: &str) -> Span {
     let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     match (span.byte_offset(), span.byte_len()) {
         (Some(start), Some(len)) => to_usize(start)..to_usize(start).saturating_add(to_usize(len)),
-        // Errors come with characters only.
+        // Errors count in characters only.
         _ => {
             let byte_at =
                 |at: u64| source.char_indices().nth(to_usize(at)).map_or(source.len(), |(byte, _)| byte);

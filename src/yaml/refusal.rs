@@ -1,6 +1,6 @@
 //! Why a rule refuses a text.
 
-/// What a rule says of a text that it refuses; the [`Checker`](super::Checker) adds the place.
+/// Why a rule refuses a text. The [`Checker`](super::Checker) adds the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// What is wrong: the title of the message.

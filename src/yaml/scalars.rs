@@ -12,10 +12,10 @@ use super::units;
 use logql::go::re2::Re2;
 use logql::{Expr, ParseError, Selector};
 
-/// What is expected where a path is.
+/// What is expected in place of a wrong path.
 const PATH: &str = "an absolute path";
 
-/// Paths are absolute: a service starts in `/`, a person who checks the file elsewhere.
+/// The advice for relative paths. A service starts in `/`, but a person who checks the file is in another folder.
 pub(crate) fn absolute(path: &str) -> Result<(), Refusal> {
     if path.contains('\0') {
         return Err(Refusal::new("a path holds no NUL", "expected an absolute path"));
@@ -84,8 +84,8 @@ impl Checker<'_> {
         }
     }
 
-    /// A text as it is written: `$` keeps the meaning that it has in expressions, templates and
-    /// replacements, so environment variables are not expanded. A number or flag is its own text.
+    /// Reads a text as it is written. Environment variables are not expanded, because `$` has a meaning in expressions,
+    /// templates and replacements. A number or a flag counts as its text.
     pub(crate) fn raw(&self, value: &Value<'_>, expected: &str) -> Option<String> {
         match &value.node.kind {
             Kind::Str(text) | Kind::Int(text) | Kind::Float(text) => Some(text.clone()),
@@ -97,7 +97,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A duration within bounds, as Go writes it (`1.5h`, `100ms`) or Prometheus (`7d`); never negative.
+    /// Reads a duration within limits, in the form of Go (`1.5h`, `100ms`) or Prometheus (`7d`). It is never negative.
     pub(crate) fn go_duration(
         &self,
         value: &Value<'_>,
@@ -109,13 +109,13 @@ impl Checker<'_> {
         })
     }
 
-    /// A size in bytes within bounds, as Promtail writes it: `8kb` is 8192 bytes.
+    /// Reads a size within limits (bytes), in the form of Promtail: `8kb` is 8192 bytes.
     pub(crate) fn go_size(&self, value: &Value<'_>, range: &RangeInclusive<u64>) -> Option<u64> {
         let kind = ("a size", "`512`, `8kb` (8192 bytes) or `1MiB`");
         self.measure(value, kind, range, units::parse_promtail_size, |size| units::format_size(*size))
     }
 
-    /// A regular expression in Go's syntax; `compile` says how it is to match.
+    /// Reads a regular expression in the syntax of Go. `compile` says how it matches.
     pub(crate) fn regex(
         &self,
         value: &Value<'_>,
@@ -136,12 +136,12 @@ impl Checker<'_> {
         }
     }
 
-    /// A LogQL selector; it may choose all streams.
+    /// Reads a LogQL selector. It may select all streams.
     pub(crate) fn selector(&self, value: &Value<'_>) -> Option<Selector> {
         self.logql(value, "a LogQL selector in quotes", Selector::parse_any)
     }
 
-    /// A LogQL metric query.
+    /// Reads a LogQL metric query.
     pub(crate) fn expression(&self, value: &Value<'_>) -> Option<Expr> {
         self.logql(value, "a LogQL expression", Expr::parse)
     }
@@ -177,8 +177,8 @@ impl Checker<'_> {
         self.warn(lint.at(place));
     }
 
-    /// The place of a part of a text in the file; the whole scalar when it is spelled otherwise there
-    /// (escapes, folded lines) or no part is named.
+    /// The place of a part of a text in the file. It is the whole scalar if the file writes the text in another way (escapes,
+    /// folded lines), or if no part is named.
     pub(crate) fn inside(&self, value: &Value<'_>, text: &str, part: Option<Span>) -> Span {
         let scalar = value.place();
         let found = part.and_then(|part| {
@@ -194,7 +194,7 @@ impl Checker<'_> {
     }
 }
 
-/// The place of a part of a text in a block (`|`), whose lines are indented; not behind the end of its line.
+/// The place of a part of a text in a block (`|`), whose lines are indented. It does not go beyond the end of its line.
 fn in_block(source: &str, text: &str, part: Span) -> Option<Span> {
     let mut written = source.split_inclusive('\n');
     let (mut at, mut before) = (0, 0);

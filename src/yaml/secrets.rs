@@ -1,17 +1,17 @@
 //! Which parts of a configuration may be credentials, so that no message shows them.
 //!
-//! Credentials do not belong in the file, but whoever writes one there gets a message about it, and messages
-//! end in logs and tickets. What looks like one is blanked: the value of a key whose name says so, and a URL
-//! with a user in it. It is better to blank too much than too little.
+//! Credentials do not belong in the file. If there is one, a message is about it, and messages go to logs and tickets. So
+//! everything that looks like a credential is blanked: the value of a key whose name says so, and a URL with a user. It is
+//! better to blank too much than too little.
 
 use super::diagnostic::Span;
 use super::node::{Kind, Node};
 
-/// A key is suspected by these parts of its name, in lower case.
+/// A key with one of these parts in its name, in lower case, is suspected.
 const SUSPECT: [&str; 8] =
     ["passw", "secret", "token", "credential", "authorization", "cookie", "api_key", "api-key"];
 
-/// The suffix of keys that name a file with the secret in it, which is how it should be.
+/// The suffix of keys that name a file with a secret. That is how it should be.
 const FILE_SUFFIX: &str = "_file";
 /// The key of a header that names such a file.
 const FILE: &str = "file";
@@ -39,8 +39,8 @@ fn collect(node: &Node, suspect: bool, found: &mut Vec<Span>) {
     }
 }
 
-/// The parts of a text without a tree (its syntax is broken) that may be credentials: lines from a suspected
-/// key, or a URL with a user, to the end.
+/// The parts of a text with broken syntax that may be credentials: the rest of a line after a suspected key, or from a URL
+/// with a user.
 pub(crate) fn in_text(source: &str) -> Vec<Span> {
     let mut found = Vec::new();
     let mut start = 0;

@@ -36,12 +36,12 @@ impl<'t> Section<'t> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.value)
     }
 
-    /// All that is written: names and values.
+    /// All keys that are written, with their values.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&'t str, &Value<'t>)> {
         self.entries.iter().map(|entry| (entry.name, &entry.value))
     }
 
-    /// Reads a key that has no default; its absence is noted.
+    /// Reads a key without a default. If it is missing, that is noted.
     pub(crate) fn required<T>(
         &self,
         checker: &Checker<'_>,
@@ -59,8 +59,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// Replaces `target` by what is written, if it can be read. `null` counts as not written where
-    /// that is the default.
+    /// Replaces `target` by what is written, if it can be read. `null` counts as not written if it is the default.
     pub(crate) fn read<T>(&self, name: &str, target: &mut T, read: impl FnOnce(&Value<'t>) -> Option<T>) {
         let unset = |value: &&Value<'t>| {
             value.node.kind == Kind::Null && null_is_default(self.keys, &self.schema, name)

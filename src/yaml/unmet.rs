@@ -1,5 +1,5 @@
-//! What of a configuration met nothing when it was tried on a journal, shown at its place. Trying is the dry run's; where things
-//! stand in the files is known here.
+//! Parts of a configuration that met nothing when it was tried on a journal, shown at their places. The dry run tries it; the
+//! places in the files are found here.
 
 use std::path::Path;
 
@@ -11,26 +11,26 @@ use super::{node, secrets};
 /// Something in the configuration, or in a rule file, that met nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unmet {
-    /// The rule file that it stands in; `None`: the configuration.
+    /// The rule file with it. `None`: it is in the configuration.
     pub file: Option<String>,
-    /// Where it stands there, as in `stages[0].match.selector`.
+    /// Its path there, such as `stages[0].match.selector`.
     pub path: String,
-    /// What there was not.
+    /// What was not found.
     pub what: String,
-    /// A rule of this name looks for what is rare: that there was none is usual.
+    /// The name of the rule, if it looks for something rare. Then it is usual that it met nothing.
     #[serde(skip)]
     pub rare: Option<String>,
 }
 
 impl Unmet {
-    /// At a path of the configuration.
+    /// Something at a path of the configuration.
     pub fn new(path: impl Into<String>, what: impl Into<String>) -> Unmet {
         Unmet { file: None, path: path.into(), what: what.into(), rare: None }
     }
 }
 
-/// Warnings about places of a configuration and its rule files that met nothing in a journal; what is not written there is a
-/// default, and not spoken of. Rules that look for what is rare are left out.
+/// Warnings about places of a configuration and its rule files that met nothing in a journal. Defaults, which are not written
+/// there, are left out, and so are rules that look for something rare.
 pub fn point(path: &Path, unmet: &[Unmet]) -> Diagnostics {
     let own = path.display().to_string();
     let mut files: Vec<&str> = unmet.iter().map(|unmet| unmet.file.as_deref().unwrap_or(&own)).collect();
