@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use crate::support::agent::PROGRAM;
+use crate::support::agent::program;
 use crate::support::fixtures::Format;
 use crate::support::layout::put;
 use crate::support::or_skip;
@@ -12,12 +11,7 @@ use crate::support::sound::{ENTRIES, Sound};
 
 /// What the dry run says of a folder: how many entries it shows, and its log.
 fn dry_run(path: &Path) -> (usize, String) {
-    let out = Command::new(PROGRAM)
-        .args(["--dry-run", "-o", "json", "--path"])
-        .arg(path)
-        .env_clear()
-        .output()
-        .unwrap();
+    let out = program(&["--dry-run", "-o", "json", "--path"]).arg(path).output().unwrap();
     let lines = String::from_utf8(out.stdout).unwrap().lines().count();
     (lines, String::from_utf8(out.stderr).unwrap())
 }
@@ -77,12 +71,7 @@ fn the_log_tells_of_each_file_and_cause_once() {
         bytes[sound.layout.entries[index]] = 0;
     }
     fs::write(&sound.path, &bytes).unwrap();
-    let out = Command::new(PROGRAM)
-        .args(["--dry-run", "--summary", "--path"])
-        .arg(&sound.path)
-        .env_clear()
-        .output()
-        .unwrap();
+    let out = program(&["--dry-run", "--summary", "--path"]).arg(&sound.path).output().unwrap();
     let log = String::from_utf8(out.stderr).unwrap();
     let name = sound.path.display().to_string();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(&name)).collect();

@@ -20,8 +20,16 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_journal-ship");
 /// The program with arguments, in a clean environment.
 pub fn program<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(args).env_clear().env("TZ", "UTC").stdin(Stdio::null());
+    clean_environment(command.args(args)).env("TZ", "UTC").stdin(Stdio::null());
     command
+}
+
+/// Names the file for the counts of lines, in a run that measures coverage.
+pub const COUNTS: &str = "LLVM_PROFILE_FILE";
+
+/// Takes all of the environment away but [`COUNTS`].
+pub fn clean_environment(command: &mut Command) -> &mut Command {
+    command.env_clear().envs(std::env::var_os(COUNTS).map(|file| (COUNTS, file)))
 }
 
 /// Runs the program to its end.
@@ -76,7 +84,7 @@ impl Agent {
             None => program::<&str>(&[]),
             Some((starter, arguments)) => {
                 let mut command = Command::new(starter);
-                command.args(arguments).arg(PROGRAM).env_clear().stdin(Stdio::null());
+                clean_environment(command.args(arguments).arg(PROGRAM)).stdin(Stdio::null());
                 command
             }
         };
