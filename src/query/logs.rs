@@ -4,9 +4,7 @@
 //! few of them do, reading begins again, further back by a factor, until there are enough.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::answer::{Answer, Line};
 use super::journal::{Asking, Journal};
@@ -67,7 +65,7 @@ pub(super) fn ask(
 }
 
 /// Which streams a query chooses, remembered for each label set.
-struct Chosen<'q> {
+pub(super) struct Chosen<'q> {
     query: &'q LogQuery,
     /// By the address of the set, which is held.
     streams: HashMap<usize, (Arc<LabelSet>, bool), foldhash::fast::RandomState>,
@@ -76,7 +74,7 @@ struct Chosen<'q> {
 }
 
 impl<'q> Chosen<'q> {
-    fn new(query: &'q LogQuery) -> Chosen<'q> {
+    pub(super) fn new(query: &'q LogQuery) -> Chosen<'q> {
         Chosen { query, streams: HashMap::default(), entries: 0 }
     }
 
@@ -102,7 +100,7 @@ impl<'q> Chosen<'q> {
 
 /// Sees an entry that is still in the journal: its line is given to `show` if it passes.
 #[inline]
-fn see_plain(
+pub(super) fn see_plain(
     chosen: &mut Chosen<'_>,
     shaper: &mut Shaper,
     entry: &Entry<'_>,
@@ -131,7 +129,12 @@ fn see_plain(
 }
 
 /// As [`see_plain`], for what stages have made.
-fn see_item(chosen: &mut Chosen<'_>, item: &Item, counts: impl FnOnce(i64) -> bool, show: impl FnOnce(Line)) {
+pub(super) fn see_item(
+    chosen: &mut Chosen<'_>,
+    item: &Item,
+    counts: impl FnOnce(i64) -> bool,
+    show: impl FnOnce(Line),
+) {
     if !chosen.has(&item.labels) || !counts(item.timestamp_ns) {
         return;
     }
@@ -263,44 +266,5 @@ impl Asking for Lines<'_> {
 
     fn chosen(&self) -> u64 {
         self.chosen.entries
-    }
-}
-
-/// Shows the lines that pass as they come, from a time on (nanoseconds since 1970), until it is told to stop.
-///
-/// # Errors
-/// The journal cannot be read, or `show` fails.
-pub fn follow(
-    query: &LogQuery,
-    start: i64,
-    journal: &Journal<'_>,
-    stop: &AtomicBool,
-    show: &mut dyn FnMut(Vec<Line>) -> io::Result<()>,
-) -> Result<(), QueryError> {
-    let narrowed = [narrow::of_query(query, &journal.shape())];
-    let from = u64::try_from(start.div_euclid(1000)).unwrap_or(0);
-    let live = Live { chosen: Chosen::new(query), start, found: Vec::new() };
-    journal.follow(from, &narrowed, live, stop, |live| {
-        let found = std::mem::take(&mut live.found);
-        if found.is_empty() { Ok(()) } else { show(found).map_err(QueryError::Output) }
-    })
-}
-
-/// Lines that have come.
-struct Live<'q> {
-    chosen: Chosen<'q>,
-    start: i64,
-    found: Vec<Line>,
-}
-
-impl Sink for Live<'_> {
-    fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
-        let Live { chosen, start, found } = self;
-        see_plain(chosen, shaper, entry, |time| time >= *start, |line| found.push(line));
-    }
-
-    fn item(&mut self, _shaper: &mut Shaper, item: &mut Item, _entry: Option<&Entry<'_>>) {
-        let Live { chosen, start, found } = self;
-        see_item(chosen, item, |time| time >= *start, |line| found.push(line));
     }
 }

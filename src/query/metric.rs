@@ -1,6 +1,8 @@
 //! Metric queries: the engine of alert rules, over the entries of a span, each read once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use indexmap::IndexMap;
 
@@ -21,6 +23,8 @@ use logql::vectors::Vector;
 /// Series within one range of a query, before they are added up (count): memory bounds them first.
 const INNER_SERIES_MAX: usize = 100_000;
 
+/// Values of all series of an answer (count): each takes some forty bytes when it is written.
+const TOTAL_MAX: usize = 400_000;
 /// So long behind an evaluation an entry may be read that belongs to it (nanoseconds): files are merged by more than time.
 const LATE: i64 = 2_000_000_000;
 /// As [`LATE`], where stages may set the time.
@@ -58,12 +62,16 @@ pub(super) fn ask(
         engine,
         late,
         series_max: run.limits.series,
+        points: 0,
+        stop: run.stop,
+        deadline: run.deadline,
         matrix: IndexMap::default(),
         vector: Vec::new(),
         failed: None,
         chosen: 0,
     };
-    values.advance(first - 1);
+    // The first call says when it is.
+    values.evaluate(first - 1);
     let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
     let progress = match reach {
         // It looks at no entry.
@@ -98,11 +106,15 @@ fn is_ordered(expr: &Expr) -> bool {
 }
 
 /// The values found so far.
-struct Values {
+struct Values<'r> {
     engine: Engine,
     /// So long behind an evaluation entries may still come (nanoseconds).
     late: i64,
     series_max: usize,
+    /// Values of all series (count).
+    points: usize,
+    stop: &'r AtomicBool,
+    deadline: Option<Instant>,
     matrix: IndexMap<Arc<LabelSet>, Vec<(i64, f64)>, foldhash::quality::RandomState>,
     /// Those of the last evaluation, in its order.
     vector: Vector,
@@ -110,15 +122,35 @@ struct Values {
     chosen: u64,
 }
 
-impl Values {
-    /// Makes the evaluations up to a time (nanoseconds since 1970).
+impl Values<'_> {
+    /// Makes the evaluations up to a time (nanoseconds since 1970), one after the other: there may be thousands, and the time may
+    /// be over before the last.
     fn advance(&mut self, to: i64) {
-        let Values { engine, matrix, vector, failed, series_max, .. } = self;
+        while self.failed.is_none()
+            && let Some(next) = self.engine.next().filter(|next| *next <= to)
+        {
+            if self.stop.load(Relaxed) {
+                return;
+            }
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.failed = Some(QueryError::Deadline);
+                return;
+            }
+            self.evaluate(next);
+        }
+    }
+
+    fn evaluate(&mut self, to: i64) {
+        let Values { engine, matrix, vector, failed, series_max, points, .. } = self;
         engine.advance(to, |evaluation| {
             if failed.is_none() {
                 *failed = take(evaluation, matrix, vector).err();
+                *points += vector.len();
                 if failed.is_none() && matrix.len() > *series_max {
                     *failed = Some(QueryError::Series(*series_max));
+                }
+                if failed.is_none() && *points > TOTAL_MAX {
+                    *failed = Some(QueryError::Total(TOTAL_MAX));
                 }
             }
         });
@@ -154,7 +186,7 @@ fn take(
     Ok(())
 }
 
-impl Sink for Values {
+impl Sink for Values<'_> {
     #[inline]
     fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
         let Shaper { labeler, metadata, liner, .. } = shaper;
@@ -176,7 +208,7 @@ impl Sink for Values {
     }
 }
 
-impl Asking for Values {
+impl Asking for Values<'_> {
     fn is_done(&self, _realtime: u64) -> bool {
         self.failed.is_some()
     }

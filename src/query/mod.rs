@@ -10,10 +10,10 @@
 //!
 //! - [`narrow`]: which fields of the journal a query asks for
 //! - [`journal`]: the entries of a span, from the journal's files
-//! - [`logs`], [`metric`], [`streams`]: what is made of them
+//! - [`logs`], [`metric`], [`streams`], [`live`]: what is made of them
 //! - [`answer`]: what comes out; [`response`] writes it as Loki does, [`print`] for a person
 //! - [`api`]: Loki's read API
-//! - [`serve`]: who may ask the API, and how much; [`section`]: the section `query:`; [`source`]: which journal
+//! - [`serve`], `socket`: who may ask the API, and how much, and live tail; [`section`]: the section `query:`; [`source`]: which journal
 //! - [`habits`], [`boots`]: journalctl's options as matches of the journal
 
 pub mod answer;
@@ -21,6 +21,7 @@ pub mod api;
 pub mod boots;
 pub mod habits;
 pub mod journal;
+pub mod live;
 mod logs;
 mod metric;
 pub mod narrow;
@@ -28,6 +29,7 @@ pub mod print;
 pub mod response;
 pub mod section;
 pub mod serve;
+mod socket;
 pub mod source;
 pub mod streams;
 
@@ -40,7 +42,6 @@ use logql::vectors::EvalError;
 
 pub use self::answer::Answer;
 use self::journal::Journal;
-pub use self::logs::follow;
 use crate::journal::follow::WatchError;
 use journald_reader::OpenError;
 
@@ -49,7 +50,7 @@ pub const SERIES_MAX: usize = 500;
 /// Most points of a series in an answer (count), as Loki's own bound (`pkg/querier/queryrange/limits.go`).
 pub const POINTS_MAX: i64 = 11_000;
 /// What the lines of an answer of the API may take (bytes).
-pub const LINES_MAX: usize = 16 << 20;
+pub const LINES_MAX: usize = 8 << 20;
 /// What the windows of a metric query may take (bytes).
 pub const MEMORY_MAX: usize = 16 << 20;
 
@@ -107,6 +108,9 @@ pub enum QueryError {
     /// More series than a query may have.
     #[error("maximum of series ({0}) reached for a single query")]
     Series(usize),
+    /// More values than an answer may have.
+    #[error("the answer has more than {0} values: use a larger step, a shorter span, or fewer series")]
+    Total(usize),
     /// More lines than an answer may have.
     #[error("the lines of the answer take more than {} MiB: ask for fewer, or for a shorter span", .0 >> 20)]
     Bytes(usize),

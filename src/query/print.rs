@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::answer::{Answer, Line, Series};
-use super::response;
+use super::response::{self, Data};
 use crate::os::text::{self, Block, write_json};
 use logql::label_set::LabelSet;
 
@@ -57,7 +57,7 @@ impl Printer {
         match (answer, self.form) {
             (Answer::Lines(lines), _) => lines.iter().try_for_each(|line| self.line(line, out)),
             (answer, Form::Json) => {
-                write_json(&mut *out, &response::success(response::data(answer, false)))?;
+                write_json(&mut *out, &response::success(Data { answer, categorize: false }))?;
                 writeln!(out)
             }
             (Answer::Scalar(time, value), _) => {
@@ -295,8 +295,8 @@ mod tests {
         );
         assert_eq!(
             shown(Form::Json, &many),
-            "{\"data\":{\"result\":[{\"metric\":{\"unit\":\"a\"},\"values\":[[60,\"0\"],[120,\"10\"],[180,\"5\"]]}],\
-             \"resultType\":\"matrix\"},\"status\":\"success\"}\n"
+            "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"unit\":\"a\"},\
+             \"values\":[[60,\"0\"],[120,\"10\"],[180,\"5\"]]}]}}\n"
         );
     }
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Line, Series};
@@ -11,65 +13,178 @@ use logql::label_set::LabelSet;
 const NANOSECONDS: i64 = 1_000_000_000;
 
 /// `{"status": "success", "data": …}`
-pub fn success(data: Value) -> Value {
-    json!({"status": "success", "data": data})
+#[derive(Debug, Serialize)]
+pub struct Success<T> {
+    status: &'static str,
+    data: T,
 }
 
-/// An answer as Loki gives it. `categorize`: labels of an entry that are not its stream's stand beside its line.
-pub fn data(answer: &Answer, categorize: bool) -> Value {
-    match answer {
-        Answer::Lines(lines) => {
-            let mut data = Map::new();
-            data.insert("resultType".into(), "streams".into());
-            data.insert("result".into(), streams(lines, categorize));
-            if categorize {
-                data.insert("encodingFlags".into(), json!(["categorize-labels"]));
+/// A reply with this data.
+pub fn success<T: Serialize>(data: T) -> Success<T> {
+    Success { status: "success", data }
+}
+
+/// An answer as Loki gives it. It is written from where it is: as a tree of JSON it would take ten times as much.
+#[derive(Debug, Clone, Copy)]
+pub struct Data<'a> {
+    /// The answer.
+    pub answer: &'a Answer,
+    /// Labels of an entry that are not its stream's stand beside its line.
+    pub categorize: bool,
+}
+
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut data = to.serialize_map(None)?;
+        let kind = match self.answer {
+            Answer::Lines(_) => "streams",
+            Answer::Vector(..) => "vector",
+            Answer::Scalar(..) => "scalar",
+            Answer::Matrix(_) => "matrix",
+        };
+        data.serialize_entry("resultType", kind)?;
+        match self.answer {
+            Answer::Lines(lines) => {
+                data.serialize_entry("result", &Streams { lines, categorize: self.categorize })?;
+                if self.categorize {
+                    data.serialize_entry("encodingFlags", &["categorize-labels"])?;
+                }
             }
-            Value::Object(data)
+            Answer::Vector(time, vector) => {
+                data.serialize_entry(
+                    "result",
+                    &Each(|| vector.iter().map(|sample| One::new(*time, sample))),
+                )?;
+            }
+            // Loki writes this time in milliseconds, and only this one.
+            Answer::Scalar(time, value) => {
+                data.serialize_entry("result", &(time / 1_000_000, number(*value)))?;
+            }
+            Answer::Matrix(series) => {
+                let mut series: Vec<&Series> = series.iter().collect();
+                series.sort_by_cached_key(|series| series.labels.to_string());
+                data.serialize_entry("result", &Each(|| series.iter().map(|series| Many::new(series))))?;
+            }
         }
-        Answer::Vector(time, vector) => {
-            let sample = |sample: &logql::vectors::Sample| json!({"metric": labels(&sample.labels), "value": [seconds(*time), number(sample.value)]});
-            json!({"resultType": "vector", "result": vector.iter().map(sample).collect::<Vec<_>>()})
-        }
-        // Loki writes this time in milliseconds, and only this one.
-        Answer::Scalar(time, value) => {
-            json!({"resultType": "scalar", "result": [time / 1_000_000, number(*value)]})
-        }
-        Answer::Matrix(series) => {
-            let mut series: Vec<&Series> = series.iter().collect();
-            series.sort_by(|a, b| a.labels.iter().cmp(b.labels.iter()));
-            let one = |series: &&Series| {
-                let points =
-                    series.points.iter().map(|(time, value)| json!([seconds(*time), number(*value)]));
-                json!({"metric": labels(&series.labels), "values": points.collect::<Vec<_>>()})
-            };
-            json!({"resultType": "matrix", "result": series.iter().map(one).collect::<Vec<_>>()})
-        }
+        data.end()
+    }
+}
+
+/// What an iterator gives, as a list.
+struct Each<F>(F);
+
+impl<F, I> Serialize for Each<F>
+where
+    F: Fn() -> I,
+    I: Iterator,
+    I::Item: Serialize,
+{
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq((self.0)())
+    }
+}
+
+/// A label set as an object.
+struct Labels<'a>(&'a LabelSet);
+
+impl Serialize for Labels<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter())
+    }
+}
+
+#[derive(Serialize)]
+struct One<'a> {
+    metric: Labels<'a>,
+    value: (Value, String),
+}
+
+impl One<'_> {
+    fn new(time: i64, sample: &logql::vectors::Sample) -> One<'_> {
+        One { metric: Labels(&sample.labels), value: (seconds(time), number(sample.value)) }
+    }
+}
+
+#[derive(Serialize)]
+struct Many<'a> {
+    metric: Labels<'a>,
+    values: Points<'a>,
+}
+
+impl Many<'_> {
+    fn new(series: &Series) -> Many<'_> {
+        Many { metric: Labels(&series.labels), values: Points(&series.points) }
+    }
+}
+
+struct Points<'a>(&'a [(i64, f64)]);
+
+impl Serialize for Points<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|(time, value)| (seconds(*time), number(*value))))
     }
 }
 
 /// Lines by the labels that they have, the streams sorted by their labels.
-fn streams(lines: &[Line], categorize: bool) -> Value {
-    let mut streams: BTreeMap<String, (LabelSet, Vec<Value>)> = BTreeMap::new();
-    for line in lines {
-        let mut value = vec![json!(line.time.to_string()), json!(line.text)];
-        if categorize {
-            let mut beside = Map::new();
-            for (name, category) in
-                [("structuredMetadata", &line.labels.metadata), ("parsed", &line.labels.parsed)]
-            {
-                if !category.is_empty() {
-                    beside.insert(name.into(), labels(category));
-                }
-            }
-            value.push(Value::Object(beside));
+struct Streams<'a> {
+    lines: &'a [Line],
+    categorize: bool,
+}
+
+impl Serialize for Streams<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut streams: BTreeMap<String, (LabelSet, Vec<&Line>)> = BTreeMap::new();
+        for line in self.lines {
+            let stream = line.labels.all();
+            streams.entry(stream.to_string()).or_insert_with(|| (stream, Vec::new())).1.push(line);
         }
-        let stream = line.labels.all();
-        let values = streams.entry(stream.to_string()).or_insert_with(|| (stream, Vec::new()));
-        values.1.push(Value::Array(value));
+        let mut list = to.serialize_seq(Some(streams.len()))?;
+        for (stream, lines) in streams.values() {
+            list.serialize_element(&Stream {
+                stream: Labels(stream),
+                values: Values(lines, self.categorize),
+            })?;
+        }
+        list.end()
     }
-    let one = |(stream, values): (LabelSet, Vec<Value>)| json!({"stream": labels(&stream), "values": values});
-    streams.into_values().map(one).collect()
+}
+
+#[derive(Serialize)]
+struct Stream<'a> {
+    stream: Labels<'a>,
+    values: Values<'a>,
+}
+
+struct Values<'a>(&'a [&'a Line], bool);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut list = to.serialize_seq(Some(self.0.len()))?;
+        for line in self.0 {
+            match self.1 {
+                true => list.serialize_element(&value(line, true))?,
+                false => list.serialize_element(&(line.time.to_string(), &line.text))?,
+            }
+        }
+        list.end()
+    }
+}
+
+/// A line: its time, its text, and labels that are not of its stream.
+pub fn value(line: &Line, categorize: bool) -> Value {
+    let mut value = vec![json!(line.time.to_string()), json!(line.text)];
+    if categorize {
+        let mut beside = Map::new();
+        for (name, category) in
+            [("structuredMetadata", &line.labels.metadata), ("parsed", &line.labels.parsed)]
+        {
+            if !category.is_empty() {
+                beside.insert(name.into(), labels(category));
+            }
+        }
+        value.push(Value::Object(beside));
+    }
+    Value::Array(value)
 }
 
 /// A label set as an object.

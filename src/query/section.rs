@@ -22,14 +22,14 @@ pub(crate) const KEYS: &[Key] = &[
     key("query.unauthenticated", "boolean", "false"),
     key("query.hosts", "list of host names", "[]"),
     key("query.timeout", "duration", "1m"),
-    key("query.concurrent", "number", "4"),
+    key("query.concurrent", "number", "2"),
 ];
 
 /// The socket's name in the runtime directory.
 const SOCKET: &str = "query.sock";
 /// How long a query may take.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-/// How many queries may run at a time (count). Each takes up to 50 MB.
+/// How many queries may run at a time (count). Each takes up to 50 MB; others wait.
 const CONCURRENT: RangeInclusive<u64> = 1..=64;
 
 /// `query:`
@@ -63,7 +63,7 @@ impl Queries {
             unauthenticated: false,
             hosts: Vec::new(),
             timeout: Duration::from_secs(60),
-            concurrent: 4,
+            concurrent: 2,
         }
     }
 }

@@ -16,17 +16,19 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
+use super::api::tail::Tail;
 use super::api::{self, Params, Reply};
 use super::section::Queries;
+use super::socket;
 use super::source::Source;
 use super::{Limits, Run};
 use crate::client::read_secret;
@@ -43,7 +45,11 @@ const FORM_MAX: usize = 1 << 20;
 /// The pause after a connection could not be accepted, for example because no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How much lower the priority of a query is than that of shipping (nice(2)).
-const NICE: i32 = 10;
+pub(super) const NICE: i32 = 10;
+/// Live tails at a time (count), as Loki's `max_concurrent_tail_requests`.
+const TAILS_MAX: usize = 10;
+/// The key that names the file with the token.
+const TOKEN_FILE: &str = "query.token_file";
 /// The header that asks for labels beside lines, and its word (grafana/loki, `pkg/util/httpreq`).
 const ENCODING: (&str, &str) = ("x-loki-response-encoding-flags", "categorize-labels");
 
@@ -97,6 +103,8 @@ struct Shared {
     timeout: Duration,
     /// A query holds one of these.
     places: Arc<Semaphore>,
+    /// A live tail holds one of these.
+    tails: Arc<Semaphore>,
 }
 
 /// What a request must bring.
@@ -104,7 +112,8 @@ struct Shared {
 struct Gate {
     /// The names of this host, where any page could send a request.
     hosts: Option<Arc<Hosts>>,
-    token: Option<Arc<str>>,
+    /// The file with the token. It is read for each request, so that a new token counts at once.
+    token_file: Option<Arc<Path>>,
 }
 
 impl Server {
@@ -120,13 +129,20 @@ impl Server {
         nodename: &str,
     ) -> Result<Server, ServeError> {
         let places = Arc::new(Semaphore::new(section.concurrent));
-        let shared = Arc::new(Shared { source, served, timeout: section.timeout, places });
+        let shared = Arc::new(Shared {
+            source,
+            served,
+            timeout: section.timeout,
+            places,
+            tails: Arc::new(Semaphore::new(TAILS_MAX)),
+        });
         let mut tasks = JoinSet::new();
         if let Some(address) = section.listen {
-            let token = section.token_file.as_deref().map(|path| read_secret("query.token_file", path));
-            let token = token.transpose().map_err(|error| ServeError::Token(error.to_string()))?;
+            if let Some(path) = &section.token_file {
+                read_secret(TOKEN_FILE, path).map_err(|error| ServeError::Token(error.to_string()))?;
+            }
             let hosts = Some(Arc::new(Hosts::new(nodename, &section.hosts)));
-            let gate = Gate { hosts, token: token.map(Into::into) };
+            let gate = Gate { hosts, token_file: section.token_file.as_deref().map(Into::into) };
             let listener =
                 TcpListener::bind(address).await.map_err(|reason| ServeError::Listen { address, reason })?;
             let shared = shared.clone();
@@ -135,7 +151,7 @@ impl Server {
         if let Some(path) = &section.socket {
             let listener =
                 socket(path).map_err(|reason| ServeError::Socket { path: path.clone(), reason })?;
-            let gate = Gate { hosts: None, token: None };
+            let gate = Gate { hosts: None, token_file: None };
             tasks.spawn(serve(gate, shared, async move || Ok(listener.accept().await?.0)));
         }
         Ok(Server { tasks, socket: section.socket.clone() })
@@ -185,7 +201,8 @@ where
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_MAX)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
             let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
         });
     }
@@ -193,9 +210,14 @@ where
 
 async fn respond(request: Request<Incoming>, gate: &Gate, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
     let head = request.method() == Method::HEAD;
-    let reply = match refused(&request, gate) {
-        Some(reply) => reply,
-        None => match asked(request).await {
+    let key = socket::key(request.headers()).filter(|_| request.uri().path() == socket::PATH);
+    let reply = match (refused(&request, gate), key) {
+        (Some(reply), _) => reply,
+        (None, Some(key)) => match tail(request, &key, shared).await {
+            Ok(response) => return response,
+            Err(reply) => reply,
+        },
+        (None, None) => match asked(request).await {
             Ok(asked) => run(asked, shared).await,
             Err(reply) => reply,
         },
@@ -203,11 +225,21 @@ async fn respond(request: Request<Incoming>, gate: &Gate, shared: &Arc<Shared>) 
     let body = if head { Bytes::new() } else { Bytes::from(reply.body) };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(reply.content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     response
-        .headers_mut()
-        .insert("x-content-type-options", hyper::header::HeaderValue::from_static("nosniff"));
-    response
+}
+
+/// Begins a live tail.
+async fn tail(
+    request: Request<Incoming>,
+    key: &HeaderValue,
+    shared: &Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, Reply> {
+    let tail = Tail::read(&of_head(request.uri(), request.headers(), &[]))?;
+    let place = shared.tails.clone().try_acquire_owned();
+    let place = place.map_err(|_| Reply::text(429, "max concurrent tail requests limit exceeded\n"))?;
+    Ok(socket::begin(request, key, tail, shared.source.clone(), place).map(|()| Full::default()))
 }
 
 /// Why a request may not ask; `None`: it may.
@@ -229,7 +261,16 @@ fn refused(request: &Request<Incoming>, gate: &Gate) -> Option<Reply> {
             return Some(Reply::text(403, "pages of another origin may not ask\n"));
         }
     }
-    let token = gate.token.as_ref()?;
+    let token = match read_secret(TOKEN_FILE, gate.token_file.as_ref()?) {
+        Ok(token) => token,
+        Err(error) => {
+            log::warn!("nobody can ask over query.listen: {error}");
+            return Some(Reply::text(
+                503,
+                "the file query.token_file cannot be read; the agent's log says why\n",
+            ));
+        }
+    };
     match given(headers).is_some_and(|given| equal(given.as_bytes(), token.as_bytes())) {
         true => None,
         false => Some(Reply::text(
@@ -261,22 +302,27 @@ fn equal(a: &[u8], b: &[u8]) -> bool {
 async fn asked(request: Request<Incoming>) -> Result<api::Request, Reply> {
     let (head, body) = request.into_parts();
     let is_form = head.method == Method::POST;
-    let categorize = head.headers.get_all(ENCODING.0).iter().any(|value| {
-        value.to_str().is_ok_and(|value| value.split(',').any(|flag| flag.trim() == ENCODING.1))
-    });
     let form = match is_form {
         true => Limited::new(body, FORM_MAX).collect().await.map(|body| body.to_bytes()).map_err(|_| {
             Reply::text(413, format!("the form is longer than {FORM_MAX} bytes, or did not come whole\n"))
         })?,
         false => Bytes::new(),
     };
+    Ok(of_head(&head.uri, &head.headers, &form))
+}
+
+/// What an address, headers and a form ask for.
+fn of_head(uri: &Uri, headers: &HeaderMap, form: &[u8]) -> api::Request {
+    let categorize = headers.get_all(ENCODING.0).iter().any(|value| {
+        value.to_str().is_ok_and(|value| value.split(',').any(|flag| flag.trim() == ENCODING.1))
+    });
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Ok(api::Request {
-        path: head.uri.path().to_owned(),
-        params: Params::read(head.uri.query().unwrap_or_default(), &form),
+    api::Request {
+        path: uri.path().to_owned(),
+        params: Params::read(uri.query().unwrap_or_default(), form),
         categorize,
         now: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
-    })
+    }
 }
 
 /// Sets a flag when it goes: the client has hung up, or the answer is there.
@@ -293,7 +339,9 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> Reply {
     if let Some(reply) = api::rules::answer(&request.path, &shared.served.groups()) {
         return reply;
     }
-    let Ok(place) = shared.places.clone().try_acquire_owned() else {
+    // Who waits holds a connection, and there are not many of these.
+    let place = tokio::time::timeout(shared.timeout, shared.places.clone().acquire_owned()).await;
+    let Ok(Ok(place)) = place else {
         return Reply::text(429, "too many outstanding requests");
     };
     let stop = Arc::new(AtomicBool::new(false));

@@ -29,7 +29,8 @@ pub struct Size {
 /// The streams of a span.
 #[derive(Debug, Default)]
 pub struct Streams {
-    found: IndexMap<Arc<LabelSet>, Size, foldhash::quality::RandomState>,
+    /// With their sizes in the steps of the span, by the number of the step.
+    found: IndexMap<Arc<LabelSet>, Vec<(i64, Size)>, foldhash::quality::RandomState>,
 }
 
 impl Streams {
@@ -40,6 +41,20 @@ impl Streams {
     /// The journal cannot be read, or the time is over.
     pub fn find(
         selectors: &[LogQuery],
+        span: (i64, i64),
+        journal: &Journal<'_>,
+        run: &mut Run<'_>,
+    ) -> Result<(Streams, Progress), QueryError> {
+        Streams::find_by(i64::MAX, selectors, span, journal, run)
+    }
+
+    /// As [`Streams::find`], and sizes are told apart by steps of the span (nanoseconds).
+    ///
+    /// # Errors
+    /// As [`Streams::find`].
+    pub fn find_by(
+        step: i64,
+        selectors: &[LogQuery],
         (start, end): (i64, i64),
         journal: &Journal<'_>,
         run: &mut Run<'_>,
@@ -47,15 +62,36 @@ impl Streams {
         let narrowed: Vec<Match> =
             selectors.iter().map(|query| narrow::of_query(query, &journal.shape())).collect();
         let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
-        let mut counting = Counting { selectors, span: (start, end), streams: Streams::default(), chosen: 0 };
+        let mut counting = Counting {
+            selectors,
+            step: step.max(1),
+            span: (start, end),
+            streams: Streams::default(),
+            crowded: false,
+            chosen: 0,
+        };
         let span = (micros(start), micros(end.saturating_sub(1)));
         let progress = journal.read(span, &narrowed, &mut counting, run)?;
-        Ok((counting.streams, progress))
+        match counting.crowded {
+            true => Err(QueryError::Series(STREAMS_MAX)),
+            false => Ok((counting.streams, progress)),
+        }
     }
 
     /// The streams, in the order in which they were met.
     pub fn iter(&self) -> impl Iterator<Item = (&LabelSet, Size)> {
-        self.found.iter().map(|(labels, size)| (&**labels, *size))
+        self.found.iter().map(|(labels, sizes)| {
+            let all = sizes.iter().fold(Size::default(), |all, (_, size)| Size {
+                entries: all.entries + size.entries,
+                bytes: all.bytes + size.bytes,
+            });
+            (&**labels, all)
+        })
+    }
+
+    /// The streams with their sizes in each step that has entries, by the number of the step.
+    pub fn steps(&self) -> impl Iterator<Item = (&LabelSet, &[(i64, Size)])> {
+        self.found.iter().map(|(labels, sizes)| (&**labels, sizes.as_slice()))
     }
 
     /// The names of all labels, sorted.
@@ -80,8 +116,12 @@ impl Streams {
 
 struct Counting<'q> {
     selectors: &'q [LogQuery],
+    /// The length of a step (nanoseconds).
+    step: i64,
     span: (i64, i64),
     streams: Streams,
+    /// There are more streams than can be told apart.
+    crowded: bool,
     chosen: u64,
 }
 
@@ -92,16 +132,29 @@ impl Counting<'_> {
             return;
         }
         let found = &mut self.streams.found;
-        if let Some(size) = found.get_mut(labels) {
-            self.chosen += 1;
+        if !found.contains_key(labels) {
+            let chosen =
+                self.selectors.is_empty() || self.selectors.iter().any(|query| query.matches(labels));
+            if !chosen {
+                return;
+            }
+            if found.len() >= STREAMS_MAX {
+                self.crowded = true;
+                return;
+            }
+            found.insert(labels.clone(), Vec::new());
+        }
+        let Some(sizes) = found.get_mut(labels) else { return };
+        self.chosen += 1;
+        let number = (time - start) / self.step;
+        // Entries come nearly in the order of time.
+        let at = sizes.iter().rposition(|(known, _)| *known == number).unwrap_or_else(|| {
+            sizes.push((number, Size::default()));
+            sizes.len() - 1
+        });
+        if let Some((_, size)) = sizes.get_mut(at) {
             size.entries += 1;
             size.bytes += bytes() as u64;
-            return;
-        }
-        let chosen = self.selectors.is_empty() || self.selectors.iter().any(|query| query.matches(labels));
-        if chosen && found.len() < STREAMS_MAX {
-            self.chosen += 1;
-            found.insert(labels.clone(), Size { entries: 1, bytes: bytes() as u64 });
         }
     }
 }
@@ -124,6 +177,10 @@ impl Sink for Counting<'_> {
 }
 
 impl Asking for Counting<'_> {
+    fn is_done(&self, _realtime: u64) -> bool {
+        self.crowded
+    }
+
     fn chosen(&self) -> u64 {
         self.chosen
     }

@@ -66,7 +66,8 @@ impl Asked {
             progress: &mut |_| {},
         };
         let answer = ask(question, &self.journal(), &mut run);
-        answer.map(|(answer, _)| response::data(&answer, categorize)).map_err(|error| error.to_string())
+        let data = |answer| serde_json::to_value(response::Data { answer: &answer, categorize }).unwrap();
+        answer.map(|(answer, _)| data(answer)).map_err(|error| error.to_string())
     }
 
     fn call(&self, request: &Request) -> Reply {

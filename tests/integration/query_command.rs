@@ -48,7 +48,7 @@ fn answers_are_lines_tables_and_rows() {
         ),
         (
             &["query", r#"sum(count_over_time({unit="ssh.service"}[1d]))"#, "--until", "2026-11-09 00:00", "-o", "json"],
-            "{\"data\":{\"result\":[{\"metric\":{},\"value\":[1794182400,\"6\"]}],\"resultType\":\"vector\"},\"status\":\"success\"}\n"
+            "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[1794182400,\"6\"]}]}}\n"
                 .to_owned(),
         ),
         (&["query", "2 * 3"], "6  {}\n".to_owned()),

@@ -5,13 +5,17 @@
 mod fields;
 mod params;
 pub mod rules;
+pub mod tail;
 mod volume;
 
+use std::io;
+
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::journal::Journal;
-use super::response::{self, success};
+use super::response::{self, Data};
 use super::streams::Streams;
 use super::{Direction, QueryError, Question, Run, Time, ask};
 use logql::{LogQuery, ParseError, Query};
@@ -52,9 +56,39 @@ pub struct Reply {
     pub body: String,
 }
 
+/// The longest body of a reply (bytes): with what it is made of, a query takes at most three times as much.
+const BODY_MAX: usize = 16 << 20;
+
+/// Takes a body until it is too long.
+struct Body(Vec<u8>);
+
+impl io::Write for Body {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > BODY_MAX {
+            return Err(io::Error::other("too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Reply {
-    fn json(value: &Value) -> Reply {
-        Reply { status: 200, content_type: JSON, body: format!("{value}\n") }
+    fn json(value: &impl Serialize) -> Result<Reply, Refused> {
+        let mut body = Body(Vec::new());
+        let written = serde_json::to_writer(&mut body, value).map_err(io::Error::from);
+        written.and_then(|()| io::Write::write_all(&mut body, b"\n")).map_err(|_| {
+            Refused::new(format!(
+                "the answer is longer than {} MiB: ask for less, or for a shorter span",
+                BODY_MAX >> 20
+            ))
+        })?;
+        // What serde_json writes is UTF-8.
+        let body = String::from_utf8(body.0).unwrap_or_default();
+        Ok(Reply { status: 200, content_type: JSON, body })
     }
 
     /// A reply of one sentence.
@@ -72,6 +106,11 @@ impl From<QueryError> for Refused {
         };
         Refused { status, text: error.to_string() }
     }
+}
+
+/// `{"status": "success", "data": …}`
+fn success_of(data: Value) -> Value {
+    json!({"status": "success", "data": data})
 }
 
 /// A query as Loki's API takes it.
@@ -115,8 +154,8 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
     }
     let Some(name) = request.path.strip_prefix("/loki/api/v1/") else { return Ok(None) };
     let value = match name {
-        "query" => instant(request, journal, run)?,
-        "query_range" => range(request, journal, run)?,
+        "query" => return instant(request, journal, run).map(Some),
+        "query_range" => return range(request, journal, run).map(Some),
         "labels" | "label" => labels(request, journal, run)?,
         "series" => series(request, journal, run)?,
         "index/stats" => volume::stats(request, journal, run)?,
@@ -124,11 +163,17 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
         "index/volume_range" => volume::volume_range(request, journal, run)?,
         "detected_labels" => fields::labels(request, journal, run)?,
         "detected_fields" => fields::fields(request, journal, run)?,
+        "tail" => {
+            parse(request.params.get("query"))?;
+            return Err(Refused::new(
+                "Bad Request\nwebsocket: the client is not using the websocket protocol\n",
+            ));
+        }
         "patterns" => {
             parse_logs(request.params.get("query"))?;
-            success(json!([]))
+            success_of(json!([]))
         }
-        "format_query" => success(Value::String(formatted(request.params.get("query"))?)),
+        "format_query" => success_of(Value::String(formatted(request.params.get("query"))?)),
         "status/buildinfo" => buildinfo(),
         name => {
             if let Some(name) = name.strip_prefix("label/").and_then(|rest| rest.strip_suffix("/values")) {
@@ -150,19 +195,19 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
         "status/buildinfo" => JSON_BARE,
         _ => JSON,
     };
-    Ok(Some(Reply { content_type, ..Reply::json(&value) }))
+    Ok(Some(Reply { content_type, ..Reply::json(&value)? }))
 }
 
-fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
     let query = parse(request.params.get("query"))?;
     let time = Time::At(params::time(request.params.get("time"), "time", request.now)?);
     let limit = params::limit(&request.params)?;
     let direction = params::direction(&request.params)?;
     let (answer, _) = ask(&Question { query, time, limit, direction }, journal, run)?;
-    Ok(success(response::data(&answer, request.categorize)))
+    Reply::json(&response::success(Data { answer: &answer, categorize: request.categorize }))
 }
 
-fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
     let Bounds { start, end } = params::bounds(&request.params, request.now)?;
     if end <= start {
         return Err(Refused::new("end timestamp must not be before or equal to start time"));
@@ -198,7 +243,7 @@ fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<
         });
         lines.truncate(limit);
     }
-    Ok(success(response::data(&answer, request.categorize)))
+    Reply::json(&response::success(Data { answer: &answer, categorize: request.categorize }))
 }
 
 /// Lines of which `interval` chooses (count): they are all held.
@@ -227,7 +272,7 @@ fn optional(request: &Request) -> Result<Vec<LogQuery>, Refused> {
 /// A list, which Loki leaves out where it is empty.
 fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Value {
     let names: Vec<_> = names.collect();
-    if names.is_empty() { json!({"status": "success"}) } else { success(json!(names)) }
+    if names.is_empty() { json!({"status": "success"}) } else { success_of(json!(names)) }
 }
 
 fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
@@ -246,7 +291,7 @@ fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result
     let (streams, _) = chosen(&selectors, request, journal, run)?;
     let mut all: Vec<_> = streams.iter().map(|(labels, _)| labels).collect();
     all.sort_by_cached_key(|labels| labels.to_string());
-    Ok(success(all.into_iter().map(response::labels).collect()))
+    Ok(success_of(all.into_iter().map(response::labels).collect()))
 }
 
 fn formatted(text: &str) -> Result<String, Refused> {

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::params::{self, Bounds, Refused};
-use super::{Request, chosen, parse_logs, response};
+use super::{Request, chosen, parse_logs, response, success_of};
 use crate::query::Run;
 use crate::query::journal::Journal;
-use crate::query::response::success;
 use crate::query::streams::Streams;
 use logql::label_set::LabelSet;
 use logql::{LogQuery, MatchOp};
@@ -37,12 +36,11 @@ pub(super) fn volume(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>
     let result: Vec<_> = wanted
         .largest(&streams)
         .into_iter()
-        .map(|(labels, bytes)| {
-            let value = (response::seconds(bounds.end), bytes.to_string());
-            json!({"metric": response::labels(&labels), "value": value})
+        .map(|(metric, bytes)| {
+            json!({"metric": metric, "value": (response::seconds(bounds.end), bytes.to_string())})
         })
         .collect();
-    Ok(success(json!({"resultType": "vector", "result": result})))
+    Ok(success_of(json!({"resultType": "vector", "result": result})))
 }
 
 /// `index/volume_range`. A value stands at the last millisecond of its step.
@@ -54,25 +52,29 @@ pub(super) fn volume_range(
     let wanted = Wanted::read(request)?;
     let Bounds { start, end } = params::bounds(&request.params, request.now)?;
     let step = params::step(&request.params, start, end)?;
-    let mut series: BTreeMap<String, (LabelSet, u64, Vec<Value>)> = BTreeMap::new();
-    let mut from = start;
-    while from < end {
-        let to = from.saturating_add(step).min(end);
-        let (streams, _) = Streams::find(std::slice::from_ref(&wanted.query), (from, to), journal, run)?;
-        let at = if to < end { to - MILLISECOND } else { end };
-        for (labels, bytes) in wanted.by_labels(&streams) {
-            let one = series.entry(labels.to_string()).or_insert_with(|| (labels, 0, Vec::new()));
-            one.1 += bytes;
-            one.2.push(json!([response::seconds(at), bytes.to_string()]));
+    let (streams, _) =
+        Streams::find_by(step, std::slice::from_ref(&wanted.query), (start, end), journal, run)?;
+    let mut series: BTreeMap<String, (Value, BTreeMap<i64, u64>)> = BTreeMap::new();
+    for (labels, sizes) in streams.steps() {
+        for metric in wanted.names(labels) {
+            let (_, steps) = series.entry(metric.to_string()).or_insert_with(|| (metric, BTreeMap::new()));
+            for (number, size) in sizes {
+                *steps.entry(*number).or_default() += size.bytes;
+            }
         }
-        from = to;
     }
     let mut series: Vec<_> = series.into_values().collect();
-    series.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
+    series.sort_by_key(|(_, steps)| std::cmp::Reverse(steps.values().sum::<u64>()));
     series.truncate(wanted.limit);
-    let one = |(labels, _, values): (LabelSet, u64, Vec<Value>)| json!({"metric": response::labels(&labels), "values": values});
+    let one = |(metric, steps): (Value, BTreeMap<i64, u64>)| {
+        let values = steps.into_iter().map(|(number, bytes)| {
+            let next = start.saturating_add(step.saturating_mul(number + 1));
+            json!([response::seconds(if next < end { next - MILLISECOND } else { end }), bytes.to_string()])
+        });
+        json!({"metric": metric, "values": values.collect::<Vec<_>>()})
+    };
     let result: Vec<_> = series.into_iter().map(one).collect();
-    Ok(success(json!({"resultType": "matrix", "result": result})))
+    Ok(success_of(json!({"resultType": "matrix", "result": result})))
 }
 
 /// What a volume is asked of.
@@ -106,34 +108,29 @@ impl Wanted {
         Ok(Wanted { query, targets, by_label, limit })
     }
 
-    /// Bytes by the labels that are wanted.
-    fn by_labels(&self, streams: &Streams) -> Vec<(LabelSet, u64)> {
-        let mut all: BTreeMap<String, (LabelSet, u64)> = BTreeMap::new();
-        let mut count = |set: LabelSet, bytes: u64| {
-            all.entry(set.to_string()).or_insert_with(|| (set, 0)).1 += bytes;
-        };
-        for (labels, size) in streams.iter() {
-            let wanted =
-                |name: &str| self.targets.is_empty() || self.targets.iter().any(|target| target == name);
-            if self.by_label {
-                for (name, _) in labels.iter().filter(|(name, _)| wanted(name)) {
-                    let mut set = LabelSet::default();
-                    set.insert(name, b"");
-                    count(set, size.bytes);
-                }
-                continue;
-            }
-            let mut set = labels.clone();
-            set.retain(|name, _| wanted(name));
-            if !set.is_empty() {
-                count(set, size.bytes);
-            }
+    /// The series that a stream counts for.
+    fn names(&self, labels: &LabelSet) -> Vec<Value> {
+        let wanted = |name: &str| self.targets.is_empty() || self.targets.iter().any(|target| target == name);
+        if self.by_label {
+            return labels
+                .iter()
+                .filter(|(name, _)| wanted(name))
+                .map(|(name, _)| json!({name: ""}))
+                .collect();
         }
-        all.into_values().collect()
+        let mut set = labels.clone();
+        set.retain(|name, _| wanted(name));
+        if set.is_empty() { Vec::new() } else { vec![response::labels(&set)] }
     }
 
-    fn largest(&self, streams: &Streams) -> Vec<(LabelSet, u64)> {
-        let mut all = self.by_labels(streams);
+    fn largest(&self, streams: &Streams) -> Vec<(Value, u64)> {
+        let mut all: BTreeMap<String, (Value, u64)> = BTreeMap::new();
+        for (labels, size) in streams.iter() {
+            for metric in self.names(labels) {
+                all.entry(metric.to_string()).or_insert_with(|| (metric, 0)).1 += size.bytes;
+            }
+        }
+        let mut all: Vec<_> = all.into_values().collect();
         all.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         all.truncate(self.limit);
         all

@@ -1,15 +1,19 @@
 //! `query`, `labels` and `series`: the journal is asked, and its answer shown.
 
-use std::collections::HashSet;
+mod args;
+mod wanted;
+
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
+use self::args::{Output, Place};
+pub(super) use self::args::{QueryArgs, SpanArgs};
+use self::wanted::{grep, split, wanted};
 use super::answer::{fail, invalid, quiet_pipe, say, usage};
 use super::args::Cli;
 use super::wait::{Bar, interrupt};
@@ -19,13 +23,13 @@ use crate::os::log::{Reader, init};
 use crate::os::text::Line;
 use crate::os::when;
 use crate::query::answer::Answer;
-use crate::query::habits::{self, AnyOf};
 use crate::query::journal::Journal;
+use crate::query::live;
 use crate::query::print::{Form, Printer};
 use crate::query::streams::Streams;
-use crate::query::{self, Direction, Limits, Progress, QueryError, Question, Run, Time, ask, boots};
+use crate::query::{Direction, Limits, Progress, QueryError, Question, Run, Time, ask, boots};
 use crate::shape::Sections;
-use journald_reader::{Match, Scope};
+use journald_reader::Scope;
 use logql::go::units;
 use logql::{LogQuery, ParseError, Query};
 
@@ -42,108 +46,6 @@ const STEPS_OF: [i64; 18] =
 const MICROSECOND: i64 = 1000;
 /// All entries.
 const EVERYTHING: &str = r#"{job=~".+"}"#;
-
-#[derive(Debug, Args)]
-pub(in crate::cli) struct QueryArgs {
-    /// LogQL, as '{unit="ssh.service"} |= "Failed"' or 'sum by (unit) (count_over_time({job=~".+"}[1h]))', and matches of
-    /// journal fields, as _PID=1; without LogQL, everything
-    #[arg(value_name = "LOGQL|FIELD=VALUE")]
-    words: Vec<String>,
-
-    /// Begin at this time, as journalctl takes it: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday. A metric query is
-    /// answered over time then
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    since: Option<String>,
-
-    /// End at this time
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    until: Option<String>,
-
-    /// Of metric queries: answer over time, one value in so long, as 5m
-    #[arg(long, value_name = "DURATION")]
-    step: Option<String>,
-
-    /// The last N lines
-    #[arg(short = 'n', long, value_name = "N")]
-    lines: Option<usize>,
-
-    /// Go on with new lines
-    #[arg(short, long, conflicts_with_all = ["until", "reverse"])]
-    follow: bool,
-
-    /// The newest line first
-    #[arg(short, long)]
-    reverse: bool,
-
-    /// How to show the answer
-    #[arg(short, long, value_name = "FORM", default_value = "short")]
-    output: Output,
-
-    #[command(flatten)]
-    place: Place,
-
-    /// Only what is about this unit, as journalctl takes it: "ssh", "nginx.service", "podman-*"
-    #[arg(short, long, value_name = "UNIT")]
-    unit: Vec<String>,
-
-    /// Only this priority and worse ones, or a range: err, 4, warning..err
-    #[arg(short, long, value_name = "PRIORITY")]
-    priority: Option<String>,
-
-    /// Only messages that match this regular expression; capitals matter if there are any in it
-    #[arg(short, long, value_name = "PATTERN")]
-    grep: Option<String>,
-
-    /// Only this SYSLOG_IDENTIFIER
-    #[arg(short = 't', long, value_name = "IDENTIFIER")]
-    identifier: Vec<String>,
-
-    /// Only the kernel's messages, of this boot unless -b names another
-    #[arg(short = 'k', long)]
-    dmesg: bool,
-
-    /// Only this boot: an id, or an offset, 0 for the last one, -1 for the one before
-    #[arg(short, long, value_name = "ID|OFFSET", num_args = 0..=1, default_missing_value = "0", allow_negative_numbers = true)]
-    boot: Option<String>,
-
-    /// Show the boots that the journal knows, and nothing else
-    #[arg(long)]
-    list_boots: bool,
-}
-
-/// Where the journal is.
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Place {
-    /// Read these folders or files instead of this machine's journal
-    #[arg(long, value_name = "DIR_OR_FILE", num_args = 1..)]
-    path: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(in crate::cli) struct SpanArgs {
-    /// Begin at this time; the default is a day ago
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    since: Option<String>,
-
-    /// End at this time
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    until: Option<String>,
-
-    #[command(flatten)]
-    place: Place,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    /// Time, {labels}, line; a table of values
-    Short,
-    /// One object a line; of metric queries, Loki's response
-    Json,
-    /// Only the lines
-    Raw,
-    /// Comma-separated values
-    Csv,
-}
 
 /// Answers a query.
 pub(super) fn query(cli: &Cli, args: &QueryArgs) -> ExitCode {
@@ -189,6 +91,17 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
         Ok(stop) => stop,
         Err(error) => return fail(&error),
     };
+    let form = match args.output {
+        Output::Short => Form::Short,
+        Output::Json => Form::Json,
+        Output::Raw => Form::Raw,
+        Output::Csv => Form::Csv,
+    };
+    let mut printer = Printer::new(form, when::local_zone(), io::stdout().is_terminal());
+    if args.follow {
+        let mut run = Run { stop: &stop, deadline: None, limits: LIMITS, progress: &mut |_| {} };
+        return follow(question, journal, &mut run, &mut printer);
+    }
     let mut bar = Bar::new();
     let mut progress = |progress: &Progress| bar.show(progress);
     let mut run = Run { stop: &stop, deadline: None, limits: LIMITS, progress: &mut progress };
@@ -198,20 +111,13 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
         Ok(answer) => answer,
         Err(error) => return fail(&error),
     };
-    let form = match args.output {
-        Output::Short => Form::Short,
-        Output::Json => Form::Json,
-        Output::Raw => Form::Raw,
-        Output::Csv => Form::Csv,
-    };
-    let mut printer = Printer::new(form, when::local_zone(), io::stdout().is_terminal());
     let mut out = BufWriter::new(io::stdout().lock());
     let found = match &mut answer {
         Answer::Lines(lines) => {
             if !args.reverse {
                 lines.reverse();
             }
-            if args.lines.is_none() && lines.len() == question.limit && !args.follow {
+            if args.lines.is_none() && lines.len() == question.limit {
                 say(&format!("these are the last {LINES} lines; -n N shows more"));
             }
             lines.len()
@@ -226,9 +132,6 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
     if stop.load(Relaxed) {
         say("stopped: this is what was found until then");
     }
-    if args.follow {
-        return follow(question, &answer, journal, &stop, &mut printer, &mut out);
-    }
     if found == 0 {
         say(&nothing(&read));
         return ExitCode::FAILURE;
@@ -236,38 +139,17 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
     ExitCode::SUCCESS
 }
 
-/// Shows what comes, until it is interrupted.
-fn follow(
-    question: &Question,
-    answer: &Answer,
-    journal: &Journal<'_>,
-    stop: &AtomicBool,
-    printer: &mut Printer,
-    out: &mut impl Write,
-) -> ExitCode {
-    /// Entries may become visible so much later than others (nanoseconds): journald writes several files.
-    const LATE: i64 = 5_000_000_000;
-    let (Query::Logs(query), Answer::Lines(lines), Time::Span { end, .. }) =
-        (&question.query, answer, question.time)
-    else {
+/// Shows the last lines and what comes, until it is interrupted.
+fn follow(question: &Question, journal: &Journal<'_>, run: &mut Run<'_>, printer: &mut Printer) -> ExitCode {
+    let (Query::Logs(query), Time::Span { start, end, .. }) = (&question.query, question.time) else {
         return usage("--follow goes with log queries");
     };
-    let start = end.saturating_sub(LATE);
-    let mut shown: HashSet<(i64, String)> =
-        lines.iter().filter(|line| line.time >= start).map(|line| (line.time, line.text.clone())).collect();
-    let begin = lines.iter().map(|line| line.time).max().filter(|_| lines.len() >= question.limit);
-    let followed = query::follow(query, start, journal, stop, &mut |lines| {
-        for line in lines {
-            // Of the last seconds before, only what was not there yet.
-            let known = !shown.is_empty() && shown.remove(&(line.time, line.text.clone()));
-            let older = line.time < end && begin.is_some_and(|begin| line.time < begin);
-            if !known && !older {
-                printer.line(&line, out)?;
-            }
-        }
+    let mut out = BufWriter::new(io::stdout().lock());
+    let shown = live::tail(query, (start, end), question.limit, journal, run, &mut |lines| {
+        lines.iter().try_for_each(|line| printer.line(line, &mut out))?;
         out.flush()
     });
-    match followed {
+    match shown {
         Ok(()) => ExitCode::SUCCESS,
         Err(QueryError::Output(error)) => quiet_pipe(Err(error)),
         Err(error) => fail(&error),
@@ -386,23 +268,6 @@ fn scope(config: &Config, place: &Place) -> Scope {
     scope
 }
 
-/// LogQL, if there is any, and matches.
-fn split(words: &[String]) -> Result<(Option<String>, Vec<String>), String> {
-    let is_logql = |word: &&String| {
-        let is_match = *word == "+" || habits::fields(std::slice::from_ref(*word)).is_ok();
-        !is_match && (word.contains(['{', '(']) || Query::parse(word).is_ok())
-    };
-    let mut queries = words.iter().filter(is_logql);
-    let query = queries.next().cloned();
-    if queries.next().is_some() {
-        return Err(
-            "one query at a time: put LogQL in quotes, as '{unit=\"ssh.service\"} |= \"Failed\"'".to_owned()
-        );
-    }
-    let others = words.iter().filter(|word| !is_logql(word)).cloned().collect();
-    Ok((query, others))
-}
-
 fn parse(text: &str) -> Result<Query, ExitCode> {
     Query::parse(text).map_err(|error| usage(&pointed(text, &error)))
 }
@@ -416,75 +281,6 @@ fn pointed(text: &str, error: &ParseError) -> String {
     let marked = text.get(error.span.clone()).map_or(1, |text| text.chars().count().max(1));
     let marks = "^".repeat(marked.min(shown.chars().count().saturating_sub(column).max(1)));
     format!("{error}\n{shown}\n{}{marks}", " ".repeat(column))
-}
-
-/// The matches that all options ask for together with those of the configuration.
-fn wanted(args: &QueryArgs, words: &[String], scope: &Scope) -> Result<Vec<Match>, ExitCode> {
-    let wrong = |error: String| usage(&error);
-    let failed = |error: QueryError| fail(&error);
-    let mut conditions: Vec<AnyOf> = vec![scope.matches.clone(), habits::fields(words).map_err(wrong)?];
-    if !args.unit.is_empty() {
-        let units = unit_names(&args.unit, scope).map_err(failed)?;
-        if units.is_empty() {
-            let names = args.unit.join(", ");
-            return Err(usage(&format!("no unit in this journal is called {names}")));
-        }
-        conditions.push(units.iter().flat_map(|name| habits::unit(name)).collect());
-    }
-    if let Some(priority) = &args.priority {
-        conditions.push(habits::priority(priority).map_err(wrong)?);
-    }
-    if !args.identifier.is_empty() {
-        conditions.push(habits::field("SYSLOG_IDENTIFIER", &args.identifier));
-    }
-    if args.dmesg {
-        conditions.push(habits::field("_TRANSPORT", &["kernel".to_owned()]));
-    }
-    let boot = args.boot.as_deref().or(args.dmesg.then_some("0"));
-    if let Some(boot) = boot {
-        let known = boots::boots(scope).map_err(failed)?;
-        let id = boots::boot(&known, boot).map_err(|error| usage(&format!("--boot: {error}")))?;
-        conditions.push(habits::field("_BOOT_ID", &[id.to_string()]));
-    }
-    habits::all_of(&conditions).ok_or_else(|| usage("no entry can meet all of these conditions at once"))
-}
-
-/// The full names of units; patterns are tried on all that the journal knows.
-fn unit_names(names: &[String], scope: &Scope) -> Result<Vec<String>, QueryError> {
-    let mut all = Vec::new();
-    let mut known = None;
-    for name in names {
-        if !habits::is_pattern(name) {
-            all.push(habits::unit_name(name, false));
-            continue;
-        }
-        let known = match &mut known {
-            Some(known) => known,
-            none => none.insert(boots::values(scope, &habits::UNIT_FIELDS)?),
-        };
-        // What is no pattern after all matches itself.
-        let full = habits::unit_name(name, true);
-        match glob::Pattern::new(&full) {
-            Ok(pattern) => all.extend(known.iter().filter(|unit| pattern.matches(unit)).cloned()),
-            Err(_) => all.push(full),
-        }
-    }
-    Ok(all)
-}
-
-/// Adds a filter of messages to a query, in front, as journalctl's `--grep`: capitals matter only if there are any.
-fn grep(query: &mut Query, pattern: &str) -> Result<(), ExitCode> {
-    let Query::Logs(query) = query else {
-        return Err(usage(
-            "--grep goes with log queries; a metric query has filters of its own: |~ `pattern`",
-        ));
-    };
-    let sensitive = pattern.chars().any(char::is_uppercase);
-    let pattern = if sensitive { pattern.to_owned() } else { format!("(?i){pattern}") };
-    let filter =
-        logql::LineFilter::regex(&pattern).map_err(|error| usage(&format!("--grep: {}", error.message)))?;
-    query.stages.insert(0, logql::stage::Stage::Line(filter));
-    Ok(())
 }
 
 /// The span that is asked about (nanoseconds since 1970).

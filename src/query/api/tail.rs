@@ -1,0 +1,56 @@
+//! `tail`: what a live tail is asked for.
+
+use super::params::{self, Refused};
+use super::{Reply, Request, parse};
+use logql::{LogQuery, Query};
+
+/// Lines from before that a tail begins with, unless `limit` says otherwise (count).
+const LIMIT: usize = 10;
+/// Longest delay that may be asked for (seconds), as in Loki (`pkg/loghttp/tail.go`).
+const DELAY_MAX: u32 = 5;
+
+/// What a live tail is asked for.
+#[derive(Debug)]
+pub struct Tail {
+    /// Which lines.
+    pub query: LogQuery,
+    /// Since when (nanoseconds since 1970).
+    pub start: i64,
+    /// The time now (nanoseconds since 1970).
+    pub now: i64,
+    /// Lines from before (count).
+    pub limit: usize,
+    /// Labels that are not of an entry's stream stand beside its line.
+    pub categorize: bool,
+}
+
+impl Tail {
+    /// Reads it from a request.
+    ///
+    /// # Errors
+    /// The reply to a request that cannot be.
+    pub fn read(request: &Request) -> Result<Tail, Reply> {
+        read(request).map_err(|Refused { status, text }| Reply::text(status, text))
+    }
+}
+
+fn read(request: &Request) -> Result<Tail, Refused> {
+    let Query::Logs(query) = parse(request.params.get("query"))? else {
+        return Err(Refused::new("can only tail log queries, not metric queries"));
+    };
+    let delay = request.params.get("delay_for");
+    if !delay.is_empty() {
+        let delay: u32 = delay
+            .parse()
+            .map_err(|_| Refused::new(format!("strconv.ParseUint: parsing {delay:?}: invalid syntax")))?;
+        if delay > DELAY_MAX {
+            return Err(Refused::new(format!("delay_for can't be greater than {DELAY_MAX}")));
+        }
+    }
+    let start = params::bounds(&request.params, request.now)?.start;
+    let limit = match request.params.get("limit") {
+        "" => LIMIT,
+        _ => params::limit(&request.params)?,
+    };
+    Ok(Tail { query, start, now: request.now, limit, categorize: request.categorize })
+}

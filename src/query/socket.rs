@@ -1,0 +1,155 @@
+//! Live tail over a web socket (RFC 6455), as Loki's `/loki/api/v1/tail` (grafana/loki, `pkg/querier/tail`): each frame has the
+//! lines that have come, each a stream of its own. A reader that is too slow is told of the lines that it missed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use futures_util::{SinkExt, StreamExt};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value, json};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Message, Role};
+
+use super::answer::Line;
+use super::api::tail::Tail;
+use super::live;
+use super::response;
+use super::source::Source;
+use super::{Limits, Run};
+
+/// The path of live tail.
+pub(super) const PATH: &str = "/loki/api/v1/tail";
+/// Frames that may wait for a slow reader (count).
+const FRAMES_MAX: usize = 16;
+/// Most lines of a frame (count).
+const LINES_MAX: usize = 500;
+/// Lines that were missed and are named in a frame (count), as in Loki (`maxDroppedEntriesPerTailResponse`); more are only missed.
+const MISSED_MAX: usize = 1000;
+/// The header with a client's key, and the one with its answer.
+const KEY: &str = "sec-websocket-key";
+const ACCEPT: &str = "sec-websocket-accept";
+
+/// The key of a request that asks for a web socket.
+pub(super) fn key(headers: &HeaderMap) -> Option<HeaderValue> {
+    let is = headers.get(UPGRADE)?.to_str().ok()?.eq_ignore_ascii_case("websocket");
+    headers.get(KEY).filter(|_| is).cloned()
+}
+
+/// Turns a connection into a web socket, and begins to tail. `place` is held as long as that goes on.
+pub(super) fn begin(
+    mut request: Request<Incoming>,
+    key: &HeaderValue,
+    tail: Tail,
+    source: Source,
+    place: OwnedSemaphorePermit,
+) -> Response<()> {
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        serve(socket, tail, source).await;
+        drop(place);
+    });
+    let mut response = Response::new(());
+    *response.status_mut() = hyper::StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
+        headers.insert(ACCEPT, accept);
+    }
+    response
+}
+
+/// Ends a tail when it goes.
+struct Gone(Arc<AtomicBool>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+async fn serve(socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, tail: Tail, source: Source) {
+    let (mut writer, mut reader) = socket.split();
+    let stop = Arc::new(AtomicBool::new(false));
+    let _gone = Gone(stop.clone());
+    let (sender, mut frames) = mpsc::channel::<String>(FRAMES_MAX);
+    let thread = std::thread::Builder::new()
+        .name("tail".to_owned())
+        .spawn(move || run(&tail, &source, &stop, &sender));
+    if let Err(error) = thread {
+        log::warn!("a live tail cannot start: no thread can be started: {error}");
+        return;
+    }
+    loop {
+        tokio::select! {
+            frame = frames.recv() => {
+                let Some(frame) = frame else { break };
+                if writer.send(Message::text(frame)).await.is_err() {
+                    break;
+                }
+            }
+            // Pings are answered by the library while this reads.
+            heard = reader.next() => match heard {
+                Some(Ok(message)) if !message.is_close() => {}
+                _ => break,
+            },
+        }
+    }
+    let _ = writer.close().await;
+}
+
+/// Reads on until `stop` is set.
+fn run(tail: &Tail, source: &Source, stop: &AtomicBool, frames: &mpsc::Sender<String>) {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), super::serve::NICE);
+    let mut run = Run { stop, deadline: None, limits: Limits::default(), progress: &mut |_| {} };
+    let mut missed: Vec<Value> = Vec::new();
+    let span = (tail.start, tail.now);
+    let ended = live::tail(&tail.query, span, tail.limit, &source.journal(), &mut run, &mut |lines| {
+        for lines in lines.chunks(LINES_MAX) {
+            match frames.try_send(frame(lines, &missed, tail.categorize)) {
+                Ok(()) => missed.clear(),
+                Err(mpsc::error::TrySendError::Closed(_)) => stop.store(true, Relaxed),
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    let room = MISSED_MAX.saturating_sub(missed.len());
+                    missed.extend(lines.iter().take(room).map(|line| {
+                        json!({"labels": response::labels(&stream(line, tail.categorize)), "timestamp": line.time.to_string()})
+                    }));
+                }
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = ended {
+        log::warn!("a live tail has ended: {error}");
+    }
+}
+
+fn stream(line: &Line, categorize: bool) -> logql::label_set::LabelSet {
+    if categorize { line.labels.stream.clone() } else { line.labels.all() }
+}
+
+/// A frame of lines, and of those that were missed before them.
+fn frame(lines: &[Line], missed: &[Value], categorize: bool) -> String {
+    let one = |line: &Line| {
+        json!({
+            "stream": response::labels(&stream(line, categorize)),
+            "values": [response::value(line, categorize)],
+        })
+    };
+    let mut frame = Map::new();
+    frame.insert("streams".into(), lines.iter().map(one).collect());
+    if !missed.is_empty() {
+        frame.insert("dropped_entries".into(), missed.into());
+    }
+    if categorize {
+        frame.insert("encodingFlags".into(), json!(["categorize-labels"]));
+    }
+    Value::Object(frame).to_string()
+}
