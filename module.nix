@@ -220,9 +220,12 @@ let
         TimeoutStopSec = "15s";
 
         DynamicUser = true;
-        SupplementaryGroups = "systemd-journal";
+        # Not a supplementary one: the socket for queries has to belong to it.
+        Group = "systemd-journal";
         StateDirectory = "journal-ship";
         StateDirectoryMode = "0700";
+        RuntimeDirectory = "journal-ship";
+        RuntimeDirectoryMode = "0755";
         UMask = "0077";
         LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") cfg.credentials;
 
@@ -267,6 +270,7 @@ let
         SystemCallFilter = [
           "@system-service"
           "~@privileged @resources"
+          "setpriority"
         ];
       }
       // optionalAttrs (cfg.environmentFile != null) { EnvironmentFile = cfg.environmentFile; };

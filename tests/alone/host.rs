@@ -202,6 +202,27 @@ fn after_a_reboot_it_catches_up_once_there_is_a_network() {
     assert_eq!(boots.len(), 2);
 }
 
+/// The journal answers a member of its group, and nobody else. The agent lives on: its filter of system calls lets a query have
+/// a lower priority.
+fn assert_queries_are_for_the_group(host: &Host) {
+    const SOCKET: &str = "/run/journal-ship/query.sock";
+    const ASK: &str = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); \
+        s.sendall(b'GET /loki/api/v1/label/unit/values HTTP/1.0\\r\\n\\r\\n'); print(s.makefile().read())";
+    let before = host.property(UNIT, "MainPID");
+    host.ok(&["useradd", "--groups", "systemd-journal", "member"]);
+    host.ok(&["useradd", "stranger"]);
+    let ask = |user: &str| {
+        let out = host.run(&["runuser", "-u", user, "--", "/usr/bin/python3", "-c", ASK, SOCKET]);
+        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
+    };
+    let answer = ask("member");
+    assert!(answer.contains("\"init.scope\""), "{answer}");
+    let answer = ask("stranger");
+    assert!(answer.contains("PermissionError"), "{answer}");
+    assert_eq!(host.ok(&["stat", "--format", "%A %G", SOCKET]).trim(), "srw-rw---- systemd-journal");
+    assert_eq!(host.property(UNIT, "MainPID"), before);
+}
+
 #[test]
 fn what_it_may_not_have_it_says_and_what_it_has_others_may_not() {
     let _lock = crate::together();
@@ -241,6 +262,8 @@ fn what_it_may_not_have_it_says_and_what_it_has_others_may_not() {
         assert!(!host.ok(&["sh", "-c", place]).contains("correct horse"), "{place}");
     }
 
+    assert_queries_are_for_the_group(&host);
+
     // A person without rights is told what to do, and can look at the configuration.
     let out = nobody("journal-ship --dry-run -n 3");
     let errors = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -253,10 +276,7 @@ fn what_it_may_not_have_it_says_and_what_it_has_others_may_not() {
     assert_eq!(shown.lines().count(), 3);
 
     // Without the group the start fails, and says why in one line.
-    host.write(
-        "/etc/systemd/system/journal-ship.service.d/group.conf",
-        "[Service]\nSupplementaryGroups=\nRestart=no\n",
-    );
+    host.write("/etc/systemd/system/journal-ship.service.d/group.conf", "[Service]\nGroup=\nRestart=no\n");
     host.ok(&["systemctl", "daemon-reload"]);
     assert!(!host.run(&["systemctl", "restart", UNIT]).status.success());
     assert_eq!(host.property(UNIT, "Result"), "exit-code");
