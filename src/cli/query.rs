@@ -158,9 +158,16 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     if args.list_boots {
         return Ok(list_boots(&scope));
     }
-    let (text, matches) = split(&args.words).map_err(|error| usage(&error))?;
+    let mut words = args.words.clone();
+    let mut boot = args.boot.as_deref();
+    if let Some(word) = boot.filter(|word| !boots::is_name(word)) {
+        // What follows `-b` and names no boot belongs to the query, as with journalctl.
+        words.insert(0, word.to_owned());
+        boot = Some("0");
+    }
+    let (text, matches) = split(&words).map_err(|error| usage(&error))?;
     let mut query = parse(text.as_deref().unwrap_or(EVERYTHING))?;
-    let wanted = wanted(args, &matches, &scope)?;
+    let wanted = wanted(args, boot, &matches, &scope)?;
     scope.matches = wanted;
     if let Some(pattern) = &args.grep {
         grep(&mut query, pattern)?;
@@ -419,7 +426,12 @@ fn pointed(text: &str, error: &ParseError) -> String {
 }
 
 /// The matches that all options ask for together with those of the configuration.
-fn wanted(args: &QueryArgs, words: &[String], scope: &Scope) -> Result<Vec<Match>, ExitCode> {
+fn wanted(
+    args: &QueryArgs,
+    boot: Option<&str>,
+    words: &[String],
+    scope: &Scope,
+) -> Result<Vec<Match>, ExitCode> {
     let wrong = |error: String| usage(&error);
     let failed = |error: QueryError| fail(&error);
     let mut conditions: Vec<AnyOf> = vec![scope.matches.clone(), habits::fields(words).map_err(wrong)?];
@@ -440,7 +452,7 @@ fn wanted(args: &QueryArgs, words: &[String], scope: &Scope) -> Result<Vec<Match
     if args.dmesg {
         conditions.push(habits::field("_TRANSPORT", &["kernel".to_owned()]));
     }
-    let boot = args.boot.as_deref().or(args.dmesg.then_some("0"));
+    let boot = boot.or(args.dmesg.then_some("0"));
     if let Some(boot) = boot {
         let known = boots::boots(scope).map_err(failed)?;
         let id = boots::boot(&known, boot).map_err(|error| usage(&format!("--boot: {error}")))?;

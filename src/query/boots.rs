@@ -37,6 +37,15 @@ pub fn boots(scope: &Scope) -> Result<Vec<Boot>, QueryError> {
     Ok(boots)
 }
 
+/// Whether a word can name a boot: an id, an offset, or both joined.
+pub fn is_name(text: &str) -> bool {
+    let offset = match text.get(..32).filter(|id| id.parse::<Id128>().is_ok()) {
+        Some(_) => text.get(32..).unwrap_or_default(),
+        None => text,
+    };
+    offset.is_empty() || offset.parse::<i64>().is_ok()
+}
+
 /// A boot as journalctl's `-b` names it: an id, an offset from the last one (0, -1) or a number from the first one (1, 2), or
 /// both joined (`ID-1`).
 ///
@@ -122,6 +131,7 @@ mod tests {
             ("x", None),
         ] {
             assert_eq!(boot(&boots, text).ok(), expected, "{text}");
+            assert_eq!(is_name(text), text != "x", "{text}");
         }
         assert!(boot(&[], "").is_err());
     }
