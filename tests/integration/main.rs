@@ -34,6 +34,7 @@ mod promtool;
 mod proto;
 mod query;
 mod query_command;
+mod query_journalctl;
 mod recipes;
 mod relabel;
 mod reload;
