@@ -1,6 +1,8 @@
 //! Metric queries: the engine of alert rules, over the entries of a span, each read once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use indexmap::IndexMap;
 
@@ -57,6 +59,8 @@ pub(super) fn ask(
     let mut values = Values {
         engine,
         late,
+        stop: run.stop,
+        deadline: run.deadline,
         series_max: run.limits.series,
         matrix: IndexMap::default(),
         vector: Vec::new(),
@@ -98,8 +102,12 @@ fn is_ordered(expr: &Expr) -> bool {
 }
 
 /// The values found so far.
-struct Values {
+struct Values<'r> {
     engine: Engine,
+    /// No evaluation is made any more once it is set.
+    stop: &'r AtomicBool,
+    /// Evaluations up to then.
+    deadline: Option<Instant>,
     /// So long behind an evaluation entries may still come (nanoseconds).
     late: i64,
     series_max: usize,
@@ -110,18 +118,31 @@ struct Values {
     chosen: u64,
 }
 
-impl Values {
-    /// Makes the evaluations up to a time (nanoseconds since 1970).
+impl Values<'_> {
+    /// Makes the evaluations up to a time (nanoseconds since 1970), one after another: there may be thousands, and each may
+    /// take long.
     fn advance(&mut self, to: i64) {
-        let Values { engine, matrix, vector, failed, series_max, .. } = self;
-        engine.advance(to, |evaluation| {
-            if failed.is_none() {
-                *failed = take(evaluation, matrix, vector).err();
-                if failed.is_none() && matrix.len() > *series_max {
-                    *failed = Some(QueryError::Series(*series_max));
-                }
+        if self.engine.next().is_none() {
+            // It learns when the first one is.
+            self.engine.advance(to, |_| {});
+        }
+        while let Some(time) = self.engine.next().filter(|time| *time <= to)
+            && self.goes_on()
+        {
+            let Values { engine, matrix, vector, failed, .. } = self;
+            engine.advance(time, |evaluation| *failed = take(evaluation, matrix, vector).err());
+            if self.failed.is_none() && self.matrix.len() > self.series_max {
+                self.failed = Some(QueryError::Series(self.series_max));
             }
-        });
+        }
+    }
+
+    /// Whether another evaluation is wanted.
+    fn goes_on(&mut self) -> bool {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            self.failed.get_or_insert(QueryError::Deadline);
+        }
+        self.failed.is_none() && !self.stop.load(Relaxed)
     }
 
     fn observe<'m>(
@@ -154,7 +175,7 @@ fn take(
     Ok(())
 }
 
-impl Sink for Values {
+impl Sink for Values<'_> {
     #[inline]
     fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
         let Shaper { labeler, metadata, liner, .. } = shaper;
@@ -176,7 +197,7 @@ impl Sink for Values {
     }
 }
 
-impl Asking for Values {
+impl Asking for Values<'_> {
     fn is_done(&self, _realtime: u64) -> bool {
         self.failed.is_some()
     }
