@@ -4,7 +4,8 @@
 //! systemd-journal; a TCP address asks for a token. No web page can ask: `Host` and `Origin` must name this host, and nothing
 //! allows a page of another origin to read an answer.
 //!
-//! A query runs on a thread of its own, of a lower priority. It ends when its client has gone, and when its time is over.
+//! A query runs on a thread of its own, of a lower priority. It ends when its client has gone, and when its time is over. Its
+//! place is free again when its answer is sent: answers that wait for their readers take memory, too.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,10 +23,11 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use super::api::{self, Params, Reply};
+use super::reader::Reader;
 use super::section::Queries;
 use super::source::Source;
 use super::{Limits, Run};
@@ -185,7 +187,7 @@ where
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_MAX)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(Reader::new(stream)), service);
             let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
         });
     }
@@ -193,14 +195,15 @@ where
 
 async fn respond(request: Request<Incoming>, gate: &Gate, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
     let head = request.method() == Method::HEAD;
-    let reply = match refused(&request, gate) {
-        Some(reply) => reply,
+    let (reply, place) = match refused(&request, gate) {
+        Some(reply) => (reply, None),
         None => match asked(request).await {
             Ok(asked) => run(asked, shared).await,
-            Err(reply) => reply,
+            Err(reply) => (reply, None),
         },
     };
-    let body = if head { Bytes::new() } else { Bytes::from(reply.body) };
+    let body =
+        if head { Bytes::new() } else { Bytes::from_owner(Sending { text: reply.body, _place: place }) };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
     response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(reply.content_type));
@@ -288,20 +291,31 @@ impl Drop for Gone {
     }
 }
 
-/// Runs a query on a thread of its own.
-async fn run(request: api::Request, shared: &Arc<Shared>) -> Reply {
+/// The body of an answer, which keeps the place of its query until it is sent.
+struct Sending {
+    text: String,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Sending {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+/// Runs a query on a thread of its own. The place that it has goes with the answer.
+async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<OwnedSemaphorePermit>) {
     if let Some(reply) = api::rules::answer(&request.path, &shared.served.groups()) {
-        return reply;
+        return (reply, None);
     }
     let Ok(place) = shared.places.clone().try_acquire_owned() else {
-        return Reply::text(429, "too many outstanding requests");
+        return (Reply::text(429, "too many outstanding requests"), None);
     };
     let stop = Arc::new(AtomicBool::new(false));
     let gone = Gone(stop.clone());
     let (sender, receiver) = oneshot::channel();
     let shared = shared.clone();
     let thread = std::thread::Builder::new().name("query".to_owned()).spawn(move || {
-        let _place = place;
         // Of this thread alone, as Linux has it. A higher priority than wanted is no reason not to answer.
         let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
         let mut run = Run {
@@ -310,14 +324,14 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> Reply {
             limits: Limits::default(),
             progress: &mut |_| {},
         };
-        let _ = sender.send(api::answer(&request, &shared.source.journal(), &mut run));
+        let _ = sender.send((api::answer(&request, &shared.source.journal(), &mut run), Some(place)));
     });
     let reply = match thread {
         Ok(_) => receiver.await.ok(),
-        Err(error) => Some(Reply::text(503, format!("no thread can be started: {error}\n"))),
+        Err(error) => Some((Reply::text(503, format!("no thread can be started: {error}\n")), None)),
     };
     drop(gone);
-    reply.unwrap_or_else(|| Reply::text(500, "the query failed; this is a bug\n"))
+    reply.unwrap_or_else(|| (Reply::text(500, "the query failed; this is a bug\n"), None))
 }
 
 #[cfg(test)]
