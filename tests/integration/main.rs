@@ -35,6 +35,7 @@ mod proto;
 mod query;
 mod query_api;
 mod query_command;
+mod query_hostile;
 mod query_journalctl;
 mod query_paging;
 mod query_scan;
