@@ -36,13 +36,14 @@ pub(super) fn ask(
     run: &mut Run<'_>,
 ) -> Result<(Answer, Progress), QueryError> {
     let (first, last, step) = match time {
-        Time::At(time) => (time, time, time.max(1)),
+        Time::At(time) => (time.max(0), time.max(0), time.max(1)),
         Time::Span { start, end, step } => {
-            let step = step.max(1);
+            // No entry is older than 1970. So no multiple of a step is less than a number can be.
+            let (start, end, step) = (start.max(0), end.max(0), step.max(1));
             // Loki's front end moves both ends to multiples of the step, outwards (`pkg/querier/queryrange`, `StepAlign`).
             let first = start.div_euclid(step).saturating_mul(step);
             let last = end.saturating_add(step - 1).div_euclid(step).saturating_mul(step);
-            if (last - first) / step > POINTS_MAX {
+            if last.saturating_sub(first) / step > POINTS_MAX {
                 return Err(QueryError::Points);
             }
             (first, last, step)
@@ -67,7 +68,7 @@ pub(super) fn ask(
         failed: None,
         chosen: 0,
     };
-    values.advance(first - 1);
+    values.advance(first.saturating_sub(1));
     let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
     let progress = match reach {
         // It looks at no entry.

@@ -30,7 +30,7 @@ fn oracle(name: &str) -> PathBuf {
 
 /// An agent that ships a journal to a double, and answers queries of it.
 pub(crate) struct Asked {
-    agent: Agent,
+    pub(crate) agent: Agent,
     loki: Loki,
     journal: tempfile::TempDir,
     port: u16,

@@ -54,10 +54,15 @@ fn long_metric() -> String {
     form(r#"quantile_over_time(0.9, {job=~".+"} | unwrap pid [2h]) by (job)"#, "step=600ms")
 }
 
+/// The volume of very many steps.
+fn long_volume() -> String {
+    form(r#"{job=~".+"}"#, "step=600ms")
+}
+
 /// Sends a request, and does not wait for the reply.
-fn begin(asked: &Asked, form: &str) -> UnixStream {
+fn begin(asked: &Asked, path: &str, form: &str) -> UnixStream {
     let mut stream = asked.unix();
-    let head = format!("POST {RANGE} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", form.len());
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", form.len());
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(form.as_bytes())).unwrap();
     stream
 }
@@ -96,6 +101,53 @@ fn queries_that_are_too_large_are_refused() {
 }
 
 #[test]
+fn numbers_at_their_limits_are_answered_or_refused() {
+    let mut asked = or_skip!(Asked::start(""));
+    let least = i64::MIN.to_string();
+    let most = i64::MAX.to_string();
+    let times = [
+        &*least,
+        &*most,
+        "-1",
+        "0",
+        "1",
+        "1795248000",
+        "1e400",
+        "9223372036854775.9",
+        "-9999-01-01T00:00:00Z",
+    ];
+    let steps = ["", "0.000000001", "1", "292y", "9223372036", "1e-300", "NaN", "-1"];
+    let selector = escaped(r#"{unit=~"haproxy.*"}"#);
+    let counted = escaped(r#"sum(count_over_time({unit=~"haproxy.*"}[292y] offset 292y))"#);
+    let mut targets = Vec::new();
+    for (n, time) in times.iter().enumerate() {
+        targets.push(format!("query?query={counted}&time={time}"));
+        for end in times {
+            let step = steps[n % steps.len()];
+            targets.push(format!("query_range?query={selector}&start={time}&end={end}&limit=5"));
+            targets.push(format!("query_range?query={counted}&start={time}&end={end}&step={step}"));
+            targets.push(format!("index/volume_range?query={selector}&start={time}&end={end}&step={step}"));
+        }
+        for path in ["labels", "series", "index/stats", "index/volume", "detected_fields"] {
+            targets.push(format!("{path}?query={selector}&match[]={selector}&start={time}&end={most}"));
+            targets.push(format!("{path}?query={selector}&match[]={selector}&start={least}&end={time}"));
+        }
+    }
+    // Beside each other's ends, where a step leads beyond what a number holds.
+    for (start, end) in [(i64::MIN, i64::MIN + 10), (i64::MAX - 10, i64::MAX)] {
+        for path in ["query_range", "index/volume_range"] {
+            targets.push(format!("{path}?query={selector}&start={start}&end={end}&step=0.000000001"));
+            targets.push(format!("query_range?query={counted}&start={start}&end={end}&step=0.000000001"));
+        }
+    }
+    for target in targets {
+        let reply = asked.get(&format!("/loki/api/v1/{target}"));
+        assert!([200, 400].contains(&reply.status), "{target}: {reply:?}\n{}", asked.agent.log());
+    }
+    asked.assert_ships(AT_REST + QUERY);
+}
+
+#[test]
 fn requests_without_end_are_cut_off() {
     let mut asked = or_skip!(Asked::start(""));
     let long = "x".repeat(10 << 20);
@@ -113,12 +165,13 @@ fn requests_without_end_are_cut_off() {
         text.split(' ').nth(1).map(str::to_owned)
     };
     let target = format!("{RANGE}?query={long}");
-    for (what, status) in [
-        ("a long address", statuses("GET", &target, "Connection: close\r\n", "")),
-        ("a long header", statuses("GET", "/ready", &format!("Connection: close\r\nX: {long}\r\n"), "")),
-        ("a long form", statuses("POST", RANGE, "Connection: close\r\n", &long)),
+    let close = "Connection: close\r\n";
+    let header = format!("{close}X: {long}\r\n");
+    for (what, status, refused) in [
+        ("a long address", statuses("GET", &target, close, ""), ["414", "431"]),
+        ("a long header", statuses("GET", "/ready", &header, ""), ["431", "400"]),
+        ("a long form", statuses("POST", RANGE, close, &long), ["413", "413"]),
     ] {
-        let refused = ["400", "413", "414", "431"];
         assert!(status.as_deref().is_none_or(|status| refused.contains(&status)), "{what}: {status:?}");
     }
     assert_eq!(asked.get("/ready").status, 200);
@@ -153,8 +206,10 @@ fn connections_without_number_keep_nobody_from_shipping() {
 #[test]
 fn a_query_without_its_client_ends_and_gives_its_place() {
     let asked = or_skip!(Asked::over(&bulky(), "concurrent: 1"));
-    for query in [long_logs(), long_metric()] {
-        let stream = begin(&asked, &query);
+    for (path, query) in
+        [(RANGE, long_logs()), (RANGE, long_metric()), ("/loki/api/v1/index/volume_range", long_volume())]
+    {
+        let stream = begin(&asked, path, &query);
         wait_until("all places are taken", || asked.get("/loki/api/v1/labels").status == 429);
         // It goes on as long as somebody waits.
         assert_eq!(asked.get("/loki/api/v1/labels").body, "too many outstanding requests");
@@ -204,7 +259,7 @@ fn slow_readers_hold_no_more_memory_than_queries_may() {
     let query = form(r#"{job=~".+"}"#, "limit=3000");
     let mut slow = Vec::new();
     for _ in 0..16 {
-        let mut stream = begin(&asked, &query);
+        let mut stream = begin(&asked, RANGE, &query);
         // Its first bytes, so that the answer is there.
         let mut first = [0; 16];
         stream.read_exact(&mut first).unwrap();

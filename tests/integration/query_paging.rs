@@ -152,7 +152,7 @@ fn pages_hold_each_entry_once_while_entries_come_and_files_are_rotated() {
         backward.next();
         let more = forward.next();
         pages += 1;
-        if pages % 40 == 0 && !ended {
+        if pages == 3 || (pages % 10 == 0 && !ended) {
             journald.rotate();
         }
         if was_ended && !more {
@@ -160,7 +160,7 @@ fn pages_hold_each_entry_once_while_entries_come_and_files_are_rotated() {
         }
     }
     let (want, then) = (sorted(&journald.entries()), sorted(&before));
-    assert!(want.len() >= 1200 && journald.files().len() > 2, "{} {:?}", want.len(), journald.files());
+    assert!(want.len() >= 1200 && journald.files().len() > 1, "{} {:?}", want.len(), journald.files());
     for (mut got, want) in [(forward.seen, want), (backward.all(), then)] {
         got.sort();
         let lost: Vec<_> = want.iter().filter(|shown| got.binary_search(shown).is_err()).take(3).collect();

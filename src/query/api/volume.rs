@@ -2,6 +2,7 @@
 //! counted, so numbers are exact and smaller.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Value, json};
 
@@ -56,10 +57,11 @@ pub(super) fn volume_range(
     let step = params::step(&request.params, start, end)?;
     let mut series: BTreeMap<String, (LabelSet, u64, Vec<Value>)> = BTreeMap::new();
     let mut from = start;
-    while from < end {
+    // A span of many steps is read in many pieces.
+    while from < end && !run.stop.load(Relaxed) {
         let to = from.saturating_add(step).min(end);
         let (streams, _) = Streams::find(std::slice::from_ref(&wanted.query), (from, to), journal, run)?;
-        let at = if to < end { to - MILLISECOND } else { end };
+        let at = if to < end { to.saturating_sub(MILLISECOND) } else { end };
         for (labels, bytes) in wanted.by_labels(&streams) {
             let one = series.entry(labels.to_string()).or_insert_with(|| (labels, 0, Vec::new()));
             one.1 += bytes;
