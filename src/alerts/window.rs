@@ -144,7 +144,9 @@ impl Window {
         let [first, second] = self.cuts;
         let since = time.saturating_sub(first).saturating_sub(1);
         let behind = since.rem_euclid(self.interval) + 1 > second - first;
-        since.div_euclid(self.interval) * 2 + i64::from(behind && second > first)
+        // A query may have an interval of a nanosecond, and a range of centuries.
+        let number = since.div_euclid(self.interval).saturating_mul(2);
+        number.saturating_add(i64::from(behind && second > first))
     }
 
     /// Counts an entry. `origin` says who wrote it; it is called only for a new series.

@@ -37,6 +37,15 @@ pub fn boots(scope: &Scope) -> Result<Vec<Boot>, QueryError> {
     Ok(boots)
 }
 
+/// Whether a word can name a boot: an id, an offset, or both joined.
+pub fn is_name(text: &str) -> bool {
+    let offset = match text.get(..32).filter(|id| id.parse::<Id128>().is_ok()) {
+        Some(_) => text.get(32..).unwrap_or_default(),
+        None => text,
+    };
+    offset.is_empty() || offset.parse::<i64>().is_ok()
+}
+
 /// A boot as journalctl's `-b` names it: an id, an offset from the last one (0, -1) or a number from the first one (1, 2), or
 /// both joined (`ID-1`).
 ///
@@ -55,9 +64,9 @@ pub fn boot(boots: &[Boot], text: &str) -> Result<Id128, String> {
     };
     let last = boots.len() as i64 - 1;
     let at = match id {
-        Some(id) => boots.iter().position(|boot| boot.id == id).map(|at| at as i64 + offset),
+        Some(id) => boots.iter().position(|b| b.id == id).and_then(|at| (at as i64).checked_add(offset)),
         None if offset > 0 => Some(offset - 1),
-        None => Some(last + offset),
+        None => last.checked_add(offset),
     };
     let found = at.and_then(|at| usize::try_from(at).ok()).and_then(|at| boots.get(at));
     found.map(|boot| boot.id).ok_or_else(|| match boots.len() {
@@ -119,9 +128,13 @@ mod tests {
             (&format!("{second}+1"), Some(id(3))),
             (&format!("{second}-2"), None),
             (&id(9).to_string(), None),
+            ("-9223372036854775808", None),
+            ("9223372036854775807", None),
+            (&format!("{second}+9223372036854775807"), None),
             ("x", None),
         ] {
             assert_eq!(boot(&boots, text).ok(), expected, "{text}");
+            assert_eq!(is_name(text), text != "x", "{text}");
         }
         assert!(boot(&[], "").is_err());
     }

@@ -44,7 +44,7 @@ fn one(fields: &[(&str, &str)]) -> Match {
 }
 
 /// The full name of a unit, as journalctl completes it (systemd, `unit_name_mangle`): `.service` is added where no ending of a
-/// unit's name is there, and what a name cannot hold is escaped.
+/// unit's name is there, and what a name cannot hold is escaped. A pattern gets no ending: `s*` also means timers and scopes.
 pub fn unit_name(name: &str, is_pattern: bool) -> String {
     let plain =
         |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c) || (is_pattern && "*?[]!".contains(c));
@@ -61,7 +61,8 @@ pub fn unit_name(name: &str, is_pattern: bool) -> String {
         }
         text
     });
-    match SUFFIXES.iter().any(|suffix| escaped.len() > suffix.len() && escaped.ends_with(suffix)) {
+    let has_ending = SUFFIXES.iter().any(|suffix| escaped.len() > suffix.len() && escaped.ends_with(suffix));
+    match is_pattern || has_ending {
         true => escaped,
         false => escaped + ".service",
     }
@@ -72,8 +73,9 @@ pub fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
-/// The fields that hold names of units: what a pattern is tried on.
-pub const UNIT_FIELDS: [&str; 4] = ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT", "COREDUMP_UNIT"];
+/// The fields that hold names of units: what a pattern is tried on (`SYSTEM_UNITS`).
+pub const UNIT_FIELDS: [&str; 5] =
+    ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT", "COREDUMP_UNIT", "_SYSTEMD_SLICE"];
 
 /// What a unit has written, what systemd has written about it, and what other programs have (`add_matches_for_unit`).
 pub fn unit(name: &str) -> AnyOf {
@@ -191,7 +193,8 @@ mod tests {
         ] {
             assert_eq!(unit_name(name, false), full, "{name}");
         }
-        assert_eq!(unit_name("s*h?", true), "s*h?.service");
+        assert_eq!(unit_name("s*h?", true), "s*h?");
+        assert_eq!(unit_name("a b*.timer", true), "a\\x20b*.timer");
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl<'c> Journal<'c> {
         !self.sections.stages.is_empty()
     }
 
-    /// The time from which on the last `count` entries up to a time were written that match one of `matches`.
+    /// The time from which on the last `count` entries up to a time were written that match one of `matches`; `None` where
+    /// there are fewer.
     ///
     /// # Errors
     /// When nothing can be read.
@@ -91,7 +92,7 @@ impl<'c> Journal<'c> {
         let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
         let mut tail =
             Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(u64::MAX), waker)?;
-        Ok(tail.time_of_last(count, Some(until)))
+        Ok(tail.time_of_nth_last(count, Some(until)))
     }
 
     /// Shows the entries of a span (microseconds since 1970, both ends inclusive) that match one of `matches` to a sink. The
@@ -106,6 +107,10 @@ impl<'c> Journal<'c> {
         sink: &mut S,
         run: &mut Run<'_>,
     ) -> Result<Progress, QueryError> {
+        // Whoever reads many short spans comes here before there are entries enough to look at the clock.
+        if run.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(QueryError::Deadline);
+        }
         let beside = if self.has_stages() { BESIDE } else { 0 };
         let span = (from.saturating_sub(beside), to.saturating_add(beside));
         let mut keys = Keys::default();

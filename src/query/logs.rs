@@ -42,7 +42,7 @@ pub(super) fn ask(
         // Stages may join lines and move them in time: then there is no end to begin at.
         let begin = match question.direction {
             Direction::Backward if !journal.has_stages() && question.limit > 0 => {
-                journal.time_of_last(count, to, &narrowed)?.unwrap_or(u64::MAX).max(from)
+                journal.time_of_last(count, to, &narrowed)?.unwrap_or(from).max(from)
             }
             _ => from,
         };

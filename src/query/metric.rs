@@ -38,13 +38,14 @@ pub(super) fn ask(
     run: &mut Run<'_>,
 ) -> Result<(Answer, Progress), QueryError> {
     let (first, last, step) = match time {
-        Time::At(time) => (time, time, time.max(1)),
+        Time::At(time) => (time.max(0), time.max(0), time.max(1)),
         Time::Span { start, end, step } => {
-            let step = step.max(1);
+            // No entry is older than 1970. So no multiple of a step is less than a number can be.
+            let (start, end, step) = (start.max(0), end.max(0), step.max(1));
             // Loki's front end moves both ends to multiples of the step, outwards (`pkg/querier/queryrange`, `StepAlign`).
             let first = start.div_euclid(step).saturating_mul(step);
             let last = end.saturating_add(step - 1).div_euclid(step).saturating_mul(step);
-            if (last - first) / step > POINTS_MAX {
+            if last.saturating_sub(first) / step > POINTS_MAX {
                 return Err(QueryError::Points);
             }
             (first, last, step)
@@ -61,17 +62,16 @@ pub(super) fn ask(
     let mut values = Values {
         engine,
         late,
-        series_max: run.limits.series,
-        points: 0,
         stop: run.stop,
         deadline: run.deadline,
+        series_max: run.limits.series,
+        points: 0,
         matrix: IndexMap::default(),
         vector: Vec::new(),
         failed: None,
         chosen: 0,
     };
-    // The first call says when it is.
-    values.evaluate(first - 1);
+    values.advance(first.saturating_sub(1));
     let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
     let progress = match reach {
         // It looks at no entry.
@@ -108,13 +108,15 @@ fn is_ordered(expr: &Expr) -> bool {
 /// The values found so far.
 struct Values<'r> {
     engine: Engine,
+    /// No evaluation is made any more once it is set.
+    stop: &'r AtomicBool,
+    /// Evaluations up to then.
+    deadline: Option<Instant>,
     /// So long behind an evaluation entries may still come (nanoseconds).
     late: i64,
     series_max: usize,
     /// Values of all series (count).
     points: usize,
-    stop: &'r AtomicBool,
-    deadline: Option<Instant>,
     matrix: IndexMap<Arc<LabelSet>, Vec<(i64, f64)>, foldhash::quality::RandomState>,
     /// Those of the last evaluation, in its order.
     vector: Vector,
@@ -123,37 +125,34 @@ struct Values<'r> {
 }
 
 impl Values<'_> {
-    /// Makes the evaluations up to a time (nanoseconds since 1970), one after the other: there may be thousands, and the time may
-    /// be over before the last.
+    /// Makes the evaluations up to a time (nanoseconds since 1970), one after another: there may be thousands, and each may
+    /// take long.
     fn advance(&mut self, to: i64) {
-        while self.failed.is_none()
-            && let Some(next) = self.engine.next().filter(|next| *next <= to)
+        if self.engine.next().is_none() {
+            // It learns when the first one is.
+            self.engine.advance(to, |_| {});
+        }
+        while let Some(time) = self.engine.next().filter(|time| *time <= to)
+            && self.goes_on()
         {
-            if self.stop.load(Relaxed) {
-                return;
+            let Values { engine, matrix, vector, failed, .. } = self;
+            engine.advance(time, |evaluation| *failed = take(evaluation, matrix, vector).err());
+            self.points += self.vector.len();
+            if self.failed.is_none() && self.matrix.len() > self.series_max {
+                self.failed = Some(QueryError::Series(self.series_max));
             }
-            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                self.failed = Some(QueryError::Deadline);
-                return;
+            if self.failed.is_none() && self.points > TOTAL_MAX {
+                self.failed = Some(QueryError::Total(TOTAL_MAX));
             }
-            self.evaluate(next);
         }
     }
 
-    fn evaluate(&mut self, to: i64) {
-        let Values { engine, matrix, vector, failed, series_max, points, .. } = self;
-        engine.advance(to, |evaluation| {
-            if failed.is_none() {
-                *failed = take(evaluation, matrix, vector).err();
-                *points += vector.len();
-                if failed.is_none() && matrix.len() > *series_max {
-                    *failed = Some(QueryError::Series(*series_max));
-                }
-                if failed.is_none() && *points > TOTAL_MAX {
-                    *failed = Some(QueryError::Total(TOTAL_MAX));
-                }
-            }
-        });
+    /// Whether another evaluation is wanted.
+    fn goes_on(&mut self) -> bool {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            self.failed.get_or_insert(QueryError::Deadline);
+        }
+        self.failed.is_none() && !self.stop.load(Relaxed)
     }
 
     fn observe<'m>(

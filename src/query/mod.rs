@@ -13,7 +13,8 @@
 //! - [`logs`], [`metric`], [`streams`], [`live`]: what is made of them
 //! - [`answer`]: what comes out; [`response`] writes it as Loki does, [`print`] for a person
 //! - [`api`]: Loki's read API
-//! - [`serve`], `socket`: who may ask the API, and how much, and live tail; [`section`]: the section `query:`; [`source`]: which journal
+//! - [`serve`], `socket`: who may ask the API, and how much, and live tail; [`reader`]: a client that has to read; [`section`]:
+//!   the section `query:`; [`source`]: which journal
 //! - [`habits`], [`boots`]: journalctl's options as matches of the journal
 
 pub mod answer;
@@ -26,6 +27,7 @@ mod logs;
 mod metric;
 pub mod narrow;
 pub mod print;
+mod reader;
 pub mod response;
 pub mod section;
 pub mod serve;

@@ -4,7 +4,8 @@
 //! systemd-journal; a TCP address asks for a token. No web page can ask: `Host` and `Origin` must name this host, and nothing
 //! allows a page of another origin to read an answer.
 //!
-//! A query runs on a thread of its own, of a lower priority. It ends when its client has gone, and when its time is over.
+//! A query runs on a thread of its own, of a lower priority. It ends when its client has gone, and when its time is over. Its
+//! place is free again when its answer is sent: answers that wait for their readers take memory, too.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,11 +23,12 @@ use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use super::api::tail::Tail;
 use super::api::{self, Params, Reply};
+use super::reader::Reader;
 use super::section::Queries;
 use super::socket;
 use super::source::Source;
@@ -42,6 +44,8 @@ const HEAD_MAX: Duration = Duration::from_secs(10);
 const CONNECTION_MAX: Duration = Duration::from_secs(3900);
 /// Longest form in the body of a request (bytes): Loki takes queries of less than 128 KiB, which may be escaped.
 const FORM_MAX: usize = 1 << 20;
+/// How long a query waits for a place: a page asks several at once, and most take less than a second.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 /// The pause after a connection could not be accepted, for example because no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How much lower the priority of a query is than that of shipping (nice(2)).
@@ -201,7 +205,7 @@ where
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_MAX)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(Reader::new(stream)), service)
                 .with_upgrades();
             let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
         });
@@ -211,18 +215,19 @@ where
 async fn respond(request: Request<Incoming>, gate: &Gate, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
     let head = request.method() == Method::HEAD;
     let key = socket::key(request.headers()).filter(|_| request.uri().path() == socket::PATH);
-    let reply = match (refused(&request, gate), key) {
-        (Some(reply), _) => reply,
+    let (reply, place) = match (refused(&request, gate), key) {
+        (Some(reply), _) => (reply, None),
         (None, Some(key)) => match tail(request, &key, shared).await {
             Ok(response) => return response,
-            Err(reply) => reply,
+            Err(reply) => (reply, None),
         },
         (None, None) => match asked(request).await {
             Ok(asked) => run(asked, shared).await,
-            Err(reply) => reply,
+            Err(reply) => (reply, None),
         },
     };
-    let body = if head { Bytes::new() } else { Bytes::from(reply.body) };
+    let body =
+        if head { Bytes::new() } else { Bytes::from_owner(Sending { text: reply.body, _place: place }) };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
@@ -334,22 +339,33 @@ impl Drop for Gone {
     }
 }
 
-/// Runs a query on a thread of its own.
-async fn run(request: api::Request, shared: &Arc<Shared>) -> Reply {
+/// The body of an answer, which keeps the place of its query until it is sent.
+struct Sending {
+    text: String,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Sending {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+/// Runs a query on a thread of its own. The place that it has goes with the answer.
+async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<OwnedSemaphorePermit>) {
     if let Some(reply) = api::rules::answer(&request.path, &shared.served.groups()) {
-        return reply;
+        return (reply, None);
     }
     // Who waits holds a connection, and there are not many of these.
-    let place = tokio::time::timeout(shared.timeout, shared.places.clone().acquire_owned()).await;
+    let place = tokio::time::timeout(WAIT_MAX, shared.places.clone().acquire_owned()).await;
     let Ok(Ok(place)) = place else {
-        return Reply::text(429, "too many outstanding requests");
+        return (Reply::text(429, "too many outstanding requests"), None);
     };
     let stop = Arc::new(AtomicBool::new(false));
     let gone = Gone(stop.clone());
     let (sender, receiver) = oneshot::channel();
     let shared = shared.clone();
     let thread = std::thread::Builder::new().name("query".to_owned()).spawn(move || {
-        let _place = place;
         // Of this thread alone, as Linux has it. A higher priority than wanted is no reason not to answer.
         let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
         let mut run = Run {
@@ -358,14 +374,14 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> Reply {
             limits: Limits::default(),
             progress: &mut |_| {},
         };
-        let _ = sender.send(api::answer(&request, &shared.source.journal(), &mut run));
+        let _ = sender.send((api::answer(&request, &shared.source.journal(), &mut run), Some(place)));
     });
     let reply = match thread {
         Ok(_) => receiver.await.ok(),
-        Err(error) => Some(Reply::text(503, format!("no thread can be started: {error}\n"))),
+        Err(error) => Some((Reply::text(503, format!("no thread can be started: {error}\n")), None)),
     };
     drop(gone);
-    reply.unwrap_or_else(|| Reply::text(500, "the query failed; this is a bug\n"))
+    reply.unwrap_or_else(|| (Reply::text(500, "the query failed; this is a bug\n"), None))
 }
 
 #[cfg(test)]

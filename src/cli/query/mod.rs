@@ -60,9 +60,16 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     if args.list_boots {
         return Ok(list_boots(&scope));
     }
-    let (text, matches) = split(&args.words).map_err(|error| usage(&error))?;
+    let mut words = args.words.clone();
+    let mut boot = args.boot.as_deref();
+    if let Some(word) = boot.filter(|word| !boots::is_name(word)) {
+        // What follows `-b` and names no boot belongs to the query, as with journalctl.
+        words.insert(0, word.to_owned());
+        boot = Some("0");
+    }
+    let (text, matches) = split(&words).map_err(|error| usage(&error))?;
     let mut query = parse(text.as_deref().unwrap_or(EVERYTHING))?;
-    let wanted = wanted(args, &matches, &scope)?;
+    let wanted = wanted(args, boot, &matches, &scope)?;
     scope.matches = wanted;
     if let Some(pattern) = &args.grep {
         grep(&mut query, pattern)?;

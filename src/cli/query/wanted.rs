@@ -27,7 +27,12 @@ pub(super) fn split(words: &[String]) -> Result<(Option<String>, Vec<String>), S
 }
 
 /// The matches that all options ask for together with those of the configuration.
-pub(super) fn wanted(args: &QueryArgs, words: &[String], scope: &Scope) -> Result<Vec<Match>, ExitCode> {
+pub(super) fn wanted(
+    args: &QueryArgs,
+    boot: Option<&str>,
+    words: &[String],
+    scope: &Scope,
+) -> Result<Vec<Match>, ExitCode> {
     let wrong = |error: String| usage(&error);
     let failed = |error: QueryError| fail(&error);
     let mut conditions: Vec<AnyOf> = vec![scope.matches.clone(), habits::fields(words).map_err(wrong)?];
@@ -48,7 +53,7 @@ pub(super) fn wanted(args: &QueryArgs, words: &[String], scope: &Scope) -> Resul
     if args.dmesg {
         conditions.push(habits::field("_TRANSPORT", &["kernel".to_owned()]));
     }
-    let boot = args.boot.as_deref().or(args.dmesg.then_some("0"));
+    let boot = boot.or(args.dmesg.then_some("0"));
     if let Some(boot) = boot {
         let known = boots::boots(scope).map_err(failed)?;
         let id = boots::boot(&known, boot).map_err(|error| usage(&format!("--boot: {error}")))?;

@@ -18,6 +18,7 @@ use super::journal::Journal;
 use super::response::{self, Data};
 use super::streams::Streams;
 use super::{Direction, QueryError, Question, Run, Time, ask};
+use logql::label_set::cut;
 use logql::{LogQuery, ParseError, Query};
 
 pub use self::params::Params;
@@ -30,6 +31,8 @@ const JSON: &str = "application/json; charset=UTF-8";
 const JSON_LOWER: &str = "application/json; charset=utf-8";
 const JSON_BARE: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
+/// Longest text of an error (bytes): it may quote a part of the query, which may be long.
+const ERROR_MAX: usize = 2 << 10;
 
 /// A request.
 #[derive(Debug, Clone, Default)]
@@ -142,7 +145,7 @@ pub fn answer(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Re
     let reply = match endpoint(request, journal, run) {
         Ok(Some(reply)) => reply,
         Ok(None) => Reply::text(404, NOT_FOUND),
-        Err(Refused { status, text }) => Reply::text(status, text),
+        Err(Refused { status, text }) => Reply::text(status, cut(text.into(), ERROR_MAX)),
     };
     log::debug!("{}: {}", request.path, reply.status);
     reply

@@ -68,6 +68,17 @@ impl Tail {
     ///
     /// Reads the headers of all files, and the entries of few.
     pub fn time_of_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
+        self.back(count, until).0
+    }
+
+    /// As [`Tail::time_of_last`], but `None` where there are fewer than `count` entries: then all of them are among the last.
+    pub fn time_of_nth_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
+        let (time, left) = self.back(count, until);
+        time.filter(|_| left == 0)
+    }
+
+    /// The time that was reached, and how many entries are missing.
+    fn back(&mut self, count: u64, until: Option<u64>) -> (Option<u64>, u64) {
         let mut time = (count == 0).then_some(u64::MAX);
         let found = self.roots.scan().files;
         let mut candidates: Vec<Candidate> = found
@@ -93,6 +104,6 @@ impl Tail {
             counted.push(head);
         }
         self.counts.reads += candidates.iter().map(|candidate| candidate.file.bytes().reads()).sum::<u64>();
-        time
+        (time, left)
     }
 }
