@@ -164,9 +164,9 @@ impl Doubt {
     ) -> Result<Trust, Fault> {
         if !self.has_fitting_number(arrays, visited, way, entry) {
             self.arise(bytes);
-            match judge_number(bytes, arrays, visited, way, entry.seqnum)? {
+            let spot = Spot { offset, seqnum: entry.seqnum };
+            match judge_number(bytes, arrays, visited, way, spot)? {
                 Trust::Deserved => {
-                    let spot = Spot { offset, seqnum: entry.seqnum };
                     if self.recall(bytes, arrays, visited, arrays.number_visited(), spot)?.is_none() {
                         return Ok(Trust::Lies);
                     }
@@ -367,15 +367,17 @@ fn judge_number(
     arrays: &Arrays,
     visited: &Visited,
     way: Way,
-    seqnum: u64,
+    entry: Spot,
 ) -> Result<Trust, Fault> {
-    let last = visited.spot().seqnum;
+    let (last, seqnum) = (visited.spot().seqnum, entry.seqnum);
     // What a walk leads to next is not what stands next in the file.
-    let behind = if way.walks { Vec::new() } else { numbers_behind(bytes, arrays)? };
-    let above = behind.iter().filter(|number| **number > seqnum).count();
+    let behind = if way.walks { Vec::new() } else { entries_behind(bytes, arrays)? };
+    let above = behind.iter().filter(|other| other.seqnum > seqnum).count();
     Ok(match behind.first() {
         // The number of the last entry was wrong.
-        Some(next) if seqnum <= last && seqnum < *next && *next <= last => Trust::Deserved,
+        Some(next) if seqnum <= last && seqnum < next.seqnum && next.seqnum <= last => Trust::Deserved,
+        // The arrays have led too far.
+        Some(_) if seqnum > last && behind.iter().any(|other| other.offset < entry.offset) => Trust::Skips,
         // The header is wrong, or the arrays have passed entries over.
         Some(_) if seqnum > last && above > behind.len() - above => {
             bytes.forget_numbers();
@@ -388,16 +390,17 @@ fn judge_number(
     })
 }
 
-/// The numbers of the next entries in the arrays, of those that can be read.
-fn numbers_behind(bytes: &mut Bytes, arrays: &Arrays) -> Result<Vec<u64>, Fault> {
+/// The next entries in the arrays, of those that can be read.
+fn entries_behind(bytes: &mut Bytes, arrays: &Arrays) -> Result<Vec<Spot>, Fault> {
     let (chain, next) = (Chain::read(bytes)?, arrays.number_next());
-    let mut numbers = Vec::new();
+    let mut entries = Vec::new();
     for number in next..chain.total().min(next + WITNESSES_MAX) {
-        match chain.cursor_at(bytes, number) {
-            Ok(entry) => numbers.push(entry.seqnum),
+        let entry = chain.offset_at(bytes, number).and_then(|offset| Ok((offset, bytes.entry_at(offset)?.0)));
+        match entry {
+            Ok((offset, entry)) => entries.push(Spot { offset, seqnum: entry.seqnum }),
             Err(fault @ Fault::Io(_)) => return Err(fault),
             Err(_) => {}
         }
     }
-    Ok(numbers)
+    Ok(entries)
 }

@@ -8,41 +8,36 @@
 //! ```text
 //!  all payloads make the xor_hash              the entry is whole, whatever else is damaged
 //!  a payload is damaged, and the entry is not  the field is left out, the rest is handed on
-//!  the entry names a field it never had        the entry is lost
+//!  no field is left that is proved             the entry is lost
 //! ```
 //!
-//! How is it known that the payload is damaged, and not the entry? By the hash that both still state; in compact files,
-//! where entries state none, by an object that is there; and where no object is left, by its remains that name the entry,
-//! or by another entry that names the same place.
-//!
 //! With a payload missing, the `xor_hash` proves the others only if the hash of the missing one is known. Entries that have
-//! the same field tell it: what is missing in one is missing in all. Until it is known, a sound payload of a compact file is
-//! proved by the list of entries that its DATA object has. If this entry is not in that list, another field has been
-//! written over this one, or the entry names another field than it had: it is left out, too.
+//! the same field tell it: what is missing in one is missing in all. Otherwise each of the others must be proved alone: in
+//! regular files by the hash that the entry states of it. In compact files, where entries state none, by the list of entries
+//! that its DATA object has: if this entry is not in that list, another field has been written over this one, or the entry
+//! names another field than it had. The lists also prove the entry, where it names a field that it may never have had.
 
 use std::collections::HashMap;
 
-use super::payload::{Flaw, Payload, Payloads};
+use super::payload::{Flaw, Payloads};
 use crate::bytes::{Bytes, hashing};
 use crate::cursor::Cursor;
 use crate::entries::chain::Chain;
-use crate::entries::visited::{LEFT_OUT, Visited, item_hash};
+use crate::entries::visited::{Visited, item_hash};
 use crate::format::fault::Fault;
-use crate::format::object::{self, Hashing, u64_at};
+use crate::format::object::Hashing;
 use crate::select::lookup::Data;
 
-/// Entries behind an entry that may name the same place (count).
+/// Entries behind an entry of which one must be readable (count).
 const NEIGHBOURS_MAX: u64 = 16;
-/// Places that are remembered until another entry names them, and payloads whose hash was found out (count).
-const NAMED_MAX: usize = 4096;
+/// Damaged payloads whose hash is remembered (count).
+const MISSING_MAX: usize = 4096;
 /// Lists of entries that are looked into in one file (count): a minute or two, and four million fields.
 const LISTS_MAX: u64 = 1 << 22;
 
 /// What checking a file takes; it exists from the moment that something looks wrong.
 pub(crate) struct Proof {
     payloads: Payloads,
-    /// Places where an entry says that a field is and where nothing can be read, and that entry.
-    named: HashMap<u64, u64>,
     /// The hashes that damaged payloads had, as entries with these fields tell, by the places of the payloads.
     missing: HashMap<u64, u64>,
     /// Lists of entries that may still be looked into.
@@ -66,7 +61,6 @@ impl Proof {
     pub(crate) fn new(hashing: Hashing) -> Proof {
         Proof {
             payloads: Payloads::new(hashing),
-            named: HashMap::new(),
             missing: HashMap::new(),
             lists_left: LISTS_MAX,
             parts: Vec::new(),
@@ -135,7 +129,7 @@ impl Proof {
         }
     }
 
-    /// Leaves those fields out of the entry last visited that are damaged.
+    /// Leaves those fields out of the entry last visited that are damaged, or that it may never have had.
     ///
     /// # Errors
     /// When it is the entry that is damaged, or nothing would be left of it.
@@ -148,7 +142,7 @@ impl Proof {
         offset: u64,
         entry: &Cursor,
     ) -> Result<(), Fault> {
-        let mut rest = self.sort_out(bytes, visited, around, offset)?;
+        let mut rest = self.sort_out(bytes, visited, offset)?;
         // Where no hash of a payload can be compared, only all payloads together prove each of them.
         let proved = bytes.header().hashing != Hashing::Unknown;
         let difference = rest.xor ^ entry.xor_hash;
@@ -156,14 +150,11 @@ impl Proof {
             [] => difference == 0 || (proved && repeats(&rest.sound, difference)),
             unknown => proved && self.missing_of(unknown) == Some(difference),
         };
-        if !known {
-            if rest.unknown.is_empty() {
-                return Err(Fault::Hash { offset });
-            }
-            let listed = proved && self.leave_out_unlisted(bytes, visited, around, offset, &mut rest)?;
-            if let ([data], true) = (rest.unknown.as_slice(), listed) {
-                self.learn(*data, difference);
-            }
+        if !known && (rest.unknown.is_empty() || (rest.disputed && !is_followed(bytes, around, entry)?)) {
+            return Err(Fault::Hash { offset });
+        }
+        if !known && proved && (rest.disputed || bytes.header().compact) {
+            self.leave_out_unlisted(bytes, visited, around, offset, &mut rest, difference)?;
         }
         let nothing_left = rest.bad.len() == visited.items().len();
         if nothing_left || !(known || proved) {
@@ -175,16 +166,7 @@ impl Proof {
     }
 
     /// Tells the damaged fields of the entry last visited from the sound ones.
-    ///
-    /// # Errors
-    /// When it is the entry that is damaged.
-    fn sort_out(
-        &mut self,
-        bytes: &mut Bytes,
-        visited: &Visited,
-        around: Around,
-        offset: u64,
-    ) -> Result<Rest, Fault> {
+    fn sort_out(&mut self, bytes: &mut Bytes, visited: &Visited, offset: u64) -> Result<Rest, Fault> {
         let mut rest = Rest::default();
         for (index, data) in visited.items().iter().copied().enumerate() {
             let payload = self.payloads.check(bytes, data)?;
@@ -195,16 +177,15 @@ impl Proof {
                 }
                 // What is damaged is the hash in the object.
                 Some(found) if named == Some(found.own) => Some(found.jenkins),
-                _ => {
-                    // The field is sound, but the entry states another hash: the field belongs to another entry.
-                    let flaw = payload.flaw.ok_or(Fault::Hash { offset })?;
-                    let claim = Claim { entry: offset, data, hash: named };
-                    if !self.has_named(bytes, around, claim, &payload) {
-                        return Err(flaw.at(data));
-                    }
-                    rest.leave_out(index, flaw, data);
+                found => {
+                    // Has the entry had this field? The hash that both state tells; in compact files, an object that is there.
+                    rest.disputed |= match named {
+                        Some(hash) => hash != payload.stated,
+                        None => found.is_none() || data.saturating_add(payload.size) > offset,
+                    };
+                    rest.leave_out(index, payload.flaw.unwrap_or(Flaw::Hash), data);
                     // Without a key it is the hash that belongs into the xor_hash.
-                    let stated = named.or(payload.found.map(|_| payload.stated));
+                    let stated = named.or(found.map(|_| payload.stated));
                     stated.filter(|_| bytes.header().hashing == Hashing::Plain)
                 }
             };
@@ -219,7 +200,8 @@ impl Proof {
         Ok(rest)
     }
 
-    /// Leaves those sound fields out of an entry of a compact file whose DATA objects do not list it; whether all list it.
+    /// Leaves those sound fields out of the entry last visited whose DATA objects do not list it. When all of them do, the hash
+    /// of the missing one is known: it makes the `difference`.
     fn leave_out_unlisted(
         &mut self,
         bytes: &mut Bytes,
@@ -227,29 +209,28 @@ impl Proof {
         around: Around,
         offset: u64,
         rest: &mut Rest,
-    ) -> Result<bool, Fault> {
-        if !bytes.header().compact {
-            return Ok(true);
-        }
-        let mut unlisted = Vec::new();
-        let items = visited.items().iter().copied().enumerate();
-        for (index, data) in items.filter(|(index, _)| !rest.bad.contains(index)) {
+        difference: u64,
+    ) -> Result<(), Fault> {
+        let damaged = rest.bad.len();
+        for (index, data) in visited.items().iter().copied().enumerate() {
+            if rest.bad.contains(&index) {
+                continue;
+            }
             self.lists_left = self.lists_left.saturating_sub(1);
             match Data::at(bytes, data).and_then(|data| data.lists(bytes, offset)) {
                 Ok(true) if self.lists_left > 0 => {}
                 Err(fault @ Fault::Io(_)) => return Err(fault),
-                _ => unlisted.push((index, data)),
+                _ => rest.leave_out(index, Flaw::Damaged("a field that does not list its entry"), data),
             }
         }
-        // journald puts an entry into the file's own array first and into those lists then.
-        let is_new = rest.bad.len() + unlisted.len() == visited.items().len()
-            && bytes.grows()
-            && !around.searching
-            && self.lists_left > 0;
-        for (index, data) in unlisted.iter().filter(|_| !is_new) {
-            rest.leave_out(*index, Flaw::Damaged("a field that does not list the entry that has it"), *data);
+        // journald puts an entry into the file's own array first and into the lists of its fields then.
+        let is_new = bytes.grows() && !around.searching && rest.bad.len() == visited.items().len();
+        if is_new && !rest.disputed {
+            rest.bad.truncate(damaged);
+        } else if let ([data], true) = (rest.unknown.as_slice(), rest.bad.len() == damaged) {
+            self.learn(*data, difference);
         }
-        Ok(unlisted.is_empty())
+        Ok(())
     }
 
     /// The hashes that these damaged payloads had, joined; `None` when one is not known.
@@ -259,52 +240,10 @@ impl Proof {
 
     /// The damaged payload at an offset had this hash.
     fn learn(&mut self, data: u64, jenkins: u64) {
-        if self.missing.len() >= NAMED_MAX {
+        if self.missing.len() >= MISSING_MAX {
             self.missing.clear();
         }
         self.missing.insert(data, jenkins);
-    }
-
-    /// Whether an entry has had the field that it names, though the field cannot be read.
-    fn has_named(&mut self, bytes: &mut Bytes, around: Around, claim: Claim, payload: &Payload) -> bool {
-        let Claim { entry, data, hash } = claim;
-        match hash {
-            Some(hash) if hash == payload.stated => return true,
-            None if payload.found.is_some() && data.saturating_add(payload.size) <= entry => return true,
-            _ => {}
-        }
-        if bytes.check_place(data, object::DATA_SIZE_MIN as u64).is_err() || data >= entry {
-            return false;
-        }
-        if self.named.len() >= NAMED_MAX {
-            self.named.clear();
-        }
-        let named_before = *self.named.entry(data).or_insert(entry) != entry;
-        // An object names the first entry that has it.
-        let head = bytes.read_fixed::<{ object::DATA_SIZE_MIN }>(data).unwrap_or([0; object::DATA_SIZE_MIN]);
-        if u64_at(&head, object::DATA_ENTRY) == entry {
-            return true;
-        }
-        // A search takes entries wherever they seem to be, and an entry of a compact file proves little.
-        let proves_little = hash.is_none() && around.searching;
-        if proves_little && head.first() != Some(&object::TYPE_DATA) {
-            return false;
-        }
-        if named_before {
-            return true;
-        }
-        let Ok(chain) = Chain::read(bytes) else { return false };
-        let mut names = |number: u64| {
-            let at = chain.offset_at(bytes, number)?;
-            let (_, size) = bytes.entry_at(at)?;
-            Ok::<bool, Fault>(at != entry && bytes.items_of(at, size)?.contains(&data))
-        };
-        let mut neighbours = around.next..around.next + NEIGHBOURS_MAX;
-        let found = neighbours.any(|number| names(number).unwrap_or(false));
-        if found {
-            self.named.insert(data, LEFT_OUT);
-        }
-        found
     }
 
     /// Why a field of the entry at hand was left out, if one was.
@@ -325,6 +264,8 @@ struct Rest {
     /// The items to be left out, and why the first of them is.
     bad: Vec<usize>,
     why: Option<(Flaw, u64)>,
+    /// The entry may never have had one of the damaged fields.
+    disputed: bool,
 }
 
 impl Rest {
@@ -334,15 +275,30 @@ impl Rest {
     }
 }
 
-/// What an entry says of one of its fields.
-#[derive(Debug, Clone, Copy)]
-struct Claim {
-    /// Where the entry stands.
-    entry: u64,
-    /// Where it says that the field stands.
-    data: u64,
-    /// The hash that it states of the field, if it states one.
-    hash: Option<u64>,
+/// Whether the next entry in the arrays can come behind this one: it has a higher number, and no earlier time in its boot. The
+/// last entry has the number that the header says.
+/// Number and time are under no hash, and those of another entry may have been written over them.
+fn is_followed(bytes: &mut Bytes, around: Around, entry: &Cursor) -> Result<bool, Fault> {
+    if around.searching {
+        // A search goes by numbers only, and has looked at that of the next entry.
+        return Ok(true);
+    }
+    let chain = Chain::read(bytes)?;
+    if around.next >= chain.total() {
+        let is_last = |tail| entry.seqnum == tail || (bytes.grows() && entry.seqnum < tail);
+        return Ok(bytes.header().tail_seqnum().is_none_or(is_last));
+    }
+    for number in around.next..chain.total().min(around.next + NEIGHBOURS_MAX) {
+        match chain.cursor_at(bytes, number) {
+            Ok(next) => {
+                let in_time = next.boot_id != entry.boot_id || next.monotonic >= entry.monotonic;
+                return Ok(next.seqnum > entry.seqnum && in_time);
+            }
+            Err(fault @ Fault::Io(_)) => return Err(fault),
+            Err(_) => {}
+        }
+    }
+    Ok(true)
 }
 
 /// Whether an item of the entry at `offset` states this hash, as far as that can be known.

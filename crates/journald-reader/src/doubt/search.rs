@@ -116,7 +116,7 @@ impl Search {
     }
 
     /// Whether an entry's number is its own. Numbers are under no hash: when some are missing before it, the next entry
-    /// must not have one of them.
+    /// must not have one of them, unless that entry is less whole: parts of two entries may stand there.
     fn confirm(
         &mut self,
         tools: &mut Tools<'_>,
@@ -127,8 +127,10 @@ impl Search {
         if entry.seqnum - 1 == tools.visited.spot().seqnum {
             return Ok(true);
         }
+        let left_out = tools.visited.left_out();
         if let (Step::Entry(next, _), _) = self.look_from(tools, at.over(size))?
             && next.seqnum <= entry.seqnum
+            && tools.visited.left_out() <= left_out
         {
             return Ok(false);
         }
