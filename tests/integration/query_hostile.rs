@@ -44,14 +44,22 @@ const RANGE: &str = "/loki/api/v1/query_range";
 
 /// A log query that looks at each line for long.
 fn long_logs() -> String {
-    let filters: String =
-        (0..20).map(|n| format!(r#" |~ "[0-9a-f]{{3,7}} .*{n:x}[0-9]+ $|[a-f]""#)).collect();
+    let filters: String = (1..=20).map(|n| format!(r#" |~ "^.*[0-9a-f ]{{{n}}}$""#)).collect();
     form(&format!(r#"{{job=~".+"}}{filters} | pid="none""#), "limit=10")
 }
 
-/// A metric query that makes many evaluations of many entries.
+/// A metric query of the recorded journal that makes many evaluations, all after the last entry.
 fn long_metric() -> String {
-    form(r#"quantile_over_time(0.9, {job=~".+"} | unwrap pid [2h]) by (job)"#, "step=600ms")
+    let one = |n| format!(r#"quantile_over_time(0.{n}, {{job=~".+"}} | unwrap pid [2h]) by (job)"#);
+    let query = (10..30).map(one).collect::<Vec<_>>().join(" + ");
+    format!("query={}&start=1795248000&end=1795249000&step=100ms", escaped(&query))
+}
+
+/// Processor time that a process has used (ticks of 10 ms; proc(5), `stat`).
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit(") ").next().unwrap().split(' ');
+    fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
 }
 
 /// The volume of very many steps.
@@ -205,31 +213,36 @@ fn connections_without_number_keep_nobody_from_shipping() {
 
 #[test]
 fn a_query_without_its_client_ends_and_gives_its_place() {
-    let asked = or_skip!(Asked::over(&bulky(), "concurrent: 1"));
-    for (path, query) in
-        [(RANGE, long_logs()), (RANGE, long_metric()), ("/loki/api/v1/index/volume_range", long_volume())]
+    let bulky = or_skip!(Asked::over(&bulky(), "concurrent: 1"));
+    let recorded = or_skip!(Asked::start("concurrent: 1"));
+    let volume = "/loki/api/v1/index/volume_range";
+    for (asked, path, query) in
+        [(&bulky, RANGE, long_logs()), (&bulky, volume, long_volume()), (&recorded, RANGE, long_metric())]
     {
-        let stream = begin(&asked, path, &query);
+        let before = ticks(asked.agent.pid());
+        let stream = begin(asked, path, &query);
         wait_until("all places are taken", || asked.get("/loki/api/v1/labels").status == 429);
-        // It goes on as long as somebody waits.
-        assert_eq!(asked.get("/loki/api/v1/labels").body, "too many outstanding requests");
+        // Long enough to have read all entries of the recorded journal.
+        wait_until(path, || ticks(asked.agent.pid()) > before + 150);
+        assert_eq!(asked.get("/loki/api/v1/labels").body, "too many outstanding requests", "{path}");
         drop(stream);
         let begun = Instant::now();
         wait_until("the place is free", || asked.get("/loki/api/v1/labels").status == 200);
-        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < SOON, "{path}: {:?}", begun.elapsed());
     }
 }
 
 #[test]
 fn a_query_that_takes_too_long_is_told_so() {
-    let mut asked = or_skip!(Asked::over(&bulky(), "timeout: 1s"));
-    for query in [long_logs(), long_metric()] {
+    let bulky = or_skip!(Asked::over(&bulky(), "timeout: 1s"));
+    let recorded = or_skip!(Asked::start("timeout: 1s"));
+    for (mut asked, query) in [(bulky, long_logs()), (recorded, long_metric())] {
         let begun = Instant::now();
         let reply = asked.post(RANGE, query.as_bytes());
         assert_eq!((reply.status, reply.body.as_str()), (504, "the query timed out: shorten its span"));
         assert!(begun.elapsed() < SOON + Duration::from_secs(1), "{:?}", begun.elapsed());
+        asked.assert_ships(AT_REST + 2 * QUERY);
     }
-    asked.assert_ships(AT_REST + 2 * QUERY);
 }
 
 #[test]
