@@ -115,7 +115,6 @@ impl Config {
             stages: Vec::new(),
             retention: None,
             loki: Vec::new(),
-            ships_nothing: false,
             alerts: alerts::Alerts::default(),
             query: query::section::Queries::builtin(env),
             http: observe::Http::default(),
@@ -132,14 +131,13 @@ impl Config {
     pub fn require_destinations(&self, origin: &str) -> Result<(), Diagnostics> {
         // An agent that only evaluates rules, or answers queries where that is meant, needs no destination.
         let evaluates = self.alerts.rules() > 0 && !self.alerts.alertmanagers.is_empty();
-        let answers = self.query.socket.is_some() || self.query.listen.is_some();
-        if !self.loki.is_empty() || evaluates || (self.ships_nothing && answers) {
+        if !self.loki.is_empty() || evaluates || self.query.meant {
             return Ok(());
         }
         let finding = Finding::nowhere("there is no destination to ship to")
             .help("write where Loki is:\nloki:\n  - url: http://loki:3100")
             .help("to see what would be shipped, without a Loki: journal-ship --dry-run")
-            .help("to answer queries of the journal and ship nothing: `loki: []`, and `query.socket` or `query.listen`");
+            .help("to answer queries of the journal and ship nothing, write where: `query.socket` or `query.listen`");
         Err(Diagnostics::new(origin, "", Vec::new(), vec![finding]))
     }
 }
@@ -186,7 +184,6 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
         retention::section::read(checker, value, &origins).map(Some)
     });
     section.read("loki", &mut destinations, |value| loki::section::read(checker, value));
-    config.ships_nothing = section.get("loki").is_some() && destinations.is_empty();
     let read = section.get("alerts");
     if let Some(read) = read.and_then(|value| alerts::section::read(checker, value, Sections::from(&config)))
     {

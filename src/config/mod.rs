@@ -63,8 +63,6 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// Where entries go.
     pub loki: Vec<Destination>,
-    /// `loki: []` is written: nothing is to be shipped.
-    pub ships_nothing: bool,
     /// Which rules are evaluated, and who is told.
     pub alerts: Alerts,
     /// Where the journal can be asked, and by whom.

@@ -12,11 +12,7 @@ use crate::yaml::{Checker, Environment, Finding, Key, Kind, Section, Value};
 /// The keys of `query`.
 pub(crate) const KEYS: &[Key] = &[
     key("query", "section", ""),
-    key(
-        "query.socket",
-        "path, or `null`",
-        "`query.sock` in the runtime directory that systemd made, else none",
-    ),
+    key("query.socket", "path, or `null`", ""),
     key("query.listen", "address and port, or `null`", "null"),
     key("query.token_file", "path", ""),
     key("query.unauthenticated", "boolean", "false"),
@@ -49,6 +45,8 @@ pub struct Queries {
     pub timeout: Duration,
     /// How many queries may run at a time.
     pub concurrent: usize,
+    /// A socket or an address is written in the file: queries are meant to be answered.
+    pub meant: bool,
 }
 
 impl Queries {
@@ -64,6 +62,7 @@ impl Queries {
             hosts: Vec::new(),
             timeout: Duration::from_secs(60),
             concurrent: 2,
+            meant: false,
         }
     }
 }
@@ -86,6 +85,8 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, env: &Environment<'
     section.read("concurrent", &mut queries.concurrent, |value| {
         checker.integer(value, &CONCURRENT).and_then(|number| usize::try_from(number).ok())
     });
+    let is_written = |name| section.get(name).is_some_and(|value| value.node.kind != Kind::Null);
+    queries.meant = is_written("socket") || is_written("listen");
     let open = queries.token_file.is_none() && !queries.unauthenticated;
     if let Some(value) = section.get("listen").filter(|_| queries.listen.is_some() && open) {
         checker.note(

@@ -146,7 +146,7 @@ impl Counting<'_> {
         }
         let Some(sizes) = found.get_mut(labels) else { return };
         self.chosen += 1;
-        let number = (time - start) / self.step;
+        let number = time.saturating_sub(start) / self.step;
         // Entries come nearly in the order of time.
         let at = sizes.iter().rposition(|(known, _)| *known == number).unwrap_or_else(|| {
             sizes.push((number, Size::default()));

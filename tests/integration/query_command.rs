@@ -200,7 +200,7 @@ fn new_lines_are_shown_as_they_come_until_ctrl_c() {
     assert_eq!(status.code(), Some(0));
 }
 
-/// Without a Loki: `loki: []` is meant where the journal can be asked.
+/// No destination is needed where the configuration says how the journal can be asked.
 #[test]
 fn an_agent_without_a_loki_answers_queries() {
     let loki = Loki::builder().ignore_age(true).start();

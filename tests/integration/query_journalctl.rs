@@ -34,8 +34,7 @@ fn asked(paths: &[PathBuf], args: &[&str]) -> String {
     let args: Vec<&str> = ["query", "-o", "json"]
         .into_iter()
         .chain(args.iter().copied())
-        .chain(["--path"])
-        .chain(paths)
+        .chain(paths.flat_map(|path| ["--path", path]))
         .collect();
     let out = output(&args);
     let stderr = String::from_utf8_lossy(&out.stderr);
