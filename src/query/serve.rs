@@ -45,7 +45,7 @@ const CONNECTION_MAX: Duration = Duration::from_secs(3900);
 /// Longest form in the body of a request (bytes): Loki takes queries of less than 128 KiB, which may be escaped.
 const FORM_MAX: usize = 1 << 20;
 /// How long a query waits for a place: a page asks several at once, and most take less than a second.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// The pause after a connection could not be accepted, for example because no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How much lower the priority of a query is than that of shipping (nice(2)).

@@ -69,7 +69,10 @@ pub(super) fn volume_range(
     let one = |(metric, steps): (Value, BTreeMap<i64, u64>)| {
         let values = steps.into_iter().map(|(number, bytes)| {
             let next = start.saturating_add(step.saturating_mul(number.saturating_add(1)));
-            json!([response::seconds(if next < end { next.saturating_sub(MILLISECOND) } else { end }), bytes.to_string()])
+            json!([
+                response::seconds(if next < end { next.saturating_sub(MILLISECOND) } else { end }),
+                bytes.to_string()
+            ])
         });
         json!({"metric": metric, "values": values.collect::<Vec<_>>()})
     };
