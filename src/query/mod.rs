@@ -10,10 +10,10 @@
 //!
 //! - [`narrow`]: which fields of the journal a query asks for
 //! - [`journal`]: the entries of a span, from the journal's files
-//! - [`logs`], [`metric`], [`streams`], [`live`]: what is made of them
-//! - [`answer`]: what comes out; [`response`] writes it as Loki does, [`print`] for a person
+//! - `logs`, `metric`, [`streams`], [`live`]: what is made of them
+//! - [`answer`]: what comes out; [`response`] writes it as Loki does, [`print`](mod@print) for a person
 //! - [`api`]: Loki's read API
-//! - [`serve`], `socket`: who may ask the API, and how much, and live tail; [`reader`]: a client that has to read; [`section`]:
+//! - [`serve`], `socket`: who may ask the API, and how much, and live tail; `reader`: a client that has to read; [`section`]:
 //!   the section `query:`; [`source`]: which journal
 //! - [`habits`], [`boots`]: journalctl's options as matches of the journal
 
