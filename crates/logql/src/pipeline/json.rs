@@ -247,9 +247,9 @@ mod tests {
             (r#"{"a": nope}"#, "", Some(NO_VALUE)),
             (r#"{"a": {"b": 1}"#, "a_b=1", Some(NO_LIST)),
             (r#"{"a": {"b": 1"#, "", Some(NO_OBJECT)),
-            ("plain", "", Some(NO_JSON)),
-            ("[1]", "", Some(NO_JSON)),
-            ("", "", Some(NO_JSON)),
+            ("plain", "", Some(NO_OBJECT)),
+            ("[1]", "", Some(NO_OBJECT)),
+            ("", "", Some(NO_OBJECT)),
         ] {
             let (found, why) = flat(text);
             let found: Vec<String> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
