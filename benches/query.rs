@@ -40,13 +40,13 @@ struct Asked {
 const QUESTIONS: [Asked; 6] = [
     Asked {
         name: "one unit, lines with a word",
-        arguments: &[r#"{unit="sshd.service"} |= "invalid""#, "-n", "100000000"],
-        shell: "$J -o short-iso-precise _SYSTEMD_UNIT=sshd.service | grep -F invalid",
+        arguments: &[r#"{unit="payments.service"} |= "connection""#, "-n", "100000000"],
+        shell: "$J -o short-iso-precise _SYSTEMD_UNIT=payments.service | grep -F connection",
     },
     Asked {
-        name: "the last 1,000 lines of a unit",
-        arguments: &[r#"{unit="cron.service"}"#, "-n", "1000"],
-        shell: "$J -o short-iso-precise -n 1000 _SYSTEMD_UNIT=cron.service",
+        name: "the last 1,000 lines of a rare unit",
+        arguments: &[r#"{unit="fstrim.service"}"#, "-n", "1000"],
+        shell: "$J -o short-iso-precise -n 1000 _SYSTEMD_UNIT=fstrim.service",
     },
     Asked {
         name: "the last 1,000 lines of all",
