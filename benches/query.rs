@@ -55,13 +55,7 @@ const QUESTIONS: [Asked; 6] = [
     },
     Asked {
         name: "entries of everything by level",
-        arguments: &[
-            r#"sum by (level) (count_over_time({job=~".+"}[1h]))"#,
-            "--since",
-            "1990-01-01",
-            "--step",
-            "7d",
-        ],
+        arguments: &[r#"sum by (level) (count_over_time({job=~".+"}[1000d]))"#],
         shell: r#"$J -o json --output-fields=PRIORITY | grep -o '"PRIORITY":"."' | sort | uniq -c"#,
     },
     Asked {

@@ -21,6 +21,8 @@ use logql::label_set::LabelSet;
 const STREAMS_MAX: usize = 8 << 10;
 /// The newest entries that are looked at first (count), at least.
 const FIRST: u64 = 2_000;
+/// Finding out where more than these begin (count) takes longer than to read from the beginning of the span.
+const LOOKED_BACK_MAX: u64 = 20_000;
 /// If too few of them pass, so many times as many are looked at.
 const FURTHER: u64 = 8;
 
@@ -41,7 +43,9 @@ pub(super) fn ask(
     loop {
         // Stages may join lines and move them in time: then there is no end to begin at.
         let begin = match question.direction {
-            Direction::Backward if !journal.has_stages() && question.limit > 0 => {
+            Direction::Backward
+                if !journal.has_stages() && question.limit > 0 && count <= LOOKED_BACK_MAX =>
+            {
                 journal.time_of_last(count, to, &narrowed)?.unwrap_or(from).max(from)
             }
             _ => from,
