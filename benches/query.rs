@@ -60,8 +60,8 @@ const QUESTIONS: [Asked; 6] = [
     },
     Asked {
         name: "a regular expression on every line",
-        arguments: &[r#"{job=~".+"} |~ "(?i)(fail|error).*[0-9]{3}""#, "-n", "1000"],
-        shell: "$J -o cat | grep -E -i '(fail|error).*[0-9]{3}' | tail -n 1000",
+        arguments: &[r#"{job=~".+"} |~ "(?i)(closed|started) in [0-9]{3}""#, "-n", "1000"],
+        shell: "$J -o cat | grep -E -i '(closed|started) in [0-9]{3}' | tail -n 1000",
     },
     Asked {
         name: "the five busiest units",
