@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::answer::{Answer, Line};
 use super::journal::{Asking, Journal};
@@ -39,7 +40,6 @@ pub(super) fn ask(
     let (from, to) = (micros(start), micros(end.saturating_sub(1)));
     let mut lines = Lines::new(query, (start, end), question, run.limits.bytes);
     let mut count = (question.limit as u64).saturating_mul(2).max(FIRST);
-    let mut before = None;
     loop {
         // Stages may join lines and move them in time: then there is no end to begin at.
         let begin = match question.direction {
@@ -58,10 +58,8 @@ pub(super) fn ask(
         if lines.bytes > lines.bytes_max {
             return Err(QueryError::Bytes(lines.bytes_max));
         }
-        let stopped = run.stop.load(std::sync::atomic::Ordering::Relaxed);
-        // Where a further look back finds no earlier entry, there is none.
-        let oldest = before.replace(begin) == Some(begin);
-        if begin <= from || begin > to || oldest || stopped || lines.has_enough_since(begin) {
+        let stopped = run.stop.load(Relaxed);
+        if begin <= from || begin > to || stopped || lines.has_enough_since(begin) {
             return Ok((Answer::Lines(lines.finish()), progress));
         }
         count = count.saturating_mul(FURTHER);

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -215,7 +215,9 @@ where
 async fn respond(request: Request<Incoming>, gate: &Gate, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
     let head = request.method() == Method::HEAD;
     let key = socket::key(request.headers()).filter(|_| request.uri().path() == socket::PATH);
-    let (reply, place) = match (refused(&request, gate), key) {
+    let refused = refused(&request, gate);
+    let closes = refused.is_some();
+    let (reply, place) = match (refused, key) {
         (Some(reply), _) => (reply, None),
         (None, Some(key)) => match tail(request, &key, shared).await {
             Ok(response) => return response,
@@ -232,6 +234,10 @@ async fn respond(request: Request<Incoming>, gate: &Gate, shared: &Arc<Shared>) 
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    if closes {
+        // A stranger keeps no connection: there are not many.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -353,6 +359,9 @@ impl AsRef<[u8]> for Sending {
 
 /// Runs a query on a thread of its own. The place that it has goes with the answer.
 async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<OwnedSemaphorePermit>) {
+    if let Some(reply) = api::ready(&request.path) {
+        return (reply, None);
+    }
     if let Some(reply) = api::rules::answer(&request.path, &shared.served.groups()) {
         return (reply, None);
     }

@@ -266,6 +266,13 @@ fn only_those_who_may_ask_are_answered() {
         assert_eq!(reply.status, 405, "{method}: {reply:?}");
         assert!(!reply.head.contains("access-control-"), "{}", reply.head);
     }
+    // Who is refused keeps no connection.
+    let (mut stream, begun) = (asked.tcp(), std::time::Instant::now());
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 401"), "{text}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
     let data = std::fs::symlink_metadata(asked.socket()).unwrap();
     assert!(data.file_type().is_socket());
     assert_eq!(data.permissions().mode() & 0o7777, 0o660);

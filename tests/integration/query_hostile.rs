@@ -217,6 +217,7 @@ fn a_query_without_its_client_ends_and_gives_its_place() {
         // Long enough to have read all entries of the recorded journal.
         wait_until(path, || ticks(asked.agent.pid()) > before + 150);
         assert_eq!(asked.get("/loki/api/v1/labels").body, "too many outstanding requests", "{path}");
+        assert_eq!(asked.get("/ready").status, 200, "it needs no place");
         drop(stream);
         let begun = Instant::now();
         wait_until("the place is free", || asked.get("/loki/api/v1/labels").status == 200);

@@ -40,7 +40,7 @@ pub enum EvalError {
     /// Several series of one side belong to one series of the other.
     #[error("{0}")]
     Matching(&'static str),
-    /// Whoever keeps the windows has no room for even one series of this one. How it is given more is theirs to say.
+    /// There is no memory for even one series of this range. The caller says how to give it more.
     #[error("its window has no room in memory: evaluate it less often, look back less, or give it more")]
     NoRoom,
 }

@@ -140,6 +140,11 @@ fn in_lokis_words(text: &str, error: &ParseError) -> String {
     format!("parse error at line {line}, col {column}: syntax error: {error}")
 }
 
+/// Whether the API is there: it is, and no journal is asked for that. `None`: the path is another one.
+pub fn ready(path: &str) -> Option<Reply> {
+    (path == "/ready").then(|| Reply::text(200, "ready\n"))
+}
+
 /// Answers a request.
 pub fn answer(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Reply {
     let reply = match endpoint(request, journal, run) {
@@ -152,8 +157,8 @@ pub fn answer(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Re
 }
 
 fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Option<Reply>, Refused> {
-    if request.path == "/ready" {
-        return Ok(Some(Reply::text(200, "ready\n")));
+    if let Some(reply) = ready(&request.path) {
+        return Ok(Some(reply));
     }
     let Some(name) = request.path.strip_prefix("/loki/api/v1/") else { return Ok(None) };
     let value = match name {

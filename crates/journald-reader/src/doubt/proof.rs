@@ -28,7 +28,7 @@ use crate::format::fault::Fault;
 use crate::format::object::Hashing;
 use crate::select::lookup::Data;
 
-/// Entries behind an entry of which one must be readable (count).
+/// How many of the next entries are looked at (count). At least one of them must be readable.
 const NEIGHBOURS_MAX: u64 = 16;
 /// Damaged payloads whose hash is remembered (count).
 const MISSING_MAX: usize = 4096;
@@ -253,7 +253,7 @@ impl Proof {
     }
 }
 
-/// The fields of an entry, of which some are damaged.
+/// The fields of an entry that has damaged fields.
 #[derive(Debug, Default)]
 struct Rest {
     /// The hashes that are known of its fields, and all of them joined.
@@ -280,7 +280,7 @@ impl Rest {
 /// Number and time are under no hash, and those of another entry may have been written over them.
 fn is_followed(bytes: &mut Bytes, around: Around, entry: &Cursor) -> Result<bool, Fault> {
     if around.searching {
-        // A search goes by numbers only, and has looked at that of the next entry.
+        // A search compares sequence numbers only. It has already checked the number of the next entry.
         return Ok(true);
     }
     let chain = Chain::read(bytes)?;

@@ -1,5 +1,5 @@
 //! Damaged journals, read from an instant on, beside journalctl. What was written is known, so it is known of each entry who is
-//! right. What journalctl shows as it was written, this reader shows so, too; an entry of which nothing is damaged is always shown.
+//! right. If journalctl shows an entry as it was written, this reader does, too. An undamaged entry is always shown.
 //!
 //! The damage is drawn from numbers: `JOURNAL_SHIP_INSTANTS` says how many files are damaged, `JOURNAL_SHIP_DAMAGES_FROM` which is
 //! the first. With `--nocapture` a table tells, by what was damaged, what each of the two shows.
