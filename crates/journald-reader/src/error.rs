@@ -70,6 +70,12 @@ impl OpenError {
         }
         OpenError::Unreadable(problems)
     }
+
+    /// Whether a journal is there that may not be read.
+    pub fn is_denied(&self) -> bool {
+        let denied = |problem: &Problem| problem.kind == io::ErrorKind::PermissionDenied;
+        matches!(self, OpenError::Unreadable(problems) if problems.iter().any(denied))
+    }
 }
 
 /// Places that an error lists (count); it says only how many more there are.
@@ -94,11 +100,10 @@ impl fmt::Display for OpenError {
         if problems.len() > LISTED_MAX {
             write!(f, "\n  … and {} more", problems.len() - LISTED_MAX)?;
         }
-        if problems.iter().all(|problem| problem.kind != io::ErrorKind::PermissionDenied) {
+        if !self.is_denied() {
             write!(
                 f,
-                "\nsystemd-journald writes *.journal files below /var/log/journal or /run/log/journal; is it running here? A copy \
-                 of a journal is read with `--path FOLDER` or `journal.paths`"
+                "\nsystemd-journald writes *.journal files below /var/log/journal or /run/log/journal; is it running here?"
             )?;
         }
         if let Some(denied) = problems.iter().find(|p| p.kind == io::ErrorKind::PermissionDenied) {

@@ -8,10 +8,17 @@
 //! Invariant: a slot used by the current entry (`stamp == clock`) is not given away before the next entry,
 //! so places handed out stay valid for as long as the entry does.
 
+use crate::format::object::OFFSET_MAX;
 use crate::keys::{Key, Keys, UNWANTED};
 
-/// Sets of the cache; with four ways each, 8,192 slots (measured on a million entries: 94 % hits).
-const SETS: usize = 2048;
+/// Sets of the cache for one file, or a few; with four ways each, 8,192 slots (measured on a million entries: 94 % hits).
+const SETS_MIN: usize = 2048;
+/// Sets for each file that is read by turns with others (count): about so many values of a file come again.
+const SETS_PER_FILE: usize = 512;
+/// Sets for any number of files (count): 11 MB, and the values.
+const SETS_MAX: usize = 64 << 10;
+/// Bits that no offset has: with them it could pass for another one, or another file's, in the cache.
+const NO_OFFSET: u64 = !(OFFSET_MAX - 1) | 7;
 const WAYS: usize = 4;
 /// A value longer than this is cached only while all cached values together stay under
 /// [`CACHED_BYTES_MAX`] (bytes).
@@ -81,9 +88,9 @@ impl Fields {
     /// An empty store for what `keys` asks for.
     pub fn new(mut keys: Keys) -> Fields {
         let matching = keys.matching();
-        Fields {
-            sets: vec![EMPTY; SETS].into_boxed_slice(),
-            values: vec![Vec::new(); SETS * WAYS].into_boxed_slice(),
+        let mut fields = Fields {
+            sets: Box::default(),
+            values: Box::default(),
             clock: 0,
             generation: 0,
             cached_bytes: 0,
@@ -92,7 +99,25 @@ impl Fields {
             first: vec![0; keys.len()],
             matching,
             keys,
+        };
+        fields.resize(SETS_MIN);
+        fields
+    }
+
+    /// So many files are read by turns: from now on there is room for what comes again in each of them. What was in the cache
+    /// is forgotten when it grows; it does not become smaller.
+    pub(crate) fn make_room(&mut self, files: usize) {
+        let sets = files.saturating_mul(SETS_PER_FILE).next_power_of_two().clamp(SETS_MIN, SETS_MAX);
+        if sets > self.sets.len() {
+            self.resize(sets);
+            self.forget_all();
         }
+    }
+
+    fn resize(&mut self, sets: usize) {
+        self.sets = vec![EMPTY; sets].into_boxed_slice();
+        self.values = vec![Vec::new(); WAYS * sets].into_boxed_slice();
+        self.cached_bytes = 0;
     }
 
     /// Forgets the current entry.
@@ -121,10 +146,18 @@ impl Fields {
         self.generation
     }
 
+    /// Adds fields from the cache, up to the first one that is not there; how many these are. `items` are the offsets of DATA
+    /// objects of an entry, `file` is the part of their identities that they share.
+    #[inline]
+    pub(crate) fn add_cached(&mut self, file: u64, items: &[u64]) -> usize {
+        let mut known = |offset: &u64| offset & NO_OFFSET == 0 && self.add_one(file | offset);
+        items.iter().position(|offset| !known(offset)).unwrap_or(items.len())
+    }
+
     /// Adds the field with this identity from the cache; false when it is not there.
     #[inline]
-    pub(crate) fn add_cached(&mut self, identity: u64) -> bool {
-        let number = set_of(identity);
+    fn add_one(&mut self, identity: u64) -> bool {
+        let number = self.set_of(identity);
         let Some(set) = self.sets.get_mut(number) else { return false };
         let Some(way) = set.identities.iter().position(|i| *i == identity) else { return false };
         set.stamps[way] = self.clock;
@@ -133,6 +166,12 @@ impl Fields {
             self.push(FieldRef { identity, place: Place::Slot((number * WAYS + way) as u32), name_len, key });
         }
         true
+    }
+
+    /// The number of the set that a field may be in. Offsets are multiples of eight; the golden ratio spreads the rest.
+    #[inline]
+    fn set_of(&self, identity: u64) -> usize {
+        (identity.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & self.sets.len().wrapping_sub(1)
     }
 
     /// What to do with a field of this name: its key, or `None` to ignore it.
@@ -207,7 +246,7 @@ impl Fields {
 
     /// Gives the least recently used slot of the set to a field; none if the current entry uses them all.
     fn take_slot(&mut self, identity: u64, key: Key, name_len: u16) -> Option<usize> {
-        let number = set_of(identity);
+        let number = self.set_of(identity);
         let set = self.sets.get_mut(number)?;
         let way = (0..WAYS).min_by_key(|way| set.stamps[*way])?;
         if set.stamps[way] == self.clock {
@@ -289,12 +328,6 @@ impl Fields {
     }
 }
 
-/// Offsets are multiples of eight; the golden ratio spreads the rest over the sets.
-#[inline]
-fn set_of(identity: u64) -> usize {
-    ((identity >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SETS.trailing_zeros())) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -334,8 +367,8 @@ mod tests {
         assert_eq!(all, [(&b"UNIT"[..], &b"a"[..]), (b"UNIT", b"b")]);
 
         fields.begin();
-        assert!(fields.add_cached(8) && fields.add_cached(16), "both were remembered");
-        assert!(!fields.add_cached(24), "a field of one entry is not cached");
+        assert!(fields.add_one(8) && fields.add_one(16), "both were remembered");
+        assert!(!fields.add_one(24), "a field of one entry is not cached");
         assert_eq!(fields.value(keys[0]), Some(&b"a"[..]));
         assert_eq!(fields.iter().count(), 1);
     }
@@ -351,7 +384,7 @@ mod tests {
             for (identity, text) in
                 [(8, "_UNIT=u"), (16, "HOST=h"), (24, "_PID=1"), (32, "OTHER=x"), (40, "_PID=2")]
             {
-                let cached = fields.add_cached(identity);
+                let cached = fields.add_one(identity);
                 assert_eq!(cached, round == 1);
                 if !cached {
                     add(&mut fields, identity, text, true);
@@ -389,12 +422,51 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_again_in_many_files_has_room_and_unknown_offsets_are_told() {
+        let (mut fields, _) = store(&["F"]);
+        // Of each file, a hundred values that are wanted and a hundred that are not.
+        let values: Vec<(u64, String)> = (1..=60u16)
+            .flat_map(|file| (1..=200u64).map(move |n| (identity(file, n * 64), n)))
+            .map(|(id, n)| (id, format!("{}={n}", if n % 2 == 0 { "F" } else { "G" })))
+            .collect();
+        let hits = |fields: &mut Fields| {
+            let known = |(id, text): &&(u64, String)| {
+                fields.begin();
+                let known = fields.add_one(*id);
+                if !known {
+                    add(fields, *id, text, true);
+                }
+                known
+            };
+            values.iter().filter(known).count()
+        };
+        assert_eq!(hits(&mut fields), 0);
+        assert!(hits(&mut fields) < values.len() / 2, "too many for a few files");
+        let generation = fields.generation();
+        fields.make_room(60);
+        assert_ne!(fields.generation(), generation);
+        assert_eq!(hits(&mut fields), 0, "all were forgotten");
+        assert!(hits(&mut fields) > values.len() * 99 / 100);
+        fields.make_room(2);
+        assert!(hits(&mut fields) > values.len() * 99 / 100, "it does not become smaller");
+
+        // Offsets that no object can have, and one that nobody has read.
+        fields.begin();
+        let file = identity(7, 0);
+        for items in [[64 | 1 << 50, 64], [65, 64], [u64::MAX, 64], [8, 64]] {
+            assert_eq!(fields.add_cached(file, &items), 0, "{items:?}");
+        }
+        assert_eq!(fields.add_cached(file, &[64, 128, 192, 8, 64]), 3);
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"F"[..], &b"2"[..])]);
+    }
+
+    #[test]
     fn the_clock_may_wrap() {
         let (mut fields, keys) = store(&["F"]);
         fields.clock = u32::MAX - 1;
         for round in 0..4 {
             fields.begin();
-            if !fields.add_cached(8) {
+            if !fields.add_one(8) {
                 add(&mut fields, 8, "F=v", true);
             }
             assert_eq!(fields.value(keys[0]), Some(&b"v"[..]), "round {round}");
@@ -409,6 +481,6 @@ mod tests {
             fields.begin();
             add(&mut fields, n * 8, &long, true);
         }
-        assert!(fields.cached_bytes <= CACHED_BYTES_MAX + SETS * WAYS * CACHED_ALWAYS_MAX);
+        assert!(fields.cached_bytes <= CACHED_BYTES_MAX + SETS_MIN * WAYS * CACHED_ALWAYS_MAX);
     }
 }

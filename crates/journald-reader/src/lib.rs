@@ -143,5 +143,5 @@ pub use scope::{Match, Namespaces, Scope};
 pub use scope::{NAMESPACE_MAX, is_namespace};
 #[cfg(feature = "sd-journal")]
 pub use second::{SecondError, SecondReader};
-pub use tail::{Counts, Tail};
+pub use tail::{Counts, Files, Tail};
 pub use watch::Waker;

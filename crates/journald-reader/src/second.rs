@@ -20,10 +20,10 @@ pub enum SecondError {
     #[error("libsystemd: {0}")]
     Library(String),
     /// It reads only whole journals.
-    #[error("libsystemd compares whole journals: leave out journal.match and journal.namespaces")]
+    #[error("libsystemd compares whole journals, without matches and namespaces")]
     Scope,
     /// It opens only one folder, or files.
-    #[error("libsystemd opens one folder, or files; give one --path, or files only")]
+    #[error("libsystemd opens one folder, or files")]
     Paths,
     /// They read different entries.
     #[error("the readers disagree after {after} entries: this one has {own}, libsystemd has {theirs}")]

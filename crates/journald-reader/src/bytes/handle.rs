@@ -13,6 +13,15 @@ use crate::cursor::Id128;
 use crate::format::object;
 use crate::scan::FileId;
 
+/// What was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Reads {
+    /// Calls to the system (count).
+    pub calls: u64,
+    /// What they gave (bytes).
+    pub bytes: u64,
+}
+
 /// A file that is read by position.
 pub(crate) struct Handle {
     path: PathBuf,
@@ -20,14 +29,14 @@ pub(crate) struct Handle {
     file: Cell<Option<File>>,
     /// The id in its header: the inode number of a file that was deleted may belong to another file by now.
     file_id: Cell<Option<Id128>>,
-    reads: Cell<u64>,
+    reads: Cell<Reads>,
 }
 
 impl Handle {
     /// A handle on this file; opens it.
     pub(crate) fn open(path: &Path, id: FileId) -> io::Result<Handle> {
         let file = Cell::new(Some(open(path, id)?));
-        Ok(Handle { path: path.to_owned(), id, file, file_id: Cell::new(None), reads: Cell::new(0) })
+        Ok(Handle { path: path.to_owned(), id, file, file_id: Cell::new(None), reads: Cell::default() })
     }
 
     /// From now on, refuses to open a file that has another id in its header.
@@ -60,16 +69,19 @@ impl Handle {
         open
     }
 
-    /// Reads so far (count).
-    pub(crate) fn reads(&self) -> u64 {
+    /// What was read so far.
+    pub(crate) fn reads(&self) -> Reads {
         self.reads.get()
     }
 
     /// As [`FileExt::read_at`].
     pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.with(|file| {
-            self.reads.set(self.reads.get() + 1);
-            file.read_at(buffer, offset)
+            let read = file.read_at(buffer, offset);
+            let Reads { calls, bytes } = self.reads.get();
+            let more = read.as_ref().map_or(0, |more| *more as u64);
+            self.reads.set(Reads { calls: calls + 1, bytes: bytes + more });
+            read
         })
     }
 
@@ -167,6 +179,7 @@ mod tests {
         assert_eq!(read(&handle).unwrap_err().kind(), io::ErrorKind::NotFound);
         handle.rename(&renamed);
         assert_eq!(read(&handle).unwrap(), b"ne");
-        assert_eq!(handle.reads(), 8, "each of four answers takes a second read to see the end");
+        let reads = Reads { calls: 8, bytes: 8 };
+        assert_eq!(handle.reads(), reads, "each of four answers takes a second read to see the end");
     }
 }

@@ -14,7 +14,7 @@ use crate::cursor::{Cursor, Id128};
 use crate::format::fault::Fault;
 use crate::format::object::{self, Hashing, Header, id_at, u32_at, u64_at};
 use crate::scan::{FileId, is_archived_name};
-use handle::Handle;
+use handle::{Handle, Reads};
 use window::Windows;
 
 /// Fields an entry may have (count); systemd's own limit is 1,024 (`ENTRY_FIELD_COUNT_MAX`).
@@ -104,8 +104,8 @@ impl Bytes {
         self.handle.close();
     }
 
-    /// Reads so far (count).
-    pub(crate) fn reads(&self) -> u64 {
+    /// What was read so far.
+    pub(crate) fn reads(&self) -> Reads {
         self.handle.reads()
     }
 

@@ -8,8 +8,9 @@ use std::io;
 use super::handle::Handle;
 use crate::format::fault::Fault;
 
-/// The forward window when a file is read through (bytes): one read serves about a hundred entries.
-const AHEAD_MAX: usize = 256 << 10;
+/// The forward window when a file is read through (bytes): one read serves about a hundred entries, and what is remembered of
+/// fields stays in the processor's cache beside it.
+const AHEAD_MAX: usize = 64 << 10;
 /// The forward window after the file has grown (bytes); it doubles with each read that follows the last.
 const AHEAD_MIN: usize = 8 << 10;
 /// The window for objects further back (bytes): one page, since neighbours are seldom wanted.

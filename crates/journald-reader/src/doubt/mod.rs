@@ -1,18 +1,19 @@
 //! Doubt: whether what a file says can be believed, what is done when it cannot, and what is lost.
 //!
 //! Where something does not fit, the file is in doubt from then on: entries are proved by their hashes (`proof`, `payload`),
-//! those that stand in the file twice are known again (`repeat`), and what the arrays do not show is searched for
-//! (`search`). What is not found is counted (`loss`). Nothing here goes to another place of the file, except that a search
-//! goes forward.
+//! their numbers are judged by those around them (`number`), those that stand in the file twice are known again
+//! (`repeat`), and what the arrays do not show is searched for (`search`). What is not found is counted (`loss`). Nothing
+//! here goes to another place of the file, except that a search goes forward, from a little before the fault.
 
 pub(crate) mod loss;
+mod number;
 pub(crate) mod payload;
 pub(crate) mod proof;
 mod repeat;
 mod search;
 
 use crate::bytes::Bytes;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Id128};
 use crate::entries::arrays::Arrays;
 use crate::entries::chain::Chain;
 use crate::entries::visited::{Spot, Visited};
@@ -20,12 +21,10 @@ use crate::format::fault::Fault;
 use crate::format::object::Header;
 use crate::select::Way;
 use loss::{Ledger, News, Reason};
+use number::judge_number;
 use proof::{Around, Proof};
-use repeat::{Early, is_from_before, is_overtaken, is_overtaken_twice};
+use repeat::{Early, LOOKED_BACK, is_ahead, is_copied, is_from_before, is_overtaken, is_overtaken_twice};
 use search::{Found, Search, Tools};
-
-/// Entries behind an entry that are asked whether its number can be right (count): damage may have hit several of them.
-const WITNESSES_MAX: u64 = 8;
 
 /// What is doubted of one file, and what was lost of it.
 pub(crate) struct Doubt {
@@ -112,7 +111,9 @@ impl Doubt {
             0 if header.entry_array_offset != 0 || header.head_seqnum != 0 => {
                 "a header that counts no entries"
             }
-            1.. if spot.offset > 0 && header.tail_seqnum().is_some_and(|tail| tail > spot.seqnum) => {
+            // Also where reading began behind all that the arrays name, which may be too little: only the number of the entry
+            // before is known then.
+            1.. if spot.seqnum > 0 && header.tail_seqnum().is_some_and(|tail| tail > spot.seqnum) => {
                 "a header that counts fewer entries than it has given numbers"
             }
             _ => return Ok(None),
@@ -137,6 +138,7 @@ impl Doubt {
         let fits = self.has_fitting_number(arrays, visited, way, entry)
             && visited.is_behind_its_fields(offset)
             && entry.realtime >= way.time
+            && (entry.boot_id == way.boot || way.boot == Id128::default())
             && (entry.seqnum == visited.spot().seqnum + 1 || !is_overtaken(bytes, arrays, way, entry));
         match self.proof.is_none() && fits {
             true => Ok(Trust::Deserved),
@@ -162,28 +164,35 @@ impl Doubt {
         offset: u64,
         entry: &Cursor,
     ) -> Result<Trust, Fault> {
-        if !self.has_fitting_number(arrays, visited, way, entry) {
+        let fits = self.has_fitting_number(arrays, visited, way, entry);
+        if !fits {
             self.arise(bytes);
+        }
+        if (fits && !visited.is_behind_its_fields(offset))
+            || (self.may_be_copied(bytes, arrays, visited, way, entry)
+                && is_copied(bytes, visited.items(), offset, entry)? == Some(true))
+            || (fits && is_from_before(bytes, arrays, way.time, entry)?)
+        {
+            self.arise(bytes);
+            return Ok(Trust::Lies);
+        }
+        if !fits {
             let spot = Spot { offset, seqnum: entry.seqnum };
             match judge_number(bytes, arrays, visited, way, spot)? {
                 Trust::Deserved => {
-                    if self.recall(bytes, arrays, visited, arrays.number_visited(), spot)?.is_none() {
+                    if self.early.recall(bytes, arrays.number_visited(), spot)?.is_none() {
                         return Ok(Trust::Lies);
                     }
-                    visited.visit(bytes, offset)?;
                 }
                 other => return Ok(other),
             }
-        } else if !visited.is_behind_its_fields(offset) || is_from_before(bytes, arrays, way.time, entry)? {
-            self.arise(bytes);
-            return Ok(Trust::Lies);
         } else if is_overtaken(bytes, arrays, way, entry) {
             self.arise(bytes);
-            if is_overtaken_twice(bytes, arrays, entry) {
+            if is_overtaken_twice(bytes, arrays, entry)? {
                 return Ok(Trust::Lies);
             }
         }
-        // The clock was set back.
+        // The clock was set back, or the machine has started again.
         if self.proof.is_none() {
             return Ok(Trust::Deserved);
         }
@@ -192,6 +201,27 @@ impl Doubt {
         }
         self.verify(bytes, arrays, visited, offset, entry)?;
         Ok(Trust::Deserved)
+    }
+
+    /// Whether the entry last visited may have come from another place: it is older than the one before it, or of another
+    /// boot and newer than the one behind it. In a file in doubt, also where numbers are missing before it.
+    fn may_be_copied(
+        &self,
+        bytes: &Bytes,
+        arrays: &Arrays,
+        visited: &Visited,
+        way: Way,
+        entry: &Cursor,
+    ) -> bool {
+        entry.realtime < way.time
+            || (entry.boot_id != way.boot && is_ahead(bytes, arrays, way, entry))
+            || (self.proof.is_some() && entry.seqnum != visited.spot().seqnum + 1)
+    }
+
+    /// The entry at this place, which stands where an entry should, is not handed on.
+    pub(crate) fn refuse(&mut self, bytes: &Bytes, offset: u64, reason: Reason, fault: &Fault) {
+        self.early.refuse(offset);
+        self.lose(bytes, reason, 1, fault);
     }
 
     /// Checks the entry last visited, which stands at `offset`, by its hashes. If fields are damaged and the entry is not,
@@ -211,38 +241,29 @@ impl Doubt {
         self.arise(bytes).verify(bytes, visited, around, offset, entry)
     }
 
-    /// Of the first `count` entries, remembers those that were handed on although they belong behind `spot`; where the
-    /// entry before them stands.
-    fn recall(
-        &mut self,
-        bytes: &mut Bytes,
-        arrays: &Arrays,
-        visited: &mut Visited,
-        count: u64,
-        spot: Spot,
-    ) -> Result<Option<Spot>, Fault> {
-        self.arise(bytes);
-        let Some(proof) = &mut self.proof else { return Ok(None) };
-        let around = Around { next: arrays.number_next(), searching: false };
-        self.early.recall(bytes, visited, proof, around, count, spot)
-    }
-
     /// Before a search: when an array leads back to an entry that stands before the last one, an earlier item has led too
     /// far. The entries between were not read yet. `offsets` come next in the arrays, after `count` entries.
-    pub(crate) fn go_back(
-        &mut self,
-        bytes: &mut Bytes,
-        arrays: &Arrays,
-        visited: &mut Visited,
-        offsets: &[u64],
-        count: u64,
-    ) {
+    pub(crate) fn go_back(&mut self, bytes: &mut Bytes, visited: &mut Visited, offsets: &[u64], count: u64) {
         let last = visited.spot().offset;
         let leads_back = |offset: &&u64| **offset <= last && bytes.entry_at(**offset).is_ok();
         if let Some(offset) = offsets.iter().find(leads_back).copied()
             && let Ok((entry, _)) = bytes.entry_at(offset)
-            && let Ok(Some(before)) =
-                self.recall(bytes, arrays, visited, count, Spot { offset, seqnum: entry.seqnum })
+            && let Ok(Some(before)) = self.early.recall(bytes, count, Spot { offset, seqnum: entry.seqnum })
+        {
+            visited.arrive(before);
+        }
+    }
+
+    /// Before a search: the arrays may have led past entries before the fault was met. Makes the search begin some entries
+    /// before it, and remembers those that were handed on.
+    pub(crate) fn look_back(&mut self, bytes: &mut Bytes, arrays: &Arrays, visited: &mut Visited) {
+        let count = arrays.number_next();
+        let begin = Chain::read(bytes).and_then(|chain| {
+            let offset = chain.offset_at(bytes, count.saturating_sub(LOOKED_BACK))?;
+            Ok(Spot { offset, seqnum: bytes.entry_at(offset)?.0.seqnum })
+        });
+        if let Ok(begin) = begin
+            && let Ok(Some(before)) = self.early.recall(bytes, count, begin)
         {
             visited.arrive(before);
         }
@@ -358,49 +379,4 @@ impl Doubt {
     pub(crate) fn take_news(&mut self) -> Vec<News> {
         self.ledger.take_news()
     }
-}
-
-/// Of an entry with a number that does not fit: either its own number is wrong, or the number that it does not fit to. The
-/// entries behind it tell: the next one of the number of the last entry, most of the next ones of the header's numbers.
-fn judge_number(
-    bytes: &mut Bytes,
-    arrays: &Arrays,
-    visited: &Visited,
-    way: Way,
-    entry: Spot,
-) -> Result<Trust, Fault> {
-    let (last, seqnum) = (visited.spot().seqnum, entry.seqnum);
-    // What a walk leads to next is not what stands next in the file.
-    let behind = if way.walks { Vec::new() } else { entries_behind(bytes, arrays)? };
-    let above = behind.iter().filter(|other| other.seqnum > seqnum).count();
-    Ok(match behind.first() {
-        // The number of the last entry was wrong.
-        Some(next) if seqnum <= last && seqnum < next.seqnum && next.seqnum <= last => Trust::Deserved,
-        // The arrays have led too far.
-        Some(_) if seqnum > last && behind.iter().any(|other| other.offset < entry.offset) => Trust::Skips,
-        // The header is wrong, or the arrays have passed entries over.
-        Some(_) if seqnum > last && above > behind.len() - above => {
-            bytes.forget_numbers();
-            Trust::Skips
-        }
-        None if seqnum > last && bytes.header().tail_seqnum().is_none_or(|tail| seqnum <= tail) => {
-            Trust::Skips
-        }
-        _ => Trust::Lies,
-    })
-}
-
-/// The next entries in the arrays, of those that can be read.
-fn entries_behind(bytes: &mut Bytes, arrays: &Arrays) -> Result<Vec<Spot>, Fault> {
-    let (chain, next) = (Chain::read(bytes)?, arrays.number_next());
-    let mut entries = Vec::new();
-    for number in next..chain.total().min(next + WITNESSES_MAX) {
-        let entry = chain.offset_at(bytes, number).and_then(|offset| Ok((offset, bytes.entry_at(offset)?.0)));
-        match entry {
-            Ok((offset, entry)) => entries.push(Spot { offset, seqnum: entry.seqnum }),
-            Err(fault @ Fault::Io(_)) => return Err(fault),
-            Err(_) => {}
-        }
-    }
-    Ok(entries)
 }

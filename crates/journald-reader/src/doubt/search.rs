@@ -11,7 +11,7 @@
 
 use super::loss::Reason;
 use super::proof::{Around, Proof};
-use super::repeat::Early;
+use super::repeat::{Early, LOOKED_AHEAD, is_copied};
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::entries::visited::{Spot, Visited};
@@ -115,8 +115,9 @@ impl Search {
         }
     }
 
-    /// Whether an entry's number is its own. Numbers are under no hash: when some are missing before it, the next entry
-    /// must not have one of them, unless that entry is less whole: parts of two entries may stand there.
+    /// Whether an entry stands at its own place with its own number, which is under no hash. When numbers are missing before
+    /// it or fields are left out, the lists of its fields tell. Where they do not, the next entry must not have a number up to its own, unless
+    /// that entry is less whole: parts of two entries may stand there.
     fn confirm(
         &mut self,
         tools: &mut Tools<'_>,
@@ -124,15 +125,26 @@ impl Search {
         at: Position,
         size: u64,
     ) -> Result<bool, Fault> {
-        if entry.seqnum - 1 == tools.visited.spot().seqnum {
+        let left_out = tools.visited.left_out();
+        if entry.seqnum - 1 == tools.visited.spot().seqnum && left_out == 0 {
             return Ok(true);
         }
-        let left_out = tools.visited.left_out();
-        if let (Step::Entry(next, _), _) = self.look_from(tools, at.over(size))?
-            && next.seqnum <= entry.seqnum
-            && tools.visited.left_out() <= left_out
-        {
+        if is_copied(tools.bytes, tools.visited.items(), at.offset(), entry)? == Some(true) {
             return Ok(false);
+        }
+        let mut from = at.over(size);
+        for _ in 0..LOOKED_AHEAD {
+            let (Step::Entry(next, size), found) = self.look_from(tools, from)? else { break };
+            let copied = is_copied(tools.bytes, tools.visited.items(), found.offset(), &next)?;
+            let below = next.seqnum <= entry.seqnum && tools.visited.left_out() <= left_out;
+            match copied {
+                Some(true) => {}
+                _ if below => return Ok(false),
+                // It stands at its own place.
+                Some(false) => break,
+                None => {}
+            }
+            from = found.over(size);
         }
         // If the file was changed meanwhile, another entry may stand here.
         let again = tools.visited.visit(tools.bytes, at.offset());

@@ -105,12 +105,21 @@ impl Chain {
     /// writes them.
     pub(crate) fn find(&self, bytes: &mut Bytes, place: Place) -> Result<u64, Fault> {
         let place = place.within(bytes.header());
+        self.first_not(bytes, |entry| place.is_behind(entry))
+    }
+
+    /// The number of the first entry that does not meet a condition. All entries before it must meet it, and none behind it may.
+    pub(crate) fn first_not(
+        &self,
+        bytes: &mut Bytes,
+        condition: impl Fn(&Cursor) -> bool,
+    ) -> Result<u64, Fault> {
         let (mut low, mut high) = (0, self.total());
         while low < high {
             let middle = low + (high - low) / 2;
             // An entry that cannot be read says nothing; the next readable one does.
             match self.first_readable(bytes, middle, high)? {
-                Some((number, cursor)) if place.is_behind(&cursor) => low = number + 1,
+                Some((number, cursor)) if condition(&cursor) => low = number + 1,
                 _ => high = middle,
             }
         }

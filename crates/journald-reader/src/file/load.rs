@@ -12,9 +12,6 @@ use crate::format::fault::Fault;
 use crate::format::name::NAME_MAX;
 use crate::format::object::{self, u64_at};
 
-/// Bits that no offset has: with them it could pass for another one, or another file's, in the cache.
-const NO_OFFSET: u64 = !(object::OFFSET_MAX - 1) | 7;
-
 /// Bytes that are read at once of a compressed payload that no window holds.
 const PACKED_PIECE: usize = 16 << 10;
 
@@ -52,19 +49,17 @@ impl Loader<'_> {
         // is not found in the cache any more.
         let file = fields::identity(tag, u64::from(self.in_doubt));
         self.fields.begin();
-        for (index, offset) in self.visited.items().iter().copied().enumerate() {
-            let identity = file | offset;
-            if offset == LEFT_OUT {
-                continue;
-            }
+        let (items, mut at) = (self.visited.items(), 0);
+        loop {
             // What is in the cache has passed all checks.
-            if offset & NO_OFFSET == 0 && self.fields.add_cached(identity) {
-                continue;
+            at += self.fields.add_cached(file, items.get(at..).unwrap_or_default());
+            let Some(offset) = items.get(at).copied() else { return Ok(()) };
+            if offset != LEFT_OUT {
+                self.bytes.check_place(offset, self.bytes.header().data_payload() as u64)?;
+                self.load_data(at, offset, file | offset)?;
             }
-            self.bytes.check_place(offset, self.bytes.header().data_payload() as u64)?;
-            self.load_data(index, offset, identity)?;
+            at += 1;
         }
-        Ok(())
     }
 
     fn load_data(&mut self, index: usize, offset: u64, identity: u64) -> Result<(), Fault> {

@@ -34,6 +34,7 @@ use crate::format::object::Header;
 use crate::scan::FileId;
 use crate::select::Selection;
 use crate::select::filter::Filter;
+use crate::select::lookup;
 use backward::Backward;
 use load::Loader;
 
@@ -197,7 +198,7 @@ impl JournalFile {
                 Part::Offsets => {}
                 Part::End => return Ok(None),
                 Part::Disordered(offsets, fault) => {
-                    doubt.go_back(bytes, arrays, visited, &offsets, arrays.taken());
+                    doubt.go_back(bytes, visited, &offsets, arrays.taken());
                     return Err(fault);
                 }
             }
@@ -215,7 +216,7 @@ impl JournalFile {
             Ok(cursor) => cursor,
             Err(fault) => {
                 if !selection.way().walks {
-                    doubt.go_back(bytes, arrays, visited, &[offset], arrays.number_visited());
+                    doubt.go_back(bytes, visited, &[offset], arrays.number_visited());
                 }
                 return Err(fault);
             }
@@ -236,12 +237,12 @@ impl JournalFile {
             // It stands where an entry should, and so will the next.
             Ok(Trust::Lies) => {
                 let fault = Fault::Damaged { what: "an entry out of the order of numbers", offset };
-                doubt.lose(bytes, Reason::Entry, 1, &fault);
+                doubt.refuse(bytes, offset, Reason::Entry, &fault);
                 Ok(None)
             }
             Err(fault @ Fault::Io(_)) => Err(fault),
             Err(fault) => {
-                doubt.lose(bytes, Reason::Field, 1, &fault);
+                doubt.refuse(bytes, offset, Reason::Field, &fault);
                 Ok(None)
             }
         }
@@ -275,6 +276,7 @@ impl JournalFile {
             self.forget();
             return Ok(());
         }
+        doubt.look_back(bytes, arrays, visited);
         let reason = if at.is_some() { Reason::Entry } else { Reason::Array };
         doubt.begin_search(bytes, visited, reason, &fault);
         Ok(())
@@ -376,6 +378,16 @@ impl JournalFile {
     /// Whether an entry stands in this file, as far as its arrays tell.
     pub(crate) fn holds_entry(&mut self, entry: &Cursor) -> Result<bool, Fault> {
         Chain::read(&self.bytes)?.holds(&mut self.bytes, entry)
+    }
+
+    /// The entries of this file that are equal to this one, of whatever counter, as far as its arrays tell.
+    pub(crate) fn equal_entries(&mut self, entry: &Cursor) -> Result<Vec<Cursor>, Fault> {
+        lookup::equal_entries(&mut self.bytes, entry)
+    }
+
+    /// The latest time of a boot (monotonic, microseconds) among its entries up to this number; `None` if it has none.
+    pub(crate) fn latest_of_boot(&mut self, boot: Id128, number: u64) -> Result<Option<u64>, Fault> {
+        lookup::latest_of_boot(&mut self.bytes, boot, number)
     }
 
     /// Begins to read backward from a place, or from the end; forward reading begins anew after it.

@@ -15,6 +15,7 @@
 use std::io::{BufReader, Read};
 
 use crate::bytes::Bytes;
+use crate::cursor::{Cursor, Id128};
 use crate::entries::chain::Chain;
 use crate::format::decompress::Decompressor;
 use crate::format::fault::Fault;
@@ -23,6 +24,8 @@ use crate::format::step::onward;
 
 /// DATA objects of one bucket (count). journald begins a new file when a chain has a hundred; a longer one is damage.
 const CHAIN_MAX: usize = 10_000;
+/// Entries of one instant that are compared (count): journald gives more than a few the same microsecond only where it copies.
+const INSTANT_MAX: usize = 1024;
 /// Bytes of a bucket of the hash table: first and last object.
 const BUCKET: u64 = 16;
 
@@ -92,6 +95,42 @@ pub(crate) fn find_data(bytes: &mut Bytes, payload: &[u8]) -> Result<Option<Data
         (before, offset) = (offset, next);
     }
     Err(damaged("a hash chain without end", at))
+}
+
+/// The entries of a boot: the first one, and the chain that names the others. Their monotonic times ascend even where the wall
+/// clock was set back.
+fn of_boot(bytes: &mut Bytes, boot: Id128) -> Result<Option<(Cursor, Chain)>, Fault> {
+    let boot = format!("_BOOT_ID={boot}");
+    let Some(boot) = find_data(bytes, boot.as_bytes())?.filter(|boot| boot.entries > 0) else {
+        return Ok(None);
+    };
+    let first = bytes.entry_at(boot.first)?.0;
+    Ok(Some((first, Chain::of(bytes, boot.array, boot.entries - 1)?)))
+}
+
+/// The entries that are equal to this one: of its boot, its time and its fields, of whatever counter. No more than
+/// [`INSTANT_MAX`] entries of the instant are looked at.
+pub(crate) fn equal_entries(bytes: &mut Bytes, entry: &Cursor) -> Result<Vec<Cursor>, Fault> {
+    let Some((first, others)) = of_boot(bytes, entry.boot_id)? else { return Ok(Vec::new()) };
+    let mut found = vec![first];
+    let begin = others.first_not(bytes, |other| other.monotonic < entry.monotonic)?;
+    for number in (begin..others.total()).take(INSTANT_MAX) {
+        match others.cursor_at(bytes, number)? {
+            other if other.monotonic == entry.monotonic => found.push(other),
+            _ => break,
+        }
+    }
+    found.retain(|other| other.same_content(entry));
+    Ok(found)
+}
+
+/// The latest time of a boot (monotonic, microseconds) among its entries up to this number; `None` if it has none.
+pub(crate) fn latest_of_boot(bytes: &mut Bytes, boot: Id128, number: u64) -> Result<Option<u64>, Fault> {
+    let Some((first, others)) = of_boot(bytes, boot)? else { return Ok(None) };
+    match others.first_not(bytes, |entry| entry.seqnum <= number)?.checked_sub(1) {
+        Some(last) => Ok(Some(others.cursor_at(bytes, last)?.monotonic)),
+        None => Ok((first.seqnum <= number).then_some(first.monotonic)),
+    }
 }
 
 /// Whether a DATA object holds this payload.

@@ -11,7 +11,7 @@ pub(crate) mod walk;
 use std::sync::Arc;
 
 use crate::bytes::Bytes;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Id128};
 use crate::entries::arrays::Arrays;
 use crate::entries::chain::Chain;
 use crate::entries::visited::Visited;
@@ -32,6 +32,8 @@ pub(crate) struct Selection {
     jumped: bool,
     /// The microsecond of the entry visited last, and how many wanted ones of it stand together up to there.
     run: (u64, u64),
+    /// The boot of the entry visited last.
+    boot: Id128,
     /// The place of the entry visited last among these.
     ordinal: u64,
     /// The entry passed over last, because it is not wanted or lies before the start.
@@ -49,6 +51,8 @@ pub(crate) struct Way {
     pub leaps: bool,
     /// When the entry before was written (realtime, microseconds); zero at the beginning.
     pub time: u64,
+    /// In which boot; zeros at the beginning.
+    pub boot: Id128,
 }
 
 impl Selection {
@@ -60,6 +64,7 @@ impl Selection {
             walk: None,
             jumped: false,
             run: (0, 0),
+            boot: Id128::default(),
             ordinal: 0,
             passed: None,
             unwanted: 0,
@@ -109,6 +114,7 @@ impl Selection {
     pub(crate) fn begin_behind(&mut self, bytes: &mut Bytes, passed: Option<Cursor>, together: u64) {
         self.passed = passed;
         self.run = (passed.map_or(0, |cursor| cursor.realtime), together);
+        self.boot = passed.map_or(Id128::default(), |cursor| cursor.boot_id);
         (self.planned, self.walk, self.jumped) = (false, None, false);
         bytes.windows_mut().set_sparse(false);
     }
@@ -138,7 +144,7 @@ impl Selection {
     #[inline]
     pub(crate) fn way(&self) -> Way {
         let walks = self.walk.is_some();
-        Way { walks, leaps: walks || self.jumped, time: self.run.0 }
+        Way { walks, leaps: walks || self.jumped, time: self.run.0, boot: self.boot }
     }
 
     /// Whether the entry just visited is wanted; it gets its place in its microsecond.
@@ -165,7 +171,7 @@ impl Selection {
                 Err(_) => {}
             }
         }
-        self.jumped = false;
+        (self.jumped, self.boot) = (false, cursor.boot_id);
         if wanted {
             self.ordinal = self.run.1;
             self.run.1 += 1;

@@ -281,20 +281,22 @@ impl Tail {
         let archived = is_archived_name(&found.path) || file.header().archived;
         let place = self.place_in(&file, recognised, archived, first);
         let begin = begin(&mut file, place, archived)?;
+        let all = self.state.after.is_none() && file.header().head_realtime >= self.state.floor;
+        let from = begin.number(place, all, &file);
         self.finished.remove(&found.id);
         let oldest = file.header().head_seqnum;
         let (head, last, file) = match begin {
             Begin::Nowhere => {
-                self.counts.reads += file.bytes().reads();
+                self.counts.read(file.bytes());
                 let last = Some(Cursor { seqnum_id, seqnum: file.header().tail_seqnum, ..Cursor::default() });
                 let (path, runtime) = (found.path.clone(), found.runtime);
-                let finished = Finished { path, runtime, file_id, seqnum_id, last };
+                let finished = Finished { path, runtime, file_id, seqnum_id, from, whole: true, last };
                 self.finished.insert(found.id, finished);
                 return Ok(());
             }
             // Its turn comes later; until then only its header is known.
             Begin::First(seqnum) if archived => {
-                self.counts.reads += file.bytes().reads();
+                self.counts.read(file.bytes());
                 (Some(Head::Expected(seqnum)), None, None)
             }
             // A file that grows is held open, so that its entries can be read after rotation and vacuuming, too.
@@ -321,6 +323,7 @@ impl Tail {
             file,
             head,
             last,
+            from,
             oldest,
             grown: None,
             used: 0,

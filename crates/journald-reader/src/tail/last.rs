@@ -1,5 +1,6 @@
 //! The last entries of a journal, found from its end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::cursor::Cursor;
@@ -7,12 +8,15 @@ use super::super::entries::place::Place;
 use super::super::file::JournalFile;
 use super::super::file::backward::Backward;
 use super::super::format::fault::Fault;
-use super::super::scan::Found;
+use super::super::scan::{FileId, Found};
 use super::super::select::filter::Filter;
 use super::Tail;
+use super::copies::{add, equal_entries};
 
 /// A file that is read backward.
 struct Candidate {
+    path: PathBuf,
+    id: FileId,
     file: JournalFile,
     place: Option<Place>,
     backward: Option<Backward>,
@@ -27,6 +31,7 @@ struct Candidate {
 impl Candidate {
     fn open(found: &Found, filter: Option<&Arc<Filter>>, until: Option<u64>) -> Result<Candidate, Fault> {
         let mut file = JournalFile::open(&found.path, found.id)?.filtered(filter);
+        let (path, id) = (found.path.clone(), found.id);
         let mut all = Vec::new();
         if file.header().lost {
             while let Some(cursor) = file.next()? {
@@ -34,7 +39,7 @@ impl Candidate {
             }
             all.retain(|cursor| until.is_none_or(|until| cursor.realtime <= until));
             let latest = all.last().map(|last| last.realtime);
-            return Ok(Candidate { file, place: None, backward: None, all, head: None, latest });
+            return Ok(Candidate { path, id, file, place: None, backward: None, all, head: None, latest });
         }
         let (place, latest) = match until {
             Some(until) if file.header().head_realtime > until => (None, None),
@@ -44,7 +49,18 @@ impl Candidate {
             _ => (None, Some(file.header().tail_realtime).filter(|time| *time > 0)),
         };
         file.bytes().close();
-        Ok(Candidate { file, place, backward: None, all, head: None, latest })
+        Ok(Candidate { path, id, file, place, backward: None, all, head: None, latest })
+    }
+
+    /// The entries that are equal to this one and come behind the head: they were counted.
+    fn counted(&self, entry: &Cursor) -> Vec<Cursor> {
+        let first = match (&self.head, &self.backward) {
+            (Some(head), _) => head.seqnum.saturating_add(1),
+            (None, Some(_)) => 0,
+            // Nothing was read, or there is nothing to find entries by.
+            (None, None) => return Vec::new(),
+        };
+        equal_entries(&self.path, self.id, first..=u64::MAX, entry).unwrap_or_default()
     }
 
     /// Goes to the entry before.
@@ -85,25 +101,42 @@ impl Tail {
             .iter()
             .filter_map(|found| Candidate::open(found, self.filter.as_ref(), until).ok())
             .collect();
-        // The entries of one microsecond that were counted, and their copies.
+        // The lowest time that was reached, its entries that were counted, and their copies.
+        let mut lowest = u64::MAX;
         let mut counted: Vec<Cursor> = Vec::new();
         let mut left = count;
+        let latest = |(_, candidate): &(usize, &mut Candidate)| (candidate.latest, candidate.head.is_some());
         while left > 0
-            && let Some(candidate) =
-                candidates.iter_mut().max_by_key(|candidate| (candidate.latest, candidate.head.is_some()))
+            && let Some((index, candidate)) = candidates.iter_mut().enumerate().max_by_key(latest)
             && candidate.latest.is_some()
         {
             let head = candidate.head.take();
             candidate.step();
             let Some(head) = head else { continue };
-            counted.retain(|other| other.realtime == head.realtime);
-            if !head.is_copy(&counted) {
+            if head.realtime < lowest {
+                lowest = head.realtime;
+                counted.clear();
+            }
+            let is_copy = if head.realtime == lowest {
+                let is_copy = head.is_copy(&counted);
+                counted.push(head);
+                is_copy
+            } else {
+                // The clock was set back; the turn of its copy may have been long before.
+                let mut counted = Vec::new();
+                for (other, candidate) in candidates.iter().enumerate() {
+                    let mut equal = candidate.counted(&head);
+                    equal.retain(|equal| other != index || *equal != head);
+                    add(&mut counted, equal);
+                }
+                head.is_copy(&counted)
+            };
+            if !is_copy {
                 time = Some(head.realtime);
                 left -= 1;
             }
-            counted.push(head);
         }
-        self.counts.reads += candidates.iter().map(|candidate| candidate.file.bytes().reads()).sum::<u64>();
+        candidates.iter().for_each(|candidate| self.counts.read(candidate.file.bytes()));
         (time, left)
     }
 }

@@ -73,12 +73,15 @@ pub(super) struct Merge {
     unseen: Vec<usize>,
     limit: Option<Cursor>,
     limit_seqnum: u64,
+    /// Clocks were set back, so the next entries may be in a ring, and a copy need not be the least of them.
+    rings: bool,
 }
 
 impl Merge {
-    /// It is no source's turn yet. `heads`: sources by number, with their counters and next entries.
-    pub(super) fn new(heads: impl Iterator<Item = (usize, Id128, Head)>) -> Merge {
-        let mut merge = Merge::default();
+    /// It is no source's turn yet. `heads`: sources by number, with their counters and next entries. `rings`: clocks were set
+    /// back.
+    pub(super) fn new(heads: impl Iterator<Item = (usize, Id128, Head)>, rings: bool) -> Merge {
+        let mut merge = Merge { rings, ..Merge::default() };
         for (source, counter, head) in heads {
             let lane = match merge.lanes.iter().position(|lane| lane.counter == counter) {
                 Some(lane) => lane,
@@ -129,7 +132,25 @@ impl Merge {
     /// Whether another source may have a copy of this entry as its next one. The entry is of the source whose turn it is.
     #[inline]
     pub(super) fn meets(&self, head: &Cursor) -> bool {
-        head.seqnum == self.limit_seqnum || self.limit.is_some_and(|limit| limit.same_content(head))
+        head.seqnum == self.limit_seqnum
+            || self.limit.is_some_and(|limit| limit.same_content(head))
+            || (self.rings && self.lane_with(head).is_some())
+    }
+
+    /// A clock was set back. From now on, copies are looked for among the first entries of all lanes.
+    pub(super) fn expect_rings(&mut self) {
+        self.rings = true;
+    }
+
+    /// Whether clocks were set back.
+    pub(super) fn expects_rings(&self) -> bool {
+        self.rings
+    }
+
+    /// A lane whose first entry is equal to this one. Looks at all lanes, of which a host has a few.
+    fn lane_with(&self, head: &Cursor) -> Option<usize> {
+        let mut lanes = self.tree.get(self.tree.len() / 2..).unwrap_or_default().iter().flatten();
+        lanes.find(|(_, first)| first.same_content(head)).map(|(number, _)| *number)
     }
 
     /// A source that may have a copy of this entry as its next one, with its lane: see [`Merge::meets`].
@@ -137,6 +158,9 @@ impl Merge {
         let own = self.held.and_then(|held| self.first(held));
         let own = own.filter(|(_, _, next)| next.seqnum() == head.seqnum);
         let other = || {
+            if self.rings {
+                return self.first(self.lane_with(head)?);
+            }
             let (number, least) = (*self.tree.get(1)?)?;
             if least.same_content(head) { self.first(number) } else { None }
         };
@@ -228,7 +252,7 @@ mod tests {
             let head = if expected { Head::Expected(first.seqnum) } else { Head::Seen(*first) };
             Some((index, first.seqnum_id, head))
         });
-        let mut merge = Merge::new(heads);
+        let mut merge = Merge::new(heads, false);
         let mut merged = Vec::new();
         loop {
             while let Some(source) = merge.unseen() {

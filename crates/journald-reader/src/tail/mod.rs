@@ -4,8 +4,9 @@
 //! are read to their end and cannot grow are let go. Of files whose turn has not come, only the headers are read, so that a
 //! folder of five hundred needs few reads and few descriptors. `turn` says which file is read next, and with how much
 //! memory; `follow` notices what journald writes, renames, makes and deletes; `recognise` knows a file again by its
-//! entries; `last` finds the last entries from the end.
+//! entries; `copies` hands on once what stands in several files; `last` finds the last entries from the end.
 
+mod copies;
 mod follow;
 mod last;
 mod merge;
@@ -20,6 +21,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::bytes::Bytes;
+use super::bytes::handle::Reads;
 use super::cursor::{Cursor, Id128};
 use super::doubt::loss::{Losses, Reason};
 use super::error::OpenError;
@@ -34,15 +37,15 @@ use super::scope::Scope;
 use super::select::filter::Filter;
 use super::watch::{Waker, Watch};
 use crate::entry::Entry;
+use copies::Boots;
 use follow::PassedOver;
 use merge::Merge;
 use numbers::Numbers;
+pub use source::Files;
 use source::{Finished, Source};
 
 /// Ordinals below the microsecond that an entry can be given: Loki's timestamps are nanoseconds.
 const ORDINAL_MAX: u16 = 999;
-/// Entries of one instant, and copies, that are remembered to know further copies in other files (count).
-const RECENT_MAX: usize = 128;
 
 /// What was met on the way and not handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +63,17 @@ pub struct Counts {
     pub unwanted: u64,
     /// Reads from journal files (calls to the system).
     pub reads: u64,
+    /// What these reads gave (bytes).
+    pub bytes_read: u64,
+}
+
+impl Counts {
+    /// Counts what was read from a file.
+    fn read(&mut self, file: &Bytes) {
+        let Reads { calls, bytes } = file.reads();
+        self.reads += calls;
+        self.bytes_read += bytes;
+    }
 }
 
 /// Reads the journal, entry after entry.
@@ -78,6 +92,8 @@ pub struct Tail {
     tags: u16,
     /// Turns and growths so far.
     clock: u64,
+    /// What `clock` was when sources came or went last, or when the cache was last fitted to the number of files.
+    gathered: u64,
     /// At least so many sources have a descriptor.
     open: usize,
     /// Sources that are being read and hold windows.
@@ -86,6 +102,7 @@ pub struct Tail {
     unpack: Decompressor,
     /// Entries of the current instant, and their copies.
     recent: Vec<Cursor>,
+    boots: Boots,
     state: Resume,
     /// The highest entry read of the counter that was read last; `state` has those of the others.
     highest: Cursor,
@@ -125,11 +142,13 @@ impl Tail {
             taken: false,
             tags: 0,
             clock: 0,
+            gathered: 0,
             open: 0,
             windows: 0,
             fields: Fields::new(keys),
             unpack: Decompressor::default(),
             recent: Vec::new(),
+            boots: Boots::default(),
             state: start.state(),
             highest: Cursor::default(),
             counts: Counts::default(),
@@ -143,6 +162,7 @@ impl Tail {
             busy: None,
             reported: HashMap::new(),
         };
+        tail.boots = Boots::new(tail.state.cursor.is_some());
         // Copies in another file may be still to come.
         tail.recent = std::mem::take(&mut tail.state.recent);
         tail.recent.extend(tail.state.cursor);
@@ -221,6 +241,9 @@ impl Tail {
             if self.leaves_out(&head, index) && self.look_for_others(index) {
                 continue;
             }
+            if self.is_set_back(&head) && self.pass_copies_in_rings() {
+                continue;
+            }
             self.taken = true;
             let source = self.sources.get_mut(index)?;
             let ordinal = source.file.as_ref().map_or(0, JournalFile::ordinal);
@@ -260,22 +283,6 @@ impl Tail {
             }
             (self.cursor, self.ordinal) = (head, ordinal);
             return Some(Entry::new(&self.cursor, self.ordinal, &self.fields));
-        }
-    }
-
-    /// Counts an entry of a source as read that has been handed on from another file.
-    fn pass_copy(&mut self, copy: Cursor, index: usize) {
-        self.counts.copies += 1;
-        let before = self.count(&copy);
-        if let Some(source) = self.sources.get_mut(index) {
-            source.last = Some(copy);
-            if self.filter.is_none() {
-                self.numbers.meet(source.numbers, before, copy.seqnum, false);
-            }
-        }
-        // One that has the same number, too, counts once, or the next equal entry would pass for a copy.
-        if self.is_of_last_instant(&copy) && !self.recent.contains(&copy) {
-            self.meet(copy);
         }
     }
 
@@ -377,56 +384,20 @@ impl Tail {
             counts.damaged += source.losses();
             counts.unwanted += source.unwanted();
             counts.fields_damaged += source.fields();
-            counts.reads += source.file.as_ref().map_or(0, |file| file.bytes().reads());
+            source.file.iter().for_each(|file| counts.read(file.bytes()));
         }
         counts
+    }
+
+    /// How many files it reads.
+    pub fn files(&self) -> Files {
+        let growing = self.sources.iter().filter(|source| !source.archived).count();
+        Files { growing, finished: self.sources.len() - growing + self.finished.len() }
     }
 
     /// Whether there is any file at all.
     pub fn is_empty(&self) -> bool {
         self.sources.is_empty() && self.finished.is_empty()
-    }
-
-    /// Whether this entry has been handed on from another file.
-    #[inline]
-    fn is_copy(&self, head: &Cursor, index: usize) -> bool {
-        if !self.state.runtime.is_empty()
-            && let Some(source) = self.sources.get(index).filter(|source| !source.runtime)
-            && let Some(read) = self.state.runtime.get(&source.journal)
-            && read.boot_id == head.boot_id
-            && head.monotonic < read.monotonic
-        {
-            return true;
-        }
-        head.is_copy(&self.recent)
-    }
-
-    #[inline]
-    fn remember(&mut self, head: Cursor, index: usize) {
-        self.state.cursor = Some(head);
-        if let Some(source) = self.sources.get(index).filter(|source| source.runtime) {
-            match self.state.runtime.get_mut(&source.journal) {
-                Some(read) => *read = head,
-                None => {
-                    self.state.runtime.insert(source.journal.clone(), head);
-                }
-            }
-        }
-        if !self.is_of_last_instant(&head) {
-            self.recent.clear();
-        }
-        self.meet(head);
-    }
-
-    #[inline]
-    fn is_of_last_instant(&self, head: &Cursor) -> bool {
-        self.recent.last().is_some_and(|r| r.monotonic == head.monotonic && r.boot_id == head.boot_id)
-    }
-
-    fn meet(&mut self, head: Cursor) {
-        if self.recent.len() < RECENT_MAX {
-            self.recent.push(head);
-        }
     }
 
     /// A number for a file in the field cache.

@@ -11,6 +11,15 @@ use super::super::format::fault::Fault;
 use super::super::scan::FileId;
 use super::merge::Head;
 
+/// How many files a tail reads (counts).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Files {
+    /// Files that journald may still write to.
+    pub growing: usize,
+    /// Files that nobody writes to any more.
+    pub finished: usize,
+}
+
 /// A file with entries to read, now or when it grows.
 pub(super) struct Source {
     pub id: FileId,
@@ -33,6 +42,8 @@ pub(super) struct Source {
     pub head: Option<Head>,
     /// The entry of this file that was read last, or passed over before it was read.
     pub last: Option<Cursor>,
+    /// Entries of lower numbers were not wanted: they lie before the place where reading began.
+    pub from: u64,
     /// The number of its first entry; zero while there is none.
     pub oldest: u64,
     /// When it was last seen to have grown.
@@ -112,8 +123,9 @@ impl Source {
         }
         self.tell();
         let (losses, last) = (self.losses(), self.done());
-        let Source { id, path, runtime, file_id, seqnum_id, .. } = self;
-        (id, Finished { path, runtime, file_id, seqnum_id, last }, losses)
+        let Source { id, path, runtime, file_id, seqnum_id, from, .. } = self;
+        let whole = losses.total() == 0;
+        (id, Finished { path, runtime, file_id, seqnum_id, from, whole, last }, losses)
     }
 }
 
@@ -123,6 +135,10 @@ pub(super) struct Finished {
     pub runtime: bool,
     pub file_id: Id128,
     pub seqnum_id: Id128,
+    /// As in [`Source`].
+    pub from: u64,
+    /// Nothing in it was lost.
+    pub whole: bool,
     /// Its last entry, of which at least the number is known.
     pub last: Option<Cursor>,
 }
@@ -135,6 +151,24 @@ pub(super) enum Begin {
     First(u64),
     /// Somewhere in it: the next entry.
     Within(Option<Cursor>),
+}
+
+impl Begin {
+    /// Reading begins at this place: the number from which on all entries have been handed on, now or by an earlier tail,
+    /// once they are read. `all`: an earlier tail began with the file's
+    /// first entry.
+    pub(super) fn number(&self, place: Place, all: bool, file: &JournalFile) -> u64 {
+        match (place, self) {
+            (Place::First, _) => 0,
+            (Place::Seqnum(_), _) if all => 0,
+            // Where the earlier tail began in this file is not known.
+            (Place::Seqnum(first), _) => first,
+            (_, Begin::Nowhere) => u64::MAX,
+            (_, Begin::First(number)) => *number,
+            (_, Begin::Within(Some(head))) => head.seqnum,
+            (_, Begin::Within(None)) => file.passed().map_or(0, |passed| passed.seqnum.saturating_add(1)),
+        }
+    }
 }
 
 /// Finds a place in a file that was opened. `still`: nothing is written to it.

@@ -14,6 +14,9 @@ use super::source::Source;
 /// Journal files that keep a descriptor (count): those read and written last. A host writes to far fewer at a time. A file
 /// without a descriptor is opened again when it is needed, but its entries are lost if it is deleted before.
 const OPEN_MAX: usize = 16;
+/// Turns of each file, on average, after which files are known to be read by turns (count): files that are read one after the
+/// other have one each.
+const TURNS: u64 = 8;
 /// Memory for the windows of all files that are read by turns (bytes); one alone takes a quarter of it.
 const WINDOWS_MAX: usize = 1 << 20;
 
@@ -58,6 +61,27 @@ impl Tail {
             self.merge.replace(lane, next);
             self.see_all();
         }
+    }
+
+    /// Whether the clock was set back before an entry, which comes next: its boot has shown a later time just before.
+    #[inline]
+    pub(super) fn is_set_back(&self, head: &Cursor) -> bool {
+        self.state.cursor.is_some_and(|last| {
+            head.realtime < last.realtime && head.boot_id == last.boot_id && head.monotonic >= last.monotonic
+        })
+    }
+
+    /// Before the first entry behind a clock that was set back: passes over what other files have as their next one and is a
+    /// copy of an entry of the last instant. By the new time, its turn would come later. Returns whether there was one: it
+    /// may have kept others from their turn.
+    #[cold]
+    pub(super) fn pass_copies_in_rings(&mut self) -> bool {
+        self.merge.expect_rings();
+        let before = self.counts.copies;
+        for entry in self.recent.clone() {
+            self.pass_copies(&entry);
+        }
+        self.counts.copies > before
     }
 
     /// Reads the next entries of all sources that have to be known before it is known whose turn it is.
@@ -138,6 +162,10 @@ impl Tail {
             let (index, head) = self.merge.take()?;
             self.current = Some(index);
             self.use_source(index);
+            if self.clock.saturating_sub(self.gathered) > TURNS * self.windows as u64 {
+                self.gathered = self.clock;
+                self.fields.make_room(self.windows);
+            }
             return Some(head);
         }
     }
@@ -153,14 +181,16 @@ impl Tail {
             let source = self.sources.swap_remove(index);
             self.counts.unwanted += source.unwanted();
             self.counts.fields_damaged += source.fields();
-            self.counts.reads += source.file.as_ref().map_or(0, |file| file.bytes().reads());
+            source.file.iter().for_each(|file| self.counts.read(file.bytes()));
             let (id, finished, losses) = source.finish();
             self.counts.damaged += losses;
             self.finished.insert(id, finished);
         }
+        self.gathered = self.clock;
         self.windows = self.sources.iter().filter(|s| s.file.is_some() && s.head.is_some()).count();
         let heads = self.sources.iter().enumerate();
-        self.merge = Merge::new(heads.filter_map(|(index, s)| Some((index, s.seqnum_id, s.head?))));
+        let heads = heads.filter_map(|(index, s)| Some((index, s.seqnum_id, s.head?)));
+        self.merge = Merge::new(heads, self.merge.expects_rings());
     }
 
     /// Reads the head of a source of which only its number is known.

@@ -283,3 +283,25 @@ fn what_is_not_damaged_and_what_journalctl_shows_of_a_damaged_journal_is_shown()
     tally.print();
     assert!(faults.is_empty(), "{} faults: {:#?}", faults.len(), faults);
 }
+
+/// An array that claims more entries than it has names the others under wrong numbers, and the last ones not at all.
+#[test]
+fn the_last_entry_is_found_where_an_array_claims_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in recorded_names() {
+        let path = recorded(&name, folder.path()).path;
+        let mut bytes = std::fs::read(&path).unwrap();
+        let layout = Layout::of(&bytes);
+        let all = ours(&path, 0);
+        let (Some(last), [_, array, _, ..]) = (all.last(), layout.arrays.as_slice()) else { continue };
+        if !all.is_sorted_by_key(|entry| entry.realtime) {
+            continue;
+        }
+        let size = array + 8;
+        let claimed = number(&bytes, size) + 2 * if layout.compact { 4 } else { 8 };
+        bytes[size..size + 8].copy_from_slice(&claimed.to_le_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let found = ours(&path, last.realtime);
+        assert_eq!(found.last().map(|entry| &entry.cursor), Some(&last.cursor), "{name}");
+    }
+}

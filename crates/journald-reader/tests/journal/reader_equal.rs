@@ -190,6 +190,81 @@ fn a_copy_under_another_counter_is_passed_over_where_the_clock_was_set_back() {
     }
 }
 
+/// In the copy's own file the clock was set back before it, so its turn comes when other entries of its boot were read.
+#[test]
+fn a_copy_whose_turn_comes_late_is_passed_over() {
+    let entry = |boot: u128, monotonic, realtime| {
+        ExportEntry::new(1_700_000_000_000_000 + realtime).boot(boot, monotonic).message("x")
+    };
+    // Its clock was ahead.
+    let (ahead, copied) = (entry(2, 50, 3600), entry(3, 10, 2000));
+    let later: Vec<_> = (1..4).map(|n| entry(3, 10 + n, 2000 + n)).collect();
+    let back = vec![entry(3, 9, 1000), entry(3, 10, 2000), entry(3, 11, 1500), entry(3, 12, 2500)];
+    // What two files hold, the second's copies of it, where reading begins, and how many entries come.
+    for (what, first, second, since, want) in [
+        ("one copy", [vec![copied.clone()], later.clone()].concat(), vec![copied.clone()], 0, 5),
+        ("another boot since", vec![copied.clone(), entry(4, 10, 2500)], vec![copied.clone()], 0, 3),
+        ("two entries, one copy", vec![copied.clone(); 2], vec![copied.clone()], 0, 3),
+        ("one entry, and two of the other counter", vec![copied.clone()], vec![copied.clone(); 2], 0, 3),
+        ("from the copied time on", [vec![copied.clone()], later].concat(), vec![copied.clone()], 2000, 5),
+        // By bisection reading begins behind the first entry, whose clock was set back.
+        ("the entry lies before the beginning", back, vec![copied.clone()], 1800, 3),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let second = [vec![ahead.clone()], second].concat();
+        for (name, entries) in [("a", &first), ("b", &second)] {
+            or_skip!(build_journal(&dir.path().join(format!("{name}.journal")), entries, Format::default()));
+        }
+        let paths = [dir.path().to_path_buf()];
+        let start = || match since {
+            0 => Start::Oldest,
+            since => Start::Realtime(1_700_000_000_000_000 + since),
+        };
+        assert_eq!(read(&paths, start()).len(), want, "{what}");
+        // After a restart, too.
+        for first in 1..want {
+            let mut tail = open(&paths, start());
+            assert_eq!(std::iter::from_fn(|| next(&mut tail)).take(first).count(), first);
+            let after = read(&paths, Start::Resume(Box::new(tail.resume()))).len();
+            assert_eq!(after, want - first, "{what}, behind {first}");
+        }
+        // The last lines are as many as are asked for.
+        let wanted = |count| open(&paths, Start::Oldest).time_of_nth_last(count, None).is_some();
+        let all = read(&paths, Start::Oldest).len() as u64;
+        assert!(wanted(all) && !wanted(all + 1), "{what}: {all}");
+    }
+}
+
+/// An instant was read before in one file. Then a clock went back, and copies of its entries come while other entries of the
+/// instant are being read. Beside them lies a backup.
+#[test]
+fn copies_that_come_late_are_each_passed_over_beside_a_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = |message: &str, boot: u128, monotonic, realtime: u64| {
+        ExportEntry::new(1_700_000_000_000_000 + realtime).boot(boot, monotonic).message(message)
+    };
+    let same = vec![entry("same", 2, 20, 1000); 6];
+    let copies = [vec![entry("first", 1, 11, 6000)], same.clone()].concat();
+    let mut files = vec![("a", same), ("b", copies)];
+    // The last of each comes before the copies or behind them, by its hash.
+    for name in ["d", "e", "f", "g", "h", "i", "j", "k"] {
+        files
+            .push((name, vec![entry(name, 1, 10, 5000), entry(name, 2, 10, 7000), entry(name, 2, 20, 1000)]));
+    }
+    for (name, entries) in &files {
+        or_skip!(build_journal(&dir.path().join(format!("{name}.journal")), entries, Format::default()));
+    }
+    std::fs::copy(dir.path().join("b.journal"), dir.path().join("c.journal")).unwrap();
+    let paths = [dir.path().to_path_buf()];
+    let all = 6 + 1 + 8 * 3;
+    assert_eq!(read(&paths, Start::Oldest).len(), all);
+    for first in 1..all {
+        let mut tail = open(&paths, Start::Oldest);
+        assert_eq!(std::iter::from_fn(|| next(&mut tail)).take(first).count(), first);
+        assert_eq!(read(&paths, Start::Resume(Box::new(tail.resume()))).len(), all - first, "{first}");
+    }
+}
+
 /// Equal entries of one instant, in a file, in its backup, and in another file with a counter of its own: a backup makes
 /// no entry a copy of another one.
 #[test]
@@ -207,21 +282,25 @@ fn equal_entries_that_also_are_in_a_backup_come_each_once() {
     }
 }
 
-/// An instant is read in two parts, and the entries of the first come again in another file in the second.
+/// An instant is read in two parts, and the entries of the first come again in another file in the second. They differ, or
+/// all are equal.
 #[test]
 fn copies_within_an_instant_are_known_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let entry = |n: u64| ExportEntry::new(1_700_000_000_000_000).message(format!("message {n}"));
-    for name in ["a", "b"] {
-        let entries: Vec<_> = (0..8).map(entry).collect();
-        or_skip!(build_journal(&dir.path().join(format!("{name}.journal")), &entries, Format::default()));
-    }
-    let paths = [dir.path().to_path_buf()];
-    for first in 0..=8 {
-        let mut tail = open(&paths, Start::Oldest);
-        let before = std::iter::from_fn(|| next(&mut tail)).take(first).count();
-        let after = read(&paths, Start::Resume(Box::new(tail.resume()))).len();
-        assert_eq!((before, after), (first, 8 - first));
+    for different in [8, 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let entry =
+            |n: u64| ExportEntry::new(1_700_000_000_000_000).message(format!("message {}", n % different));
+        for name in ["a", "b"] {
+            let entries: Vec<_> = (0..8).map(entry).collect();
+            or_skip!(build_journal(&dir.path().join(format!("{name}.journal")), &entries, Format::default()));
+        }
+        let paths = [dir.path().to_path_buf()];
+        for first in 0..=8 {
+            let mut tail = open(&paths, Start::Oldest);
+            let before = std::iter::from_fn(|| next(&mut tail)).take(first).count();
+            let after = read(&paths, Start::Resume(Box::new(tail.resume()))).len();
+            assert_eq!((before, after), (first, 8 - first), "{different} different ones");
+        }
     }
 }
 

@@ -16,6 +16,9 @@ use crate::support::sound::{Fields, Read, drain, open};
 
 /// Splices tried on each journal (count).
 const SPLICES: u64 = 8;
+/// Splices that have shown faults: a block that holds several entries, an array that leads past entries, an entry of another
+/// boot, a copy where the lists of its fields are damaged, too.
+const FOUND: [u64; 10] = [31, 49, 64, 93, 107, 125, 132, 134, 138, 750];
 /// In the header: the numbers of the last and of the first entry.
 const TAIL_SEQNUM: usize = 160;
 const HEAD_SEQNUM: usize = 168;
@@ -58,6 +61,8 @@ fn splice(bytes: &mut [u8], layout: &Layout, random: &mut Random) -> (String, Ha
     let (from, to) = (random.below(layout.entries.len()), random.below(layout.entries.len()));
     let (source, target) = (layout.entries[from], layout.entries[to]);
     let size = number(bytes, source + 8) as usize;
+    let content = |entry: usize| bytes.get(entry + REALTIME..entry + size);
+    let twins = layout.entries.iter().filter(|entry| content(**entry) == content(source)).count();
     let mut copy = |from: usize, to: usize, len: usize| {
         let end = (from + len).min(bytes.len());
         let piece = bytes[from..end].to_vec();
@@ -71,15 +76,15 @@ fn splice(bytes: &mut [u8], layout: &Layout, random: &mut Random) -> (String, Ha
             let len = size + random.below(1024);
             (format!("entry {from} and what is behind it, {len} bytes, over {to}"), copy(source, target, len))
         }
-        // Two equal entries of one instant may be neighbours, and where all fields are shared nobody can tell which was first.
-        3 if to > from + 1 => {
+        // Of two equal entries of one instant nobody can tell which was first.
+        3 if to > from + 1 && twins == 1 => {
             let what = format!("entry {from} over {to}, but for the number");
             (what, copy(source + REALTIME, target + REALTIME, size - REALTIME))
         }
         3 | 4 => (format!("the head of entry {from} over that of {to}"), copy(source, target, ITEMS)),
         _ => {
             let (items, size) = items(bytes, layout);
-            let count = (1 + random.below(8)).min(items.len() - from.max(to));
+            let count = (1 + random.below(8)).min(items.len().saturating_sub(from.max(to)));
             for n in 0..count {
                 let piece = bytes[items[from + n]..][..size].to_vec();
                 bytes[items[to + n]..][..size].copy_from_slice(&piece);
@@ -89,7 +94,7 @@ fn splice(bytes: &mut [u8], layout: &Layout, random: &mut Random) -> (String, Ha
     };
     let over = |entry: &usize| {
         let touched = |object: usize| {
-            let end = object + number(bytes, object + 8) as usize;
+            let end = object.saturating_add(number(bytes, object + 8) as usize);
             object < written.1 && written.0 < end
         };
         touched(*entry) || layout.data_of(bytes, *entry).into_iter().any(touched)
@@ -115,10 +120,13 @@ fn hunt(name: &str, pristine: &[u8]) {
             let whole = drain(&mut open(&path, Start::Oldest));
             assert_eq!(whole.len(), layout.entries.len(), "{name}");
             let mut written: HashMap<Content, usize> = HashMap::new();
+            let mut fields_of = HashMap::new();
             for read in &whole {
                 *written.entry(content(read)).or_default() += 1;
+                fields_of.insert(read.0, &read.1);
             }
-            for seed in first..first + setting("JOURNAL_SHIP_DAMAGES", SPLICES) {
+            let drawn = first..first + setting("JOURNAL_SHIP_DAMAGES", SPLICES);
+            for seed in drawn.chain(FOUND) {
                 let mut bytes = sound.clone();
                 let (what, lost) = splice(&mut bytes, &layout, &mut Random(seed));
                 let what = format!("{name}, {seed}, gaps: {gaps}, {end}: {what}");
@@ -127,7 +135,10 @@ fn hunt(name: &str, pristine: &[u8]) {
                 let mut came: HashMap<Content, usize> = HashMap::new();
                 let mut cursors = HashSet::new();
                 for read in &got {
-                    *came.entry(content(read)).or_default() += 1;
+                    // An entry that has lost a field may be equal to its neighbour.
+                    if fields_of.get(&read.0).is_none_or(|fields| **fields == read.1) {
+                        *came.entry(content(read)).or_default() += 1;
+                    }
                     if !cursors.insert(read.0) {
                         faults.push(format!("{what}: {} twice", read.0));
                     }

@@ -14,8 +14,10 @@
 //! - A counter has several equal entries of one instant, and another counter has one: with that one all of them are passed over,
 //!   although no more than one of them is its copy.
 //!
-//! It also shows an entry twice if its copy comes with another entry of the same instant between. A reader must do
-//! neither, so it cannot be equal to journalctl there; [`assert_right`] says what it must do instead. systemd 254 and later order different boots of one machine by the newest file of each, so its
+//! It also shows an entry twice if its copy comes with another entry of the same instant between, or when its turn comes late, after
+//! a clock was set back in its file. A reader must do
+//! neither, so it cannot be equal to journalctl there; [`assert_right`] says what it must do instead. systemd 254 and later order
+//! different boots of one machine by the newest file of each, so its
 //! journalctl is no oracle for journals whose clocks went back: see [`is_252`].
 
 use std::cmp::Ordering;
@@ -100,42 +102,43 @@ pub fn merge(files: &[&[Cursor]]) -> Merge {
     }
 }
 
-/// Whether an entry is a copy of one of these. Each of several equal entries of a counter has a copy of its own.
-fn is_copy(instant: &[Cursor], head: &Cursor) -> bool {
+/// Whether an entry is a copy of one of these, which were met before. Each of several equal entries of a counter has a copy
+/// of its own.
+fn is_copy(met_before: &[Cursor], head: &Cursor) -> bool {
     let met = |counter| {
-        let equal = instant.iter().filter(|seen| content(seen) == content(head));
+        let equal = met_before.iter().filter(|seen| content(seen) == content(head));
         equal.filter(|seen| seen.seqnum_id == counter).count()
     };
-    instant.contains(head) || instant.iter().any(|seen| met(seen.seqnum_id) > met(head.seqnum_id))
+    met_before.contains(head) || met_before.iter().any(|seen| met(seen.seqnum_id) > met(head.seqnum_id))
 }
 
 /// Passes over what the files offer and is a copy, unless it was read all the same.
-fn pass_copies(files: &mut [&[Cursor]], instant: &mut Vec<Cursor>, read: &HashSet<&Cursor>) {
+fn pass_copies(files: &mut [&[Cursor]], met: &mut Vec<Cursor>, read: &HashSet<&Cursor>) {
     loop {
         let offers_copy = |file: &&mut &[Cursor]| {
-            file.first().is_some_and(|h| is_copy(instant, h) && (instant.contains(h) || !read.contains(h)))
+            file.first().is_some_and(|h| is_copy(met, h) && (met.contains(h) || !read.contains(h)))
         };
         let Some(copy) = files.iter_mut().find(offers_copy).and_then(|file| file.split_off_first()) else {
             return;
         };
-        if !instant.contains(copy) {
-            instant.push(*copy);
+        if !met.contains(copy) {
+            met.push(*copy);
         }
     }
 }
 
 /// Whether `got` is a right merge: each entry of each file once, those of a file in their order, and, at each step,
 /// the entry that is less than all others offered if there is one; else the lowest number of some counter. Copies
-/// count once where they meet: where a file offers one when the entry is read from another, or while entries of their
-/// instant are being read.
+/// count once, whenever their turn comes.
 pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
     let mut rest = files.to_vec();
-    let mut instant: Vec<Cursor> = Vec::new();
+    // Read, or passed over as a copy.
+    let mut met: Vec<Cursor> = Vec::new();
     let read: HashSet<&Cursor> = got.iter().collect();
     for (index, got) in got.iter().enumerate() {
         loop {
             let least = least(&rest);
-            let is_copy = |head: &Cursor| is_copy(&instant, head);
+            let is_copy = |head: &Cursor| is_copy(&met, head);
             // A copy is passed over when its turn has come, or, where it is nobody's turn, if it ever is.
             let passed = match least {
                 Some(least) if is_copy(&least) => rest.iter_mut().find(|f| f.first() == Some(&least)),
@@ -145,23 +148,19 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
                         fits,
                         "entry {index} is {got}, and {least} goes before it; offered:\n{}",
                         list(&rest.iter().filter_map(|file| file.first().copied()).collect::<Vec<_>>())
-                            + "instant:\n"
-                            + &list(&instant)
+                            + "met:\n"
+                            + &list(&met)
                     );
                     None
                 }
                 None => rest.iter_mut().find(|file| {
-                    let passed = |h: &Cursor| instant.contains(h) || (is_copy(h) && !read.contains(h));
+                    let passed = |h: &Cursor| met.contains(h) || (is_copy(h) && !read.contains(h));
                     file.first().is_some_and(passed)
                 }),
             };
             match passed.and_then(|file| file.split_off_first()) {
-                Some(copy) => {
-                    let at = |cursor: &Cursor| (cursor.boot_id, cursor.monotonic);
-                    if instant.last().is_some_and(|last| at(last) == at(copy)) && !instant.contains(copy) {
-                        instant.push(*copy);
-                    }
-                }
+                Some(copy) if !met.contains(copy) => met.push(*copy),
+                Some(_) => {}
                 None => break,
             }
         }
@@ -174,12 +173,9 @@ pub fn assert_right(files: &[&[Cursor]], got: &[Cursor]) -> TestCaseResult {
             taken.is_some(),
             "entry {index} is {got}, which no file offers: doubled, or out of order"
         );
-        if instant.last().is_some_and(|s| (s.boot_id, s.monotonic) != (got.boot_id, got.monotonic)) {
-            instant.clear();
-        }
-        instant.push(*got);
+        met.push(*got);
         // Copies that other files offer may be passed over together with it.
-        pass_copies(&mut rest, &mut instant, &read);
+        pass_copies(&mut rest, &mut met, &read);
     }
     let missed = rest.iter().copied().flatten().find(|left| !got.iter().any(|got| are_copies(got, left)));
     prop_assert_eq!(missed, None, "an entry that was not read");
@@ -210,13 +206,11 @@ pub fn after_cursor(files: &[&[Cursor]], cursor: &Cursor) -> Vec<Cursor> {
     merge(&files).shown.split_off(1)
 }
 
-/// Without the copies of entries of the same instant.
+/// Without the copies.
 pub fn once(shown: &[Cursor]) -> Vec<Cursor> {
     let mut once: Vec<Cursor> = Vec::new();
-    let at = |cursor: &Cursor| (cursor.boot_id, cursor.monotonic);
     for cursor in shown {
-        let mut instant = once.iter().rev().take_while(|seen| at(seen) == at(cursor));
-        if !instant.any(|seen| are_copies(seen, cursor)) {
+        if !once.iter().any(|seen| are_copies(seen, cursor)) {
             once.push(*cursor);
         }
     }

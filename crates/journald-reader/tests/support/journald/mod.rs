@@ -224,6 +224,17 @@ impl Journald {
         Inside::spawn(self.command(argv).stdin(Stdio::null()))
     }
 
+    /// Starts a command inside with the network of `starter`, a command that enters it.
+    pub fn spawn_in<S: AsRef<OsStr>>(&self, starter: &[String], argv: &[S]) -> Inside {
+        let inside = self.command(argv);
+        let mut command = Command::new(&starter[0]);
+        command.args(&starter[1..]).arg(inside.get_program()).args(inside.get_args());
+        for (name, value) in inside.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        Inside::spawn(command.current_dir("/").stdin(Stdio::null()))
+    }
+
     /// journalctl inside: this journal and no other. Panics when it fails.
     pub fn journalctl(&self, args: &[&str]) -> Vec<u8> {
         let mut argv = vec!["journalctl", "--no-pager", "--quiet"];
