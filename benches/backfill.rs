@@ -1,6 +1,6 @@
 //! The main job, whole: the built program ships a journal of a million entries to a Loki that answers
 //! 204. Shown are entries per second of processor time (user and system, all threads, from start to
-//! exit) and peak resident memory. The best of several runs counts: neighbours on a shared machine can
+//! exit), peak resident memory, and how soon after its start the program sends. The best of several runs counts: neighbours on a shared machine can
 //! only add to processor time.
 //!
 //! `cargo bench --bench backfill`, steered by environment variables:
@@ -13,16 +13,18 @@
 //! | `JOURNAL_SHIP_BENCH_COMPARE` | `1`: journalctl on the same files too | unset |
 //! | `JOURNAL_SHIP_BENCH_BINARY` | another build of the program | the one just built |
 
+#[path = "support/bench.rs"]
+mod bench;
 #[path = "support/ship.rs"]
 mod ship;
 mod support;
 #[path = "support/table.rs"]
 mod table;
 
-use std::env;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use support::Error;
 use support::generate::{self, BenchJournal};
@@ -34,28 +36,14 @@ const RATE_MIN: f64 = 300_000.0;
 const PEAK_MAX: u64 = 32_000_000;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(error) => {
-            // Nothing is left to be done when standard error is closed too.
-            let _ = writeln!(io::stderr(), "backfill: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    bench::main("backfill", run)
 }
 
 fn run() -> Result<ExitCode, Error> {
-    // `cargo test --all-targets` runs benchmarks too, unoptimised and without this argument.
-    if env::args().all(|argument| argument != "--bench") {
-        writeln!(io::stderr(), "nothing measured: run this with `cargo bench --bench backfill`")?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let entries = number("JOURNAL_SHIP_BENCH_ENTRIES", 1_000_000)?;
     let runs = number("JOURNAL_SHIP_BENCH_RUNS", 5)?.max(1);
-    let binary = env::var_os("JOURNAL_SHIP_BENCH_BINARY")
-        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_journal-ship")), PathBuf::from);
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("the target folder has no path")?;
-    let journal = generate::prepare(&target.join("bench-journal"), entries)?;
+    let binary = bench::program();
+    let journal = generate::prepare(&bench::journals()?, entries)?;
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -67,7 +55,8 @@ fn run() -> Result<ExitCode, Error> {
 
     // First of all, for it brings the files into the page cache: all others find them there.
     let mut others = vec![plain_read(&journal)?];
-    let mut ships = (0..runs).map(|run| ship(&binary, &journal, run)).collect::<Result<Vec<_>, _>>()?;
+    let ships = (0..runs).map(|run| ship(&binary, &journal, run)).collect::<Result<Vec<_>, _>>()?;
+    let (mut ships, mut firsts): (Vec<_>, Vec<_>) = ships.into_iter().unzip();
     if flag("JOURNAL_SHIP_BENCH_COMPARE") {
         others.push(journalctl(&journal, "export")?);
         others.push(journalctl(&journal, "json")?);
@@ -86,11 +75,19 @@ fn run() -> Result<ExitCode, Error> {
         megabytes(PEAK_MAX),
         if kept { "kept" } else { "missed" },
     )?;
+    firsts.sort_unstable();
+    let first = |n: usize| firsts.get(n).map_or(0.0, |first| first.as_secs_f64() * 1000.0);
+    writeln!(
+        out,
+        "from the start of the program to its first request: best {:.0} ms, median {:.0} ms",
+        first(0),
+        first(firsts.len() / 2)
+    )?;
     Ok(if kept || !flag("JOURNAL_SHIP_BENCH_CHECK") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn ship(binary: &Path, journal: &BenchJournal, run: u64) -> Result<Row, Error> {
-    let (usage, sent) = ship::ship(binary, journal, "")?;
+fn ship(binary: &Path, journal: &BenchJournal, run: u64) -> Result<(Row, Duration), Error> {
+    let (usage, sent, first) = ship::ship(binary, journal, 1, "")?;
     let name = format!("journal-ship, run {}", run + 1);
-    Ok(Row { name, entries: journal.entries, usage, sent: Some(sent) })
+    Ok((Row { name, entries: journal.entries, usage, sent: Some(sent) }, first))
 }

@@ -9,15 +9,16 @@
 //! | `JOURNAL_SHIP_BENCH_CHECK` | `1`: fail where it is less than ten times as fast as journalctl, or takes more than 32 MB | unset |
 //! | `JOURNAL_SHIP_BENCH_BINARY` | another build of the program | the one just built |
 
+#[path = "support/bench.rs"]
+mod bench;
 #[allow(dead_code)] // what a program sends
 mod support;
 #[allow(dead_code)] // tables of what programs send
 #[path = "support/table.rs"]
 mod table;
 
-use std::env;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use support::Error;
@@ -71,28 +72,14 @@ const QUESTIONS: [Asked; 6] = [
 ];
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(error) => {
-            // Nothing is left to be done when standard error is closed too.
-            let _ = writeln!(io::stderr(), "query: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    bench::main("query", run)
 }
 
 fn run() -> Result<ExitCode, Error> {
-    // `cargo test --all-targets` runs benchmarks too, unoptimised and without this argument.
-    if env::args().all(|argument| argument != "--bench") {
-        writeln!(io::stderr(), "nothing measured: run this with `cargo bench --bench query`")?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let entries = number("JOURNAL_SHIP_BENCH_ENTRIES", 1_000_000)?;
     let runs = number("JOURNAL_SHIP_BENCH_RUNS", 3)?.max(1);
-    let binary = env::var_os("JOURNAL_SHIP_BENCH_BINARY")
-        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_journal-ship")), PathBuf::from);
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("the target folder has no path")?;
-    let journal = generate::prepare(&target.join("bench-journal"), entries)?;
+    let binary = bench::program();
+    let journal = generate::prepare(&bench::journals()?, entries)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}: {entries} entries\n", journal.folder.display())?;
     writeln!(

@@ -13,13 +13,14 @@
 //! | `JOURNAL_SHIP_BENCH_CHECK` | `1`: fail when rules cost more than 10 % | unset |
 //! | `JOURNAL_SHIP_BENCH_BINARY` | another build of the program | the one just built |
 
+#[path = "support/bench.rs"]
+mod bench;
 #[path = "support/ship.rs"]
 mod ship;
 mod support;
 
 use std::env;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use support::Error;
@@ -29,46 +30,18 @@ use support::process::Usage;
 /// What rules may cost at most: processor time with them, by processor time without.
 const RATIO_MAX: f64 = 1.10;
 
-/// Ten rules as people write them: names made shorter, instances folded, noise dropped, keywords, shards.
-/// The journal has nothing that they drop, so that all entries must arrive.
-const RULES: &str = r"
-labels:
-  relabel_configs:
-    - {source_labels: [__journal__systemd_unit], regex: '([^@]+@).+(\.[a-z]+)', target_label: unit, replacement: '$1$2'}
-    - {source_labels: [__journal__systemd_unit], regex: 'session-.+\.scope', target_label: unit, replacement: session.scope}
-    - {source_labels: [__journal_coredump_unit], regex: '(.+)', target_label: unit}
-    - {source_labels: [__journal_container_name], regex: '(.+)', target_label: service_name}
-    - {source_labels: [unit, __journal__transport], regex: ';(.+)', target_label: unit}
-    - {source_labels: [__journal_priority_keyword], target_label: level, action: uppercase}
-    - {source_labels: [__journal_syslog_identifier], regex: 'no-such-program|nor-this', action: drop}
-    - {source_labels: [__journal__hostname, __journal__systemd_unit], target_label: shard, modulus: 8, action: hashmod}
-    - {regex: '__journal_(_systemd_slice|_transport)', replacement: 'j$1', action: labelmap}
-    - {regex: 'j_transport', action: labeldrop}
-";
+/// They drop nothing of this journal, so that all entries must arrive.
+const RULES: &str = include_str!("support/ten_rules.yaml");
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(error) => {
-            // Nothing is left to be done when standard error is closed too.
-            let _ = writeln!(io::stderr(), "relabel: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    bench::main("relabel", run)
 }
 
 fn run() -> Result<ExitCode, Error> {
-    // `cargo test --all-targets` runs benchmarks too, unoptimised and without this argument.
-    if env::args().all(|argument| argument != "--bench") {
-        writeln!(io::stderr(), "nothing measured: run this with `cargo bench --bench relabel`")?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let entries = number("JOURNAL_SHIP_BENCH_ENTRIES", 1_000_000)?;
     let runs = number("JOURNAL_SHIP_BENCH_RUNS", 5)?.max(1);
-    let binary = env::var_os("JOURNAL_SHIP_BENCH_BINARY")
-        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_journal-ship")), PathBuf::from);
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("the target folder has no path")?;
-    let journal = generate::prepare(&target.join("bench-journal"), entries)?;
+    let binary = bench::program();
+    let journal = generate::prepare(&bench::journals()?, entries)?;
 
     let mut out = io::stdout().lock();
     writeln!(out, "{}: {entries} entries\n", journal.folder.display())?;
@@ -76,10 +49,10 @@ fn run() -> Result<ExitCode, Error> {
     let kinds = [("without rules", ""), ("ten rules", RULES)];
     let mut best = [f64::INFINITY; 2];
     // Once for the page cache.
-    ship::ship(&binary, &journal, "")?;
+    ship::ship(&binary, &journal, 1, "")?;
     for _ in 0..runs {
         for ((name, rules), best) in kinds.iter().zip(&mut best) {
-            let (usage, sent) = ship::ship(&binary, &journal, rules)?;
+            let (usage, sent, _) = ship::ship(&binary, &journal, 1, rules)?;
             let seconds = seconds(&usage);
             *best = best.min(seconds);
             writeln!(

@@ -16,6 +16,8 @@ mod random;
 #[path = "support/units.rs"]
 #[allow(dead_code)] // what makes journal entries of them
 mod units;
+#[path = "support/watched.rs"]
+mod watched;
 
 use std::env;
 use std::io::{self, Write};
@@ -24,13 +26,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal_ship::alerts::engine::Engine;
-use journal_ship::alerts::file;
 use journal_ship::alerts::run::Rules;
 use journal_ship::alerts::state::Outside;
 use logql::label_set::LabelSet;
-use random::Random;
 use rustix::time::{ClockId, clock_gettime};
-use units::UNITS;
 
 /// What fifty rules may cost at most for each entry.
 const COST_MAX: Duration = Duration::from_micros(1);
@@ -41,43 +40,21 @@ const START: i64 = 1_767_571_200 * SECOND;
 /// Two days, as in the journal of the other benchmarks.
 const SPAN: i64 = 2 * 86_400 * SECOND;
 
-/// A unit's rules, as people write them.
-const KINDS: [&str; 5] = [
-    r#"sum by (host) (count_over_time({unit="UNIT"} |~ "(?i)error|failed|timeout" [5m])) > 100000"#,
-    r#"sum by (unit) (rate({unit="UNIT", level=~"error|crit"}[10m])) > 1000"#,
-    r#"sum by (host) (count_over_time({unit="UNIT"} |= "panic" != "test" [15m])) > 0"#,
-    r#"absent_over_time({unit="UNIT"}[30m])"#,
-    r#"sum by (status) (count_over_time({unit="UNIT"} |= "HTTP/1.1\" 5" | regexp "HTTP/1.1\" (?P<status>\\d+)" [5m])) > 100000"#,
-];
-/// How many of each kind (count).
-const OF_KIND: usize = 7;
-
 fn main() -> ExitCode {
     let number = |name: &str, default: u64| {
         env::var(name).ok().and_then(|text| text.parse().ok()).filter(|n| *n > 0).unwrap_or(default)
     };
     let (entries, runs) =
         (number("JOURNAL_SHIP_BENCH_ENTRIES", 1_000_000), number("JOURNAL_SHIP_BENCH_RUNS", 5));
-    let shipped = include_str!("../config/rules/host.yaml");
-    let mut own = String::from("groups:\n  - name: own\n    rules:\n");
-    for (kind, expr) in KINDS.iter().enumerate() {
-        for unit in UNITS.iter().step_by(7).take(OF_KIND) {
-            let expr = expr.replace("UNIT", unit.name);
-            own.push_str(&format!("      - {{alert: A{kind}, expr: '{expr}'}}\n"));
+    let groups = match watched::groups() {
+        Ok(groups) => groups,
+        Err(why) => {
+            let _ = writeln!(io::stderr(), "rules: {why}");
+            return ExitCode::FAILURE;
         }
-    }
-    let mut groups = Vec::new();
-    for text in [shipped, &own] {
-        match file::parse(text, "rules", None) {
-            Ok((of_file, _)) => groups.extend(of_file),
-            Err(why) => {
-                let _ = writeln!(io::stderr(), "rules: {}", why.render(false));
-                return ExitCode::FAILURE;
-            }
-        }
-    }
+    };
     let count: usize = groups.iter().map(|group| group.rules.len()).sum();
-    let given = given();
+    let given = watched::entries(LINES);
     let cpu = || clock_gettime(ClockId::ProcessCPUTime);
     let mut best = Duration::MAX;
     for _ in 0..runs {
@@ -147,44 +124,4 @@ fn series_bytes(buckets: i64) -> f64 {
         }
     }
     (resident() - before) / SERIES as f64
-}
-
-type Given = (Arc<LabelSet>, Vec<(&'static str, String)>, String);
-
-/// Entries as rules see them.
-fn given() -> Vec<Given> {
-    let mut random = Random::new(1);
-    let levels = ["info", "info", "info", "info", "notice", "warning", "error"];
-    let mut sets: Vec<Vec<Arc<LabelSet>>> = Vec::new();
-    for unit in &UNITS {
-        let set = |level: &&str| {
-            let mut set = LabelSet::default();
-            let pairs = [("host", "app-03.example.net"), ("job", "systemd-journal"), ("level", level)];
-            for (name, value) in pairs.into_iter().chain([("service_name", unit.name), ("unit", unit.name)]) {
-                set.insert(name, value.as_bytes());
-            }
-            Arc::new(set)
-        };
-        // Equal sets are one, as the labeler has it.
-        let mut of_unit: Vec<Arc<LabelSet>> = Vec::new();
-        for level in &levels {
-            let new = set(level);
-            let known = of_unit.iter().find(|known| **known == new).cloned();
-            of_unit.push(known.unwrap_or(new));
-        }
-        sets.push(of_unit);
-    }
-    let mut line = String::new();
-    let mut entry = || {
-        // The first units write most.
-        let index = (random.below(50) * random.below(50) / 50) as usize;
-        let unit = &UNITS[index];
-        line.clear();
-        messages::write(&mut line, &mut random, unit.style, unit.comm, "00");
-        let labels = sets[index][random.below(levels.len() as u64) as usize].clone();
-        let metadata =
-            vec![("pid", (1000 + random.below(8)).to_string()), ("identifier", unit.comm.to_owned())];
-        (labels, metadata, line.clone())
-    };
-    (0..LINES).map(|_| entry()).collect()
 }

@@ -24,7 +24,7 @@
 //! - [`loki`]: batches, the push API, checkpoints; the section `loki:`
 //! - [`pipeline`]: the way of an entry from a tail to a batch
 //! - [`alerts`]: rules, states, Alertmanager; the section `alerts:` and the formats of rule files and their tests
-//! - [`query`]: LogQL asked of the journal, with no Loki
+//! - [`query`]: LogQL asked of the journal, with no Loki; the journal compared with what is in Loki
 //! - [`config`]: one field a section, and what only several sections together can tell
 //! - [`convert`]: configurations of other programs to ours
 //! - [`agent`]: the threads and tasks of the daemon

@@ -70,6 +70,16 @@ pub(crate) fn journal_remote() -> Result<&'static str, Error> {
 
 /// Writes the journal; the number of fields and the bytes of all messages.
 fn store(folder: &Path, entries: u64) -> Result<(u64, u64), Error> {
+    let mut host = Host::new(entries);
+    write(folder, |out| (0..entries).try_for_each(|_| out.write_all(host.next_entry())))?;
+    Ok((host.fields, host.message_bytes))
+}
+
+/// Has systemd-journal-remote store what `entries` writes in the journal export format.
+pub(crate) fn write(
+    folder: &Path,
+    entries: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), Error> {
     let program = journal_remote()?;
     let mut remote = Command::new(program)
         .arg("-o")
@@ -81,16 +91,15 @@ fn store(folder: &Path, entries: u64) -> Result<(u64, u64), Error> {
         .spawn()
         .map_err(|error| format!("{program}: {error}"))?;
     let stdin = remote.stdin.take().ok_or("systemd-journal-remote has no standard input")?;
-    let mut host = Host::new(entries);
     let mut out = BufWriter::with_capacity(256 * 1024, stdin);
-    let written = (0..entries).try_for_each(|_| out.write_all(host.next_entry())).and_then(|()| out.flush());
+    let written = entries(&mut out).and_then(|()| out.flush());
     drop(out);
     let status = remote.wait()?;
     written.map_err(|error| format!("{program}: {error}"))?;
     if !status.success() {
         return Err(format!("{program} ended with {status}").into());
     }
-    Ok((host.fields, host.message_bytes))
+    Ok(())
 }
 
 /// The entries that the files in `folder` hold, as journalctl reads their headers.

@@ -8,7 +8,7 @@ use super::random::Random;
 use super::units::{KERNEL, Source, UNITS, Unit};
 
 /// Time of the first entry: 2026-01-05 00:00:00 UTC, in microseconds.
-const START: u64 = 1_767_571_200_000_000;
+pub(crate) const START: u64 = 1_767_571_200_000_000;
 /// Time that the whole journal spans, in microseconds, near enough.
 const SPAN: u64 = 2 * 86_400_000_000;
 /// Share of entries that follow the one before within a burst, in per cent.

@@ -3,11 +3,11 @@
 
 pub(crate) mod generate;
 pub(crate) mod host;
-mod messages;
+pub(crate) mod messages;
 pub(crate) mod process;
-mod random;
+pub(crate) mod random;
 pub(crate) mod sink;
-mod units;
+pub(crate) mod units;
 
 /// Errors end a benchmark; what matters is the text.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;

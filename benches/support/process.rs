@@ -47,8 +47,8 @@ impl Process {
         Ok(Self { name, child, started: Instant::now(), usage: Usage::default() })
     }
 
-    /// Looks at the program; false when it has ended.
-    pub(crate) fn sample(&mut self) -> Result<bool, Error> {
+    /// Looks at the program: what it has cost so far, or nothing when it has ended.
+    pub(crate) fn sample(&mut self) -> Result<Option<Usage>, Error> {
         let folder = format!("/proc/{}", self.child.id());
         let stat = fs::read_to_string(format!("{folder}/stat"))?;
         // The second field is the program's name in parentheses, and may itself hold spaces and ")".
@@ -66,7 +66,7 @@ impl Process {
         if let Some(kibibytes) = peak.and_then(|text| text.parse::<u64>().ok()) {
             self.usage.peak_bytes = kibibytes * 1024;
         }
-        Ok(state != "Z")
+        Ok((state != "Z").then_some(self.usage))
     }
 
     /// Asks the program to end.
@@ -77,7 +77,7 @@ impl Process {
     /// Waits for the program's own end, at most `patience`.
     pub(crate) fn finish(mut self, patience: Duration) -> Result<(Usage, ExitStatus), Error> {
         let deadline = Instant::now() + patience;
-        while self.sample()? {
+        while self.sample()?.is_some() {
             if Instant::now() > deadline {
                 return Err(format!("{} is still running after {patience:?}", self.name).into());
             }

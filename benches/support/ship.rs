@@ -17,18 +17,27 @@ const QUIET: Duration = Duration::from_millis(100);
 /// Longest time for the program to end after it was asked to.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 
-/// Runs the program until every entry has arrived, ends it, and makes sure that all came once and whole.
-/// `more` is added to its configuration.
-pub(crate) fn ship(binary: &Path, journal: &BenchJournal, more: &str) -> Result<(Usage, Counts), Error> {
+/// Runs the program until every entry has arrived at each of so many destinations, ends it, and makes sure that all came once
+/// and whole. `more` is added to its configuration. Returned are what it cost, what it sent, and the time from its start to its
+/// first request.
+pub(crate) fn ship(
+    binary: &Path,
+    journal: &BenchJournal,
+    destinations: u64,
+    more: &str,
+) -> Result<(Usage, Counts, Duration), Error> {
     let sink = Sink::start()?;
     let home = tempfile::tempdir()?;
     let config = home.path().join("config.yaml");
+    let loki =
+        (0..destinations).map(|n| format!("{{name: sink{n}, url: {:?}}}", sink.url())).collect::<Vec<_>>();
+    let expected = destinations * journal.entries;
     fs::write(
         &config,
         format!(
-            "journal: {{paths: [{:?}], backfill: 10y}}\nloki: [{{name: sink, url: {:?}}}]\nstate_directory: {:?}\nhttp: {{listen: null}}\n{more}",
+            "journal: {{paths: [{:?}], backfill: 10y}}\nloki: [{}]\nstate_directory: {:?}\nhttp: {{listen: null}}\n{more}",
             journal.folder,
-            sink.url(),
+            loki.join(", "),
             home.path().join("state"),
         ),
     )?;
@@ -37,12 +46,12 @@ pub(crate) fn ship(binary: &Path, journal: &BenchJournal, more: &str) -> Result<
     let mut last = started;
     loop {
         let arrived = sink.wait(QUIET);
-        if !process.sample()? {
+        if process.sample()?.is_none() {
             return Err(format!("{} ended by itself, after {:?}", binary.display(), sink.counts()).into());
         }
         if arrived {
             last = Instant::now();
-        } else if sink.counts().entries >= journal.entries {
+        } else if sink.counts().entries >= expected {
             break;
         } else if last.elapsed() > STALL {
             return Err(format!("nothing arrived for {STALL:?}, after {:?}", sink.counts()).into());
@@ -55,8 +64,12 @@ pub(crate) fn ship(binary: &Path, journal: &BenchJournal, more: &str) -> Result<
     if !status.success() {
         return Err(format!("{} ended with {status}", binary.display()).into());
     }
-    if (sent.entries, sent.line_bytes, sent.bad_requests) != (journal.entries, journal.message_bytes, 0) {
-        return Err(format!("{journal:?} was to be sent, but this arrived: {sent:?}").into());
+    let bytes = destinations * journal.message_bytes;
+    if (sent.entries, sent.line_bytes, sent.bad_requests) != (expected, bytes, 0) {
+        return Err(
+            format!("{destinations} times {journal:?} was to be sent, but this arrived: {sent:?}").into()
+        );
     }
-    Ok((usage, sent))
+    let first = sink.first().map_or(Duration::MAX, |first| first - started);
+    Ok((usage, sent, first))
 }

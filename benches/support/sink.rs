@@ -1,6 +1,6 @@
 //! A Loki that takes everything: it answers 204 to every push, and counts what was in it.
 //!
-//! It is in no way strict, and does next to nothing while requests come: bodies are kept as they are, and
+//! It can tell how late each entry came, too. It is in no way strict, and does next to nothing while requests come: bodies are kept as they are, and
 //! decoded when someone asks for the counts. Work on another core is no part of the program under
 //! measurement, but where two virtual cores are one real one, it would slow that program down.
 
@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prost::Message as _;
 use prost::bytes::Bytes;
@@ -47,8 +47,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Arrived {
     counts: Counts,
-    /// Bodies that are counted as requests, but not decoded yet.
-    bodies: Vec<Vec<u8>>,
+    /// When the first push came.
+    first: Option<Instant>,
+    /// Bodies that are counted as requests, but not decoded yet, and when they came.
+    bodies: Vec<(SystemTime, Vec<u8>)>,
 }
 
 /// The push request of Loki, without all that is not counted here.
@@ -66,8 +68,27 @@ struct Stream {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Entry {
+    #[prost(message, optional, tag = "1")]
+    timestamp: Option<Timestamp>,
     #[prost(bytes = "bytes", tag = "2")]
     line: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Timestamp {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+impl Entry {
+    /// From the time of the entry until `came`; zero for a time that none has.
+    fn delay(&self, came: SystemTime) -> Duration {
+        let at = self.timestamp.unwrap_or_default();
+        let at = Duration::new(at.seconds.max(0).unsigned_abs(), at.nanos.max(0).unsigned_abs());
+        came.duration_since(UNIX_EPOCH + at).unwrap_or_default()
+    }
 }
 
 impl Sink {
@@ -94,15 +115,33 @@ impl Sink {
 
     /// What has arrived so far; decodes what is new.
     pub(crate) fn counts(&self) -> Counts {
+        self.look(|_, _| {})
+    }
+
+    /// How long after its own time each entry came that nobody has looked at yet.
+    #[allow(dead_code)] // not every bench asks
+    pub(crate) fn delays(&self) -> Vec<Duration> {
+        let mut delays = Vec::new();
+        self.look(|came, entry| delays.push(entry.delay(came)));
+        delays
+    }
+
+    /// When the first push came.
+    #[allow(dead_code)] // not every bench asks
+    pub(crate) fn first(&self) -> Option<Instant> {
+        self.shared.lock().first
+    }
+
+    /// Decodes what is new, and shows each entry and when it came.
+    fn look(&self, mut each: impl FnMut(SystemTime, &Entry)) -> Counts {
         let mut arrived = self.shared.lock();
-        for body in std::mem::take(&mut arrived.bodies) {
+        for (came, body) in std::mem::take(&mut arrived.bodies) {
             match decode(&body) {
                 Ok(push) => {
-                    let lines =
-                        push.streams.iter().flat_map(|stream| &stream.entries).map(|entry| &entry.line);
-                    for line in lines {
+                    for entry in push.streams.iter().flat_map(|stream| &stream.entries) {
+                        each(came, entry);
                         arrived.counts.entries += 1;
-                        arrived.counts.line_bytes += line.len() as u64;
+                        arrived.counts.line_bytes += entry.line.len() as u64;
                     }
                 }
                 Err(_) => arrived.counts.bad_requests += 1,
@@ -127,7 +166,8 @@ impl Shared {
         let mut arrived = self.lock();
         arrived.counts.requests += 1;
         arrived.counts.body_bytes += body.len() as u64;
-        arrived.bodies.push(body);
+        arrived.first.get_or_insert_with(Instant::now);
+        arrived.bodies.push((SystemTime::now(), body));
         drop(arrived);
         self.changed.notify_all();
     }

@@ -9,12 +9,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::AgentError;
-use super::metrics::{Account, Metrics, Totals};
+use super::families::Metrics;
+use super::metrics::{Account, Totals};
 use super::reading::{Lost, Reading, take_held};
 use super::saving::save;
 use super::shipping::Reader;
 use crate::client::without_query;
 use crate::journal::Journal;
+use crate::journal::unreadable::told;
 use crate::loki::Destination;
 use crate::loki::batch::Batches;
 use crate::loki::checkpoint::{Checkpoint, CheckpointError};
@@ -73,7 +75,7 @@ impl Opened {
         let mut batches = Batches::new(common.sections.labels.max_streams);
         take_held(scope, keys, &resume.held, &mut pipeline, &mut batches)?;
         if tail.is_empty() {
-            let seen = systemd::line(&OpenError::nothing(scope, Vec::new()).to_string());
+            let seen = systemd::line(&told(&OpenError::nothing(scope, Vec::new())).to_string());
             log::warn!("there is no journal file yet in any of journal.paths; waiting for one: {seen}");
         }
         let (sender, parcels) = mpsc::channel(QUEUE);
@@ -155,12 +157,17 @@ fn starting_point(checkpoint: &Checkpoint, journal: &Journal) -> Result<Resume, 
             );
         }
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let floor = u64::try_from(now.saturating_sub(backfill).as_micros()).unwrap_or(0);
-    let resume = match journal.start_cursor {
-        Some(_) => Resume { after: journal.start_cursor, ..Resume::default() },
-        None => Resume { floor, ..Resume::default() },
-    };
+    let resume = first_start(journal);
     checkpoint.save(&resume).map_err(state)?;
     Ok(resume)
+}
+
+/// Where a first start begins to read.
+pub(crate) fn first_start(journal: &Journal) -> Resume {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let floor = u64::try_from(now.saturating_sub(journal.backfill).as_micros()).unwrap_or(0);
+    match journal.start_cursor {
+        Some(_) => Resume { after: journal.start_cursor, ..Resume::default() },
+        None => Resume { floor, ..Resume::default() },
+    }
 }

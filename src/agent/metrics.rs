@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::families::Metrics;
+use super::status::Rate;
+use crate::loki::batch::Sealed;
 use crate::loki::push::Tally;
+use crate::loki::refusals;
+use crate::observe::health::{Kind as Trouble, Readiness};
 use crate::observe::metrics::{Family, Registry, SeriesLabels};
 use crate::os::when::Realtime;
 use crate::pipeline::Counts;
 use crate::yaml::units::format_duration;
-use journald_reader::{Cursor, Reason};
+use journald_reader::{Cursor, Files, Reason};
 
 /// What was done since the start: for the line of status, and for the log at the end.
 #[derive(Debug, Default)]
@@ -24,10 +29,50 @@ pub(super) struct Totals {
 
 /// How far a destination is, by the times at which entries were written.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Place {
+    /// When it began.
+    begun: Realtime,
     /// The newest entry that it is done with, if there is one.
-    done: Option<Realtime>,
+    pub(super) done: Option<Realtime>,
     reader: Reader,
+    /// Entries that Loki acknowledged lately.
+    pub(super) rate: Rate,
+    /// The last answer to a request.
+    pub(super) answered: Option<Answered>,
+    /// The journal files that are read.
+    pub(super) files: Files,
+}
+
+/// The last answer to a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answered {
+    /// Its status; `None`: there was no answer.
+    pub status: Option<u16>,
+    /// When it came.
+    pub at: Instant,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Place {
+    fn new(begun: Realtime, done: Option<Realtime>) -> Place {
+        let rate = Rate::new(Instant::now());
+        Place { begun, done, reader: Reader::Reads, rate, answered: None, files: Files::default() }
+    }
+
+    /// How far it is behind at this time. Zero when everything that was read is stored and the reader waits for more. As long as
+    /// nothing is stored yet, the time since it began.
+    pub(super) fn lag(&self, now: Timestamp) -> Duration {
+        let at_end = match self.reader {
+            Reader::Waits(last) => last.is_none() || last == self.done,
+            Reader::Reads => false,
+        };
+        match at_end {
+            true => Duration::ZERO,
+            false => Duration::try_from(now.duration_since(self.done.unwrap_or(self.begun).into()))
+                .unwrap_or_default(),
+        }
+    }
 }
 
 /// What the reader of a destination does.
@@ -42,25 +87,29 @@ pub(super) enum Reader {
 impl Totals {
     /// Sets the destinations, each with the time of the entry after which it begins.
     pub(super) fn begin(&self, destinations: impl Iterator<Item = (String, Option<Realtime>)>) {
-        let place = |(name, done)| (name, Place { done, reader: Reader::Reads });
+        let begun = Realtime(u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0));
+        let place = |(name, done)| (name, Place::new(begun, done));
         *self.places() = destinations.map(place).collect();
     }
 
     /// A destination is done with everything up to this entry.
     fn reached(&self, destination: &str, cursor: &Cursor) {
+        self.change(destination, |place| place.done = Some(Realtime(cursor.realtime)));
+    }
+
+    /// Changes what is known of a destination.
+    fn change(&self, destination: &str, change: impl FnOnce(&mut Place)) {
         if let Some(place) = self.places().get_mut(destination) {
-            place.done = Some(Realtime(cursor.realtime));
+            change(place);
         }
     }
 
     /// The reader for a destination does this now.
     fn reader(&self, destination: &str, reader: Reader) {
-        if let Some(place) = self.places().get_mut(destination) {
-            place.reader = reader;
-        }
+        self.change(destination, |place| place.reader = reader);
     }
 
-    fn places(&self) -> MutexGuard<'_, BTreeMap<String, Place>> {
+    pub(super) fn places(&self) -> MutexGuard<'_, BTreeMap<String, Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -70,9 +119,8 @@ impl Totals {
         for (name, place) in self.places().iter() {
             let Some(done) = place.done else { continue };
             line.push_str(&format!("; {name} up to {done}"));
-            let at_end = matches!(place.reader, Reader::Waits(last) if last.is_none_or(|last| last == done));
-            if !at_end {
-                let behind = Duration::try_from(now.duration_since(done.into())).unwrap_or_default();
+            let behind = place.lag(now);
+            if !behind.is_zero() {
                 let seconds = Duration::from_secs(behind.as_secs().max(1));
                 line.push_str(&format!(", {} behind", format_duration(seconds)));
             }
@@ -81,85 +129,34 @@ impl Totals {
     }
 }
 
-/// The metrics of destinations. Each has the destination as a label.
-#[derive(Debug, Clone)]
-pub(super) struct Metrics {
-    acknowledged: Arc<Family>,
-    refused: Arc<Family>,
-    folded: Arc<Family>,
-    requests: Arc<Family>,
-    bound: Arc<Family>,
-    dropped: Arc<Family>,
-    failed: Arc<Family>,
-    labels: Arc<Family>,
-    damaged: Arc<Family>,
-    fields_damaged: Arc<Family>,
-    lost: Arc<Family>,
-    streams: Arc<Family>,
-    shipped: Arc<Family>,
-    unsaved: Arc<Family>,
-}
-
-impl Metrics {
-    pub(super) fn new(registry: &Registry) -> Metrics {
-        Metrics {
-            acknowledged: registry.counter(
-                "journalship_entries_acknowledged_total",
-                "Entries that Loki has acknowledged and not refused; what else it may have dropped, its own \
-                 loki_discarded_samples_total tells.",
-            ),
-            refused: registry.counter(
-                "journalship_entries_refused_total",
-                "Entries that Loki has refused for good, by reason.",
-            ),
-            folded: registry.counter(
-                "journalship_entries_folded_total",
-                "Entries sent to an overflow stream, or to another one, because Loki had no room for theirs.",
-            ),
-            requests: registry.counter(
-                "journalship_push_requests_total",
-                "Requests to Loki, by the status of the answer; none: there was no answer.",
-            ),
-            bound: registry.gauge(
-                "journalship_push_rate_bound_bytes",
-                "Bytes a second that pushing keeps to because Loki limits the rate; 0: no bound."),
-            dropped: registry.counter(
-                "journalship_entries_dropped_total",
-                "Entries that the configuration keeps from being sent, by reason.",
-            ),
-            failed: registry.counter(
-                "journalship_stage_failures_total",
-                "Entries that a stage could not work on; they were sent.",
-            ),
-            labels: registry.counter(
-                "journalship_label_changes_total",
-                "What was done to labels so that Loki takes them, by kind.",
-            ),
-            damaged: registry.counter(
-                "journalship_entries_damaged_total",
-                "Entries of the journal that could not be read, by reason.",
-            ),
-            fields_damaged: registry.counter(
-                "journalship_fields_damaged_total",
-                "Fields of the journal that could not be read; their entries were sent without them.",
-            ),
-            lost: registry.counter(
-                "journalship_entries_lost_total",
-                "Entries that are missing in the journal's numbers: deleted before they were read, or in files that cannot \
-                 be opened.",
-            ),
-            shipped: registry.gauge(
-                "journalship_acknowledged_timestamp_seconds",
-                "When the newest entry was written that is done with, in the order of the journal."),
-            unsaved: registry.counter(
-                "journalship_checkpoint_failures_total",
-                "Attempts to save the checkpoint that failed.",
-            ),
-            streams: registry.gauge(
-                "journalship_streams",
-                "Streams that had entries lately."),
-        }
-    }
+/// Sets before each scrape how far destinations are behind, and which servers fail.
+pub(super) fn on_scrape(registry: &Registry, totals: &Arc<Totals>, readiness: &Arc<Readiness>) {
+    let lag = registry.gauge(
+        "journalship_lag_seconds",
+        "How old the newest entry is that is stored, while there is something to store; 0: all is stored.",
+    );
+    let failing = registry
+        .gauge("journalship_server_failing", "1 while a server does not take what is sent to it, else 0.");
+    let needs = registry.gauge(
+        "journalship_server_needs_attention",
+        "1 while a person must mend something, for example credentials, before a server takes anything; else 0.",
+    );
+    let (totals, readiness) = (totals.clone(), readiness.clone());
+    registry.on_scrape(move |now| {
+        let now = Timestamp::from_nanosecond(i128::from(now)).unwrap_or_default();
+        let label = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        let lags = totals.places();
+        lag.replace(
+            lags.iter().map(|(name, p)| (label("destination", name), p.lag(now).as_secs_f64())).collect(),
+        );
+        let servers = readiness.report().servers;
+        let all = |is: fn(&Trouble) -> bool| {
+            let of = |trouble: &Option<(Trouble, String)>| trouble.as_ref().is_some_and(|(kind, _)| is(kind));
+            servers.iter().map(|s| (label("server", &s.name), f64::from(u8::from(of(&s.trouble))))).collect()
+        };
+        failing.replace(all(|_| true));
+        needs.replace(all(|kind| *kind == Trouble::Hold));
+    });
 }
 
 /// What is counted of one destination, for `/metrics`, for the line of status and for the log at the end.
@@ -172,7 +169,14 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn new(destination: &str, totals: Arc<Totals>, metrics: Metrics) -> Account {
-        Account { destination: destination.to_owned(), totals, metrics }
+        let account = Account { destination: destination.to_owned(), totals, metrics };
+        // From the start, so that Prometheus sees the first one as an increase.
+        account.add(&account.metrics.acknowledged, None, 0);
+        account.add(&account.metrics.unsaved, None, 0);
+        for reason in refusals() {
+            account.add(&account.metrics.refused, Some(("reason", reason)), 0);
+        }
+        account
     }
 
     /// The destination's name.
@@ -227,17 +231,26 @@ impl Account {
         }
         // Set from the start, so that Prometheus sees the first loss as an increase.
         for reason in Reason::ALL {
-            self.set(&families.damaged, Some(("reason", reason.name())), journal.damaged.of(reason));
+            self.set(&families.journal.damaged, Some(("reason", reason.name())), journal.damaged.of(reason));
         }
-        self.set(&families.fields_damaged, None, journal.fields_damaged);
-        self.set(&families.lost, None, lost);
+        self.set(&families.journal.fields_damaged, None, journal.fields_damaged);
+        self.set(&families.journal.lost, None, lost);
         self.set(&families.streams, None, streams as u64);
+        self.set(&families.journal.bytes_read, None, journal.bytes_read);
     }
 
     /// The destination is done with everything up to this entry.
     pub(super) fn reached(&self, cursor: &Cursor) {
         self.metrics.shipped.set(self.labels(None), cursor.realtime as f64 / 1e6);
         self.totals.reached(&self.destination, cursor);
+    }
+
+    /// The journal files that are read.
+    pub(super) fn files(&self, files: Files) {
+        for (state, count) in [("growing", files.growing), ("finished", files.finished)] {
+            self.set(&self.metrics.journal.files, Some(("state", state)), count as u64);
+        }
+        self.totals.change(&self.destination, |place| place.files = files);
     }
 
     /// What the reader does now.
@@ -254,6 +267,7 @@ impl Account {
 impl Tally for Account {
     fn acknowledged(&self, entries: u64) {
         self.totals.acknowledged.fetch_add(entries, Relaxed);
+        self.totals.change(&self.destination, |place| place.rate.add(Instant::now(), entries));
         self.add(&self.metrics.acknowledged, None, entries);
     }
 
@@ -262,9 +276,14 @@ impl Tally for Account {
         self.add(&self.metrics.refused, Some(("reason", reason)), entries);
     }
 
-    fn answered(&self, status: Option<u16>) {
+    fn answered(&self, request: &Sealed, status: Option<u16>, took: Duration) {
+        let answered = Some(Answered { status, at: Instant::now(), took });
+        self.totals.change(&self.destination, |place| place.answered = answered);
         let status = status.map_or("none".to_owned(), |status| status.to_string());
         self.add(&self.metrics.requests, Some(("status", &status)), 1);
+        self.add(&self.metrics.bytes, None, request.body.len() as u64);
+        self.metrics.duration.always().observe(self.labels(None), took.as_secs_f64());
+        self.metrics.batch.always().observe(self.labels(None), request.entries as f64);
     }
 
     fn folded(&self, entries: u64) {

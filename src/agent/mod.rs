@@ -5,10 +5,12 @@
 //! flat: the journal itself is the queue. Everything that waits for the network is on one thread.
 
 mod destination;
+mod families;
 mod metrics;
 mod reading;
 mod saving;
 mod shipping;
+mod status;
 mod watching;
 
 use std::path::{Path, PathBuf};
@@ -19,16 +21,20 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
+pub(crate) use self::destination::first_start;
 use self::metrics::Totals;
+pub(crate) use self::reading::take_held;
 use self::shipping::Shipping;
 pub(crate) use self::watching::host;
 use crate::client::AccessError;
 use crate::config::Config;
+use crate::journal::unreadable;
 use crate::loki::checkpoint::CheckpointError;
 use crate::loki::push::PushError;
 use crate::observe::Http;
 use crate::observe::http::{self, Hosts, Served};
 use crate::observe::metrics::Registry;
+use crate::observe::status::Read;
 use crate::os::systemd::Manager;
 use crate::query::serve::{ServeError, Server};
 use crate::query::source::Source;
@@ -38,7 +44,7 @@ use journald_reader::OpenError;
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// The journal cannot be read.
-    #[error("{0}")]
+    #[error("{}", unreadable::told(.0))]
     Journal(#[from] OpenError),
     /// State cannot be kept.
     #[error(
@@ -134,7 +140,7 @@ async fn run_until_signal(config: Config, load: &Load<'_>) -> Result<(), AgentEr
             }
             () = watchdog => match shipping.pulses.stuck().as_slice() {
                 [] => manager.alive(&agent.status()),
-                stuck => log::error!("{} does not get on: the watchdog is not told of life", stuck.join(", ")),
+                stuck => log::error!("{} does not get on: systemd is given no sign of life, and starts the agent anew when WatchdogSec= is over", stuck.join(", ")),
             },
             () = agent.served.readiness.changed() => manager.status(&agent.status()),
             () = shipping.broken() => break Ok(()),
@@ -188,6 +194,7 @@ impl Agent {
         let queries = Some(answer_queries(&config, &served).await?);
         let shipping = Shipping::start(&config, &registry, &served, &totals)?;
         reloaded(&registry, true);
+        served.configuration(Read::Taken);
         let server = serve(listener, &served);
         Ok((Agent { config, lock, served, server, queries, totals }, shipping))
     }
@@ -200,11 +207,13 @@ impl Agent {
             Ok(None) => {
                 log::info!("the configuration is the same as before");
                 reloaded(&self.served.registry(), true);
+                self.served.configuration(Read::Same);
                 return Ok(shipping);
             }
             Err(why) => {
                 log::error!("the new configuration is not taken, the old one goes on: {why}");
                 reloaded(&self.served.registry(), false);
+                self.served.configuration(Read::Refused);
                 return Ok(shipping);
             }
         };
@@ -221,6 +230,7 @@ impl Agent {
                 let shipping = start(&self.config)?;
                 self.served.change(registry.clone());
                 reloaded(&registry, false);
+                self.served.configuration(Read::Refused);
                 return Ok(shipping);
             }
         };
@@ -232,8 +242,10 @@ impl Agent {
             }
             self.server = serve(listener, &self.served);
         }
-        // The old one has to let go of the socket first. Without it nothing else stands still.
-        self.queries = None;
+        // The old one has to let go of the socket and the address first. Without it nothing else stands still.
+        if let Some(queries) = self.queries.take() {
+            queries.stop().await;
+        }
         self.queries = match answer_queries(&config, &self.served).await {
             Ok(queries) => Some(queries),
             Err(error) => {
@@ -248,6 +260,7 @@ impl Agent {
         self.config = config;
         log::info!("the new configuration is taken");
         reloaded(&registry, true);
+        self.served.configuration(Read::Taken);
         Ok(shipping)
     }
 
@@ -261,6 +274,7 @@ impl Agent {
         if config == self.config {
             return Ok(None);
         }
+        Server::check(&config.query).map_err(|error| error.to_string())?;
         let moved = config.state_directory != self.config.state_directory;
         let lock = moved.then(|| lock_state(&config.state_directory)).transpose();
         let lock = lock.map_err(|error| error.to_string())?;

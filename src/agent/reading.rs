@@ -92,6 +92,7 @@ impl Reading {
 
     fn run(&mut self, mut tail: Tail) -> Result<(), WatchError> {
         let (stop, pulse) = (self.stop.clone(), self.pulse.clone());
+        self.account.files(tail.files());
         follow(&mut tail, self, &stop, &pulse)?;
         if self.unsaid > 0 || self.unwanted(&tail) || !self.batches.is_empty() {
             self.send(&tail);
@@ -151,6 +152,7 @@ impl Reading {
             );
         }
         let (counts, streams) = (self.pipeline.counts(), self.pipeline.streams());
+        self.account.files(tail.files());
         self.account.publish(&counts, &journal, self.lost.told, streams);
     }
 }
@@ -202,7 +204,7 @@ impl Follower for Reading {
 
 /// Reads the entries again that stages held when the checkpoint was written. They were not sent then, although entries
 /// after them may have been.
-pub(super) fn take_held(
+pub(crate) fn take_held(
     scope: &Scope,
     keys: Keys,
     held: &[Cursor],

@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 
 use super::AgentError;
 use super::destination::{Common, Opened};
-use super::metrics::{Metrics, Totals};
+use super::families::Metrics;
+use super::metrics::{self, Totals};
+use super::status;
 use super::watching::Watching;
 use crate::alerts::alertmanager::{Outboxes, Teller, Told};
 use crate::alerts::memory::of_alerts;
@@ -20,6 +22,7 @@ use crate::journal::follow::WatchError;
 use crate::observe::health::Readiness;
 use crate::observe::http::Served;
 use crate::observe::metrics::Registry;
+use crate::observe::process;
 use crate::os::systemd::Pulses;
 use crate::shape::stages::Setup;
 use journald_reader::Waker;
@@ -65,13 +68,17 @@ impl Shipping {
         served: &Arc<Served>,
         totals: &Arc<Totals>,
     ) -> Result<Shipping, AgentError> {
+        process::register(registry);
+        metrics::on_scrape(registry, totals, &served.readiness);
+        let counted = Metrics::new(registry);
+        status::show(served, counted.clone(), totals.clone());
         let mut stop = Stop { flag: Arc::default(), wakers: Vec::new() };
         let mut pulses = Pulses::default();
         let common = Common {
             sections: config.into(),
             journal: &config.journal,
             state_directory: &config.state_directory,
-            metrics: Metrics::new(registry),
+            metrics: counted,
             totals,
             readiness: &served.readiness,
             stop: &stop.flag,

@@ -12,7 +12,7 @@ use super::AgentError;
 use crate::alerts::Watcher;
 use crate::alerts::alertmanager::Outboxes;
 use crate::alerts::memory::of_alerts;
-use crate::alerts::run::{Outcome, Rules};
+use crate::alerts::run::{DURATIONS, Outcome, Rules};
 use crate::alerts::saved::StateFile;
 use crate::alerts::shown::{groups, status};
 use crate::alerts::state::State;
@@ -20,7 +20,7 @@ use crate::alerts::watch::{clock, nanoseconds};
 use crate::config::Config;
 use crate::journal::follow::{Follower, HELD_EVERY, Rest, Step, WatchError, follow};
 use crate::observe::http::Served;
-use crate::observe::metrics::{Family, Registry};
+use crate::observe::metrics::{Family, Histogram, Kind, Registry};
 use crate::os::systemd::{Pulse, Pulses};
 use journald_reader::{Entry, Keys, Start, Tail, Waker};
 
@@ -223,6 +223,7 @@ impl Follower for Watching {
 struct Metrics {
     registry: Arc<Registry>,
     evaluations: Arc<Family>,
+    durations: Arc<Family>,
     failures: Arc<Family>,
     templates: Arc<Family>,
     alerts: Arc<Family>,
@@ -242,6 +243,12 @@ impl Metrics {
             evaluations: registry.counter("journalship_rule_evaluations_total", "Evaluations of rules."),
             failures: registry
                 .counter("journalship_rule_failures_total", "Evaluations of rules that failed."),
+            durations: registry.family(
+                "journalship_rule_evaluation_duration_seconds",
+                "How long evaluations of rules took.",
+                Kind::Histogram(DURATIONS.to_vec()),
+                None,
+            ),
             templates: registry.counter(
                 "journalship_rule_template_failures_total",
                 "Templates of labels and annotations that failed; the text of the error stands in their place.",
@@ -279,6 +286,7 @@ impl Metrics {
     fn publish(&self, all: &Rules, ahead: u64) {
         // Rules of the same name and group are one series.
         let mut sums: BTreeMap<(&str, &str), [u64; 7]> = BTreeMap::new();
+        let mut durations: BTreeMap<(&str, &str), Histogram> = BTreeMap::new();
         let mut recorded: BTreeMap<&str, Vec<_>> = BTreeMap::new();
         for rule in all.rules().iter().chain([all.own()]) {
             let failed_templates = match &rule.outcome {
@@ -296,7 +304,9 @@ impl Metrics {
             let over = u64::from(rule.over.is_some());
             let new =
                 [rule.evaluations, rule.failures, failed_templates, counts[0], counts[1], rule.refused, over];
-            let sum = sums.entry((&rule.group, &rule.name)).or_default();
+            let name = (rule.group.as_str(), rule.name.as_str());
+            durations.entry(name).or_insert_with(|| Histogram::new(&DURATIONS)).add(&rule.durations);
+            let sum = sums.entry(name).or_default();
             sum.iter_mut().zip(new).for_each(|(sum, new)| *sum += new);
         }
         for ((group, name), [evaluations, failures, templates, pending, firing, refused, over]) in sums {
@@ -311,6 +321,9 @@ impl Metrics {
                 let mut labels = labels();
                 labels.push(("state".to_owned(), state.to_owned()));
                 self.alerts.set(labels, count as f64);
+            }
+            if let Some(durations) = durations.remove(&(group, name)) {
+                self.durations.always().show(labels(), durations);
             }
         }
         for (name, series) in recorded {

@@ -231,6 +231,11 @@ impl Teller {
 
     /// Sends until the outbox is closed and empty, or is closed and cannot be emptied.
     pub async fn run(mut self) {
+        // From the start, so that Prometheus sees the first one as an increase.
+        self.count(&self.told.sent, None, 0);
+        for reason in ["refused", "too_large", "queue_full"] {
+            self.count(&self.told.dropped, Some(("reason", reason)), 0);
+        }
         // It begins with an empty list, to see at once whether the server is an Alertmanager that accepts requests from us.
         let mut probe = true;
         loop {
@@ -293,9 +298,9 @@ impl Teller {
         let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let reply = match self.client.exchange(request.body(body(notices))).await {
             Ok(reply) => reply,
-            Err(NoReply { words, certificate, .. }) => {
+            Err(NoReply { words, mend, .. }) => {
                 self.count(&self.told.failed, Some(("status", "none")), 1);
-                return self.later(if certificate { Kind::Hold } else { Kind::Retry }, &words);
+                return self.later(if mend { Kind::Hold } else { Kind::Retry }, &words);
             }
         };
         if matches!(reply.status, 200..=299) && !reply.html {

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::memory::{self, MEMORY_MAX};
 use super::origin::Origin;
@@ -71,6 +72,8 @@ pub struct Evaluation {
     pub crowded: Option<Crowded>,
     /// Samples that found no room for their series, and series that gave way, since the beginning (count).
     pub refused: u64,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Engine {
@@ -251,6 +254,7 @@ impl Engine {
         {
             self.ticks.insert(interval, time);
             for (number, watched) in self.watched.iter().enumerate().filter(|(_, w)| w.interval == interval) {
+                let begun = Instant::now();
                 let mut windows = watched.windows.iter();
                 let (all, held) = (&mut self.windows, &mut self.held);
                 let result = evaluate(&watched.expr, &mut |_| {
@@ -269,6 +273,7 @@ impl Engine {
                     result: result.map(|vector| in_turns(vector, own)),
                     crowded: own().find_map(Window::crowded),
                     refused: own().map(Window::refused).sum(),
+                    took: begun.elapsed(),
                 });
             }
         }

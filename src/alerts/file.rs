@@ -124,7 +124,7 @@ pub fn parse(
     let foreign = Document::of(&root).filter(|document| *document != Document::Rules);
     let groups = match foreign {
         Some(document) => {
-            checker.note_foreign(document);
+            checker.note_foreign(document, origin);
             None
         }
         None => groups(Reading { checker: &checker, around, origin }, &value),

@@ -14,6 +14,7 @@ pub mod failure;
 mod fields;
 pub mod file;
 pub mod history;
+mod link;
 pub(crate) mod lint;
 pub mod memory;
 mod origin;

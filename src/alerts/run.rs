@@ -2,24 +2,27 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-
-use url::Url;
+use std::time::Instant;
 
 use super::engine::{Engine, Evaluation};
 use super::failure::RuleError;
 use super::file::{Group, Rule, RuleKind};
+use super::link::Link;
 use super::memory::{self, MEMORY_MAX};
 use super::origin::Origin;
 use super::over::{self, Over};
 use super::saved::{Saved, SavedRule};
 use super::state::{Active, Notice, Outside, State, States};
-use logql::Expr;
+use crate::observe::metrics::Histogram;
 use logql::label_set::LabelSet;
 use logql::vectors::Vector;
 
 /// At a start, states older than this are dropped (nanoseconds). Nobody waits for an alert of last week, and all entries
 /// since then would have to be read.
 pub(super) const CATCH_UP_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
+
+/// Bounds of the histogram of evaluations' durations (seconds): from a usual one to one that delays all others.
+pub const DURATIONS: [f64; 5] = [0.0001, 0.001, 0.01, 0.1, 1.0];
 
 /// All rules and their states.
 #[derive(Debug)]
@@ -60,10 +63,12 @@ pub struct RunningRule {
     pub refused: u64,
     /// The part of these that were alerts and recorded series (count).
     refused_results: u64,
+    /// How long evaluations took (seconds), by [`DURATIONS`].
+    pub durations: Histogram,
     /// What its alerts or recorded series take (bytes).
     bytes: usize,
     /// The link for people to find more.
-    link: Option<Arc<str>>,
+    link: Option<Link>,
 }
 
 /// What the series of a rule become.
@@ -98,6 +103,7 @@ impl RunningRule {
             over: None,
             refused: 0,
             refused_results: 0,
+            durations: Histogram::new(&DURATIONS),
             bytes: 0,
             link: None,
         }
@@ -105,7 +111,8 @@ impl RunningRule {
 
     /// Takes the value of its expression. Its alerts, or recorded series, may take `room` bytes.
     fn take(&mut self, evaluation: Evaluation, room: usize) {
-        let Evaluation { time, result, crowded, refused, .. } = evaluation;
+        let begun = Instant::now();
+        let Evaluation { time, result, crowded, refused, took, .. } = evaluation;
         let outcome = match &mut self.outcome {
             Outcome::Alerts(states) => states.update(time, result, room),
             Outcome::Metric(_, labels, series) => {
@@ -138,6 +145,7 @@ impl RunningRule {
         self.evaluations += 1;
         self.failures += u64::from(error.is_some());
         self.error = error;
+        self.durations.observe(&DURATIONS, (took + begun.elapsed()).as_secs_f64());
     }
 
     /// Its alerts; a metric has none.
@@ -182,7 +190,7 @@ impl Rules {
                     }
                 };
                 let mut rule = RunningRule::new(group, &name, &text, interval, *limit, outcome);
-                rule.link = link(&outside, expr);
+                rule.link = Link::new(&outside, expr);
                 rules.push(rule);
             }
         }
@@ -295,7 +303,8 @@ impl Rules {
         for rule in self.rules.iter_mut().chain([&mut self.own]) {
             let Outcome::Alerts(states) = &mut rule.outcome else { continue };
             let notices = states.notices(now, rule.interval, resend);
-            all.extend(notices.into_iter().map(|notice| Notice { link: rule.link.clone(), ..notice }));
+            let link = |notice: &Notice| rule.link.as_ref().map(|link| link.at(notice.starts_at));
+            all.extend(notices.into_iter().map(|notice| Notice { link: link(&notice), ..notice }));
         }
         all
     }
@@ -400,24 +409,6 @@ fn record(
 fn recorded_bytes(labels: &LabelSet) -> usize {
     const APART: usize = 3;
     memory::label_set(labels) * (1 + APART)
-}
-
-/// Grafana's page for an expression, in the form that Loki's ruler gives (grafana/loki, `pkg/ruler/base/ruler.go`).
-fn link(outside: &Outside, expr: &Expr) -> Option<Arc<str>> {
-    let mut url = Url::parse(outside.url.trim_end_matches('/')).ok()?;
-    let path = format!("{}/explore", url.path().trim_end_matches('/'));
-    url.set_path(&path);
-    let query = serde_json::json!({
-        "queries": [{
-            "refId": "A",
-            "expr": expr.to_string(),
-            "queryType": "range",
-            "datasource": {"type": "loki", "uid": outside.datasource},
-        }],
-        "range": {"from": "now-1h", "to": "now"},
-    });
-    url.query_pairs_mut().append_pair("left", &query.to_string());
-    Some(url.as_str().into())
 }
 
 #[cfg(test)]

@@ -6,7 +6,13 @@ use super::run::{Outcome, RunningRule};
 use super::state::State;
 use logql::label_set::LabelSet;
 
-/// What /status says of the rules. It has no labels of series, because not everyone who can connect may see them.
+/// A time as JSON has it (nanoseconds since 1970).
+fn time(nanoseconds: i64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default().to_string()
+}
+
+/// What /status says of the rules. It has no labels of series, because not everyone who can connect may see them: counts, the
+/// highest value of the series that are pending or fire, and times.
 pub(crate) fn status(rules: &[RunningRule]) -> Value {
     let rules = rules.iter().map(|rule| {
         let (pending, firing) = (rule.count(State::Pending), rule.count(State::Firing));
@@ -16,6 +22,21 @@ pub(crate) fn status(rules: &[RunningRule]) -> Value {
             (None, 0, 1..) => "pending",
             (None, 0, 0) => "ok",
         };
+        let is = |state: State| rule.alerts().filter(move |alert| alert.state == state);
+        let values: Vec<f64> = match &rule.outcome {
+            Outcome::Alerts(_) => rule
+                .alerts()
+                .filter(|alert| alert.state != State::Inactive)
+                .map(|alert| alert.value)
+                .collect(),
+            Outcome::Metric(_, _, vector) => vector.iter().map(|sample| sample.value).collect(),
+        };
+        let (hold, evaluated) = match &rule.outcome {
+            Outcome::Alerts(states) => (states.hold(), states.evaluated_at()),
+            Outcome::Metric(..) => (0, None),
+        };
+        let fires = is(State::Pending).map(|alert| alert.active_at.saturating_add(hold)).min();
+        let fired = is(State::Firing).filter_map(|alert| alert.fired_at).min();
         json!({
             "group": rule.group,
             "name": rule.name,
@@ -28,6 +49,13 @@ pub(crate) fn status(rules: &[RunningRule]) -> Value {
             "firing": firing,
             "evaluations": rule.evaluations,
             "failures": rule.failures,
+            "series": values.len(),
+            // What is not a number is `null`.
+            "value": values.into_iter().reduce(f64::max),
+            "interval_seconds": rule.interval as f64 / 1e9,
+            "evaluated_at": evaluated.map(time),
+            "fires_at": fires.map(time),
+            "firing_since": fired.map(time),
         })
     });
     rules.collect()
@@ -35,9 +63,6 @@ pub(crate) fn status(rules: &[RunningRule]) -> Value {
 
 /// The rules by groups with their alerts, in Prometheus' shape (prometheus, `web/api/v1/api.go`, `RuleDiscovery`).
 pub(crate) fn groups(rules: &[RunningRule]) -> Value {
-    let time = |nanoseconds: i64| {
-        jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default().to_string()
-    };
     let labels = |set: &LabelSet| set.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     let rule = |rule: &RunningRule| {
         let mut shown = json!({

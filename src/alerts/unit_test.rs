@@ -274,14 +274,16 @@ fn parse(source: &str, origin: &str) -> Result<File, Diagnostics> {
         }
         Some(Document::Rules) => {
             let finding = Finding::nowhere("this is a rule file, not a file of tests for one");
-            checker.note(finding.help(
-                "write a file with `rule_files: [THIS_FILE]` and `tests: […]` beside it (docs/rules.md, \"Unit tests\"); whether \
+            let help = format!(
+                "write a file with `rule_files: [{}]` and `tests: […]` beside it (docs/rules.md, \"Unit tests\"); whether \
                  the rules are valid says `journal-ship check` of the configuration that names them",
-            ));
+                std::path::Path::new(origin).file_name().unwrap_or_default().to_string_lossy()
+            );
+            checker.note(finding.help(help));
             None
         }
         Some(document) => {
-            checker.note_foreign(document);
+            checker.note_foreign(document, origin);
             None
         }
         None => read_file(&checker, &value),

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use crate::os::text::{Block, clip};
+use crate::os::text::{Block, clip, without_codes};
 use crate::yaml::Diagnostics;
 
 /// Exit status when the configuration is invalid (sysexits.h, `EX_CONFIG`): a unit does not restart on it.
@@ -53,6 +53,6 @@ pub(super) fn fail(error: &dyn std::error::Error) -> ExitCode {
 /// Shows a message to the person who called. It may repeat the content of a file, so it is made safe, and cut if it is too
 /// long.
 pub(super) fn say(message: &str) {
-    let text = clip(message, MESSAGE_MAX);
+    let text = clip(&without_codes(message), MESSAGE_MAX);
     let _ = writeln!(io::stderr(), "journal-ship: {}", Block { text: &text, indent: "    " });
 }

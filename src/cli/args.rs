@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::habits::HabitArgs;
+use super::look::Color;
+use super::man::Page;
 use super::query::{QueryArgs, SpanArgs};
+use super::verify::VerifyArgs;
 use crate::config::DEFAULT_CONFIG_FILE;
 
 /// Ships the systemd journal to Grafana Loki.
@@ -29,6 +33,10 @@ pub(super) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of --dry-run")]
 pub(super) struct DryRunArgs {
+    /// Only entries with these values of journal fields, as _PID=1; `+` stands between alternatives. Rules see no others
+    #[arg(value_name = "FIELD=VALUE")]
+    pub(super) words: Vec<String>,
+
     /// Begin at this time, as journalctl takes it: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday, "10:00 UTC"
     #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
     pub(super) since: Option<String>,
@@ -36,6 +44,10 @@ pub(super) struct DryRunArgs {
     /// End at this time
     #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
     pub(super) until: Option<String>,
+
+    /// What is still unshipped: from the checkpoint of each destination to the end of the journal
+    #[arg(long, requires = "dry_run", conflicts_with_all = ["since", "follow", "path", "words"])]
+    pub(super) pending: bool,
 
     /// Only the last N entries
     #[arg(short = 'n', long, value_name = "N", requires = "dry_run")]
@@ -45,6 +57,10 @@ pub(super) struct DryRunArgs {
     #[arg(short, long, requires = "dry_run")]
     pub(super) follow: bool,
 
+    /// The newest entry first, of the last 1,000 or those of -n
+    #[arg(short, long, requires = "dry_run", conflicts_with_all = ["follow", "summary"])]
+    pub(super) reverse: bool,
+
     /// Read these folders or files instead of this machine's journal
     #[arg(long, value_name = "DIR_OR_FILE", requires = "dry_run", num_args = 1..)]
     pub(super) path: Vec<PathBuf>,
@@ -53,10 +69,17 @@ pub(super) struct DryRunArgs {
     #[arg(short, long, value_name = "FORM", requires = "dry_run", default_value = "short")]
     pub(super) output: Form,
 
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", requires = "dry_run", default_value = "auto")]
+    pub(super) color: Color,
+
     /// No entries; streams, entries, bytes, what is dropped and why, label values, retention classes, alerts that would
     /// have fired
     #[arg(long, requires = "dry_run", conflicts_with = "follow")]
     pub(super) summary: bool,
+
+    #[command(flatten)]
+    pub(super) habits: HabitArgs,
 
     /// Compare order, cursors and times with libsystemd's
     #[cfg(feature = "sd-journal")]
@@ -75,11 +98,13 @@ pub(super) enum ReaderName {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Form {
-    /// Time, {labels}, line
+    /// On a terminal: local time, unit, line, levels as colours, labels once for each stream; else as labels
     Short,
+    /// Time, {labels}, line
+    Labels,
     /// One JSON object a line: timestamp, labels, metadata, line, tenant
     Json,
-    /// As short, with each step that changed, dropped, held or sampled an entry
+    /// As short, with the field that each label comes from, and each step that changed, dropped, held or sampled an entry
     Explain,
 }
 
@@ -103,6 +128,11 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR_OR_FILE", requires = "journal", num_args = 1..)]
         path: Vec<PathBuf>,
     },
+    /// Show the configuration that is in force, or its schema for editors
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
     /// Ask the journal in LogQL: lines, or values; no Loki, no daemon and no configuration is needed
     Query(Box<QueryArgs>),
     /// Print the labels that the journal's entries have, or the values of one
@@ -121,6 +151,8 @@ pub(super) enum Command {
         #[command(flatten)]
         span: SpanArgs,
     },
+    /// Compare the journal with what is in Loki; name what is missing, and send it again
+    Verify(Box<VerifyArgs>),
     /// Convert the configuration of another program
     Convert {
         #[command(subcommand)]
@@ -137,8 +169,12 @@ pub(super) enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Print the man page
-    Man,
+    /// Print a man page
+    Man {
+        /// Which page
+        #[arg(default_value = "journal-ship")]
+        page: Page,
+    },
     /// Try alert rules
     Rules {
         #[command(subcommand)]
@@ -154,6 +190,14 @@ pub(super) enum Rules {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print every key with its value, and where that comes from: a line of the file, the environment, or the default
+    Show,
+    /// Print the JSON Schema of the configuration
+    Schema,
 }
 
 #[derive(Debug, Subcommand)]
@@ -179,6 +223,11 @@ impl Cli {
     pub(super) fn file(&self) -> &Path {
         self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG_FILE))
     }
+
+    /// The same; `None` if none is named and the usual one is not there. Then the built-in defaults are what one gets.
+    pub(super) fn installed(&self) -> Option<&Path> {
+        (self.config.is_some() || Path::new(DEFAULT_CONFIG_FILE).exists()).then(|| self.file())
+    }
 }
 
 impl Command {
@@ -186,13 +235,15 @@ impl Command {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Command::Check { .. } => "`check`",
+            Command::Config { .. } => "`config`",
             Command::Query(_) => "`query`",
             Command::Labels { .. } => "`labels`",
             Command::Series { .. } => "`series`",
+            Command::Verify(_) => "`verify`",
             Command::Convert { .. } => "`convert`",
             Command::Retention { .. } => "`retention`",
             Command::Rules { .. } => "`rules`",
-            Command::Completions { .. } | Command::Man => "`completions` and `man`",
+            Command::Completions { .. } | Command::Man { .. } => "`completions` and `man`",
         }
     }
 }

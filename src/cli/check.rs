@@ -12,6 +12,7 @@ use super::{environment_of_unit, time};
 use crate::config::Config;
 use crate::dry_run;
 use crate::os::when::Realtime;
+use crate::shape::shown::Look;
 use crate::yaml::{self, Unset};
 
 /// Entries that a configuration is tried on unless `--since` says otherwise (count): a busy host writes as many in hours.
@@ -56,19 +57,23 @@ fn try_on(cli: &Cli, config: &Config, since: Option<&str>, paths: &[PathBuf]) ->
     };
     let deadline = Duration::from_secs(TRIED_SECONDS);
     let options = dry_run::Options {
-        paths: paths.to_vec(),
+        scope: config.journal.scope_at(paths),
+        own: paths.is_empty(),
+        grep: None,
         since,
         until: None,
+        pending: None,
         lines: since.is_none().then_some(TRIED_ENTRIES),
+        reverse: false,
         follow: false,
-        output: dry_run::Output::Short,
+        output: dry_run::Output::Short(Look::Stable),
         summary: true,
         only_try: true,
         deadline: Instant::now().checked_add(deadline),
         #[cfg(feature = "sd-journal")]
         compare: false,
     };
-    let shown = match dry_run::run(config, &options, &mut io::sink()) {
+    let shown = match dry_run::run(config, &options, &mut |_| {}, &mut io::sink()) {
         Ok(shown) => shown,
         Err(error) => return fail(&error),
     };

@@ -5,7 +5,11 @@ mod args;
 mod check;
 mod convert;
 mod dry_run;
+mod habits;
+mod look;
+mod man;
 mod query;
+mod verify;
 mod wait;
 
 use std::io::{self, Write};
@@ -17,7 +21,7 @@ use jiff::Timestamp;
 
 use crate::agent;
 use crate::alerts::unit_test;
-use crate::config::Config;
+use crate::config::{self, Config, DEFAULT_CONFIG_FILE};
 use crate::os::log::{Reader, init};
 use crate::os::text::Block;
 use crate::os::{systemd, when};
@@ -25,7 +29,7 @@ use crate::shape::retention::LokiConfig;
 use crate::yaml::{Diagnostics, Environment, Unset};
 
 use answer::{fail, invalid, print, quiet_pipe, say, usage};
-use args::{Cli, Command, From, Rules};
+use args::{Cli, Command, ConfigCommand, From, Rules};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -42,7 +46,27 @@ pub fn main() -> ExitCode {
         Some(command) if cli.dry_run => usage(&format!("--dry-run does not go with {}", command.name())),
         Some(command) => call(&cli, command),
         None if cli.dry_run => dry_run::run(&cli),
-        None => run(&cli),
+        None => match cli.dry.words.first() {
+            Some(word) => unknown(word),
+            None if cli.dry.habits.any() => {
+                usage("options that choose entries go with --dry-run, or with `query`")
+            }
+            None => run(&cli),
+        },
+    }
+}
+
+/// A word that is no command: the error that says so, and perhaps which one was meant.
+fn unknown(word: &str) -> ExitCode {
+    let cli = Cli::command();
+    let only_commands =
+        clap::Command::new(env!("CARGO_PKG_NAME")).subcommands(cli.get_subcommands().cloned());
+    match only_commands.try_get_matches_from([env!("CARGO_PKG_NAME"), word]) {
+        Err(error) => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        Ok(_) => usage(&format!("{word:?} is not a command")),
     }
 }
 
@@ -53,9 +77,12 @@ fn call(cli: &Cli, command: &Command) -> ExitCode {
             let unset = if *allow_unset { Unset::Unknown } else { Unset::Mistake };
             check::check(cli, unset, journal.then_some((since.as_deref(), path)))
         }
+        Command::Config { what: ConfigCommand::Show } => show_config(cli),
+        Command::Config { what: ConfigCommand::Schema } => print(&config::schema()),
         Command::Query(args) => query::query(cli, args),
         Command::Labels { name, span } => query::labels(cli, name.as_deref(), span),
         Command::Series { selector, span } => query::series(cli, selector, span),
+        Command::Verify(args) => verify::run(cli, args),
         Command::Convert { from: From::Promtail { file, positions, output, force } } => {
             convert::promtail(file, positions.as_deref(), output.as_deref(), *force)
         }
@@ -66,7 +93,7 @@ fn call(cli: &Cli, command: &Command) -> ExitCode {
             clap_complete::generate(*shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut out);
             quiet_pipe(io::stdout().lock().write_all(&out))
         }
-        Command::Man => quiet_pipe(clap_mangen::Man::new(Cli::command()).render(&mut io::stdout().lock())),
+        Command::Man { page } => print(&man::page(*page)),
     }
 }
 
@@ -153,6 +180,20 @@ fn test_rules(files: &[PathBuf]) -> ExitCode {
     }
 }
 
+/// Prints what is in force. Without a file that was asked for or installed, that is the built-in defaults.
+fn show_config(cli: &Cli) -> ExitCode {
+    let file = cli.installed();
+    match config::show(file, &environment_of_unit) {
+        Ok(text) => match file {
+            Some(_) => print(&text),
+            None => print(&format!(
+                "# There is no {DEFAULT_CONFIG_FILE}: these are the built-in defaults.\n{text}"
+            )),
+        },
+        Err(diagnostics) => invalid(&diagnostics),
+    }
+}
+
 fn retention(cli: &Cli, json: bool) -> ExitCode {
     match load(cli, &environment_of_unit) {
         Ok(Config { retention: Some(retention), .. }) => {
@@ -161,7 +202,10 @@ fn retention(cli: &Cli, json: bool) -> ExitCode {
             print(&text)
         }
         Ok(_) => {
-            say(&format!("error: {}: there is no section `retention`", cli.file().display()));
+            say(&format!(
+                "error: {}: there is no section `retention`, which says how long logs live: write one (man journal-ship.yaml)",
+                cli.file().display()
+            ));
             ExitCode::FAILURE
         }
         Err(diagnostics) => invalid(&diagnostics),

@@ -31,22 +31,36 @@ impl Bar {
     /// Shows how far reading is.
     pub(super) fn show(&mut self, progress: &Progress) {
         let elapsed = self.begin.elapsed();
-        if elapsed < PATIENCE {
-            return;
+        let Some(bar) = self.bar() else { return };
+        let (from, to) = progress.span;
+        let share = progress.at.saturating_sub(from) as f64 / to.saturating_sub(from).max(1) as f64;
+        // A span without a beginning says nothing of how far reading is.
+        let share = if from == 0 { 0.0 } else { share.clamp(0.0, 1.0) };
+        bar.set_position((share * PARTS as f64) as u64);
+        let rate = (progress.entries as f64 / elapsed.as_secs_f64()) as u64;
+        let left = left(share, elapsed).map(|left| format!(", {left}")).unwrap_or_default();
+        bar.set_message(format!("{} entries, {rate} a second{left}", progress.entries));
+    }
+
+    /// Shows what is being done where reading stands.
+    pub(super) fn tell(&mut self, message: String) {
+        if let Some(bar) = self.bar() {
+            bar.set_message(message);
         }
-        let bar = self.bar.get_or_insert_with(|| {
+    }
+
+    /// The bar, once it is time for one.
+    fn bar(&mut self) -> Option<&ProgressBar> {
+        if self.begin.elapsed() < PATIENCE {
+            return None;
+        }
+        Some(self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(Some(PARTS), ProgressDrawTarget::stderr());
             if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}") {
                 bar.set_style(style);
             }
             bar
-        });
-        let (from, to) = progress.span;
-        let share = progress.at.saturating_sub(from) as f64 / to.saturating_sub(from).max(1) as f64;
-        // A span without a beginning says nothing of how far reading is.
-        bar.set_position(if from == 0 { 0 } else { (share.clamp(0.0, 1.0) * PARTS as f64) as u64 });
-        let rate = (progress.entries as f64 / elapsed.as_secs_f64()) as u64;
-        bar.set_message(format!("{} entries, {rate} a second", progress.entries));
+        }))
     }
 
     /// Takes the bar away.
@@ -55,6 +69,20 @@ impl Bar {
             bar.finish_and_clear();
         }
     }
+}
+
+/// How long the rest will take, if a share of the work took so long; `None` while too little is done to tell.
+fn left(share: f64, elapsed: Duration) -> Option<String> {
+    /// With less than this done, what is left may be anything.
+    const SHARE_MIN: f64 = 0.02;
+    if share < SHARE_MIN {
+        return None;
+    }
+    let seconds = (elapsed.as_secs_f64() * (1.0 - share) / share).ceil() as u64;
+    Some(match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s left"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s left"),
+    })
 }
 
 /// A flag that the first Ctrl-C sets; the second ends the program.
@@ -78,4 +106,24 @@ pub(super) fn interrupt() -> io::Result<Arc<AtomicBool>> {
         std::process::exit(EXIT_INTERRUPTED);
     })?;
     Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_from_what_is_done() {
+        let rows = [
+            (0.0, 5, None),
+            (0.01, 5, None),
+            (0.5, 5, Some("5 s left")),
+            (0.25, 60, Some("3 min 0 s left")),
+            (0.1, 10, Some("1 min 30 s left")),
+            (1.0, 10, Some("0 s left")),
+        ];
+        for (share, elapsed, expected) in rows {
+            assert_eq!(left(share, Duration::from_secs(elapsed)).as_deref(), expected, "{share}");
+        }
+    }
 }

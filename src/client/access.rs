@@ -105,7 +105,7 @@ pub(crate) fn read(checker: &Checker<'_>, section: &Section<'_>, schema: &str, u
     let mut access = Access::default();
     let (mut basic, mut token) = (None, None);
     section.read("basic_auth", &mut basic, |value| {
-        basic_auth(checker, value, &format!("{schema}.basic_auth")).map(Some)
+        basic_auth(checker, value, &format!("{schema}.basic_auth"), |value| file(checker, value)).map(Some)
     });
     section.read("bearer_token_file", &mut token, |value| file(checker, value).map(Some));
     section.read("tls", &mut access.tls, |value| tls(checker, value, &format!("{schema}.tls"), url));
@@ -258,7 +258,13 @@ pub(crate) fn server_url(text: &str, expected: &str) -> Result<Url, Refusal> {
     Ok(url)
 }
 
-fn basic_auth(checker: &Checker<'_>, value: &Value<'_>, schema: &str) -> Option<Auth> {
+/// Reads `basic_auth`; `path` reads the path of the file with the password.
+pub(crate) fn basic_auth(
+    checker: &Checker<'_>,
+    value: &Value<'_>,
+    schema: &str,
+    path: impl FnOnce(&Value<'_>) -> Option<PathBuf>,
+) -> Option<Auth> {
     let section = Section::open(checker, value, schema)?;
     let username = section.required(checker, value, "username", |value| {
         checker.checked(value, "a string, the user's name", |name| {
@@ -269,7 +275,7 @@ fn basic_auth(checker: &Checker<'_>, value: &Value<'_>, schema: &str) -> Option<
             }
         })
     });
-    let password_file = section.required(checker, value, "password_file", |value| file(checker, value));
+    let password_file = section.required(checker, value, "password_file", path);
     Some(Auth::Basic { username: username?, password_file: password_file? })
 }
 
@@ -307,13 +313,19 @@ fn tls(checker: &Checker<'_>, value: &Value<'_>, schema: &str, url: &str) -> Opt
 /// Reads the path of a file. The file itself is read only when it is needed. If it is missing, a warning says so, because
 /// the agent will wait for it.
 fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
+    existing_file(checker, value, "nothing can be sent until it does")
+}
+
+/// Reads the path of a secret file of whatever section. If the file is missing, a warning says what cannot be done
+/// `without` it.
+pub(crate) fn existing_file(checker: &Checker<'_>, value: &Value<'_>, without: &str) -> Option<PathBuf> {
     let path = checker.path(value)?;
     // When a build checks a configuration, its machine has no secrets.
     let told = checker.is_at_home() && !path.starts_with(CREDENTIALS);
     if told && std::fs::metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         checker.warn(
             Finding::at(value.place(), format!("the file of `{}` does not exist", value.path))
-                .label("nothing can be sent until it does")
+                .label(without)
                 .help("create it, or correct the path; it is read when it is needed, not at the start"),
         );
     }

@@ -23,25 +23,34 @@ impl fmt::Debug for Secret {
 }
 
 /// The state of a file: device, inode, size and times. A file with another state has changed.
-pub(super) type Version = (u64, u64, u64, i64, i64, i64);
+pub(crate) type Version = (u64, u64, u64, i64, i64, i64);
 
 /// The state of a file. `None`: it does not exist, or its folder is not open to us.
-pub(super) fn version(path: &Path) -> Option<Version> {
+pub(crate) fn version(path: &Path) -> Option<Version> {
     let data = fs::metadata(path).ok()?;
     Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime_nsec()))
 }
 
 /// What a file of the configuration holds.
-pub(super) struct Content {
+pub(crate) struct Content {
     /// The key that names the file.
     key: &'static str,
-    pub(super) path: PathBuf,
-    pub(super) bytes: Vec<u8>,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Content {
+    /// Reads a file that `key` names.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn read(key: &'static str, path: &Path) -> Result<Content, AccessError> {
+        let bytes = read(path).map_err(|error| unreadable(key, path, &error))?;
+        Ok(Content { key, path: path.to_owned(), bytes })
+    }
+
     /// Why it is of no use.
-    pub(super) fn wrong(&self, why: impl fmt::Display) -> AccessError {
+    pub(crate) fn wrong(&self, why: impl fmt::Display) -> AccessError {
         AccessError(format!("{}: {} {why}", self.key, self.path.display()))
     }
 
@@ -59,11 +68,7 @@ impl Contents {
     pub(super) fn read<'f>(
         files: impl Iterator<Item = (&'static str, &'f Path)>,
     ) -> Result<Contents, AccessError> {
-        let read = |(key, path): (&'static str, &Path)| {
-            let bytes = read(path).map_err(|error| unreadable(key, path, &error))?;
-            Ok(Content { key, path: path.to_owned(), bytes })
-        };
-        files.map(read).collect::<Result<_, _>>().map(Contents)
+        files.map(|(key, path)| Content::read(key, path)).collect::<Result<_, _>>().map(Contents)
     }
 
     /// The file of this key.
@@ -82,8 +87,7 @@ impl Contents {
 /// # Errors
 /// When the file cannot be read, or holds no secret of one line.
 pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<String, AccessError> {
-    let bytes = read(path).map_err(|error| unreadable(key, path, &error))?;
-    Content { key, path: path.to_owned(), bytes }.secret().map(|secret| secret.0)
+    Content::read(key, path)?.secret().map(|secret| secret.0)
 }
 
 /// Reads a whole file. Only regular files are read: reading from a pipe without a writer would never end.

@@ -5,6 +5,7 @@
 //! and does not end: secrets may be mounted late.
 
 pub(crate) mod access;
+mod failure;
 mod files;
 mod headers;
 mod pauses;
@@ -20,15 +21,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, ClientBuilder, Identity, Proxy, RequestBuilder};
+use reqwest::{Certificate, ClientBuilder, Identity, Method, Proxy, RequestBuilder};
 use url::Url;
 
 pub use self::access::{Access, Auth, HeaderSource, Tls};
-pub(crate) use self::files::read_secret;
-use self::files::{Content, Contents, Secret, Version, version};
+pub(crate) use self::files::{Content, Version, read_secret, version};
+use self::files::{Contents, Secret};
 pub use self::pauses::Backoff;
 pub(crate) use self::pauses::Pauses;
-use self::reply::exchange;
+use self::reply::{ANSWER_MAX, exchange};
 pub(crate) use self::reply::{NoReply, Reply};
 use self::secrets::Secrets;
 use crate::yaml::secrets::is_suspect;
@@ -81,12 +82,21 @@ impl Client {
 
     /// Sends a request of this client and reads what comes back, without our secrets if the server repeats them.
     pub(crate) async fn exchange(&self, request: RequestBuilder) -> Result<Reply, NoReply> {
+        self.exchange_within(request, ANSWER_MAX).await
+    }
+
+    /// As [`Client::exchange`], for an answer of at most so many bytes.
+    pub(crate) async fn exchange_within(
+        &self,
+        request: RequestBuilder,
+        max: usize,
+    ) -> Result<Reply, NoReply> {
         let conceal = |text: &mut String| {
             if let Some(built) = &self.built {
                 built.secrets.conceal(text);
             }
         };
-        let mut answer = exchange(request).await;
+        let mut answer = exchange(request, max).await;
         match &mut answer {
             Ok(reply) => {
                 conceal(&mut reply.text);
@@ -102,14 +112,33 @@ impl Client {
     /// # Errors
     /// When a file cannot be read or does not hold what it should; the next call looks again.
     pub fn post(&mut self) -> Result<RequestBuilder, AccessError> {
+        self.request(Method::POST, self.url.clone())
+    }
+
+    /// A GET request for what stands below the URL of this client, with what proves who we are. `path` begins with a slash.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub(crate) fn get(
+        &mut self,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<RequestBuilder, AccessError> {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
+        url.query_pairs_mut().extend_pairs(parameters);
+        self.request(Method::GET, url)
+    }
+
+    fn request(&mut self, method: Method, url: Url) -> Result<RequestBuilder, AccessError> {
         let seen = self.files().map(|(_, path)| version(path)).collect::<Vec<_>>();
         let built = match self.built.take() {
             Some(built) if built.seen == seen => built,
             _ => self.build(seen)?,
         };
-        // Answers are short and are read as text: compression would only be in the way.
+        // Answers are read as text: compression would only be in the way.
         let identity = HeaderValue::from_static("identity");
-        let mut request = built.http.post(self.url.clone()).headers(built.headers.clone());
+        let mut request = built.http.request(method, url).headers(built.headers.clone());
         request = request.header(ACCEPT_ENCODING, identity);
         if let Some(host) = &self.host {
             request = request.header(HOST, host);

@@ -6,11 +6,11 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AF
 use jiff::Timestamp;
 use reqwest::RequestBuilder;
 
-use super::chain;
+use super::failure::Failure;
 use crate::os::text::{Line, clip};
 
-/// The most of an answer that is read (bytes). A refusal may have a line for each entry of a batch.
-const ANSWER_MAX: usize = 1 << 20;
+/// The most of an answer that is read unless more is asked for (bytes). A refusal may have a line for each entry of a batch.
+pub(super) const ANSWER_MAX: usize = 1 << 20;
 /// The longest pause that a server can ask for. A longer one is cut to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// The most of an answer that the log shows (bytes).
@@ -42,18 +42,20 @@ pub(crate) struct Reply {
 pub(crate) struct NoReply {
     /// Why, for the log.
     pub(crate) words: String,
-    /// A certificate, ours or theirs, is the reason. A person must mend that.
-    pub(crate) certificate: bool,
+    /// A person must mend it: a certificate, or an address that speaks no TLS.
+    pub(crate) mend: bool,
     /// The server was reached, so it may have the request.
     pub(crate) sent: bool,
+    /// The answer is longer than what is read of one.
+    pub(crate) too_long: bool,
 }
 
-/// Sends a request and reads what comes back.
-pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> {
-    let mut response = request.send().await.map_err(|error| NoReply {
-        certificate: is_about_certificates(&error),
-        sent: !error.is_connect(),
-        words: chain(&error.without_url()),
+/// Sends a request and reads what comes back, at most so many bytes.
+pub(super) async fn exchange(request: RequestBuilder, max: usize) -> Result<Reply, NoReply> {
+    let mut response = request.send().await.map_err(|error| {
+        let sent = !error.is_connect();
+        let Failure { words, mend } = Failure::of(error);
+        NoReply { words, mend, sent, too_long: false }
     })?;
     let mut reply = Reply::read(response.status().as_u16(), response.headers());
     let mut body = Vec::new();
@@ -61,10 +63,10 @@ pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> 
         match response.chunk().await {
             Ok(Some(piece)) => body.extend_from_slice(&piece),
             Ok(None) => break None,
-            Err(error) => break Some(format!("breaks off: {}", chain(&error.without_url()))),
+            Err(error) => break Some(format!("breaks off: {}", Failure::of(error).words)),
         }
-        if body.len() >= ANSWER_MAX {
-            break Some(format!("does not end within {ANSWER_MAX} bytes"));
+        if body.len() >= max {
+            break Some(format!("does not end within {max} bytes"));
         }
     };
     // A success whose body breaks off does not count: a proxy may have sent it before the server had the whole request. Of
@@ -72,9 +74,9 @@ pub(crate) async fn exchange(request: RequestBuilder) -> Result<Reply, NoReply> 
     if let Some(how) = breaks_off {
         if matches!(reply.status, 200..=299) {
             let words = format!("HTTP {}, but the answer {how}", reply.status);
-            return Err(NoReply { words, certificate: false, sent: true });
+            return Err(NoReply { words, mend: false, sent: true, too_long: body.len() >= max });
         }
-        reply.plain &= body.len() >= ANSWER_MAX;
+        reply.plain &= body.len() >= max;
     }
     if reply.encoding.is_none() {
         reply.text = String::from_utf8_lossy(&body).into_owned();
@@ -152,17 +154,6 @@ fn pause(value: &str, now: Timestamp) -> Option<Duration> {
         }
     };
     Some(asked.min(RETRY_AFTER_MAX))
-}
-
-/// Whether a connection failed because of a certificate, ours or theirs. A person must mend that.
-fn is_about_certificates(error: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(error) = error.downcast_ref::<rustls::Error>() {
-        return matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_));
-    }
-    // The error inside an I/O error is not among its sources.
-    let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-    let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
-    inner.or(error.source()).is_some_and(is_about_certificates)
 }
 
 #[cfg(test)]

@@ -50,16 +50,7 @@ impl Config {
         env: &Environment<'_>,
         unset: Unset,
     ) -> Result<(Self, Diagnostics), Diagnostics> {
-        let origin = path.display().to_string();
-        let unreadable = |finding: Finding| Diagnostics::new(&origin, "", Vec::new(), vec![finding]);
-        let bytes = yaml::read(path).map_err(|error| unreadable(read_finding(path, &error)))?;
-        if bytes.len() > FILE_MAX {
-            let size = units::format_size(FILE_MAX as u64);
-            let finding = Finding::nowhere(format!("the configuration is larger than {size}"));
-            return Err(unreadable(finding.help("is this the right file?")));
-        }
-        let source = yaml::text(bytes, &origin, "the configuration")?;
-        Self::examine_source(&source, &origin, env, unset)
+        Self::examine_source(&source(path)?, &path.display().to_string(), env, unset)
     }
 
     /// Checks a configuration given as text; `origin` names it in messages.
@@ -84,7 +75,7 @@ impl Config {
         Self::examine_source(source, origin, env, Unset::Mistake)
     }
 
-    fn examine_source(
+    pub(super) fn examine_source(
         source: &str,
         origin: &str,
         env: &Environment<'_>,
@@ -97,7 +88,7 @@ impl Config {
         let foreign = Document::of(&root).filter(|document| *document != Document::Ours);
         let config = match foreign.filter(|_| !root.keys().any(of_ours)) {
             Some(document) => {
-                checker.note_foreign(document);
+                checker.note_foreign(document, origin);
                 Config::builtin(env)
             }
             None => config(&checker, &value, env),
@@ -165,6 +156,23 @@ fn read_finding(path: &Path, error: &io::Error) -> Finding {
         io::ErrorKind::IsADirectory => finding.help("name the file in it: --config DIR/config.yaml"),
         _ => finding,
     }
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+///
+/// The file cannot be read, is larger than [`FILE_MAX`], or is not UTF-8.
+pub(super) fn source(path: &Path) -> Result<String, Diagnostics> {
+    let origin = path.display().to_string();
+    let unreadable = |finding: Finding| Diagnostics::new(&origin, "", Vec::new(), vec![finding]);
+    let bytes = yaml::read(path).map_err(|error| unreadable(read_finding(path, &error)))?;
+    if bytes.len() > FILE_MAX {
+        let size = units::format_size(FILE_MAX as u64);
+        let finding = Finding::nowhere(format!("the configuration is larger than {size}"));
+        return Err(unreadable(finding.help("is this the right file?")));
+    }
+    yaml::text(bytes, &origin, "the configuration")
 }
 
 /// Reads the whole file. A value that cannot be read keeps its default; the checker then refuses the result.

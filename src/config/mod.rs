@@ -6,6 +6,8 @@
 
 mod label_sets;
 mod load;
+mod schema;
+mod show;
 
 use std::path::PathBuf;
 
@@ -20,6 +22,8 @@ pub use crate::shape::line::Line;
 pub use crate::shape::retention::{Retention, RetentionRule};
 pub use crate::yaml::{Diagnostics, Environment, FILE_MAX, Key, Unmet, Unset};
 pub use load::DEFAULT_CONFIG_FILE;
+pub use schema::schema;
+pub use show::show;
 
 use crate::shape::stages::StageSettings;
 use crate::shape::{Sections, labels, line, retention, stages};

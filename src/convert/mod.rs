@@ -4,6 +4,5 @@
 //! person who converts.
 
 mod promtail;
-mod yaml;
 
 pub use promtail::{Converted, promtail};

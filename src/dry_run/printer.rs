@@ -8,15 +8,14 @@ use prost::Message;
 use serde::Serialize;
 
 use super::summary::{Alert, Summary};
-use super::{DryRunError, Output};
+use super::{DryRunError, Options, Output};
 use crate::alerts::history::Fired;
 use crate::loki::batch::Batches;
 use crate::loki::proto::{Entry as PushedEntry, PushRequest};
-use crate::os::text::{Block, Line, write_json};
-
-/// The beginning of the lines of an entry after the first. It is longer than that of a step of `-o explain`, so that no line of
-/// a message looks like an entry or a step.
-const GOES_ON: &str = "        ";
+use crate::os::text::{Line, write_json};
+use crate::shape::explain::{Explained, Fate};
+use crate::shape::labels::parse_pushed;
+use crate::shape::shown::{self, Look, Person};
 
 /// How many records are held back at most; they, and whether each would be pushed.
 type Held = (u64, VecDeque<(Vec<u8>, bool)>);
@@ -26,81 +25,101 @@ pub(super) struct Printer {
     output: Output,
     tenant: Option<String>,
     zone: TimeZone,
+    /// Who reads records, where that is a person.
+    person: Option<Person>,
     /// The last records, and whether each would be pushed. They are held back until the end of the journal.
     held: Option<Held>,
+    /// What was held back is shown backward.
+    reverse: bool,
     pub(super) entries: u64,
     /// The summary, if it is shown instead of records.
     pub(super) summary: Option<Summary>,
 }
 
 impl Printer {
-    pub(super) fn new(output: Output, tenant: Option<String>, lines: Option<u64>, summary: bool) -> Printer {
+    pub(super) fn new(options: &Options, tenant: Option<String>) -> Printer {
+        let Options { output, lines, reverse, summary, .. } = *options;
+        let zone = crate::os::when::local_zone();
+        let person = match output {
+            Output::Short(Look::Person { colours }) => Some(Person::new(zone.clone(), colours)),
+            Output::Explain(Look::Person { colours }) => {
+                Some(Person::new(zone.clone(), colours).without_headings())
+            }
+            _ => None,
+        };
         Printer {
             output,
             tenant,
-            zone: crate::os::when::local_zone(),
+            zone,
+            person,
+            reverse,
             held: lines.map(|lines| (lines, VecDeque::new())),
             entries: 0,
             summary: summary.then(Summary::default),
         }
     }
 
-    /// Seals the batches and shows their entries in the order of the journal, each followed by `steps`.
-    pub(super) fn show(
-        &mut self,
-        batches: &mut Batches,
-        steps: &[String],
-        out: &mut impl Write,
-    ) -> Result<(), DryRunError> {
-        if batches.is_empty() {
-            return Ok(());
-        }
-        let order = batches.order();
-        let mut requests = HashMap::new();
-        for sealed in batches.seal() {
-            let body = snap::raw::Decoder::new()
-                .decompress_vec(&sealed.body)
-                .map_err(|e| DryRunError::Body(e.to_string()))?;
-            let request =
-                PushRequest::decode(body.as_slice()).map_err(|e| DryRunError::Body(e.to_string()))?;
-            let streams: Vec<_> =
-                request.streams.into_iter().map(|s| (s.labels, s.entries.into_iter())).collect();
-            requests.insert(sealed.tenant.as_deref().map(str::to_owned), streams);
-        }
-        let missing = || DryRunError::Body("an entry is missing".into());
-        for (tenant, stream) in order {
-            let streams = requests.get_mut(&tenant).ok_or_else(missing)?;
-            let (labels, entries) = streams.get_mut(stream).ok_or_else(missing)?;
-            let entry = entries.next().ok_or_else(missing)?;
+    /// Seals the batches and shows their entries in the order of the journal.
+    pub(super) fn show(&mut self, batches: &mut Batches, out: &mut impl Write) -> Result<(), DryRunError> {
+        for pushed in opened(batches)? {
             if let Some(summary) = &mut self.summary {
-                summary.add(tenant.as_deref(), labels, &entry);
+                summary.add(pushed.tenant.as_deref(), &pushed.labels, &pushed.entry);
                 self.entries += 1;
                 continue;
             }
             let mut record = Vec::new();
-            match self.output {
-                Output::Json => self.write_json(tenant.as_deref(), labels, &entry, &mut record)?,
-                Output::Short | Output::Explain => self.write_short(labels, &entry, &mut record)?,
-            }
-            write_steps(steps, &mut record)?;
+            self.write(&pushed, &mut record)?;
             self.put(record, true, out)?;
         }
         Ok(())
     }
 
-    /// Shows an entry that would not be sent, and why.
-    pub(super) fn show_unsent(
+    /// The same, with what happened to each entry, and with those that were not sent.
+    pub(super) fn explain(
         &mut self,
-        realtime: u64,
-        steps: &[String],
+        batches: &mut Batches,
+        explained: &[Explained],
         out: &mut impl Write,
     ) -> Result<(), DryRunError> {
-        let micros = i64::try_from(realtime).unwrap_or(i64::MAX);
-        let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-        let mut record = Vec::new();
-        writeln!(record, "{} not sent", self.time(time))?;
-        write_steps(steps, &mut record)?;
-        Ok(self.put(record, false, out)?)
+        let mut pushed = opened(batches)?.into_iter();
+        for explained in explained {
+            let mut record = Vec::new();
+            if explained.fate == Fate::Sent {
+                let pushed = pushed.next().ok_or_else(missing)?;
+                self.write(&pushed, &mut record)?;
+                write_steps(&explained.steps, &mut record)?;
+            } else {
+                self.write_unsent(explained, &mut record)?;
+            }
+            self.put(record, explained.fate == Fate::Sent, out)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, pushed: &Pushed, record: &mut Vec<u8>) -> io::Result<()> {
+        match self.output {
+            Output::Json => self.write_json(pushed.tenant.as_deref(), &pushed.labels, &pushed.entry, record),
+            Output::Short(_) | Output::Explain(_) => self.write_short(&pushed.labels, &pushed.entry, record),
+        }
+    }
+
+    /// An entry that is not sent, dimmed, and below it why.
+    fn write_unsent(&mut self, explained: &Explained, record: &mut Vec<u8>) -> io::Result<()> {
+        let Explained { fate, timestamp_ns, labels, line, steps } = explained;
+        let time = jiff::Timestamp::from_nanosecond(i128::from(*timestamp_ns)).unwrap_or_default();
+        let what = if *fate == Fate::Held { "held" } else { "not sent" };
+        let text = labels.to_string();
+        let Some(person) = &mut self.person else {
+            shown::stable_unsent(&mut *record, time, &self.zone, what, &text, line)?;
+            return write_steps(steps, record);
+        };
+        person.show_unsent(record, time, what, |name| labels.get(name), line)?;
+        let (last, others) =
+            steps.split_last().map_or(("", steps.as_slice()), |(last, others)| (last.as_str(), others));
+        for step in others.iter().chain([&format!("labels {text}")]) {
+            writeln!(record, "{}", person.painted(shown::DIM, format_args!("    {}", Line(step))))?;
+        }
+        writeln!(record, "    {}", Line(last))
     }
 
     fn put(&mut self, record: Vec<u8>, pushed: bool, out: &mut impl Write) -> io::Result<()> {
@@ -132,11 +151,16 @@ impl Printer {
                     write_json(&mut record, &BTreeMap::from([("alert", &alert)]))?;
                     writeln!(record)?;
                 }
-                Output::Short | Output::Explain => {
+                Output::Short(_) | Output::Explain(_) => {
                     let (what, time) = fired.until.map_or(("fires", fired.from), |until| ("is over", until));
                     let time = jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
                     let (name, text) = (Line(&fired.name), alert.text());
-                    writeln!(record, "{} alert {name} {what} {}", self.time(time), Line(&text))?;
+                    let line = format!("{} alert {name} {what} {}", self.time(time), Line(&text));
+                    let colour = if fired.until.is_some() { shown::OVER } else { shown::FIRES };
+                    match &self.person {
+                        Some(person) => writeln!(record, "{}", person.painted(colour, line))?,
+                        None => writeln!(record, "{line}")?,
+                    }
                     if fired.until.is_none() {
                         let told = alert.annotations().map(|(name, text)| format!("{name}: {text}"));
                         write_steps(&told.collect::<Vec<_>>(), &mut record)?;
@@ -154,7 +178,10 @@ impl Printer {
 
     /// Writes what was held back for `lines`. From now on, nothing is held back.
     pub(super) fn release(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if let Some((_, held)) = self.held.take() {
+        if let Some((_, mut held)) = self.held.take() {
+            if self.reverse {
+                held.make_contiguous().reverse();
+            }
             for (record, pushed) in held {
                 out.write_all(&record)?;
                 self.entries += u64::from(pushed);
@@ -163,13 +190,20 @@ impl Printer {
         Ok(())
     }
 
-    fn time(&self, time: jiff::Timestamp) -> impl std::fmt::Display {
-        time.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string()
+    fn time(&self, time: jiff::Timestamp) -> String {
+        match &self.person {
+            Some(person) => person.time(time),
+            None => shown::stable_time(time, &self.zone),
+        }
     }
 
-    fn write_short(&self, labels: &str, entry: &PushedEntry, out: &mut Vec<u8>) -> io::Result<()> {
-        let line = Block { text: &entry.line, indent: GOES_ON };
-        writeln!(out, "{} {} {line}", self.time(timestamp(entry)), Line(labels))
+    fn write_short(&mut self, labels: &str, entry: &PushedEntry, out: &mut Vec<u8>) -> io::Result<()> {
+        let Some(person) = &mut self.person else {
+            return shown::stable(out, timestamp(entry), &self.zone, labels, &entry.line);
+        };
+        let parsed = parse_pushed(labels);
+        let label = |name: &str| parsed.get(name).map(String::as_str);
+        person.show(out, timestamp(entry), labels, label, &entry.line)
     }
 
     fn write_json(
@@ -183,7 +217,7 @@ impl Printer {
             entry.structured_metadata.iter().map(|pair| (&pair.name, &pair.value)).collect();
         let record = Record {
             timestamp: timestamp(entry).strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
-            labels: crate::shape::labels::parse_pushed(labels),
+            labels: parse_pushed(labels),
             metadata,
             line: &entry.line,
             tenant: tenant.or(self.tenant.as_deref()),
@@ -191,6 +225,43 @@ impl Printer {
         write_json(&mut *out, &record)?;
         writeln!(out)
     }
+}
+
+/// An entry of a batch, as it would be pushed.
+struct Pushed {
+    tenant: Option<String>,
+    labels: String,
+    entry: PushedEntry,
+}
+
+/// Seals the batches and takes their entries out of the bytes, in the order of the journal.
+fn opened(batches: &mut Batches) -> Result<Vec<Pushed>, DryRunError> {
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let order = batches.order();
+    let mut requests = HashMap::new();
+    for sealed in batches.seal() {
+        let body = snap::raw::Decoder::new()
+            .decompress_vec(&sealed.body)
+            .map_err(|e| DryRunError::Body(e.to_string()))?;
+        let request = PushRequest::decode(body.as_slice()).map_err(|e| DryRunError::Body(e.to_string()))?;
+        let streams: Vec<_> =
+            request.streams.into_iter().map(|s| (s.labels, s.entries.into_iter())).collect();
+        requests.insert(sealed.tenant.as_deref().map(str::to_owned), streams);
+    }
+    let mut pushed = Vec::with_capacity(order.len());
+    for (tenant, stream) in order {
+        let streams = requests.get_mut(&tenant).ok_or_else(missing)?;
+        let (labels, entries) = streams.get_mut(stream).ok_or_else(missing)?;
+        let entry = entries.next().ok_or_else(missing)?;
+        pushed.push(Pushed { labels: labels.clone(), tenant, entry });
+    }
+    Ok(pushed)
+}
+
+fn missing() -> DryRunError {
+    DryRunError::Body("an entry is missing".into())
 }
 
 /// Writes what happened to an entry, each step in a line below it.

@@ -5,6 +5,7 @@ use crate::alerts::file::RuleKind;
 use crate::alerts::{Alerts, Watcher};
 use crate::config::Config;
 use crate::pipeline::Pipeline;
+use crate::shape::Sections;
 use crate::shape::labels::{FieldLookup, FieldRule, Relabel, RelabelAction};
 use crate::yaml::Unmet;
 use journald_reader::{Entry, Keys};
@@ -17,13 +18,12 @@ pub(super) struct Trial {
 impl Trial {
     /// Looks for the fields that the configuration names. Fields of the defaults do not count, because not every journal has
     /// them.
-    pub(super) fn new(config: &Config, keys: &mut Keys) -> Trial {
+    pub(super) fn new(sections: Sections<'_>, keys: &mut Keys) -> Trial {
         let default = Config::builtin(&|_| None);
         let of_default = default.labels.fields.iter().chain(&default.structured_metadata);
         let own = |rule: &&FieldRule| of_default.clone().all(|other| other != *rule);
-        let labels = config.labels.fields.iter().filter(own).map(|rule| ("labels.fields", rule));
-        let metadata =
-            config.structured_metadata.iter().filter(own).map(|rule| ("structured_metadata", rule));
+        let labels = sections.labels.fields.iter().filter(own).map(|rule| ("labels.fields", rule));
+        let metadata = sections.metadata.iter().filter(own).map(|rule| ("structured_metadata", rule));
         let fields = labels
             .chain(metadata)
             .map(|(section, rule)| (format!("{section}.{}", rule.name), FieldLookup::new(rule, keys), false));
@@ -39,7 +39,8 @@ impl Trial {
     /// The parts of the configuration that met nothing in the entries so far.
     pub(super) fn unmet(
         &self,
-        config: &Config,
+        sections: Sections<'_>,
+        alerts: &Alerts,
         pipeline: &Pipeline,
         watcher: Option<&Watcher>,
     ) -> Vec<Unmet> {
@@ -49,11 +50,11 @@ impl Trial {
             .filter(|(.., found)| !found)
             .map(|(path, ..)| Unmet::new(path, "no entry has this field"))
             .collect();
-        relabelling(&config.labels.relabel, pipeline, &mut unmet);
+        relabelling(&sections.labels.relabel, pipeline, &mut unmet);
         stages(pipeline, &mut unmet);
         for (index, counts) in pipeline.counts().retention.iter().enumerate() {
             // The last one is the default.
-            let of_rule = config.retention.as_ref().is_some_and(|retention| index < retention.rules.len());
+            let of_rule = sections.retention.is_some_and(|retention| index < retention.rules.len());
             if of_rule && counts.kept + counts.dropped + counts.sampled + counts.expired == 0 {
                 unmet.push(Unmet::new(
                     format!("retention.rules[{index}].selector"),
@@ -62,7 +63,7 @@ impl Trial {
             }
         }
         if let Some(watcher) = watcher {
-            rules(&config.alerts, watcher, &mut unmet);
+            rules(alerts, watcher, &mut unmet);
         }
         unmet
     }

@@ -6,6 +6,7 @@ pub(crate) mod lint;
 pub(crate) mod names;
 pub(crate) mod section;
 pub(crate) mod sender;
+pub(crate) mod unreadable;
 pub(crate) mod values;
 
 pub use section::Journal;

@@ -1,10 +1,12 @@
 //! The section `journal:`: which journal is read, which entries of it, and from where on.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::names::field_name;
 use crate::yaml::key::key;
+use crate::yaml::units::format_duration;
 use crate::yaml::{Checker, Finding, Key, Kind, Refusal, Section, Value, quoted};
 use journald_reader::{Match, NAMESPACE_MAX, Namespaces, Scope, is_namespace};
 
@@ -42,6 +44,22 @@ impl Default for Journal {
     fn default() -> Self {
         // By default, Loki refuses entries that are older than a week (`reject_old_samples_max_age`).
         Self { scope: Scope::default(), backfill: Duration::from_secs(7 * 24 * 3600), start_cursor: None }
+    }
+}
+
+impl Journal {
+    /// What is read when a person names these paths on the command line; without paths, what the section says.
+    pub fn scope_at(&self, paths: &[PathBuf]) -> Scope {
+        let mut scope = self.scope.clone();
+        if !paths.is_empty() {
+            scope.paths = paths.to_vec();
+        }
+        scope
+    }
+
+    /// `journal.backfill (7d)`
+    pub fn backfill_shown(&self) -> String {
+        format!("journal.backfill ({})", format_duration(self.backfill))
     }
 }
 

@@ -60,6 +60,22 @@ pub(super) enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    const ALL: [Reason; 12] = [
+        Reason::TooOld,
+        Reason::TooNew,
+        Reason::TooFarBehind,
+        Reason::LineTooLong,
+        Reason::MetadataTooLarge,
+        Reason::TooMuchMetadata,
+        Reason::MetadataDisallowed,
+        Reason::Labels,
+        Reason::Blocked,
+        Reason::TooLarge,
+        Reason::Unparsable,
+        Reason::ServerError,
+    ];
+
     /// The name of the reason in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -77,6 +93,11 @@ impl Reason {
             Reason::ServerError => "server_error",
         }
     }
+}
+
+/// The names of all reasons why entries are refused.
+pub(crate) fn refusals() -> impl Iterator<Item = &'static str> {
+    Reason::ALL.into_iter().map(Reason::name)
 }
 
 impl Reason {

@@ -18,4 +18,5 @@ pub(crate) mod section;
 mod split;
 mod words;
 
+pub(crate) use answer::refusals;
 pub use section::{Batch, Destination};

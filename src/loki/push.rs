@@ -25,7 +25,7 @@ use crate::os::systemd::Pulse;
 use journald_reader::Resume;
 
 /// The header that names a tenant.
-const TENANT: &str = "x-scope-orgid";
+pub(crate) const TENANT: &str = "x-scope-orgid";
 /// The most tenants whose pace is remembered (count).
 const TENANTS_MAX: usize = 1024;
 
@@ -52,8 +52,8 @@ pub trait Tally: Send {
     fn acknowledged(&self, entries: u64);
     /// Loki has refused so many entries for good.
     fn refused(&self, reason: &'static str, entries: u64);
-    /// A request got an answer with this status. `None`: there was no answer.
-    fn answered(&self, status: Option<u16>);
+    /// This request got an answer with this status after so long. `None`: there was no answer.
+    fn answered(&self, request: &Sealed, status: Option<u16>, took: Duration);
     /// So many entries are sent to an overflow stream, because Loki has no room for their streams.
     fn folded(&self, entries: u64);
     /// Loki limits the rate, and requests keep to this rate (bytes a second). `None`: there is no limit.
@@ -181,18 +181,19 @@ impl Pusher {
             headers.insert(TENANT, tenant);
         }
         let request = request.headers(headers).body(batch.body.clone());
+        let sent_at = Instant::now();
         match self.pulse.rest_for(Some(self.timeout), self.client.exchange(request)).await {
             Ok(reply) => {
-                self.tally.answered(Some(reply.status));
+                self.tally.answered(batch, Some(reply.status), sent_at.elapsed());
                 let (verdict, mut words) = (reply.judge(), reply.words());
                 if verdict == Verdict::Suspect(Kind::Hold) {
                     words.push_str(" (not Loki's words about an entry: does something stand before it?)");
                 }
                 Answer { verdict, words, status: Some(reply.status), unclear: true }
             }
-            Err(NoReply { words, certificate, sent }) => {
-                self.tally.answered(None);
-                let verdict = if certificate { Verdict::Hold } else { Verdict::Retry(None) };
+            Err(NoReply { words, mend, sent, .. }) => {
+                self.tally.answered(batch, None, sent_at.elapsed());
+                let verdict = if mend { Verdict::Hold } else { Verdict::Retry(None) };
                 Answer { verdict, words, status: None, unclear: sent }
             }
         }

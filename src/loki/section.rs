@@ -44,6 +44,9 @@ const PARTS: &[&[Key]] = &[
     ],
     access_keys!("loki[]"),
     header_keys!("loki[]"),
+    &[key("loki[].query_url", "URL", "null"), key("loki[].query_access", "section", "null")],
+    access_keys!("loki[].query_access"),
+    header_keys!("loki[].query_access"),
     &[
         key("loki[].labels", "map of strings", "{}"),
         key("loki[].batch", "section", ""),
@@ -70,6 +73,10 @@ pub struct Destination {
     pub tenant: Option<String>,
     /// How the server is reached.
     pub access: Access,
+    /// Where Loki is asked, without `/loki/api/v1`, if that is not the server of `url`: see [`Destination::query_url`].
+    pub query_url: Option<String>,
+    /// How that server is reached, if not in the same way.
+    pub query_access: Option<Access>,
     /// Labels for this destination only, sorted by name. They replace labels of the same name.
     pub labels: Vec<(String, String)>,
     /// When a batch is sealed.
@@ -90,12 +97,19 @@ impl Destination {
             url: url.into(),
             tenant: None,
             access: Access::default(),
+            query_url: None,
+            query_access: None,
             labels: Vec::new(),
             batch: Batch::default(),
             timeout: Duration::from_secs(10),
             backoff: Backoff::default(),
             max_line_bytes: LINE_MAX,
         }
+    }
+
+    /// The address before `/loki/api/v1`, where Loki is asked.
+    pub fn query_url(&self) -> String {
+        self.query_url.clone().unwrap_or_else(|| asked_url(&self.url).unwrap_or_default())
     }
 }
 
@@ -182,6 +196,7 @@ fn destination(checker: &Checker<'_>, item: &Value<'_>, section: &Section<'_>) -
             destination.url =
                 access::url(checker, value, "a URL such as `http://loki:3100`", push_url).unwrap_or_default()
         }
+        None if section.is_meant("url") => {}
         None => checker.note(
             Finding::at(item.place(), format!("`{}` has no `url`", item.path))
                 .label("expected `url`")
@@ -190,6 +205,19 @@ fn destination(checker: &Checker<'_>, item: &Value<'_>, section: &Section<'_>) -
     }
     section.read("tenant", &mut destination.tenant, |value| tenant(checker, value));
     destination.access = access::read(checker, section, "loki[]", &destination.url);
+    section.read("query_url", &mut destination.query_url, |value| match value.node.kind {
+        Kind::Null => Some(None),
+        _ => access::url(checker, value, "a URL such as `http://loki:3100`", asked_url).map(Some),
+    });
+    let asked = destination.query_url();
+    section.read("query_access", &mut destination.query_access, |value| match value.node.kind {
+        Kind::Null => Some(None),
+        _ => {
+            const SCHEMA: &str = "loki[].query_access";
+            let section = Section::open(checker, value, SCHEMA)?;
+            Some(Some(access::read(checker, &section, SCHEMA, &asked)))
+        }
+    });
     section.read("labels", &mut destination.labels, |value| fixed(checker, value));
     section.read("batch", &mut destination.batch, |value| batch(checker, value));
     section.read("max_line_bytes", &mut destination.max_line_bytes, |value| {
@@ -258,6 +286,18 @@ fn push_url(text: &str) -> Result<String, Refusal> {
     Ok(url.to_string())
 }
 
+/// The address before Loki's read API, from a URL of Loki with or without a path of its API. No refusal repeats the text, which may
+/// hold a password.
+fn asked_url(text: &str) -> Result<String, Refusal> {
+    const READ_PATH: &str = "/loki/api/v1";
+    let mut url = server_url(text, "expected a URL such as `http://loki:3100`")?;
+    let path = url.path().trim_end_matches('/');
+    let before = [PUSH_PATH, OLD_PUSH_PATH, READ_PATH].iter().find_map(|end| path.strip_suffix(end));
+    let before = before.unwrap_or(path).to_owned();
+    url.set_path(&before);
+    Ok(url.to_string())
+}
+
 /// Checks the name of a destination: `[A-Za-z0-9_.-]{1,64}`, not beginning with a dot, because it names a file.
 fn destination_name(name: &str) -> Result<(), Refusal> {
     let valid = (1..=NAME_MAX).contains(&name.len())
@@ -296,6 +336,21 @@ mod tests {
         ] {
             assert_eq!(push_url(text).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn loki_is_asked_at_the_address_before_its_api() {
+        for (text, expected) in [
+            ("http://loki:3100", "http://loki:3100/"),
+            ("http://loki:3100/loki/api/v1/push", "http://loki:3100/"),
+            ("http://gateway/a/loki/api/v1/push?x=1", "http://gateway/a?x=1"),
+            ("http://gateway/a/api/prom/push", "http://gateway/a"),
+            ("http://gateway/a/loki/api/v1/", "http://gateway/a"),
+        ] {
+            assert_eq!(asked_url(text).as_deref(), Ok(expected), "{text}");
+        }
+        let destination = Destination::new("main", "http://loki:3100/loki/api/v1/push");
+        assert_eq!(destination.query_url(), "http://loki:3100/");
     }
 
     #[test]

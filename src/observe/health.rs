@@ -3,15 +3,22 @@
 //! The log mentions each kind of failure when it begins, and then once a minute. Otherwise a Loki that fails every second
 //! time would cause two lines for each batch, and shipping those lines would make the next batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
 /// The log mentions a kind of failure, and a reason for refusals, at most this often.
 const REMIND: Duration = Duration::from_secs(60);
+/// The end of a failure that lasted so long is told, although its beginning was not, because there was another one within the
+/// minute before it. A line in so long does not fill the journal.
+const LONG: Duration = Duration::from_secs(5);
+/// Failures that ended within this time are counted when the next one ends.
+const LATELY: Duration = Duration::from_secs(3600);
+/// Failures that are remembered for that (count, 24 bytes each).
+const OUTAGES_MAX: usize = 720;
 
 /// What a server is for, in the words of the log.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +41,21 @@ pub const ALERTMANAGER: Role = Role {
     meanwhile: "alerts that still go on by then are sent then",
 };
 
+/// What happened lately to a server: for the page, which anybody may see. So it has none of a server's words, which may repeat
+/// labels of log lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: SystemTime,
+    /// The server's role and name.
+    pub server: String,
+    /// What, in words of this program.
+    pub what: String,
+}
+
+/// Events that are remembered (count): a page has room for so many.
+const EVENTS_MAX: usize = 30;
+
 /// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -49,6 +71,8 @@ pub enum Kind {
 #[derive(Debug, Default)]
 pub struct Readiness {
     servers: Mutex<BTreeMap<String, Server>>,
+    /// The newest first.
+    events: Mutex<VecDeque<Event>>,
     changed: Notify,
 }
 
@@ -87,6 +111,21 @@ impl Readiness {
             self.changed.notify_one();
         }
         known.note = note;
+    }
+
+    /// Remembers what happened to a server. What goes on is remembered once, by its beginning.
+    fn happened(&self, server: &str, what: String) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.iter().find(|event| event.server == server).is_some_and(|event| event.what == what) {
+            return;
+        }
+        events.truncate(EVENTS_MAX - 1);
+        events.push_front(Event { at: SystemTime::now(), server: server.to_owned(), what });
+    }
+
+    /// What happened lately, the newest first.
+    pub fn events(&self) -> Vec<Event> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Returns when a failure has begun or ended since the last call.
@@ -144,6 +183,34 @@ impl Standing {
         self.trouble.is_none() && self.note.is_none()
     }
 
+    /// The state in one word or two.
+    pub fn state(&self) -> &'static str {
+        match (&self.trouble, &self.note) {
+            (None, None) => "ok",
+            (None, Some(_)) => "noted",
+            (Some((Kind::Slower, _)), _) => "limited",
+            (Some((Kind::Retry, _)), _) => "retrying",
+            (Some((Kind::Hold, _)), _) => "needs attention",
+        }
+    }
+
+    /// What a person can do about it; empty: nothing.
+    pub fn what_to_do(&self) -> &'static str {
+        match (&self.trouble, &self.note) {
+            (None, None) => "",
+            (None, Some(_)) => "The agent's log says what to do.",
+            (Some((Kind::Slower, _)), _) => {
+                "Nothing is lost. If the lag grows, raise the server's limits, or send less."
+            }
+            (Some((Kind::Retry, _)), _) => {
+                "Look at the server. The agent goes on by itself when the server does."
+            }
+            (Some((Kind::Hold, _)), _) => {
+                "Mend the credentials, the certificate or the address, and reload. The agent's log says more."
+            }
+        }
+    }
+
     /// The state in words, without the name of the server.
     pub fn words(&self) -> String {
         let note = self.note.iter().map(|note| format!("; {note}")).collect::<String>();
@@ -177,6 +244,8 @@ pub struct Health {
     told: BTreeMap<Kind, Instant>,
     refused: BTreeMap<&'static str, Refused>,
     noted: Refused,
+    /// When failures of the last hour ended, and how long they lasted.
+    outages: VecDeque<(Instant, Duration)>,
 }
 
 /// A failure that lasts.
@@ -209,6 +278,7 @@ impl Health {
             told: BTreeMap::new(),
             refused: BTreeMap::new(),
             noted: Refused::default(),
+            outages: VecDeque::new(),
         }
     }
 
@@ -220,6 +290,7 @@ impl Health {
         if self.noted.told.is_none_or(|told| told.elapsed() >= REMIND) {
             let Role { name: role, takes, .. } = self.role;
             let count = self.noted.entries;
+            self.all.happened(&self.key, format!("takes {takes}, but not as it should"));
             log::error!(
                 "{role} `{}` ({}): {words} ({count} {takes} since the last such line); {help}",
                 self.name,
@@ -247,6 +318,14 @@ impl Health {
         self.told.insert(kind, now);
         trouble.told = true;
         let Role { name: role, takes, meanwhile } = self.role;
+        self.all.happened(
+            &self.key,
+            match kind {
+                Kind::Retry => format!("does not take {takes}"),
+                Kind::Slower => "limits the rate".to_owned(),
+                Kind::Hold => "needs attention".to_owned(),
+            },
+        );
         let (name, url, pause, attempts) = (&self.name, &self.url, pause.as_secs_f64(), trouble.attempts);
         match kind {
             Kind::Retry => log::warn!(
@@ -265,10 +344,18 @@ impl Health {
     pub(crate) fn recovered(&mut self) {
         let Some(trouble) = self.trouble.take() else { return };
         self.all.set(&self.key, None);
-        if trouble.told {
-            let lasted = trouble.since.elapsed().as_secs_f64();
+        let (now, lasted) = (Instant::now(), trouble.since.elapsed());
+        self.outages.retain(|(ended, _)| now.duration_since(*ended) < LATELY);
+        if self.outages.len() >= OUTAGES_MAX {
+            self.outages.pop_front();
+        }
+        self.outages.push_back((now, lasted));
+        if trouble.told || lasted >= LONG {
             let Role { name: role, takes, .. } = self.role;
-            log::info!("{role} `{}` takes {takes} again after {lasted:.1} s", self.name);
+            let lasted = lasted.as_secs_f64();
+            self.all.happened(&self.key, format!("takes {takes} again after {lasted:.1} s"));
+            let lately = lately(self.outages.iter().map(|(_, lasted)| *lasted));
+            log::info!("{role} `{}` takes {takes} again after {lasted:.1} s{lately}", self.name);
         }
     }
 
@@ -278,12 +365,25 @@ impl Health {
         let refused = self.refused.entry(reason).or_default();
         refused.entries += entries;
         if refused.told.is_none_or(|told| told.elapsed() >= REMIND) {
+            self.all.happened(&self.key, format!("refuses {takes} for good: {reason}"));
             log::error!(
                 "{role} `{}` refused {} {takes} for good ({reason}): {words}; they are not sent again, all others are",
                 self.name,
                 refused.entries
             );
             *refused = Refused { told: Some(Instant::now()), entries: 0 };
+        }
+    }
+}
+
+/// How often something failed in the last hour, if that was not the first time.
+fn lately(outages: impl ExactSizeIterator<Item = Duration>) -> String {
+    match outages.len() {
+        0 | 1 => String::new(),
+        count => {
+            let together: Duration = outages.sum();
+            let many = if count >= OUTAGES_MAX { "at least " } else { "" };
+            format!("; {many}{count} outages in the last hour, {:.1} s together", together.as_secs_f64())
         }
     }
 }
@@ -297,6 +397,14 @@ impl Drop for Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_failed_lately_is_counted() {
+        let of = |outages: &[u64]| lately(outages.iter().map(|ms| Duration::from_millis(*ms)));
+        assert_eq!(of(&[500]), "");
+        assert_eq!(of(&[500, 1700, 300]), "; 3 outages in the last hour, 2.5 s together");
+        assert!(of(&[1; OUTAGES_MAX]).starts_with("; at least 720 outages"));
+    }
 
     #[test]
     fn readiness_is_red_while_a_person_is_needed() {

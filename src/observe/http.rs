@@ -1,9 +1,9 @@
 //! The HTTP listener: what Prometheus scrapes, whether the process lives, and whether it needs a person.
 //!
 //! It runs on the thread that waits on the network. Anybody may connect. So it listens on the loopback interface unless the
-//! configuration says otherwise, shows numbers and no log text, and bounds the time and the number of connections: when all
-//! places are taken, a new connection takes the place of the oldest one. Requests must name this host. Otherwise a web page
-//! could read the answers by a name of its own that points here (DNS rebinding).
+//! configuration says otherwise, shows numbers and no log text (in a page for people, too), and bounds the time and the number
+//! of connections: when all places are taken, a new connection takes the place of the oldest one. Requests must name this
+//! host. Otherwise a web page could read the answers by a name of its own that points here (DNS rebinding).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -25,6 +25,8 @@ use serde_json::Value;
 
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Registry;
+use crate::observe::page::{self, HEADERS};
+use crate::observe::status::{Configuration, Destination, Parts, Read, Status};
 use crate::os::text::{Line, clip, write_json_pretty};
 
 /// Connections at a time (count): Prometheus needs one.
@@ -38,8 +40,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The most of a wrong `Host` that the answer repeats (bytes). A name has at most 253.
 const HOST_SHOWN_MAX: usize = 253;
 
+/// Tells how destinations are, when someone asks.
+type Tell = Box<dyn Fn() -> Vec<Destination> + Send + Sync>;
+
 /// What is shown.
-#[derive(Debug)]
 pub struct Served {
     /// The metrics. Each configuration has its own registry.
     registry: Mutex<Arc<Registry>>,
@@ -49,40 +53,72 @@ pub struct Served {
     rules: Mutex<Option<Value>>,
     /// The same with labels and values, for those who may ask the journal.
     alerts: Mutex<Option<Value>>,
+    /// How destinations are.
+    destinations: Mutex<Option<Tell>>,
+    /// Since when the configuration is in force.
+    configuration: Mutex<Configuration>,
     /// The names that requests may use for this host.
     hosts: Mutex<Arc<Hosts>>,
+}
+
+impl std::fmt::Debug for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Served").field("readiness", &self.readiness).finish_non_exhaustive()
+    }
 }
 
 /// The names that the header `Host` of a request may have. IP addresses and `localhost` are always allowed: no web page can
 /// have such a name.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    /// The name of this host, without its domain.
+    /// The name of this host.
     own: String,
     /// `http.hosts`
     more: Vec<String>,
 }
 
 impl Hosts {
-    /// Allows the name of this host, with any domain, and the names of `http.hosts`.
+    /// Allows the name of this host, and the names of `http.hosts`.
     pub fn new(nodename: &str, more: &[String]) -> Hosts {
-        Hosts { own: nodename.split('.').next().unwrap_or_default().to_owned(), more: more.to_vec() }
+        Hosts { own: nodename.to_owned(), more: more.to_vec() }
     }
 
-    /// Whether a `Host` (RFC 9110, 7.2: a name, perhaps with a port) means this host.
+    /// Whether a name is one of `http.hosts`, or of what stands for it.
+    pub(crate) fn lists(&self, name: &str) -> bool {
+        self.more.iter().any(|other| name.eq_ignore_ascii_case(other))
+    }
+
+    /// Whether a `Host` (RFC 9110, 7.2: a name, perhaps with a port) can only mean this host: an address, `localhost`, or a
+    /// name that was given to it.
     pub(crate) fn has(&self, host: &str) -> bool {
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => host.split(':').next().unwrap_or_default(),
-        };
-        let name = name.trim_end_matches('.');
+        let name = name_of(host);
         let is = |other: &str| !other.is_empty() && name.eq_ignore_ascii_case(other);
-        let first = name.split('.').next().unwrap_or_default();
         name.parse::<IpAddr>().is_ok()
             || is("localhost")
-            || (!self.own.is_empty() && first.eq_ignore_ascii_case(&self.own))
-            || self.more.iter().any(|other| is(other))
+            || is(&self.own)
+            || is(first_label(&self.own))
+            || self.lists(name)
     }
+
+    /// Whether a `Host` may mean this host: as [`Hosts::has`], or its name in any domain. Somebody who knows the name can have
+    /// a page in a domain of theirs, so this is for what everybody may see, or who asks must prove who they are.
+    pub(crate) fn may_have(&self, host: &str) -> bool {
+        let first = first_label(name_of(host));
+        self.has(host) || (!first.is_empty() && first.eq_ignore_ascii_case(first_label(&self.own)))
+    }
+}
+
+/// The name or address in a `Host`, without its port.
+fn name_of(host: &str) -> &str {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.trim_end_matches('.')
+}
+
+fn first_label(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
 }
 
 impl Served {
@@ -93,6 +129,8 @@ impl Served {
             readiness: Arc::default(),
             rules: Mutex::default(),
             alerts: Mutex::default(),
+            destinations: Mutex::default(),
+            configuration: Mutex::new(Configuration { taken: SystemTime::now(), refused: None }),
             hosts: Mutex::default(),
         }
     }
@@ -123,17 +161,28 @@ impl Served {
         groups.unwrap_or_else(|| Value::Array(Vec::new()))
     }
 
+    /// From now on, the status tells this of destinations.
+    pub fn set_destinations(&self, tell: impl Fn() -> Vec<Destination> + Send + Sync + 'static) {
+        *self.destinations.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tell));
+    }
+
+    /// A configuration was read.
+    pub fn configuration(&self, read: Read) {
+        self.configuration.lock().unwrap_or_else(PoisonError::into_inner).read(read);
+    }
+
     /// The state of everything, as JSON.
     fn status(&self) -> String {
         let report = self.readiness.report();
-        let servers: serde_json::Map<_, _> =
-            report.servers.iter().map(|server| (server.name.clone(), server.words().into())).collect();
-        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let status = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "ready": report.is_ready(),
-            "servers": servers,
-            "rules": rules.unwrap_or_else(|| Value::Array(Vec::new())),
+        let destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        let destinations = destinations.as_ref().map(|tell| tell()).unwrap_or_default();
+        let status = Status::of(Parts {
+            ready: report.is_ready(),
+            servers: report.servers,
+            rules: self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            configuration: *self.configuration.lock().unwrap_or_else(PoisonError::into_inner),
+            destinations,
+            events: self.readiness.events(),
         });
         let mut text = Vec::new();
         // This value can be written as JSON, and writing to memory does not fail.
@@ -200,6 +249,7 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, kind);
+        response.headers_mut().extend(HEADERS);
         response
     };
     if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -211,7 +261,7 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
     // A request to a proxy names the host in its target (RFC 9112, 3.2.2).
     let named = request.uri().authority().map(|authority| authority.as_str());
     let named = named.or_else(|| request.headers().get(HOST).map(|host| host.to_str().unwrap_or("?")));
-    if let Some(host) = named.filter(|host| !hosts.has(host)) {
+    if let Some(host) = named.filter(|host| !hosts.may_have(host)) {
         let host = clip(host, HOST_SHOWN_MAX);
         let words = format!(
             "`{}` is not a name of this host: ask for its name, its address or localhost, or add the name to http.hosts\n",
@@ -220,6 +270,7 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
         return reply(StatusCode::MISDIRECTED_REQUEST, TEXT, words);
     }
     match request.uri().path() {
+        "/" => page::status(),
         "/metrics" => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
@@ -232,7 +283,9 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
             reply(status, TEXT, report.to_string())
         }
         "/status" => reply(StatusCode::OK, JSON, served.status()),
-        _ => reply(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /ready, /healthz and /status\n".into()),
+        _ => {
+            reply(StatusCode::NOT_FOUND, TEXT, "there are /, /metrics, /ready, /healthz and /status\n".into())
+        }
     }
 }
 
@@ -279,7 +332,15 @@ mod tests {
             ("GET /healthz", "200 OK", &["\r\n\r\nok\n"]),
             ("GET /ready", "200 OK", &[]),
             ("GET /status", "200 OK", &["application/json", "\"ready\": true", "\"rules\": []"]),
-            ("GET /", "404 Not Found", &["/metrics"]),
+            (
+                "GET /",
+                "200 OK",
+                &[
+                    "text/html; charset=utf-8",
+                    "content-security-policy: default-src 'none'; script-src 'sha256-",
+                ],
+            ),
+            ("GET /nosuch", "404 Not Found", &["/metrics"]),
             ("GET /metrics/", "404 Not Found", &[]),
             ("POST /metrics", "405 Method Not Allowed", &["allow: GET, HEAD\r\n"]),
             ("DELETE /nosuch", "405 Method Not Allowed", &[]),
@@ -355,10 +416,10 @@ mod tests {
             ("localhost.evil.example", false),
             ("a.metrics.example.org", false),
         ] {
-            assert_eq!(hosts.has(host), right, "{host:?}");
+            assert_eq!(hosts.may_have(host), right, "{host:?}");
         }
         let nameless = Hosts::new("", &[]);
-        assert!(!nameless.has("") && !nameless.has(".x") && nameless.has("localhost"));
+        assert!(!nameless.may_have("") && !nameless.may_have(".x") && nameless.may_have("localhost"));
         let address = serving().await;
         for (head, status) in [
             ("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n", 421),

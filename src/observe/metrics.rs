@@ -35,7 +35,40 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
     Number(f64),
-    Histogram { counts: Vec<u64>, sum: f64, count: u64 },
+    Histogram(Histogram),
+}
+
+/// How many values there were up to each of some bounds. Code that measures often keeps one of its own, and shows it now and
+/// then with [`At::show`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histogram {
+    /// Of each bound, the values up to it (count).
+    counts: Vec<u64>,
+    sum: f64,
+    count: u64,
+}
+
+impl Histogram {
+    /// No values yet, for so many bounds.
+    pub fn new(bounds: &[f64]) -> Histogram {
+        Histogram { counts: vec![0; bounds.len()], sum: 0.0, count: 0 }
+    }
+
+    /// Adds a value. The bounds are those that it was made for.
+    pub fn observe(&mut self, bounds: &[f64], observed: f64) {
+        self.sum += observed;
+        self.count += 1;
+        for (bucket, bound) in self.counts.iter_mut().zip(bounds) {
+            *bucket += u64::from(observed <= *bound);
+        }
+    }
+
+    /// Adds the values of another one for the same bounds.
+    pub fn add(&mut self, other: &Histogram) {
+        self.sum += other.sum;
+        self.count += other.count;
+        self.counts.iter_mut().zip(&other.counts).for_each(|(bucket, more)| *bucket += more);
+    }
 }
 
 #[derive(Debug)]
@@ -98,7 +131,7 @@ impl Family {
             }
         }
         let empty = || match &self.kind {
-            Kind::Histogram(bounds) => Value::Histogram { counts: vec![0; bounds.len()], sum: 0.0, count: 0 },
+            Kind::Histogram(bounds) => Value::Histogram(Histogram::new(bounds)),
             _ => Value::Number(0.0),
         };
         let series = all.series.entry(labels).or_insert_with(|| Series { value: empty(), changed: now });
@@ -113,7 +146,7 @@ impl Family {
     }
 
     /// The same for a family whose series are never forgotten: no time is needed.
-    fn always(&self) -> At<'_> {
+    pub fn always(&self) -> At<'_> {
         self.at(0)
     }
 
@@ -125,6 +158,16 @@ impl Family {
     /// Sets a counter or gauge whose series are never forgotten; false when there are too many series for a new one.
     pub fn set(&self, labels: SeriesLabels, amount: f64) -> bool {
         self.always().set(labels, amount)
+    }
+
+    /// The series of a counter or gauge, with their values.
+    pub fn values(&self) -> Vec<(SeriesLabels, f64)> {
+        let number = |series: &Series| match series.value {
+            Value::Number(value) => Some(value),
+            Value::Histogram(_) => None,
+        };
+        let all = self.lock();
+        all.series.iter().filter_map(|(labels, series)| Some((labels.clone(), number(series)?))).collect()
     }
 
     /// Replaces all series of a counter or gauge.
@@ -151,7 +194,7 @@ impl Family {
         let _ = writeln!(out, "# HELP {} {help}\n# TYPE {} {kind}", self.name, self.name);
         for (labels, series) in &all.series {
             match (&series.value, &self.kind) {
-                (Value::Histogram { counts, sum, count }, Kind::Histogram(bounds)) => {
+                (Value::Histogram(Histogram { counts, sum, count }), Kind::Histogram(bounds)) => {
                     let bounds = bounds.iter().map(|bound| number(*bound)).zip(counts.iter().copied());
                     for (bound, below) in bounds.chain([("+Inf".to_owned(), *count)]) {
                         let name = format!("{}_bucket", self.name);
@@ -193,14 +236,15 @@ impl At<'_> {
     pub fn observe(self, labels: SeriesLabels, observed: f64) -> bool {
         let Kind::Histogram(bounds) = &self.family.kind else { return false };
         self.family.change(labels, self.now, |value| {
-            if let Value::Histogram { counts, sum, count } = value {
-                *sum += observed;
-                *count += 1;
-                for (bucket, bound) in counts.iter_mut().zip(bounds) {
-                    *bucket += u64::from(observed <= *bound);
-                }
+            if let Value::Histogram(histogram) = value {
+                histogram.observe(bounds, observed);
             }
         })
+    }
+
+    /// Sets a histogram whose bounds are those of the family.
+    pub fn show(self, labels: SeriesLabels, histogram: Histogram) -> bool {
+        self.family.change(labels, self.now, |value| *value = Value::Histogram(histogram))
     }
 }
 
@@ -229,10 +273,21 @@ fn number(value: f64) -> String {
     }
 }
 
+/// What is done before each scrape, at this time (nanoseconds since 1970).
+type Collect = Box<dyn Fn(i64) + Send + Sync>;
+
 /// All metrics of the process.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Registry {
     families: Mutex<BTreeMap<String, Arc<Family>>>,
+    /// They set what is known only when someone asks.
+    collectors: Mutex<Vec<Collect>>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("families", &self.families).finish_non_exhaustive()
+    }
 }
 
 impl Registry {
@@ -294,8 +349,17 @@ impl Registry {
         family
     }
 
+    /// Before each scrape, `collect` sets metrics that are known only when someone asks. It gets the time (nanoseconds since
+    /// 1970).
+    pub fn on_scrape(&self, collect: impl Fn(i64) + Send + Sync + 'static) {
+        self.collectors.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(collect));
+    }
+
     /// All families as text; `now` (nanoseconds since 1970) tells which series are idle.
     pub fn text(&self, now: i64) -> String {
+        for collect in self.collectors.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            collect(now);
+        }
         let families: Vec<_> =
             self.families.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         let mut out = String::new();
@@ -333,6 +397,10 @@ mod tests {
         for value in [0.5, 1.0, 9.0] {
             histogram.at(0).observe(labels(&[("x", "y")]), value);
         }
+        let mut own = Histogram::new(&[1.0]);
+        [0.5, 2.0].into_iter().for_each(|value| own.observe(&[1.0], value));
+        own.add(&own.clone());
+        registry.family("i", "I.", Kind::Histogram(vec![1.0]), None).always().show(Vec::new(), own);
         registry.counter("empty", "Nothing.");
         assert_eq!(
             registry.text(0),
@@ -340,8 +408,18 @@ mod tests {
              # HELP b_total Two\\nlines.\n# TYPE b_total counter\nb_total{unit=\"a\\\"b\\\\c\\nd\"} 3.5\n\
              # HELP h H.\n# TYPE h histogram\n\
              h_bucket{x=\"y\",le=\"0.5\"} 1\nh_bucket{x=\"y\",le=\"2\"} 2\nh_bucket{x=\"y\",le=\"+Inf\"} 3\n\
-             h_sum{x=\"y\"} 10.5\nh_count{x=\"y\"} 3\n"
+             h_sum{x=\"y\"} 10.5\nh_count{x=\"y\"} 3\n\
+             # HELP i I.\n# TYPE i histogram\ni_bucket{le=\"1\"} 2\ni_bucket{le=\"+Inf\"} 4\ni_sum 5\ni_count 4\n"
         );
+    }
+
+    #[test]
+    fn what_is_known_only_when_someone_asks_is_set_then() {
+        let registry = Registry::default();
+        let gauge = registry.gauge("now", "The time.");
+        registry.on_scrape(move |now| _ = gauge.set(Vec::new(), now as f64));
+        assert!(registry.text(7).ends_with("\nnow 7\n"));
+        assert!(registry.text(8).ends_with("\nnow 8\n"));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub(crate) mod page;
+pub mod process;
 pub(crate) mod section;
+pub mod status;
 
 pub use section::Http;

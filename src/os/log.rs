@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write};
 use log::{LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::JournalLog;
 
-use crate::os::text::{Block, clip};
+use crate::os::text::{Block, clip, without_codes};
 
 /// The longest message that is written (bytes). Some messages repeat what a file or a server says; all that a person needs
 /// stands at their beginning.
@@ -62,7 +62,7 @@ impl Log for OwnOnly {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let text = clip(&record.args().to_string(), MESSAGE_MAX);
+        let text = clip(&without_codes(&record.args().to_string()), MESSAGE_MAX);
         let message = Block { text: &text, indent: GOES_ON };
         self.0.log(&record.to_builder().args(format_args!("{message}")).build());
     }

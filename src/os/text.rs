@@ -6,6 +6,7 @@
 //! for JSON. What is unsafe is shown as an escape such as `\u{202e}`; JSON gets JSON's own escapes, which mean the same
 //! text to a program.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::io;
 
@@ -46,7 +47,7 @@ pub struct Block<'t> {
     /// The text.
     pub text: &'t str,
     /// What each line after the first begins with.
-    pub indent: &'static str,
+    pub indent: &'t str,
 }
 
 impl Display for Block<'_> {
@@ -61,10 +62,10 @@ impl Display for Block<'_> {
 }
 
 /// Writes a text with its unsafe characters escaped. `kept` names those that stay, and what is written after them.
-fn escape(
+fn escape<'t>(
     text: &str,
     f: &mut fmt::Formatter<'_>,
-    kept: impl Fn(char) -> Option<(&'static str, &'static str)>,
+    kept: impl Fn(char) -> Option<(&'t str, &'t str)>,
 ) -> fmt::Result {
     let mut from = 0;
     for (at, c) in text.char_indices() {
@@ -82,6 +83,27 @@ fn escape(
         }
     }
     f.write_str(text.get(from..).unwrap_or_default())
+}
+
+/// A text without the numbers that Rust puts behind what the system says: `No such file or directory (os error 2)`. They say
+/// nothing more to a person.
+pub fn without_codes(text: &str) -> Cow<'_, str> {
+    const CODE: &str = " (os error ";
+    if !text.contains(CODE) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(CODE);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((code, rest)) if code.chars().all(|c| c.is_ascii_digit()) => out.push_str(rest),
+            _ => {
+                out.push_str(CODE);
+                out.push_str(part);
+            }
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Cuts a text that is longer than `max` bytes, and puts `…` behind what is left.
@@ -152,6 +174,18 @@ impl<F: Formatter> Formatter for Safe<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_of_the_system_are_left_out() {
+        for (text, shown) in [
+            ("a: No such file or directory (os error 2)", "a: No such file or directory"),
+            ("a (os error 13); b (os error 2): c", "a; b: c"),
+            ("a (os error x) (os error ", "a (os error x) (os error "),
+            ("a", "a"),
+        ] {
+            assert_eq!(without_codes(text), shown);
+        }
+    }
     use proptest::prelude::*;
 
     fn block(text: &str) -> String {

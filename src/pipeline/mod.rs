@@ -1,57 +1,39 @@
 //! What becomes of an entry between the journal and a batch: its labels, line and metadata, the stages, and
 //! what retention says.
 //!
-//! Most configurations have no stages; then nothing is copied on the way, and what depends on labels alone is
-//! remembered for each label set.
+//! An entry that no stage concerns is copied nowhere on the way, whatever retention rules there are: what depends on labels
+//! alone is remembered for each label set. The others become items.
 
+mod end;
 mod partial;
 mod shaper;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::end::{End, Judged};
 pub(crate) use self::shaper::{Shaper, Sink, Until, values};
 use crate::loki::Destination;
 use crate::loki::batch::Batches;
 use crate::loki::encode::Metadata;
 use crate::loki::learned::Limits;
 use crate::shape::Sections;
-use crate::shape::labels::{Changes, Outcome, Resolved};
+use crate::shape::explain::{Explained, Fate, value};
+use crate::shape::labels::{Changes, Outcome, Resolved, Stream};
 use crate::shape::limits::{LINE_MAX, METADATA_MAX, METADATA_NAMES_MAX};
 use crate::shape::line;
-use crate::shape::retention::{self, Judge, Verdict};
-use crate::shape::stages::{Context, Item, Setup, Tally};
+use crate::shape::retention::{self, Judge};
+use crate::shape::stages::{Item, Setup, Tally};
 use journald_reader::Entry;
 use journald_reader::{Cursor, Keys};
-use logql::label_set::{LabelSet, cut};
-
-/// Label sets whose retention rules are remembered (count).
-const CLASSES_MAX: usize = 4 << 10;
+use logql::label_set::cut;
 
 /// Shapes entries for one destination.
 pub struct Pipeline {
     shaper: Shaper,
     end: End,
-}
-
-/// The end of the way, behind shaping: what retention says of an entry, and what Loki takes of it.
-struct End {
-    limits: Limits,
-    retention: Option<Judge>,
-    classes: HashMap<usize, Classes>,
-    encoded: Metadata,
-}
-
-/// What retention makes of a label set.
-struct Classes {
-    /// The label set; as long as it is held, its address is its own.
-    set: Arc<LabelSet>,
-    /// Rules that can decide on it.
-    candidates: Box<[usize]>,
-    /// With the label of each class that was met: the rule's number and the label set.
-    labelled: Vec<(usize, Arc<LabelSet>)>,
 }
 
 /// What was read and not sent, by reason.
@@ -89,12 +71,10 @@ impl Pipeline {
         let max_line = destination.map_or(LINE_MAX, |d| d.max_line_bytes);
         Pipeline {
             shaper: Shaper::new(sections, destination, setup, keys),
-            end: End {
-                limits: Limits { line: max_line, metadata: METADATA_MAX, metadata_names: METADATA_NAMES_MAX },
-                retention: sections.retention.map(Judge::new),
-                classes: HashMap::new(),
-                encoded: Metadata::default(),
-            },
+            end: End::new(
+                Limits { line: max_line, metadata: METADATA_MAX, metadata_names: METADATA_NAMES_MAX },
+                sections.retention.map(Judge::new),
+            ),
         }
     }
 
@@ -114,19 +94,31 @@ impl Pipeline {
         self.shaper.labeler.rules_met()
     }
 
-    /// From now on says what happens to each entry, a line for each step.
+    /// From now on says what happens to each entry.
     pub fn explain(&mut self) {
-        self.shaper.context.explain = Some(Vec::new());
+        self.shaper.context.start_explaining();
     }
 
-    /// What happened since the last question.
-    pub fn explained(&mut self) -> Vec<String> {
-        self.shaper.context.explain.as_mut().map(std::mem::take).unwrap_or_default()
+    /// The entries that came to their end since the last question, those that were sent in the order of the batches.
+    pub fn explained(&mut self) -> Vec<Explained> {
+        std::mem::take(&mut self.shaper.context.explained)
+    }
+
+    /// Says of an entry that does not go the way at all why that is so.
+    pub fn leave_out(&mut self, entry: &Entry<'_>, why: String) {
+        let mut item = self.shaper.explained(entry);
+        item.steps.push(why);
+        self.shaper.context.end(Fate::Dropped, item);
     }
 
     /// Looks at the wall clock: to be called now and then, as for each batch.
     pub fn tick(&mut self) {
         self.shaper.tick();
+    }
+
+    /// From now on it is this time (nanoseconds since 1970) for whatever asks how old an entry is, until the next tick.
+    pub(crate) fn set_time(&mut self, now_ns: i64) {
+        self.shaper.set_time(now_ns);
     }
 
     /// From now on keeps to these limits, too.
@@ -146,7 +138,7 @@ impl Pipeline {
 
     /// Takes an entry through everything and adds it to its batch, unless it is dropped or held.
     #[inline]
-    pub fn append(&mut self, entry: &Entry<'_>, batches: &mut Batches) {
+    pub fn append(&mut self, entry: &Entry<'_>, batches: &mut impl Take) {
         self.shaper.feed(entry, &mut Shipping { end: &mut self.end, batches });
     }
 
@@ -162,7 +154,7 @@ impl Pipeline {
     }
 
     /// As [`Pipeline::release`], whatever time it is: nothing more will come.
-    pub fn release_all(&mut self, batches: &mut Batches) {
+    pub fn release_all(&mut self, batches: &mut impl Take) {
         self.release_until(Until::End, batches);
     }
 
@@ -182,19 +174,13 @@ impl Pipeline {
         self.shaper.release(Until::End, &mut Kept { end: &mut self.end, sink });
     }
 
-    fn release_until(&mut self, until: Until, batches: &mut Batches) {
+    fn release_until(&mut self, until: Until, batches: &mut impl Take) {
         self.shaper.release(until, &mut Shipping { end: &mut self.end, batches });
     }
 
     /// How many streams each retention rule has decided on, in their order; the last is the default.
     pub fn streams_by_rule(&self) -> Vec<usize> {
-        let mut streams = vec![0; self.end.retention.as_ref().map_or(0, |r| r.counts().len())];
-        for (rule, _) in self.end.classes.values().flat_map(|classes| &classes.labelled) {
-            if let Some(count) = streams.get_mut(*rule) {
-                *count += 1;
-            }
-        }
-        streams
+        self.end.streams_by_rule()
     }
 
     /// The entries that are held, by stages or as pieces of a line: they are not in any batch yet.
@@ -230,43 +216,72 @@ impl Pipeline {
     }
 }
 
-/// Where the pipeline's entries go: into the batch of their tenant, if retention keeps them.
-struct Shipping<'p> {
-    end: &'p mut End,
-    batches: &'p mut Batches,
+/// Who takes entries at the end of the way: batches, or who wants to know what would be in them.
+pub trait Take {
+    /// Takes an entry of a stream. `tenant`: the one that a stage has set; the time is in nanoseconds since 1970.
+    fn push(
+        &mut self,
+        tenant: Option<&str>,
+        stream: &Stream,
+        timestamp_ns: u64,
+        line: &str,
+        metadata: &Metadata,
+    );
 }
 
-impl Sink for Shipping<'_> {
-    fn takes_plain(&self) -> bool {
-        self.end.retention.is_none()
+impl Take for Batches {
+    #[inline]
+    fn push(&mut self, tenant: Option<&str>, stream: &Stream, time: u64, line: &str, metadata: &Metadata) {
+        Batches::push(self, tenant, stream, time, line, metadata);
     }
+}
 
+/// Where the pipeline's entries go: into the batch of their tenant, if retention keeps them.
+struct Shipping<'p, T> {
+    end: &'p mut End,
+    batches: &'p mut T,
+}
+
+impl<T: Take> Sink for Shipping<'_, T> {
     #[inline]
     fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
         let Shaper { labeler, metadata, liner, context, .. } = shaper;
-        let resolved = match labeler.stream(entry) {
-            Outcome::Kept(resolved) => resolved,
-            Outcome::Dropped(rule) => return shaper::relabelled(context, rule),
+        let number = match labeler.number(entry) {
+            Outcome::Kept(number) => number,
+            Outcome::Dropped(_) => return,
         };
+        let (line, time) = (liner.line(entry), entry.timestamp_ns());
+        let judged = Judged { cursor: entry.cursor(), timestamp_ns: signed(time), line: &line };
+        let Some(number) = self.end.keeps(&mut labeler.streams, number, &judged, context) else { return };
+        let resolved = labeler.stream_of(number, entry);
         let End { limits, encoded, .. } = &mut *self.end;
         encoded.clear();
         put_metadata(encoded, limits, values(metadata, entry), resolved.moved);
-        explain_labels(context, &resolved);
-        self.batches.push(None, resolved.stream, entry.timestamp_ns(), &liner.line(entry), encoded);
+        self.batches.push(None, resolved.stream, time, &line, encoded);
     }
 
     fn item(&mut self, shaper: &mut Shaper, item: &mut Item, _entry: Option<&Entry<'_>>) {
         let Shaper { labeler, context, .. } = shaper;
-        if !self.end.keeps(item, context) {
+        let Some(number) = self.end.keeps_item(&mut labeler.streams, item, context) else {
+            if context.explains() {
+                context.end(Fate::Dropped, std::mem::take(item));
+            }
             return;
-        }
+        };
+        let resolved = labeler.streams.at(number, item.timestamp_ns, || item.owner);
         let End { limits, encoded, .. } = &mut *self.end;
-        let resolved = labeler.streams.resolve_for(&item.labels, item.timestamp_ns, item.owner);
         encoded.clear();
         let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), Cow::from(value)));
         put_metadata(encoded, limits, metadata, resolved.moved);
-        explain_labels(context, &resolved);
+        let whole = item.line.len();
         line::fit(&mut item.line, limits.line);
+        if context.explains() {
+            context.settle(item);
+            explain_end(item, &resolved, whole, encoded.payload());
+            let (steps, labels) = (std::mem::take(&mut item.steps), item.labels.clone());
+            context
+                .end(Fate::Sent, Item { steps, labels, timestamp_ns: item.timestamp_ns, ..Item::default() });
+        }
         let time = u64::try_from(item.timestamp_ns).unwrap_or(0);
         self.batches.push(item.tenant.as_deref(), resolved.stream, time, &item.line, encoded);
     }
@@ -289,54 +304,11 @@ impl<S: Sink> Sink for Kept<'_, S> {
     }
 
     fn item(&mut self, shaper: &mut Shaper, item: &mut Item, entry: Option<&Entry<'_>>) {
-        if self.end.keeps(item, &mut shaper.context) {
-            line::fit(&mut item.line, self.end.limits.line);
-            self.sink.item(shaper, item, entry);
-        }
-    }
-}
-
-impl End {
-    /// Whether retention keeps an item; then the item gets the label of its class.
-    fn keeps(&mut self, item: &mut Item, context: &mut Context) -> bool {
-        let Some(retention) = &mut self.retention else { return true };
-        let key = Arc::as_ptr(&item.labels) as usize;
-        if self.classes.len() >= CLASSES_MAX {
-            self.classes.clear();
-        }
-        let classes = self.classes.entry(key).or_insert_with(|| Classes {
-            set: item.labels.clone(),
-            candidates: retention.candidates(&item.labels),
-            labelled: Vec::new(),
-        });
-        let rule = retention.rule(&classes.candidates, &item.line);
-        let verdict = retention.judge(rule, &item.cursor, item.timestamp_ns, context.now_ns);
-        if let Some(steps) = &mut context.explain {
-            let what = match verdict {
-                Verdict::Keep => format!("keep {}", retention.class(rule)),
-                Verdict::Dropped => "dropped".into(),
-                Verdict::Sampled => "not in the sample".into(),
-                Verdict::Expired => format!("older than {}, not sent", retention.class(rule)),
-            };
-            steps.push(format!("{}: {what}", retention.name(rule)));
-        }
-        if verdict != Verdict::Keep {
-            return false;
-        }
-        retention.count_bytes(rule, &item.line);
-        item.labels = match classes.labelled.iter().find(|(number, _)| *number == rule) {
-            Some((_, set)) => set.clone(),
-            None => {
-                let mut set = (*classes.set).clone();
-                if let Some(label) = retention.label() {
-                    set.insert(label, retention.class(rule).as_bytes());
-                }
-                let set = Arc::new(set);
-                classes.labelled.push((rule, set.clone()));
-                set
-            }
-        };
-        true
+        let streams = &mut shaper.labeler.streams;
+        let Some(number) = self.end.keeps_item(streams, item, &mut shaper.context) else { return };
+        item.labels = streams.set(number).clone();
+        line::fit(&mut item.line, self.end.limits.line);
+        self.sink.item(shaper, item, entry);
     }
 }
 
@@ -367,15 +339,28 @@ fn put_metadata<'a>(
     moved.into_iter().for_each(|(name, value)| put(name, value.into()));
 }
 
-fn explain_labels(context: &mut Context, resolved: &Resolved<'_>) {
-    if let Some(steps) = &mut context.explain {
-        for (kind, count) in resolved.changes.kinds() {
-            if count > 0 {
-                steps.push(format!("labels: {kind}: {count}"));
-            }
-        }
-        for (name, value) in resolved.moved {
-            steps.push(format!("labels: {name}={value:?} becomes structured metadata"));
+/// A time of the journal as one of an item (nanoseconds since 1970).
+fn signed(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+/// Says where an item goes, and what was done to it so that Loki takes it. `whole`: what its line had before it was cut;
+/// `metadata`: what its structured metadata has (bytes).
+fn explain_end(item: &mut Item, resolved: &Resolved<'_>, whole: usize, metadata: usize) {
+    for (kind, count) in resolved.changes.kinds() {
+        if count > 0 {
+            item.steps.push(format!("labels: {kind}: {count}"));
         }
     }
+    for (name, text) in resolved.moved {
+        item.steps.push(format!("labels: {name}={} becomes structured metadata", value(text)));
+    }
+    if item.line.len() < whole {
+        item.steps.push(format!("line: cut, it has {whole} bytes"));
+    }
+    let tenant =
+        item.tenant.as_deref().map(|tenant| format!(" of tenant {}", value(tenant))).unwrap_or_default();
+    let (stream, bytes) = (&resolved.stream.labels, item.line.len());
+    let unit = if bytes == 1 { "byte" } else { "bytes" };
+    item.steps.push(format!("stream {stream}{tenant}: {bytes} {unit}, and {metadata} of metadata"));
 }

@@ -8,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::partial::Partials;
 use crate::loki::Destination;
 use crate::shape::Sections;
-use crate::shape::labels::{FieldLookup, Labeler, Outcome};
+use crate::shape::explain::Fate;
+use crate::shape::labels::{FieldLookup, Labeler, Origins, Outcome, PerSet};
 use crate::shape::limits::LINE_MAX;
 use crate::shape::line::Liner;
 use crate::shape::stages::{Chain, Context, Flow, Item, Setup};
@@ -53,6 +54,8 @@ pub(crate) struct Shaper {
     pub(super) context: Context,
     partials: Partials,
     chain: Chain,
+    /// Of each label set, whether all stages pass it by.
+    passing: PerSet<bool>,
     /// One item for all entries, so that its memory is used again.
     item: Item,
     /// When the entry was written that came last (microseconds since 1970).
@@ -78,6 +81,7 @@ impl Shaper {
             partials: Partials::new(sections.line, max_line, keys),
             context: Context { dry: setup.dry, ..Context::default() },
             chain: Chain::new(sections.stages, setup),
+            passing: PerSet::default(),
             item: Item::default(),
             newest: 0,
         };
@@ -88,7 +92,7 @@ impl Shaper {
     /// Takes an entry to a sink, and with it the lines that it lets go on.
     #[inline]
     pub(crate) fn feed(&mut self, entry: &Entry<'_>, sink: &mut impl Sink) {
-        if sink.takes_plain() && self.chain.is_empty() && !self.partials.concern(entry) {
+        if sink.takes_plain() && !self.partials.concern(entry) && self.passes(entry) {
             return sink.plain(self, entry);
         }
         let mut shaped = self.shape(entry);
@@ -99,6 +103,28 @@ impl Shaper {
             self.item = item;
             shaped = self.more();
         }
+    }
+
+    /// Whether no stage does anything with an entry, whatever its line says. It is asked once for each label set. Not when
+    /// somebody wants to know what stages did.
+    #[inline]
+    fn passes(&mut self, entry: &Entry<'_>) -> bool {
+        let Shaper { labeler, chain, passing, context, .. } = self;
+        if context.explains() {
+            return false;
+        }
+        if chain.is_empty() {
+            return true;
+        }
+        if context.trial.is_some() {
+            return false;
+        }
+        let Some(number) = labeler.known(entry) else { return false };
+        let passes = *passing.get(&labeler.streams, number, |set| chain.passes(set));
+        if passes {
+            self.newest = entry.cursor().realtime;
+        }
+        passes
     }
 
     /// Takes to a sink what has been held long enough. To be called now and then: while there is a backlog, when the journal
@@ -130,12 +156,20 @@ impl Shaper {
         self.context.now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
     }
 
+    /// Sets the time, for entries that are looked at as they were when they came (nanoseconds since 1970).
+    pub(super) fn set_time(&mut self, now_ns: i64) {
+        self.context.now_ns = now_ns;
+    }
+
     /// Takes an entry through labels and stages; `None` when it is dropped or held.
     fn shape(&mut self, entry: &Entry<'_>) -> Option<Item> {
         let labels = match self.labeler.labels(entry) {
             Outcome::Kept(labels) => labels.clone(),
-            Outcome::Dropped(rule) => {
-                relabelled(&mut self.context, rule);
+            Outcome::Dropped(_) => {
+                if self.context.explains() {
+                    let item = self.explained(entry);
+                    self.context.end(Fate::Dropped, item);
+                }
                 return None;
             }
         };
@@ -156,9 +190,16 @@ impl Shaper {
         }
         item.extracted.restart(&labels);
         item.labels = labels.clone();
+        item.steps.clear();
+        if self.context.explains() {
+            item.steps = self.explained(entry).steps;
+        }
         if self.partials.concern(entry) {
-            if self.partials.take(entry, item) {
-                self.context.explain(|| "line: a piece, held until the last one comes".to_owned());
+            let piece = self.context.explains().then(|| item.clone());
+            let held = self.partials.take(entry, item);
+            if let (Some(mut piece), true) = (piece, held) {
+                piece.steps.push("line: a piece, held until the last one comes".to_owned());
+                self.context.end(Fate::Held, piece);
             }
             return self.more();
         }
@@ -172,11 +213,27 @@ impl Shaper {
         None
     }
 
+    /// An entry as it comes out of labelling, with all that is said of it so far. Nothing is counted.
+    pub(super) fn explained(&mut self, entry: &Entry<'_>) -> Item {
+        let Origins { mut steps, set, dropped } = self.labeler.explain(entry);
+        if !dropped {
+            let metadata = self.metadata.iter().filter_map(|lookup| lookup.explain(entry));
+            steps.extend(metadata.map(|step| format!("metadata {step}")));
+        }
+        Item {
+            timestamp_ns: i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX),
+            line: self.liner.line(entry).into_owned(),
+            labels: Arc::new(set),
+            steps,
+            ..Item::default()
+        }
+    }
+
     /// A further item that an entry has made go on: a line that was held. To be called until there is none.
     fn more(&mut self) -> Option<Item> {
         while let Some(mut item) = self.partials.next_done() {
-            if item.parts.len() > 1 {
-                self.context.explain(|| format!("line: {} pieces joined", item.parts.len()));
+            if item.parts.len() > 1 && self.context.explains() {
+                item.steps.push(format!("line: {} pieces joined", item.parts.len()));
             }
             if self.chain.run(&mut item, &mut self.context) == Flow::Next {
                 item.labels = self.labeler.streams.canonical(&item.labels);
@@ -226,10 +283,4 @@ pub(crate) fn values<'a>(
     entry: &'a Entry<'a>,
 ) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> + Clone {
     metadata.iter().filter_map(|lookup| Some((lookup.name.as_str(), lossy(lookup.value(entry)?))))
-}
-
-pub(super) fn relabelled(context: &mut Context, rule: usize) {
-    if let Some(steps) = &mut context.explain {
-        steps.push(format!("labels.relabel_configs[{rule}]: dropped"));
-    }
 }

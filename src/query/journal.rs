@@ -15,11 +15,11 @@ use journald_reader::{Entry, Keys, Match, Scope, Start, Tail, Waker};
 
 /// So long behind the end of a span an entry is looked for that belongs to it (microseconds): it may have been written under
 /// a clock that was set back, or stand in a file that is read later. As in the dry run.
-const BEHIND: u64 = 3_600_000_000;
+pub(crate) const BEHIND: u64 = 3_600_000_000;
 /// So far beside a span entries are read whose stages may give them a time within it (microseconds).
-const BESIDE: u64 = 3_600_000_000;
+pub(crate) const BESIDE: u64 = 3_600_000_000;
 /// The clock, and whoever waits, are looked at every so many entries (count).
-const LOOKED_AT: u64 = 512;
+pub(crate) const LOOKED_AT: u64 = 512;
 
 /// A journal, and what gives its entries their labels.
 #[derive(Debug, Clone)]
@@ -93,6 +93,22 @@ impl<'c> Journal<'c> {
         let mut tail =
             Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(u64::MAX), waker)?;
         Ok(tail.time_of_nth_last(count, Some(until)))
+    }
+
+    /// When the first and the last entry of a span were written that match one of `matches` (microseconds since 1970).
+    ///
+    /// # Errors
+    /// When nothing can be read.
+    pub(super) fn extent(
+        &self,
+        (from, to): (u64, u64),
+        matches: &[Match],
+    ) -> Result<Option<(u64, u64)>, QueryError> {
+        let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
+        let mut tail = Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(from), waker)?;
+        let Some(first) = tail.next_entry().map(|entry| entry.cursor().realtime) else { return Ok(None) };
+        let last = self.time_of_last(1, to, matches)?;
+        Ok(last.map(|last| (first, last)))
     }
 
     /// Shows the entries of a span (microseconds since 1970, both ends inclusive) that match one of `matches` to a sink. The
@@ -209,6 +225,7 @@ impl<S: Asking> Follower for Reading<'_, '_, S> {
         if realtime > to.saturating_add(BEHIND) || self.sink.is_done(realtime.saturating_sub(BEHIND)) {
             return Ok(Step::End);
         }
+        self.progress.edges.see(self.span, entry.cursor());
         if (from..=to).contains(&realtime) {
             self.pipeline.show(entry, self.sink);
         }

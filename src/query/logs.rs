@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::answer::{Answer, Line};
 use super::journal::{Asking, Journal};
-use super::{Direction, Progress, QueryError, Question, Run, narrow};
+use super::{Direction, Progress, QueryError, Question, Run, narrow, slices};
 use crate::alerts::watch::levelled;
 use crate::pipeline::{Shaper, Sink, values};
 use crate::shape::labels::Outcome;
 use crate::shape::stages::Item;
-use journald_reader::Entry;
+use journald_reader::{Entry, Match};
 use logql::LogQuery;
 use logql::label_set::LabelSet;
 
@@ -38,7 +38,7 @@ pub(super) fn ask(
     let narrowed = [narrow::of_query(query, &journal.shape())];
     let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
     let (from, to) = (micros(start), micros(end.saturating_sub(1)));
-    let mut lines = Lines::new(query, (start, end), question, run.limits.bytes);
+    let mut lines = Lines::of(query, (start, end), (question.limit, question.direction), run.limits.bytes);
     let mut count = (question.limit as u64).saturating_mul(2).max(FIRST);
     loop {
         // Stages may join lines and move them in time: then there is no end to begin at.
@@ -51,9 +51,20 @@ pub(super) fn ask(
             _ => from,
         };
         lines.clear();
-        let progress = match begin > to {
-            true => Progress { span: (from, to), ..Progress::default() },
-            false => journal.read((begin, to), &narrowed, &mut lines, run)?,
+        let slices = match question.direction {
+            Direction::Backward if begin == from && !journal.has_stages() => {
+                slices::cut(journal, (from, to), &narrowed, run.limits.threads)?
+            }
+            _ => Vec::new(),
+        };
+        let mut sliced = None;
+        if !slices.is_empty() {
+            sliced = lines.read_slices(&slices, journal, &narrowed, run)?;
+        }
+        let progress = match sliced {
+            Some(progress) => progress,
+            None if begin > to => Progress { span: (from, to), ..Progress::default() },
+            None => journal.read((begin, to), &narrowed, &mut lines, run)?,
         };
         if lines.bytes > lines.bytes_max {
             return Err(QueryError::Bytes(lines.bytes_max));
@@ -164,12 +175,17 @@ struct Lines<'q> {
 }
 
 impl<'q> Lines<'q> {
-    fn new(query: &'q LogQuery, span: (i64, i64), question: &Question, bytes_max: usize) -> Lines<'q> {
+    fn of(
+        query: &'q LogQuery,
+        span: (i64, i64),
+        (limit, direction): (usize, Direction),
+        bytes_max: usize,
+    ) -> Lines<'q> {
         Lines {
             chosen: Chosen::new(query),
             span,
-            limit: question.limit,
-            direction: question.direction,
+            limit,
+            direction,
             bytes: 0,
             bytes_max,
             found: Vec::new(),
@@ -182,6 +198,37 @@ impl<'q> Lines<'q> {
         self.chosen = Chosen::new(self.chosen.query);
         self.found.clear();
         (self.worst, self.number, self.bytes) = (None, 0, 0);
+    }
+
+    /// Reads slices of the span, the newest first, side by side; `None` where it has to be read in one piece.
+    fn read_slices(
+        &mut self,
+        slices: &[(u64, u64)],
+        journal: &Journal<'_>,
+        narrowed: &[Match],
+        run: &mut Run<'_>,
+    ) -> Result<Option<Progress>, QueryError> {
+        let (query, span, bytes_max) = (self.chosen.query, self.span, self.bytes_max);
+        let (limit, direction) = (self.limit, self.direction);
+        let read = |slice, run: &mut Run<'_>| {
+            let mut lines = Lines::of(query, span, (limit, direction), bytes_max);
+            let progress = journal.read(slice, narrowed, &mut lines, run)?;
+            lines.keep();
+            Ok((lines, progress))
+        };
+        let threads = run.limits.threads;
+        let found = |lines: &Lines<'_>| lines.found.len();
+        let Some((parts, progress)) = slices::read(slices, threads, limit, run, read, found)? else {
+            return Ok(None);
+        };
+        // From the oldest to the newest, as if one had read them.
+        for part in parts.into_iter().rev() {
+            let before = self.number;
+            self.number += part.number;
+            self.found.extend(part.found.into_iter().map(|(number, line)| (before + number, line)));
+            self.keep();
+        }
+        Ok(Some(progress))
     }
 
     fn add(&mut self, line: Line) {

@@ -82,6 +82,9 @@ pub(super) fn ask(
         }
     };
     values.advance(last);
+    if let Time::At(_) = time {
+        values.conclude(last);
+    }
     if let Some(error) = values.failed {
         return Err(error);
     }
@@ -144,6 +147,15 @@ impl Values<'_> {
             if self.failed.is_none() && self.points > TOTAL_MAX {
                 self.failed = Some(QueryError::Total(TOTAL_MAX));
             }
+        }
+    }
+
+    /// An instant query has a single evaluation. Where the query was stopped before it, makes it now, so that what was found is
+    /// shown.
+    fn conclude(&mut self, at: i64) {
+        let Values { engine, stop, matrix, vector, failed, .. } = self;
+        if stop.load(Relaxed) && failed.is_none() {
+            engine.advance(at, |evaluation| *failed = take(evaluation, matrix, vector).err());
         }
     }
 

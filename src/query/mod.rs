@@ -10,30 +10,37 @@
 //!
 //! - [`narrow`]: which fields of the journal a query asks for
 //! - [`journal`]: the entries of a span, from the journal's files
-//! - `logs`, `metric`, [`streams`], [`live`]: what is made of them
+//! - `logs`, `metric`, [`streams`], [`live`]: what is made of them; `slices`: a long span, read by several threads
 //! - [`answer`]: what comes out; [`response`] writes it as Loki does, [`print`](mod@print) for a person
 //! - [`api`]: Loki's read API
-//! - [`serve`], `socket`: who may ask the API, and how much, and live tail; `reader`: a client that has to read; [`section`]:
-//!   the section `query:`; [`source`]: which journal
+//! - [`serve`], `socket`: the API's connections, how much may be asked, and live tail; `gate`, `certificates`: who may ask;
+//!   `reader`: a client that has to read; `page`: the explorer; [`section`]: the section `query:`; [`source`]: which journal
+//! - [`verify`]: the journal compared with what is in Loki, and what is missing sent again
 //! - [`habits`], [`boots`]: journalctl's options as matches of the journal
 
 pub mod answer;
 pub mod api;
 pub mod boots;
+mod certificates;
+mod connections;
+mod gate;
 pub mod habits;
 pub mod journal;
 pub mod live;
 mod logs;
 mod metric;
 pub mod narrow;
+mod page;
 pub mod print;
 mod reader;
 pub mod response;
 pub mod section;
 pub mod serve;
+mod slices;
 mod socket;
 pub mod source;
 pub mod streams;
+pub mod verify;
 
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -44,7 +51,9 @@ use logql::vectors::EvalError;
 
 pub use self::answer::Answer;
 use self::journal::Journal;
+pub use self::slices::{Edges, Threads};
 use crate::journal::follow::WatchError;
+use crate::journal::unreadable;
 use journald_reader::OpenError;
 
 /// Most series that a query of the API may have (count), as Loki's `max_query_series`.
@@ -99,7 +108,7 @@ pub struct Question {
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// The journal cannot be read.
-    #[error(transparent)]
+    #[error("{}", unreadable::told(.0))]
     Journal(#[from] OpenError),
     /// The journal cannot be watched.
     #[error(transparent)]
@@ -147,12 +156,14 @@ pub struct Limits {
     pub series: usize,
     /// Lines with their labels (bytes).
     pub bytes: usize,
+    /// Threads that read for it.
+    pub threads: Threads,
 }
 
 impl Default for Limits {
     /// Those of the API.
     fn default() -> Self {
-        Limits { series: SERIES_MAX, bytes: LINES_MAX }
+        Limits { series: SERIES_MAX, bytes: LINES_MAX, threads: Threads::ONE }
     }
 }
 
@@ -179,6 +190,8 @@ pub struct Progress {
     pub at: u64,
     /// The time that is read (microseconds since 1970).
     pub span: (u64, u64),
+    /// What was read near both ends of it.
+    pub edges: Edges,
 }
 
 /// Answers a question from a journal.

@@ -10,13 +10,14 @@ use serde::Serialize;
 use super::answer::{Answer, Line, Series};
 use super::response::{self, Data};
 use crate::os::text::{self, Block, write_json};
+use crate::shape::shown::{self, Look, Person};
 use logql::label_set::LabelSet;
 
 /// In which form an answer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Lines as the dry run shows them; a table of values.
-    Short,
+    Short(Look),
     /// Lines as objects, one a line; of values Loki's response.
     Json,
     /// Only the text of lines; of values as [`Form::Short`].
@@ -25,8 +26,6 @@ pub enum Form {
     Csv,
 }
 
-/// What the lines of an entry after its first begin with.
-const GOES_ON: &str = "        ";
 /// Blocks of a small chart, the lowest first.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Widest chart of a series (columns).
@@ -41,12 +40,18 @@ pub struct Printer {
     /// A chart is shown for each series.
     charts: bool,
     named: bool,
+    /// Who reads lines, where that is a person.
+    person: Option<Person>,
 }
 
 impl Printer {
     /// `charts`: whether whoever reads sees more in a picture than in numbers alone, as on a terminal.
     pub fn new(form: Form, zone: TimeZone, charts: bool) -> Printer {
-        Printer { form, zone, charts, named: false }
+        let person = match form {
+            Form::Short(Look::Person { colours }) => Some(Person::new(zone.clone(), colours)),
+            _ => None,
+        };
+        Printer { form, zone, charts, named: false, person }
     }
 
     /// Shows a whole answer; lines come in the order in which they are given.
@@ -81,10 +86,14 @@ impl Printer {
     /// When `out` cannot be written to.
     pub fn line(&mut self, line: &Line, out: &mut impl Write) -> io::Result<()> {
         match self.form {
-            Form::Short => {
-                let labels = own(line).to_string();
-                let text = Block { text: &line.text, indent: GOES_ON };
-                writeln!(out, "{} {} {text}", self.time(line.time, 6), text::Line(&labels))
+            Form::Short(_) => {
+                let time = Timestamp::from_nanosecond(i128::from(line.time)).unwrap_or_default();
+                let labels = own(line);
+                let text = labels.to_string();
+                match &mut self.person {
+                    Some(person) => person.show(out, time, &text, |name| labels.get(name), &line.text),
+                    None => shown::stable(out, time, &self.zone, &text, &line.text),
+                }
             }
             Form::Raw => writeln!(out, "{}", Block { text: &line.text, indent: "" }),
             Form::Json => {
@@ -149,13 +158,12 @@ impl Printer {
         Ok(())
     }
 
-    /// A time in the reader's zone, with so many digits behind the second (0, 3, 6 or 9).
+    /// A time in the reader's zone, with so many digits behind the second (0, 3 or 9).
     fn time(&self, time: i64, digits: u8) -> String {
         let time = Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
         let form = match digits {
             0 => "%Y-%m-%dT%H:%M:%S%:z",
             3 => "%Y-%m-%dT%H:%M:%S%.3f%:z",
-            6 => "%Y-%m-%dT%H:%M:%S%.6f%:z",
             _ => "%Y-%m-%dT%H:%M:%S%.9f%:z",
         };
         time.to_zoned_datetime(self.zone.clone()).strftime(form).to_string()
@@ -236,6 +244,8 @@ mod tests {
     use super::*;
     use logql::pipeline::Categories;
 
+    const STABLE: Form = Form::Short(Look::Stable);
+
     fn set(labels: &[(&str, &str)]) -> LabelSet {
         let mut set = LabelSet::default();
         labels.iter().for_each(|(name, value)| set.insert(name, value.as_bytes()));
@@ -259,7 +269,7 @@ mod tests {
         let lines = Answer::Lines(vec![Line { time: 1_764_000_000_000_001_002, text, labels }]);
         for (form, expected) in [
             (
-                Form::Short,
+                STABLE,
                 "2025-11-24T16:00:00.000001+00:00 {code=\"200\", unit=\"a.service\\u{202e}\"} first, \"x\"\n        \
                  2026-01-01T00:00:00 {unit=\"sshd.service\"} second\\u{1b}[2J\n",
             ),
@@ -282,14 +292,14 @@ mod tests {
             points: points.iter().map(|(time, value)| (time * 1_000_000_000, *value)).collect(),
         };
         let one = Answer::Matrix(vec![series("a", &[(60, 1.5)]), series("b,\"", &[(60, f64::NAN)])]);
-        assert_eq!(shown(Form::Short, &one), "1.5  {unit=\"a\"}\nNaN  {unit=\"b,\\\"\"}\n");
+        assert_eq!(shown(STABLE, &one), "1.5  {unit=\"a\"}\nNaN  {unit=\"b,\\\"\"}\n");
         assert_eq!(
             shown(Form::Csv, &one),
             "time,unit,value\r\n1970-01-01T00:01:00.000+00:00,a,1.5\r\n1970-01-01T00:01:00.000+00:00,\"b,\"\"\",NaN\r\n"
         );
         let many = Answer::Matrix(vec![series("a", &[(60, 0.0), (120, 10.0), (180, 5.0)])]);
         assert_eq!(
-            shown(Form::Short, &many),
+            shown(STABLE, &many),
             "{unit=\"a\"}\n    ▁█▅\n    1970-01-01T00:01:00+00:00   0\n    1970-01-01T00:02:00+00:00  10\n    \
              1970-01-01T00:03:00+00:00   5\n"
         );

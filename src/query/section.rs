@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::client::Auth;
+use crate::client::access::{basic_auth, existing_file};
 use crate::observe::section::{host_name, listen};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Environment, Finding, Key, Kind, Section, Value};
@@ -14,7 +16,14 @@ pub(crate) const KEYS: &[Key] = &[
     key("query", "section", ""),
     key("query.socket", "path, or `null`", ""),
     key("query.listen", "address and port, or `null`", "null"),
-    key("query.token_file", "path", ""),
+    key("query.token_file", "path", "null"),
+    key("query.basic_auth", "section", "null"),
+    key("query.basic_auth.username", "string", "required"),
+    key("query.basic_auth.password_file", "path", "required"),
+    key("query.tls", "section", "null"),
+    key("query.tls.cert_file", "path", "required"),
+    key("query.tls.key_file", "path", "required"),
+    key("query.tls.client_ca_file", "path", "null"),
     key("query.unauthenticated", "boolean", "false"),
     key("query.hosts", "list of host names", "[]"),
     key("query.timeout", "duration", "1m"),
@@ -35,8 +44,10 @@ pub struct Queries {
     pub socket: Option<PathBuf>,
     /// A TCP address; `None`: none.
     pub listen: Option<SocketAddr>,
-    /// A file with the token that requests to `listen` must have.
-    pub token_file: Option<PathBuf>,
+    /// What requests to `listen` must bring: a token, or a name and a password. `None`: nothing.
+    pub login: Option<Auth>,
+    /// The certificates of `listen`; `None`: it speaks HTTP without TLS.
+    pub tls: Option<Certificates>,
     /// Whoever can connect to `listen` may ask.
     pub unauthenticated: bool,
     /// Further names that requests to `listen` may use for this host.
@@ -49,6 +60,17 @@ pub struct Queries {
     pub meant: bool,
 }
 
+/// `query.tls`. The files are read when the agent starts, and again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificates {
+    /// Our certificate, followed by the intermediate certificates (PEM).
+    pub cert_file: PathBuf,
+    /// The key of our certificate (PEM).
+    pub key_file: PathBuf,
+    /// The authorities of clients (PEM): who has no certificate of theirs cannot ask. `None`: clients need none.
+    pub client_ca_file: Option<PathBuf>,
+}
+
 impl Queries {
     /// The defaults: a socket where systemd has made a folder for it (systemd.exec(5), `RuntimeDirectory=`).
     pub fn builtin(env: &Environment<'_>) -> Self {
@@ -57,7 +79,8 @@ impl Queries {
         Self {
             socket: folder.map(|folder| PathBuf::from(folder).join(SOCKET)),
             listen: None,
-            token_file: None,
+            login: None,
+            tls: None,
             unauthenticated: false,
             hosts: Vec::new(),
             timeout: Duration::from_secs(60),
@@ -76,7 +99,8 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, env: &Environment<'
         _ => checker.path(value).map(Some),
     });
     section.read("listen", &mut queries.listen, |value| listen(checker, value));
-    section.read("token_file", &mut queries.token_file, |value| checker.path(value).map(Some));
+    queries.login = login(checker, &section);
+    section.read("tls", &mut queries.tls, |value| certificates(checker, value).map(Some));
     section.read("unauthenticated", &mut queries.unauthenticated, |value| checker.flag(value));
     section.read("hosts", &mut queries.hosts, |value| {
         checker.each(value, "a list of host names", |item| checker.checked(item, "a host name", host_name))
@@ -87,22 +111,81 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, env: &Environment<'
     });
     let is_written = |name| section.get(name).is_some_and(|value| value.node.kind != Kind::Null);
     queries.meant = is_written("socket") || is_written("listen");
-    let open = queries.token_file.is_none() && !queries.unauthenticated;
+    lint(checker, &section, &queries);
+    Some(queries)
+}
+
+/// What requests must bring.
+fn login(checker: &Checker<'_>, section: &Section<'_>) -> Option<Auth> {
+    let (mut token, mut basic) = (None, None);
+    section.read("token_file", &mut token, |value| file(checker, value).map(Some));
+    section.read("basic_auth", &mut basic, |value| {
+        basic_auth(checker, value, "query.basic_auth", |value| file(checker, value)).map(Some)
+    });
+    if let (Some(first), Some(second)) = (section.get("token_file"), section.get("basic_auth"))
+        && token.is_some()
+        && basic.is_some()
+    {
+        checker.note(
+            Finding::at(second.key.clone(), "two ways to log in: `token_file` and `basic_auth`")
+                .label("remove one of them")
+                .related(first.key.clone(), "the other one")
+                .help("a token is also taken as the password of basic authentication, with any user name"),
+        );
+    }
+    basic.or(token.map(|token_file| Auth::Bearer { token_file }))
+}
+
+/// Reads the path of a file, and warns if it is missing.
+fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
+    existing_file(checker, value, "no query can be answered at `listen` until it does")
+}
+
+fn certificates(checker: &Checker<'_>, value: &Value<'_>) -> Option<Certificates> {
+    let section = Section::open(checker, value, "query.tls")?;
+    let of = |name| section.required(checker, value, name, |value| file(checker, value));
+    let (cert_file, key_file) = (of("cert_file"), of("key_file"));
+    let mut client_ca_file = None;
+    section.read("client_ca_file", &mut client_ca_file, |value| file(checker, value).map(Some));
+    Some(Certificates { cert_file: cert_file?, key_file: key_file?, client_ca_file })
+}
+
+/// Refuses an address that anybody may ask, unless it is said to be meant, and warns of what has no effect.
+fn lint(checker: &Checker<'_>, section: &Section<'_>, queries: &Queries) {
+    let clients = queries.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+    let asked_for = match &queries.login {
+        Some(Auth::Bearer { .. }) => Some("token_file"),
+        Some(Auth::Basic { .. }) => Some("basic_auth"),
+        None => clients.then_some("tls.client_ca_file"),
+    };
+    let is_written = |name| section.get(name).is_some_and(|value| value.node.kind != Kind::Null);
+    // What is written and could not be read is told of already.
+    let told = (queries.login.is_none() && (is_written("token_file") || is_written("basic_auth")))
+        || (queries.tls.is_none() && is_written("tls"));
+    let open = asked_for.is_none() && !queries.unauthenticated && !told;
     if let Some(value) = section.get("listen").filter(|_| queries.listen.is_some() && open) {
         checker.note(
             Finding::at(value.place(), "anybody who can connect could read the journal")
                 .label("no credentials are asked for")
                 .help("name a file with a token: `token_file: /run/credentials/…`")
+                .help("or ask for a name and a password (`basic_auth`), or for certificates (`tls.client_ca_file`)")
                 .help("or say that it is meant: `unauthenticated: true`"),
         );
     }
     if let Some(value) = section.get("unauthenticated").filter(|_| queries.unauthenticated) {
-        let title = match (queries.listen, &queries.token_file) {
-            (_, Some(_)) => "`unauthenticated: true` has no effect beside `token_file`",
-            (None, None) => "`unauthenticated: true` has no effect without `listen`",
-            (Some(_), None) => "anybody who can connect can read the journal, secrets in it among them",
+        let title = match (queries.listen, asked_for) {
+            (_, Some(key)) => format!("`unauthenticated: true` has no effect beside `{key}`"),
+            (None, None) => "`unauthenticated: true` has no effect without `listen`".to_owned(),
+            (Some(_), None) => {
+                "anybody who can connect can read the journal, secrets in it among them".to_owned()
+            }
         };
         checker.warn(Finding::at(value.place(), title));
     }
-    Some(queries)
+    if let Some(value) = section.get("tls").filter(|_| queries.tls.is_some() && queries.listen.is_none()) {
+        checker.warn(
+            Finding::at(value.key.clone(), "`tls` has no effect without `listen`")
+                .help("the socket needs no TLS: nobody is between its two ends"),
+        );
+    }
 }

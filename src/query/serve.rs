@@ -1,8 +1,4 @@
-//! Who may ask the API, and how much: connections, credentials, and threads for queries.
-//!
-//! A log line can hold a secret. So the API is a Unix socket for the group of the process, which the unit makes
-//! systemd-journal; a TCP address asks for a token. No web page can ask: `Host` and `Origin` must name this host, and nothing
-//! allows a page of another origin to read an answer.
+//! The API's connections, and threads for queries: how much may be asked. `gate` says who may ask.
 //!
 //! A query runs on a thread of its own, of a lower priority. It ends when its client has gone, and when its time is over. Its
 //! place is free again when its answer is sent: answers that wait for their readers take memory, too.
@@ -17,27 +13,29 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::api::tail::Tail;
 use super::api::{self, Params, Reply};
+use super::connections::{Connections, Known};
+use super::gate::{CHALLENGE, Gate};
+use super::page;
 use super::reader::Reader;
 use super::section::Queries;
 use super::socket;
 use super::source::Source;
 use super::{Limits, Run};
-use crate::client::read_secret;
-use crate::observe::http::{Hosts, Served};
+use crate::client::AccessError;
+use crate::observe::http::Served;
+use crate::observe::page::HEADERS;
 
-/// Connections to each of the two at a time (count).
-const CONNECTIONS_MAX: usize = 64;
 /// The longest time that the headers of a request may take.
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// The longest time that a connection may wait for its next request.
@@ -48,14 +46,16 @@ const FORM_MAX: usize = 1 << 20;
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// The pause after a connection could not be accepted, for example because no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// The extension of the socket's name until it listens. In the same folder, so that it can be renamed.
+const SOCKET_ASIDE: &str = "new";
 /// How much lower the priority of a query is than that of shipping (nice(2)).
 pub(super) const NICE: i32 = 10;
 /// Live tails at a time (count), as Loki's `max_concurrent_tail_requests`.
 const TAILS_MAX: usize = 10;
-/// The key that names the file with the token.
-const TOKEN_FILE: &str = "query.token_file";
 /// The header that asks for labels beside lines, and its word (grafana/loki, `pkg/util/httpreq`).
 const ENCODING: (&str, &str) = ("x-loki-response-encoding-flags", "categorize-labels");
+/// A parameter that asks for the same; Loki does not have it.
+const ENCODING_PARAMETER: &str = "encodingFlags";
 
 /// Why the API cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -78,9 +78,9 @@ pub enum ServeError {
         /// The reason.
         reason: io::Error,
     },
-    /// The token cannot be read.
+    /// A file with a token, a password or a certificate is of no use.
     #[error("{0}")]
-    Token(String),
+    Access(#[from] AccessError),
 }
 
 /// The API, listening, as long as it is held.
@@ -88,6 +88,8 @@ pub enum ServeError {
 pub struct Server {
     tasks: JoinSet<()>,
     socket: Option<PathBuf>,
+    /// Live tails go on until this goes.
+    _open: watch::Sender<()>,
 }
 
 impl Drop for Server {
@@ -109,15 +111,8 @@ struct Shared {
     places: Arc<Semaphore>,
     /// A live tail holds one of these.
     tails: Arc<Semaphore>,
-}
-
-/// What a request must bring.
-#[derive(Clone)]
-struct Gate {
-    /// The names of this host, where any page could send a request.
-    hosts: Option<Arc<Hosts>>,
-    /// The file with the token. It is read for each request, so that a new token counts at once.
-    token_file: Option<Arc<Path>>,
+    /// Its sender goes with the server.
+    open: watch::Receiver<()>,
 }
 
 impl Server {
@@ -125,7 +120,7 @@ impl Server {
     /// `nodename` is the name of this host.
     ///
     /// # Errors
-    /// When the socket or the address cannot be had, or the token not be read.
+    /// When the socket or the address cannot be had, or a file with a secret or a certificate is of no use.
     pub async fn start(
         section: &Queries,
         source: Source,
@@ -133,20 +128,18 @@ impl Server {
         nodename: &str,
     ) -> Result<Server, ServeError> {
         let places = Arc::new(Semaphore::new(section.concurrent));
+        let (held, open) = watch::channel(());
         let shared = Arc::new(Shared {
             source,
             served,
             timeout: section.timeout,
             places,
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
+            open,
         });
         let mut tasks = JoinSet::new();
         if let Some(address) = section.listen {
-            if let Some(path) = &section.token_file {
-                read_secret(TOKEN_FILE, path).map_err(|error| ServeError::Token(error.to_string()))?;
-            }
-            let hosts = Some(Arc::new(Hosts::new(nodename, &section.hosts)));
-            let gate = Gate { hosts, token_file: section.token_file.as_deref().map(Into::into) };
+            let gate = Gate::of_address(section, nodename)?;
             let listener =
                 TcpListener::bind(address).await.map_err(|reason| ServeError::Listen { address, reason })?;
             let shared = shared.clone();
@@ -155,23 +148,51 @@ impl Server {
         if let Some(path) = &section.socket {
             let listener =
                 socket(path).map_err(|reason| ServeError::Socket { path: path.clone(), reason })?;
-            let gate = Gate { hosts: None, token_file: None };
+            let gate = Gate::of_socket(section, nodename);
             tasks.spawn(serve(gate, shared, async move || Ok(listener.accept().await?.0)));
         }
-        Ok(Server { tasks, socket: section.socket.clone() })
+        Ok(Server { tasks, socket: section.socket.clone(), _open: held })
+    }
+
+    /// Looks at the files with secrets and certificates.
+    ///
+    /// # Errors
+    /// One of them cannot be read, or does not hold what it should: [`Server::start`] would fail.
+    pub fn check(section: &Queries) -> Result<(), ServeError> {
+        if section.listen.is_some() {
+            Gate::of_address(section, "")?;
+        }
+        Ok(())
+    }
+
+    /// Ends it, live tails among the rest. Then its address and its socket are free.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
     }
 }
 
 /// Makes the socket. One that nobody listens on any more is replaced.
+///
+/// It is made under another name, and renamed when it listens and has its mode. So a client that sees it can connect, and
+/// it never has the mode that the umask gives.
 fn socket(path: &Path) -> io::Result<UnixListener> {
-    if std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket()) {
-        match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => return Err(io::Error::other("another process listens on it")),
-            Err(_) => std::fs::remove_file(path)?,
+    let is_socket =
+        |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
+    if path.symlink_metadata().is_ok() {
+        if !is_socket(path) {
+            return Err(io::Error::other("something that is not a socket has this name"));
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::other("another process listens on it"));
         }
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    let aside = path.with_extension(SOCKET_ASIDE);
+    if is_socket(&aside) {
+        std::fs::remove_file(&aside)?;
+    }
+    let listener = UnixListener::bind(&aside)?;
+    std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(0o660))?;
+    std::fs::rename(&aside, path)?;
     Ok(listener)
 }
 
@@ -181,13 +202,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: AsyncFn() -> io::Result<S>,
 {
-    // Dropping it ends all of them, and their queries.
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::default();
     loop {
-        while connections.len() >= CONNECTIONS_MAX {
-            connections.join_next().await;
-        }
-        while connections.try_join_next().is_some() {}
         let stream = match accept().await {
             Ok(stream) => stream,
             Err(error) => {
@@ -196,27 +212,55 @@ where
                 continue;
             }
         };
+        connections.make_room().await;
         let (gate, shared) = (gate.clone(), shared.clone());
-        connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let (gate, shared) = (gate.clone(), shared.clone());
-                async move { Ok::<_, Infallible>(respond(request, &gate, &shared).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_MAX)
-                .serve_connection(TokioIo::new(Reader::new(stream)), service)
-                .with_upgrades();
-            let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
+        connections.add(|known| async move {
+            let stream = Reader::new(stream);
+            match gate.certificates() {
+                None => talk(stream, gate, shared, known).await,
+                Some(certificates) => match certificates.accept(stream).await {
+                    Ok(stream) => talk(stream, gate, shared, known).await,
+                    Err(error) => log::debug!("a connection to query.listen has no TLS that counts: {error}"),
+                },
+            }
         });
     }
 }
 
-async fn respond(request: Request<Incoming>, gate: &Gate, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
+/// Answers the requests of a connection.
+async fn talk<S>(stream: S, gate: Gate, shared: Arc<Shared>, known: Known)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let (gate, shared, known) = (gate.clone(), shared.clone(), known.clone());
+        async move { Ok::<_, Infallible>(respond(request, &gate, &shared, &known).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    gate: &Gate,
+    shared: &Arc<Shared>,
+    known: &Known,
+) -> Response<Full<Bytes>> {
     let head = request.method() == Method::HEAD;
     let key = socket::key(request.headers()).filter(|_| request.uri().path() == socket::PATH);
-    let refused = refused(&request, gate);
+    let refused = gate.refuses(&request);
     let closes = refused.is_some();
+    if !closes {
+        known.set();
+    }
+    let is_get = head || request.method() == Method::GET;
+    if let Some(file) = page::file(request.uri().path()).filter(|_| !closes && is_get) {
+        return file.response();
+    }
     let (reply, place) = match (refused, key) {
         (Some(reply), _) => (reply, None),
         (None, Some(key)) => match tail(request, &key, shared).await {
@@ -233,7 +277,10 @@ async fn respond(request: Request<Incoming>, gate: &Gate, shared: &Arc<Shared>) 
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response.headers_mut().extend(HEADERS);
+    if response.status() == hyper::StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
+    }
     if closes {
         // A stranger keeps no connection: there are not many.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -250,63 +297,8 @@ async fn tail(
     let tail = Tail::read(&of_head(request.uri(), request.headers(), &[]))?;
     let place = shared.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Reply::text(429, "max concurrent tail requests limit exceeded\n"))?;
-    Ok(socket::begin(request, key, tail, shared.source.clone(), place).map(|()| Full::default()))
-}
-
-/// Why a request may not ask; `None`: it may.
-fn refused(request: &Request<Incoming>, gate: &Gate) -> Option<Reply> {
-    if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
-        return Some(Reply::text(405, "only GET and POST are served here\n"));
-    }
-    let headers = request.headers();
-    if let Some(hosts) = &gate.hosts {
-        let named = request.uri().authority().map(|authority| authority.as_str());
-        let named = named.or_else(|| headers.get(HOST).map(|host| host.to_str().unwrap_or("?")));
-        if named.is_some_and(|host| !hosts.has(host)) {
-            let words = "this is not a name of this host: ask for its name or address, or add the name to query.hosts\n";
-            return Some(Reply::text(421, words));
-        }
-        let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
-        let foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, host)| !hosts.has(host));
-        if origin.is_some_and(foreign) {
-            return Some(Reply::text(403, "pages of another origin may not ask\n"));
-        }
-    }
-    let token = match read_secret(TOKEN_FILE, gate.token_file.as_ref()?) {
-        Ok(token) => token,
-        Err(error) => {
-            log::warn!("nobody can ask over query.listen: {error}");
-            return Some(Reply::text(
-                503,
-                "the file query.token_file cannot be read; the agent's log says why\n",
-            ));
-        }
-    };
-    match given(headers).is_some_and(|given| equal(given.as_bytes(), token.as_bytes())) {
-        true => None,
-        false => Some(Reply::text(
-            401,
-            "the token of query.token_file is needed: as a bearer token, or as a password\n",
-        )),
-    }
-}
-
-/// The token that a request brings: as a bearer token, or as the password of basic authentication (RFC 6750, RFC 7617).
-fn given(headers: &HeaderMap) -> Option<String> {
-    use base64::Engine as _;
-    let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(value.trim().to_owned());
-    }
-    let pair = base64::engine::general_purpose::STANDARD.decode(value.trim()).ok();
-    let pair = pair.filter(|_| scheme.eq_ignore_ascii_case("basic"));
-    let pair = String::from_utf8(pair?).ok()?;
-    pair.split_once(':').map(|(_, password)| password.to_owned())
-}
-
-/// Whether two texts are equal, in a time that tells nothing of where they differ.
-fn equal(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+    let held = (place, shared.open.clone());
+    Ok(socket::begin(request, key, tail, shared.source.clone(), held).map(|()| Full::default()))
 }
 
 /// What a request asks for.
@@ -328,9 +320,12 @@ fn of_head(uri: &Uri, headers: &HeaderMap, form: &[u8]) -> api::Request {
         value.to_str().is_ok_and(|value| value.split(',').any(|flag| flag.trim() == ENCODING.1))
     });
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let params = Params::read(uri.query().unwrap_or_default(), form);
+    // A browser's web socket has no headers of its own.
+    let categorize = categorize || params.get(ENCODING_PARAMETER) == ENCODING.1;
     api::Request {
         path: uri.path().to_owned(),
-        params: Params::read(uri.query().unwrap_or_default(), form),
+        params,
         categorize,
         now: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
     }
@@ -391,28 +386,4 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<Owne
     };
     drop(gone);
     reply.unwrap_or_else(|| (Reply::text(500, "the query failed; this is a bug\n"), None))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_come_as_bearer_or_password() {
-        for (value, expected) in [
-            ("Bearer abc", Some("abc")),
-            ("bearer  abc ", Some("abc")),
-            ("Basic dXNlcjphYmM=", Some("abc")),
-            ("Basic dXNlcjphOmI=", Some("a:b")),
-            ("Basic ???", None),
-            ("Basic dXNlcg==", None),
-            ("Digest abc", None),
-            ("abc", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(AUTHORIZATION, value.parse().unwrap());
-            assert_eq!(given(&headers).as_deref(), expected, "{value}");
-        }
-        assert!(equal(b"abc", b"abc") && !equal(b"abc", b"abd") && !equal(b"abc", b"ab"));
-    }
 }

@@ -10,7 +10,7 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role};
@@ -40,19 +40,24 @@ pub(super) fn key(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(KEY).filter(|_| is).cloned()
 }
 
-/// Turns a connection into a web socket, and begins to tail. `place` is held as long as that goes on.
+/// Turns a connection into a web socket, and begins to tail. The place is held as long as that goes on. It ends when the server
+/// of `open` does, with no close frame: Grafana connects again then, to the new configuration, and gives up at a close frame
+/// (grafana/grafana, `loki/live_streams.ts`: code 1006 alone is tried again).
 pub(super) fn begin(
     mut request: Request<Incoming>,
     key: &HeaderValue,
     tail: Tail,
     source: Source,
-    place: OwnedSemaphorePermit,
+    (place, mut open): (OwnedSemaphorePermit, watch::Receiver<()>),
 ) -> Response<()> {
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-        serve(socket, tail, source).await;
+        tokio::select! {
+            () = serve(socket, tail, source) => {}
+            _ = open.changed() => {}
+        }
         drop(place);
     });
     let mut response = Response::new(());
@@ -127,7 +132,8 @@ fn run(tail: &Tail, source: &Source, stop: &AtomicBool, frames: &mpsc::Sender<St
         Ok(())
     });
     if let Err(error) = ended {
-        log::warn!("a live tail has ended: {error}");
+        // A client has asked for too much, or the journal cannot be read, which shipping says, too.
+        log::debug!("a live tail has ended: {error}");
     }
 }
 

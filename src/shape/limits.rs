@@ -25,6 +25,8 @@ pub const LINE_MAX: usize = 256 << 10;
 /// How far an entry may be behind the newest of its stream (nanoseconds): half of `max_chunk_age`, which is two hours
 /// (`pkg/ingester/stream.go`, `validateEntries`).
 pub const BEHIND_MAX: u64 = 3_600_000_000_000;
+/// How old an entry may be when it is sent (`reject_old_samples_max_age`).
+pub const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The most that a stream takes in a second (bytes; `per_stream_rate_limit`).
 pub const STREAM_RATE: u64 = 3 << 20;
 /// The most that a stream takes at once (bytes; `per_stream_rate_limit_burst`).
@@ -37,3 +39,7 @@ pub const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 pub const BLOCK_SIZE: usize = 256 << 10;
 /// The shortest time for which the compactor keeps anything (`pkg/compactor/retention`, `minRetentionPeriod`).
 pub const RETENTION_MIN: Duration = Duration::from_secs(24 * 3600);
+/// The most that a tenant may send in a second (bytes; `ingestion_rate_mb`).
+pub const INGESTION_RATE: u64 = 4 << 20;
+/// The most that a tenant may send at once (bytes; `ingestion_burst_size_mb`).
+pub const INGESTION_BURST: u64 = 6 << 20;

@@ -1,5 +1,6 @@
 //! What becomes of an entry: its labels, its stages, its line, and whether it is kept.
 
+pub mod explain;
 pub mod known;
 pub mod labels;
 pub mod limits;
@@ -7,6 +8,7 @@ pub mod line;
 pub(crate) mod names;
 pub mod retention;
 pub mod sample;
+pub mod shown;
 pub mod stages;
 pub mod trust;
 

@@ -91,14 +91,14 @@ impl<'a> Checker<'a> {
         self
     }
 
-    /// Notes that the document is of another kind.
-    pub(crate) fn note_foreign(&self, document: Document) {
+    /// Notes that the document, a file of this name, is of another kind.
+    pub(crate) fn note_foreign(&self, document: Document, file: &str) {
         let wanted = match self.what {
             THE_CONFIGURATION => "journal-ship's configuration".to_owned(),
             what => what.replacen("the ", "a ", 1),
         };
         let title = format!("this is {}, where {wanted} is expected", document.name());
-        self.note(Finding::nowhere(title).help(document.advice()));
+        self.note(Finding::nowhere(title).help(document.advice(file)));
     }
 
     /// The name of a value in a message.

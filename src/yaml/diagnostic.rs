@@ -5,12 +5,13 @@
 //! files can be joined, so that one run reports them all. Text that may be a credential is blanked before
 //! it is kept: a diagnostic never repeats a secret.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::os::text::{Block, Line, is_unsafe};
+use crate::os::text::{Block, Line, is_unsafe, without_codes};
 
 /// A byte range of the source.
 pub(crate) type Span = Range<usize>;
@@ -179,6 +180,9 @@ impl std::error::Error for Diagnostics {}
 
 /// Escapes what could mislead a person. Line ends and tabs stay.
 fn make_safe(text: &mut String) {
+    if let Cow::Owned(without) = without_codes(text) {
+        *text = without;
+    }
     if text.contains(is_unsafe) {
         *text = Block { text, indent: "" }.to_string();
     }

@@ -4,6 +4,7 @@
 //! value of a variable is not expanded again. A `$` without `{` is just a `$`.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::Range;
 
 use thiserror::Error;
@@ -95,6 +96,40 @@ pub(super) fn expand<'t>(text: &'t str, env: &Environment<'_>) -> Result<Cow<'t,
     }
     out.push_str(rest);
     if errors.is_empty() { Ok(Cow::Owned(out)) } else { Err(errors) }
+}
+
+/// A text with its references replaced, and where their values come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expanded {
+    pub(crate) text: String,
+    /// The variables whose values are in it.
+    pub(crate) variables: Vec<String>,
+    /// A variable that has no value; then the text is as it is written.
+    pub(crate) unset: Option<String>,
+}
+
+/// Replaces references, and says which variables were used.
+pub(crate) fn expanded(text: &str, env: &Environment<'_>) -> Expanded {
+    let used = RefCell::new(Vec::new());
+    let look = |name: &str| {
+        let value = env(name);
+        if value.as_ref().is_some_and(|value| !value.is_empty()) {
+            used.borrow_mut().push(name.to_owned());
+        }
+        value
+    };
+    let result = expand(text, &look).map(Cow::into_owned);
+    let variables = used.into_inner();
+    match result {
+        Ok(text) => Expanded { text, variables, unset: None },
+        Err(errors) => {
+            let unset = errors.into_iter().find_map(|error| match error.why {
+                Why::Unset(name) => Some(name),
+                _ => None,
+            });
+            Expanded { text: text.to_owned(), variables, unset }
+        }
+    }
 }
 
 fn lookup(reference: &str, env: &Environment<'_>) -> Result<String, Why> {

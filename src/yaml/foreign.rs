@@ -81,15 +81,16 @@ impl Document {
         }
     }
 
-    /// What the document is for, and what to do with it.
-    pub(crate) fn advice(self) -> &'static str {
-        match self {
+    /// What the document is for, and what to do with it. `file`: its name.
+    pub(crate) fn advice(self, file: &str) -> String {
+        let advice = match self {
             Document::Ours => "check it with `journal-ship check --config FILE`",
             Document::Promtail | Document::Agent => {
                 "convert it: journal-ship convert promtail FILE -o config.yaml"
             }
             Document::Rules => {
-                "name it under `alerts.rule_files` of the configuration; `journal-ship check` reads it then"
+                "name it under `alerts.rule_files` of the configuration: `journal-ship check` reads it then; a file of tests that names it \
+                 is run by `journal-ship rules test`"
             }
             Document::Tests => {
                 "run it with `journal-ship rules test FILE`; it names the rule files that it is about"
@@ -107,7 +108,17 @@ impl Document {
             Document::Alertmanager => {
                 "journal-ship needs to know only where Alertmanager is: `alerts.alertmanagers: [{url: http://…}]`"
             }
-        }
+        };
+        advice.replace("FILE", &shell(file))
+    }
+}
+
+/// A name as a shell takes it.
+fn shell(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+".contains(c);
+    match name.chars().all(plain) && !name.is_empty() {
+        true => name.to_owned(),
+        false => format!("'{}'", name.replace('\'', "'\\''")),
     }
 }
 

@@ -17,11 +17,13 @@ pub(crate) mod secrets;
 mod section;
 pub mod units;
 mod unmet;
+pub(crate) mod write;
 
 pub(crate) use check::{Checker, Value};
 pub use diagnostic::{Diagnostics, Lint};
 pub(crate) use diagnostic::{Finding, Span, quoted};
 pub use expand::{Environment, Unset};
+pub(crate) use expand::{Expanded, expanded};
 pub use file::FILE_MAX;
 pub(crate) use file::{document, read, text};
 pub(crate) use foreign::Document;

@@ -61,6 +61,14 @@ impl Node {
         })
     }
 
+    /// The text of a string.
+    pub(crate) fn text_of(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// A map without a place.
     pub(crate) fn map(entries: Vec<(Node, Node)>) -> Node {
         Node { span: 0..0, used: 0..0, kind: Kind::Map(entries) }

@@ -11,24 +11,34 @@ pub(crate) struct Section<'t> {
     keys: &'static [Key],
     schema: String,
     entries: Vec<Entry<'t>>,
+    /// Names that were probably meant by unknown keys.
+    meant: Vec<&'static str>,
 }
 
 impl<'t> Section<'t> {
     /// Opens the section that the table of keys calls `schema`. An empty section holds nothing.
     pub(crate) fn open(checker: &Checker<'_>, value: &Value<'t>, schema: &str) -> Option<Self> {
         if value.node.kind == Kind::Null {
-            return Some(Self { keys: checker.keys, schema: schema.to_owned(), entries: Vec::new() });
+            let schema = schema.to_owned();
+            return Some(Self { keys: checker.keys, schema, entries: Vec::new(), meant: Vec::new() });
         }
         let names = || names_in(checker.keys, schema);
         let mut entries = checker.entries(value, &format!("a map with {}", enumerate(names())))?;
+        let mut meant = Vec::new();
         entries.retain(|entry| {
             let known = names().any(|name| name == entry.name);
             if !known {
+                meant.extend(nearest(entry.name, names()));
                 checker.note(unknown_key(checker.keys, entry, schema));
             }
             known
         });
-        Some(Self { keys: checker.keys, schema: schema.to_owned(), entries })
+        Some(Self { keys: checker.keys, schema: schema.to_owned(), entries, meant })
+    }
+
+    /// Whether an unknown key probably means this one. Then it is not missing as well: one slip is one mistake.
+    pub(crate) fn is_meant(&self, name: &str) -> bool {
+        self.meant.contains(&name)
     }
 
     /// The value of a key, if it is written.
@@ -51,6 +61,7 @@ impl<'t> Section<'t> {
     ) -> Option<T> {
         match self.get(name) {
             Some(value) => read(value),
+            None if self.is_meant(name) => None,
             None => {
                 let title = format!("{} has no `{name}`", checker.name(section));
                 checker.note(Finding::at(section.key.clone(), title).label(format!("expected `{name}: …`")));

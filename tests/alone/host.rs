@@ -3,50 +3,35 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::support::agent::{PROGRAM, assert_arrived};
+use crate::support::agent::assert_arrived;
 use crate::support::alertmanager::Alertmanager;
 use crate::support::host::{Host, OUTSIDE};
 use crate::support::journald::wait_until;
 use crate::support::loki::Loki;
+use crate::support::package::Packages;
 use crate::support::{Unavailable, or_skip};
 
 const UNIT: &str = "journal-ship.service";
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// What a stop may take.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// Debian's package of the program that is tested, built once.
 fn package() -> Result<&'static Path, Unavailable> {
-    static PACKAGE: OnceLock<Result<tempfile::TempDir, Unavailable>> = OnceLock::new();
+    static PACKAGE: OnceLock<Result<(Packages, PathBuf), Unavailable>> = OnceLock::new();
     let build = || {
-        if !Command::new("cargo").args(["deb", "--version"]).output().is_ok_and(|out| out.status.success()) {
-            return Err(Unavailable("cargo-deb is missing (`cargo install cargo-deb`)".to_owned()));
-        }
-        let target = tempfile::tempdir().unwrap();
-        fs::create_dir(target.path().join("release")).unwrap();
-        fs::copy(PROGRAM, target.path().join("release/journal-ship")).unwrap();
-        let out = Command::new("make")
-            .current_dir(ROOT)
-            .arg("deb")
-            .arg(format!("TARGET={}", target.path().display()))
-            // The smallest package is not what is tested.
-            .arg(format!("DEBFLAGS=--fast --output {}", target.path().join("journal-ship.deb").display()))
-            .output()
-            .expect("make starts");
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        Ok(target)
+        let packages = Packages::new();
+        packages.deb().map(|deb| (packages, deb))
     };
-    PACKAGE.get_or_init(build).as_ref().map(tempfile::TempDir::path).map_err(Clone::clone)
+    PACKAGE.get_or_init(build).as_ref().map(|(_, deb)| deb.as_path()).map_err(Clone::clone)
 }
 
 /// A host with the package installed as a person would.
 fn installed(hostname: &str) -> Result<Host, Unavailable> {
-    let package = package()?.join("journal-ship.deb");
+    let package = package()?;
     let host = Host::boot(hostname)?;
     fs::copy(package, host.shared("journal-ship.deb")).unwrap();
     host.ok(&["dpkg", "--install", "/shared/journal-ship.deb"]);
@@ -295,4 +280,49 @@ fn what_it_may_not_have_it_says_and_what_it_has_others_may_not() {
     assert_eq!(host.property(UNIT, "ExecMainStatus"), "78");
     assert_eq!(host.property(UNIT, "ActiveState"), "failed");
     assert_eq!(host.property(UNIT, "NRestarts"), "0");
+}
+
+/// A unit of its own compares, with the user of the agent's and its state, and takes neither from it.
+#[test]
+fn each_day_is_compared_beside_the_agent() {
+    const VERIFY: &str = "journal-ship-verify.service";
+    let _lock = crate::together();
+    let host = or_skip!(installed("oak"));
+    let loki = Loki::builder().ignore_age(true).start();
+    host.serve(3100, port(&loki.url()));
+    configure(&host, "");
+    assert_eq!(host.property("journal-ship-verify.timer", "UnitFileState"), "disabled");
+    // Yesterday there was no such host.
+    host.write(
+        &format!("/etc/systemd/system/{VERIFY}.d/today.conf"),
+        "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=\nExecStart=/usr/bin/journal-ship verify --since today\n",
+    );
+    host.ok(&["systemctl", "daemon-reload"]);
+    host.ok(&["systemctl", "restart", UNIT]);
+    assert_all_arrived(&host, &loki);
+    let agent = main_pid(&host);
+    let compared = |host: &Host| {
+        let started = host.run(&["systemctl", "start", VERIFY]).status.success();
+        (started, host.ok(&["journalctl", "--no-pager", "--output=cat", "--unit", VERIFY]))
+    };
+    let (started, said) = compared(&host);
+    assert!(started && said.contains(": all there"), "{said}");
+    let state = "/var/lib/private/journal-ship/main.json";
+    let owner = host.ok(&["stat", "--format=%U", &format!("/proc/{agent}")]);
+    assert_eq!(host.ok(&["stat", "--format=%U", state]), owner);
+
+    loki.swallow(|_, _, line| line == "a lost line");
+    host.ok(&["systemd-run", "--wait", "--unit", "loser", "echo", "a lost line"]);
+    host.ok(&["systemd-run", "--wait", "--unit", "winner", "echo", "another line"]);
+    wait_until("it was sent", || loki.stored().iter().any(|stored| stored.line == "another line"));
+    loki.swallow(|_, _, _| false);
+    // The checkpoint follows what was acknowledged.
+    wait_until("it is found", || compared(&host).1.contains("1 entry is missing from loki `main`"));
+    assert_eq!(host.property(VERIFY, "ExecMainStatus"), "1");
+    host.ok(&["journal-ship", "verify", "--since", "today", "--repair", "--yes"]);
+    assert_eq!(loki.stored().iter().filter(|stored| stored.line == "a lost line").count(), 1);
+    let (started, said) = compared(&host);
+    assert!(started, "{said}");
+    assert_eq!(main_pid(&host), agent);
+    assert_all_arrived(&host, &loki);
 }

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod fleet;
 mod host;
 mod memory;
 mod rule_memory;

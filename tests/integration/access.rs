@@ -156,12 +156,19 @@ fn certificates_are_checked_on_both_sides() {
             Tls { ca_file: ca.clone(), ..Tls::default() },
             Ok("no name"),
         ),
-        ("an authority nobody knows", ("server", false, "localhost"), Tls::default(), Err("certificate")),
+        (
+            "an authority nobody knows",
+            ("server", false, "localhost"),
+            Tls::default(),
+            Err("the certificate of localhost is not signed by a known authority: set tls.ca_file"),
+        ),
         (
             "another name",
             ("other", false, "localhost"),
             Tls { ca_file: ca.clone(), ..Tls::default() },
-            Err("certificate"),
+            Err(
+                "the certificate is not for localhost: write a name that it has in the url, or set tls.server_name",
+            ),
         ),
         (
             "another name that is expected",
@@ -190,7 +197,7 @@ fn certificates_are_checked_on_both_sides() {
             "without our certificate",
             ("server", true, "localhost"),
             Tls { ca_file: ca.clone(), ..Tls::default() },
-            Err("needs attention"),
+            Err("localhost wants a certificate from us: set tls.cert_file and tls.key_file"),
         ),
         (
             "a file that is not there",
@@ -201,6 +208,19 @@ fn certificates_are_checked_on_both_sides() {
     ] {
         assert_certificate_counts(&loki, what, Gate::tls(address(&loki), shown, clients), host, tls, taken);
     }
+}
+
+/// Nobody but a person can mend that the URL says https, and nothing speaks it there.
+#[test]
+fn a_server_without_tls_needs_attention() {
+    let loki = Loki::start();
+    let (done, report) = push(&format!("https://localhost:{}", address(&loki).port()), Access::default());
+    let words = "needs attention: localhost speaks no TLS at this port: write http:// in the url";
+    assert!(!done && report.contains(words), "{report}");
+    // Nobody listens there any more.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (done, report) = push(&format!("http://127.0.0.1:{port}"), Access::default());
+    assert!(!done && report.contains("retrying: connection refused\n"), "{report}");
 }
 
 #[test]

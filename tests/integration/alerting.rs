@@ -65,6 +65,12 @@ fn alerts_fire_grouped_are_silenced_and_resolve_while_loki_is_away() {
     assert_eq!(alert["annotations"]["summary"], "a on web-7: 1");
     let link = alert["generatorURL"].as_str().unwrap();
     assert!(link.starts_with("https://grafana.example.org/g/explore?left=%7B%22"), "{link}");
+    // It opens the time at which the alert fired, whenever that is done.
+    let left = url::Url::parse(link).unwrap().query_pairs().next().unwrap().1.into_owned();
+    let range = &serde_json::from_str::<Value>(&left).unwrap()["range"];
+    let starts: jiff::Timestamp = alert["startsAt"].as_str().unwrap().parse().unwrap();
+    let at = |name: &str| range[name].as_str().unwrap().parse::<i64>().unwrap() - starts.as_millisecond();
+    assert_eq!((at("from"), at("to")), (-3_600_000, 900_000), "{range}");
     assert_eq!(server.alert("Boom", &[("app", "quiet")]).unwrap()["status"]["state"], "suppressed");
     let tells_of_both = |n: &Value| n["status"] == "firing" && n["alerts"].as_array().unwrap().len() == 2;
     wait_until("one notification tells of both", || webhook.notifications().iter().any(tells_of_both));

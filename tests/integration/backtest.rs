@@ -125,7 +125,7 @@ fn the_summary_tells_when_alerts_would_have_fired() {
     let (stdout, _) = past.run(&["--summary", "--until", "2026-01-01 01:50:00"]);
     for part in [
         "alerts that would have fired: 3\n",
-        "    Boom (group g): 2 times\n        2026-01-01T00:06:00Z for 3m  {app=\"a\"",
+        "    Boom (group g): 2 times\n        2026-01-01 00:06:00 for 3m  {app=\"a\"",
         "    Silence (group g): once\n",
         "           1  rules without an alert and without a failure\n",
         "failed: Failing (group g), ",

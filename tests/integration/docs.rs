@@ -38,6 +38,13 @@ fn every_metric_and_every_reason_is_described() {
     for name in metrics.iter().chain(&reasons).chain(&kinds) {
         assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
     }
+    // Each metric has a row: what it says, and what to do when it moves.
+    for name in &metrics {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{name}` | ")));
+        let cells: Vec<&str> = row.unwrap_or_default().split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 6, "{name} has no row with what it says and when it moves: {cells:?}");
+        assert!(cells[3].len() > 5 && cells[4].len() > 5 || *name == "journalship_build_info", "{cells:?}");
+    }
 }
 
 /// What a package has in its folder `src`, folders with a slash.

@@ -7,7 +7,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
@@ -16,6 +16,7 @@ use crate::support::agent::{Agent, PATIENCE, assert_arrived};
 use crate::support::fixtures::{ExportEntry, Format, build_journal, journalctl_export};
 use crate::support::journald::{Bulk, Journald, Transport, wait_until};
 use crate::support::loki::{Answer, Loki};
+use crate::support::network::Network;
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Unavailable, or_skip};
 
@@ -212,85 +213,24 @@ fn random_faults_beside_a_writer_kills_stops_and_reloads() {
     check(&journald, &loki, &mut agent);
 }
 
-/// A network namespace of the test's own, joined to this one by a cable that can be pulled.
-struct Network {
-    holder: Child,
-    cable: String,
-    pub host: IpAddr,
-}
-
-impl Network {
-    fn new() -> Result<Network, Unavailable> {
-        let unavailable =
-            |what: &str| Unavailable(format!("{what}: a network namespace needs root and iproute2"));
-        let mut holder = Command::new("unshare")
-            .args(["--net", "sleep", "infinity"])
-            .stdin(Stdio::null())
-            .spawn()
-            .map_err(|e| unavailable(&e.to_string()))?;
-        let pid = holder.id();
-        let cable = format!("js{pid}");
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        wait_until("the namespace is there", || {
-            fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|of| of != own)
-                || !matches!(holder.try_wait(), Ok(None))
-        });
-        // Of the range for tests (RFC 2544), one pair of addresses for each process id.
-        let at = |n: u32| IpAddr::V4(Ipv4Addr::from(0xc612_0000 + (pid * 4 + n) % 0x2_0000));
-        let network = Network { holder, cable: cable.clone(), host: at(1) };
-        let inside =
-            format!("ip link set lo up && ip addr add {}/30 dev peer0 && ip link set peer0 up", at(2));
-        for command in [
-            format!("ip link add {cable} type veth peer name peer0 netns {pid}"),
-            format!("ip addr add {}/30 dev {cable} && ip link set {cable} up", at(1)),
-            format!("nsenter --net=/proc/{pid}/ns/net sh -c '{inside}'"),
-        ] {
-            let out = Command::new("sh")
-                .args(["-c", &command])
-                .output()
-                .map_err(|e| unavailable(&e.to_string()))?;
-            if !out.status.success() {
-                return Err(unavailable(&format!(
-                    "{command}: {}",
-                    String::from_utf8_lossy(&out.stderr).trim()
-                )));
-            }
-        }
-        Ok(network)
-    }
-
-    fn plugged(&self, plugged: bool) {
-        let state = if plugged { "up" } else { "down" };
-        assert!(Command::new("ip").args(["link", "set", &self.cable, state]).status().unwrap().success());
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        // The cable goes with the namespace.
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
-    }
-}
-
 #[test]
 fn the_network_is_cut_and_healed() {
     let journald = or_skip!(Journald::start());
     let network = or_skip!(Network::new());
+    let cable = or_skip!(network.join(None));
     let loki = Loki::builder().ignore_age(true).start();
-    let proxy = Proxy::start(network.host, &loki.url());
+    let proxy = Proxy::start(cable.ends.0, &loki.url());
     let mut agent = agent(&journald.dir(), &proxy.url());
-    let namespace = format!("--net=/proc/{}/ns/net", network.holder.id());
-    agent.starter = vec!["nsenter".to_owned(), namespace, "--".to_owned()];
+    agent.starter = network.starter();
     agent.start();
     let mut writer = journald.spawn_bulk(&bulk(Transport::Native, 16_000, 1).per_second(2_000));
     for _ in 0..3 {
         let before = loki.stored().len();
         loki.wait_for(|s| s.stored().len() > before + 200, PATIENCE)
             .unwrap_or_else(|why| panic!("{why}\n{}", agent.log()));
-        network.plugged(false);
+        cable.plugged(false);
         std::thread::sleep(Duration::from_millis(1500));
-        network.plugged(true);
+        cable.plugged(true);
     }
     assert!(writer.wait().success());
     check(&journald, &loki, &mut agent);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::support::or_skip;
 use journal_ship::config::Config;
 use journal_ship::query::api::{self, Params, Reply, Request};
 use journal_ship::query::journal::Journal;
-use journal_ship::query::{Direction, Limits, Question, Run, Time, ask, response};
+use journal_ship::query::{Answer, Direction, Limits, Progress, Question, Run, Time, ask, response};
 use journal_ship::shape::Sections;
 use journald_reader::Scope;
 use logql::Query;
@@ -80,6 +80,24 @@ impl Asked {
         };
         api::answer(request, &self.journal(), &mut run)
     }
+}
+
+/// Ctrl-C, while the journal of the demonstration is read.
+#[test]
+fn a_query_that_is_stopped_has_what_was_found() {
+    let config = Config::parse("loki: []", "test", &|_| None).unwrap_or_else(|error| panic!("{error}"));
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/journal");
+    let journal = Journal::new(Scope::of([demo]), Sections::from(&config), None);
+    let stop = AtomicBool::new(false);
+    let mut progress = |_: &Progress| stop.store(true, Relaxed);
+    let mut run = Run { stop: &stop, deadline: None, limits: Limits::default(), progress: &mut progress };
+    let query = Query::parse(r#"sum(count_over_time({job=~".+"}[20000d]))"#).unwrap();
+    let question =
+        Question { query, time: Time::At(2_000_000_000 * SECOND), limit: 0, direction: Direction::Backward };
+    let (answer, read) = ask(&question, &journal, &mut run).unwrap();
+    let Answer::Vector(_, vector) = answer else { panic!("{answer:?}") };
+    assert!(read.entries > 0 && vector.len() == 1, "{read:?} {vector:?}");
+    assert_eq!(vector[0].value, read.chosen as f64);
 }
 
 /// An empty label is one that is not there, here as in Prometheus and Alertmanager; Loki shows it.

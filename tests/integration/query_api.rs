@@ -18,7 +18,7 @@ use crate::support::loki::Loki;
 use crate::support::{Unavailable, or_skip};
 
 /// The password that logcli sent when its requests were recorded.
-const TOKEN: &str = "p";
+pub(crate) const TOKEN: &str = "p";
 /// Entries of the recorded journal.
 const RECORDED: usize = 4719;
 /// A whole minute of them and more: `start` and `end` of a request.
@@ -33,7 +33,7 @@ pub(crate) struct Asked {
     pub(crate) agent: Agent,
     loki: Loki,
     journal: tempfile::TempDir,
-    port: u16,
+    pub(crate) port: u16,
     /// Entries that are in the journal.
     entries: usize,
 }
@@ -55,18 +55,32 @@ impl Reply {
 impl Asked {
     /// The journal that was recorded; `more` are further lines of the section `query:`.
     pub(crate) fn start(more: &str) -> Result<Asked, Unavailable> {
-        Asked::of(RECORDED, more, |path| {
+        Asked::of(RECORDED, None, more, |path| {
             build_journal_from_export(path, &gunzip(&oracle("journal.export.gz")), Format::default())
         })
     }
 
     /// A journal with these entries.
     pub(crate) fn over(entries: &[ExportEntry], more: &str) -> Result<Asked, Unavailable> {
-        Asked::of(entries.len(), more, |path| build_journal(path, entries, Format::default()))
+        Asked::of(entries.len(), None, more, |path| build_journal(path, entries, Format::default()))
+    }
+
+    /// A journal with one entry of the host `h`. The address asks for what `access` says, lines of the section `query:`.
+    pub(crate) fn guarded(access: &str) -> Result<Asked, Unavailable> {
+        let now = jiff::Timestamp::now().as_microsecond() as u64;
+        let entry = ExportEntry::new(now).message("secret").field("_SYSTEMD_UNIT", "a.service");
+        Asked::of(1, Some(access), "", |path| build_journal(path, &[entry], Format::default()))
+    }
+
+    /// A journal with these entries, on an address that asks for nothing.
+    pub(crate) fn open(entries: &[ExportEntry]) -> Result<Asked, Unavailable> {
+        let access = Some("unauthenticated: true");
+        Asked::of(entries.len(), access, "", |path| build_journal(path, entries, Format::default()))
     }
 
     fn of(
         entries: usize,
+        access: Option<&str>,
         more: &str,
         build: impl FnOnce(&Path) -> Result<(), Unavailable>,
     ) -> Result<Asked, Unavailable> {
@@ -77,7 +91,8 @@ impl Asked {
         std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
         // The labels under which the requests were recorded.
         let labels = "labels: {fields: {unit: [_SYSTEMD_USER_UNIT, _SYSTEMD_UNIT], level: PRIORITY}}";
-        let query = format!("query:\n  listen: 127.0.0.1:{port}\n  token_file: {token:?}\n  {more}\n");
+        let access = access.map_or_else(|| format!("token_file: {token:?}"), str::to_owned);
+        let query = format!("query:\n  listen: 127.0.0.1:{port}\n  {access}\n  {more}\n");
         let agent = Agent::new(journal.path(), &loki.url(), &format!("{labels}\n{query}"));
         let socket = agent.home.path().join("query.sock");
         let config = std::fs::read_to_string(agent.config()).unwrap();
@@ -197,7 +212,7 @@ fn logclis_requests_are_answered() {
     for request in requests.as_array().unwrap() {
         let target = request["target"].as_str().unwrap();
         let path = target.strip_prefix("/loki/api/v1/").unwrap().split('?').next().unwrap();
-        // A websocket is another thing.
+        // A web socket: query_tail has it.
         if path == "tail" {
             continue;
         }
@@ -249,6 +264,7 @@ fn only_those_who_may_ask_are_answered() {
         (format!("{bearer}Host: 127.0.0.1:{}\r\n", asked.port), 200),
         (format!("{bearer}Origin: https://evil.example\r\n"), 403),
         (format!("{bearer}Origin: null\r\n"), 403),
+        (format!("{bearer}Origin: http://203.0.113.5\r\n"), 403),
         (format!("{bearer}Origin: https://logs.example.org\r\n"), 200),
         // The name counts before the token: a page learns nothing of either.
         ("Host: evil.example\r\n".to_owned(), 421),
@@ -257,6 +273,34 @@ fn only_those_who_may_ask_are_answered() {
         assert_eq!(reply.status, status, "{headers:?}: {reply:?}");
         assert!(!reply.head.contains("access-control-"), "{}", reply.head);
         assert!(status == 200 || !reply.body.contains("unit"), "{}", reply.body);
+    }
+    // What browsers say of themselves.
+    for (headers, page, api) in [
+        ("Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n", 200, 200),
+        ("Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\n", 200, 200),
+        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n", 200, 403),
+        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n", 403, 403),
+        ("Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: websocket\r\n", 403, 403),
+        ("Origin: http://localhost:3000\r\n", 403, 403),
+        ("Host: evil.example:9195\r\n", 421, 421),
+        ("Host: 127.0.0.1:9195\r\nOrigin: http://127.0.0.1:9195\r\n", 200, 200),
+    ] {
+        // Through a port that ssh forwards, the socket is asked by browsers, too.
+        for (target, status) in [("/", page), (target, api)] {
+            let replies = [
+                exchange(asked.unix(), "GET", target, headers, b""),
+                exchange(asked.tcp(), "GET", target, &format!("{bearer}{headers}"), b""),
+            ];
+            for reply in replies {
+                assert_eq!(reply.status, status, "{target} {headers:?}: {reply:?}");
+            }
+        }
+    }
+    // A browser asks for a name and a password, before it has anything of the page.
+    for target in ["/", "/explorer/explorer.js", target] {
+        let reply = exchange(asked.tcp(), "GET", target, "", b"");
+        assert_eq!(reply.status, 401, "{reply:?}");
+        assert!(reply.head.contains("www-authenticate: basic realm="), "{}", reply.head);
     }
     // Whoever may open the socket needs no token, whatever the host is called.
     let odd = exchange(asked.unix(), "GET", target, "Host: whatever\r\nX-Scope-OrgID: nobody\r\n", b"");
@@ -276,6 +320,41 @@ fn only_those_who_may_ask_are_answered() {
     let data = std::fs::symlink_metadata(asked.socket()).unwrap();
     assert!(data.file_type().is_socket());
     assert_eq!(data.permissions().mode() & 0o7777, 0o660);
+}
+
+#[test]
+fn the_explorer_may_do_nothing_but_ask() {
+    let asked = or_skip!(Asked::start(""));
+    for (path, kind) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/explorer/explorer.js", "text/javascript; charset=utf-8"),
+        ("/explorer/explorer.css", "text/css; charset=utf-8"),
+        ("/explorer/icon.svg", "image/svg+xml"),
+    ] {
+        let reply = asked.get(path);
+        assert_eq!(reply.status, 200, "{path}: {}", reply.head);
+        for header in [
+            &format!("content-type: {kind}\r\n"),
+            "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+             require-trusted-types-for 'script'; trusted-types 'none'\r\n",
+            "x-content-type-options: nosniff\r\n",
+            "referrer-policy: no-referrer\r\n",
+            "cross-origin-opener-policy: same-origin\r\n",
+            "cross-origin-resource-policy: same-origin\r\n",
+            "cache-control: no-store\r\n",
+        ] {
+            assert!(reply.head.contains(header), "{path}: no {header} in {}", reply.head);
+        }
+        let head = exchange(asked.unix(), "HEAD", path, "", b"");
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+    }
+    // Nothing of elsewhere, and no other way to ask.
+    assert!(!asked.get("/").body.contains("http"), "{}", asked.get("/").body);
+    assert_eq!(exchange(asked.unix(), "POST", "/", "", b"").status, 404);
+    assert_eq!(asked.get("/explorer/").status, 404);
+    // A log line may be in an answer: no copy of it stays in a browser.
+    assert!(asked.get("/loki/api/v1/labels").head.contains("cache-control: no-store\r\n"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::query_api::{Asked, escaped};
+use crate::query_api::{Asked, TOKEN, escaped, exchange};
 use crate::support::agent::PATIENCE;
 use crate::support::fixtures::ExportEntry;
 use crate::support::journald::wait_until;
@@ -21,7 +21,7 @@ const BASE: u64 = 1_795_240_800_000_000;
 const SOON: Duration = Duration::from_secs(5);
 
 /// Entries with long lines: 4 KiB each, 24 MB in all.
-fn bulky() -> Vec<ExportEntry> {
+pub(crate) fn bulky() -> Vec<ExportEntry> {
     let entry = |n: u64| {
         let words: String = (0..512)
             .map(|k| format!("{:07x} ", (n * 512 + k).wrapping_mul(2_654_435_761) & 0xfff_ffff))
@@ -36,20 +36,20 @@ fn bulky() -> Vec<ExportEntry> {
 }
 
 /// The form of a query over all of [`bulky`].
-fn form(query: &str, more: &str) -> String {
+pub(crate) fn form(query: &str, more: &str) -> String {
     format!("query={}&start={}&end={}&{more}", escaped(query), BASE / 1_000_000, BASE / 1_000_000 + 6000)
 }
 
-const RANGE: &str = "/loki/api/v1/query_range";
+pub(crate) const RANGE: &str = "/loki/api/v1/query_range";
 
 /// A log query that looks at each line for long.
-fn long_logs() -> String {
+pub(crate) fn long_logs() -> String {
     let filters: String = (1..=100).map(|n| format!(r#" |~ "^.*[0-9a-f ]{{{n}}}$""#)).collect();
     form(&format!(r#"{{job=~".+"}}{filters} | pid="none""#), "limit=10")
 }
 
 /// A metric query of the recorded journal that makes many evaluations, all after the last entry.
-fn long_metric() -> String {
+pub(crate) fn long_metric() -> String {
     let one = |n| format!(r#"quantile_over_time(0.{n}, {{job=~".+"}} | unwrap pid [2h]) by (job)"#);
     let query = (10..30).map(one).collect::<Vec<_>>().join(" + ");
     format!("query={}&start=1795248000&end=1795249000&step=100ms", escaped(&query))
@@ -63,7 +63,7 @@ fn ticks(pid: u32) -> u64 {
 }
 
 /// Sends a request, and does not wait for the reply.
-fn begin(asked: &Asked, path: &str, form: &str) -> UnixStream {
+pub(crate) fn begin(asked: &Asked, path: &str, form: &str) -> UnixStream {
     let mut stream = asked.unix();
     let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", form.len());
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(form.as_bytes())).unwrap();
@@ -203,6 +203,14 @@ fn connections_without_number_keep_nobody_from_shipping() {
     asked.assert_ships(AT_REST + 4 * QUERY);
     // The socket is not the port.
     assert_eq!(asked.get("/ready").status, 200);
+    drop(silent);
+    // Who asks at the port is answered before the silent ones have lost their patience.
+    let silent: Vec<_> = (0..100).map(|_| asked.tcp()).collect();
+    let begun = Instant::now();
+    let token = format!("Authorization: Bearer {TOKEN}\r\n");
+    let reply = exchange(asked.tcp(), "GET", "/ready", &token, b"");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert_eq!(reply.status, 200, "{}", reply.body);
     drop(silent);
 }
 

@@ -49,6 +49,22 @@ fn ours(paths: &[PathBuf], args: &[&str]) -> Vec<Shown> {
     asked(paths, &args).lines().map(shown).collect()
 }
 
+/// What the dry run shows.
+fn tried(paths: &[PathBuf], args: &[&str]) -> Vec<Shown> {
+    let paths = paths.iter().map(|path| path.to_str().unwrap());
+    let args: Vec<&str> = ["--dry-run", "-n", "1000000", "-o", "json"]
+        .into_iter()
+        .chain(args.iter().copied())
+        .chain(["--path"])
+        .chain(paths)
+        .collect();
+    let out = output(&args);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    let no_unit = out.status.code() == Some(2) && stderr.contains("no unit in this journal is called");
+    assert!(out.status.success() || no_unit, "{args:?}: {}: {stderr}", out.status);
+    String::from_utf8(out.stdout).unwrap().lines().map(shown).collect()
+}
+
 fn shown(line: &str) -> Shown {
     let record: Value = serde_json::from_str(line).unwrap();
     let time: jiff::Timestamp = record["timestamp"].as_str().unwrap().parse().unwrap();
@@ -216,9 +232,12 @@ fn journalctls_options_choose_the_same_entries_in_the_same_order() {
     let paths = [or_skip!(machine(dir.path()))];
     let mut wrong = Vec::new();
     for (args, least) in OPTIONS {
-        let ours = ours(&paths, args);
-        if let Some(how) = difference(&ours, &theirs(&paths, args)) {
+        let (ours, theirs) = (ours(&paths, args), theirs(&paths, args));
+        if let Some(how) = difference(&ours, &theirs) {
             wrong.push(format!("{args:?}: {how}"));
+        }
+        if let Some(how) = difference(&tried(&paths, args), &theirs) {
+            wrong.push(format!("--dry-run {args:?}: {how}"));
         }
         if ours.len() < *least || (*least == 0 && !ours.is_empty()) {
             wrong.push(format!("{args:?}: {} entries, not at least {least}", ours.len()));

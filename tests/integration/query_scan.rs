@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use journal_ship::config::Config;
 use journal_ship::query::answer::Line;
 use journal_ship::query::journal::Journal;
-use journal_ship::query::{Answer, Direction, Limits, Question, Run, Time, ask};
+use journal_ship::query::{Answer, Direction, Limits, Question, Run, Threads, Time, ask};
 use journal_ship::shape::Sections;
 use journald_reader::{Scope, Start};
 use logql::Query;
@@ -169,9 +169,17 @@ impl Asked {
 fn run(question: &Question, paths: &[PathBuf], config: &Config) -> Result<Answer, String> {
     let journal = Journal::new(Scope::of(paths), Sections::from(config), None);
     let stop = AtomicBool::new(false);
-    let limits = Limits { series: 100_000, bytes: 1 << 30 };
-    let mut run = Run { stop: &stop, deadline: None, limits, progress: &mut |_| {} };
-    ask(question, &journal, &mut run).map(|(answer, _)| answer).map_err(|error| error.to_string())
+    let ask = |threads| {
+        let limits = Limits { series: 100_000, bytes: 1 << 30, threads };
+        let mut run = Run { stop: &stop, deadline: None, limits, progress: &mut |_| {} };
+        ask(question, &journal, &mut run).map(|(answer, _)| answer).map_err(|error| error.to_string())
+    };
+    // Several threads, and slices as short as can be, make no difference.
+    let alone = ask(Threads::ONE);
+    for slice in [1, 4 * 3_600_000_000] {
+        assert!(ask(Threads { most: 3, slice }) == alone, "with threads: {question:?}");
+    }
+    alone
 }
 
 fn lines(question: &Question, paths: &[PathBuf], config: &Config) -> Vec<(i64, Row)> {
@@ -274,4 +282,26 @@ fn a_query_of_a_large_journal_finds_what_a_scan_finds() {
     let (config, all) = (config(), scanned(&paths));
     assert_eq!(all.len(), 12_000);
     for_many(asked(), 40, |asked| compare(&asked, &paths, &config, &all));
+}
+
+/// A clock that was set back within a file: a time is at several places of it, and none divides the file.
+#[test]
+fn threads_lose_nothing_where_a_clock_was_set_back() {
+    const HOUR: u64 = 3_600_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    // A day, and half a day back. One entry a minute.
+    let entries = mixed(24 * 60 * 2).into_iter().enumerate().map(|(n, mut entry)| {
+        let n = n as u64;
+        let back = if n < 24 * 60 { 0 } else { 36 * HOUR };
+        entry.realtime = crate::support::fixtures::BASE + 40 * HOUR + n * 60_000_000 - back;
+        entry
+    });
+    let entries: Vec<_> = entries.collect();
+    or_skip!(build_journal(&dir.path().join("a.journal"), &entries, Format::ALL[0]));
+    let (paths, config) = ([dir.path().to_path_buf()], config());
+    let query = Query::parse(r#"{job=~".+"}"#).unwrap();
+    let time = Time::Span { start: 0, end: i64::MAX / 2, step: 1 };
+    let question = Question { query, time, limit: 100_000, direction: Direction::Backward };
+    // The helper asks alone, and with three threads in slices of any length.
+    assert_eq!(lines(&question, &paths, &config).len(), entries.len());
 }

@@ -1,16 +1,20 @@
 //! Live tail over the agent's socket: what comes is shown once, in the shape that a real Loki gave.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use crate::query_api::escaped;
 use crate::support::agent::Agent;
+use crate::support::alertmanager::free_port;
 use crate::support::journald::{Bulk, Journald, Transport, wait_until};
 use crate::support::or_skip;
 
@@ -151,5 +155,157 @@ async fn a_slow_reader_is_told_of_what_it_missed() {
         }
     }
     println!("{shown} shown, {missed} missed");
+    agent.stop();
+}
+
+/// A tail ends with the configuration that it began with, and without a close frame: Grafana connects again then, and only then.
+#[tokio::test]
+async fn a_new_configuration_ends_the_tails_of_the_old_one() {
+    let journald = or_skip!(Journald::start());
+    journald.send_native(&[("MESSAGE", b"before"), ("SYSLOG_IDENTIFIER", b"a")]);
+    journald.sync();
+    let (mut agent, socket) = answering(&journald.dir());
+    let (port, query) = (free_port(), "query=%7Bapp%3D%22a%22%7D");
+    let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    for (round, (from, to)) in [
+        (
+            format!("socket: {socket:?}"),
+            format!("socket: {socket:?}, listen: 127.0.0.1:{port}, unauthenticated: true"),
+        ),
+        ("app: SYSLOG".to_owned(), "round: MESSAGE, app: SYSLOG".to_owned()),
+        // Nothing of what is asked or answered.
+        ("loki: []".to_owned(), "loki: []\nlog_level: debug".to_owned()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut old = tail(&socket, query, false).await.unwrap();
+        let first = streams(&mut old, 1).await;
+        assert_eq!(first[0]["stream"]["round"], if round < 2 { Value::Null } else { "before".into() });
+        agent.reconfigure(&from, &to);
+        agent.signal(Signal::HUP);
+        let end = tokio::time::timeout(Duration::from_secs(30), old.next()).await.expect("the tail ends");
+        assert!(!matches!(end, Some(Ok(_))), "{end:?}");
+        // Where it was, somebody answers again.
+        wait_until("the new one answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        wait_until("its address, too", listens);
+    }
+    assert!(!agent.log().contains("no queries are answered"), "{}", agent.log());
+    agent.stop();
+}
+
+/// What a real Loki sent to live tails (tests/data/oracle/tail.json), of four entries that were written after each connection.
+#[tokio::test]
+async fn tails_are_as_they_were_recorded() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/oracle/tail.json");
+    let recorded: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let journald = or_skip!(Journald::start());
+    let write = || {
+        for (app, text, more) in [
+            ("a", "one", None),
+            ("a", "two", Some("7")),
+            ("a", "level=error three", None),
+            ("b", "four", None),
+        ] {
+            let mut fields = vec![("MESSAGE", text.as_bytes()), ("SYSLOG_IDENTIFIER", app.as_bytes())];
+            fields.extend(more.map(|pid| ("NUMBER", pid.as_bytes())));
+            journald.send_native(&fields);
+        }
+        journald.sync();
+    };
+    // Loki had four entries before the first connection, too.
+    write();
+    let (mut agent, socket) = answering(&journald.dir());
+    agent.reconfigure("{app: SYSLOG_IDENTIFIER}", "{u: SYSLOG_IDENTIFIER}");
+    agent.reconfigure("labels: {", "labels: {static: {job: tail, service_name: tail}, ");
+    // Not what journald says of itself.
+    agent.reconfigure("journal: {", "journal: {match: [{_TRANSPORT: [journal]}], ");
+    agent.signal(Signal::HUP);
+    wait_until("the configuration is taken", || agent.log().contains("the new configuration is taken"));
+    let cases = recorded.as_array().unwrap();
+    let of_lines: Vec<_> = cases
+        .iter()
+        .filter(|case| case["frames"].as_array().is_some_and(|f| f[0]["streams"].is_array()))
+        .collect();
+    assert_eq!(of_lines.len(), 6);
+    for case in of_lines {
+        let name = case["name"].as_str().unwrap();
+        let expected: Vec<Value> = case["frames"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|frame| frame["streams"].as_array().unwrap().clone())
+            .collect();
+        let now = jiff::Timestamp::now().as_nanosecond().to_string();
+        let parameters: Vec<String> = case["params"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(key, value)| {
+                let value = if key == "start" { now.as_str() } else { value.as_str().unwrap() };
+                format!("{key}={}", escaped(value))
+            })
+            .collect();
+        let categorize = !case["headers"].as_array().unwrap().is_empty();
+        let mut socket = tail(&socket, &parameters.join("&"), categorize).await.unwrap();
+        // What was there before comes first; then it is live.
+        let before = expected.len().saturating_sub(4);
+        let mut got = if before > 0 { streams(&mut socket, before).await } else { Vec::new() };
+        socket.send(Message::Ping("are you there".into())).await.unwrap();
+        let pong = tokio::time::timeout(Duration::from_secs(30), socket.next()).await;
+        assert!(matches!(pong, Ok(Some(Ok(Message::Pong(_))))), "{name}: {pong:?}");
+        write();
+        got.extend(streams(&mut socket, 4).await);
+        // On purpose: without a pipeline, Loki leaves structured metadata out of live lines, and here it is always there.
+        let metadata: HashMap<&str, &[(&str, &str)]> = HashMap::from([
+            ("one", &[("detected_level", "unknown")][..]),
+            ("two", &[("detected_level", "unknown"), ("pid", "7")]),
+            ("level=error three", &[("detected_level", "error")]),
+            ("four", &[("detected_level", "unknown")]),
+        ]);
+        let mut expected = expected;
+        for stream in expected.iter_mut().filter(|_| !categorize) {
+            let text = stream["values"][0][1].as_str().unwrap().to_owned();
+            for (label, value) in metadata[text.as_str()] {
+                stream["stream"][*label] = (*value).into();
+            }
+        }
+        assert_eq!(without_times(&got), without_times(&expected), "{name}");
+    }
+    agent.stop();
+}
+
+/// The last of the requests that a real logcli sent (tests/data/oracle/logcli_requests.json).
+#[tokio::test]
+async fn logclis_tail_is_answered() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/oracle/logcli_requests.json");
+    let recorded: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let request = recorded.as_array().unwrap().last().unwrap();
+    let target = request["target"].as_str().unwrap();
+    assert!(target.starts_with("/loki/api/v1/tail?"), "{target}");
+    let journald = or_skip!(Journald::start());
+    journald.send_native(&[("MESSAGE", b"before"), ("SYSLOG_IDENTIFIER", b"a")]);
+    journald.sync();
+    let (mut agent, socket) = answering(&journald.dir());
+    agent.reconfigure("{app: SYSLOG_IDENTIFIER}", "{unit: SYSLOG_IDENTIFIER}");
+    agent.signal(Signal::HUP);
+    wait_until("the configuration is taken", || agent.log().contains("the new configuration is taken"));
+    // As it was sent; what makes each connection its own, the client adds.
+    let mut sent = format!("ws://host{target}").into_client_request().unwrap();
+    let headers = request["headers"].as_object().unwrap();
+    let of_a_socket =
+        |name: &str| ["connection", "upgrade"].contains(&name) || name.starts_with("sec-websocket");
+    for (name, value) in headers.iter().filter(|(name, _)| !of_a_socket(&name.to_lowercase())) {
+        let name: http::HeaderName = name.parse().unwrap();
+        sent.headers_mut().insert(name, value.as_str().unwrap().parse().unwrap());
+    }
+    let stream = UnixStream::connect(&socket).await.unwrap();
+    let (mut tail, answer) = tokio_tungstenite::client_async(sent, stream).await.unwrap();
+    assert_eq!(answer.status(), 101);
+    journald.send_native(&[("MESSAGE", b"after"), ("SYSLOG_IDENTIFIER", b"a")]);
+    let lines: Vec<Value> =
+        streams(&mut tail, 2).await.iter().map(|stream| stream["values"][0][1].clone()).collect();
+    // It began an hour before it was recorded; that is in the future of no test.
+    assert_eq!(lines, ["before", "after"]);
     agent.stop();
 }

@@ -97,8 +97,9 @@ fn explaining_names_the_rule() {
     let args = ["--dry-run", "-o", "explain", "--path", &demo()];
     let (stdout, _) = run(&format!("{RULES}stages: [{{static_labels: {{team: web}}}}]\n"), &args);
     for part in [
-        "    static_labels: label team=\"web\"\n",
-        " not sent\n",
+        "    stages[0].static_labels: team=web added\n",
+        " not sent {host=\"oak\", job=\"systemd-journal\", level=\"info\", service_name=\"nginx.service\", team=\"web\", \
+         unit=\"nginx.service\"} 127.0.0.1 - - \"GET /healthz HTTP/1.1\" 200 2\n    job <- labels.static\n",
         "    retention rule 1 {unit=\"nginx.service\"} |= \"/healthz\": dropped\n",
         "    retention rule 2 {unit=\"nginx.service\"}: not in the sample\n",
         "    retention rule 3 {unit=\"ssh.service\"} |~ \"(?i)failed\": keep 34675d\n",

@@ -13,7 +13,7 @@ use crate::support::journald::{Bulk, Journald, Transport};
 use crate::support::loki::{Answer, Loki};
 use crate::support::{Unavailable, or_skip};
 
-const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/journal-ship.service");
+const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
 /// Exposure that `systemd-analyze security` may find, in tenths.
 const EXPOSURE_MAX: u32 = 12;
 
@@ -27,26 +27,33 @@ fn analyze(args: &[&str]) -> Result<(bool, String), Unavailable> {
 }
 
 #[test]
-fn the_unit_is_right_and_has_no_right_that_it_does_not_need() {
+fn the_units_are_right_and_have_no_right_that_they_do_not_need() {
     let home = tempfile::tempdir().unwrap();
-    // The program is not installed here.
-    let unit = fs::read_to_string(UNIT)
-        .unwrap()
-        .replace("ExecStart=/usr/bin/journal-ship", &format!("ExecStart={PROGRAM}"));
-    assert!(unit.contains(PROGRAM));
-    // Memory is taken back before the agent is ended, nothing goes to swap or into a core, and the host comes first.
-    for line in ["MemoryHigh=192M", "MemoryMax=256M", "MemorySwapMax=0", "LimitCORE=0", "CPUWeight=25"] {
-        assert!(unit.lines().any(|other| other == line), "{line}");
+    // Memory is taken back before the program is ended, nothing goes to swap or into a core, and the host comes first.
+    let memory = ["MemoryHigh=192M", "MemoryMax=256M", "MemorySwapMax=0", "LimitCORE=0"];
+    for (name, weight) in [("journal-ship", "CPUWeight=25"), ("journal-ship-verify", "CPUWeight=10")] {
+        // The program is not installed here.
+        let unit = fs::read_to_string(format!("{CONFIG}/{name}.service"))
+            .unwrap()
+            .replace("ExecStart=/usr/bin/journal-ship", &format!("ExecStart={PROGRAM}"));
+        assert!(unit.contains(PROGRAM));
+        for line in memory.iter().chain([&weight]) {
+            assert!(unit.lines().any(|other| other == *line), "{name}: {line}");
+        }
+        let path = home.path().join(format!("{name}.service"));
+        fs::write(&path, unit).unwrap();
+        let path = path.to_str().unwrap();
+        let (_, text) = or_skip!(analyze(&["verify", "--man=no", path]));
+        let about_it: Vec<_> = text.lines().filter(|line| line.contains("journal-ship")).collect();
+        assert!(about_it.is_empty(), "{about_it:?}");
+        let threshold = format!("--threshold={EXPOSURE_MAX}");
+        let (fine, text) = or_skip!(analyze(&["security", "--offline=true", &threshold, path]));
+        assert!(fine, "{text}");
     }
-    let path = home.path().join("journal-ship.service");
-    fs::write(&path, unit).unwrap();
-    let path = path.to_str().unwrap();
-    let (_, text) = or_skip!(analyze(&["verify", "--man=no", path]));
-    let about_it: Vec<_> = text.lines().filter(|line| line.contains("journal-ship")).collect();
-    assert!(about_it.is_empty(), "{about_it:?}");
-    let threshold = format!("--threshold={EXPOSURE_MAX}");
-    let (fine, text) = or_skip!(analyze(&["security", "--offline=true", &threshold, path]));
-    assert!(fine, "{text}");
+    let timer = home.path().join("journal-ship-verify.timer");
+    fs::copy(format!("{CONFIG}/journal-ship-verify.timer"), &timer).unwrap();
+    let (fine, text) = or_skip!(analyze(&["verify", "--man=no", timer.to_str().unwrap()]));
+    assert!(fine && !text.contains("journal-ship-verify.timer"), "{text}");
 }
 
 #[test]
@@ -65,10 +72,18 @@ fn everything_is_installed_and_a_configuration_is_kept() {
     };
     for (name, part) in [
         ("usr/lib/systemd/system/journal-ship.service", "ExecStart=/usr/bin/journal-ship\n"),
-        ("etc/journal-ship/config.yaml", "loki:"),
+        (
+            "usr/lib/systemd/system/journal-ship-verify.service",
+            "ExecStart=/usr/bin/journal-ship verify --allow-twice\n",
+        ),
+        ("usr/lib/systemd/system/journal-ship-verify.timer", "OnCalendar="),
+        ("etc/journal-ship/config.yaml", "$schema=/usr/share/journal-ship/config.schema.json\n"),
         ("usr/share/journal-ship/rules/host.yaml", "groups:"),
-        ("usr/share/doc/journal-ship/rules.md", "# Alert rules"),
-        ("usr/share/man/man1/journal-ship.1", ".TH journal-ship 1"),
+        ("usr/share/journal-ship/recipes/unit-instances.yaml", "relabel_configs:"),
+        ("usr/share/doc/journal-ship/docs/rules.md", "# Alert rules"),
+        ("usr/share/man/man8/journal-ship.8", ".TH \"JOURNAL\\-SHIP\" \"8\""),
+        ("usr/share/man/man5/journal-ship.yaml.5", ".TH \"JOURNAL\\-SHIP.YAML\" \"5\""),
+        ("usr/share/journal-ship/config.schema.json", "json-schema.org"),
         ("usr/share/bash-completion/completions/journal-ship", "--dry-run"),
         ("usr/share/zsh/site-functions/_journal-ship", "#compdef journal-ship"),
         ("usr/share/fish/vendor_completions.d/journal-ship.fish", "complete -c journal-ship"),

@@ -4,12 +4,15 @@
 
 pub mod agent;
 pub mod alertmanager;
+pub mod browser;
 pub mod gate;
 pub mod host;
 /// LogQL evaluated slowly, and tables of queries.
 #[path = "../../crates/logql/tests/support/mod.rs"]
 pub mod logql;
 pub mod loki;
+pub mod network;
+pub mod package;
 pub mod proxy;
 pub mod pushing;
 /// Journals, a journald, journalctl.

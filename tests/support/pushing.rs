@@ -36,7 +36,7 @@ impl Tally for Counter {
     fn refused(&self, reason: &'static str, entries: u64) {
         *self.0.lock().unwrap().refused.entry(reason).or_default() += entries;
     }
-    fn answered(&self, status: Option<u16>) {
+    fn answered(&self, _: &Sealed, status: Option<u16>, _: Duration) {
         *self.0.lock().unwrap().statuses.entry(status.unwrap_or(0)).or_default() += 1;
     }
     fn folded(&self, entries: u64) {

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::habits::HabitArgs;
+use crate::cli::look::Color;
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct QueryArgs {
     /// LogQL, as '{unit="ssh.service"} |= "Failed"' or 'sum by (unit) (count_over_time({job=~".+"}[1h]))', and matches of
@@ -40,32 +43,15 @@ pub(in crate::cli) struct QueryArgs {
     #[arg(short, long, value_name = "FORM", default_value = "short")]
     pub(super) output: Output,
 
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+
     #[command(flatten)]
     pub(super) place: Place,
 
-    /// Only what is about this unit, as journalctl takes it: "ssh", "nginx.service", "podman-*"
-    #[arg(short, long, value_name = "UNIT")]
-    pub(super) unit: Vec<String>,
-
-    /// Only this priority and worse ones, or a range: err, 4, warning..err
-    #[arg(short, long, value_name = "PRIORITY")]
-    pub(super) priority: Option<String>,
-
-    /// Only messages that match this regular expression; capitals matter if there are any in it
-    #[arg(short, long, value_name = "PATTERN")]
-    pub(super) grep: Option<String>,
-
-    /// Only this SYSLOG_IDENTIFIER
-    #[arg(short = 't', long, value_name = "IDENTIFIER")]
-    pub(super) identifier: Vec<String>,
-
-    /// Only the kernel's messages, of this boot unless -b names another
-    #[arg(short = 'k', long)]
-    pub(super) dmesg: bool,
-
-    /// Only this boot: an id, or an offset, 0 for the last one, -1 for the one before
-    #[arg(short, long, value_name = "ID|OFFSET", num_args = 0..=1, default_missing_value = "0", allow_negative_numbers = true)]
-    pub(super) boot: Option<String>,
+    #[command(flatten)]
+    pub(super) habits: HabitArgs,
 
     /// Show the boots that the journal knows, and nothing else
     #[arg(long)]
@@ -96,8 +82,11 @@ pub(in crate::cli) struct SpanArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Output {
-    /// Time, {labels}, line; a table of values
+    /// On a terminal: local time, unit, line, levels as colours, labels once for each stream; else as labels. A table of
+    /// values
     Short,
+    /// Time, {labels}, line
+    Labels,
     /// One object a line; of metric queries, Loki's response
     Json,
     /// Only the lines

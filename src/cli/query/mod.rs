@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use self::args::{Output, Place};
+use self::args::Output;
 pub(super) use self::args::{QueryArgs, SpanArgs};
-use self::wanted::{grep, split, wanted};
+use self::wanted::{grep, split};
 use super::answer::{fail, invalid, quiet_pipe, say, usage};
 use super::args::Cli;
+use super::habits::wanted;
 use super::wait::{Bar, interrupt};
 use super::{environment, environment_of_unit, load, time};
 use crate::config::{Config, DEFAULT_CONFIG_FILE};
@@ -27,16 +28,18 @@ use crate::query::journal::Journal;
 use crate::query::live;
 use crate::query::print::{Form, Printer};
 use crate::query::streams::Streams;
-use crate::query::{Direction, Limits, Progress, QueryError, Question, Run, Time, ask, boots};
+use crate::query::{Direction, Limits, Progress, QueryError, Question, Run, Threads, Time, ask, boots};
 use crate::shape::Sections;
+use crate::shape::shown::Look;
 use journald_reader::Scope;
 use logql::go::units;
 use logql::{LogQuery, ParseError, Query};
 
 /// Lines that are shown unless `-n` says otherwise (count).
 const LINES: usize = 1000;
-/// What a person may ask for: memory is theirs.
-const LIMITS: Limits = Limits { series: 10_000, bytes: 1 << 30 };
+/// Threads that read for a question (count): each has a pipeline and windows of its own, some 4 MB.
+const THREADS_MAX: usize = 8;
+
 /// Values of a series over time, about (count), unless `--step` says otherwise.
 const STEPS: i64 = 30;
 /// Steps that people think in (seconds).
@@ -56,22 +59,17 @@ pub(super) fn query(cli: &Cli, args: &QueryArgs) -> ExitCode {
 
 fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     let config = config(cli)?;
-    let mut scope = scope(&config, &args.place);
+    let mut scope = config.journal.scope_at(&args.place.path);
     if args.list_boots {
         return Ok(list_boots(&scope));
     }
     let mut words = args.words.clone();
-    let mut boot = args.boot.as_deref();
-    if let Some(word) = boot.filter(|word| !boots::is_name(word)) {
-        // What follows `-b` and names no boot belongs to the query, as with journalctl.
-        words.insert(0, word.to_owned());
-        boot = Some("0");
-    }
+    let boot = args.habits.boot(&mut words);
     let (text, matches) = split(&words).map_err(|error| usage(&error))?;
     let mut query = parse(text.as_deref().unwrap_or(EVERYTHING))?;
-    let wanted = wanted(args, boot, &matches, &scope)?;
+    let wanted = wanted(&args.habits, boot, &matches, &scope)?;
     scope.matches = wanted;
-    if let Some(pattern) = &args.grep {
+    if let Some(pattern) = &args.habits.grep {
         grep(&mut query, pattern)?;
     }
     let (since, until) = span(args.since.as_deref(), args.until.as_deref())?;
@@ -92,6 +90,11 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     Ok(answer(&question, &journal, args))
 }
 
+/// What a person may ask for: memory is theirs.
+fn limits() -> Limits {
+    Limits { series: 10_000, bytes: 1 << 30, threads: Threads::available(THREADS_MAX) }
+}
+
 /// Asks, and shows the answer.
 fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitCode {
     let stop = match interrupt() {
@@ -99,19 +102,20 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
         Err(error) => return fail(&error),
     };
     let form = match args.output {
-        Output::Short => Form::Short,
+        Output::Short => Form::Short(args.color.look()),
+        Output::Labels => Form::Short(Look::Stable),
         Output::Json => Form::Json,
         Output::Raw => Form::Raw,
         Output::Csv => Form::Csv,
     };
     let mut printer = Printer::new(form, when::local_zone(), io::stdout().is_terminal());
     if args.follow {
-        let mut run = Run { stop: &stop, deadline: None, limits: LIMITS, progress: &mut |_| {} };
+        let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut |_| {} };
         return follow(question, journal, &mut run, &mut printer);
     }
     let mut bar = Bar::new();
     let mut progress = |progress: &Progress| bar.show(progress);
-    let mut run = Run { stop: &stop, deadline: None, limits: LIMITS, progress: &mut progress };
+    let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut progress };
     let asked = ask(question, journal, &mut run);
     bar.clear();
     let (mut answer, read) = match asked {
@@ -244,9 +248,10 @@ fn streams(cli: &Cli, selectors: &[LogQuery], args: &SpanArgs) -> Result<Streams
     let end = until.unwrap_or(now).saturating_add(MICROSECOND);
     // Another journal than this machine's may be of any time.
     let begin = if args.place.path.is_empty() { end.saturating_sub(back) } else { 0 };
-    let journal = Journal::new(scope(&config, &args.place), Sections::from(&config), config.loki.first());
+    let journal =
+        Journal::new(config.journal.scope_at(&args.place.path), Sections::from(&config), config.loki.first());
     let stop = AtomicBool::new(false);
-    let mut run = Run { stop: &stop, deadline: None, limits: LIMITS, progress: &mut |_| {} };
+    let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut |_| {} };
     let found = Streams::find(selectors, (since.unwrap_or(begin), end), &journal, &mut run);
     found.map(|(streams, _)| streams).map_err(|error| fail(&error))
 }
@@ -265,14 +270,6 @@ fn config(cli: &Cli) -> Result<Config, ExitCode> {
         say(&format!("{DEFAULT_CONFIG_FILE} cannot be read by this user: the default labels are used"));
     }
     Ok(config)
-}
-
-fn scope(config: &Config, place: &Place) -> Scope {
-    let mut scope = config.journal.scope.clone();
-    if !place.path.is_empty() {
-        scope.paths.clone_from(&place.path);
-    }
-    scope
 }
 
 fn parse(text: &str) -> Result<Query, ExitCode> {

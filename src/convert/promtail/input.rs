@@ -73,7 +73,7 @@ pub(super) fn read(source: &str, origin: &str) -> Result<Input, Diagnostics> {
     match &root.kind {
         Kind::Map(entries) if entries.is_empty() => Err(other("empty".into(), WHERE.into())),
         Kind::Null => Err(other("empty".into(), WHERE.into())),
-        Kind::Map(_) => of_map(root, other),
+        Kind::Map(_) => of_map(root, origin, other),
         Kind::Seq(items) if items.is_empty() => Err(other("an empty list".into(), WHERE.into())),
         Kind::Seq(items) if items.iter().all(is_scrape) => {
             let notes = vec!["the file is a list of scrape configs alone: write where Loki is under `loki`".to_owned()];
@@ -89,7 +89,11 @@ pub(super) fn read(source: &str, origin: &str) -> Result<Input, Diagnostics> {
     }
 }
 
-fn of_map(root: Node, other: impl Fn(String, String) -> Diagnostics) -> Result<Input, Diagnostics> {
+fn of_map(
+    root: Node,
+    origin: &str,
+    other: impl Fn(String, String) -> Diagnostics,
+) -> Result<Input, Diagnostics> {
     for name in ["logs", "loki"] {
         if let Some(logs) = get(&root, name).filter(|logs| get(logs, "configs").is_some()) {
             return agent(&root, name, logs)
@@ -114,7 +118,7 @@ fn of_map(root: Node, other: impl Fn(String, String) -> Diagnostics) -> Result<I
         Some(Document::Prometheus)
             if ["alerting", "rule_files", "remote_write"].iter().all(|key| get(&root, key).is_none())
                 && !with("global", &["scrape_interval", "evaluation_interval"]) => {}
-        Some(document) => return Err(other(document.name().to_owned(), document.advice().to_owned())),
+        Some(document) => return Err(other(document.name().to_owned(), document.advice(origin))),
     }
     if get(&root, "services").is_some() && sections == 0 {
         let help = "give the configuration that its Promtail reads".to_owned();

@@ -11,10 +11,10 @@ mod jobs;
 mod journal;
 mod stages;
 
-use super::yaml::{Writer, scalar, text};
 use crate::config::Config;
 use crate::os::text::Line;
 use crate::yaml::secrets::{has_user, is_suspect};
+use crate::yaml::write::{Writer, scalar, text};
 use crate::yaml::{self, Diagnostics, Kind, Node};
 
 /// The result of a conversion.

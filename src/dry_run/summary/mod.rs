@@ -2,24 +2,31 @@
 //! each retention class holds, and which alerts would have fired. It is made once, as a [`Report`], and shown as text or as
 //! JSON.
 
+mod hits;
 mod report;
+mod text;
+mod times;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::backfill;
 use super::printer::timestamp;
 use crate::alerts::Watcher;
 use crate::alerts::run::{Outcome, RunningRule};
-use crate::config::Config;
+use crate::alerts::watch::clock;
+use crate::journal::Journal;
 use crate::loki::proto::Entry;
 use crate::os::text::Line;
 use crate::pipeline::{Counts, Pipeline};
-use crate::shape::labels::parse_pushed;
+use crate::shape::Sections;
+use crate::shape::labels::{Labels, parse_pushed};
 use crate::shape::retention::Judge;
 use crate::yaml::Unmet;
 
+use hits::{Limits, Peak, is_busy, many};
 pub(super) use report::Alert;
 use report::{Class, Report, Rule, Stream};
+pub(super) use text::Text;
+use times::{Times, Width};
 
 /// Values of one label that are counted exactly (count).
 const VALUES_MAX: usize = 100_000;
@@ -28,15 +35,19 @@ const VALUES_MAX: usize = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     streams: HashMap<(Option<String>, String), Sum>,
+    width: Width,
+    limits: Limits,
     first: Option<jiff::Timestamp>,
     last: Option<jiff::Timestamp>,
 }
 
 /// Entries and their bytes, as Loki counts them: lines and structured metadata.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 struct Sum {
     entries: u64,
     bytes: u64,
+    times: Times,
+    peak: Peak,
 }
 
 /// Entries that are older than `journal.backfill`.
@@ -57,6 +68,13 @@ impl Summary {
         let sum = self.streams.entry((tenant.map(str::to_owned), labels.to_owned())).or_default();
         sum.entries += 1;
         sum.bytes += bytes as u64;
+        let time_ns = nanoseconds(time);
+        sum.peak.add(time_ns, bytes as u64);
+        if sum.times.add(time_ns, self.width) {
+            self.streams.values_mut().for_each(|sum| sum.times.widen());
+            self.width.double();
+        }
+        self.limits.add(&entry.line, time_ns, clock(), bytes as u64);
     }
 
     /// Makes the report.
@@ -64,12 +82,15 @@ impl Summary {
         &self,
         pipeline: &Pipeline,
         watcher: Option<&mut Watcher>,
-        config: &Config,
+        (sections, journal): (Sections<'_>, &Journal),
         OfBackfill { older, sent }: OfBackfill,
         unmet: &[Unmet],
     ) -> Report {
         let counts = pipeline.counts();
         let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let at = |time: Option<jiff::Timestamp>| nanoseconds(time.unwrap_or_default());
+        let span = (at(self.first), at(self.last));
+        let busy = self.streams.values().filter(|sum| is_busy(&sum.peak)).count();
         let mut streams: Vec<_> = self
             .streams
             .iter()
@@ -78,6 +99,7 @@ impl Summary {
                 tenant: tenant.clone(),
                 entries: sum.entries,
                 bytes: sum.bytes,
+                over_time: sum.times.columns(span, self.width),
                 text: Line(labels).to_string(),
             })
             .collect();
@@ -98,6 +120,11 @@ impl Summary {
             not_sent: counts.dropped() + if sent { 0 } else { older },
             reasons: reasons(&counts, pipeline.retention()),
             changed: labels.chain(failed).filter(|(_, count)| *count > 0).collect(),
+            loki_limits: self.limits.hits((streams.len(), busy)),
+            many_values: values
+                .iter()
+                .filter_map(|(label, values)| many(label, field_of(sections.labels, label), values))
+                .collect(),
             streams,
             labels: values.into_iter().map(|(name, values)| (name, values.len())).collect(),
             retention: classes(&counts, pipeline),
@@ -105,7 +132,7 @@ impl Summary {
             alerts: Vec::new(),
             unmet: unmet.to_vec(),
             older_than_backfill: if sent { older } else { 0 },
-            backfill: backfill(config),
+            backfill: journal.backfill_shown(),
         };
         if older > 0 && !sent {
             report.reasons.push((format!("older than {}", report.backfill), older));
@@ -133,6 +160,17 @@ impl Summary {
         }
         report
     }
+}
+
+/// The journal field that a label comes from, if it comes from one alone.
+fn field_of<'c>(labels: &'c Labels, label: &str) -> Option<&'c str> {
+    let rule = labels.fields.iter().find(|rule| rule.name == label)?;
+    rule.sources.first().map(String::as_str)
+}
+
+/// Since 1970.
+fn nanoseconds(time: jiff::Timestamp) -> i64 {
+    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 /// Why entries were not sent, and how many.

@@ -8,8 +8,11 @@
 //! makes it fit for Loki and finds the stream.
 
 mod cap;
+mod explain;
 mod limits;
 pub(crate) mod lint;
+mod overflow;
+mod per_set;
 mod relabel;
 mod rules;
 pub(crate) mod section;
@@ -23,8 +26,10 @@ use journald_reader::{Key, Keys};
 use logql::label_set::{self, LabelSet};
 
 pub use cap::{Resolved, Stream, Streams};
-pub(crate) use cap::{fold, fold_into};
+pub(crate) use explain::Origins;
 pub use limits::{Changes, Moved};
+pub(crate) use overflow::{OVERFLOW, OVERFLOW_KEEPS, fold, fold_into};
+pub(crate) use per_set::PerSet;
 pub use rules::{Relabel, RelabelAction};
 pub use section::{FieldRule, Labels};
 pub use share::Owner;
@@ -41,6 +46,8 @@ const COMBINATIONS_MAX: usize = 8 << 10;
 #[derive(Debug, Clone)]
 pub struct Source {
     key: Key,
+    /// The name of the field.
+    field: String,
     keyword: bool,
 }
 
@@ -55,17 +62,31 @@ pub struct FieldLookup {
 impl FieldLookup {
     /// Adds the fields of a rule to `keys`.
     pub fn new(rule: &FieldRule, keys: &mut Keys) -> FieldLookup {
-        let source = |field: &String| Source { key: keys.add(field), keyword: field == "PRIORITY" };
+        let source = |field: &String| Source {
+            key: keys.add(field),
+            field: field.clone(),
+            keyword: field == "PRIORITY",
+        };
         FieldLookup { name: rule.name.clone(), sources: rule.sources.iter().map(source).collect() }
     }
 
     /// The first value that is not empty. For `PRIORITY`, the first value that is a severity.
     #[inline]
     pub fn value<'a>(&self, entry: &Entry<'a>) -> Option<&'a [u8]> {
-        self.sources.iter().find_map(|source| {
-            let value = entry.value(source.key).filter(|value| !value.is_empty())?;
-            if source.keyword { priority_keyword(value).map(str::as_bytes) } else { Some(value) }
-        })
+        self.sources.iter().find_map(|source| source.value(entry))
+    }
+
+    /// The field that the value comes from.
+    fn source(&self, entry: &Entry<'_>) -> Option<&Source> {
+        self.sources.iter().find(|source| source.value(entry).is_some())
+    }
+}
+
+impl Source {
+    #[inline]
+    fn value<'a>(&self, entry: &Entry<'a>) -> Option<&'a [u8]> {
+        let value = entry.value(self.key).filter(|value| !value.is_empty())?;
+        if self.keyword { priority_keyword(value).map(str::as_bytes) } else { Some(value) }
     }
 }
 
@@ -105,6 +126,8 @@ enum Memo {
 /// Finds the labels of an entry, and its stream.
 pub struct Labeler {
     fixed: Vec<(String, String)>,
+    /// So many of `fixed` are those of all destinations; the others are this one's.
+    of_all: usize,
     lookups: Vec<FieldLookup>,
     relabeler: Option<Relabeler>,
     /// The fields that labels depend on, without those that only rules for names look at (`maps`).
@@ -145,6 +168,7 @@ impl Labeler {
     ) -> Labeler {
         let overridden = |name: &str| added.iter().any(|(n, _)| n == name);
         let mut fixed: Vec<_> = labels.fixed.iter().filter(|(n, _)| !overridden(n)).cloned().collect();
+        let of_all = fixed.len();
         fixed.extend_from_slice(added);
         let lookups: Vec<_> = labels
             .fields
@@ -163,6 +187,7 @@ impl Labeler {
         let limits = Limits::new(labels, added, retention);
         Labeler {
             fixed,
+            of_all,
             lookups,
             keys: label_keys,
             maps: relabeler.as_ref().is_some_and(Relabeler::maps),
@@ -180,21 +205,43 @@ impl Labeler {
     /// The stream of an entry, if nothing changes its labels any more.
     #[inline]
     pub fn stream(&mut self, entry: &Entry<'_>) -> Outcome<Resolved<'_>> {
+        match self.number(entry) {
+            Outcome::Kept(number) => Outcome::Kept(self.stream_of(number, entry)),
+            Outcome::Dropped(rule) => Outcome::Dropped(rule),
+        }
+    }
+
+    /// The number of an entry's label set among [`Labeler::streams`], for [`Labeler::stream_of`].
+    #[inline(always)] // on the way of every entry
+    pub fn number(&mut self, entry: &Entry<'_>) -> Outcome<u32> {
         match self.memo(entry) {
-            Memo::Set(index) => {
-                let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
-                Outcome::Kept(self.streams.at(index, time, || self.owners.of(entry)))
-            }
+            Memo::Set(index) => Outcome::Kept(index),
             Memo::Dropped(rule) => self.drop(rule),
         }
+    }
+
+    /// As [`Labeler::number`], and nothing is counted; `None` for an entry that a rule drops.
+    #[inline]
+    pub fn known(&mut self, entry: &Entry<'_>) -> Option<u32> {
+        match self.memo(entry) {
+            Memo::Set(index) => Some(index),
+            Memo::Dropped(_) => None,
+        }
+    }
+
+    /// The stream of an entry whose label set has this number.
+    #[inline(always)] // on the way of every entry
+    pub fn stream_of(&mut self, number: u32, entry: &Entry<'_>) -> Resolved<'_> {
+        let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
+        self.streams.at(number, time, || self.owners.of(entry))
     }
 
     /// The labels of an entry, for stages that may change them. After the stages, [`Streams::resolve`] finds the stream.
     #[inline]
     pub fn labels(&mut self, entry: &Entry<'_>) -> Outcome<&Arc<LabelSet>> {
-        match self.memo(entry) {
-            Memo::Set(index) => Outcome::Kept(self.streams.set(index)),
-            Memo::Dropped(rule) => self.drop(rule),
+        match self.number(entry) {
+            Outcome::Kept(number) => Outcome::Kept(self.streams.set(number)),
+            Outcome::Dropped(rule) => Outcome::Dropped(rule),
         }
     }
 
@@ -217,7 +264,7 @@ impl Labeler {
         Outcome::Dropped(rule)
     }
 
-    #[inline]
+    #[inline(always)] // on the way of every entry
     fn memo(&mut self, entry: &Entry<'_>) -> Memo {
         if (entry.generation(), self.streams.epoch()) != (self.generation, self.epoch) {
             (self.generation, self.epoch) = (entry.generation(), self.streams.epoch());

@@ -14,6 +14,7 @@ use md5::{Digest, Md5};
 
 use super::priority_keyword;
 use super::rules::{Relabel, RelabelAction as Action};
+use crate::shape::explain::{Names, changes};
 use crate::shape::limits::LINE_MAX;
 use journald_reader::Entry;
 use journald_reader::{Key, Keys};
@@ -71,20 +72,7 @@ impl Relabeler {
 
     /// The labels of an entry after all rules, or the number of the rule that drops it.
     pub(super) fn run(&self, entry: &Entry<'_>, so_far: &LabelSet) -> Result<LabelSet, usize> {
-        let mut labels = Labels::default();
-        for (name, value) in so_far.iter() {
-            labels.begin(name, value.into());
-        }
-        for (key, field) in &self.keys {
-            if let Some(value) = entry.value(*key) {
-                labels.begin_field(field, value);
-            }
-        }
-        if self.maps {
-            for (name, value) in entry.matching() {
-                labels.begin_field(&lossy(name), value);
-            }
-        }
+        let mut labels = self.begin(entry, so_far);
         match &self.met {
             None => labels.apply(&self.rules)?,
             Some(met) => {
@@ -99,6 +87,46 @@ impl Relabeler {
             }
         }
         Ok(labels.into_set())
+    }
+
+    /// The same, and says what each rule changes. If one drops the entry, which comes back too, the labels
+    /// are those that came to it.
+    pub(super) fn explain(
+        &self,
+        entry: &Entry<'_>,
+        so_far: &LabelSet,
+        steps: &mut Vec<String>,
+    ) -> (LabelSet, bool) {
+        let mut labels = self.begin(entry, so_far);
+        for (index, rule) in self.rules.iter().enumerate() {
+            let before = labels.clone();
+            if !labels.apply_one(rule) {
+                steps.push(format!("labels.relabel_configs[{index}]: dropped"));
+                return (before.into_set(), true);
+            }
+            let changes = changes(&before.names(), &labels.names());
+            steps.extend(changes.iter().map(|change| format!("labels.relabel_configs[{index}]: {change}")));
+        }
+        (labels.into_set(), false)
+    }
+
+    /// The labels before the first rule: those that an entry has so far, and its fields.
+    fn begin<'a>(&'a self, entry: &'a Entry<'a>, so_far: &'a LabelSet) -> Labels<'a> {
+        let mut labels = Labels::default();
+        for (name, value) in so_far.iter() {
+            labels.begin(name, value.into());
+        }
+        for (key, field) in &self.keys {
+            if let Some(value) = entry.value(*key) {
+                labels.begin_field(field, value);
+            }
+        }
+        if self.maps {
+            for (name, value) in entry.matching() {
+                labels.begin_field(&lossy(name), value);
+            }
+        }
+        labels
     }
 
     /// From now on, remembers which rules meet anything.
@@ -166,7 +194,7 @@ fn matters(rules: &[Relabel], field: &str) -> bool {
 /// `labelmap` goes through them in the order of Prometheus's `labels.Builder`: first the labels from the beginning that no
 /// rule has set, by name; then the others in the order in which they were first set. The order matters if two labels are
 /// mapped to one.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Labels<'a> {
     /// By name: the number of the first change by a rule (0: no rule has set it), and the value.
     labels: BTreeMap<Cow<'a, str>, (u32, Cow<'a, str>)>,
@@ -186,6 +214,11 @@ impl<'a> Labels<'a> {
             self.begin(PRIORITY.1, keyword.into());
         }
         self.begin(format!("{PREFIX}{}", field.to_ascii_lowercase()), lossy(value));
+    }
+
+    /// All of them, by name.
+    fn names(&self) -> Names<'_> {
+        self.labels.iter().map(|(name, (_, value))| (&**name, &**value)).collect()
     }
 
     fn get(&self, name: &str) -> &str {

@@ -266,6 +266,7 @@ impl Needs<'_, '_> {
                 }
             },
             Some(value) => Finding::at(value.place(), format!("`{}` is empty", value.path)),
+            None if self.section.is_meant("target_label") => return None,
             None => Finding::at(self.item.place(), format!("`{}` has no `target_label`", self.item.path)),
         };
         let demand = format!("expected `target_label`: the label that `{}` is about", self.name.written());
@@ -279,6 +280,7 @@ impl Needs<'_, '_> {
         }
         let finding = match self.section.get("modulus") {
             Some(value) => Finding::at(value.place(), format!("`{}` is 0", value.path)),
+            None if self.section.is_meant("modulus") => return None,
             None => Finding::at(self.item.place(), format!("`{}` has no `modulus`", self.item.path)),
         };
         self.checker

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Context, Flow, Item, Setup, Stage, StageSettings};
+use super::{Context, Flow, Item, Setup, Stage, StageSettings, explain};
 use journald_reader::Cursor;
+use logql::label_set::LabelSet;
 
 /// Stages, one after the other.
 #[derive(Debug, Default)]
@@ -32,6 +33,11 @@ impl Chain {
         self.stages.is_empty()
     }
 
+    /// Whether no stage does anything with entries of these labels.
+    pub fn passes(&self, labels: &LabelSet) -> bool {
+        self.stages.iter().all(|stage| stage.passes(labels))
+    }
+
     /// Takes an item through all stages. After [`Flow::Next`], `item` is what comes out. That may be an item that was held
     /// before.
     pub fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
@@ -40,10 +46,15 @@ impl Chain {
 
     fn run_from(&mut self, first: usize, item: &mut Item, context: &mut Context) -> Flow {
         for (stage, path) in self.stages.iter_mut().zip(&self.paths).skip(first) {
-            let before = (context.explain.is_some() || context.is_tried(path)).then(|| item.clone());
+            let explains = context.explain.is_some();
+            let before = (explains || context.is_tried(path)).then(|| item.clone());
+            if explains {
+                context.at = Some(path.clone());
+            }
             let failed = context.failed.get(stage.name()).copied();
-            context.passed_by = false;
+            (context.passed_by, context.inside) = (false, false);
             let flow = stage.run(item, context);
+            let inside = std::mem::take(&mut context.inside);
             if let Some(before) = &before {
                 let failed = context.failed.get(stage.name()).copied() != failed;
                 let worked = match stage.name() {
@@ -52,11 +63,11 @@ impl Chain {
                 };
                 context.tally(path, worked, failed);
             }
-            if let Flow::Drop(reason) = &flow {
+            if let (Flow::Drop(reason), false) = (&flow, inside) {
                 context.drop(reason);
             }
-            if let (Some(before), Some(steps)) = (before, &mut context.explain) {
-                explain(stage.name(), &before, item, &flow, steps);
+            if let (Some(before), true, false) = (before, explains, inside) {
+                context.explain_stage(path, before, item, &flow);
             }
             if flow != Flow::Next {
                 return flow;
@@ -70,6 +81,11 @@ impl Chain {
     pub fn release(&mut self, context: &mut Context) -> Option<Item> {
         for index in 0..self.stages.len() {
             while let Some(mut item) = self.stages.get_mut(index).and_then(|stage| stage.release(context)) {
+                // Those inside a `match` have said it already.
+                let own = self.stages.get(index).is_some_and(|stage| stage.name() != "match");
+                if let (true, true, Some(path)) = (context.explains(), own, self.paths.get(index)) {
+                    explain::joined(path, &mut item);
+                }
                 if self.run_from(index + 1, &mut item, context) == Flow::Next {
                     return Some(item);
                 }
@@ -81,51 +97,6 @@ impl Chain {
     /// The cursors of the entries that stages hold.
     pub fn held(&self, out: &mut Vec<Cursor>) {
         self.stages.iter().for_each(|stage| stage.held(out));
-    }
-}
-
-/// Explains what a stage did.
-fn explain(stage: &str, before: &Item, after: &Item, flow: &Flow, steps: &mut Vec<String>) {
-    let mut say = |what: String| steps.push(format!("{stage}: {what}"));
-    match flow {
-        Flow::Drop(reason) => return say(format!("dropped ({reason})")),
-        Flow::Held => return say("held until its block ends".into()),
-        Flow::Next if before.cursor != after.cursor => {
-            return say(format!("held; the block that began at {} goes on", after.cursor));
-        }
-        Flow::Next => {}
-    }
-    for (name, value) in after.labels.iter() {
-        match before.labels.get(name) {
-            Some(old) if old == value => {}
-            Some(old) => say(format!("label {name}: {old:?} becomes {value:?}")),
-            None => say(format!("label {name}={value:?}")),
-        }
-    }
-    for (name, value) in before.labels.iter() {
-        if after.labels.get(name).is_none() {
-            say(format!("label {name}={value:?} removed"));
-        }
-    }
-    for pair in &after.metadata {
-        if !before.metadata.contains(pair) {
-            say(format!("metadata {}={:?}", pair.0, pair.1));
-        }
-    }
-    for (name, value) in after.extracted.iter() {
-        if before.extracted.get(name).as_deref() != Some(&*value) {
-            say(format!("extracted {name}={:?}", value.text().unwrap_or("null".into())));
-        }
-    }
-    if before.line != after.line {
-        say(format!("line: {:?}", after.line));
-    }
-    if before.timestamp_ns != after.timestamp_ns {
-        let time = jiff::Timestamp::from_nanosecond(after.timestamp_ns.into()).unwrap_or_default();
-        say(format!("time: {time}"));
-    }
-    if before.tenant != after.tenant {
-        say(format!("tenant: {:?}", after.tenant.as_deref().unwrap_or_default()));
     }
 }
 
@@ -169,6 +140,34 @@ impl Context {
             None => {
                 self.dropped.insert(reason.clone(), 1);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{item, parse};
+    use super::*;
+
+    #[test]
+    fn what_all_stages_pass_by_is_told_by_labels_alone() {
+        let one = "{match: {selector: '{unit=\"a\"} |= \"x\"', stages: [{static_labels: {b: c}}]}}";
+        let other = "{match: {selector: '{unit=~\"b.*\"}', action: drop}}";
+        for (stages, unit, passes) in [
+            (String::from("[]"), "a", true),
+            (format!("[{one}]"), "a", false),
+            (format!("[{one}]"), "b", true),
+            (format!("[{one}, {other}]"), "b", false),
+            (format!("[{one}, {other}]"), "c", true),
+            // A stage behind them is for every entry.
+            (format!("[{one}, {{decolorize: }}]"), "c", false),
+        ] {
+            let mut chain = Chain::new(&parse(&stages).unwrap(), &Setup::default());
+            let mut item = item("x", &[("unit", unit)]);
+            assert_eq!(chain.passes(&item.labels), passes, "{stages} {unit}");
+            let before = item.clone();
+            let flow = chain.run(&mut item, &mut Context::default());
+            assert!(!passes || (flow == Flow::Next && !changed(&before, &item)), "{stages} {unit}");
         }
     }
 }

@@ -69,6 +69,11 @@ pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings>
                 .label("expected `source` beside it: the name of the value to compare with")
                 .help("for a part of the line, write `expression`"),
         ),
+        // One of them was meant.
+        (None, None, None)
+            if ["source", "expression", "older_than", "longer_than"]
+                .iter()
+                .any(|name| section.is_meant(name)) => {}
         (None, None, None) if get("older_than").is_none() && get("longer_than").is_none() => checker
             .note(Finding::at(value.place(), format!("`{}` has no condition", value.path)).label(expected)),
         _ => {}

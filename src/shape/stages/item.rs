@@ -140,4 +140,6 @@ pub struct Item {
     pub tenant: Option<String>,
     /// The values that stages have extracted.
     pub extracted: Extracted,
+    /// What happened to it so far, if there is someone to explain to: a line for each step.
+    pub steps: Vec<String>,
 }

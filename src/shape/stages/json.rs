@@ -235,7 +235,7 @@ mod tests {
             ("[{json: {expressions: {a: }, source: ''}}]", &["the name is empty"]),
             ("[{json: {expressions: {a: }, source: 5}}]", &["in quotes it is a string: '5'"]),
             ("[{json: {expressions: {a: }, drop_malformed: 1}}]", &["expected `true` or `false`"]),
-            ("[{json: {expression: {a: }}}]", &["did you mean `expressions`?", "has no `expressions`"]),
+            ("[{json: {expression: {a: }}}]", &["did you mean `expressions`?", "1 error"]),
             (
                 "[{json: {expressions: {a: grpc.x-y, b-c: , d: 'nope(x)'}}}]",
                 &[

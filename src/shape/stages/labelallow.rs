@@ -1,43 +1,16 @@
 //! `labelallow`: keeps only the labels named.
 
-use std::sync::Arc;
-
-use super::{AboutStage, Context, Flow, Item, Setup, Stage, source};
+pub use super::by_name::Settings;
+use super::by_name::{self, Named};
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Key, Value};
 
 /// The key of the stage.
 pub(super) const KEYS: &[Key] = &[key("stages[].labelallow", "list of strings", "required")];
 
-/// `stages[].labelallow`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    labels: Vec<String>,
-}
-
 /// Reads it.
 pub(super) fn read(checker: &Checker<'_>, value: &Value<'_>) -> Option<Settings> {
-    Some(Settings { labels: source::names(checker, value)? })
-}
-
-impl AboutStage for Settings {
-    fn build(&self, _setup: &Setup) -> Box<dyn Stage> {
-        Box::new(self.clone())
-    }
-}
-
-impl Stage for Settings {
-    fn name(&self) -> &'static str {
-        "labelallow"
-    }
-
-    fn run(&mut self, item: &mut Item, _context: &mut Context) -> Flow {
-        let wanted = &self.labels;
-        if item.labels.iter().any(|(name, _)| !wanted.iter().any(|other| other == name)) {
-            Arc::make_mut(&mut item.labels).retain(|name, _| wanted.iter().any(|other| other == name));
-        }
-        Flow::Next
-    }
+    by_name::read(Named::Stay, checker, value)
 }
 
 #[cfg(test)]

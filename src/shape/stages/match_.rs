@@ -8,6 +8,7 @@ use crate::yaml::key::key;
 use crate::yaml::{Checker, Finding, Key, Section, Value};
 use journald_reader::Cursor;
 use logql::Selector;
+use logql::label_set::LabelSet;
 
 /// The keys of the stage.
 pub(super) const KEYS: &[Key] = &[
@@ -79,7 +80,8 @@ impl AboutStage for Settings {
             }
             Action::Drop(reason) => Selected::Drop(reason.clone()),
         };
-        Box::new(Match { selector: self.selector.clone(), action })
+        let path = format!("{}.match", setup.path);
+        Box::new(Match { path, selector: self.selector.clone(), action })
     }
 
     fn inner(&self) -> Option<(&Selector, &[StageSettings])> {
@@ -102,6 +104,7 @@ impl AboutStage for Settings {
 
 #[derive(Debug)]
 struct Match {
+    path: String,
     selector: Selector,
     action: Selected,
 }
@@ -117,18 +120,24 @@ impl Stage for Match {
         "match"
     }
 
+    fn passes(&self, labels: &LabelSet) -> bool {
+        !self.selector.matches_labels(labels)
+    }
+
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow {
         if !self.selector.matches_labels(&item.labels) || !self.selector.matches_line(&item.line) {
             context.passed_by = true;
             return Flow::Next;
         }
+        context.explain(|| format!("{}: selected by {}", self.path, self.selector));
         match &mut self.action {
             Selected::Drop(reason) => Flow::Drop(reason.clone()),
             Selected::Chain(chain) => {
+                context.settle(item);
                 let labels = item.labels.clone();
                 item.extracted.enter(&labels);
                 let flow = chain.run(item, context);
-                context.passed_by = false;
+                (context.passed_by, context.inside) = (false, true);
                 flow
             }
         }

@@ -7,7 +7,9 @@
 //! Stages do what those of Promtail 3.6.9 do (grafana/loki, `clients/pkg/logentry/stages`). `docs/migration.md` lists the
 //! differences.
 
+mod by_name;
 mod chain;
+mod explain;
 mod generations;
 mod item;
 pub(crate) mod lint;
@@ -22,12 +24,14 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use journald_reader::Cursor;
+use logql::label_set::LabelSet;
 
 pub use chain::Chain;
 pub use item::{Extracted, Item, Value};
 use may::May;
 pub(crate) use settings::{AboutStage, Made, read};
 
+use crate::shape::explain::Explained;
 use crate::yaml::key::{count, joined, key};
 use crate::yaml::{self, Checker, Key};
 
@@ -149,8 +153,14 @@ pub struct Context {
     pub why: Option<String>,
     /// Set by `match`: the item was not for it.
     pub passed_by: bool,
-    /// When there is someone to explain to: what happened to the item, a line for each step.
+    /// Set by `match`: the item went through stages of its own, which have counted and explained what they did.
+    pub inside: bool,
+    /// When there is someone to explain to: what happened to the item at hand and is not among its steps yet.
     pub explain: Option<Vec<String>>,
+    /// The path of the stage at work, if there is someone to explain to.
+    pub at: Option<Arc<str>>,
+    /// What happened to entries, each as it came to its end.
+    pub explained: Vec<Explained>,
 }
 
 /// What a stage did while a configuration is tried, up to the first item that it could do its work on.
@@ -182,7 +192,7 @@ impl Context {
         }
         let why = why();
         if let Some(steps) = &mut self.explain {
-            steps.push(format!("{stage}: failed: {why}"));
+            steps.push(format!("{}: failed: {why}", self.at.as_deref().unwrap_or(stage)));
         }
         self.why = Some(why);
     }
@@ -192,6 +202,11 @@ impl Context {
 pub trait Stage: Send + Debug {
     /// Its name in the configuration.
     fn name(&self) -> &'static str;
+
+    /// Whether it does nothing with entries of these labels, whatever else they are. Then an entry need not become an item.
+    fn passes(&self, _labels: &LabelSet) -> bool {
+        false
+    }
 
     /// Does its work on an item.
     fn run(&mut self, item: &mut Item, context: &mut Context) -> Flow;

@@ -100,7 +100,7 @@ pub(super) fn required<'s, 't>(
     name: &str,
 ) -> Option<&'s Value<'t>> {
     let value = section.get(name);
-    if value.is_none() {
+    if value.is_none() && !section.is_meant(name) {
         checker.note(
             Finding::at(owner.place(), format!("`{}` has no `{name}`", owner.path))
                 .label(format!("expected `{name}`")),

@@ -1,4 +1,4 @@
-//! A strict double of Grafana Loki's push API for tests: real HTTP on a loopback port, Loki's checks in
+//! A strict double of Grafana Loki's push API, and of `query_range`, for tests: real HTTP on a loopback port, Loki's checks in
 //! Loki's order with Loki's answers, and misbehaviour on request.
 //!
 //! What it must answer is recorded from a real Loki in `tests/data/push.json`; `tests/integration/loki_double.rs` holds it
@@ -16,6 +16,7 @@ pub mod by_hand;
 mod labels;
 mod limits;
 mod push;
+mod read;
 mod server;
 mod store;
 mod wire;
@@ -56,6 +57,8 @@ pub enum Answer {
 pub struct Received {
     pub method: String,
     pub path: String,
+    /// What stands behind the question mark.
+    pub query: String,
     pub headers: HeaderMap,
     /// The body as sent, still compressed.
     pub body: Bytes,
@@ -79,12 +82,19 @@ struct Options {
     sharding: bool,
     ignore_age: bool,
     require_tenant: bool,
+    series_limit: usize,
+    lines_limit: usize,
+    swallow: Option<Swallow>,
 }
+
+/// Whether an entry of these labels, this time (nanoseconds since 1970) and line is dropped while the answer is 204.
+type Swallow = Box<dyn Fn(&BTreeMap<String, String>, i64, &str) -> bool + Send>;
 
 /// Everything the double knows, as a condition of [`Loki::wait_for`] sees it.
 pub struct State {
     options: Options,
     answers: VecDeque<Answer>,
+    read_answers: VecDeque<Answer>,
     requests: Vec<Received>,
     received_entries: u64,
     tenants: HashMap<String, store::Tenant>,
@@ -125,6 +135,11 @@ impl State {
     /// Answers of [`Loki::answer_next`] not given yet.
     pub fn pending_answers(&self) -> usize {
         self.answers.len()
+    }
+
+    /// Answers of [`Loki::answer_next_read`] not given yet.
+    pub fn pending_read_answers(&self) -> usize {
+        self.read_answers.len()
     }
 }
 
@@ -187,10 +202,17 @@ impl Builder {
         self
     }
 
+    /// How many series and lines an answer to a question may have; 500 and 5000 by default.
+    pub fn answer_limits(mut self, series: usize, lines: usize) -> Self {
+        (self.0.series_limit, self.0.lines_limit) = (series, lines);
+        self
+    }
+
     pub fn start(self) -> Loki {
         let state = State {
             options: self.0,
             answers: VecDeque::new(),
+            read_answers: VecDeque::new(),
             requests: Vec::new(),
             received_entries: 0,
             tenants: HashMap::new(),
@@ -222,6 +244,9 @@ impl Loki {
             sharding: true,
             ignore_age: false,
             require_tenant: false,
+            series_limit: read::SERIES_MAX,
+            lines_limit: read::LINES_MAX,
+            swallow: None,
         })
     }
 
@@ -237,6 +262,17 @@ impl Loki {
     /// Gives `answer` to the next `times` pushes, after the answers already waiting.
     pub fn answer_next(&self, times: usize, answer: Answer) {
         self.shared.change(|state| state.answers.extend(std::iter::repeat_n(answer, times)));
+    }
+
+    /// Gives `answer` to the next `times` questions of the read API, after the answers already waiting.
+    pub fn answer_next_read(&self, times: usize, answer: Answer) {
+        self.shared.change(|state| state.read_answers.extend(std::iter::repeat_n(answer, times)));
+    }
+
+    /// From now on drops entries of these labels, this time (nanoseconds since 1970) and line while it acknowledges them: what
+    /// the real one does where a later stream of a request hides it.
+    pub fn swallow(&self, which: impl Fn(&BTreeMap<String, String>, i64, &str) -> bool + Send + 'static) {
+        self.shared.change(|state| state.options.swallow = Some(Box::new(which)));
     }
 
     /// Closes the listener and all connections, or listens on the same port again; it is so on return.

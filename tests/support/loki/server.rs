@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -16,7 +17,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::push::{self, Refusal};
-use super::{Answer, PUSH_PATHS, Received, Shared, limits};
+use super::read;
+use super::{Answer, PUSH_PATHS, Received, Shared, State, limits};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 128;
@@ -150,6 +152,7 @@ async fn respond(
         state.requests.push(Received {
             method: parts.method.to_string(),
             path: path.clone(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers.clone(),
             body: body.clone(),
             status: None,
@@ -159,32 +162,27 @@ async fn respond(
     });
 
     let is_push = PUSH_PATHS.contains(&path.as_str()) && parts.method == Method::POST;
-    let misbehaviour = if is_push { shared.change(|state| state.answers.pop_front()) } else { None };
-    let store = || {
-        shared.change(|state| {
-            let tenant = tenant(&parts.headers, state.options.require_tenant)?;
-            push::push(state, &tenant, &parts.headers, &body)
-        })
-    };
+    let is_read = read::PATHS.contains(&path.as_str());
+    let misbehaviour = shared.change(|state| match (is_push, is_read) {
+        (true, _) => state.answers.pop_front(),
+        (_, true) => state.read_answers.pop_front(),
+        _ => None,
+    });
+    let due = || shared.change(|state| due(state, &parts, &body));
     let mut retry_after = None;
     let outcome = match misbehaviour {
-        None => match (is_push, path.as_str()) {
-            (true, _) => store(),
-            (false, "/ready") => Err(Refusal::new(200, "ready")),
-            (false, path) if PUSH_PATHS.contains(&path) => Err(Refusal::new(405, "")),
-            (false, _) => Err(Refusal::new(404, "404 page not found")),
-        },
+        None => due(),
         Some(Answer::Status(status, text)) => Err(Refusal::new(status, text)),
         Some(Answer::RetryAfter(status, value)) => {
             retry_after = Some(value);
             Err(Refusal::new(status, "slow down"))
         }
         Some(Answer::StoreThenStatus(status, text)) => {
-            let _ = store();
+            let _ = due();
             Err(Refusal::new(status, text))
         }
         Some(Answer::CloseBeforeAnswer) => {
-            let _ = store();
+            let _ = due();
             return Err(io::Error::other("closed before the answer, as told"));
         }
         Some(Answer::Reset) => {
@@ -193,21 +191,55 @@ async fn respond(
         }
         Some(Answer::Stall(time)) => {
             tokio::time::sleep(time).await;
-            store()
+            due()
         }
     };
 
-    let (status, text) = match outcome {
-        Ok(()) => (204, String::new()),
-        Err(refusal) => (refusal.status, refusal.text),
+    let (status, text, json) = match outcome {
+        Ok(json) if json.is_empty() => (204, String::new(), json),
+        Ok(json) => (200, String::new(), json),
+        Err(refusal) => (refusal.status, refusal.text, String::new()),
     };
     shared.change(|state| {
         state.requests[index].status = Some(status);
         state.requests[index].text.clone_from(&text);
     });
+    response(status, text, json, retry_after)
+}
+
+/// Does what is due; returns the body of a good answer.
+fn due(state: &mut State, parts: &Parts, body: &[u8]) -> Result<String, Refusal> {
+    let path = parts.uri.path();
+    let is_push = PUSH_PATHS.contains(&path);
+    match path {
+        _ if is_push && parts.method == Method::POST => {
+            let tenant = tenant(&parts.headers, state.options.require_tenant)?;
+            push::push(state, &tenant, &parts.headers, body).map(|()| String::new())
+        }
+        _ if is_push => Err(Refusal::new(405, "")),
+        _ if read::PATHS.contains(&path) => {
+            let tenant = tenant(&parts.headers, state.options.require_tenant)?;
+            read::read(state, &tenant, parts)
+        }
+        "/ready" => Err(Refusal::new(200, "ready")),
+        _ => Err(Refusal::new(404, "404 page not found")),
+    }
+}
+
+/// An answer: words, or JSON.
+fn response(
+    status: u16,
+    text: String,
+    json: String,
+    retry_after: Option<String>,
+) -> io::Result<Response<Full<Bytes>>> {
     let mut response = Response::builder().status(StatusCode::from_u16(status).map_err(io::Error::other)?);
     if let Some(value) = retry_after {
         response = response.header(header::RETRY_AFTER, value);
+    }
+    if !json.is_empty() {
+        response = response.header(header::CONTENT_TYPE, "application/json; charset=UTF-8");
+        return response.body(Full::new(Bytes::from(json))).map_err(io::Error::other);
     }
     // Go's `http.Error` ends the text with a newline.
     let body = if text.is_empty() { String::new() } else { text + "\n" };

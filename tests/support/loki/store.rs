@@ -267,6 +267,11 @@ impl Stream {
         }
         log.discard("per_stream_rate_limit", over_rate);
         self.newest_ns = newest_ns;
+        let swallows = |entry: &Entry| {
+            let swallow = options.swallow.as_ref();
+            swallow.is_some_and(|which| which(&self.labels, entry.timestamp_ns, &entry.line))
+        };
+        accepted.retain(|entry| !swallows(entry));
         for entry in accepted {
             self.store(tenant, entry, log);
         }

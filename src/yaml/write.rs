@@ -1,31 +1,31 @@
 //! Writing YAML: lines at a depth, values as they were read, comments.
 
+use super::{Kind, Node};
 use crate::os::text::{Line, is_unsafe, write_json};
-use crate::yaml::{Kind, Node};
 
 /// A YAML text that grows line by line.
 #[derive(Debug, Default)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     text: String,
 }
 
 impl Writer {
     /// One line at a depth (levels of two spaces).
-    pub(super) fn line(&mut self, depth: usize, line: &str) {
+    pub(crate) fn line(&mut self, depth: usize, line: &str) {
         self.text.push_str(&"  ".repeat(depth));
         self.text.push_str(line);
         self.text.push('\n');
     }
 
     /// A comment, each line of it.
-    pub(super) fn comment(&mut self, depth: usize, comment: &str) {
+    pub(crate) fn comment(&mut self, depth: usize, comment: &str) {
         for line in comment.lines() {
             self.line(depth, format!("# {}", Line(line)).trim_end());
         }
     }
 
     /// `key: value`, the value in block style.
-    pub(super) fn entry(&mut self, depth: usize, key: &str, value: &Node) {
+    pub(crate) fn entry(&mut self, depth: usize, key: &str, value: &Node) {
         let key = scalar(key);
         match inline(value) {
             Some(value) => self.line(depth, &format!("{key}: {value}")),
@@ -37,7 +37,7 @@ impl Writer {
     }
 
     /// The items of a collection.
-    pub(super) fn value(&mut self, depth: usize, value: &Node) {
+    pub(crate) fn value(&mut self, depth: usize, value: &Node) {
         match &value.kind {
             Kind::Map(entries) => {
                 for (key, value) in entries {
@@ -50,7 +50,7 @@ impl Writer {
     }
 
     /// `- value`
-    pub(super) fn item(&mut self, depth: usize, value: &Node) {
+    pub(crate) fn item(&mut self, depth: usize, value: &Node) {
         if let Some(value) = inline(value) {
             return self.line(depth, &format!("- {value}"));
         }
@@ -64,24 +64,24 @@ impl Writer {
     }
 
     /// Where the next line begins.
-    pub(super) fn mark(&self) -> usize {
+    pub(crate) fn mark(&self) -> usize {
         self.text.len()
     }
 
     /// Puts a line in place of the one that was written at `mark`.
-    pub(super) fn replace(&mut self, mark: usize, depth: usize, line: &str) {
+    pub(crate) fn replace(&mut self, mark: usize, depth: usize, line: &str) {
         let end =
             self.text.get(mark..).and_then(|rest| rest.find('\n')).map_or(self.text.len(), |at| mark + at);
         self.text.replace_range(mark..end, &format!("{}{line}", "  ".repeat(depth)));
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 }
 
 /// The text of a scalar, whatever its type.
-pub(super) fn text(node: &Node) -> Option<&str> {
+pub(crate) fn text(node: &Node) -> Option<&str> {
     match &node.kind {
         Kind::Str(text) | Kind::Int(text) | Kind::Float(text) => Some(text),
         Kind::Bool(true) => Some("true"),
@@ -91,7 +91,7 @@ pub(super) fn text(node: &Node) -> Option<&str> {
 }
 
 /// What fits on one line: scalars, empty collections, lists of scalars.
-fn inline(node: &Node) -> Option<String> {
+pub(crate) fn inline(node: &Node) -> Option<String> {
     match &node.kind {
         Kind::Null => Some("null".into()),
         Kind::Bool(flag) => Some(flag.to_string()),
@@ -108,7 +108,7 @@ fn inline(node: &Node) -> Option<String> {
 }
 
 /// A text as a YAML scalar. It is quoted if YAML would otherwise read something else.
-pub(super) fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     let plain = !text.is_empty()
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./@".contains(c))

@@ -1,0 +1,122 @@
+//! journalctl's habits as arguments: options that choose entries, for `query` and for `--dry-run`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::answer::{fail, usage};
+use crate::query::habits::{self, AnyOf};
+use crate::query::{QueryError, boots};
+use journald_reader::{Match, Scope};
+
+#[derive(Debug, Args)]
+pub(super) struct HabitArgs {
+    /// Only what is about this unit, as journalctl takes it: "ssh", "nginx.service", "podman-*"
+    #[arg(short, long, value_name = "UNIT")]
+    unit: Vec<String>,
+
+    /// Only this priority and worse ones, or a range: err, 4, warning..err
+    #[arg(short, long, value_name = "PRIORITY")]
+    priority: Option<String>,
+
+    /// Only messages that match this regular expression; capitals matter if there are any in it
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(super) grep: Option<String>,
+
+    /// Only this SYSLOG_IDENTIFIER
+    #[arg(short = 't', long, value_name = "IDENTIFIER")]
+    identifier: Vec<String>,
+
+    /// Only the kernel's messages, of this boot unless -b names another
+    #[arg(short = 'k', long)]
+    dmesg: bool,
+
+    /// Only this boot: an id, or an offset, 0 for the last one, -1 for the one before
+    #[arg(short, long, value_name = "ID|OFFSET", num_args = 0..=1, default_missing_value = "0", allow_negative_numbers = true)]
+    boot: Option<String>,
+}
+
+impl HabitArgs {
+    /// The boot that is asked for. What follows `-b` and names no boot is put in front of the words, as with journalctl.
+    pub(super) fn boot(&self, words: &mut Vec<String>) -> Option<&str> {
+        let boot = self.boot.as_deref()?;
+        if boots::is_name(boot) {
+            return Some(boot);
+        }
+        words.insert(0, boot.to_owned());
+        Some("0")
+    }
+
+    /// Whether any of these was given.
+    pub(super) fn any(&self) -> bool {
+        let HabitArgs { unit, priority, grep, identifier, dmesg, boot } = self;
+        !unit.is_empty()
+            || !identifier.is_empty()
+            || *dmesg
+            || [priority, grep, boot].iter().any(|o| o.is_some())
+    }
+}
+
+/// A regular expression as journalctl's `--grep` takes it: capitals matter only if there are any.
+pub(super) fn pattern(grep: &str) -> String {
+    if grep.chars().any(char::is_uppercase) { grep.to_owned() } else { format!("(?i){grep}") }
+}
+
+/// The matches that all options ask for together with those of the configuration.
+pub(super) fn wanted(
+    args: &HabitArgs,
+    boot: Option<&str>,
+    words: &[String],
+    scope: &Scope,
+) -> Result<Vec<Match>, ExitCode> {
+    let wrong = |error: String| usage(&error);
+    let failed = |error: QueryError| fail(&error);
+    let mut conditions: Vec<AnyOf> = vec![scope.matches.clone(), habits::fields(words).map_err(wrong)?];
+    if !args.unit.is_empty() {
+        let units = unit_names(&args.unit, scope).map_err(failed)?;
+        if units.is_empty() {
+            let names = args.unit.join(", ");
+            return Err(usage(&format!("no unit in this journal is called {names}")));
+        }
+        conditions.push(units.iter().flat_map(|name| habits::unit(name)).collect());
+    }
+    if let Some(priority) = &args.priority {
+        conditions.push(habits::priority(priority).map_err(wrong)?);
+    }
+    if !args.identifier.is_empty() {
+        conditions.push(habits::field("SYSLOG_IDENTIFIER", &args.identifier));
+    }
+    if args.dmesg {
+        conditions.push(habits::field("_TRANSPORT", &["kernel".to_owned()]));
+    }
+    let boot = boot.or(args.dmesg.then_some("0"));
+    if let Some(boot) = boot {
+        let known = boots::boots(scope).map_err(failed)?;
+        let id = boots::boot(&known, boot).map_err(|error| usage(&format!("--boot: {error}")))?;
+        conditions.push(habits::field("_BOOT_ID", &[id.to_string()]));
+    }
+    habits::all_of(&conditions).ok_or_else(|| usage("no entry can meet all of these conditions at once"))
+}
+
+/// The full names of units; patterns are tried on all that the journal knows.
+fn unit_names(names: &[String], scope: &Scope) -> Result<Vec<String>, QueryError> {
+    let mut all = Vec::new();
+    let mut known = None;
+    for name in names {
+        if !habits::is_pattern(name) {
+            all.push(habits::unit_name(name, false));
+            continue;
+        }
+        let known = match &mut known {
+            Some(known) => known,
+            none => none.insert(boots::values(scope, &habits::UNIT_FIELDS)?),
+        };
+        // What is no pattern after all matches itself.
+        let full = habits::unit_name(name, true);
+        match glob::Pattern::new(&full) {
+            Ok(pattern) => all.extend(known.iter().filter(|unit| pattern.matches(unit)).cloned()),
+            Err(_) => all.push(full),
+        }
+    }
+    Ok(all)
+}
