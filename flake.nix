@@ -52,8 +52,15 @@
               src = self;
               nativeBuildInputs = before.nativeBuildInputs ++ inputs;
               buildPhase = command;
+              doCheck = false;
               installPhase = "touch $out";
             });
+          # Each host of the example fleet: what it would run, checked.
+          fleet =
+            name: engine:
+            lib.mapAttrs' (
+              host: system: lib.nameValuePair "${name}-${host}" system.config.environment.etc."journal-ship/config.yaml".source
+            ) (import ./tests/nix/fleet.nix { inherit nixpkgs pkgs engine; module = self.nixosModules.default; });
         in
         {
           inherit package;
@@ -67,10 +74,8 @@
           # Agent, Loki and Alertmanager on virtual machines: journal, credentials, an outage, a reboot.
           vm = pkgs.testers.runNixOSTest (import ./tests/nix/vm.nix { module = self.nixosModules.default; });
         }
-        # Each host of the example fleet: what it would run, checked.
-        // lib.mapAttrs' (
-          host: system: lib.nameValuePair "fleet-${host}" system.config.environment.etc."journal-ship/config.yaml".source
-        ) (import ./tests/nix/fleet.nix { inherit nixpkgs pkgs; module = self.nixosModules.default; })
+        // fleet "fleet" "loki"
+        // fleet "fleet-journal" "journal"
       );
 
       devShells = eachSystem (pkgs: {

@@ -4,6 +4,7 @@
   config,
   lib,
   pkgs,
+  utils,
   ...
 }:
 
@@ -13,6 +14,7 @@ let
     mkEnableOption
     mkIf
     mkOption
+    mkPackageOption
     optional
     optionalAttrs
     types
@@ -80,6 +82,12 @@ let
     else
       file;
 
+  # It is said that queries are to be answered.
+  answers = (cfg.settings.query.socket or null) != null || (cfg.settings.query.listen or null) != null;
+
+  # The journals of other hosts are read, too.
+  gathers = cfg.server.enable && cfg.server.engine == "journal";
+
   settings =
     cfg.settings
     // {
@@ -87,6 +95,78 @@ let
     }
     // optionalAttrs (cfg.retention != null) { retention = retentionOf cfg.retention; };
   generated = checked "journal-ship.yaml" (format.generate "journal-ship-unchecked.yaml" settings);
+
+  # What both services have in common. The same as in config/journal-ship.service, which says why.
+  systemCalls = [
+    "@system-service"
+    "~@privileged @resources"
+  ];
+  sandbox = {
+    DynamicUser = true;
+    # Not a supplementary one: the socket for queries has to belong to it.
+    Group = "systemd-journal";
+    StateDirectory = "journal-ship";
+    StateDirectoryMode = "0700";
+    UMask = "0077";
+    LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") cfg.credentials;
+
+    # A host may raise its limits without mkForce.
+    MemoryHigh = mkDefault "192M";
+    MemoryMax = mkDefault "256M";
+    MemorySwapMax = mkDefault 0;
+    LimitCORE = mkDefault 0;
+    TasksMax = mkDefault 64;
+    LimitNOFILE = mkDefault 4096;
+
+    CapabilityBoundingSet = "";
+    DevicePolicy = "closed";
+    KeyringMode = "private";
+    LockPersonality = true;
+    MemoryDenyWriteExecute = true;
+    NoNewPrivileges = true;
+    PrivateDevices = true;
+    PrivateMounts = true;
+    PrivateTmp = true;
+    PrivateUsers = true;
+    ProcSubset = "pid";
+    ProtectClock = true;
+    ProtectControlGroups = true;
+    ProtectHome = true;
+    ProtectHostname = true;
+    ProtectKernelLogs = true;
+    ProtectKernelModules = true;
+    ProtectKernelTunables = true;
+    ProtectProc = "invisible";
+    ProtectSystem = "strict";
+    RemoveIPC = true;
+    RestrictAddressFamilies = [
+      "AF_INET"
+      "AF_INET6"
+      "AF_UNIX"
+    ];
+    RestrictNamespaces = true;
+    RestrictRealtime = true;
+    RestrictSUIDSGID = true;
+    SystemCallArchitectures = "native";
+  }
+  // optionalAttrs (cfg.environmentFile != null) { EnvironmentFile = cfg.environmentFile; }
+  # What systemd-journal-remote writes belongs to this group.
+  // optionalAttrs gathers { SupplementaryGroups = [ "systemd-journal-remote" ]; };
+
+  # A command of the program for systemd, which reads `%`, `$` and quotes in a way of its own.
+  run =
+    arguments:
+    utils.escapeSystemdExecArgs (
+      [
+        "${cfg.package}/bin/journal-ship"
+        "--config"
+        "/etc/${configFile}"
+      ]
+      ++ arguments
+    );
+
+  # Others may scrape the metrics.
+  scrapable = cfg.openFirewall || cfg.interfaces != [ ];
 
   agent = mkIf cfg.enable {
     assertions =
@@ -105,10 +185,11 @@ let
           '';
         }
         {
-          assertion = cfg.settings.loki != [ ] || cfg.settings.alerts.alertmanagers != [ ];
+          assertion = cfg.settings.loki != [ ] || cfg.settings.alerts.alertmanagers != [ ] || answers;
           message = ''
             services.journalship has nowhere to send to. Set services.journalship.loki.url, for example to
-            "http://monitor:3100", or services.journalship.alertmanagers.
+            "http://monitor:3100", or services.journalship.alertmanagers, or, to answer queries and send nothing,
+            services.journalship.settings.query.socket = "/run/journal-ship/query.sock".
           '';
         }
         {
@@ -134,8 +215,8 @@ let
       optional ((cfg.rules != { } || cfg.ruleFiles != [ ]) && cfg.settings.alerts.alertmanagers == [ ]) ''
         services.journalship has alert rules, but services.journalship.alertmanagers is empty: nobody is told of alerts.
       ''
-      ++ optional (cfg.interfaces != [ ] && !config.networking.firewall.enable) ''
-        services.journalship.interfaces opens the metrics to everyone: networking.firewall.enable is off.
+      ++ optional (scrapable && !config.networking.firewall.enable) ''
+        services.journalship.${if cfg.openFirewall then "openFirewall" else "interfaces"} opens the metrics to everyone: networking.firewall.enable is off.
       ''
       ++ optional (journalStorage == "volatile") ''
         journald's Storage is "volatile": what was not shipped before a reboot is lost. Set it to "persistent" in
@@ -172,14 +253,14 @@ let
             # Nobody would be told of what they find.
             ++ optional (cfg.hostRules && cfg.settings.alerts.alertmanagers != [ ]) "${./config/rules/host.yaml}";
         };
-        # The name of the host in the flake, also for what early boot wrote under another name.
+        # The name of the host in the flake, also for what early boot wrote under another name. Of several hosts, each entry says it.
         labels.static = {
           job = mkDefault "systemd-journal";
-          host = mkIf (config.networking.hostName != "" && !(cfg.settings.labels.fields ? host)) (
+          host = mkIf (config.networking.hostName != "" && !(cfg.settings.labels.fields ? host) && !gathers) (
             mkDefault config.networking.hostName
           );
         };
-        http.listen = mkIf (cfg.interfaces != [ ]) (mkDefault "0.0.0.0:${toString metricsPort}");
+        http.listen = mkIf scrapable (mkDefault "0.0.0.0:${toString metricsPort}");
       };
     };
 
@@ -187,14 +268,16 @@ let
     # A fixed name, so that a change reloads the agent instead of restarting it.
     environment.etc.${configFile}.source = generated;
 
-    networking.firewall.interfaces = lib.genAttrs cfg.interfaces (_: {
-      allowedTCPPorts = [ metricsPort ];
-    });
+    networking.firewall = {
+      allowedTCPPorts = optional cfg.openFirewall metricsPort;
+      interfaces = lib.genAttrs cfg.interfaces (_: {
+        allowedTCPPorts = [ metricsPort ];
+      });
+    };
 
-    # The same as in config/journal-ship.service, which says why.
     systemd.services.journal-ship = {
       description = "Ship the systemd journal to Grafana Loki, and alert on it";
-      documentation = [ "man:journal-ship(1)" ];
+      documentation = [ "man:journal-ship(8)" ];
       wantedBy = [ "multi-user.target" ];
       wants = [ "network-online.target" ];
       after = [
@@ -202,104 +285,96 @@ let
         "systemd-journald.service"
       ];
       reloadTriggers = [ generated ];
-      serviceConfig = {
+      serviceConfig = sandbox // {
         Type = "notify-reload";
         NotifyAccess = "main";
-        ExecStart = lib.concatStringsSep " " (
-          [
-            "${cfg.package}/bin/journal-ship"
-            "--config"
-            "/etc/${configFile}"
-          ]
-          ++ map lib.escapeShellArg cfg.extraFlags
-        );
+        ExecStart = run cfg.extraFlags;
         Restart = "always";
-        RestartSec = "5s";
+        RestartSec = mkDefault "5s";
         RestartPreventExitStatus = 78;
-        WatchdogSec = "2min";
-        TimeoutStopSec = "15s";
+        WatchdogSec = mkDefault "2min";
+        TimeoutStopSec = mkDefault "15s";
 
-        DynamicUser = true;
-        # Not a supplementary one: the socket for queries has to belong to it.
-        Group = "systemd-journal";
-        StateDirectory = "journal-ship";
-        StateDirectoryMode = "0700";
         RuntimeDirectory = "journal-ship";
         RuntimeDirectoryMode = "0755";
-        UMask = "0077";
-        LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") cfg.credentials;
+        CPUWeight = mkDefault 25;
+        SystemCallFilter = systemCalls ++ [ "setpriority" ];
+      };
+    };
 
-        MemoryHigh = "192M";
-        MemoryMax = "256M";
-        MemorySwapMax = 0;
-        LimitCORE = 0;
-        CPUWeight = 25;
-        TasksMax = 64;
-        LimitNOFILE = 4096;
-
-        CapabilityBoundingSet = "";
-        DevicePolicy = "closed";
-        KeyringMode = "private";
-        LockPersonality = true;
-        MemoryDenyWriteExecute = true;
-        NoNewPrivileges = true;
-        PrivateDevices = true;
-        PrivateMounts = true;
-        PrivateTmp = true;
-        PrivateUsers = true;
-        ProcSubset = "pid";
-        ProtectClock = true;
-        ProtectControlGroups = true;
-        ProtectHome = true;
-        ProtectHostname = true;
-        ProtectKernelLogs = true;
-        ProtectKernelModules = true;
-        ProtectKernelTunables = true;
-        ProtectProc = "invisible";
-        ProtectSystem = "strict";
-        RemoveIPC = true;
-        RestrictAddressFamilies = [
-          "AF_INET"
-          "AF_INET6"
-          "AF_UNIX"
+    # The same as in config/journal-ship-verify.service and .timer.
+    systemd.services.journal-ship-verify = mkIf cfg.verify.enable {
+      description = "Compare the systemd journal with what is in Grafana Loki";
+      documentation = [ "man:journal-ship(8)" ];
+      wants = [ "network-online.target" ];
+      after = [
+        "network-online.target"
+        "journal-ship.service"
+      ];
+      serviceConfig = sandbox // {
+        Type = "oneshot";
+        ExecStart = run [
+          "verify"
+          "--allow-twice"
         ];
-        RestrictNamespaces = true;
-        RestrictRealtime = true;
-        RestrictSUIDSGID = true;
-        SystemCallArchitectures = "native";
-        SystemCallFilter = [
-          "@system-service"
-          "~@privileged @resources"
-          "setpriority"
-        ];
-      }
-      // optionalAttrs (cfg.environmentFile != null) { EnvironmentFile = cfg.environmentFile; };
+        TimeoutStartSec = mkDefault "2h";
+        User = "journal-ship";
+        CPUWeight = mkDefault 10;
+        IOWeight = mkDefault 10;
+        SystemCallFilter = systemCalls;
+      };
+    };
+    systemd.timers.journal-ship-verify = mkIf cfg.verify.enable {
+      description = "Compare each day's systemd journal with what is in Grafana Loki";
+      wantedBy = [ "timers.target" ];
+      timerConfig = {
+        OnCalendar = "*-*-* 01:00:00";
+        RandomizedDelaySec = "2h";
+        Persistent = true;
+      };
     };
   };
 in
 {
-  imports = [ ./config/nix/server.nix ];
+  imports = [
+    ./config/nix/server.nix
+    ./config/nix/journal.nix
+  ];
 
   options.services.journalship = {
     enable = mkEnableOption "journal-ship, which ships this host's journal to Loki and alerts on it";
 
-    package = mkOption {
-      type = types.package;
-      default =
-        pkgs.journal-ship or (throw ''
-          There is no pkgs.journal-ship. Import nixosModules.default of the flake, add its overlays.default, or set
-          services.journalship.package.
-        '');
-      defaultText = lib.literalExpression "pkgs.journal-ship";
-      description = "The package that is run, and that checks the configuration.";
-      example = lib.literalExpression "pkgs.pkgsStatic.journal-ship";
-    };
+    package =
+      mkPackageOption
+        (
+          pkgs
+          // {
+            journal-ship =
+              pkgs.journal-ship or (throw ''
+                There is no pkgs.journal-ship. Import nixosModules.default of the flake, add its overlays.default, or set
+                services.journalship.package.
+              '');
+          }
+        )
+        "journal-ship"
+        {
+          example = "pkgs.pkgsStatic.journal-ship";
+          extraDescription = "It is run, and it checks the configuration.";
+        };
 
     loki = {
       url = mkOption {
         type = types.nullOr types.str;
-        default = if cfg.server.enable then "http://127.0.0.1:${toString cfg.server.port}" else null;
-        defaultText = lib.literalMD "this host's Loki with `services.journalship.server`, else null";
+        default =
+          if cfg.server.engine != "loki" then
+            null
+          else if cfg.server.enable then
+            "http://127.0.0.1:${toString cfg.server.port}"
+          else if cfg.server.host != null then
+            "http://${cfg.server.host}:${toString cfg.server.port}"
+          else
+            null;
+        defaultText = lib.literalMD "the server's Loki with `server.enable` or `server.host`, else null";
         description = ''
           Where Loki is. More destinations, and what else one can have, go into `settings.loki`.
         '';
@@ -412,7 +487,8 @@ in
       default = null;
       description = ''
         How long logs live, and what is not stored at all. Set it for all hosts in one place: `services.journalship.server` makes
-        Loki delete by the same rules. Null: nothing is dropped.
+        Loki delete by the same rules. With `server.engine = "journal"` it says what answers leave out, and frees no space. Null:
+        nothing is dropped.
       '';
       example = lib.literalExpression ''
         {
@@ -454,11 +530,28 @@ in
       example = [ "tailscale0" ];
     };
 
+    openFirewall = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether everyone who reaches this host may scrape the metrics: the firewall is opened on all interfaces, and the agent
+        listens on all addresses. `interfaces` opens it on some. Metrics never have the text of logs, but they name units and rules.
+      '';
+    };
+
     extraFlags = mkOption {
       type = types.listOf types.str;
       default = [ ];
       description = "Further arguments of the program.";
       example = [ "--reader=sd-journal" ]; # of a package that has the feature of that name
+    };
+
+    verify.enable = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether a timer compares each day's journal with what is in Loki: docs/verify.md. `hostRules` has an alert for what it finds.
+      '';
     };
 
     checkConfig = mkOption {
@@ -484,7 +577,7 @@ in
               url = "https://logs.example.org";
               basic_auth = {
                 username = "web1";
-                password_file = "''${CREDENTIALS_DIRECTORY}/archive-password";
+                password_file = "\''${CREDENTIALS_DIRECTORY}/archive-password";
               };
             }
           ];

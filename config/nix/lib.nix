@@ -1,4 +1,4 @@
-# What both parts of the module say in Nix and the program reads: rule groups and retention.
+# What the parts of the module say in Nix and the program reads: rule groups and retention.
 { lib, pkgs }:
 
 let
@@ -7,6 +7,10 @@ in
 rec {
   # Port of the agent's metrics, the program's default.
   metricsPort = 9194;
+
+  # Where Grafana asks the agent of a server whose engine is the journal, and the credential with the token for that.
+  queryAddress = "127.0.0.1:9195";
+  queryToken = "query-token";
 
   # Whether the machine that builds the system can run what the system runs.
   canRun = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;

@@ -1,10 +1,10 @@
 # The package: nothing but Rust, and a C compiler for two crates.
 {
   buildPackages,
-  installShellFiles,
   lib,
   rustPlatform,
   stdenv,
+  tzdata,
 }:
 
 let
@@ -30,40 +30,46 @@ rustPlatform.buildRustPackage {
       (root + "/proto")
       (root + "/src")
       (root + "/crates")
+      # The unit tests read them.
+      (root + "/demo")
+      (root + "/tests/data")
     ];
   };
   cargoLock.lockFile = root + "/Cargo.lock";
+  buildType = "dist";
 
-  # They need root, a journald of their own and network namespaces: ./test, and the VM test of the flake.
-  doCheck = false;
+  # The unit tests. Others need root, a journald of their own and network namespaces: ./test, and the VM test of the flake.
+  cargoTestFlags = [
+    "--workspace"
+    "--lib"
+  ];
+  nativeCheckInputs = [ tzdata ];
+  # Time zones, where there is no /usr/share/zoneinfo.
+  preCheck = "export TZDIR=${tzdata}/share/zoneinfo";
 
-  nativeBuildInputs = [ installShellFiles ];
-
+  # The same files as in the other packages. Where the program runs, it also writes its manual pages and completions.
   postInstall = ''
-    install -D -m 444 -t $out/share/journal-ship/rules config/rules/*.yaml
-    install -D -m 444 -t $out/share/doc/journal-ship README.md CHANGELOG.md LICENSE-* docs/*.md
+    make data PREFIX=$out
   ''
-  + lib.optionalString (stdenv.hostPlatform.emulatorAvailable buildPackages) (
-    let
-      run = "${stdenv.hostPlatform.emulator buildPackages} $out/bin/journal-ship";
-    in
-    ''
-      ${run} man > journal-ship.1
-      installManPage journal-ship.1
-      installShellCompletion --cmd journal-ship \
-        --bash <(${run} completions bash) \
-        --zsh <(${run} completions zsh) \
-        --fish <(${run} completions fish)
-    ''
-  );
+  + lib.optionalString (stdenv.hostPlatform.emulatorAvailable buildPackages) ''
+    make generated PREFIX=$out BINARY="${stdenv.hostPlatform.emulator buildPackages} $out/bin/journal-ship"
+  '';
 
   meta = {
     description = "Ships the systemd journal to Grafana Loki, and alerts on it";
+    longDescription = ''
+      One small daemon on every host: it reads the systemd journal's files itself, labels each entry, applies retention rules,
+      pushes to Grafana Loki, evaluates LogQL alert rules for Alertmanager, and answers LogQL queries of the journal.
+    '';
+    homepage = "https://github.com/YOUR-ORGANISATION/journal-ship";
+    changelog = "https://github.com/YOUR-ORGANISATION/journal-ship/blob/main/CHANGELOG.md";
     license = with lib.licenses; [
       mit
       asl20
     ];
     mainProgram = "journal-ship";
+    maintainers = [ ];
     platforms = lib.platforms.linux;
+    sourceProvenance = [ lib.sourceTypes.fromSource ];
   };
 }

@@ -1,5 +1,6 @@
-# `services.journalship.server`: Loki for a fleet on one host, with what belongs to it: deletion by the retention rules of the
-# agents, alert rules over all hosts, Grafana's data source and dashboard, and what Prometheus scrapes.
+# `services.journalship.server`: the host that has the logs of a fleet, with what belongs to it: alert rules over all hosts,
+# Grafana's data source and dashboards, and what Prometheus scrapes. Here is Loki as its engine, with deletion by the retention rules
+# of the agents; journal.nix has the other engine, the journal itself.
 {
   config,
   lib,
@@ -25,15 +26,26 @@ let
   inherit (import ./lib.nix { inherit lib pkgs; })
     canRun
     metricsPort
+    queryAddress
+    queryToken
     retentionOf
     ruleFile
     ruleGroups
     ;
+  ofLoki = cfg.engine == "loki";
 
   # Loki calls the one tenant of a server without tenants so.
   tenant = "fake";
   # Where links of alerts expect it, too (`alerts.datasource_uid`).
   datasource = "loki";
+  ofServer.url = "http://${onLoopback cfg.listenAddress}:${toString cfg.port}";
+  # The agent speaks as Loki does. It takes its token as a password.
+  ofAgent = {
+    url = "http://${queryAddress}";
+    basicAuth = true;
+    basicAuthUser = "grafana";
+    secureJsonData.basicAuthPassword = "$__file{/run/credentials/grafana.service/${queryToken}}";
+  };
 
   # Whether things are checked when the system is built, and can be.
   runs = agent.checkConfig && canRun;
@@ -146,7 +158,30 @@ let
 in
 {
   options.services.journalship.server = {
-    enable = mkEnableOption "Loki for a fleet on this host, with retention, alert rules, data source and dashboard";
+    enable = mkEnableOption "the server of a fleet on this host: its logs, alert rules over all hosts, data source and dashboards";
+
+    engine = mkOption {
+      type = types.enum [
+        "loki"
+        "journal"
+      ];
+      default = "loki";
+      description = ''
+        Where the logs of the fleet are: in Loki, or in the journal of the server, to which the hosts upload theirs. Set it for all
+        hosts in one place. docs/fleet.md says which of them is for whom.
+      '';
+      example = "journal";
+    };
+
+    host = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      description = ''
+        The name under which the other hosts reach the server. With it, each host sends its logs there; null: `loki.url` and
+        `upload.url` say where.
+      '';
+      example = "monitor";
+    };
 
     port = mkOption {
       type = types.port;
@@ -167,8 +202,8 @@ in
       type = types.listOf types.str;
       default = [ ];
       description = ''
-        Network interfaces on which the other hosts reach Loki, and this host's Alertmanager: the firewall is opened there and
-        nowhere else.
+        Network interfaces on which the other hosts reach the server, and this host's Alertmanager: the firewall is opened there
+        and nowhere else.
       '';
       example = [ "tailscale0" ];
     };
@@ -194,7 +229,7 @@ in
         else
           null;
       defaultText = lib.literalMD "this host's Alertmanager, if it is enabled";
-      description = "Whom Loki's ruler, and this host's agent, tell of alerts.";
+      description = "Whom the server, and this host's agent, tell of alerts.";
       example = "http://alertmanager:9093";
     };
 
@@ -202,8 +237,8 @@ in
       type = ruleGroups;
       default = { };
       description = ''
-        Groups of alert rules over the logs of all hosts, by their names; Loki evaluates them. What one host can tell by itself is
-        better in `services.journalship.rules`, which do not need Loki.
+        Groups of alert rules over the logs of all hosts, by their names; the server evaluates them. What one host can tell by
+        itself is better in `services.journalship.rules`, which do not need the server.
       '';
       example = lib.literalExpression ''
         {
@@ -229,14 +264,17 @@ in
       type = types.bool;
       default = config.services.grafana.enable;
       defaultText = lib.literalExpression "config.services.grafana.enable";
-      description = "Whether Grafana on this host gets Loki as a data source (uid `${datasource}`) and the dashboard.";
+      description = "Whether Grafana on this host gets the logs as a data source (uid `${datasource}`) and the dashboards.";
     };
 
     prometheus = mkOption {
       type = types.bool;
       default = config.services.prometheus.enable;
       defaultText = lib.literalExpression "config.services.prometheus.enable";
-      description = "Whether Prometheus on this host scrapes Loki and the agents.";
+      description = ''
+        Whether Prometheus on this host scrapes the agents, and Loki, and evaluates the alerts about the agents that come with
+        journal-ship.
+      '';
     };
 
     settings = mkOption {
@@ -257,14 +295,14 @@ in
         services.journalship.server.hosts has no effect: services.prometheus.enable is off on this host.
       ''
       ++ optional (cfg.interfaces != [ ] && !config.networking.firewall.enable) ''
-        services.journalship.server.interfaces opens Loki to everyone: networking.firewall.enable is off.
+        services.journalship.server.interfaces opens the server to everyone: networking.firewall.enable is off.
       ''
-      ++ optional (cfg.interfaces == [ ] && cfg.hosts != [ ] && lib.hasPrefix "127." cfg.listenAddress) ''
-        The hosts in services.journalship.server.hosts cannot reach Loki. Set services.journalship.server.interfaces, for example
-        to [ "tailscale0" ].
+      ++ optional (cfg.interfaces == [ ] && cfg.hosts != [ ] && (!ofLoki || lib.hasPrefix "127." cfg.listenAddress)) ''
+        The hosts in services.journalship.server.hosts cannot reach the server. Set services.journalship.server.interfaces, for
+        example to [ "tailscale0" ].
       '';
 
-    services.loki = {
+    services.loki = mkIf ofLoki {
       enable = true;
       inherit configFile;
     };
@@ -272,13 +310,15 @@ in
     services.grafana.provision = mkIf cfg.grafana {
       enable = true;
       datasources.settings.datasources = [
-        {
-          name = "Loki";
-          type = "loki";
-          uid = datasource;
-          access = "proxy";
-          url = "http://${onLoopback cfg.listenAddress}:${toString cfg.port}";
-        }
+        (
+          {
+            name = "Loki";
+            type = "loki";
+            uid = datasource;
+            access = "proxy";
+          }
+          // (if ofLoki then ofServer else ofAgent)
+        )
       ];
       dashboards.settings.providers = [
         {
@@ -288,24 +328,32 @@ in
       ];
     };
 
-    services.prometheus.scrapeConfigs = mkIf cfg.prometheus [
-      {
+    services.prometheus.scrapeConfigs = mkIf cfg.prometheus (
+      optional ofLoki {
         job_name = "loki";
         static_configs = [ { targets = [ "${onLoopback cfg.listenAddress}:${toString cfg.port}" ]; } ];
       }
-      {
-        job_name = "journal-ship";
-        static_configs =
-          optionals (cfg.hosts != [ ]) [ { targets = map (host: "${host}:${toString metricsPort}") cfg.hosts; } ]
-          ++ optional (agent.enable && scraped != null) {
-            targets = [ "${onLoopback (builtins.head scraped)}:${lib.last scraped}" ];
-            labels.instance = "${config.networking.hostName}:${lib.last scraped}";
-          };
-      }
-    ];
+      ++ [
+        {
+          job_name = "journal-ship";
+          static_configs =
+            optionals (cfg.hosts != [ ]) [ { targets = map (host: "${host}:${toString metricsPort}") cfg.hosts; } ]
+            ++ optional (agent.enable && scraped != null) {
+              targets = [ "${onLoopback (builtins.head scraped)}:${lib.last scraped}" ];
+              labels.instance = "${config.networking.hostName}:${lib.last scraped}";
+            };
+        }
+      ]
+    );
+
+    # Alerts about the agents themselves.
+    services.prometheus.ruleFiles = mkIf cfg.prometheus [ ../prometheus/journal-ship.rules.yaml ];
 
     networking.firewall.interfaces = lib.genAttrs cfg.interfaces (_: {
-      allowedTCPPorts = [ cfg.port ] ++ optional alertmanager.enable alertmanager.port;
+      allowedTCPPorts = [
+        (if ofLoki then cfg.port else cfg.journal.port)
+      ]
+      ++ optional alertmanager.enable alertmanager.port;
     });
   };
 }

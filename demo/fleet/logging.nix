@@ -2,7 +2,8 @@
 {
   services.journalship = {
     enable = true;
-    loki.url = "http://monitor:3100"; # names are Tailscale's
+    server.host = "monitor"; # names are Tailscale's
+    server.engine = "loki"; # or "journal", for a small fleet: docs/fleet.md
     alertmanagers = [ "http://monitor:9093" ];
     interfaces = [ "tailscale0" ]; # where Prometheus may scrape the agent
 

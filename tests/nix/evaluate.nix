@@ -23,6 +23,8 @@ let
     };
   };
 
+  inherit (import ./module-system.nix) utils;
+
   option = type: default: mkOption { inherit type default; };
   nixos = {
     options = {
@@ -30,10 +32,17 @@ let
       warnings = option (types.listOf types.str) [ ];
       environment.etc = option (types.attrsOf types.raw) { };
       environment.systemPackages = option (types.listOf types.raw) [ ];
-      systemd.services = option (types.attrsOf types.raw) { };
+      systemd.services = option (types.attrsOf (
+        types.submodule {
+          freeformType = types.attrsOf types.raw;
+          options.serviceConfig = option (types.attrsOf types.raw) { };
+        }
+      )) { };
+      systemd.timers = option (types.attrsOf types.raw) { };
       networking = {
         hostName = option types.str "nixos";
         firewall.enable = option types.bool true;
+        firewall.allowedTCPPorts = option (types.listOf types.port) [ ];
         firewall.interfaces = option (types.attrsOf (
           types.submodule {
             options.allowedTCPPorts = option (types.listOf types.port) [ ];
@@ -44,6 +53,8 @@ let
         openssh.enable = option types.bool false;
         tailscale.enable = option types.bool false;
         journald.storage = option types.str "persistent";
+        journald.remote = option types.raw null;
+        journald.upload = option types.raw null;
         loki = {
           enable = option types.bool false;
           dataDir = option types.str "/var/lib/loki";
@@ -56,6 +67,7 @@ let
         prometheus = {
           enable = option types.bool false;
           scrapeConfigs = option (types.listOf types.raw) [ ];
+          ruleFiles = option (types.listOf types.path) [ ];
           alertmanager = {
             enable = option types.bool false;
             port = option types.port 9093;
@@ -76,32 +88,40 @@ let
         ../../module.nix
       ]
       ++ modules;
-      specialArgs = { inherit pkgs; };
+      specialArgs = { inherit pkgs utils; };
     })
     config
     ;
   unit = config.systemd.services.journal-ship or { serviceConfig = { }; };
   failed = builtins.filter (one: !one.assertion) config.assertions;
 
+  verify = config.systemd.services.journal-ship-verify or { serviceConfig = { }; };
+  timer = config.systemd.timers.journal-ship-verify or { timerConfig = { }; };
+
   # As NixOS writes [Service].
   text = value: if value == true then "true" else if value == false then "false" else toString value;
   line = name: value: map (one: "${name}=${text one}") (if builtins.isList value then value else [ value ]);
+  lines = section: builtins.concatLists (builtins.attrValues (builtins.mapAttrs line section));
 in
 {
   report = {
     failed = map (one: one.message) failed;
     inherit (config) warnings;
     settings = config.services.journalship.settings;
-    service = builtins.concatLists (
-      builtins.attrValues (builtins.mapAttrs line unit.serviceConfig)
-    );
+    service = lines unit.serviceConfig;
+    verify = lines verify.serviceConfig;
+    timer = lines timer.timerConfig;
     wantedBy = unit.wantedBy or [ ];
     reloadTriggers = builtins.length (unit.reloadTriggers or [ ]);
     etc = builtins.attrNames config.environment.etc;
     firewall = config.networking.firewall.interfaces;
+    firewallPorts = config.networking.firewall.allowedTCPPorts;
     loki = config.services.loki.enable;
     grafana = config.services.grafana.provision;
     scrapeConfigs = config.services.prometheus.scrapeConfigs;
+    prometheusRules = map (file: baseNameOf (toString file)) config.services.prometheus.ruleFiles;
+    journald = { inherit (config.services.journald) remote upload; };
+    grafanaUnit = config.systemd.services.grafana.serviceConfig or null;
   };
   # Nothing is wrong with any option that is set.
   everything = builtins.deepSeq config.services.journalship true;
@@ -128,15 +148,37 @@ in
         name = builtins.concatStringsSep "." path;
         type = option.type.description;
         description = option.description or "";
-        default =
-          if option ? defaultText then
-            option.defaultText.text
-          else if option ? default then
-            builtins.toJSON option.default
-          else
-            null;
-        hasExample = option ? example;
+        default = shown (
+          option.defaultText or (if option ? default then { inherit (option) default; } else null)
+        );
+        example = shown (if option ? example then { default = option.example; } else null);
       };
+      # A value as it is written in Nix, or the words that stand for it.
+      shown =
+        what:
+        if what == null then
+          null
+        else if what ? default then
+          if what.default._type or "" == "literalExpression" then
+            { nix = what.default.text; }
+          else
+            { nix = written what.default; }
+        else if what._type == "literalExpression" then
+          { nix = what.text; }
+        else
+          { words = what.text; };
+      written =
+        value:
+        if builtins.isList value then
+          if value == [ ] then "[ ]" else "[ ${builtins.concatStringsSep " " (map written value)} ]"
+        else if builtins.isAttrs value then
+          let
+            member = name: value: "${name} = ${written value};";
+            members = lib.mapAttrsToList member value;
+          in
+          if value == { } then "{ }" else "{ ${builtins.concatStringsSep " " members} }"
+        else
+          builtins.replaceStrings [ "\${" ] [ "\\\${" ] (builtins.toJSON value);
       below =
         path: type:
         if type.name == "submodule" then
@@ -156,9 +198,11 @@ in
       of =
         module:
         (import module {
-          inherit lib pkgs;
+          inherit lib pkgs utils;
           config = throw "options are asked without a configuration";
         }).options.services.journalship;
     in
-    walk [ ] (of ../../module.nix) ++ walk [ "server" ] (of ../../config/nix/server.nix).server;
+    walk [ ] (of ../../module.nix)
+    ++ walk [ "server" ] (of ../../config/nix/server.nix).server
+    ++ walk [ ] (of ../../config/nix/journal.nix);
 }

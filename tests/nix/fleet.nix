@@ -3,6 +3,8 @@
   nixpkgs,
   pkgs,
   module,
+  # Where the logs of the fleet are.
+  engine ? "loki",
 }:
 
 nixpkgs.lib.genAttrs
@@ -21,6 +23,7 @@ nixpkgs.lib.genAttrs
         ../../demo/fleet/logging.nix
         (../../demo/fleet/hosts + "/${host}.nix")
         {
+          services.journalship.server.engine = nixpkgs.lib.mkForce engine;
           nixpkgs.pkgs = pkgs;
           networking.hostName = host;
           system.stateVersion = "25.05";

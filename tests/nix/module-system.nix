@@ -163,6 +163,21 @@ let
         example = true;
         description = "Whether to enable ${what}.";
       };
+    mkPackageOption =
+      pkgs: name:
+      {
+        example ? null,
+        extraDescription ? "",
+      }:
+      lib.mkOption (
+        {
+          type = lib.types.package;
+          default = pkgs.${name};
+          defaultText = lib.literalExpression "pkgs.${name}";
+          description = "The ${name} package to use. ${extraDescription}";
+        }
+        // lib.optionalAttrs (example != null) { example = lib.literalExpression example; }
+      );
     mkIf = condition: content: {
       _type = "if";
       inherit condition content;
@@ -177,8 +192,14 @@ let
     };
     mkDefault = lib.mkOverride 1000;
     mkForce = lib.mkOverride 50;
-    literalExpression = text: { inherit text; };
-    literalMD = text: { inherit text; };
+    literalExpression = text: {
+      _type = "literalExpression";
+      inherit text;
+    };
+    literalMD = text: {
+      _type = "literalMD";
+      inherit text;
+    };
 
     optional = condition: value: if condition then [ value ] else [ ];
     optionals = condition: values: if condition then values else [ ];
@@ -203,7 +224,6 @@ let
         kept = stringLength text - stringLength suffix;
       in
       if kept >= 0 && substring kept (-1) text == suffix then substring 0 kept text else text;
-    escapeShellArg = text: "'${replaceStrings [ "'" ] [ "'\\''" ] (toString text)}'";
 
     types = rec {
       bool = scalar "boolean" isBool;
@@ -214,6 +234,9 @@ let
         value: (isInt value || isFloat value) && value >= 0
       );
       path = scalar "absolute path" (value: isPath value || lib.hasPrefix "/" (toString value));
+      enum =
+        values:
+        scalar "one of ${concatStringsSep ", " (map toJSON values)}" (value: elem value values);
       package = scalar "package" (value: isAttrs value && value ? outPath);
       nullOr = type: {
         name = "nullOr";
@@ -351,6 +374,11 @@ let
 in
 {
   inherit lib;
+
+  # What the module takes from `utils`, nixos/lib/utils.nix.
+  utils.escapeSystemdExecArgs =
+    arguments:
+    concatStringsSep " " (map (one: replaceStrings [ "%" "$" ] [ "%%" "$$" ] (toJSON one)) arguments);
 
   # What the module takes from `pkgs`.
   pkgs = lib': {

@@ -1,14 +1,19 @@
-# Loki, Prometheus, Alertmanager and Grafana.
+# The logs of all hosts, Prometheus, Alertmanager and Grafana.
 { config, ... }:
 {
   services.journalship.server = {
     enable = true;
-    interfaces = [ "tailscale0" ]; # where the others reach Loki and Alertmanager
+    interfaces = [ "tailscale0" ]; # where the others send their logs and alerts
     hosts = [
       "web1"
       "db1"
       "nas"
     ];
+    # With the engine "journal": how much is kept, and how Grafana shows who it is.
+    journal = {
+      maxUse = "20G";
+      tokenFile = config.age.secrets.query-token.path;
+    };
     # What only the logs of several hosts can tell.
     rules.fleet.rules = [
       {
@@ -29,6 +34,7 @@
     file = ../secrets/grafana-key.age;
     owner = "grafana";
   };
+  age.secrets.query-token.file = ../secrets/query-token.age;
 
   services.prometheus.enable = true;
   services.prometheus.alertmanager = {
