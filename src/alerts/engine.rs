@@ -184,6 +184,17 @@ impl Engine {
         wanted
     }
 
+    /// Whether every aggregation begins with line filters, so that [`Engine::may_observe`] can say no.
+    pub fn filters_lines(&self) -> bool {
+        self.sources.iter().all(|source| source.extractor.filters_lines())
+    }
+
+    /// Whether a line passes the line filters of any aggregation: an entry with another one changes nothing.
+    #[inline]
+    pub fn may_observe(&self, line: &str) -> bool {
+        self.sources.iter().any(|source| source.extractor.may_extract(line))
+    }
+
     /// Looks at an entry of a stream; `time` in nanoseconds since 1970. Evaluate up to it first.
     pub fn observe<'m>(
         &mut self,

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::answer::{Answer, Line};
 use super::journal::{Asking, Journal};
+use super::verdicts::Verdicts;
 use super::{Direction, Progress, QueryError, Question, Run, narrow, slices};
 use crate::alerts::watch::levelled;
 use crate::pipeline::{Shaper, Sink, values};
@@ -82,13 +83,15 @@ pub(super) struct Chosen<'q> {
     query: &'q LogQuery,
     /// By the address of the set, which is held.
     streams: HashMap<usize, (Arc<LabelSet>, bool), foldhash::fast::RandomState>,
+    verdicts: Verdicts,
     /// Entries of chosen streams (count).
     entries: u64,
 }
 
 impl<'q> Chosen<'q> {
     pub(super) fn new(query: &'q LogQuery) -> Chosen<'q> {
-        Chosen { query, streams: HashMap::default(), entries: 0 }
+        let verdicts = Verdicts::new(query.filters_lines());
+        Chosen { query, streams: HashMap::default(), verdicts, entries: 0 }
     }
 
     /// Whether an entry with these labels is of a chosen stream.
@@ -129,10 +132,8 @@ pub(super) fn see_plain(
     if !counts(time) {
         return;
     }
-    let line = liner.line(entry);
-    if !chosen.query.may_show(&line) {
-        return;
-    }
+    let query = chosen.query;
+    let Some(line) = chosen.verdicts.line(liner, entry, |line| query.may_show(line)) else { return };
     let metadata: Vec<_> = values(metadata, entry).collect();
     let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
     let level = levelled(labels, metadata.clone(), &line);

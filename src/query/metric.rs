@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 use super::answer::{Answer, Series};
 use super::journal::{Asking, Journal};
+use super::verdicts::Verdicts;
 use super::{MEMORY_MAX, POINTS_MAX, Progress, QueryError, Run, Time, narrow};
 use crate::alerts::engine::{Engine, Evaluation};
 use crate::alerts::watch::levelled;
@@ -59,8 +60,10 @@ pub(super) fn ask(
     engine.watch(expr.clone(), step);
     let reach = engine.reach();
     let late = if journal.has_stages() { LATE_BY_STAGES } else { LATE };
+    let verdicts = Verdicts::new(engine.filters_lines());
     let mut values = Values {
         engine,
+        verdicts,
         late,
         stop: run.stop,
         deadline: run.deadline,
@@ -111,6 +114,7 @@ fn is_ordered(expr: &Expr) -> bool {
 /// The values found so far.
 struct Values<'r> {
     engine: Engine,
+    verdicts: Verdicts,
     /// No evaluation is made any more once it is set.
     stop: &'r AtomicBool,
     /// Evaluations up to then.
@@ -174,7 +178,6 @@ impl Values<'_> {
         line: &'m str,
         metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
     ) {
-        self.chosen += 1;
         self.advance(time.saturating_sub(self.late));
         let level = levelled(labels, metadata.clone(), line);
         self.engine.observe(time, labels, line, metadata.chain(level));
@@ -205,14 +208,18 @@ impl Sink for Values<'_> {
         if !self.engine.wants(labels) {
             return;
         }
+        self.chosen += 1;
+        let engine = &self.engine;
+        let Some(line) = self.verdicts.line(liner, entry, |line| engine.may_observe(line)) else { return };
         let time = i64::try_from(entry.timestamp_ns()).unwrap_or(i64::MAX);
         let metadata: Vec<_> = values(metadata, entry).collect();
         let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
-        self.observe(time, labels, &liner.line(entry), metadata);
+        self.observe(time, labels, &line, metadata);
     }
 
     fn item(&mut self, _shaper: &mut Shaper, item: &mut Item, _entry: Option<&Entry<'_>>) {
         if self.engine.wants(&item.labels) {
+            self.chosen += 1;
             let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             self.observe(item.timestamp_ns, &item.labels, &item.line, metadata);
         }

@@ -11,6 +11,7 @@
 //! - [`narrow`]: which fields of the journal a query asks for
 //! - [`journal`]: the entries of a span, from the journal's files
 //! - `logs`, `metric`, [`streams`], [`live`]: what is made of them; `slices`: a long span, read by several threads
+//! - `verdicts`: what line filters said of messages that recur
 //! - [`answer`]: what comes out; [`response`] writes it as Loki does, [`print`](mod@print) for a person
 //! - [`api`]: Loki's read API
 //! - [`serve`], `socket`: the API's connections, how much may be asked, and live tail; `gate`, `certificates`: who may ask;
@@ -40,6 +41,7 @@ mod slices;
 mod socket;
 pub mod source;
 pub mod streams;
+mod verdicts;
 pub mod verify;
 
 use std::io;

@@ -56,6 +56,15 @@ impl Liner {
         self.max = self.max.min(max);
     }
 
+    /// A number that stands for the line, as [`Entry::identity`] does for a value; zero where there is none.
+    #[inline]
+    pub fn identity(&self, entry: &Entry<'_>) -> u64 {
+        match self.format {
+            Line::Message => entry.identity(self.message),
+            Line::Json => 0,
+        }
+    }
+
     /// The line of an entry. It is empty if the entry has no message. Bytes that are not UTF-8 become U+FFFD.
     #[inline]
     pub fn line<'a>(&'a mut self, entry: &Entry<'a>) -> Cow<'a, str> {

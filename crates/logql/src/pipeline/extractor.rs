@@ -72,6 +72,17 @@ impl Extractor {
         self.query.matches(stream)
     }
 
+    /// Whether the query begins with line filters, so that [`Extractor::may_extract`] can say no.
+    pub fn filters_lines(&self) -> bool {
+        self.leading > 0
+    }
+
+    /// Whether a line passes the line filters that the query begins with.
+    #[inline]
+    pub fn may_extract(&self, line: &str) -> bool {
+        self.query.may_show(line)
+    }
+
     /// The labels and the value that an entry of a matching stream gives; `None` if the entry does not pass. If a stage failed,
     /// the labels say so.
     pub fn extract<'m>(
@@ -81,8 +92,7 @@ impl Extractor {
         metadata: impl Iterator<Item = (&'m str, &'m str)>,
     ) -> Option<(LabelSet, f64)> {
         // Most entries end here.
-        let (filters, stages) = self.query.stages.split_at_checked(self.leading)?;
-        if !filters.iter().all(|filter| matches!(filter, Stage::Line(filter) if filter.matches(line))) {
+        if !self.may_extract(line) {
             return None;
         }
         if self.plain {
@@ -93,6 +103,7 @@ impl Extractor {
         let seen =
             |(name, _): &(&str, &str)| !is_field(name) || self.fields.iter().any(|field| field == name);
         let mut row = Row::new(stream, &self.hints, metadata.filter(seen));
+        let stages = self.query.stages.get(self.leading..)?;
         let line = stages.iter().try_fold(Cow::Borrowed(line), |line, stage| stage.run(line, &mut row))?;
         let mut value = if self.bytes { line.len() as f64 } else { 1.0 };
         if let Some(unwrap) = &self.query.unwrap {

@@ -44,6 +44,11 @@ impl LogQuery {
         self.stages.iter().take_while(|stage| matches!(stage, Stage::Line(_))).count()
     }
 
+    /// Whether the query begins with line filters, so that [`LogQuery::may_show`] can say no.
+    pub fn filters_lines(&self) -> bool {
+        self.leading() > 0
+    }
+
     /// Whether a line passes the line filters that the query begins with: most entries end there, and nothing but the line is
     /// needed to know.
     #[inline]
