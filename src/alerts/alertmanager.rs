@@ -4,12 +4,13 @@
 //! holds the latest notice for each alert. So a server that was away is told the present state, not what it missed. The
 //! rules repeat the notice of each alert, so what does not arrive is sent again in any case.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use indexmap::IndexMap;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -40,7 +41,8 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    notices: HashMap<Arc<LabelSet>, Notice>,
+    /// In the order in which they came, so that none waits for ever behind newer ones.
+    notices: IndexMap<Arc<LabelSet>, Notice, foldhash::quality::RandomState>,
     /// What the notices take (bytes).
     bytes: usize,
     /// Notices that found no room (count).
@@ -100,13 +102,14 @@ impl Outbox {
             // The server would take it for resolved now.
             false => notice.ends_at > now,
         });
-        let keys: Vec<_> = waiting.notices.keys().take(count).cloned().collect();
-        let taken = keys.iter().filter_map(|key| waiting.notices.remove(key)).collect();
+        let count = count.min(waiting.notices.len());
+        let taken = waiting.notices.drain(..count).map(|(_, notice)| notice).collect();
         waiting.bytes = waiting.notices.values().map(Notice::bytes).sum();
         taken
     }
 
-    /// Puts notices back that did not arrive, unless there are newer ones.
+    /// Puts notices back that did not arrive, unless there are newer ones: behind the others, in case they are what the
+    /// server fails at.
     fn give_back(&self, notices: Vec<Notice>) {
         let mut waiting = self.lock();
         for notice in notices {

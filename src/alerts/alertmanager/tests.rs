@@ -47,6 +47,23 @@ fn an_outbox_holds_the_latest_of_each_alert_and_nothing_that_is_over() {
 }
 
 #[test]
+fn what_came_first_goes_first_and_what_failed_last() {
+    let units = |notices: &[Notice]| -> Vec<String> {
+        notices.iter().filter_map(|notice| notice.labels.get("unit").map(str::to_owned)).collect()
+    };
+    let outbox = Outbox::new(MAX);
+    let notices: Vec<_> = (0..100).map(|n| notice(&format!("{n:02}"), 100, false)).collect();
+    outbox.put(&notices);
+    // One that is told again keeps its place.
+    outbox.put(&notices[40..41]);
+    let first = outbox.take(0, 64);
+    assert_eq!(units(&first), units(&notices[..64]));
+    outbox.give_back(first);
+    let rest = [outbox.take(0, 64), outbox.take(0, 64)].concat();
+    assert_eq!(units(&rest), units(&[&notices[64..], &notices[..64]].concat()));
+}
+
+#[test]
 fn an_outbox_is_bounded() {
     let notices: Vec<_> = (0..1005).map(|n| notice(&format!("{n:04}"), 100, false)).collect();
     let outbox = Outbox::new(1000 * notices[0].bytes());
