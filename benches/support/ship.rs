@@ -26,7 +26,17 @@ pub(crate) fn ship(
     destinations: u64,
     more: &str,
 ) -> Result<(Usage, Counts, Duration), Error> {
-    let sink = Sink::start()?;
+    ship_to(&Sink::start()?, binary, journal, destinations, more)
+}
+
+/// As [`ship`], to a sink that is there.
+pub(crate) fn ship_to(
+    sink: &Sink,
+    binary: &Path,
+    journal: &BenchJournal,
+    destinations: u64,
+    more: &str,
+) -> Result<(Usage, Counts, Duration), Error> {
     let home = tempfile::tempdir()?;
     let config = home.path().join("config.yaml");
     let loki =

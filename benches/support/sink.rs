@@ -51,6 +51,8 @@ struct Arrived {
     first: Option<Instant>,
     /// Bodies that are counted as requests, but not decoded yet, and when they came.
     bodies: Vec<(SystemTime, Vec<u8>)>,
+    /// Bodies that were decoded, if they are kept.
+    kept: Option<Vec<Vec<u8>>>,
 }
 
 /// The push request of Loki, without all that is not counted here.
@@ -113,6 +115,19 @@ impl Sink {
         format!("http://{}", self.address)
     }
 
+    /// From now on, keeps all bodies, as they came.
+    #[allow(dead_code)] // not every bench asks
+    pub(crate) fn keep(&self) {
+        self.shared.lock().kept = Some(Vec::new());
+    }
+
+    /// The bodies that were kept.
+    #[allow(dead_code)] // not every bench asks
+    pub(crate) fn kept(&self) -> Vec<Vec<u8>> {
+        self.counts();
+        self.shared.lock().kept.take().unwrap_or_default()
+    }
+
     /// What has arrived so far; decodes what is new.
     pub(crate) fn counts(&self) -> Counts {
         self.look(|_, _| {})
@@ -145,6 +160,9 @@ impl Sink {
                     }
                 }
                 Err(_) => arrived.counts.bad_requests += 1,
+            }
+            if let Some(kept) = &mut arrived.kept {
+                kept.push(body);
             }
         }
         arrived.counts
