@@ -14,6 +14,7 @@
 
 #[path = "support/bench.rs"]
 mod bench;
+#[allow(dead_code)] // what other benchmarks call
 #[path = "support/ship.rs"]
 mod ship;
 #[allow(dead_code)] // what other benchmarks measure

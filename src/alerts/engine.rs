@@ -135,6 +135,11 @@ impl Engine {
         self.windows.iter().map(Window::reach).max().unwrap_or(0)
     }
 
+    /// How far behind an evaluation an entry may lie and still count for it (nanoseconds).
+    pub fn ahead(&self) -> i64 {
+        self.windows.iter().map(Window::ahead).max().unwrap_or(0)
+    }
+
     /// Whether every range aggregation of an expression has met a stream that it selects, and whether every one has met an
     /// entry that passes its filters.
     pub fn met(&self, number: usize) -> (bool, bool) {

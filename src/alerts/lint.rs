@@ -16,9 +16,10 @@ const REACH_MAX: i64 = 7 * 24 * 3600 * 1_000_000_000;
 /// Warns about the expression of a rule. `recorded`: its series become metrics.
 pub(crate) fn of_expression(known: &KnownLabels, expr: &Expr, recorded: bool) -> Vec<Lint> {
     let mut lints = Vec::new();
-    let mut reach = 0;
+    let (mut reach, mut ahead) = (0, false);
     expr.ranges(&mut |range, _| {
         lints.extend(known.of_nobody(&range.query.matchers));
+        ahead |= range.offset < 0;
         reach = reach.max(range.range.saturating_add(range.offset));
     });
     if reach > REACH_MAX {
@@ -33,6 +34,14 @@ pub(crate) fn of_expression(known: &KnownLabels, expr: &Expr, recorded: bool) ->
                  it in Loki's ruler",
                 length(REACH_MAX)
             ),
+            part: None,
+        });
+    }
+    if ahead {
+        lints.push(Lint {
+            title: "a negative offset looks ahead".to_owned(),
+            label: "when a rule is evaluated, nothing that comes later is there".to_owned(),
+            help: "leave `offset` out, or write the later time with a positive one".to_owned(),
             part: None,
         });
     }
@@ -97,6 +106,8 @@ mod tests {
         told(&[
             ("", r#"sum by (host) (count_over_time({unit="a.service"}[5m])) > 1"#, &[][..]),
             ("", r#"count_over_time({unit="a.service"}[5m])"#, &[]),
+            ("", r#"count_over_time({unit="a.service"}[5m] offset 5m)"#, &[]),
+            ("", r#"count_over_time({unit="a.service"}[5m] offset -5m)"#, &["a negative offset looks ahead"]),
             ("", r#"topk(3, count_over_time({unit="a.service"}[5m]))"#, &[]),
             ("", r#"sum without (unit) (count_over_time({unit="a.service"}[5m]))"#, &[]),
             ("", r#"absent_over_time({unit="a.service"}[5m])"#, &[]),

@@ -102,6 +102,11 @@ impl Window {
         self.range.range.saturating_add(self.range.offset.max(0))
     }
 
+    /// How far behind an evaluation an entry may lie and still count for it (nanoseconds): an offset may be negative.
+    pub(super) fn ahead(&self) -> i64 {
+        self.range.offset.saturating_neg().max(0)
+    }
+
     /// How many series there are.
     pub(super) fn len(&self) -> usize {
         self.series.len()

@@ -145,6 +145,9 @@ pub fn run(
     out: &mut impl Write,
 ) -> Result<Shown, DryRunError> {
     let (mut tail, mut seen) = open::open(config, options, progress, out)?;
+    if let Some(until) = options.until.filter(|_| !options.follow) {
+        tail.end_at(until);
+    }
     // A person ends it, who stops the whole program.
     follow(&mut tail, &mut seen, &AtomicBool::new(false), &Pulse::default())?;
     seen.finish(&tail)
@@ -362,10 +365,9 @@ impl<W: Write> Follower for Seen<'_, '_, W> {
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, DryRunError> {
         let realtime = entry.cursor().realtime;
-        if let Some(until) = self.options.until.filter(|until| realtime > *until) {
-            // The order is by time within a source only, so later entries may be early enough.
-            let ended = !self.options.follow && realtime > until.saturating_add(UNTIL_BEHIND);
-            return Ok(if ended { Step::End } else { Step::Next });
+        // The order is by time within a source only, so later entries may be early enough. The tail ends each file.
+        if self.options.until.is_some_and(|until| realtime > until) {
+            return Ok(Step::Next);
         }
         #[cfg(feature = "sd-journal")]
         if let Some(second) = &mut self.second {
@@ -417,9 +419,6 @@ fn nanoseconds(microseconds: u64) -> i64 {
     i64::try_from(microseconds).unwrap_or(i64::MAX).saturating_mul(1000)
 }
 
-/// So long behind `until` no entry is looked for that was written before it, under a clock that had been set back, or in a
-/// file that is read later (microseconds): one hour. journalctl ends with the first entry that is later.
-const UNTIL_BEHIND: u64 = 3_600_000_000;
 /// The clock is looked at every so many entries (count).
 const LOOKED_AT: u64 = 256;
 /// Progress is told every so many entries (count).

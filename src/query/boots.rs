@@ -1,6 +1,8 @@
 //! What the journal has before anything is asked of it: its boots, and the values of fields.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
 
 use super::QueryError;
 use crate::journal::follow::WatchError;
@@ -17,12 +19,13 @@ pub struct Boot {
     pub last: u64,
 }
 
-/// The boots whose entries are there, the oldest first.
+/// The boots whose entries are there, in the order in which journald numbered their first entries, as journalctl has them. The
+/// order of times is another one where a machine without a clock begins each boot at the same time.
 ///
 /// # Errors
 /// When nothing can be read.
 pub fn boots(scope: &Scope) -> Result<Vec<Boot>, QueryError> {
-    let mut boots: HashMap<Id128, Boot> = HashMap::new();
+    let mut boots: IndexMap<Id128, Boot, foldhash::fast::RandomState> = IndexMap::default();
     let mut tail = open(scope, Keys::default())?;
     while let Some(entry) = tail.next_entry() {
         let cursor = entry.cursor();
@@ -32,9 +35,7 @@ pub fn boots(scope: &Scope) -> Result<Vec<Boot>, QueryError> {
             None => drop(boots.insert(id, Boot { id, first: time, last: time })),
         }
     }
-    let mut boots: Vec<Boot> = boots.into_values().collect();
-    boots.sort_by_key(|boot| boot.first);
-    Ok(boots)
+    Ok(boots.into_values().collect())
 }
 
 /// Whether a word can name a boot: an id, an offset, or both joined.

@@ -13,9 +13,6 @@ use crate::shape::Sections;
 use crate::shape::stages::Setup;
 use journald_reader::{Entry, Keys, Match, Scope, Start, Tail, Waker};
 
-/// So long behind the end of a span an entry is looked for that belongs to it (microseconds): it may have been written under
-/// a clock that was set back, or stand in a file that is read later. As in the dry run.
-pub(crate) const BEHIND: u64 = 3_600_000_000;
 /// So far beside a span entries are read whose stages may give them a time within it (microseconds).
 pub(crate) const BESIDE: u64 = 3_600_000_000;
 /// The clock, and whoever waits, are looked at every so many entries (count).
@@ -31,9 +28,14 @@ pub struct Journal<'c> {
 
 /// What a sink says of reading on.
 pub(super) trait Asking: Sink {
-    /// Whether entries from this time on can change nothing more (microseconds since 1970).
-    fn is_done(&self, _realtime: u64) -> bool {
+    /// Whether no entry can change anything more.
+    fn is_done(&self) -> bool {
         false
+    }
+
+    /// The time after which entries can change nothing more (microseconds since 1970).
+    fn end(&self) -> u64 {
+        u64::MAX
     }
 
     /// How many entries of chosen streams it has seen (count).
@@ -133,10 +135,11 @@ impl<'c> Journal<'c> {
         let setup = Setup { dry: true, ..Setup::default() };
         let pipeline = Pipeline::new(self.sections, self.destination, &setup, &mut keys);
         let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
-        let mut tail = Tail::open(&self.narrowed(matches), keys, Start::Realtime(span.0), waker)?;
+        let start = Start::Span { from: span.0, until: span.1 };
+        let mut tail = Tail::open(&self.narrowed(matches), keys, start, waker)?;
         let progress = Progress { span, ..Progress::default() };
         let stop: &AtomicBool = run.stop;
-        let mut reading = Reading { pipeline, sink, span, run, progress };
+        let mut reading = Reading { pipeline, sink, span, end: u64::MAX, run, progress };
         follow(&mut tail, &mut reading, stop, &Pulse::default())?;
         let Reading { mut pipeline, sink, mut progress, .. } = reading;
         pipeline.show_rest(sink);
@@ -146,26 +149,50 @@ impl<'c> Journal<'c> {
 }
 
 impl Journal<'_> {
-    /// Shows entries from a time on (microseconds since 1970) to a sink as they come, until `stop` is set. `pause` is called when
-    /// there are none for now, and when many have come.
+    /// Opens the journal, to follow it from a time on (microseconds since 1970): what is written from now on comes later,
+    /// whatever its time.
     ///
     /// # Errors
-    /// When nothing can be read, or `pause` fails.
-    pub(super) fn follow<S: Sink>(
-        &self,
-        from: u64,
-        matches: &[Match],
-        sink: S,
-        stop: &AtomicBool,
-        pause: impl FnMut(&mut S) -> Result<(), QueryError>,
-    ) -> Result<(), QueryError> {
+    /// When nothing can be read.
+    pub(super) fn open(&self, from: u64, matches: &[Match]) -> Result<Open, QueryError> {
         let mut keys = Keys::default();
         let setup = Setup { dry: true, ..Setup::default() };
         let pipeline = Pipeline::new(self.sections, self.destination, &setup, &mut keys);
         let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
-        let mut tail = Tail::open(&self.narrowed(matches), keys, Start::Realtime(from), waker)?;
-        let mut following = Following { pipeline, sink, pause, entries: 0 };
-        follow(&mut tail, &mut following, stop, &Pulse::default())
+        let tail = Tail::open(&self.narrowed(matches), keys, Start::Realtime(from), waker)?;
+        Ok(Open { tail, pipeline })
+    }
+}
+
+/// A journal that is open, to be followed.
+pub(super) struct Open {
+    tail: Tail,
+    pipeline: Pipeline,
+}
+
+/// Why [`Open::follow`] pauses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// Many entries have come.
+    Many,
+    /// All that is there has come.
+    AtEnd,
+}
+
+impl Open {
+    /// Shows entries to a sink as they come, until `stop` is set. `pause` is called when there are none for now, and when many have
+    /// come.
+    ///
+    /// # Errors
+    /// When nothing can be read, or `pause` fails.
+    pub(super) fn follow<S: Sink>(
+        mut self,
+        sink: S,
+        stop: &AtomicBool,
+        pause: impl FnMut(&mut S, Pause) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let mut following = Following { pipeline: self.pipeline, sink, pause, entries: 0 };
+        follow(&mut self.tail, &mut following, stop, &Pulse::default())
     }
 }
 
@@ -177,21 +204,21 @@ struct Following<S, P> {
     entries: u64,
 }
 
-impl<S: Sink, P: FnMut(&mut S) -> Result<(), QueryError>> Follower for Following<S, P> {
+impl<S: Sink, P: FnMut(&mut S, Pause) -> Result<(), QueryError>> Follower for Following<S, P> {
     type Error = QueryError;
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, QueryError> {
         self.pipeline.show(entry, &mut self.sink);
         self.entries += 1;
         if self.entries.is_multiple_of(LOOKED_AT) {
-            (self.pause)(&mut self.sink)?;
+            (self.pause)(&mut self.sink, Pause::Many)?;
         }
         Ok(Step::Next)
     }
 
     fn idle(&mut self, _tail: &mut Tail) -> Result<Rest, QueryError> {
         self.pipeline.show_held(&mut self.sink);
-        (self.pause)(&mut self.sink)?;
+        (self.pause)(&mut self.sink, Pause::AtEnd)?;
         // Ctrl-C sets a flag, which somebody has to look at.
         Ok(Rest::Wait(Instant::now().checked_add(HELD_EVERY)))
     }
@@ -202,6 +229,8 @@ struct Reading<'r, 'q, S> {
     pipeline: Pipeline,
     sink: &'r mut S,
     span: (u64, u64),
+    /// The end that the sink named last.
+    end: u64,
     run: &'r mut Run<'q>,
     progress: Progress,
 }
@@ -222,14 +251,20 @@ impl<S: Asking> Follower for Reading<'_, '_, S> {
             }
         }
         let (from, to) = self.span;
-        if realtime > to.saturating_add(BEHIND) || self.sink.is_done(realtime.saturating_sub(BEHIND)) {
-            return Ok(Step::End);
-        }
         self.progress.edges.see(self.span, entry.cursor());
         if (from..=to).contains(&realtime) {
             self.pipeline.show(entry, self.sink);
         }
-        Ok(Step::Next)
+        if self.sink.is_done() {
+            return Ok(Step::End);
+        }
+        Ok(if self.sink.end() < self.end { Step::Between } else { Step::Next })
+    }
+
+    fn between(&mut self, tail: &mut Tail) -> Result<Rest, QueryError> {
+        self.end = self.sink.end();
+        tail.end_at(self.end);
+        Ok(Rest::Read)
     }
 
     fn idle(&mut self, _tail: &mut Tail) -> Result<Rest, QueryError> {

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::atomic::AtomicBool;
 
 use super::answer::{Answer, Line};
-use super::journal::Journal;
+use super::journal::{Journal, Pause};
 use super::logs::{Chosen, see_item, see_plain};
 use super::{Direction, QueryError, Question, Run, Time, ask, narrow};
 use crate::pipeline::{Shaper, Sink};
@@ -35,39 +34,33 @@ pub fn tail(
         limit,
         direction: Direction::Backward,
     };
+    let since = now.saturating_sub(LATE).max(start);
+    // Before the last lines are asked for: what is written meanwhile is in both, or comes later.
+    let narrowed = [narrow::of_query(query, &journal.shape())];
+    let open = journal.open(u64::try_from(since.div_euclid(1000)).unwrap_or(0), &narrowed)?;
     let (answer, _) = ask(&question, journal, run)?;
     let Answer::Lines(mut lines) = answer else { return Ok(()) };
     lines.reverse();
-    let since = now.saturating_sub(LATE).max(start);
-    // Of the last seconds, only what was not there yet: neither what is shown here, nor what `limit` left out.
+    // Of what is there, only what was not there yet: neither what is shown here, nor what `limit` left out.
     let first = lines.first().map(|line| line.time).filter(|_| lines.len() >= limit);
     let first = if limit == 0 { Some(now) } else { first };
-    let mut shown: HashSet<(i64, String)> =
-        lines.iter().filter(|line| line.time >= since).map(|line| (line.time, line.text.clone())).collect();
+    let mut shown: HashSet<(i64, String)> = lines.iter().map(|line| (line.time, line.text.clone())).collect();
     show(lines).map_err(QueryError::Output)?;
-    follow(query, since, journal, run.stop, &mut |mut lines| {
-        lines.retain(|line| {
-            let known = !shown.is_empty() && shown.remove(&(line.time, line.text.clone()));
-            let left_out = line.time < now && first.is_some_and(|first| line.time < first);
-            !known && !left_out
-        });
-        if lines.is_empty() { Ok(()) } else { show(lines) }
-    })
-}
-
-/// Shows the lines that pass as they come, from a time on (nanoseconds since 1970), until it is told to stop.
-fn follow(
-    query: &LogQuery,
-    start: i64,
-    journal: &Journal<'_>,
-    stop: &AtomicBool,
-    show: &mut dyn FnMut(Vec<Line>) -> io::Result<()>,
-) -> Result<(), QueryError> {
-    let narrowed = [narrow::of_query(query, &journal.shape())];
-    let from = u64::try_from(start.div_euclid(1000)).unwrap_or(0);
-    let live = Live { chosen: Chosen::new(query), start, found: Vec::new() };
-    journal.follow(from, &narrowed, live, stop, |live| {
-        let found = std::mem::take(&mut live.found);
+    let live = Live { chosen: Chosen::new(query), found: Vec::new() };
+    let mut caught_up = false;
+    open.follow(live, run.stop, |live, pause| {
+        let mut found = std::mem::take(&mut live.found);
+        if !caught_up {
+            found.retain(|line| {
+                let known = !shown.is_empty() && shown.remove(&(line.time, line.text.clone()));
+                let left_out = line.time < now && first.is_some_and(|first| line.time < first);
+                !known && !left_out
+            });
+        }
+        if pause == Pause::AtEnd && !caught_up {
+            // From now on whatever comes is new, although another host may have written it long ago.
+            (caught_up, shown) = (true, HashSet::new());
+        }
         if found.is_empty() { Ok(()) } else { show(found).map_err(QueryError::Output) }
     })
 }
@@ -75,18 +68,17 @@ fn follow(
 /// Lines that have come.
 struct Live<'q> {
     chosen: Chosen<'q>,
-    start: i64,
     found: Vec<Line>,
 }
 
 impl Sink for Live<'_> {
     fn plain(&mut self, shaper: &mut Shaper, entry: &Entry<'_>) {
-        let Live { chosen, start, found } = self;
-        see_plain(chosen, shaper, entry, |time| time >= *start, |line| found.push(line));
+        let Live { chosen, found } = self;
+        see_plain(chosen, shaper, entry, |_| true, |line| found.push(line));
     }
 
     fn item(&mut self, _shaper: &mut Shaper, item: &mut Item, _entry: Option<&Entry<'_>>) {
-        let Live { chosen, start, found } = self;
-        see_item(chosen, item, |time| time >= *start, |line| found.push(line));
+        let Live { chosen, found } = self;
+        see_item(chosen, item, |_| true, |line| found.push(line));
     }
 }

@@ -306,12 +306,13 @@ impl Sink for Lines<'_> {
 }
 
 impl Asking for Lines<'_> {
-    fn is_done(&self, realtime: u64) -> bool {
-        if self.bytes > self.bytes_max {
-            return true;
-        }
-        let time = i64::try_from(realtime).unwrap_or(i64::MAX).saturating_mul(1000);
-        self.direction == Direction::Forward && self.worst.is_some_and(|worst| time > worst)
+    fn is_done(&self) -> bool {
+        self.bytes > self.bytes_max
+    }
+
+    fn end(&self) -> u64 {
+        let worst = self.worst.filter(|_| self.direction == Direction::Forward);
+        worst.map_or(u64::MAX, |worst| u64::try_from(worst / 1000).unwrap_or(0))
     }
 
     fn chosen(&self) -> u64 {

@@ -28,8 +28,8 @@ const INNER_SERIES_MAX: usize = 100_000;
 const TOTAL_MAX: usize = 400_000;
 /// So long behind an evaluation an entry may be read that belongs to it (nanoseconds): files are merged by more than time.
 const LATE: i64 = 2_000_000_000;
-/// As [`LATE`], where stages may set the time.
-const LATE_BY_STAGES: i64 = 3_600_000_000_000;
+/// As [`LATE`], where stages may set the time, or a clock was set back.
+const LATE_AT_MOST: i64 = 3_600_000_000_000;
 
 /// Answers a metric query.
 pub(super) fn ask(
@@ -55,34 +55,14 @@ pub(super) fn ask(
     if let (Expr::Number(value), Time::At(time)) = (expr, time) {
         return Ok((Answer::Scalar(time, *value), Progress::default()));
     }
-    let mut engine = Engine::new(INNER_SERIES_MAX);
-    engine.limit_memory(MEMORY_MAX);
-    engine.watch(expr.clone(), step);
-    let reach = engine.reach();
-    let late = if journal.has_stages() { LATE_BY_STAGES } else { LATE };
-    let verdicts = Verdicts::new(engine.filters_lines());
-    let mut values = Values {
-        engine,
-        verdicts,
-        late,
-        stop: run.stop,
-        deadline: run.deadline,
-        series_max: run.limits.series,
-        points: 0,
-        matrix: IndexMap::default(),
-        vector: Vec::new(),
-        failed: None,
-        chosen: 0,
-    };
-    values.advance(first.saturating_sub(1));
-    let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
-    let progress = match reach {
-        // It looks at no entry.
-        0 => Progress::default(),
-        _ => {
-            let narrowed = narrow::of_expr(expr, &journal.shape());
-            journal.read((micros(first.saturating_sub(reach)), micros(last)), &narrowed, &mut values, run)?
+    let mut late = if journal.has_stages() { LATE_AT_MOST } else { LATE };
+    let (mut values, progress) = loop {
+        let (values, progress) = read(expr, (first, last, step), late, journal, run)?;
+        if !values.came_late {
+            break (values, progress);
         }
+        // A clock was set back: once more, and wait for what may come late.
+        late = LATE_AT_MOST;
     };
     values.advance(last);
     if let Time::At(_) = time {
@@ -105,6 +85,49 @@ pub(super) fn ask(
     Ok((answer, progress))
 }
 
+/// Reads the entries of evaluations from `first` to `last`, each `step` after the one before it (nanoseconds since 1970).
+fn read<'r>(
+    expr: &Expr,
+    (first, last, step): (i64, i64, i64),
+    late: i64,
+    journal: &Journal<'_>,
+    run: &mut Run<'r>,
+) -> Result<(Values<'r>, Progress), QueryError> {
+    let mut engine = Engine::new(INNER_SERIES_MAX);
+    engine.limit_memory(MEMORY_MAX);
+    engine.watch(expr.clone(), step);
+    let (reach, ahead) = (engine.reach(), engine.ahead());
+    let verdicts = Verdicts::new(engine.filters_lines());
+    let mut values = Values {
+        engine,
+        verdicts,
+        late,
+        ahead,
+        made: i64::MIN,
+        came_late: false,
+        stop: run.stop,
+        deadline: run.deadline,
+        series_max: run.limits.series,
+        points: 0,
+        matrix: IndexMap::default(),
+        vector: Vec::new(),
+        failed: None,
+        chosen: 0,
+    };
+    values.advance(first.saturating_sub(1));
+    let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
+    let progress = match reach {
+        // It looks at no entry.
+        0 => Progress::default(),
+        _ => {
+            let narrowed = narrow::of_expr(expr, &journal.shape());
+            let span = (micros(first.saturating_sub(reach)), micros(last.saturating_add(ahead)));
+            journal.read(span, &narrowed, &mut values, run)?
+        }
+    };
+    Ok((values, progress))
+}
+
 /// Whether a query gives its series an order.
 fn is_ordered(expr: &Expr) -> bool {
     use VectorOp::{Bottomk, Sort, SortDesc, Topk};
@@ -121,6 +144,12 @@ struct Values<'r> {
     deadline: Option<Instant>,
     /// So long behind an evaluation entries may still come (nanoseconds).
     late: i64,
+    /// So far behind an evaluation entries count for it (nanoseconds).
+    ahead: i64,
+    /// The evaluation that was made last (nanoseconds since 1970).
+    made: i64,
+    /// An entry has come too late for an evaluation, and [`LATE_AT_MOST`] may be long enough.
+    came_late: bool,
     series_max: usize,
     /// Values of all series (count).
     points: usize,
@@ -144,6 +173,7 @@ impl Values<'_> {
         {
             let Values { engine, matrix, vector, failed, .. } = self;
             engine.advance(time, |evaluation| *failed = take(evaluation, matrix, vector).err());
+            self.made = time;
             self.points += self.vector.len();
             if self.failed.is_none() && self.matrix.len() > self.series_max {
                 self.failed = Some(QueryError::Series(self.series_max));
@@ -178,7 +208,8 @@ impl Values<'_> {
         line: &'m str,
         metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
     ) {
-        self.advance(time.saturating_sub(self.late));
+        self.came_late |= time.saturating_sub(self.ahead) <= self.made && self.late < LATE_AT_MOST;
+        self.advance(time.saturating_sub(self.late).saturating_sub(self.ahead));
         let level = levelled(labels, metadata.clone(), line);
         self.engine.observe(time, labels, line, metadata.chain(level));
     }
@@ -227,8 +258,8 @@ impl Sink for Values<'_> {
 }
 
 impl Asking for Values<'_> {
-    fn is_done(&self, _realtime: u64) -> bool {
-        self.failed.is_some()
+    fn is_done(&self) -> bool {
+        self.failed.is_some() || self.came_late
     }
 
     fn chosen(&self) -> u64 {

@@ -9,12 +9,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::journal::{BEHIND, Journal};
+use super::journal::Journal;
 use super::{Progress, QueryError, Run};
 use journald_reader::{Cursor, Match};
 
 /// Slices for each thread (count): entries are not spread evenly over time, so one slice takes longer than another.
 const SLICES_PER_THREAD: u64 = 2;
+/// So long behind its end a slice is read, to see whether the next one has read the same there (microseconds).
+const BEHIND: u64 = 3_600_000_000;
 /// The shortest slice (microseconds): each reads [`BEHIND`] further than its end.
 const SLICE_MIN: u64 = 4 * BEHIND;
 /// The caller learns so often how far the threads are.

@@ -177,7 +177,7 @@ impl Sink for Counting<'_> {
 }
 
 impl Asking for Counting<'_> {
-    fn is_done(&self, _realtime: u64) -> bool {
+    fn is_done(&self) -> bool {
         self.crowded
     }
 

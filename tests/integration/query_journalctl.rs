@@ -429,3 +429,28 @@ fn any_journal_is_searched_as_journalctl_searches_it() {
     });
     assert!(compared.get() > 3, "{} journals were compared", compared.get());
 }
+
+/// A machine without a clock that runs on: each boot begins at the time when its system was built.
+#[test]
+fn boots_are_in_the_order_of_their_numbers_where_clocks_begin_low() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries: Vec<_> = (0..30)
+        .map(|n| {
+            let (boot_number, into) = (n / 10, n % 10);
+            // The boot in the middle begins a little earlier than the others.
+            let time = BASE + into * 60_000_000 - u64::from(boot_number == 1) * 1_000_000;
+            ExportEntry::new(time)
+                .boot(boot(boot_number), 1_000_000 + into * 60_000_000)
+                .message(format!("line {n}"))
+        })
+        .collect();
+    or_skip!(build_journal(&dir.path().join("a.journal"), &entries, Format::ALL[0]));
+    let paths = [dir.path().to_path_buf()];
+    assert_eq!(our_boots(&paths).len(), 3);
+    assert_eq!(our_boots(&paths), their_boots(&paths));
+    let mut last = ours(&paths, &["-b", "0"]);
+    last.sort();
+    let mut expected: Vec<Shown> = (20..30).map(|n| (entries[n].realtime, format!("line {n}"))).collect();
+    expected.sort();
+    assert_eq!(last, expected);
+}

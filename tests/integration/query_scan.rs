@@ -305,3 +305,52 @@ fn threads_lose_nothing_where_a_clock_was_set_back() {
     // The helper asks alone, and with three threads in slices of any length.
     assert_eq!(lines(&question, &paths, &config).len(), entries.len());
 }
+
+/// What gathers the journals of other hosts goes on in a file when a clock is set back, which journald does not.
+#[test]
+fn a_clock_that_was_set_back_by_less_than_an_hour_loses_nothing() {
+    const SECOND: u64 = 1_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    // Of each host, three hours in one file, an entry every three seconds; two clocks are set back, and one boots again.
+    for (host, steps) in [(0, [600, 2400]), (1, [3500, 0]), (2, [0, 900])] {
+        let entries = mixed(3600).into_iter().enumerate().map(|(n, entry)| {
+            let n = n as u64;
+            let back = SECOND * ((n >= 1200) as u64 * steps[0] + (n >= 2400) as u64 * steps[1]);
+            let boot = u128::from(host * 10 + 7 + u64::from(host == 2 && n >= 2000));
+            let mut entry = entry.boot(boot, (n + 1) * 3 * SECOND);
+            entry.realtime = crate::support::fixtures::BASE + (n * 3 + host) * SECOND - back + 7;
+            entry
+        });
+        let entries: Vec<_> = entries.collect();
+        let format = Format::ALL[host as usize];
+        or_skip!(build_journal(&dir.path().join(format!("{host}.journal")), &entries, format));
+    }
+    let (paths, config) = ([dir.path().to_path_buf()], config());
+    let all = scanned(&paths);
+    assert_eq!(all.len(), 3 * 3600);
+    for_many(asked(), 60, |asked| {
+        compare(&asked, &paths, &config, &all)?;
+        over_time(&asked, &paths, &config, &all)
+    });
+}
+
+/// Counts of ten minutes each, one after the other: an entry that comes late counts where it belongs.
+fn over_time(asked: &Asked, paths: &[PathBuf], config: &Config, all: &[Row]) -> TestCaseResult {
+    const STEP: i64 = 600_000_000_000;
+    let text = format!("sum(count_over_time({} [10m]))", asked.text());
+    let query = Query::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let start = crate::support::fixtures::BASE as i64 * 1000 / STEP * STEP;
+    let end = start + 24 * STEP;
+    let time = Time::Span { start, end, step: STEP };
+    let question = Question { query, time, limit: 1, direction: Direction::Forward };
+    let Answer::Matrix(series) = run(&question, paths, config).unwrap() else { panic!("{text}") };
+    let found: Vec<(i64, f64)> = series.into_iter().flat_map(|series| series.points).collect();
+    let counted = (start..=end).step_by(STEP as usize).filter_map(|time| {
+        let within = (time - STEP) / 1000..time / 1000;
+        // The end belongs to a range, the beginning does not; no entry lies on one to the microsecond.
+        let rows = all.iter().filter(|row| within.contains(&(row.0 as i64)) && asked.takes(row));
+        Some((time, rows.count() as f64)).filter(|(_, count)| *count > 0.0)
+    });
+    prop_assert_eq!(found, counted.collect::<Vec<_>>(), "{}", text);
+    Ok(())
+}

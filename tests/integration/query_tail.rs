@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::query_api::escaped;
 use crate::support::agent::Agent;
 use crate::support::alertmanager::free_port;
+use crate::support::fixtures::{ExportEntry, Format, build_journal};
 use crate::support::journald::{Bulk, Journald, Transport, wait_until};
 use crate::support::or_skip;
 
@@ -307,5 +308,39 @@ async fn logclis_tail_is_answered() {
         streams(&mut tail, 2).await.iter().map(|stream| stream["values"][0][1].clone()).collect();
     // It began an hour before it was recorded; that is in the future of no test.
     assert_eq!(lines, ["before", "after"]);
+    agent.stop();
+}
+
+/// A host that was cut off sends its journal when it is back: what it brings is new, although it was written long ago.
+#[tokio::test]
+async fn lines_that_come_late_are_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("host.journal");
+    let now = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap();
+    let write = |lines: &[(u64, &str)]| {
+        let entry = |(ago, text): &(u64, &str)| {
+            let entry = ExportEntry::new(now - ago * 1_000_000).boot(7, 1_000_000_000 - ago * 1_000_000);
+            entry.message(*text).field("SYSLOG_IDENTIFIER", "a")
+        };
+        build_journal(&path, &lines.iter().map(entry).collect::<Vec<_>>(), Format::default())
+    };
+    or_skip!(write(&[(300, "left out"), (200, "before"), (100, "just before")]));
+    let (mut agent, socket) = answering(dir.path());
+    let mut lines = tail(&socket, "query=%7Bapp%3D%22a%22%7D&limit=2", false).await.unwrap();
+    let texts = |streams: Vec<Value>| -> Vec<Value> {
+        streams
+            .iter()
+            .flat_map(|one| {
+                one["values"].as_array().unwrap().iter().map(|v| v[1].clone()).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    assert_eq!(texts(streams(&mut lines, 2).await), ["before", "just before"]);
+    // That it is live shows in an answer.
+    lines.send(Message::Ping("are you there".into())).await.unwrap();
+    let pong = tokio::time::timeout(Duration::from_secs(30), lines.next()).await;
+    assert!(matches!(pong, Ok(Some(Ok(Message::Pong(_))))), "{pong:?}");
+    or_skip!(write(&[(90, "late"), (40, "a little late"), (0, "in time")]));
+    assert_eq!(texts(streams(&mut lines, 3).await), ["late", "a little late", "in time"]);
     agent.stop();
 }

@@ -42,6 +42,16 @@ pub enum Start {
     /// At the first entry written at or after this time (realtime, microseconds since 1970). All entries behind it come,
     /// also those that were written after the clock had been set back.
     Realtime(u64),
+    /// At the first entry written at or after `from`; entries written after `until` do not come (realtime, microseconds since
+    /// 1970, both inclusive). Each file is begun and ended by itself, so clocks that differ between files lose nothing. Within
+    /// a file, a clock may have been set back by an hour at most. So that this loses nothing either, entries up to an
+    /// hour before and behind the span may come, too: the reader of the span passes them over.
+    Span {
+        /// The beginning.
+        from: u64,
+        /// The end.
+        until: u64,
+    },
     /// Behind this entry, as `journalctl --after-cursor` does. If the entry is not there any more, reading begins where it
     /// would stand, and the log says so.
     After(Cursor),
@@ -54,7 +64,9 @@ impl Start {
     pub(crate) fn state(&self) -> Resume {
         match self {
             Start::Oldest => Resume::default(),
-            Start::Realtime(floor) => Resume { floor: *floor, ..Resume::default() },
+            Start::Realtime(floor) | Start::Span { from: floor, .. } => {
+                Resume { floor: *floor, ..Resume::default() }
+            }
             // Numbers of its counter that are missing behind it are counted.
             Start::After(cursor) => Resume {
                 after: Some(*cursor),

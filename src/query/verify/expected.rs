@@ -17,7 +17,7 @@ use crate::loki::encode::Metadata;
 use crate::os::systemd::Pulse;
 use crate::pipeline::{Pipeline, Take};
 use crate::query::Progress;
-use crate::query::journal::{BEHIND, BESIDE, LOOKED_AT};
+use crate::query::journal::{BESIDE, LOOKED_AT};
 use crate::shape::Sections;
 use crate::shape::labels::Stream;
 use crate::shape::stages::Setup;
@@ -260,7 +260,8 @@ pub(super) fn each<T: Take>(
     let pipeline = Pipeline::new(source.sections, Some(source.destination), &setup, &mut keys);
     let waker = Waker::new().map_err(WatchError::from)?;
     // Nothing is narrowed: the digits below the microsecond are those that were shipped.
-    let mut tail = Tail::open(&source.scope, keys, Start::Realtime(span.0), waker)?;
+    let start = Start::Span { from: span.0, until: span.1 };
+    let mut tail = Tail::open(&source.scope, keys, start, waker)?;
     let mut reading = Reading {
         pipeline,
         taker,
@@ -301,9 +302,6 @@ impl<T: Take, D: FnMut(&mut T) -> bool> Follower for Reading<'_, T, D> {
             (self.progress)(&self.seen);
         }
         let (from, to) = self.span;
-        if realtime > to.saturating_add(BEHIND) {
-            return Ok(Step::End);
-        }
         if (from..=to).contains(&realtime) {
             if self.clock == Clock::Entries {
                 let now = i64::try_from(realtime).unwrap_or(i64::MAX).saturating_mul(1000);

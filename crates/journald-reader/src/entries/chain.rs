@@ -13,6 +13,15 @@ use crate::format::step::onward;
 /// chain has more. Entries behind them are read one by one.
 const ARRAYS_MAX: usize = 1024;
 
+/// A clock may be set back so far within a file (microseconds): journald begins a new file then, but what gathers the journals of
+/// other hosts does not. An hour is what zones and summer time are mistaken by.
+pub(crate) const SET_BACK_MAX: u64 = 3_600_000_000;
+/// By so much two clocks of a host may differ in [`SET_BACK_MAX`] (microseconds): the system speeds a clock up or slows it down by
+/// 500 millionths at most (adjtimex(2)).
+const STEADY: u64 = 2_000_000;
+/// Boots within [`SET_BACK_MAX`] that are looked at (count); a host that starts more often is taken for unsteady.
+const BOOTS_MAX: usize = 8;
+
 /// The arrays of a file at one moment. Entries have numbers in it, counted from zero.
 #[derive(Debug)]
 pub(crate) struct Chain(Vec<Array>);
@@ -108,6 +117,51 @@ impl Chain {
         self.first_not(bytes, |entry| place.is_behind(entry))
     }
 
+    /// The number of an entry before which none was written at a time or later (realtime, microseconds), and as few as possible
+    /// were written before it. A clock may have been set back by [`SET_BACK_MAX`]: then a time is at several places.
+    pub(crate) fn since(&self, bytes: &mut Bytes, time: u64) -> Result<u64, Fault> {
+        let place = |time| Place::Realtime(time);
+        let target = self.find(bytes, place(time.saturating_sub(STEADY)))?;
+        let early = self.find(bytes, place(time.saturating_sub(SET_BACK_MAX)))?;
+        if early < target && self.is_steady(bytes, early, target)? {
+            Ok(target)
+        } else {
+            Ok(early.min(target))
+        }
+    }
+
+    /// Whether the clock went on steadily in the entries of these numbers, the end exclusive: by each boot's own clock, its last entry
+    /// was written as long after its first one as by the time of day.
+    fn is_steady(&self, bytes: &mut Bytes, from: u64, to: u64) -> Result<bool, Fault> {
+        let Some((_, first)) = self.first_readable(bytes, from, to)? else { return Ok(false) };
+        let mut end = to;
+        for _ in 0..BOOTS_MAX {
+            let Some((_, last)) = self.first_readable(bytes, end.saturating_sub(1), to)? else {
+                return Ok(false);
+            };
+            if last.boot_id == first.boot_id {
+                return Ok(is_steady(&first, &last));
+            }
+            // The first entry of this boot, and the last one of the boot before it.
+            let (mut low, mut high) = (from, end);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                match self.first_readable(bytes, middle, high)? {
+                    Some((number, entry)) if entry.boot_id != last.boot_id => low = number + 1,
+                    _ => high = middle,
+                }
+            }
+            let Some((_, begin)) = self.first_readable(bytes, low, end)? else { return Ok(false) };
+            let before = self.first_readable(bytes, low.saturating_sub(1), low)?;
+            if !is_steady(&begin, &last) || before.is_some_and(|(_, before)| before.realtime > begin.realtime)
+            {
+                return Ok(false);
+            }
+            end = low;
+        }
+        Ok(false)
+    }
+
     /// The number of the first entry that does not meet a condition. All entries before it must meet it, and none behind it may.
     pub(crate) fn first_not(
         &self,
@@ -147,4 +201,11 @@ impl Chain {
             Err(fault) => Err(fault),
         }
     }
+}
+
+/// Whether the time of day went on between two entries of a boot as the boot's own clock did.
+fn is_steady(first: &Cursor, last: &Cursor) -> bool {
+    let by_day = i128::from(last.realtime) - i128::from(first.realtime);
+    let by_boot = i128::from(last.monotonic) - i128::from(first.monotonic);
+    first.boot_id == last.boot_id && (by_day - by_boot).unsigned_abs() <= u128::from(STEADY)
 }

@@ -19,7 +19,7 @@ use super::super::scan::{FileId, Found, is_archived_name, journal_of};
 use super::super::watch::{Event, Writes};
 use super::Tail;
 use super::merge::Head;
-use super::source::{Begin, Finished, Source, begin};
+use super::source::{Begin, Finished, Source, begin, begin_span};
 
 /// How often the headers of files that are being written to are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -280,7 +280,12 @@ impl Tail {
         }
         let archived = is_archived_name(&found.path) || file.header().archived;
         let place = self.place_in(&file, recognised, archived, first);
-        let begin = begin(&mut file, place, archived)?;
+        let begin = match place {
+            Place::Realtime(from) if self.end < u64::MAX => {
+                begin_span(&mut file, (from, self.end), archived)?
+            }
+            place => begin(&mut file, place, archived)?,
+        };
         let all = self.state.after.is_none() && file.header().head_realtime >= self.state.floor;
         let from = begin.number(place, all, &file);
         self.finished.remove(&found.id);

@@ -120,6 +120,8 @@ pub struct Tail {
     unborn_said: Instant,
     /// While files are being written to, their headers are looked at without waiting for journald to tell; until then.
     busy: Option<Instant>,
+    /// Entries that were written later are not wanted (realtime, microseconds); `u64::MAX`: there is no end.
+    end: u64,
     /// Problems reported once.
     reported: HashMap<PathBuf, io::ErrorKind>,
 }
@@ -160,6 +162,10 @@ impl Tail {
             passed_over: HashMap::new(),
             unborn_said: Instant::now(),
             busy: None,
+            end: match start {
+                Start::Span { until, .. } => until,
+                _ => u64::MAX,
+            },
             reported: HashMap::new(),
         };
         tail.boots = Boots::new(tail.state.cursor.is_some());
@@ -179,6 +185,12 @@ impl Tail {
             tail.numbers.missing = tail.gone();
         }
         Ok(tail)
+    }
+
+    /// From now on, entries that were written later than this are not wanted either (realtime, microseconds). Those up to an hour
+    /// later may still come, as [`Start::Span`] says.
+    pub fn end_at(&mut self, until: u64) {
+        self.end = self.end.min(until);
     }
 
     /// Tells the journals which of their numbers were met before the place that was resumed at.

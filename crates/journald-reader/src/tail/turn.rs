@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::super::cursor::Cursor;
+use super::super::entries::chain::SET_BACK_MAX;
 use super::super::file::JournalFile;
 use super::super::format::fault::Fault;
 use super::super::select::filter::Filter;
@@ -95,7 +96,7 @@ impl Tail {
     /// The next entry of a source; `None` at the end of its file, and when the file cannot be read any further.
     #[inline]
     pub(super) fn next_of(&mut self, index: usize) -> Option<Cursor> {
-        let mut moved = false;
+        let (mut moved, end) = (false, self.end.saturating_add(SET_BACK_MAX));
         loop {
             let source = self.sources.get_mut(index)?;
             let file = source.file.as_mut()?;
@@ -104,6 +105,10 @@ impl Tail {
                     moved = true;
                     self.rename_all();
                     continue;
+                }
+                Ok(Some(head)) if head.realtime > end => {
+                    file.let_go();
+                    None
                 }
                 Ok(head) => head,
                 Err(fault) if fault.is_moved() => {
