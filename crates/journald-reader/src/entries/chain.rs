@@ -2,7 +2,7 @@
 //! through.
 
 use super::arrays::head_at;
-use super::place::Place;
+use super::place::{Place, SET_BACK_MAX};
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::format::fault::Fault;
@@ -13,9 +13,6 @@ use crate::format::step::onward;
 /// chain has more. Entries behind them are read one by one.
 const ARRAYS_MAX: usize = 1024;
 
-/// A clock may be set back so far within a file (microseconds): journald begins a new file then, but what gathers the journals of
-/// other hosts does not. An hour is what zones and summer time are mistaken by.
-pub(crate) const SET_BACK_MAX: u64 = 3_600_000_000;
 /// By so much two clocks of a host may differ in [`SET_BACK_MAX`] (microseconds): the system speeds a clock up or slows it down by
 /// 500 millionths at most (adjtimex(2)).
 const STEADY: u64 = 2_000_000;
@@ -113,13 +110,15 @@ impl Chain {
     /// The number of the first entry behind a place. Entries must be in the order that the place speaks of, as journald
     /// writes them.
     pub(crate) fn find(&self, bytes: &mut Bytes, place: Place) -> Result<u64, Fault> {
+        if let Place::Since(time) = place {
+            return self.since(bytes, time);
+        }
         let place = place.within(bytes.header());
         self.first_not(bytes, |entry| place.is_behind(entry))
     }
 
-    /// The number of an entry before which none was written at a time or later (realtime, microseconds), and as few as possible
-    /// were written before it. A clock may have been set back by [`SET_BACK_MAX`]: then a time is at several places.
-    pub(crate) fn since(&self, bytes: &mut Bytes, time: u64) -> Result<u64, Fault> {
+    /// The number of the first entry behind [`Place::Since`] a time (microseconds).
+    fn since(&self, bytes: &mut Bytes, time: u64) -> Result<u64, Fault> {
         let place = |time| Place::Realtime(time);
         let target = self.find(bytes, place(time.saturating_sub(STEADY)))?;
         let early = self.find(bytes, place(time.saturating_sub(SET_BACK_MAX)))?;

@@ -6,6 +6,9 @@ use crate::cursor::Cursor;
 use crate::format::fault::Fault;
 use crate::format::object::Header;
 
+/// A clock may be set back so far within a file (microseconds): journald begins a new file then, but what gathers the journals of
+/// other hosts does not. An hour is what zones and summer time are mistaken by.
+pub(crate) const SET_BACK_MAX: u64 = 3_600_000_000;
 /// A place between the entries of a journal; what lies before it is not wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place {
@@ -15,6 +18,9 @@ pub(crate) enum Place {
     Seqnum(u64),
     /// Before the first entry written at this time or later (realtime, microseconds).
     Realtime(u64),
+    /// Before all entries written at this time or later (realtime, microseconds), although a clock may have been set back by
+    /// [`SET_BACK_MAX`]: then entries lie behind it that were written before that time.
+    Since(u64),
     /// Behind this entry, or where it would stand.
     After(Cursor),
 }
@@ -47,6 +53,7 @@ impl Place {
             Place::First => false,
             Place::Seqnum(seqnum) => entry.seqnum < *seqnum,
             Place::Realtime(time) => entry.realtime < *time,
+            Place::Since(time) => entry.realtime < time.saturating_sub(SET_BACK_MAX),
             Place::After(cursor) => entry.order(cursor).is_le(),
         }
     }
@@ -62,6 +69,8 @@ impl Place {
             Place::First => return Side::Behind,
             Place::Seqnum(seqnum) => (head_seqnum, tail_seqnum, seqnum),
             Place::Realtime(time) if head_realtime <= tail_realtime => (head_realtime, tail_realtime, time),
+            Place::Since(time) if head_realtime >= time => return Side::Behind,
+            Place::Since(time) => (0, tail_realtime, time.saturating_sub(SET_BACK_MAX)),
             Place::Realtime(_) | Place::After(_) => return Side::Around,
         };
         match () {

@@ -361,23 +361,10 @@ impl JournalFile {
     /// The entry just before that place has been passed then; those of its microsecond that stand with it are counted,
     /// so that places in a microsecond do not depend on where reading began.
     pub(crate) fn seek(&mut self, place: Place) -> Result<(), Fault> {
-        self.seek_with(|chain, bytes| chain.find(bytes, place))
-    }
-
-    /// As [`JournalFile::seek`] for a time (realtime, microseconds), although a clock may have been set back: then entries come
-    /// that were written before it, and none is left out that was written at it or later.
-    pub(crate) fn seek_since(&mut self, time: u64) -> Result<(), Fault> {
-        self.seek_with(|chain, bytes| chain.since(bytes, time))
-    }
-
-    fn seek_with(
-        &mut self,
-        find: impl FnOnce(&Chain, &mut Bytes) -> Result<u64, Fault>,
-    ) -> Result<(), Fault> {
         let JournalFile { bytes, arrays, visited, selection, .. } = self;
         selection.look_up(bytes, visited.items())?;
         let chain = Chain::read(bytes)?;
-        let target = find(&chain, bytes)?;
+        let target = chain.find(bytes, place)?;
         let last = target.checked_sub(1).and_then(|number| chain.cursor_at(bytes, number).ok());
         arrays.go_to(bytes, visited, &chain, target, last.map(|last| last.seqnum))?;
         let together = match last {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::super::cursor::Cursor;
 use super::super::doubt::loss::{Known, Reason};
-use super::super::entries::place::Place;
+use super::super::entries::place::{Place, SET_BACK_MAX};
 use super::super::error::Problem;
 use super::super::file::JournalFile;
 use super::super::format::fault::Fault;
@@ -19,7 +19,7 @@ use super::super::scan::{FileId, Found, is_archived_name, journal_of};
 use super::super::watch::{Event, Writes};
 use super::Tail;
 use super::merge::Head;
-use super::source::{Begin, Finished, Source, begin, begin_span};
+use super::source::{Begin, Finished, Source, begin};
 
 /// How often the headers of files that are being written to are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -280,11 +280,9 @@ impl Tail {
         }
         let archived = is_archived_name(&found.path) || file.header().archived;
         let place = self.place_in(&file, recognised, archived, first);
-        let begin = match place {
-            Place::Realtime(from) if self.end < u64::MAX => {
-                begin_span(&mut file, (from, self.end), archived)?
-            }
-            place => begin(&mut file, place, archived)?,
+        let begin = match file.header().head_realtime > self.end.saturating_add(SET_BACK_MAX) {
+            true => Begin::Nowhere,
+            false => begin(&mut file, place, archived)?,
         };
         let all = self.state.after.is_none() && file.header().head_realtime >= self.state.floor;
         let from = begin.number(place, all, &file);
@@ -365,6 +363,7 @@ impl Tail {
             (None, None) if first && file.header().lost && self.state.cursor.is_some() => {
                 self.state.cursor.map_or(Place::First, Place::After)
             }
+            (None, None) if first && self.end < u64::MAX => Place::Since(self.state.floor),
             (None, None) if first && self.state.floor > 0 => Place::Realtime(self.state.floor),
             (None, _) => Place::First,
         }

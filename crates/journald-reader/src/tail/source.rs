@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::super::cursor::{Cursor, Id128};
 use super::super::doubt::loss::{Known, Losses};
-use super::super::entries::chain::SET_BACK_MAX;
 use super::super::entries::place::{Place, Side};
 use super::super::file::JournalFile;
 use super::super::format::fault::Fault;
@@ -181,37 +180,9 @@ pub(super) fn begin(file: &mut JournalFile, place: Place, still: bool) -> Result
     }
 }
 
-/// As [`begin`], for a file of which only entries of a span are wanted (realtime, microseconds), although a clock may have been
-/// set back in it.
-pub(super) fn begin_span(
-    file: &mut JournalFile,
-    (from, until): (u64, u64),
-    still: bool,
-) -> Result<Begin, Fault> {
-    let header = file.header();
-    let known = header.tail_seqnum().is_some() && header.n_entries > 0;
-    if known && header.head_realtime > until.saturating_add(SET_BACK_MAX) {
-        return Ok(Begin::Nowhere);
-    }
-    if known && header.head_realtime >= from {
-        return Ok(Begin::First(header.head_seqnum));
-    }
-    if known && still && header.tail_realtime < from.saturating_sub(SET_BACK_MAX) {
-        return Ok(Begin::Nowhere);
-    }
-    let early = Place::Realtime(from.saturating_sub(SET_BACK_MAX));
-    file.seek_since(from)?;
-    Ok(Begin::Within(pass_to(file, early)?))
-}
-
 /// Goes to the first entry behind a place.
 fn go_to(file: &mut JournalFile, place: Place) -> Result<Option<Cursor>, Fault> {
     file.seek(place)?;
-    pass_to(file, place)
-}
-
-/// The next entry behind a place.
-fn pass_to(file: &mut JournalFile, place: Place) -> Result<Option<Cursor>, Fault> {
     let mut head = file.next()?;
     // Where arrays are damaged, seeking ends before the place; the entries up to it are passed over one by one.
     while let Some(passed) = head.filter(|head| place.is_behind(head)) {

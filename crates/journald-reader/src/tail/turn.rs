@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::super::cursor::Cursor;
-use super::super::entries::chain::SET_BACK_MAX;
+use super::super::entries::place::SET_BACK_MAX;
 use super::super::file::JournalFile;
 use super::super::format::fault::Fault;
 use super::super::select::filter::Filter;
