@@ -17,6 +17,11 @@ use logql::label_set::LabelSet;
 /// Streams that are told apart (count): memory stays bounded, whatever labels say.
 const STREAMS_MAX: usize = 100_000;
 
+/// Whether a selector has no matcher at all. Alone, it stands for all streams (grafana/loki, `pkg/loghttp/series.go`).
+pub fn is_any(selector: &str) -> bool {
+    selector.replace(' ', "") == "{}"
+}
+
 /// What a stream has within a span.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {

@@ -51,6 +51,7 @@ mod query_hangup;
 mod query_hostile;
 mod query_journalctl;
 mod query_paging;
+mod query_requests;
 mod query_scan;
 mod query_tail;
 mod readme;

@@ -38,14 +38,14 @@ fn recorded(name: &str) -> Value {
 }
 
 /// A journal with the entries that Loki had, and the configuration that gives them their labels.
-struct Asked {
+pub(crate) struct Asked {
     _home: tempfile::TempDir,
     config: Config,
     scope: Scope,
 }
 
 impl Asked {
-    fn new() -> Result<Asked, crate::support::Unavailable> {
+    pub(crate) fn new() -> Result<Asked, crate::support::Unavailable> {
         let home = tempfile::tempdir().unwrap();
         let path: PathBuf = home.path().join("system.journal");
         build_journal_from_export(&path, &data("journal.export.gz"), Format::default())?;
@@ -70,7 +70,7 @@ impl Asked {
         answer.map(|(answer, _)| data(answer)).map_err(|error| error.to_string())
     }
 
-    fn call(&self, request: &Request) -> Reply {
+    pub(crate) fn call(&self, request: &Request) -> Reply {
         let stop = AtomicBool::new(false);
         let mut run = Run {
             stop: &stop,

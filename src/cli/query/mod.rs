@@ -27,7 +27,7 @@ use crate::query::answer::Answer;
 use crate::query::journal::Journal;
 use crate::query::live;
 use crate::query::print::{Form, Printer};
-use crate::query::streams::Streams;
+use crate::query::streams::{Streams, is_any};
 use crate::query::{Direction, Limits, Progress, QueryError, Question, Run, Threads, Time, ask, boots};
 use crate::shape::Sections;
 use crate::shape::shown::Look;
@@ -212,12 +212,17 @@ pub(super) fn labels(cli: &Cli, name: Option<&str>, span: &SpanArgs) -> ExitCode
 
 /// Shows the streams that a selector chooses.
 pub(super) fn series(cli: &Cli, selector: &str, span: &SpanArgs) -> ExitCode {
-    let query = match parse(selector) {
-        Ok(Query::Logs(query)) if query.stages.is_empty() => query,
-        Ok(_) => return usage("a selector is expected, as '{unit=\"ssh.service\"}', and nothing behind it"),
-        Err(status) => return status,
+    let selectors = match is_any(selector) {
+        true => Vec::new(),
+        false => match parse(selector) {
+            Ok(Query::Logs(query)) if query.stages.is_empty() => vec![query],
+            Ok(_) => {
+                return usage("a selector is expected, as '{unit=\"ssh.service\"}', and nothing behind it");
+            }
+            Err(status) => return status,
+        },
     };
-    match streams(cli, &[query], span) {
+    match streams(cli, &selectors, span) {
         Ok(streams) => {
             let mut all: Vec<String> = streams
                 .iter()

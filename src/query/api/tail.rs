@@ -48,9 +48,7 @@ fn read(request: &Request) -> Result<Tail, Refused> {
         }
     }
     let start = params::bounds(&request.params, request.now)?.start;
-    let limit = match request.params.get("limit") {
-        "" => LIMIT,
-        _ => params::limit(&request.params)?,
-    };
+    let limit = params::count(&request.params, &["limit"], LIMIT)?;
+    params::entries(limit)?;
     Ok(Tail { query, start, now: request.now, limit, categorize: request.categorize })
 }
