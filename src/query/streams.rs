@@ -64,6 +64,7 @@ impl Streams {
         journal: &Journal<'_>,
         run: &mut Run<'_>,
     ) -> Result<(Streams, Progress), QueryError> {
+        run.limits.span((start, end))?;
         let narrowed: Vec<Match> =
             selectors.iter().map(|query| narrow::of_query(query, &journal.shape())).collect();
         let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);

@@ -50,6 +50,7 @@ mod query_command;
 mod query_hangup;
 mod query_hostile;
 mod query_journalctl;
+mod query_limits;
 mod query_paging;
 mod query_requests;
 mod query_scan;

@@ -63,6 +63,7 @@ impl Asked {
             stop: &stop,
             deadline: None,
             limits: Limits { series: 5000, ..Limits::default() },
+            bytes_read: 0,
             progress: &mut |_| {},
         };
         let answer = ask(question, &self.journal(), &mut run);
@@ -76,6 +77,7 @@ impl Asked {
             stop: &stop,
             deadline: None,
             limits: Limits { series: 5000, ..Limits::default() },
+            bytes_read: 0,
             progress: &mut |_| {},
         };
         api::answer(request, &self.journal(), &mut run)
@@ -90,7 +92,13 @@ fn a_query_that_is_stopped_has_what_was_found() {
     let journal = Journal::new(Scope::of([demo]), Sections::from(&config), None);
     let stop = AtomicBool::new(false);
     let mut progress = |_: &Progress| stop.store(true, Relaxed);
-    let mut run = Run { stop: &stop, deadline: None, limits: Limits::default(), progress: &mut progress };
+    let mut run = Run {
+        stop: &stop,
+        deadline: None,
+        limits: Limits::default(),
+        bytes_read: 0,
+        progress: &mut progress,
+    };
     let query = Query::parse(r#"sum(count_over_time({job=~".+"}[20000d]))"#).unwrap();
     let question =
         Question { query, time: Time::At(2_000_000_000 * SECOND), limit: 0, direction: Direction::Backward };

@@ -92,7 +92,14 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
 
 /// What a person may ask for: memory is theirs.
 fn limits() -> Limits {
-    Limits { series: 10_000, bytes: 1 << 30, threads: Threads::available(THREADS_MAX) }
+    Limits {
+        span: None,
+        entries: usize::MAX,
+        series: 10_000,
+        bytes: 1 << 30,
+        bytes_read: None,
+        threads: Threads::available(THREADS_MAX),
+    }
 }
 
 /// Asks, and shows the answer.
@@ -110,12 +117,14 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
     };
     let mut printer = Printer::new(form, when::local_zone(), io::stdout().is_terminal());
     if args.follow {
-        let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut |_| {} };
+        let mut run =
+            Run { stop: &stop, deadline: None, limits: limits(), bytes_read: 0, progress: &mut |_| {} };
         return follow(question, journal, &mut run, &mut printer);
     }
     let mut bar = Bar::new();
     let mut progress = |progress: &Progress| bar.show(progress);
-    let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut progress };
+    let mut run =
+        Run { stop: &stop, deadline: None, limits: limits(), bytes_read: 0, progress: &mut progress };
     let asked = ask(question, journal, &mut run);
     bar.clear();
     let (mut answer, read) = match asked {
@@ -256,7 +265,7 @@ fn streams(cli: &Cli, selectors: &[LogQuery], args: &SpanArgs) -> Result<Streams
     let journal =
         Journal::new(config.journal.scope_at(&args.place.path), Sections::from(&config), config.loki.first());
     let stop = AtomicBool::new(false);
-    let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut |_| {} };
+    let mut run = Run { stop: &stop, deadline: None, limits: limits(), bytes_read: 0, progress: &mut |_| {} };
     let found = Streams::find(selectors, (since.unwrap_or(begin), end), &journal, &mut run);
     found.map(|(streams, _)| streams).map_err(|error| fail(&error))
 }

@@ -87,7 +87,7 @@ fn find(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<F
     let limit = params::count(&request.params, &["limit", "field_limit"], FIELDS)?;
     params::step(&request.params, start, end)?;
     let query = Query::Logs(parse_logs(request.params.get("query"))?);
-    params::entries(lines)?;
+    params::entries(lines, run.limits.entries)?;
     let time = Time::Span { start, end, step: 1 };
     let question = Question { query, time, limit: lines, direction: Direction::Backward };
     let (answer, _) = ask(&question, journal, run)?;

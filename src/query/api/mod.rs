@@ -224,7 +224,7 @@ fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<
     let Range { start, end, limit, direction, step, interval } = params::range(&request.params, request.now)?;
     let query = parse(request.params.get("query"))?;
     if let Query::Logs(_) = query {
-        params::entries(limit)?;
+        params::entries(limit, run.limits.entries)?;
     }
     let mut question = Question { query, time: Time::Span { start, end, step }, limit, direction };
     if interval > 0 {

@@ -9,8 +9,6 @@ use logql::go::units;
 
 /// Lines of an answer unless `limit` says otherwise (count).
 const LIMIT: usize = 100;
-/// Most lines of an answer (count): Loki's `max_entries_limit_per_query`.
-const LIMIT_MAX: usize = 5000;
 /// A span begins so long before its end unless the request says otherwise.
 const SINCE: Duration = Duration::from_secs(3600);
 /// Values of a series about (count), unless `step` says otherwise.
@@ -129,10 +127,10 @@ pub(super) fn limit(params: &Params) -> Result<usize, Refused> {
 }
 
 /// Refuses more lines than an answer may have. Loki asks this of log queries only (`pkg/querier/queryrange/roundtrip.go`).
-pub(super) fn entries(limit: usize) -> Result<(), Refused> {
-    if limit > LIMIT_MAX {
+pub(super) fn entries(limit: usize, most: usize) -> Result<(), Refused> {
+    if limit > most {
         return Err(Refused::new(format!(
-            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {LIMIT_MAX})"
+            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {most})"
         )));
     }
     Ok(())
@@ -292,9 +290,9 @@ mod tests {
         );
         assert_eq!(limit("0"), Err("limit must be a positive value".to_owned()));
         assert_eq!(limit("x"), Err("strconv.Atoi: parsing \"x\": invalid syntax".to_owned()));
-        assert_eq!(entries(5000), Ok(()));
+        assert_eq!(entries(5000, 5000), Ok(()));
         assert_eq!(
-            entries(5001).map_err(|refused| refused.text),
+            entries(5001, 5000).map_err(|refused| refused.text),
             Err("max entries limit per query exceeded, limit > max_entries_limit_per_query (5001 > 5000)"
                 .to_owned())
         );
