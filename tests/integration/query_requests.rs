@@ -145,6 +145,15 @@ fn a_mistake_in_a_query_to_format_is_told_in_json() {
 }
 
 #[test]
+fn long_queries_are_formatted_in_several_lines() {
+    let asked = or_skip!(Asked::new());
+    let long = "x".repeat(90);
+    let query = format!("query={{a%3D\"b\"}}|%3D\"{long}\"|json");
+    let lines = format!("{{a=\"b\"}}\n  |= \"{long}\"\n  | json");
+    assert_eq!(asked.reply("format_query", &query), (200, json!({"status": "success", "data": lines})));
+}
+
+#[test]
 fn numbers_of_fields_and_volumes_are_read_as_loki_reads_them() {
     let asked = or_skip!(Asked::new());
     let fields = |parameters: &str| {

@@ -310,7 +310,7 @@ fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result
 /// `format_query`. A mistake is told in JSON (grafana/loki, `pkg/loki/format_query_handler.go`).
 fn formatted(text: &str) -> Result<Reply, Refused> {
     let (status, value) = match parse(text) {
-        Ok(query) => (200, success_of(Value::String(query.to_string()))),
+        Ok(query) => (200, success_of(Value::String(query.pretty()))),
         Err(Refused { status, text }) => {
             (status, json!({"status": "invalid-query", "error": cut(text.into(), ERROR_MAX)}))
         }
