@@ -17,6 +17,8 @@ use journald_reader::{Entry, Keys, Match, Scope, Start, Tail, Waker};
 pub(crate) const BESIDE: u64 = 3_600_000_000;
 /// The clock, and whoever waits, are looked at every so many entries (count).
 pub(crate) const LOOKED_AT: u64 = 512;
+/// Where bytes are bounded, they are counted every so many entries (count): all files are asked then.
+const COUNTED_AT: u64 = 64;
 
 /// A journal, and what gives its entries their labels.
 #[derive(Debug, Clone)]
@@ -81,7 +83,7 @@ impl<'c> Journal<'c> {
     }
 
     /// The time from which on the last `count` entries up to a time were written that match one of `matches`; `None` where
-    /// there are fewer.
+    /// there are fewer. What is read for it is added to `bytes`.
     ///
     /// # Errors
     /// When nothing can be read.
@@ -90,11 +92,14 @@ impl<'c> Journal<'c> {
         count: u64,
         until: u64,
         matches: &[Match],
+        bytes: &mut u64,
     ) -> Result<Option<u64>, QueryError> {
         let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
         let mut tail =
             Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(u64::MAX), waker)?;
-        Ok(tail.time_of_nth_last(count, Some(until)))
+        let time = tail.time_of_nth_last(count, Some(until));
+        *bytes = bytes.saturating_add(tail.counts().bytes_read);
+        Ok(time)
     }
 
     /// When the first and the last entry of a span were written that match one of `matches` (microseconds since 1970).
@@ -109,7 +114,7 @@ impl<'c> Journal<'c> {
         let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
         let mut tail = Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(from), waker)?;
         let Some(first) = tail.next_entry().map(|entry| entry.cursor().realtime) else { return Ok(None) };
-        let last = self.time_of_last(1, to, matches)?;
+        let last = self.time_of_last(1, to, matches, &mut 0)?;
         Ok(last.map(|last| (first, last)))
     }
 
@@ -138,9 +143,10 @@ impl<'c> Journal<'c> {
         let start = Start::Span { from: span.0, until: span.1 };
         let mut tail = Tail::open(&self.narrowed(matches), keys, start, waker)?;
         let progress = Progress { span, ..Progress::default() };
-        let stop: &AtomicBool = run.stop;
-        let mut reading = Reading { pipeline, sink, span, end: u64::MAX, run, progress };
+        let (stop, before): (&AtomicBool, u64) = (run.stop, run.bytes_read);
+        let mut reading = Reading { pipeline, sink, span, end: u64::MAX, run, before, progress };
         follow(&mut tail, &mut reading, stop, &Pulse::default())?;
+        reading.count(&tail)?;
         let Reading { mut pipeline, sink, mut progress, .. } = reading;
         pipeline.show_rest(sink);
         progress.chosen = sink.chosen();
@@ -232,7 +238,17 @@ struct Reading<'r, 'q, S> {
     /// The end that the sink named last.
     end: u64,
     run: &'r mut Run<'q>,
+    /// What was read from journal files before (bytes).
+    before: u64,
     progress: Progress,
+}
+
+impl<S> Reading<'_, '_, S> {
+    /// Counts what was read from journal files.
+    fn count(&mut self, tail: &Tail) -> Result<(), QueryError> {
+        self.run.bytes_read = self.before.saturating_add(tail.counts().bytes_read);
+        self.run.limits.read(self.run.bytes_read)
+    }
 }
 
 impl<S: Asking> Follower for Reading<'_, '_, S> {
@@ -258,13 +274,14 @@ impl<S: Asking> Follower for Reading<'_, '_, S> {
         if self.sink.is_done() {
             return Ok(Step::End);
         }
-        Ok(if self.sink.end() < self.end { Step::Between } else { Step::Next })
+        let counts = self.run.limits.bytes_read.is_some() && self.progress.entries.is_multiple_of(COUNTED_AT);
+        Ok(if counts || self.sink.end() < self.end { Step::Between } else { Step::Next })
     }
 
     fn between(&mut self, tail: &mut Tail) -> Result<Rest, QueryError> {
         self.end = self.sink.end();
         tail.end_at(self.end);
-        Ok(Rest::Read)
+        self.count(tail).map(|()| Rest::Read)
     }
 
     fn idle(&mut self, _tail: &mut Tail) -> Result<Rest, QueryError> {

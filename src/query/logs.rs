@@ -47,7 +47,8 @@ pub(super) fn ask(
             Direction::Backward
                 if !journal.has_stages() && question.limit > 0 && count <= LOOKED_BACK_MAX =>
             {
-                journal.time_of_last(count, to, &narrowed)?.unwrap_or(from).max(from)
+                let time = journal.time_of_last(count, to, &narrowed, &mut run.bytes_read)?;
+                time.unwrap_or(from).max(from)
             }
             _ => from,
         };

@@ -16,6 +16,7 @@
 //! - [`api`]: Loki's read API
 //! - [`serve`], `socket`: the API's connections, how much may be asked, and live tail; `gate`, `certificates`: who may ask;
 //!   `reader`: a client that has to read; `page`: the explorer; [`section`]: the section `query:`; [`source`]: which journal
+//! - `limits`: what may be asked for, and what an answer may have
 //! - [`verify`]: the journal compared with what is in Loki, and what is missing sent again
 //! - [`habits`], [`boots`]: journalctl's options as matches of the journal
 
@@ -27,6 +28,7 @@ mod connections;
 mod gate;
 pub mod habits;
 pub mod journal;
+mod limits;
 pub mod live;
 mod logs;
 mod metric;
@@ -53,17 +55,14 @@ use logql::vectors::EvalError;
 
 pub use self::answer::Answer;
 use self::journal::Journal;
+pub use self::limits::{Binary, ENTRIES_MAX, GoDuration, LINES_MAX, Limits, PrometheusDuration, SERIES_MAX};
 pub use self::slices::{Edges, Threads};
 use crate::journal::follow::WatchError;
 use crate::journal::unreadable;
 use journald_reader::OpenError;
 
-/// Most series that a query of the API may have (count), as Loki's `max_query_series`.
-pub const SERIES_MAX: usize = 500;
 /// Most points of a series in an answer (count), as Loki's own bound (`pkg/querier/queryrange/limits.go`).
 pub const POINTS_MAX: i64 = 11_000;
-/// What the lines of an answer of the API may take (bytes).
-pub const LINES_MAX: usize = 8 << 20;
 /// What the windows of a metric query may take (bytes).
 pub const MEMORY_MAX: usize = 16 << 20;
 
@@ -118,8 +117,21 @@ pub enum QueryError {
     /// A metric query has no value.
     #[error(transparent)]
     Evaluation(#[from] EvalError),
+    /// A longer span than a query may have.
+    #[error("the query time range exceeds the limit (query length: {0}, limit: {1})")]
+    Span(GoDuration, PrometheusDuration),
+    /// More bytes than a query may read.
+    #[error(
+        "the query would read too many bytes (query: {0}, limit: {1}); consider adding more specific stream selectors or \
+         reduce the time range of the query"
+    )]
+    Read(Binary, Binary),
     /// More series than a query may have.
-    #[error("maximum of series ({0}) reached for a single query")]
+    #[error(
+        "maximum number of series ({0}) reached for a single query; consider reducing query cardinality by adding more \
+         specific stream selectors, reducing the time range, or aggregating results with functions like sum(), count() or \
+         topk()"
+    )]
     Series(usize),
     /// More values than an answer may have.
     #[error("the answer has more than {0} values: use a larger step, a shorter span, or fewer series")]
@@ -151,32 +163,16 @@ pub enum QueryError {
     Deadline,
 }
 
-/// What an answer may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Series (count).
-    pub series: usize,
-    /// Lines with their labels (bytes).
-    pub bytes: usize,
-    /// Threads that read for it.
-    pub threads: Threads,
-}
-
-impl Default for Limits {
-    /// Those of the API.
-    fn default() -> Self {
-        Limits { series: SERIES_MAX, bytes: LINES_MAX, threads: Threads::ONE }
-    }
-}
-
 /// What bounds the work on a question, and who wants to know how far it is.
 pub struct Run<'r> {
     /// Set to stop early: the answer has what was found so far.
     pub stop: &'r AtomicBool,
     /// Reading ends then with [`QueryError::Deadline`].
     pub deadline: Option<Instant>,
-    /// What an answer may have.
+    /// What may be asked for.
     pub limits: Limits,
+    /// What was read from journal files so far (bytes).
+    pub bytes_read: u64,
     /// Called now and then.
     pub progress: &'r mut dyn FnMut(&Progress),
 }
@@ -208,8 +204,17 @@ pub fn ask(
     match (&question.query, question.time) {
         (Query::Logs(_), Time::At(_)) => Err(QueryError::Instant),
         (Query::Logs(query), Time::Span { start, end, .. }) => {
+            run.limits.span((start, end))?;
             logs::ask(query, (start, end), question, journal, run)
         }
-        (Query::Metric(expr), time) => metric::ask(expr, time, journal, run),
+        (Query::Metric(expr), time) => {
+            if let Time::Span { start, end, .. } = time {
+                run.limits.span((start, end))?;
+            }
+            let mut longest = 0;
+            expr.ranges(&mut |range, _| longest = longest.max(range.range));
+            run.limits.length(longest)?;
+            metric::ask(expr, time, journal, run)
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::client::Auth;
 use crate::client::access::{basic_auth, existing_file};
 use crate::observe::section::{host_name, listen};
+use crate::query::Limits;
 use crate::yaml::key::key;
 use crate::yaml::{Checker, Environment, Finding, Key, Kind, Section, Value};
 
@@ -28,6 +29,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("query.hosts", "list of host names", "[]"),
     key("query.timeout", "duration", "1m"),
     key("query.concurrent", "number", "2"),
+    key("query.limits", "section", ""),
+    key("query.limits.span", "duration", "null"),
+    key("query.limits.entries", "number", "5000"),
+    key("query.limits.series", "number", "500"),
+    key("query.limits.bytes_read", "size", "null"),
 ];
 
 /// The socket's name in the runtime directory.
@@ -36,6 +42,16 @@ const SOCKET: &str = "query.sock";
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// How many queries may run at a time (count). Each takes up to 50 MB; others wait.
 const CONCURRENT: RangeInclusive<u64> = 1..=64;
+
+/// How long a query's span may be at most: the shortest is of use in tests, the longest is a century.
+const SPAN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(100 * 365 * 86_400);
+/// How many lines may be asked for (count). A request that does not say how many asks for 100; all lines of an answer are held,
+/// up to [`crate::query::LINES_MAX`].
+const ENTRIES: RangeInclusive<u64> = 100..=100_000;
+/// How many series an answer may have (count): the command has the highest number.
+const SERIES: RangeInclusive<u64> = 1..=10_000;
+/// How much a query may read from journal files (bytes). Less would not do for the headers of a few files.
+const BYTES_READ: RangeInclusive<u64> = 1 << 20..=1 << 40;
 
 /// `query:`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +72,8 @@ pub struct Queries {
     pub timeout: Duration,
     /// How many queries may run at a time.
     pub concurrent: usize,
+    /// What a query may ask for.
+    pub limits: Limits,
     /// A socket or an address is written in the file: queries are meant to be answered.
     pub meant: bool,
 }
@@ -85,6 +103,7 @@ impl Queries {
             hosts: Vec::new(),
             timeout: Duration::from_secs(60),
             concurrent: 2,
+            limits: Limits::default(),
             meant: false,
         }
     }
@@ -109,10 +128,25 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, env: &Environment<'
     section.read("concurrent", &mut queries.concurrent, |value| {
         checker.integer(value, &CONCURRENT).and_then(|number| usize::try_from(number).ok())
     });
+    section.read("limits", &mut queries.limits, |value| limits(checker, value));
     let is_written = |name| section.get(name).is_some_and(|value| value.node.kind != Kind::Null);
     queries.meant = is_written("socket") || is_written("listen");
     lint(checker, &section, &queries);
     Some(queries)
+}
+
+/// `query.limits`
+fn limits(checker: &Checker<'_>, value: &Value<'_>) -> Option<Limits> {
+    let section = Section::open(checker, value, "query.limits")?;
+    let mut limits = Limits::default();
+    let count = |value: &Value<'_>, range: &RangeInclusive<u64>| {
+        checker.integer(value, range).and_then(|number| usize::try_from(number).ok())
+    };
+    section.read("span", &mut limits.span, |value| checker.duration(value, &SPAN).map(Some));
+    section.read("entries", &mut limits.entries, |value| count(value, &ENTRIES));
+    section.read("series", &mut limits.series, |value| count(value, &SERIES));
+    section.read("bytes_read", &mut limits.bytes_read, |value| checker.size(value, &BYTES_READ).map(Some));
+    Some(limits)
 }
 
 /// What requests must bring.

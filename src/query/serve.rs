@@ -107,6 +107,7 @@ struct Shared {
     source: Source,
     served: Arc<Served>,
     timeout: Duration,
+    limits: Limits,
     /// A query holds one of these.
     places: Arc<Semaphore>,
     /// A live tail holds one of these.
@@ -133,6 +134,7 @@ impl Server {
             source,
             served,
             timeout: section.timeout,
+            limits: section.limits,
             places,
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
             open,
@@ -294,11 +296,12 @@ async fn tail(
     key: &HeaderValue,
     shared: &Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Reply> {
-    let tail = Tail::read(&of_head(request.uri(), request.headers(), &[]))?;
+    let tail = Tail::read(&of_head(request.uri(), request.headers(), &[]), shared.limits.entries)?;
     let place = shared.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Reply::text(429, "max concurrent tail requests limit exceeded\n"))?;
     let held = (place, shared.open.clone());
-    Ok(socket::begin(request, key, tail, shared.source.clone(), held).map(|()| Full::default()))
+    Ok(socket::begin(request, key, (tail, shared.limits), shared.source.clone(), held)
+        .map(|()| Full::default()))
 }
 
 /// What a request asks for.
@@ -375,7 +378,8 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<Owne
         let mut run = Run {
             stop: &stop,
             deadline: Instant::now().checked_add(shared.timeout),
-            limits: Limits::default(),
+            limits: shared.limits,
+            bytes_read: 0,
             progress: &mut |_| {},
         };
         let _ = sender.send((api::answer(&request, &shared.source.journal(), &mut run), Some(place)));

@@ -164,8 +164,10 @@ pub(super) fn read<T: Send>(
                         last = *now;
                         stop.fetch_or(shared.is_over(number), Relaxed);
                     };
-                    let read =
-                        read(slice, &mut Run { stop: &stop, deadline, limits, progress: &mut progress });
+                    let read = read(
+                        slice,
+                        &mut Run { stop: &stop, deadline, limits, bytes_read: 0, progress: &mut progress },
+                    );
                     // Nobody listens any more only when the caller has given up.
                     let _ = send.send((number, read));
                 }
@@ -278,7 +280,13 @@ mod tests {
     fn read_hours(lines: &[Result<usize, ()>], enough: usize, most: usize) -> Result<Vec<usize>, ()> {
         let slices: Vec<_> = (0..lines.len() as u64).rev().map(|hour| (hour * 10, hour * 10 + 9)).collect();
         let (stop, begun) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let mut run = Run { stop: &stop, deadline: None, limits: Limits::default(), progress: &mut |_| {} };
+        let mut run = Run {
+            stop: &stop,
+            deadline: None,
+            limits: Limits::default(),
+            bytes_read: 0,
+            progress: &mut |_| {},
+        };
         let threads = Threads { most, slice: 1 };
         let hour = |(from, _): (u64, u64), run: &mut Run<'_>| {
             begun.fetch_add(1, Relaxed);
@@ -307,7 +315,13 @@ mod tests {
     fn slices_that_nobody_needs_are_not_read() {
         let slices: Vec<_> = (0..100u64).rev().map(|hour| (hour * 10, hour * 10 + 9)).collect();
         let (stop, begun) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let mut run = Run { stop: &stop, deadline: None, limits: Limits::default(), progress: &mut |_| {} };
+        let mut run = Run {
+            stop: &stop,
+            deadline: None,
+            limits: Limits::default(),
+            bytes_read: 0,
+            progress: &mut |_| {},
+        };
         let newest = slices[0];
         let hour = |slice, run: &mut Run<'_>| {
             begun.fetch_add(1, Relaxed);
@@ -339,8 +353,13 @@ mod tests {
             ([edges(7, 0, false), edges(5, 7, false), edges(0, 5, true)], true),
         ] {
             let stop = AtomicBool::new(false);
-            let mut run =
-                Run { stop: &stop, deadline: None, limits: Limits::default(), progress: &mut |_| {} };
+            let mut run = Run {
+                stop: &stop,
+                deadline: None,
+                limits: Limits::default(),
+                bytes_read: 0,
+                progress: &mut |_| {},
+            };
             let slices = [(20, 29), (10, 19), (0, 9)];
             let read = |slice: (u64, u64), _: &mut Run<'_>| {
                 let edges = of_slices[2 - slice.0 as usize / 10];

@@ -46,7 +46,7 @@ pub(super) fn key(headers: &HeaderMap) -> Option<HeaderValue> {
 pub(super) fn begin(
     mut request: Request<Incoming>,
     key: &HeaderValue,
-    tail: Tail,
+    (tail, limits): (Tail, Limits),
     source: Source,
     (place, mut open): (OwnedSemaphorePermit, watch::Receiver<()>),
 ) -> Response<()> {
@@ -55,7 +55,7 @@ pub(super) fn begin(
         let Ok(upgraded) = upgraded.await else { return };
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         tokio::select! {
-            () = serve(socket, tail, source) => {}
+            () = serve(socket, tail, limits, source) => {}
             _ = open.changed() => {}
         }
         drop(place);
@@ -80,14 +80,19 @@ impl Drop for Gone {
     }
 }
 
-async fn serve(socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, tail: Tail, source: Source) {
+async fn serve(
+    socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
+    tail: Tail,
+    limits: Limits,
+    source: Source,
+) {
     let (mut writer, mut reader) = socket.split();
     let stop = Arc::new(AtomicBool::new(false));
     let _gone = Gone(stop.clone());
     let (sender, mut frames) = mpsc::channel::<String>(FRAMES_MAX);
     let thread = std::thread::Builder::new()
         .name("tail".to_owned())
-        .spawn(move || run(&tail, &source, &stop, &sender));
+        .spawn(move || run(&tail, limits, &source, &stop, &sender));
     if let Err(error) = thread {
         log::warn!("a live tail cannot start: no thread can be started: {error}");
         return;
@@ -111,9 +116,9 @@ async fn serve(socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, tail:
 }
 
 /// Reads on until `stop` is set.
-fn run(tail: &Tail, source: &Source, stop: &AtomicBool, frames: &mpsc::Sender<String>) {
+fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, frames: &mpsc::Sender<String>) {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), super::serve::NICE);
-    let mut run = Run { stop, deadline: None, limits: Limits::default(), progress: &mut |_| {} };
+    let mut run = Run { stop, deadline: None, limits, bytes_read: 0, progress: &mut |_| {} };
     let mut missed: Vec<Value> = Vec::new();
     let span = (tail.start, tail.now);
     let ended = live::tail(&tail.query, span, tail.limit, &source.journal(), &mut run, &mut |lines| {

@@ -17,6 +17,11 @@ use logql::label_set::LabelSet;
 /// Streams that are told apart (count): memory stays bounded, whatever labels say.
 const STREAMS_MAX: usize = 100_000;
 
+/// Whether a selector has no matcher at all. Alone, it stands for all streams (grafana/loki, `pkg/loghttp/series.go`).
+pub fn is_any(selector: &str) -> bool {
+    selector.replace(' ', "") == "{}"
+}
+
 /// What a stream has within a span.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
@@ -59,6 +64,7 @@ impl Streams {
         journal: &Journal<'_>,
         run: &mut Run<'_>,
     ) -> Result<(Streams, Progress), QueryError> {
+        run.limits.span((start, end))?;
         let narrowed: Vec<Match> =
             selectors.iter().map(|query| narrow::of_query(query, &journal.shape())).collect();
         let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);

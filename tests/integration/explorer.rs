@@ -341,6 +341,8 @@ fn clicks_write_what_they_say() {
         // Behind a comment, a stage would be a part of it.
         (r#"toggled('{unit="a"} # mine', 'pid', '7', '=', 'own')"#, "{unit=\"a\"} # mine\n| pid=\"7\""),
         (r#"ofLevel('{unit="a"} # mine\n| detected_level="error"', ['error'])"#, r#"{unit="a"} # mine"#),
+        // Labels of streams are asked for without stages.
+        (r#"selected('sum(rate({unit="}"} |= "x" [5m]))')"#, r#"{unit="}"}"#),
     ] {
         let call = format!("import('/explorer/logql.js').then((all) => all.{call})");
         assert_eq!(browser.value(&call), query, "{call}");

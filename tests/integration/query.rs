@@ -38,14 +38,14 @@ fn recorded(name: &str) -> Value {
 }
 
 /// A journal with the entries that Loki had, and the configuration that gives them their labels.
-struct Asked {
+pub(crate) struct Asked {
     _home: tempfile::TempDir,
     config: Config,
     scope: Scope,
 }
 
 impl Asked {
-    fn new() -> Result<Asked, crate::support::Unavailable> {
+    pub(crate) fn new() -> Result<Asked, crate::support::Unavailable> {
         let home = tempfile::tempdir().unwrap();
         let path: PathBuf = home.path().join("system.journal");
         build_journal_from_export(&path, &data("journal.export.gz"), Format::default())?;
@@ -63,6 +63,7 @@ impl Asked {
             stop: &stop,
             deadline: None,
             limits: Limits { series: 5000, ..Limits::default() },
+            bytes_read: 0,
             progress: &mut |_| {},
         };
         let answer = ask(question, &self.journal(), &mut run);
@@ -70,12 +71,13 @@ impl Asked {
         answer.map(|(answer, _)| data(answer)).map_err(|error| error.to_string())
     }
 
-    fn call(&self, request: &Request) -> Reply {
+    pub(crate) fn call(&self, request: &Request) -> Reply {
         let stop = AtomicBool::new(false);
         let mut run = Run {
             stop: &stop,
             deadline: None,
             limits: Limits { series: 5000, ..Limits::default() },
+            bytes_read: 0,
             progress: &mut |_| {},
         };
         api::answer(request, &self.journal(), &mut run)
@@ -90,7 +92,13 @@ fn a_query_that_is_stopped_has_what_was_found() {
     let journal = Journal::new(Scope::of([demo]), Sections::from(&config), None);
     let stop = AtomicBool::new(false);
     let mut progress = |_: &Progress| stop.store(true, Relaxed);
-    let mut run = Run { stop: &stop, deadline: None, limits: Limits::default(), progress: &mut progress };
+    let mut run = Run {
+        stop: &stop,
+        deadline: None,
+        limits: Limits::default(),
+        bytes_read: 0,
+        progress: &mut progress,
+    };
     let query = Query::parse(r#"sum(count_over_time({job=~".+"}[20000d]))"#).unwrap();
     let question =
         Question { query, time: Time::At(2_000_000_000 * SECOND), limit: 0, direction: Direction::Backward };

@@ -62,6 +62,12 @@ fn answers_are_lines_tables_and_rows() {
             "{host=\"oak\", job=\"systemd-journal\", level=\"error\", service_name=\"shop.service\", unit=\"shop.service\"}\t11\n"
                 .to_owned(),
         ),
+        // All streams.
+        (
+            &["series", "{ }", "--since", "2026-11-08 02:40", "--until", "2026-11-08 02:56"],
+            "{host=\"oak\", job=\"systemd-journal\", level=\"info\", service_name=\"nginx.service\", unit=\"nginx.service\"}\t4\n{host=\"oak\", job=\"systemd-journal\", level=\"info\", service_name=\"ssh.service\", unit=\"ssh.service\"}\t2\n"
+                .to_owned(),
+        ),
         (
             &["query", "--list-boots"],
             "  -1 a3f1c2d4e5f60718293a4b5c6d7e8f90 Fri 2026-11-06 10:00:00 UTC — Fri 2026-11-06 22:56:05 UTC\n   \

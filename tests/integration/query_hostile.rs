@@ -262,7 +262,7 @@ fn an_answer_is_bounded() {
     let reply =
         asked.post(RANGE, form(r#"sum by (pid) (count_over_time({job=~".+"}[2h]))"#, "step=1h").as_bytes());
     assert_eq!(reply.status, 400, "{:.300}", reply.body);
-    assert!(reply.body.contains("maximum of series (500) reached"), "{}", reply.body);
+    assert!(reply.body.contains("maximum number of series (500) reached"), "{}", reply.body);
     asked.assert_ships(AT_REST + 2 * QUERY);
 }
 

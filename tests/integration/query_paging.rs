@@ -61,7 +61,13 @@ impl Pages {
     fn ask(&self) -> Vec<Line> {
         let journal = Journal::new(Scope::of(self.paths.clone()), Sections::from(&self.config), None);
         let stop = AtomicBool::new(false);
-        let mut run = Run { stop: &stop, deadline: None, limits: Limits::default(), progress: &mut |_| {} };
+        let mut run = Run {
+            stop: &stop,
+            deadline: None,
+            limits: Limits::default(),
+            bytes_read: 0,
+            progress: &mut |_| {},
+        };
         let time = Time::Span { start: self.span.0, end: self.span.1, step: 1 };
         let question = Question { query: self.query.clone(), time, limit: LIMIT, direction: self.direction };
         let (answer, _) = ask(&question, &journal, &mut run).unwrap();

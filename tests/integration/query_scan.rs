@@ -170,8 +170,8 @@ fn run(question: &Question, paths: &[PathBuf], config: &Config) -> Result<Answer
     let journal = Journal::new(Scope::of(paths), Sections::from(config), None);
     let stop = AtomicBool::new(false);
     let ask = |threads| {
-        let limits = Limits { series: 100_000, bytes: 1 << 30, threads };
-        let mut run = Run { stop: &stop, deadline: None, limits, progress: &mut |_| {} };
+        let limits = Limits { series: 100_000, bytes: 1 << 30, threads, ..Limits::default() };
+        let mut run = Run { stop: &stop, deadline: None, limits, bytes_read: 0, progress: &mut |_| {} };
         ask(question, &journal, &mut run).map(|(answer, _)| answer).map_err(|error| error.to_string())
     };
     // Several threads, and slices as short as can be, make no difference.

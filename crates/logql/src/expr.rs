@@ -3,6 +3,7 @@
 //! `pkg/logql/syntax/ast.go`).
 
 mod display;
+mod pretty;
 
 use crate::ast::Matcher;
 use crate::go::re2::Re2;
@@ -281,6 +282,11 @@ impl BinaryOp {
     /// As it is written.
     pub fn symbol(self) -> &'static str {
         BinaryOp::ALL.iter().find(|(op, ..)| *op == self).map_or("", |(_, symbol, _)| symbol)
+    }
+
+    /// How tightly it binds.
+    fn binds(self) -> u8 {
+        BinaryOp::ALL.iter().find(|(op, ..)| *op == self).map_or(0, |(.., binds)| *binds)
     }
 
     /// Whether it works on sets of series, not on values.

@@ -13,7 +13,18 @@ pub enum Query {
     Metric(Expr),
 }
 
-/// The form that Loki's formatter gives; it reads back as the same.
+impl Query {
+    /// The query as Loki's formatter writes it: as `Display` does, but in several lines where it is long. It reads back as the
+    /// same query.
+    pub fn pretty(&self) -> String {
+        match self {
+            Query::Logs(query) => query.pretty(),
+            Query::Metric(expr) => expr.pretty(),
+        }
+    }
+}
+
+/// The form that Loki's formatter gives on one line; it reads back as the same.
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

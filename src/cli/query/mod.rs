@@ -27,7 +27,7 @@ use crate::query::answer::Answer;
 use crate::query::journal::Journal;
 use crate::query::live;
 use crate::query::print::{Form, Printer};
-use crate::query::streams::Streams;
+use crate::query::streams::{Streams, is_any};
 use crate::query::{Direction, Limits, Progress, QueryError, Question, Run, Threads, Time, ask, boots};
 use crate::shape::Sections;
 use crate::shape::shown::Look;
@@ -92,7 +92,14 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
 
 /// What a person may ask for: memory is theirs.
 fn limits() -> Limits {
-    Limits { series: 10_000, bytes: 1 << 30, threads: Threads::available(THREADS_MAX) }
+    Limits {
+        span: None,
+        entries: usize::MAX,
+        series: 10_000,
+        bytes: 1 << 30,
+        bytes_read: None,
+        threads: Threads::available(THREADS_MAX),
+    }
 }
 
 /// Asks, and shows the answer.
@@ -110,12 +117,14 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
     };
     let mut printer = Printer::new(form, when::local_zone(), io::stdout().is_terminal());
     if args.follow {
-        let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut |_| {} };
+        let mut run =
+            Run { stop: &stop, deadline: None, limits: limits(), bytes_read: 0, progress: &mut |_| {} };
         return follow(question, journal, &mut run, &mut printer);
     }
     let mut bar = Bar::new();
     let mut progress = |progress: &Progress| bar.show(progress);
-    let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut progress };
+    let mut run =
+        Run { stop: &stop, deadline: None, limits: limits(), bytes_read: 0, progress: &mut progress };
     let asked = ask(question, journal, &mut run);
     bar.clear();
     let (mut answer, read) = match asked {
@@ -212,12 +221,17 @@ pub(super) fn labels(cli: &Cli, name: Option<&str>, span: &SpanArgs) -> ExitCode
 
 /// Shows the streams that a selector chooses.
 pub(super) fn series(cli: &Cli, selector: &str, span: &SpanArgs) -> ExitCode {
-    let query = match parse(selector) {
-        Ok(Query::Logs(query)) if query.stages.is_empty() => query,
-        Ok(_) => return usage("a selector is expected, as '{unit=\"ssh.service\"}', and nothing behind it"),
-        Err(status) => return status,
+    let selectors = match is_any(selector) {
+        true => Vec::new(),
+        false => match parse(selector) {
+            Ok(Query::Logs(query)) if query.stages.is_empty() => vec![query],
+            Ok(_) => {
+                return usage("a selector is expected, as '{unit=\"ssh.service\"}', and nothing behind it");
+            }
+            Err(status) => return status,
+        },
     };
-    match streams(cli, &[query], span) {
+    match streams(cli, &selectors, span) {
         Ok(streams) => {
             let mut all: Vec<String> = streams
                 .iter()
@@ -251,7 +265,7 @@ fn streams(cli: &Cli, selectors: &[LogQuery], args: &SpanArgs) -> Result<Streams
     let journal =
         Journal::new(config.journal.scope_at(&args.place.path), Sections::from(&config), config.loki.first());
     let stop = AtomicBool::new(false);
-    let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut |_| {} };
+    let mut run = Run { stop: &stop, deadline: None, limits: limits(), bytes_read: 0, progress: &mut |_| {} };
     let found = Streams::find(selectors, (since.unwrap_or(begin), end), &journal, &mut run);
     found.map(|(streams, _)| streams).map_err(|error| fail(&error))
 }

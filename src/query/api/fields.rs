@@ -18,14 +18,15 @@ use logql::label_set::identifier;
 
 /// The newest lines in which fields are looked for unless `line_limit` says otherwise (count).
 const LINES: usize = 100;
-/// Fields that are named unless `limit` says otherwise (count).
+/// Fields that are named unless `limit` or, as it was once called, `field_limit` says otherwise (count).
 const FIELDS: usize = 1000;
 /// How deep objects within a line are looked into (count).
 const DEPTH_MAX: usize = 16;
 
 /// `detected_labels`
 pub(super) fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let (streams, _) = chosen(&optional(request)?, request, journal, run)?;
+    let bounds = params::ordered(&request.params, request.now)?;
+    let streams = chosen(&optional(request)?, bounds, journal, run)?;
     let one = |(name, values): (&str, BTreeSet<&str>)| json!({"label": name, "cardinality": values.len()});
     Ok(json!({"detectedLabels": streams.labels().into_iter().map(one).collect::<Vec<_>>()}))
 }
@@ -41,8 +42,7 @@ struct Field {
 
 /// `detected_fields`
 pub(super) fn fields(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let found = find(request, journal, run)?;
-    let limit = number(request, "limit", FIELDS)?;
+    let Found { fields: found, limit } = find(request, journal, run)?;
     let mut fields: Vec<_> = found.iter().collect();
     // Those that tell most apart, or are in most lines, are of most use.
     fields.sort_by(|a, b| (b.1.values.len(), a.0).cmp(&(a.1.values.len(), b.0)));
@@ -70,39 +70,32 @@ pub(super) fn values(
     journal: &Journal<'_>,
     run: &mut Run<'_>,
 ) -> Result<Value, Refused> {
-    let found = find(request, journal, run)?;
-    let limit = number(request, "limit", FIELDS)?;
+    let Found { fields: found, limit } = find(request, journal, run)?;
     let Some(field) = found.get(name) else { return Ok(json!({})) };
     Ok(json!({"values": field.values.iter().take(limit).collect::<Vec<_>>(), "limit": limit}))
 }
 
-fn number(request: &Request, name: &str, default: usize) -> Result<usize, Refused> {
-    match request.params.get(name) {
-        "" => Ok(default),
-        text => match text.parse() {
-            Ok(0) => Err(Refused::new(format!("{name} must be a positive value"))),
-            Ok(number) => Ok(number),
-            Err(_) => Err(Refused::new(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))),
-        },
-    }
+/// The fields of lines, and how many of them, or of the values of one, are asked for (count).
+struct Found {
+    fields: IndexMap<String, Field, foldhash::quality::RandomState>,
+    limit: usize,
 }
 
-fn find(
-    request: &Request,
-    journal: &Journal<'_>,
-    run: &mut Run<'_>,
-) -> Result<IndexMap<String, Field, foldhash::quality::RandomState>, Refused> {
+fn find(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Found, Refused> {
+    let params::Bounds { start, end } = params::ordered(&request.params, request.now)?;
+    let lines = params::count(&request.params, &["line_limit"], LINES)?;
+    let limit = params::count(&request.params, &["limit", "field_limit"], FIELDS)?;
+    params::step(&request.params, start, end)?;
     let query = Query::Logs(parse_logs(request.params.get("query"))?);
-    let params::Bounds { start, end } = params::bounds(&request.params, request.now)?;
-    let limit = number(request, "line_limit", LINES)?;
+    params::entries(lines, run.limits.entries)?;
     let time = Time::Span { start, end, step: 1 };
-    let question = Question { query, time, limit, direction: Direction::Backward };
+    let question = Question { query, time, limit: lines, direction: Direction::Backward };
     let (answer, _) = ask(&question, journal, run)?;
-    let mut found = IndexMap::default();
+    let mut fields = IndexMap::default();
     if let Answer::Lines(lines) = answer {
-        lines.iter().for_each(|line| look(line, &mut found));
+        lines.iter().for_each(|line| look(line, &mut fields));
     }
-    Ok(found)
+    Ok(Found { fields, limit })
 }
 
 fn look(line: &Line, found: &mut IndexMap<String, Field, foldhash::quality::RandomState>) {

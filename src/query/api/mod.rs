@@ -8,6 +8,7 @@ pub mod rules;
 pub mod tail;
 mod volume;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use serde::Serialize;
@@ -16,13 +17,13 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::journal::Journal;
 use super::response::{self, Data};
-use super::streams::Streams;
+use super::streams::{Streams, is_any};
 use super::{Direction, QueryError, Question, Run, Time, ask};
 use logql::label_set::cut;
 use logql::{LogQuery, ParseError, Query};
 
 pub use self::params::Params;
-use self::params::{Bounds, Refused};
+use self::params::{Bounds, Range, Refused};
 
 /// Loki's own words for a path that it does not have.
 const NOT_FOUND: &str = "404 page not found\n";
@@ -125,7 +126,15 @@ fn parse(text: &str) -> Result<Query, Refused> {
 fn parse_logs(text: &str) -> Result<LogQuery, Refused> {
     match parse(text)? {
         Query::Logs(query) => Ok(query),
-        Query::Metric(_) => Err(Refused::new("only label matchers are supported")),
+        Query::Metric(_) => Err(Refused::new("only log selector is supported")),
+    }
+}
+
+/// A selector without stages (grafana/loki, `pkg/logql/syntax/parser.go`, `ParseMatchers`).
+fn matchers(text: &str) -> Result<LogQuery, Refused> {
+    match parse(text)? {
+        Query::Logs(query) if query.stages.is_empty() => Ok(query),
+        _ => Err(Refused::new("only label matchers are supported")),
     }
 }
 
@@ -181,7 +190,7 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
             parse_logs(request.params.get("query"))?;
             success_of(json!([]))
         }
-        "format_query" => success_of(Value::String(formatted(request.params.get("query"))?)),
+        "format_query" => return formatted(request.params.get("query")).map(Some),
         "status/buildinfo" => buildinfo(),
         name => {
             if let Some(name) = name.strip_prefix("label/").and_then(|rest| rest.strip_suffix("/values")) {
@@ -198,11 +207,7 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
             }
         }
     };
-    let content_type = match name {
-        "format_query" => JSON_LOWER,
-        "status/buildinfo" => JSON_BARE,
-        _ => JSON,
-    };
+    let content_type = if name == "status/buildinfo" { JSON_BARE } else { JSON };
     Ok(Some(Reply { content_type, ..Reply::json(&value)? }))
 }
 
@@ -216,15 +221,11 @@ fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resul
 }
 
 fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
-    let Bounds { start, end } = params::bounds(&request.params, request.now)?;
-    if end <= start {
-        return Err(Refused::new("end timestamp must not be before or equal to start time"));
-    }
-    let limit = params::limit(&request.params)?;
-    let direction = params::direction(&request.params)?;
-    let step = params::step(&request.params, start, end)?;
-    let interval = params::interval(&request.params)?;
+    let Range { start, end, limit, direction, step, interval } = params::range(&request.params, request.now)?;
     let query = parse(request.params.get("query"))?;
+    if let Query::Logs(_) = query {
+        params::entries(limit, run.limits.entries)?;
+    }
     let mut question = Question { query, time: Time::Span { start, end, step }, limit, direction };
     if interval > 0 {
         question.limit = THINNED_MAX;
@@ -257,23 +258,22 @@ fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<
 /// Lines of which `interval` chooses (count): they are all held.
 const THINNED_MAX: usize = 50_000;
 
-/// The streams of the span of a request that its selector chooses.
+/// The streams of a span that any of the selectors chooses; without selectors, all.
 fn chosen(
     selectors: &[LogQuery],
-    request: &Request,
+    Bounds { start, end }: Bounds,
     journal: &Journal<'_>,
     run: &mut Run<'_>,
-) -> Result<(Streams, Bounds), Refused> {
-    let bounds = params::bounds(&request.params, request.now)?;
-    let (streams, _) = Streams::find(selectors, (bounds.start, bounds.end), journal, run)?;
-    Ok((streams, bounds))
+) -> Result<Streams, Refused> {
+    let (streams, _) = Streams::find(selectors, (start, end), journal, run)?;
+    Ok(streams)
 }
 
 /// The selector of a request that may have none.
 fn optional(request: &Request) -> Result<Vec<LogQuery>, Refused> {
     match request.params.get("query") {
         "" => Ok(Vec::new()),
-        text => Ok(vec![parse_logs(text)?]),
+        text => Ok(vec![matchers(text)?]),
     }
 }
 
@@ -284,26 +284,38 @@ fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Value {
 }
 
 fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let (streams, _) = chosen(&optional(request)?, request, journal, run)?;
+    let bounds = params::bounds(&request.params, request.now)?;
+    let streams = chosen(&optional(request)?, bounds, journal, run)?;
     Ok(listed(streams.names().into_iter()))
 }
 
 fn values(name: &str, request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let (streams, _) = chosen(&optional(request)?, request, journal, run)?;
+    let bounds = params::bounds(&request.params, request.now)?;
+    let streams = chosen(&optional(request)?, bounds, journal, run)?;
     Ok(listed(streams.values(name).into_iter()))
 }
 
 fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let given = request.params.all("match[]").chain(request.params.all("match"));
-    let selectors = given.map(parse_logs).collect::<Result<Vec<_>, _>>()?;
-    let (streams, _) = chosen(&selectors, request, journal, run)?;
+    let bounds = params::bounds(&request.params, request.now)?;
+    let given: BTreeSet<&str> = request.params.all("match[]").chain(request.params.all("match")).collect();
+    let lone = given.len() == 1 && given.iter().all(|text| is_any(text));
+    let given = given.into_iter().filter(|_| !lone);
+    let selectors = given.map(matchers).collect::<Result<Vec<_>, _>>()?;
+    let streams = chosen(&selectors, bounds, journal, run)?;
     let mut all: Vec<_> = streams.iter().map(|(labels, _)| labels).collect();
     all.sort_by_cached_key(|labels| labels.to_string());
     Ok(success_of(all.into_iter().map(response::labels).collect()))
 }
 
-fn formatted(text: &str) -> Result<String, Refused> {
-    Ok(parse(text)?.to_string())
+/// `format_query`. A mistake is told in JSON (grafana/loki, `pkg/loki/format_query_handler.go`).
+fn formatted(text: &str) -> Result<Reply, Refused> {
+    let (status, value) = match parse(text) {
+        Ok(query) => (200, success_of(Value::String(query.pretty()))),
+        Err(Refused { status, text }) => {
+            (status, json!({"status": "invalid-query", "error": cut(text.into(), ERROR_MAX)}))
+        }
+    };
+    Ok(Reply { status, content_type: JSON_LOWER, ..Reply::json(&value)? })
 }
 
 fn buildinfo() -> Value {

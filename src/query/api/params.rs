@@ -9,8 +9,6 @@ use logql::go::units;
 
 /// Lines of an answer unless `limit` says otherwise (count).
 const LIMIT: usize = 100;
-/// Most lines of an answer (count): Loki's `max_entries_limit_per_query`.
-const LIMIT_MAX: i64 = 5000;
 /// A span begins so long before its end unless the request says otherwise.
 const SINCE: Duration = Duration::from_secs(3600);
 /// Values of a series about (count), unless `step` says otherwise.
@@ -36,9 +34,9 @@ impl Refused {
 pub struct Params(pub Vec<(String, String)>);
 
 impl Params {
-    /// Those of the query of an address, and of a form.
+    /// Those of the query of an address, and of a form, whose values come first (Go, `http.Request.ParseForm`).
     pub fn read(query: &str, form: &[u8]) -> Params {
-        let pairs = url::form_urlencoded::parse(query.as_bytes()).chain(url::form_urlencoded::parse(form));
+        let pairs = url::form_urlencoded::parse(form).chain(url::form_urlencoded::parse(query.as_bytes()));
         Params(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
@@ -98,21 +96,44 @@ pub(super) fn bounds(params: &Params, now: i64) -> Result<Bounds, Refused> {
     Ok(Bounds { start, end })
 }
 
-/// `limit`
-pub(super) fn limit(params: &Params) -> Result<usize, Refused> {
-    let text = params.get("limit");
-    if text.is_empty() {
-        return Ok(LIMIT);
+/// As [`bounds`], where Loki refuses an end before the start.
+pub(super) fn ordered(params: &Params, now: i64) -> Result<Bounds, Refused> {
+    let bounds = bounds(params, now)?;
+    if bounds.end < bounds.start {
+        return Err(Refused::new("end timestamp must not be before or equal to start time"));
     }
+    Ok(bounds)
+}
+
+/// A number of lines or the like (count), of the first of these names that has a value.
+pub(super) fn count(params: &Params, names: &[&str], default: usize) -> Result<usize, Refused> {
+    let given = names.iter().map(|name| (name, params.get(name))).find(|(_, text)| !text.is_empty());
+    let Some((name, text)) = given else { return Ok(default) };
     let number: i64 =
         text.parse().map_err(|_| Refused::new(format!("strconv.Atoi: parsing {text:?}: invalid syntax")))?;
-    match number {
-        ..=0 => Err(Refused::new("limit must be a positive value")),
-        number if number > LIMIT_MAX => Err(Refused::new(format!(
-            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({number} > {LIMIT_MAX})"
-        ))),
-        number => Ok(usize::try_from(number).unwrap_or(LIMIT)),
+    if number <= 0 {
+        return Err(Refused::new("limit must be a positive value"));
     }
+    // Loki keeps it in 32 bits.
+    u32::try_from(number)
+        .ok()
+        .and_then(|number| usize::try_from(number).ok())
+        .ok_or_else(|| Refused::new(format!("{name} value {number} is out of range [0, {}]", u32::MAX)))
+}
+
+/// `limit`
+pub(super) fn limit(params: &Params) -> Result<usize, Refused> {
+    count(params, &["limit"], LIMIT)
+}
+
+/// Refuses more lines than an answer may have. Loki asks this of log queries only (`pkg/querier/queryrange/roundtrip.go`).
+pub(super) fn entries(limit: usize, most: usize) -> Result<(), Refused> {
+    if limit > most {
+        return Err(Refused::new(format!(
+            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {most})"
+        )));
+    }
+    Ok(())
 }
 
 /// `direction`
@@ -159,8 +180,31 @@ pub(super) fn step(params: &Params, start: i64, end: i64) -> Result<i64, Refused
     Ok(step)
 }
 
+/// What Loki reads of a request for a span, be it for lines, values or sizes (`pkg/loghttp/query.go`, `ParseRangeQuery`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) limit: usize,
+    pub(super) direction: Direction,
+    /// In nanoseconds.
+    pub(super) step: i64,
+    /// In nanoseconds; zero: none.
+    pub(super) interval: i64,
+}
+
+/// Reads a request for a span.
+pub(super) fn range(params: &Params, now: i64) -> Result<Range, Refused> {
+    let Bounds { start, end } = ordered(params, now)?;
+    let limit = limit(params)?;
+    let direction = direction(params)?;
+    let step = step(params, start, end)?;
+    let interval = interval(params)?;
+    Ok(Range { start, end, limit, direction, step, interval })
+}
+
 /// `interval` (nanoseconds); zero: none.
-pub(super) fn interval(params: &Params) -> Result<i64, Refused> {
+fn interval(params: &Params) -> Result<i64, Refused> {
     match params.get("interval") {
         "" => Ok(0),
         text => match duration(text)? {
@@ -239,11 +283,16 @@ mod tests {
             assert_eq!(step(text).map_err(|refused| refused.text), Err(words.to_owned()), "{text}");
         }
         let limit = |text: &str| limit(&params(&[("limit", text)])).map_err(|refused| refused.text);
-        assert_eq!((limit(""), limit("7"), limit("5000")), (Ok(100), Ok(7), Ok(5000)));
+        assert_eq!((limit(""), limit("7"), limit("6000")), (Ok(100), Ok(7), Ok(6000)));
+        assert_eq!(
+            limit("4294967296"),
+            Err("limit value 4294967296 is out of range [0, 4294967295]".to_owned())
+        );
         assert_eq!(limit("0"), Err("limit must be a positive value".to_owned()));
         assert_eq!(limit("x"), Err("strconv.Atoi: parsing \"x\": invalid syntax".to_owned()));
+        assert_eq!(entries(5000, 5000), Ok(()));
         assert_eq!(
-            limit("5001"),
+            entries(5001, 5000).map_err(|refused| refused.text),
             Err("max entries limit per query exceeded, limit > max_entries_limit_per_query (5001 > 5000)"
                 .to_owned())
         );

@@ -25,16 +25,16 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Reads it from a request.
+    /// Reads it from a request. It may ask for so many lines at `most`.
     ///
     /// # Errors
     /// The reply to a request that cannot be.
-    pub fn read(request: &Request) -> Result<Tail, Reply> {
-        read(request).map_err(|Refused { status, text }| Reply::text(status, text))
+    pub fn read(request: &Request, most: usize) -> Result<Tail, Reply> {
+        read(request, most).map_err(|Refused { status, text }| Reply::text(status, text))
     }
 }
 
-fn read(request: &Request) -> Result<Tail, Refused> {
+fn read(request: &Request, most: usize) -> Result<Tail, Refused> {
     let Query::Logs(query) = parse(request.params.get("query"))? else {
         return Err(Refused::new("can only tail log queries, not metric queries"));
     };
@@ -48,9 +48,7 @@ fn read(request: &Request) -> Result<Tail, Refused> {
         }
     }
     let start = params::bounds(&request.params, request.now)?.start;
-    let limit = match request.params.get("limit") {
-        "" => LIMIT,
-        _ => params::limit(&request.params)?,
-    };
+    let limit = params::count(&request.params, &["limit"], LIMIT)?;
+    params::entries(limit, most)?;
     Ok(Tail { query, start, now: request.now, limit, categorize: request.categorize })
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::params::{self, Bounds, Refused};
-use super::{Request, chosen, parse_logs, response, success_of};
+use super::params::{self, Bounds, Range, Refused};
+use super::{Request, chosen, matchers, response, success_of};
 use crate::query::Run;
 use crate::query::journal::Journal;
 use crate::query::streams::Streams;
@@ -20,8 +20,9 @@ const MILLISECOND: i64 = 1_000_000;
 
 /// `index/stats`. A stream here is what one chunk would be of there.
 pub(super) fn stats(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let query = parse_logs(request.params.get("query"))?;
-    let (streams, _) = chosen(&[query], request, journal, run)?;
+    let Range { start, end, .. } = params::range(&request.params, request.now)?;
+    let query = matchers(request.params.get("query"))?;
+    let streams = chosen(&[query], Bounds { start, end }, journal, run)?;
     let (mut entries, mut bytes, mut count) = (0, 0, 0);
     for (_, size) in streams.iter() {
         (entries, bytes, count) = (entries + size.entries, bytes + size.bytes, count + 1);
@@ -32,7 +33,8 @@ pub(super) fn stats(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>)
 /// `index/volume`
 pub(super) fn volume(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
     let wanted = Wanted::read(request)?;
-    let (streams, bounds) = chosen(std::slice::from_ref(&wanted.query), request, journal, run)?;
+    let bounds = params::ordered(&request.params, request.now)?;
+    let streams = chosen(&wanted.selectors, bounds, journal, run)?;
     let result: Vec<_> = wanted
         .largest(&streams)
         .into_iter()
@@ -50,10 +52,9 @@ pub(super) fn volume_range(
     run: &mut Run<'_>,
 ) -> Result<Value, Refused> {
     let wanted = Wanted::read(request)?;
-    let Bounds { start, end } = params::bounds(&request.params, request.now)?;
+    let Bounds { start, end } = params::ordered(&request.params, request.now)?;
     let step = params::step(&request.params, start, end)?;
-    let (streams, _) =
-        Streams::find_by(step, std::slice::from_ref(&wanted.query), (start, end), journal, run)?;
+    let (streams, _) = Streams::find_by(step, &wanted.selectors, (start, end), journal, run)?;
     let mut series: BTreeMap<String, (Value, BTreeMap<i64, u64>)> = BTreeMap::new();
     for (labels, sizes) in streams.steps() {
         for metric in wanted.names(labels) {
@@ -82,7 +83,8 @@ pub(super) fn volume_range(
 
 /// What a volume is asked of.
 struct Wanted {
-    query: LogQuery,
+    /// Which streams; none for `{}`, which stands for all (grafana/loki, `pkg/storage/stores/index/seriesvolume`, `MatchAny`).
+    selectors: Vec<LogQuery>,
     /// By these labels.
     targets: Vec<String>,
     /// A series for each label, not for each set of values.
@@ -92,7 +94,15 @@ struct Wanted {
 
 impl Wanted {
     fn read(request: &Request) -> Result<Wanted, Refused> {
-        let query = parse_logs(request.params.get("query"))?;
+        let limit = match request.params.get("limit") {
+            // As if there were none.
+            "0" => SERIES,
+            _ => params::count(&request.params, &["limit"], SERIES)?,
+        };
+        let selectors = match request.params.get("query") {
+            "{}" => Vec::new(),
+            text => vec![matchers(text)?],
+        };
         let by_label = match request.params.get("aggregateBy") {
             "" | "series" => false,
             "labels" => true,
@@ -102,13 +112,10 @@ impl Wanted {
         let mut targets: Vec<String> = given.filter(|name| !name.is_empty()).map(str::to_owned).collect();
         if targets.is_empty() && !by_label {
             let named = |matcher: &&logql::Matcher| matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex);
-            targets = query.matchers.iter().filter(named).map(|matcher| matcher.name().to_owned()).collect();
+            let all = selectors.iter().flat_map(|query| &query.matchers);
+            targets = all.filter(named).map(|matcher| matcher.name().to_owned()).collect();
         }
-        let limit = match request.params.get("limit") {
-            "" => SERIES,
-            _ => params::limit(&request.params)?,
-        };
-        Ok(Wanted { query, targets, by_label, limit })
+        Ok(Wanted { selectors, targets, by_label, limit })
     }
 
     /// The series that a stream counts for.

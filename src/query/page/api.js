@@ -15,7 +15,7 @@ export class Refused extends Error {
 }
 
 /** Whether an answer would have been too large: fewer lines can be asked for. */
-export const asksForLess = (error) => error instanceof Refused && /ask for (fewer|less)/.test(error.message);
+export const asksForLess = (error) => error instanceof Refused && /ask for (fewer|less)|max entries limit per query/.test(error.message);
 
 const sleep = (ms, signal) =>
   new Promise((resolve, reject) => {

@@ -3,7 +3,7 @@
 
 import { ask } from "./api.js";
 import { count, el, oneLine } from "./dom.js";
-import { counted, has } from "./logql.js";
+import { counted, has, selected } from "./logql.js";
 import { duration } from "./span.js";
 
 const LABELS_MAX = 8; // Labels that are counted (count).
@@ -22,7 +22,7 @@ const order = (a, b) => {
 
 /** How many lines each value of each label of streams has: `{name: {value: count}}`. */
 export async function countStreams(query, span, signal) {
-  const selector = { query, start: `${span.from}000000`, end: `${span.to}000000` };
+  const selector = { query: selected(query), start: `${span.from}000000`, end: `${span.to}000000` };
   const { detectedLabels } = await ask("detected_labels", selector, signal);
   const named = (detectedLabels ?? []).filter(({ label }) => !LEFT_OUT.includes(label));
   named.sort((a, b) => order(a.label, b.label));

@@ -19,6 +19,12 @@ function selector(query) {
   return null;
 }
 
+/** The first selector of a query, without the stages behind it: where labels are asked for, there are no lines. */
+export function selected(query) {
+  const place = selector(query);
+  return place ? `{${query.slice(...place)}}` : query;
+}
+
 /** Where the quotation that begins at a place ends. */
 function closing(text, at) {
   const quote = text[at];

@@ -291,7 +291,7 @@ fn stage() -> impl Strategy<Value = String> {
     ]
 }
 
-fn expr() -> impl Strategy<Value = String> {
+pub(super) fn expr() -> impl Strategy<Value = String> {
     let range = (
         prop::sample::select(vec!["rate", "count_over_time", "bytes_rate", "absent_over_time"]),
         prop::collection::vec(stage(), 0..4),

@@ -207,6 +207,31 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
+/// Writes a duration (nanoseconds) as Go's `Duration.String` does: `1h0m0.5s`.
+pub fn format_go_duration(nanoseconds: i64) -> String {
+    let (sign, left) = (if nanoseconds < 0 { "-" } else { "" }, nanoseconds.unsigned_abs());
+    let fraction = |value: u64, unit: u64| {
+        let text = format!("{}.{:0width$}", value / unit, value % unit, width = unit.ilog10() as usize);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    let text = match left {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{left}ns"),
+        1_000..1_000_000 => fraction(left, 1_000) + "µs",
+        1_000_000..1_000_000_000 => fraction(left, 1_000_000) + "ms",
+        _ => {
+            let (hours, minutes) = (left / 3_600_000_000_000, left / 60_000_000_000 % 60);
+            let seconds = fraction(left % 60_000_000_000, 1_000_000_000);
+            match (hours, minutes) {
+                (0, 0) => format!("{seconds}s"),
+                (0, _) => format!("{minutes}m{seconds}s"),
+                _ => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    };
+    format!("{sign}{text}")
+}
+
 /// Writes a duration as days where it comes out even, as people speak of retention: `90d`, `365d`.
 pub fn format_days(duration: Duration) -> String {
     const DAY: u64 = 24 * 3600;

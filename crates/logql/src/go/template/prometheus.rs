@@ -81,7 +81,7 @@ pub fn function(name: &str) -> Option<Function> {
         "now" => |_| Ok(Value::Float(WITHIN.with_borrow(|within| within.now))),
         // Values of their own in Go, with methods; here they are the text that they show.
         "toTime" => |args| Ok(timestamp(number(args)?)?.into()),
-        "toDuration" => |args| Ok(go_duration(number(args)?).into()),
+        "toDuration" => |args| Ok(units::format_go_duration((number(args)? * 1e9) as i64).into()),
         "externalURL" => |_| Ok(WITHIN.with_borrow(|within| Value::Text(within.url.clone()))),
         "pathPrefix" => |_| {
             let path = WITHIN.with_borrow(|within| {
@@ -103,32 +103,6 @@ fn link(args: &[Value], tab: u8) -> Result<Value, String> {
     let escape = super::logql::function("urlencode").ok_or("`urlencode` is missing")?;
     let Value::Text(expr) = escape(std::slice::from_ref(expr))? else { return Err("wants text".into()) };
     Ok(format!("/graph?g0.expr={expr}&g0.tab={tab}").into())
-}
-
-/// A duration of so many seconds, as Go's `Duration.String`.
-fn go_duration(seconds: f64) -> String {
-    let nanoseconds = (seconds * 1e9) as i64;
-    let (sign, left) = (if nanoseconds < 0 { "-" } else { "" }, nanoseconds.unsigned_abs());
-    let fraction = |value: u64, unit: u64| {
-        let text = format!("{}.{:0width$}", value / unit, value % unit, width = unit.ilog10() as usize);
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    };
-    let text = match left {
-        0 => "0s".to_owned(),
-        1..1_000 => format!("{left}ns"),
-        1_000..1_000_000 => fraction(left, 1_000) + "µs",
-        1_000_000..1_000_000_000 => fraction(left, 1_000_000) + "ms",
-        _ => {
-            let (hours, minutes) = (left / 3_600_000_000_000, left / 60_000_000_000 % 60);
-            let seconds = fraction(left % 60_000_000_000, 1_000_000_000);
-            match (hours, minutes) {
-                (0, 0) => format!("{seconds}s"),
-                (0, _) => format!("{minutes}m{seconds}s"),
-                _ => format!("{hours}h{minutes}m{seconds}s"),
-            }
-        }
-    };
-    format!("{sign}{text}")
 }
 
 /// A number, or a text that is one.

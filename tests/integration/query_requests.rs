@@ -1,0 +1,195 @@
+//! Requests that Loki takes, and those that it refuses, with its words. What is asked for here was read in Loki's source
+//! (`pkg/loghttp`, `pkg/querier/queryrange`), which is that of the recorded answers.
+
+use serde_json::{Value, json};
+
+use crate::query::Asked;
+use crate::support::or_skip;
+use journal_ship::query::api::{Params, Request};
+
+/// Eight in the morning of the recorded journal (nanoseconds since 1970).
+const NOW: i64 = 1_795_248_000_000_000_000;
+/// The two hours of the recorded journal.
+const SPAN: &str = "start=1795240800&end=1795248000";
+/// The same, turned round.
+const TURNED: &str = "start=1795248000&end=1795240800";
+const BACK: &str = "end timestamp must not be before or equal to start time";
+const MATCHERS: &str = "only label matchers are supported";
+const ENTRIES: &str =
+    "max entries limit per query exceeded, limit > max_entries_limit_per_query (5001 > 5000)";
+const COUNT: &str = "query=sum(count_over_time({job%3D~\".%2B\"}[2h]))";
+const SSHD: &str = "query={unit%3D\"sshd.service\"}";
+
+impl Asked {
+    /// The status and the body of a reply, as JSON or as a text.
+    fn reply(&self, path: &str, parameters: &str) -> (u16, Value) {
+        let params = Params::read(parameters, b"");
+        let request = Request { path: format!("/loki/api/v1/{path}"), params, categorize: false, now: NOW };
+        let reply = self.call(&request);
+        let body = serde_json::from_str(&reply.body).unwrap_or_else(|_| json!(reply.body));
+        (reply.status, body)
+    }
+}
+
+#[test]
+fn a_limit_of_lines_is_none_of_values() {
+    let asked = or_skip!(Asked::new());
+    for (path, parameters, status, words) in [
+        ("query", format!("{COUNT}&time=1795248000&limit=5001"), 200, ""),
+        ("query_range", format!("{COUNT}&{SPAN}&limit=4294967295"), 200, ""),
+        ("query_range", format!("{SSHD}&{SPAN}&limit=5000"), 200, ""),
+        ("query_range", format!("{SSHD}&{SPAN}&limit=5001"), 400, ENTRIES),
+        ("detected_fields", format!("{SSHD}&{SPAN}&limit=5001"), 200, ""),
+        ("detected_fields", format!("{SSHD}&{SPAN}&line_limit=5001"), 400, ENTRIES),
+        ("index/volume", format!("{SSHD}&{SPAN}&limit=5001"), 200, ""),
+        ("index/volume_range", format!("{SSHD}&{SPAN}&limit=5001"), 200, ""),
+        (
+            "query",
+            format!("{COUNT}&limit=4294967296"),
+            400,
+            "limit value 4294967296 is out of range [0, 4294967295]",
+        ),
+    ] {
+        let (code, body) = asked.reply(path, &parameters);
+        assert_eq!(code, status, "{path} {parameters}: {body}");
+        assert!(words.is_empty() || body == words, "{path} {parameters}: {body}");
+    }
+}
+
+#[test]
+fn a_span_without_length_has_one_value_and_no_line() {
+    let asked = or_skip!(Asked::new());
+    let (status, body) = asked.reply("query_range", &format!("{COUNT}&start=1795248000&end=1795248000"));
+    assert_eq!(status, 200, "{body}");
+    let result = &body["data"]["result"];
+    assert_eq!(result[0]["values"], json!([[1_795_248_000, "4719"]]), "{body}");
+    for time in ["1795248000", "1795244400.123456789"] {
+        let (status, body) = asked.reply("query_range", &format!("{SSHD}&start={time}&end={time}"));
+        assert_eq!((status, &body["data"]["result"]), (200, &json!([])), "{body}");
+    }
+}
+
+#[test]
+fn spans_that_end_before_they_begin_and_stages_are_refused() {
+    let asked = or_skip!(Asked::new());
+    for path in ["index/stats", "index/volume", "index/volume_range", "detected_labels", "detected_fields"] {
+        assert_eq!(asked.reply(path, &format!("{SSHD}&{TURNED}")), (400, json!(BACK)), "{path}");
+        let (status, body) = asked.reply(path, &format!("{SSHD}&start=1795248000&end=1795248000"));
+        assert_eq!(status, 200, "{path}: {body}");
+    }
+    let staged = format!("{SSHD}|%3D\"x\"&{SPAN}");
+    for path in [
+        "labels",
+        "label/unit/values",
+        "index/stats",
+        "index/volume",
+        "index/volume_range",
+        "detected_labels",
+    ] {
+        assert_eq!(asked.reply(path, &staged), (400, json!(MATCHERS)), "{path}");
+        assert_eq!(asked.reply(path, &format!("query=1&{SPAN}")), (400, json!(MATCHERS)), "{path}");
+    }
+    let staged = staged.replace("query=", "match[]=");
+    assert_eq!(asked.reply("series", &staged), (400, json!(MATCHERS)));
+    // Fields are looked for in lines: these may be chosen.
+    let some = format!("{SSHD}|~\".\"&{SPAN}");
+    let (status, body) = asked.reply("detected_fields", &some);
+    assert_eq!(status, 200, "{body}");
+    assert!(!body["fields"].as_array().unwrap().is_empty(), "{body}");
+    for (parameters, words) in [
+        (
+            format!("{SSHD}&{SPAN}&step=0"),
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ),
+        (format!("{SSHD}&{SPAN}&direction=up"), "invalid direction 'up'"),
+    ] {
+        assert_eq!(asked.reply("index/stats", &parameters), (400, json!(words)));
+    }
+}
+
+#[test]
+fn a_lone_pair_of_braces_is_no_selector() {
+    let asked = or_skip!(Asked::new());
+    let all = asked.reply("series", SPAN);
+    assert_eq!(all.0, 200);
+    assert!(all.1["data"].as_array().unwrap().len() > 10, "{all:?}");
+    for parameters in ["match[]={}", "match={ }", "match[]={}&match={}"] {
+        assert_eq!(asked.reply("series", &format!("{parameters}&{SPAN}")), all, "{parameters}");
+    }
+    let beside = format!("match[]={{}}&{}&{SPAN}", SSHD.replace("query", "match[]"));
+    assert_eq!(asked.reply("series", &beside).0, 400);
+    let bytes = |parameters: &str| {
+        let (status, body) = asked.reply("index/volume", &format!("{parameters}&{SPAN}&limit=5000"));
+        assert_eq!(status, 200, "{body}");
+        let result = body["data"]["result"].as_array().unwrap().clone();
+        result.iter().map(|row| row["value"][1].as_str().unwrap().parse::<u64>().unwrap()).sum::<u64>()
+    };
+    assert_eq!(bytes("query={}"), bytes("query={job%3D\"systemd-journal\"}"));
+}
+
+#[test]
+fn a_mistake_in_a_query_to_format_is_told_in_json() {
+    let asked = or_skip!(Asked::new());
+    let request = Request {
+        path: "/loki/api/v1/format_query".to_owned(),
+        params: Params::read("query={a%3D\"b\"", b""),
+        categorize: false,
+        now: NOW,
+    };
+    let reply = asked.call(&request);
+    assert_eq!((reply.status, reply.content_type), (400, "application/json; charset=utf-8"));
+    let body: Value = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!(body["status"], "invalid-query");
+    assert!(body["error"].as_str().unwrap().starts_with("parse error at line 1, col "), "{body}");
+    assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
+}
+
+#[test]
+fn long_queries_are_formatted_in_several_lines() {
+    let asked = or_skip!(Asked::new());
+    let long = "x".repeat(90);
+    let query = format!("query={{a%3D\"b\"}}|%3D\"{long}\"|json");
+    let lines = format!("{{a=\"b\"}}\n  |= \"{long}\"\n  | json");
+    assert_eq!(asked.reply("format_query", &query), (200, json!({"status": "success", "data": lines})));
+}
+
+#[test]
+fn numbers_of_fields_and_volumes_are_read_as_loki_reads_them() {
+    let asked = or_skip!(Asked::new());
+    let fields = |parameters: &str| {
+        let (status, body) = asked.reply("detected_fields", &format!("{SSHD}&{SPAN}&{parameters}"));
+        assert_eq!(status, 200, "{body}");
+        (body["fields"].as_array().unwrap().len(), body["limit"].clone())
+    };
+    assert!(fields("").0 > 1);
+    assert_eq!(fields("field_limit=1"), (1, json!(1)));
+    assert_eq!(fields("field_limit=1&limit=2"), (2, json!(2)));
+    for (parameters, words) in [
+        ("limit=0", "limit must be a positive value"),
+        ("line_limit=-1", "limit must be a positive value"),
+        ("field_limit=x", "strconv.Atoi: parsing \"x\": invalid syntax"),
+    ] {
+        let reply = asked.reply("detected_fields", &format!("{SSHD}&{SPAN}&{parameters}"));
+        assert_eq!(reply, (400, json!(words)), "{parameters}");
+    }
+    let volumes = |limit: &str| {
+        asked.reply(
+            "index/volume",
+            &format!("query={{job%3D~\".%2B\"}}&targetLabels=unit,level&{SPAN}&{limit}"),
+        )
+    };
+    assert_eq!(volumes("limit=0"), volumes(""));
+    assert_eq!(volumes("limit=-1"), (400, json!("limit must be a positive value")));
+}
+
+#[test]
+fn a_form_goes_before_the_address() {
+    let asked = or_skip!(Asked::new());
+    let params = Params::read(&format!("limit=7&{SPAN}"), format!("{SSHD}&limit=2").as_bytes());
+    let path = "/loki/api/v1/query_range".to_owned();
+    let reply = asked.call(&Request { path, params, categorize: false, now: NOW });
+    let body: Value = serde_json::from_str(&reply.body).unwrap();
+    let streams = body["data"]["result"].as_array().unwrap().clone();
+    let lines: usize = streams.iter().map(|stream| stream["values"].as_array().unwrap().len()).sum();
+    assert_eq!(lines, 2, "{body}");
+}
