@@ -137,7 +137,7 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
         Answer::Matrix(series) => series.len(),
         Answer::Scalar(..) => 1,
     };
-    if let Err(error) = printer.show(&answer, &mut out).and_then(|()| out.flush()) {
+    if let Err(error) = printer.show(&answer, question.time, &mut out).and_then(|()| out.flush()) {
         return quiet_pipe(Err(error));
     }
     if stop.load(Relaxed) {
