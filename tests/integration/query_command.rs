@@ -102,12 +102,28 @@ fn what_cannot_be_answered_is_said() {
             2,
             &["unexpected end; expected `,` or `}`\n    {unit=\"x\"\n             ^"][..],
         ),
-        (&["query", r#"{unit="nope.service"}"#], 1, &["nothing found up to ", "0 entries were read"]),
+        (
+            &["query", r#"{unit="nope.service"}"#],
+            1,
+            &["nothing found in ", "/demo/journal (1 file) up to ", "0 entries were read"],
+        ),
         (
             &["query", r#"{unit="nope.service"}"#, "--since", "2026-11-07"],
             1,
-            &["nothing found from 2026-11-07 "],
+            &["/demo/journal (1 file) from 2026-11-07 "],
         ),
+        (
+            &["labels", "nope"],
+            1,
+            &["(1 file) up to ", ": 533 entries were read, none of them with the label nope\n"],
+        ),
+        (
+            &["series", r#"{unit="nope"}"#],
+            1,
+            &["(1 file)", "read, none of them of a stream that the selector chooses\n"],
+        ),
+        (&["query", "--since", "tomorrow"], 2, &["--since is after now", "--until"]),
+        (&["labels", "--since", "tomorrow"], 2, &["--since is after now"]),
         (&["query", r#"{unit!~".+"} | unwrap x"#], 2, &["no matcher here asks for a label"]),
         (&["query", r#"{unit="x"} | unwrap x"#], 2, &["only a metric query has"]),
         (&["query", r#"{unit="x"}[5m]"#], 2, &["count_over_time({…}[5m])"]),
@@ -139,6 +155,29 @@ fn what_cannot_be_answered_is_said() {
     }
     let (_, error, status) = called(&["query", "-n", "3", "sum(", "--path", "/nowhere"]);
     assert_eq!(status, Some(2), "{error}");
+}
+
+/// Where there is no journal, that is said, by whatever asks it; nothing was searched.
+#[test]
+fn an_empty_folder_is_no_journal_in_which_nothing_was_found() {
+    let empty = tempfile::tempdir().unwrap();
+    let empty = empty.path().to_str().unwrap();
+    for args in
+        [&["query"][..], &["labels"], &["series", "{a=\"b\"}"], &["query", "--list-boots"], &["--dry-run"]]
+    {
+        let out = output(&[args, &["--path", empty]].concat());
+        let error = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{args:?}: {error}");
+        assert!(error.contains("no journal can be read"), "{args:?}: {error}");
+        assert!(error.contains(&format!("{empty}: an empty folder")), "{args:?}: {error}");
+        assert!(!error.contains("nothing found"), "{args:?}: {error}");
+    }
+}
+
+/// As journalctl has it: no line was wanted, so none is missing.
+#[test]
+fn no_line_wanted_is_no_line_missing() {
+    assert_eq!(called(&["query", "-n", "0"]), (String::new(), String::new(), Some(0)));
 }
 
 /// A command that goes on, and the lines that it prints.

@@ -1,6 +1,7 @@
 //! `query`, `labels` and `series`: the journal is asked, and its answer shown.
 
 mod args;
+mod nothing;
 mod wanted;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 
 use self::args::Output;
 pub(super) use self::args::{QueryArgs, SpanArgs};
+use self::nothing::{nothing, nothing_at_all};
 use self::wanted::{grep, split};
 use super::answer::{fail, invalid, quiet_pipe, say, usage};
 use super::args::Cli;
@@ -72,8 +74,10 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     if let Some(pattern) = &args.habits.grep {
         grep(&mut query, pattern)?;
     }
-    let (since, until) = span(args.since.as_deref(), args.until.as_deref())?;
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    // Who follows may wait for the beginning.
+    let last = (!args.follow).then_some(now);
+    let (since, until) = span(args.since.as_deref(), args.until.as_deref(), last)?;
     let end = until.unwrap_or(now);
     let time = match &query {
         Query::Logs(_) => {
@@ -86,8 +90,8 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     }
     let question =
         Question { query, time, limit: args.lines.unwrap_or(LINES), direction: Direction::Backward };
-    let journal = Journal::new(scope, Sections::from(&config), config.loki.first());
-    Ok(answer(&question, &journal, args))
+    let journal = Journal::new(scope.clone(), Sections::from(&config), config.loki.first());
+    Ok(answer(&question, (&journal, &scope), args))
 }
 
 /// What a person may ask for: memory is theirs.
@@ -96,7 +100,7 @@ fn limits() -> Limits {
 }
 
 /// Asks, and shows the answer.
-fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitCode {
+fn answer(question: &Question, (journal, scope): (&Journal<'_>, &Scope), args: &QueryArgs) -> ExitCode {
     let stop = match interrupt() {
         Ok(stop) => stop,
         Err(error) => return fail(&error),
@@ -143,11 +147,14 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
     if stop.load(Relaxed) {
         say("stopped: this is what was found until then");
     }
-    if found == 0 {
-        say(&nothing(&read));
-        return ExitCode::FAILURE;
+    // Who asks for no line gets what was asked for, as with journalctl.
+    let none_wanted = matches!(answer, Answer::Lines(_)) && question.limit == 0;
+    match found {
+        0 if !none_wanted => {
+            nothing(scope, &read, &format!(", {} of them of streams that the query chooses", read.chosen))
+        }
+        _ => ExitCode::SUCCESS,
     }
-    ExitCode::SUCCESS
 }
 
 /// Shows the last lines and what comes, until it is interrupted.
@@ -167,34 +174,13 @@ fn follow(question: &Question, journal: &Journal<'_>, run: &mut Run<'_>, printer
     }
 }
 
-/// What was searched, when nothing was found.
-fn nothing(read: &Progress) -> String {
-    let time = |micros: u64| {
-        let micros = i64::try_from(micros).unwrap_or(i64::MAX);
-        Timestamp::from_microsecond(micros).map(|time| {
-            time.to_zoned_datetime(when::local_zone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
-        })
-    };
-    let (from, to) = read.span;
-    let span = match (from, time(from), time(to)) {
-        (0, _, Ok(to)) => format!("up to {to}"),
-        (_, Ok(from), Ok(to)) => format!("from {from} to {to}"),
-        _ => "in all of the journal".to_owned(),
-    };
-    let entries = if read.entries == 1 { "entry" } else { "entries" };
-    format!(
-        "nothing found {span}: {} {entries} were read, {} of them of streams that the query chooses",
-        read.entries, read.chosen
-    )
-}
-
 /// Shows all labels with the number of their values, or the values of one.
 pub(super) fn labels(cli: &Cli, name: Option<&str>, span: &SpanArgs) -> ExitCode {
-    let found = streams(cli, &[], span);
-    let streams = match found {
-        Ok(streams) => streams,
+    let found = match streams(cli, &[], span) {
+        Ok(found) => found,
         Err(status) => return status,
     };
+    let streams = &found.streams;
     let text: String = match name {
         None => streams
             .labels()
@@ -207,7 +193,8 @@ pub(super) fn labels(cli: &Cli, name: Option<&str>, span: &SpanArgs) -> ExitCode
             .collect(),
         Some(name) => streams.values(name).iter().map(|value| format!("{}\n", Line(value))).collect(),
     };
-    listed(&text)
+    let of_them = name.map_or(String::new(), |name| format!(", none of them with the label {name}"));
+    found.listed(&text, &of_them)
 }
 
 /// Shows the streams that a selector chooses.
@@ -218,42 +205,57 @@ pub(super) fn series(cli: &Cli, selector: &str, span: &SpanArgs) -> ExitCode {
         Err(status) => return status,
     };
     match streams(cli, &[query], span) {
-        Ok(streams) => {
-            let mut all: Vec<String> = streams
+        Ok(found) => {
+            let mut all: Vec<String> = found
+                .streams
                 .iter()
                 .map(|(labels, size)| format!("{}\t{}\n", Line(&labels.to_string()), size.entries))
                 .collect();
             all.sort_unstable();
-            listed(&all.concat())
+            found.listed(&all.concat(), ", none of them of a stream that the selector chooses")
         }
         Err(status) => status,
     }
 }
 
-fn listed(text: &str) -> ExitCode {
-    if text.is_empty() {
-        say("nothing found in this span; --since looks back further");
-        return ExitCode::FAILURE;
-    }
-    quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
+/// The streams of a span, and where they were looked for.
+struct Found {
+    streams: Streams,
+    read: Progress,
+    scope: Scope,
+    /// Only the last day was looked at, because nothing else was asked for.
+    last_day: bool,
 }
 
-fn streams(cli: &Cli, selectors: &[LogQuery], args: &SpanArgs) -> Result<Streams, ExitCode> {
+impl Found {
+    /// Shows what was found. `of_them` says of the entries that were read what they are not, if that is nothing.
+    fn listed(&self, text: &str, of_them: &str) -> ExitCode {
+        if text.is_empty() {
+            let further = if self.last_day { "; --since looks back further than a day" } else { "" };
+            return nothing(&self.scope, &self.read, &format!("{of_them}{further}"));
+        }
+        quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
+    }
+}
+
+fn streams(cli: &Cli, selectors: &[LogQuery], args: &SpanArgs) -> Result<Found, ExitCode> {
     /// How far back is looked unless `--since` says otherwise.
     const BACK: Duration = Duration::from_secs(86_400);
     let config = config(cli)?;
-    let (since, until) = span(args.since.as_deref(), args.until.as_deref())?;
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    let (since, until) = span(args.since.as_deref(), args.until.as_deref(), Some(now))?;
     let back = i64::try_from(BACK.as_nanos()).unwrap_or(i64::MAX);
     let end = until.unwrap_or(now).saturating_add(MICROSECOND);
     // Another journal than this machine's may be of any time.
     let begin = if args.place.path.is_empty() { end.saturating_sub(back) } else { 0 };
-    let journal =
-        Journal::new(config.journal.scope_at(&args.place.path), Sections::from(&config), config.loki.first());
+    let scope = config.journal.scope_at(&args.place.path);
+    let journal = Journal::new(scope.clone(), Sections::from(&config), config.loki.first());
     let stop = AtomicBool::new(false);
     let mut run = Run { stop: &stop, deadline: None, limits: limits(), progress: &mut |_| {} };
     let found = Streams::find(selectors, (since.unwrap_or(begin), end), &journal, &mut run);
-    found.map(|(streams, _)| streams).map_err(|error| fail(&error))
+    let (streams, read) = found.map_err(|error| fail(&error))?;
+    let last_day = args.place.path.is_empty() && since.is_none();
+    Ok(Found { streams, read, scope, last_day })
 }
 
 /// The configuration, which gives entries their labels. Without a file that was asked for or can be read, the built-in defaults
@@ -287,8 +289,12 @@ fn pointed(text: &str, error: &ParseError) -> String {
     format!("{error}\n{shown}\n{}{marks}", " ".repeat(column))
 }
 
-/// The span that is asked about (nanoseconds since 1970).
-fn span(since: Option<&str>, until: Option<&str>) -> Result<(Option<i64>, Option<i64>), ExitCode> {
+/// The span that is asked about (nanoseconds since 1970). It ends at `last` where no end is named.
+fn span(
+    since: Option<&str>,
+    until: Option<&str>,
+    last: Option<i64>,
+) -> Result<(Option<i64>, Option<i64>), ExitCode> {
     let read = |name: &str, text: Option<&str>| text.map(|text| time(name, text)).transpose();
     let (since, until) = match (read("--since", since), read("--until", until)) {
         (Ok(since), Ok(until)) => (since, until),
@@ -298,7 +304,11 @@ fn span(since: Option<&str>, until: Option<&str>) -> Result<(Option<i64>, Option
         return Err(usage("--since is after --until: no entry can be between them"));
     }
     let nanoseconds = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX).saturating_mul(1000);
-    Ok((since.map(nanoseconds), until.map(nanoseconds)))
+    let (since, until) = (since.map(nanoseconds), until.map(nanoseconds));
+    if until.is_none() && since.zip(last).is_some_and(|(since, last)| since > last) {
+        return Err(usage("--since is after now, where the answer ends: name a later end with --until"));
+    }
+    Ok((since, until))
 }
 
 /// When a metric query is asked about: at the end, or over time if a beginning or a step is named.
@@ -335,8 +345,11 @@ fn list_boots(scope: &Scope) -> ExitCode {
             .to_string()
     };
     let last = boots.len() as i64 - 1;
+    if boots.is_empty() {
+        return nothing_at_all(scope);
+    }
     let rows = (0_i64..).zip(&boots).map(|(at, boot)| {
         format!("{:>4} {} {} — {}\n", at - last, boot.id, time(boot.first), time(boot.last))
     });
-    listed(&rows.collect::<String>())
+    quiet_pipe(io::stdout().lock().write_all(rows.collect::<String>().as_bytes()))
 }
