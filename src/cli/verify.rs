@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::answer::{fail, invalid, quiet_pipe, say, usage};
 use super::args::Cli;
+use super::habits::no_matches;
 use super::wait::{Bar, interrupt};
 use super::{environment_of_unit, load, time};
 use crate::config::{Config, Destination};
@@ -93,6 +94,7 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> ExitCode {
 }
 
 fn asked(cli: &Cli, args: &VerifyArgs) -> Result<ExitCode, ExitCode> {
+    no_matches(&args.path)?;
     let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     if args.repair && !args.yes && !terminal {
         return Err(usage("--repair asks before it sends, and there is no terminal to ask on: add --yes"));
