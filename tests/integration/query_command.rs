@@ -174,6 +174,18 @@ fn an_empty_folder_is_no_journal_in_which_nothing_was_found() {
     }
 }
 
+/// A query opens the journal several times, and meets the same each time.
+#[test]
+fn what_cannot_be_read_is_told_once() {
+    for args in
+        [&["query", "-n", "1"][..], &["query", "-u", "ss*", "-b"], &["labels"], &["--dry-run", "-n", "1"]]
+    {
+        let (out, error, status) = called(&[args, &["--path", "/nowhere"]].concat());
+        assert_eq!((out.is_empty(), status), (false, Some(0)), "{args:?}: {error}");
+        assert_eq!(error.matches("/nowhere: no such file or folder").count(), 1, "{args:?}: {error}");
+    }
+}
+
 /// As journalctl has it: no line was wanted, so none is missing.
 #[test]
 fn no_line_wanted_is_no_line_missing() {
