@@ -50,7 +50,7 @@ pub(super) struct DryRunArgs {
     pub(super) pending: bool,
 
     /// Only the last N entries
-    #[arg(short = 'n', long, value_name = "N", requires = "dry_run")]
+    #[arg(short = 'n', long, value_name = "N", requires = "dry_run", allow_negative_numbers = true, value_parser = super::number)]
     pub(super) lines: Option<u64>,
 
     /// Go on with new entries

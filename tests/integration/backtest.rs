@@ -127,7 +127,7 @@ fn the_summary_tells_when_alerts_would_have_fired() {
         "alerts that would have fired: 3\n",
         "    Boom (group g): 2 times\n        2026-01-01 00:06:00 for 3m  {app=\"a\"",
         "    Silence (group g): once\n",
-        "           1  rules without an alert and without a failure\n",
+        "           1  rule without an alert and without a failure\n",
         "failed: Failing (group g), ",
     ] {
         assert!(stdout.contains(part), "no {part:?} in\n{stdout}");

@@ -139,6 +139,33 @@ fn what_cannot_be_answered_is_said() {
         (&["query", "--since", "now", "--until", "yesterday"], 2, &["--since is after --until"]),
         (&["query", "1", "--step", "soon"], 2, &["\"soon\" is not a duration, as 30s, 5m or 1h"]),
         (
+            &["query", "1", "--step", "-5m"],
+            2,
+            &["\"-5m\" is not longer than nothing: write a duration, as 30s, 5m or 1h"],
+        ),
+        (&["query", "1", "--step", "0s"], 2, &["\"0s\" is not longer than nothing"]),
+        (&["query", "-n", "-1"], 2, &["invalid value '-1' for '--lines <N>': write a whole number, as 100"]),
+        (&["query", "-n", "x"], 2, &["invalid value 'x' for '--lines <N>': write a whole number, as 100"]),
+        (
+            &["--dry-run", "-n", "-1"],
+            2,
+            &["invalid value '-1' for '--lines <N>': write a whole number, as 100"],
+        ),
+        (&["query", "--until", "9999-12-31"], 2, &["write one from 1970 to the end of 9999-12-30"]),
+        (
+            &["query", "count_over_time({a=\"b\"}[1.5h])"],
+            2,
+            &["not a valid duration; expected a duration such as `5m` or `1h30m`\n"],
+        ),
+        (
+            &["query", "count_over_time({unit=\"ssh.service\"} | json [5y])"],
+            1,
+            &[
+                "error: pipeline error: 'JSONParserErr' for series: '{__error__=\"JSONParserErr\"",
+                "(e.g __error__=\"\")",
+            ],
+        ),
+        (
             &["query", "vector(1)", "--step", "1s", "--since", "2026-01-01"],
             1,
             &["exceeded maximum resolution"],

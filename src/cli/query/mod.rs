@@ -20,7 +20,7 @@ use super::answer::{fail, invalid, quiet_pipe, say, usage};
 use super::args::Cli;
 use super::habits::wanted;
 use super::wait::{Bar, interrupt};
-use super::{environment, environment_of_unit, load, time};
+use super::{duration, environment, environment_of_unit, load, time};
 use crate::config::{Config, DEFAULT_CONFIG_FILE};
 use crate::os::log::{Reader, init};
 use crate::os::text::Line;
@@ -34,7 +34,6 @@ use crate::query::{Direction, Limits, Progress, QueryError, Question, Run, Threa
 use crate::shape::Sections;
 use crate::shape::shown::Look;
 use journald_reader::Scope;
-use logql::go::units;
 use logql::{LogQuery, ParseError, Query};
 
 /// Lines that are shown unless `-n` says otherwise (count).
@@ -88,8 +87,12 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     if args.follow && matches!(query, Query::Metric(_)) {
         return Err(usage("--follow goes with log queries"));
     }
-    let question =
-        Question { query, time, limit: args.lines.unwrap_or(LINES), direction: Direction::Backward };
+    let question = Question {
+        query,
+        time,
+        limit: args.lines.map_or(LINES, |lines| usize::try_from(lines).unwrap_or(usize::MAX)),
+        direction: Direction::Backward,
+    };
     let journal = Journal::new(scope.clone(), Sections::from(&config), config.loki.first());
     Ok(answer(&question, (&journal, &scope), args))
 }
@@ -320,9 +323,7 @@ fn over_time(step: Option<&str>, since: Option<i64>, end: i64) -> Result<Time, E
     }
     let start = since.unwrap_or_else(|| end.saturating_sub(DAY));
     let given = step.map(|step| {
-        let duration = units::parse_duration(step).ok().filter(|duration| !duration.is_zero());
-        let duration = duration
-            .ok_or_else(|| usage(&format!("--step: {step:?} is not a duration, as 30s, 5m or 1h")))?;
+        let duration = duration("--step", step, "30s, 5m or 1h").map_err(|error| usage(&error))?;
         Ok::<_, ExitCode>(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
     });
     let about = end.saturating_sub(start) / STEPS / SECOND;

@@ -72,7 +72,9 @@ impl<'r, W: Write> Text<'r, W> {
     fn head(&mut self) -> io::Result<()> {
         let Report { entries, bytes, streams, first, last, .. } = self.report;
         let (size, a_day) = (human(*bytes as f64), self.a_day(*bytes));
-        writeln!(self.out, "{entries} entries in {} streams, {size}; {a_day} a day", streams.len())?;
+        let (entries, streams) =
+            (counted(*entries, "entry", "entries"), counted(streams.len() as u64, "stream", "streams"));
+        writeln!(self.out, "{entries} in {streams}, {size}; {a_day} a day")?;
         if let (Some(first), Some(last)) = (first, last) {
             let zone = first.to_zoned_datetime(self.zone.clone()).strftime("%Z").to_string();
             let (first, last) = (self.time(*first), self.time(*last));
@@ -107,8 +109,11 @@ impl<'r, W: Write> Text<'r, W> {
         let each = (self.span / COLUMNS as f64).ceil() as u64;
         // Seconds do not matter in hours.
         let each = if each > 600 { each - each % 60 } else { each };
-        let each = format_duration(Duration::from_secs(each));
-        let over_time = format!("over time, {each} each");
+        // All entries may be of one moment.
+        let over_time = match each {
+            0 => "over time".to_owned(),
+            each => format!("over time, {} each", format_duration(Duration::from_secs(each))),
+        };
         writeln!(
             self.out,
             "{:>12} {:>10} {:>10}  {over_time:COLUMNS$}  labels",
@@ -222,7 +227,8 @@ impl<'r, W: Write> Text<'r, W> {
         let rules = report.rules.iter().enumerate();
         let quiet =
             rules.filter(|(number, rule)| rule.failures == 0 && !by_rule.contains_key(number)).count();
-        writeln!(self.out, "{quiet:>12}  rules without an alert and without a failure")?;
+        let rules = if quiet == 1 { "rule" } else { "rules" };
+        writeln!(self.out, "{quiet:>12}  {rules} without an alert and without a failure")?;
         self.failures()
     }
 
@@ -258,7 +264,9 @@ impl<'r, W: Write> Text<'r, W> {
         for Rule { group, name, evaluations, failures, error, .. } in
             self.report.rules.iter().filter(|rule| rule.failures > 0)
         {
-            let error = error.as_ref().map(|error| format!(": {}", Line(error))).unwrap_or_default();
+            // The first line says what it is, the others what to do about it in general.
+            let error = error.as_ref().and_then(|error| error.lines().next());
+            let error = error.map(|error| format!(": {}", Line(error))).unwrap_or_default();
             writeln!(
                 self.out,
                 "failed: {name} (group {group}), {failures} of {evaluations} evaluations{error}"
@@ -275,6 +283,11 @@ impl<'r, W: Write> Text<'r, W> {
         }
         Ok(())
     }
+}
+
+/// So many of something, with the word for one or for several.
+fn counted(count: u64, one: &str, several: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
 }
 
 /// A duration for a person, in whole seconds.
