@@ -76,9 +76,7 @@ impl<'r, W: Write> Text<'r, W> {
             (counted(*entries, "entry", "entries"), counted(streams.len() as u64, "stream", "streams"));
         writeln!(self.out, "{entries} in {streams}, {size}; {a_day} a day")?;
         if let (Some(first), Some(last)) = (first, last) {
-            let zone = first.to_zoned_datetime(self.zone.clone()).strftime("%Z").to_string();
-            let (first, last) = (self.time(*first), self.time(*last));
-            writeln!(self.out, "from {first} to {last} ({zone})")?;
+            writeln!(self.out, "{}", from_to(*first, *last, &self.zone))?;
             let lasted = format_duration(Duration::from_secs(self.span as u64));
             if self.span < TOO_SHORT {
                 writeln!(self.out, "too short to say what a day has")?;
@@ -285,6 +283,18 @@ impl<'r, W: Write> Text<'r, W> {
     }
 }
 
+/// Two times with their zone; with one each, where a clock was changed between them.
+fn from_to(first: jiff::Timestamp, last: jiff::Timestamp, zone: &TimeZone) -> String {
+    let shown =
+        |time: jiff::Timestamp, form: &str| time.to_zoned_datetime(zone.clone()).strftime(form).to_string();
+    let time = |time| shown(time, "%Y-%m-%d %H:%M:%S");
+    let (zone_of_first, zone_of_last) = (shown(first, "%Z"), shown(last, "%Z"));
+    match zone_of_first == zone_of_last {
+        true => format!("from {} to {} ({zone_of_last})", time(first), time(last)),
+        false => format!("from {} ({zone_of_first}) to {} ({zone_of_last})", time(first), time(last)),
+    }
+}
+
 /// So many of something, with the word for one or for several.
 fn counted(count: u64, one: &str, several: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
@@ -308,4 +318,23 @@ fn human(bytes: f64) -> String {
         unit = next;
     }
     if unit == "B" { format!("{value:.0} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_two_zones_have_one_each() {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let shown = |first: &str, last: &str| from_to(first.parse().unwrap(), last.parse().unwrap(), &zone);
+        assert_eq!(
+            shown("2026-10-25T00:00:00Z", "2026-10-25T01:30:00Z"),
+            "from 2026-10-25 02:00:00 (CEST) to 2026-10-25 02:30:00 (CET)"
+        );
+        assert_eq!(
+            shown("2026-07-01T00:00:00Z", "2026-07-01T01:30:00Z"),
+            "from 2026-07-01 02:00:00 to 2026-07-01 03:30:00 (CEST)"
+        );
+    }
 }
