@@ -91,6 +91,25 @@ fn past() -> Result<Past, crate::support::Unavailable> {
     Past::new(&entries)
 }
 
+/// Alerts stand between the entries by their time in both directions.
+#[test]
+fn the_newest_first_has_alerts_in_their_places() {
+    let past = or_skip!(past());
+    for lines in ["30", "10", "1000"] {
+        let shown = |more: &[&str]| {
+            let (stdout, _) =
+                past.run(&[&["-n", lines, "-o", "json", "--until", "2026-01-01 01:50:00"], more].concat());
+            stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let forward = shown(&[]);
+        let mut backward = shown(&["-r"]);
+        let alerts = || forward.iter().filter(|line| line.starts_with("{\"alert\""));
+        assert!(alerts().count() >= 2, "{lines}: {forward:?}");
+        backward.reverse();
+        assert_eq!(backward, forward, "{lines}");
+    }
+}
+
 #[test]
 fn the_summary_tells_when_alerts_would_have_fired() {
     let past = or_skip!(past());
