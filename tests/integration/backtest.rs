@@ -91,6 +91,15 @@ fn past() -> Result<Past, crate::support::Unavailable> {
     Past::new(&entries)
 }
 
+#[test]
+fn one_of_something_is_told_as_one() {
+    let past = or_skip!(Past::with_rules(&[(1.0, "a", "boom")], RULES));
+    let (stdout, _) = past.run(&["--summary", "--until", "2026-01-01 00:02:00"]);
+    for part in ["1 entry in 1 stream, ", "\n1 of them is older than ", "  over time   "] {
+        assert!(stdout.contains(part), "no {part:?} in {stdout}");
+    }
+}
+
 /// Alerts stand between the entries by their time in both directions.
 #[test]
 fn the_newest_first_has_alerts_in_their_places() {

@@ -86,7 +86,13 @@ impl<'r, W: Write> Text<'r, W> {
         }
         if self.report.older_than_backfill > 0 {
             let (older, backfill) = (self.report.older_than_backfill, &self.report.backfill);
-            writeln!(self.out, "{older} of them are older than {backfill}: a first start leaves them out")?;
+            match older {
+                1 => writeln!(self.out, "1 of them is older than {backfill}: a first start leaves it out")?,
+                _ => writeln!(
+                    self.out,
+                    "{older} of them are older than {backfill}: a first start leaves them out"
+                )?,
+            }
         }
         Ok(())
     }
