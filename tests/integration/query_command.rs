@@ -94,13 +94,26 @@ fn the_last_lines_come_last_and_reversed_first() {
     assert_eq!(of_boot.len() + of_last.len(), 533);
 }
 
+/// What is called ends with a status, prints nothing, and says all of these parts.
+type Told<'a> = (&'a [&'a str], i32, &'a [&'a str]);
+
+fn told(rows: &[Told<'_>]) {
+    for (args, status, parts) in rows {
+        let (out, error, code) = called(args);
+        assert_eq!((out.as_str(), code), ("", Some(*status)), "{args:?}: {error}");
+        for part in *parts {
+            assert!(error.contains(part), "{args:?}: no {part:?} in:\n{error}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_answered_is_said() {
-    for (args, status, parts) in [
+    told(&[
         (
-            &["query", r#"{unit="x""#][..],
+            &["query", r#"{unit="x""#],
             2,
-            &["unexpected end; expected `,` or `}`\n    {unit=\"x\"\n             ^"][..],
+            &["unexpected end; expected `,` or `}`\n    {unit=\"x\"\n             ^"],
         ),
         (
             &["query", r#"{unit="nope.service"}"#],
@@ -129,6 +142,14 @@ fn what_cannot_be_answered_is_said() {
         (&["query", r#"{unit="x"}[5m]"#], 2, &["count_over_time({…}[5m])"]),
         (&["query", "unit"], 2, &["\"unit\" is neither LogQL", "nor a match, as _PID=1"]),
         (&["query", "{a=\"b\"}", "{c=\"d\"}"], 2, &["one query at a time"]),
+    ]);
+    let (_, error, status) = called(&["query", "-n", "3", "sum(", "--path", "/nowhere"]);
+    assert_eq!(status, Some(2), "{error}");
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_said() {
+    told(&[
         (&["query", "-p", "loud"], 2, &["\"loud\" is not a priority"]),
         (&["query", "-b", "-7"], 2, &["names no boot in this journal, which has 2", "--list-boots"]),
         (&["query", "-u", "no*such"], 2, &["no unit in this journal is called no*such"]),
@@ -173,15 +194,7 @@ fn what_cannot_be_answered_is_said() {
         (&["query", "_UID=0", "_PID=x", "-p", "err", "PRIORITY=7"], 2, &["no entry can meet all"]),
         (&["series", "1"], 2, &["a selector is expected"]),
         (&["--dry-run", "query"], 2, &["--dry-run does not go with `query`"]),
-    ] {
-        let (out, error, code) = called(args);
-        assert_eq!((out.as_str(), code), ("", Some(status)), "{args:?}: {error}");
-        for part in parts {
-            assert!(error.contains(part), "{args:?}: no {part:?} in:\n{error}");
-        }
-    }
-    let (_, error, status) = called(&["query", "-n", "3", "sum(", "--path", "/nowhere"]);
-    assert_eq!(status, Some(2), "{error}");
+    ]);
 }
 
 /// Where there is no journal, that is said, by whatever asks it; nothing was searched.
