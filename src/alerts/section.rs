@@ -175,9 +175,10 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, sections: Sections<
         && alerting > 0
         && section.get("alertmanagers").is_none()
     {
+        let rules = if alerting == 1 { "rule" } else { "rules" };
         checker.warn(
-            Finding::at(files.key.clone(), format!("{alerting} alert rules, and nobody is told"))
-                .label("they are evaluated, and show on /metrics only")
+            Finding::at(files.key.clone(), format!("{alerting} alert {rules}, and nobody is told"))
+                .label("evaluated, and shown on /metrics only")
                 .help("write where Alertmanager is: `alertmanagers: [{url: http://alertmanager:9093}]`"),
         );
     }

@@ -14,7 +14,7 @@ use super::pieces::{Pieces, Span};
 use logql::aggregate::Point;
 use logql::expr::{RangeAggregation, RangeOp};
 use logql::label_set::LabelSet;
-use logql::pipeline::{DETAILS, ERROR, PRESERVE};
+use logql::pipeline::{ERROR, PRESERVE};
 use logql::vectors::{EvalError, Sample, Vector};
 use logql::{MatchOp, Matcher};
 
@@ -208,7 +208,6 @@ impl Window {
             None => Arc::new(EvalError::Pipeline {
                 kind: memory::kept(kind.to_owned()),
                 labels: memory::kept(labels.to_string()),
-                details: memory::kept(labels.get(DETAILS).unwrap_or_default().to_owned()),
             }),
         };
         self.failed.push_back((number, error));

@@ -50,7 +50,7 @@ pub(super) struct DryRunArgs {
     pub(super) pending: bool,
 
     /// Only the last N entries
-    #[arg(short = 'n', long, value_name = "N", requires = "dry_run")]
+    #[arg(short = 'n', long, value_name = "N", requires = "dry_run", allow_negative_numbers = true, value_parser = super::number)]
     pub(super) lines: Option<u64>,
 
     /// Go on with new entries
@@ -61,7 +61,7 @@ pub(super) struct DryRunArgs {
     #[arg(short, long, requires = "dry_run", conflicts_with_all = ["follow", "summary"])]
     pub(super) reverse: bool,
 
-    /// Read these folders or files instead of this machine's journal
+    /// Read these folders or files instead of this machine's journal; matches may follow
     #[arg(long, value_name = "DIR_OR_FILE", requires = "dry_run", num_args = 1..)]
     pub(super) path: Vec<PathBuf>,
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{fail, invalid, print, show, usage};
 use super::args::Cli;
+use super::habits::no_matches;
 use super::{environment_of_unit, time};
 use crate::config::Config;
 use crate::dry_run;
@@ -23,6 +24,9 @@ const TRIED_SECONDS: u64 = 30;
 /// Checks the configuration and says what it comes to. `journal` says on which journal the configuration is tried: since
 /// when, and where.
 pub(super) fn check(cli: &Cli, unset: Unset, journal: Option<(Option<&str>, &Vec<PathBuf>)>) -> ExitCode {
+    if let Some(Err(status)) = journal.map(|(_, paths)| no_matches(paths)) {
+        return status;
+    }
     match Config::examine(cli.file(), &environment_of_unit, unset) {
         Ok((config, warnings)) => {
             show(&warnings);

@@ -9,7 +9,7 @@ use super::answer::{fail, invalid, quiet_pipe, say, usage};
 #[cfg(feature = "sd-journal")]
 use super::args::ReaderName;
 use super::args::{Cli, DryRunArgs, Form};
-use super::habits::{pattern, wanted};
+use super::habits::{pattern, places, wanted};
 use super::wait::Bar;
 use super::{environment, environment_of_unit, load, time};
 use crate::config::Config;
@@ -149,9 +149,10 @@ fn options(
     since: Option<u64>,
     until: Option<u64>,
 ) -> Result<dry_run::Options, ExitCode> {
-    let mut scope = journal.scope_at(&dry.path);
     let mut words = dry.words.clone();
     let boot = dry.habits.boot(&mut words);
+    let paths = places(&dry.path, &mut words)?;
+    let mut scope = journal.scope_at(&paths);
     if habits::fields(&words).is_err() {
         return Err(usage(&format!(
             "{:?} is not a list of matches of fields, as _PID=1; LogQL goes with `query`",
@@ -163,7 +164,7 @@ fn options(
     let grep = grep.transpose().map_err(|error| usage(&format!("--grep: {error}")))?;
     Ok(dry_run::Options {
         scope,
-        own: dry.path.is_empty(),
+        own: paths.is_empty(),
         grep,
         since,
         until,

@@ -1,5 +1,6 @@
 //! journalctl's habits as arguments: options that choose entries, for `query` and for `--dry-run`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -55,6 +56,41 @@ impl HabitArgs {
             || *dmesg
             || [priority, grep, boot].iter().any(|o| o.is_some())
     }
+}
+
+/// Takes matches out of what follows `--path`, which takes all words up to the next option, and puts them behind the words. A
+/// file or folder that is there is none.
+///
+/// # Errors
+/// Nothing but matches follows.
+pub(super) fn places(paths: &[PathBuf], words: &mut Vec<String>) -> Result<Vec<PathBuf>, ExitCode> {
+    let (matches, places): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| is_match(path));
+    if places.is_empty() && !matches.is_empty() {
+        return Err(usage("--path: write the folder or file to read in front of the matches"));
+    }
+    words.extend(matches.iter().filter_map(|path| path.to_str()).map(str::to_owned));
+    Ok(places)
+}
+
+/// Refuses matches among what follows the `--path` of a command that takes none.
+///
+/// # Errors
+/// There is one.
+pub(super) fn no_matches(paths: &[PathBuf]) -> Result<(), ExitCode> {
+    paths.iter().find(|path| is_match(path)).map_or(Ok(()), |path| {
+        let path = path.display();
+        Err(usage(&format!(
+            "--path: there is no file or folder {path}; matches of fields go with --dry-run, or with `query`"
+        )))
+    })
+}
+
+/// Whether this is a match of fields, as `_PID=1`, or the `+` between two, and no file.
+fn is_match(path: &Path) -> bool {
+    let word = path
+        .to_str()
+        .filter(|word| *word == "+" || habits::fields(std::slice::from_ref(&(*word).to_owned())).is_ok());
+    word.is_some() && path.symlink_metadata().is_err()
 }
 
 /// A regular expression as journalctl's `--grep` takes it: capitals matter only if there are any.
@@ -119,4 +155,34 @@ fn unit_names(names: &[String], scope: &Scope) -> Result<Vec<String>, QueryError
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matches_behind_a_path_are_matches_unless_they_are_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = folder.path().join("A=1");
+        std::fs::write(&named, "").unwrap();
+        let read = |paths: &[&Path]| {
+            let mut words = vec!["C=3".to_owned()];
+            let paths: Vec<_> = paths.iter().map(|path| path.to_path_buf()).collect();
+            places(&paths, &mut words).map(|places| (places, words)).ok()
+        };
+        let (place, wanted) = (folder.path(), ["A=1", "+", "B=x=y", "b=1"].map(Path::new));
+        let [a, plus, b, small] = wanted;
+        assert_eq!(
+            read(&[place, &named, a, plus, b, small]),
+            Some((
+                vec![place.to_owned(), named.clone(), small.to_owned()],
+                ["C=3", "A=1", "+", "B=x=y"].map(str::to_owned).to_vec()
+            ))
+        );
+        assert_eq!(read(&[a]), None);
+        assert_eq!(read(&[]), Some((Vec::new(), vec!["C=3".to_owned()])));
+        assert!(no_matches(&[place.to_owned(), named]).is_ok());
+        assert!(no_matches(&[place.to_owned(), a.to_owned()]).is_err());
+    }
 }

@@ -15,6 +15,7 @@ mod wait;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use jiff::Timestamp;
@@ -27,6 +28,7 @@ use crate::os::text::Block;
 use crate::os::{systemd, when};
 use crate::shape::retention::LokiConfig;
 use crate::yaml::{Diagnostics, Environment, Unset};
+use logql::go::units;
 
 use answer::{fail, invalid, print, quiet_pipe, say, usage};
 use args::{Cli, Command, ConfigCommand, From, Rules};
@@ -148,6 +150,21 @@ fn time(name: &str, text: &str) -> Result<u64, String> {
         let ago = text.starts_with(|c: char| c.is_ascii_digit()).then(|| parse(&format!("-{text}")));
         ago.and_then(Result::ok).ok_or_else(|| format!("{name}: {error}"))
     })
+}
+
+/// A duration that an option gives; `as_is` shows some.
+fn duration(name: &str, text: &str, as_is: &str) -> Result<Duration, String> {
+    let unsigned = text.trim_start().trim_start_matches('-');
+    match units::parse_duration(unsigned) {
+        Ok(duration) if unsigned == text && !duration.is_zero() => Ok(duration),
+        Ok(_) => Err(format!("{name}: {text:?} is not longer than nothing: write a duration, as {as_is}")),
+        Err(_) => Err(format!("{name}: {text:?} is not a duration, as {as_is}")),
+    }
+}
+
+/// A number of lines or entries that an option gives.
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a whole number, as 100".to_owned())
 }
 
 /// Runs the tests of all files, also behind one that fails.

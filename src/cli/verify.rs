@@ -11,8 +11,9 @@ use jiff::Timestamp;
 
 use super::answer::{fail, invalid, quiet_pipe, say, usage};
 use super::args::Cli;
+use super::habits::no_matches;
 use super::wait::{Bar, interrupt};
-use super::{environment_of_unit, load, time};
+use super::{duration, environment_of_unit, load, time};
 use crate::config::{Config, Destination};
 use crate::loki::checkpoint::Checkpoint;
 use crate::os::log::{Reader, init};
@@ -20,7 +21,6 @@ use crate::os::when;
 use crate::query::verify::repair::{Mended, repair};
 use crate::query::verify::{Interval, ROWS_MAX, Report, Run, Shipped, Source, VerifyError, Work, verify};
 use crate::shape::Sections;
-use logql::go::units;
 
 /// The exit status when the comparison could not be made.
 const EXIT_UNKNOWN: u8 = 2;
@@ -64,7 +64,7 @@ pub(super) struct VerifyArgs {
     allow_twice: bool,
 
     /// Give up after this time
-    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    #[arg(long, value_name = "DURATION", default_value = "1h", allow_hyphen_values = true)]
     timeout: String,
 }
 
@@ -93,6 +93,7 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> ExitCode {
 }
 
 fn asked(cli: &Cli, args: &VerifyArgs) -> Result<ExitCode, ExitCode> {
+    no_matches(&args.path)?;
     let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     if args.repair && !args.yes && !terminal {
         return Err(usage("--repair asks before it sends, and there is no terminal to ask on: add --yes"));
@@ -100,9 +101,7 @@ fn asked(cli: &Cli, args: &VerifyArgs) -> Result<ExitCode, ExitCode> {
     let config = load(cli, &environment_of_unit).map_err(|diagnostics| invalid(&diagnostics))?;
     init(Reader::Person, config.log_level.min(::log::LevelFilter::Warn));
     let destinations = destinations(&config, args.destination.as_deref())?;
-    let timeout = units::parse_duration(&args.timeout).ok().filter(|time| !time.is_zero());
-    let timeout = timeout
-        .ok_or_else(|| usage(&format!("--timeout: {:?} is not a duration, as 10m or 1h", args.timeout)))?;
+    let timeout = duration("--timeout", &args.timeout, "10m or 1h").map_err(|error| usage(&error))?;
     let stop = interrupt().map_err(|error| fail(&error))?;
     let asked = Asked { config: &config, args, span: span(args)?, timeout, stop: &stop };
     let mut status = ExitCode::SUCCESS;

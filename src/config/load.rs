@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 
-use super::{Config, Environment, KEYS, Sections, Unset, label_sets};
+use super::{Config, Environment, KEYS, Sections, Unset, label_sets, listeners};
 use crate::shape::known::KnownLabels;
 use crate::shape::trust::Origins;
 use crate::shape::{labels, line, retention, stages};
@@ -202,6 +202,7 @@ fn config(checker: &Checker<'_>, root: &Value<'_>, env: &Environment<'_>) -> Con
     section.read("log_level", &mut config.log_level, |value| checker.choice(value, &LOG_LEVELS));
     section.read("state_directory", &mut config.state_directory, |value| checker.path(value));
 
+    listeners::check(checker, &section, &config);
     let labels_place = section.get("labels").map(|value| value.key.clone());
     label_sets::check(checker, &config.labels, labels_place, &destinations);
     config.loki = destinations.into_iter().map(|(destination, _)| destination).collect();

@@ -5,6 +5,7 @@
 //! network, reads a secret or writes state, so `journal-ship check` works in a build sandbox.
 
 mod label_sets;
+mod listeners;
 mod load;
 mod schema;
 mod show;

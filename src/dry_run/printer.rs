@@ -17,8 +17,42 @@ use crate::shape::explain::{Explained, Fate};
 use crate::shape::labels::parse_pushed;
 use crate::shape::shown::{self, Look, Person};
 
-/// How many records are held back at most; they, and whether each would be pushed.
-type Held = (u64, VecDeque<(Vec<u8>, bool)>);
+/// Records that are held back until the end of the journal.
+struct Held {
+    /// How many entries at most. Of older ones nothing is shown, nor of alerts right behind them.
+    lines: u64,
+    /// How many entries there are.
+    entries: u64,
+    /// In the order of time.
+    records: VecDeque<(Record, Vec<u8>)>,
+}
+
+/// What a record is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Record {
+    /// An entry, and whether it would be pushed.
+    Entry { pushed: bool },
+    /// An alert that begins or ends.
+    Alert,
+}
+
+impl Held {
+    fn put(&mut self, what: Record, text: Vec<u8>) {
+        self.records.push_back((what, text));
+        self.entries += u64::from(what != Record::Alert);
+        if self.entries > self.lines {
+            self.entries -= 1;
+            let mut entries = 0;
+            while let Some((what, _)) = self.records.front() {
+                entries += u64::from(*what != Record::Alert);
+                if entries > 1 {
+                    break;
+                }
+                self.records.pop_front();
+            }
+        }
+    }
+}
 
 /// Shows the content of batches.
 pub(super) struct Printer {
@@ -27,7 +61,7 @@ pub(super) struct Printer {
     zone: TimeZone,
     /// Who reads records, where that is a person.
     person: Option<Person>,
-    /// The last records, and whether each would be pushed. They are held back until the end of the journal.
+    /// The last records.
     held: Option<Held>,
     /// What was held back is shown backward.
     reverse: bool,
@@ -53,7 +87,7 @@ impl Printer {
             zone,
             person,
             reverse,
-            held: lines.map(|lines| (lines, VecDeque::new())),
+            held: lines.map(|lines| Held { lines, entries: 0, records: VecDeque::new() }),
             entries: 0,
             summary: summary.then(Summary::default),
         }
@@ -69,7 +103,7 @@ impl Printer {
             }
             let mut record = Vec::new();
             self.write(&pushed, &mut record)?;
-            self.put(record, true, out)?;
+            self.put(Record::Entry { pushed: true }, record, out)?;
         }
         Ok(())
     }
@@ -91,7 +125,7 @@ impl Printer {
             } else {
                 self.write_unsent(explained, &mut record)?;
             }
-            self.put(record, explained.fate == Fate::Sent, out)?;
+            self.put(Record::Entry { pushed: explained.fate == Fate::Sent }, record, out)?;
         }
         Ok(())
     }
@@ -122,17 +156,12 @@ impl Printer {
         writeln!(record, "    {}", Line(last))
     }
 
-    fn put(&mut self, record: Vec<u8>, pushed: bool, out: &mut impl Write) -> io::Result<()> {
+    fn put(&mut self, what: Record, record: Vec<u8>, out: &mut impl Write) -> io::Result<()> {
         match &mut self.held {
-            Some((lines, held)) => {
-                held.push_back((record, pushed));
-                if held.len() as u64 > *lines {
-                    held.pop_front();
-                }
-            }
+            Some(held) => held.put(what, record),
             None => {
                 out.write_all(&record)?;
-                self.entries += u64::from(pushed);
+                self.entries += u64::from(what == Record::Entry { pushed: true });
             }
         }
         Ok(())
@@ -167,24 +196,19 @@ impl Printer {
                     }
                 }
             }
-            match self.held.as_mut().and_then(|(_, held)| held.back_mut()) {
-                // This is not an entry. It stays after the entry before it.
-                Some((last, _)) => last.extend_from_slice(&record),
-                None => out.write_all(&record)?,
-            }
+            self.put(Record::Alert, record, out)?;
         }
         Ok(())
     }
 
     /// Writes what was held back for `lines`. From now on, nothing is held back.
     pub(super) fn release(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if let Some((_, mut held)) = self.held.take() {
+        if let Some(Held { mut records, .. }) = self.held.take() {
             if self.reverse {
-                held.make_contiguous().reverse();
+                records.make_contiguous().reverse();
             }
-            for (record, pushed) in held {
-                out.write_all(&record)?;
-                self.entries += u64::from(pushed);
+            for (what, record) in records {
+                self.put(what, record, out)?;
             }
         }
         Ok(())
@@ -215,7 +239,7 @@ impl Printer {
     ) -> io::Result<()> {
         let metadata: BTreeMap<_, _> =
             entry.structured_metadata.iter().map(|pair| (&pair.name, &pair.value)).collect();
-        let record = Record {
+        let record = Object {
             timestamp: timestamp(entry).strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
             labels: parse_pushed(labels),
             metadata,
@@ -271,7 +295,7 @@ fn write_steps(steps: &[String], out: &mut Vec<u8>) -> io::Result<()> {
 
 /// One line of `-o json`. The order of the fields is part of the form.
 #[derive(Serialize)]
-struct Record<'a> {
+struct Object<'a> {
     timestamp: String,
     labels: BTreeMap<String, String>,
     metadata: BTreeMap<&'a String, &'a String>,

@@ -279,8 +279,11 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
         "/healthz" => reply(StatusCode::OK, TEXT, "ok\n".into()),
         "/ready" => {
             let report = served.readiness.report();
-            let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            reply(status, TEXT, report.to_string())
+            let (status, word) = match report.is_ready() {
+                true => (StatusCode::OK, "ready"),
+                false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+            };
+            reply(status, TEXT, format!("{word}\n{report}"))
         }
         "/status" => reply(StatusCode::OK, JSON, served.status()),
         _ => {
@@ -330,7 +333,8 @@ mod tests {
             ("GET /metrics?name=x", "200 OK", &["up 1\n"]),
             ("HEAD /metrics", "200 OK", &["content-length: 34\r\n"]),
             ("GET /healthz", "200 OK", &["\r\n\r\nok\n"]),
-            ("GET /ready", "200 OK", &[]),
+            // There is no server to be told of.
+            ("GET /ready", "200 OK", &["\r\n\r\nready\n"]),
             ("GET /status", "200 OK", &["application/json", "\"ready\": true", "\"rules\": []"]),
             (
                 "GET /",

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::Time;
 use super::answer::{Answer, Line, Series};
 use super::response::{self, Data};
 use crate::os::text::{self, Block, write_json};
@@ -30,8 +31,6 @@ pub enum Form {
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Widest chart of a series (columns).
 const CHART_MAX: usize = 60;
-/// Most times that are columns of a table; for more, each series has a line for each time.
-const COLUMNS_MAX: usize = 1;
 
 /// Shows answers.
 pub struct Printer {
@@ -54,11 +53,11 @@ impl Printer {
         Printer { form, zone, charts, named: false, person }
     }
 
-    /// Shows a whole answer; lines come in the order in which they are given.
+    /// Shows a whole answer to what was asked about this time; lines come in the order in which they are given.
     ///
     /// # Errors
     /// When `out` cannot be written to.
-    pub fn show(&mut self, answer: &Answer, out: &mut impl Write) -> io::Result<()> {
+    pub fn show(&mut self, answer: &Answer, asked: Time, out: &mut impl Write) -> io::Result<()> {
         match (answer, self.form) {
             (Answer::Lines(lines), _) => lines.iter().try_for_each(|line| self.line(line, out)),
             (answer, Form::Json) => {
@@ -67,16 +66,16 @@ impl Printer {
             }
             (Answer::Scalar(time, value), _) => {
                 let series = [Series { labels: Default::default(), points: vec![(*time, *value)] }];
-                self.table(&series, out)
+                self.at_once(&series, out)
             }
             (Answer::Vector(time, vector), _) => {
                 let one = |sample: &logql::vectors::Sample| Series {
                     labels: sample.labels.clone(),
                     points: vec![(*time, sample.value)],
                 };
-                self.table(&vector.iter().map(one).collect::<Vec<_>>(), out)
+                self.at_once(&vector.iter().map(one).collect::<Vec<_>>(), out)
             }
-            (Answer::Matrix(series), _) => self.table(series, out),
+            (Answer::Matrix(series), _) => self.over_time(series, asked, out),
         }
     }
 
@@ -110,25 +109,28 @@ impl Printer {
         }
     }
 
-    fn table(&mut self, series: &[Series], out: &mut impl Write) -> io::Result<()> {
+    /// A table of values at one time.
+    fn at_once(&mut self, series: &[Series], out: &mut impl Write) -> io::Result<()> {
         if self.form == Form::Csv {
             return self.csv(series, out);
         }
-        let columns = series.iter().map(|series| series.points.len()).max().unwrap_or(0);
-        if columns <= COLUMNS_MAX {
-            let rows: Vec<_> = series
-                .iter()
-                .filter_map(|series| Some((response::number(series.points.first()?.1), name(&series.labels))))
-                .collect();
-            let width = rows.iter().map(|(value, _)| value.len()).max().unwrap_or(0);
-            return rows
-                .iter()
-                .try_for_each(|(value, name)| writeln!(out, "{value:>width$}  {}", text::Line(name)));
+        let rows: Vec<_> = series
+            .iter()
+            .filter_map(|series| Some((response::number(series.points.first()?.1), name(&series.labels))))
+            .collect();
+        let width = rows.iter().map(|(value, _)| value.len()).max().unwrap_or(0);
+        rows.iter().try_for_each(|(value, name)| writeln!(out, "{value:>width$}  {}", text::Line(name)))
+    }
+
+    /// Each series, with a line for each time.
+    fn over_time(&mut self, series: &[Series], asked: Time, out: &mut impl Write) -> io::Result<()> {
+        if self.form == Form::Csv {
+            return self.csv(series, out);
         }
         for series in series {
             writeln!(out, "{}", text::Line(&name(&series.labels)))?;
             if self.charts {
-                writeln!(out, "    {}", chart(&series.points))?;
+                writeln!(out, "    {}", chart(&series.points, asked))?;
             }
             let value = |point: &(i64, f64)| response::number(point.1);
             let width = series.points.iter().map(|point| value(point).len()).max().unwrap_or(0);
@@ -219,22 +221,43 @@ fn row(out: &mut impl Write, values: &[&str]) -> io::Result<()> {
     out.write_all(b"\r\n")
 }
 
-/// Values as a row of blocks, from zero or the least to the greatest. Of more values than there are columns, the greatest of
-/// each column.
-fn chart(points: &[(i64, f64)]) -> String {
-    let finite = points.iter().map(|point| point.1).filter(|value| value.is_finite());
-    let (least, most) =
-        finite.fold((0.0_f64, f64::MIN), |(least, most), value| (least.min(value), most.max(value)));
-    let chunk = points.len().div_ceil(CHART_MAX).max(1);
-    let bar = |points: &[(i64, f64)]| {
-        let value = points.iter().map(|point| point.1).fold(f64::NAN, f64::max);
-        if !value.is_finite() || most <= least {
-            return if value.is_finite() { BARS[0] } else { ' ' };
+/// Values as a row of blocks, from zero or the least to the greatest, and a blank where there is none. A column stands for the
+/// same time in all charts of an answer. Of more times than there are columns, the greatest value of each column.
+fn chart(points: &[(i64, f64)], asked: Time) -> String {
+    let (first, last, step) = match asked {
+        // The ends are multiples of the step, as where the answer is made.
+        Time::Span { start, end, step } => {
+            let (start, end, step) = (start.max(0), end.max(0), step.max(1));
+            (start.div_euclid(step).saturating_mul(step), end, step)
         }
-        let level = ((value - least) / (most - least) * (BARS.len() - 1) as f64).round() as usize;
-        BARS.get(level).copied().unwrap_or(' ')
+        Time::At(time) => (time, time, 1),
     };
-    points.chunks(chunk).map(bar).collect()
+    let times = last.saturating_sub(first).saturating_add(step - 1).div_euclid(step).saturating_add(1);
+    let each = usize::try_from(times).unwrap_or(usize::MAX).div_ceil(CHART_MAX).max(1);
+    let column = |time: i64| {
+        usize::try_from(time.saturating_sub(first).div_euclid(step)).map_or(0, |at| at / each).min(CHART_MAX)
+    };
+    let finite = points.iter().filter(|point| point.1.is_finite());
+    let (least, most) = finite
+        .clone()
+        .fold((0.0_f64, f64::MIN), |(least, most), point| (least.min(point.1), most.max(point.1)));
+    let mut columns: Vec<Option<f64>> = Vec::new();
+    for (time, value) in finite {
+        let at = column(*time);
+        columns.resize(columns.len().max(at + 1), None);
+        if let Some(greatest) = columns.get_mut(at) {
+            *greatest = Some(greatest.map_or(*value, |greatest| greatest.max(*value)));
+        }
+    }
+    let bar = |value: Option<f64>| match value {
+        None => ' ',
+        Some(_) if most <= least => BARS[0],
+        Some(value) => {
+            let level = ((value - least) / (most - least) * (BARS.len() - 1) as f64).round() as usize;
+            BARS.get(level).copied().unwrap_or(' ')
+        }
+    };
+    columns.into_iter().map(bar).collect()
 }
 
 #[cfg(test)]
@@ -252,9 +275,13 @@ mod tests {
         set
     }
 
+    /// From the beginning of 1970 to its fifth minute, one value a minute.
+    const MINUTES: Time = Time::Span { start: 0, end: 5 * MINUTE, step: MINUTE };
+    const MINUTE: i64 = 60_000_000_000;
+
     fn shown(form: Form, answer: &Answer) -> String {
         let mut out = Vec::new();
-        Printer::new(form, TimeZone::UTC, true).show(answer, &mut out).unwrap();
+        Printer::new(form, TimeZone::UTC, true).show(answer, MINUTES, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -285,22 +312,27 @@ mod tests {
         }
     }
 
-    #[test]
-    fn values_are_tables_charts_and_rows() {
-        let series = |unit: &str, points: &[(i64, f64)]| Series {
+    fn series(unit: &str, points: &[(i64, f64)]) -> Series {
+        Series {
             labels: Arc::new(set(&[("unit", unit)])),
             points: points.iter().map(|(time, value)| (time * 1_000_000_000, *value)).collect(),
-        };
-        let one = Answer::Matrix(vec![series("a", &[(60, 1.5)]), series("b,\"", &[(60, f64::NAN)])]);
-        assert_eq!(shown(STABLE, &one), "1.5  {unit=\"a\"}\nNaN  {unit=\"b,\\\"\"}\n");
+        }
+    }
+
+    #[test]
+    fn values_are_tables_charts_and_rows() {
+        let sample =
+            |unit: &str, value| logql::vectors::Sample { labels: Arc::new(set(&[("unit", unit)])), value };
+        let at_once = Answer::Vector(MINUTE, vec![sample("a", 1.5), sample("b,\"", f64::NAN)]);
+        assert_eq!(shown(STABLE, &at_once), "1.5  {unit=\"a\"}\nNaN  {unit=\"b,\\\"\"}\n");
         assert_eq!(
-            shown(Form::Csv, &one),
+            shown(Form::Csv, &at_once),
             "time,unit,value\r\n1970-01-01T00:01:00.000+00:00,a,1.5\r\n1970-01-01T00:01:00.000+00:00,\"b,\"\"\",NaN\r\n"
         );
         let many = Answer::Matrix(vec![series("a", &[(60, 0.0), (120, 10.0), (180, 5.0)])]);
         assert_eq!(
             shown(STABLE, &many),
-            "{unit=\"a\"}\n    ▁█▅\n    1970-01-01T00:01:00+00:00   0\n    1970-01-01T00:02:00+00:00  10\n    \
+            "{unit=\"a\"}\n     ▁█▅\n    1970-01-01T00:01:00+00:00   0\n    1970-01-01T00:02:00+00:00  10\n    \
              1970-01-01T00:03:00+00:00   5\n"
         );
         assert_eq!(
@@ -308,5 +340,35 @@ mod tests {
             "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"unit\":\"a\"},\
              \"values\":[[60,\"0\"],[120,\"10\"],[180,\"5\"]]}]}}\n"
         );
+    }
+
+    /// A value without its time says nothing of what was over time, however few values there are.
+    #[test]
+    fn one_value_over_time_has_its_time() {
+        let one = Answer::Matrix(vec![series("a", &[(60, 1.0)]), series("b", &[(240, 2.0)])]);
+        assert_eq!(
+            shown(STABLE, &one),
+            "{unit=\"a\"}\n     █\n    1970-01-01T00:01:00+00:00  1\n{unit=\"b\"}\n        █\n    \
+             1970-01-01T00:04:00+00:00  2\n"
+        );
+    }
+
+    #[test]
+    fn columns_of_a_chart_stand_for_the_same_times() {
+        let points = |times: &[i64]| times.iter().map(|time| (time * MINUTE, 1.0)).collect::<Vec<_>>();
+        for (times, end, expected) in [
+            (&[0, 1, 5][..], 5, "██   █"),
+            (&[3], 5, "   █"),
+            // Two times a column.
+            (&[2, 119], 119, " █                                                         █"),
+            (&[], 5, ""),
+        ] {
+            // The first time is the multiple of the step before the start.
+            let asked = Time::Span { start: 1, end: end * MINUTE, step: MINUTE };
+            assert_eq!(chart(&points(times), asked), expected, "{times:?}");
+        }
+        let levels: Vec<_> = (0..3).map(|at| (at * MINUTE, [0.0, f64::NAN, 8.0][at as usize])).collect();
+        assert_eq!(chart(&levels, MINUTES), "▁ █");
+        assert_eq!(chart(&[(0, f64::NAN), (MINUTE, -1.0)], MINUTES), " ▁");
     }
 }

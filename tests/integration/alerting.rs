@@ -214,7 +214,10 @@ fn a_wrong_path_and_a_wrong_password_are_said_plainly() {
     let text = agent.log();
     assert!(text.contains("needs attention: HTTP 404") && !text.contains("wrong\n"), "{text}");
     let (status, ready) = http(port, "GET", "/ready", "").unwrap();
-    assert!(status == 503 && ready.contains("alertmanager http"), "{ready}");
+    assert!(
+        status == 503 && ready.starts_with("not ready\n") && ready.contains("\nalertmanager http"),
+        "{ready}"
+    );
     // Both are mended without a restart of the agent.
     fs::write(&password, "hunter2\n").unwrap();
     agent.reconfigure(&prefixed.url(), &format!("{}/am", prefixed.url()));

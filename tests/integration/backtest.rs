@@ -92,6 +92,34 @@ fn past() -> Result<Past, crate::support::Unavailable> {
 }
 
 #[test]
+fn one_of_something_is_told_as_one() {
+    let past = or_skip!(Past::with_rules(&[(1.0, "a", "boom")], RULES));
+    let (stdout, _) = past.run(&["--summary", "--until", "2026-01-01 00:02:00"]);
+    for part in ["1 entry in 1 stream, ", "\n1 of them is older than ", "  over time   "] {
+        assert!(stdout.contains(part), "no {part:?} in {stdout}");
+    }
+}
+
+/// Alerts stand between the entries by their time in both directions.
+#[test]
+fn the_newest_first_has_alerts_in_their_places() {
+    let past = or_skip!(past());
+    for lines in ["30", "10", "1000"] {
+        let shown = |more: &[&str]| {
+            let (stdout, _) =
+                past.run(&[&["-n", lines, "-o", "json", "--until", "2026-01-01 01:50:00"], more].concat());
+            stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let forward = shown(&[]);
+        let mut backward = shown(&["-r"]);
+        let alerts = || forward.iter().filter(|line| line.starts_with("{\"alert\""));
+        assert!(alerts().count() >= 2, "{lines}: {forward:?}");
+        backward.reverse();
+        assert_eq!(backward, forward, "{lines}");
+    }
+}
+
+#[test]
 fn the_summary_tells_when_alerts_would_have_fired() {
     let past = or_skip!(past());
     let (stdout, stderr) = past.run(&["--summary", "--until", "2026-01-01 01:50:00", "-o", "json"]);
@@ -127,7 +155,7 @@ fn the_summary_tells_when_alerts_would_have_fired() {
         "alerts that would have fired: 3\n",
         "    Boom (group g): 2 times\n        2026-01-01 00:06:00 for 3m  {app=\"a\"",
         "    Silence (group g): once\n",
-        "           1  rules without an alert and without a failure\n",
+        "           1  rule without an alert and without a failure\n",
         "failed: Failing (group g), ",
     ] {
         assert!(stdout.contains(part), "no {part:?} in\n{stdout}");

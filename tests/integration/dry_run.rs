@@ -489,3 +489,31 @@ fn a_configuration_is_tried_on_a_journal() {
     assert!(text(&out.stdout).ends_with("it has no entry since then\n"), "{}", text(&out.stdout));
     assert_eq!(output(&["check", "--path", "/"]).status.code(), Some(2));
 }
+
+/// `--path` takes all words up to the next option; a match among them was a place that is not there.
+#[test]
+fn matches_may_stand_behind_the_path() {
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/journal");
+    let shown = |args: &[&str]| {
+        let out = output(&[&["--dry-run", "-o", "json"], args].concat());
+        assert_eq!(out.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let (ssh, cron) = ("_SYSTEMD_UNIT=ssh.service", "_SYSTEMD_UNIT=cron.service");
+    let behind = shown(&["--path", demo, ssh, "+", cron]);
+    assert_eq!(behind, shown(&[ssh, "+", cron, "--path", demo]));
+    assert!(behind.lines().count() > 100 && behind.lines().all(|line| line.contains(".service")));
+    assert_ne!(behind, shown(&["--path", demo]));
+    for (args, part) in [
+        (&["--dry-run", "--path", ssh][..], "write the folder or file to read in front of the matches"),
+        (&["verify", "--path", demo, ssh], "matches of fields go with --dry-run, or with `query`"),
+        (
+            &["check", "--journal", "--path", demo, ssh],
+            "there is no file or folder _SYSTEMD_UNIT=ssh.service",
+        ),
+    ] {
+        let out = output(args);
+        let error = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.code() == Some(2) && error.contains(part), "{args:?}: {error}");
+    }
+}

@@ -122,6 +122,9 @@ fn values_are_drawn_and_mistakes_are_told_in_lokis_words() {
     browser.wait("!document.querySelector('#error').hidden");
     let told = browser.text("#error");
     assert!(told.contains("parse error at line 1, col") && told.contains('^'), "{told}");
+    // No other time helps where the query is wrong.
+    browser.wait("!document.querySelector('#about').innerText.includes('…')");
+    assert!(!browser.text("#about").contains("Look at the last"), "{}", browser.text("#about"));
     // The browser itself says that an answer had the status 400.
     let complaints = browser.complaints();
     assert!(complaints.iter().all(|one| one.contains("status of 400")), "{complaints:?}");

@@ -100,25 +100,62 @@ fn the_last_lines_come_last_and_reversed_first() {
     assert_eq!(of_boot.len() + of_last.len(), 533);
 }
 
+/// What is called ends with a status, prints nothing, and says all of these parts.
+type Told<'a> = (&'a [&'a str], i32, &'a [&'a str]);
+
+fn told(rows: &[Told<'_>]) {
+    for (args, status, parts) in rows {
+        let (out, error, code) = called(args);
+        assert_eq!((out.as_str(), code), ("", Some(*status)), "{args:?}: {error}");
+        for part in *parts {
+            assert!(error.contains(part), "{args:?}: no {part:?} in:\n{error}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_answered_is_said() {
-    for (args, status, parts) in [
+    told(&[
         (
-            &["query", r#"{unit="x""#][..],
+            &["query", r#"{unit="x""#],
             2,
-            &["unexpected end; expected `,` or `}`\n    {unit=\"x\"\n             ^"][..],
+            &["unexpected end; expected `,` or `}`\n    {unit=\"x\"\n             ^"],
         ),
-        (&["query", r#"{unit="nope.service"}"#], 1, &["nothing found up to ", "0 entries were read"]),
+        (
+            &["query", r#"{unit="nope.service"}"#],
+            1,
+            &["nothing found in ", "/demo/journal (1 file) up to ", "0 entries were read"],
+        ),
         (
             &["query", r#"{unit="nope.service"}"#, "--since", "2026-11-07"],
             1,
-            &["nothing found from 2026-11-07 "],
+            &["/demo/journal (1 file) from 2026-11-07 "],
         ),
+        (
+            &["labels", "nope"],
+            1,
+            &["(1 file) up to ", ": 533 entries were read, none of them with the label nope\n"],
+        ),
+        (
+            &["series", r#"{unit="nope"}"#],
+            1,
+            &["(1 file)", "read, none of them of a stream that the selector chooses\n"],
+        ),
+        (&["query", "--since", "tomorrow"], 2, &["--since is after now", "--until"]),
+        (&["labels", "--since", "tomorrow"], 2, &["--since is after now"]),
         (&["query", r#"{unit!~".+"} | unwrap x"#], 2, &["no matcher here asks for a label"]),
         (&["query", r#"{unit="x"} | unwrap x"#], 2, &["only a metric query has"]),
         (&["query", r#"{unit="x"}[5m]"#], 2, &["count_over_time({…}[5m])"]),
         (&["query", "unit"], 2, &["\"unit\" is neither LogQL", "nor a match, as _PID=1"]),
         (&["query", "{a=\"b\"}", "{c=\"d\"}"], 2, &["one query at a time"]),
+    ]);
+    let (_, error, status) = called(&["query", "-n", "3", "sum(", "--path", "/nowhere"]);
+    assert_eq!(status, Some(2), "{error}");
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_said() {
+    told(&[
         (&["query", "-p", "loud"], 2, &["\"loud\" is not a priority"]),
         (&["query", "-b", "-7"], 2, &["names no boot in this journal, which has 2", "--list-boots"]),
         (&["query", "-u", "no*such"], 2, &["no unit in this journal is called no*such"]),
@@ -129,6 +166,33 @@ fn what_cannot_be_answered_is_said() {
         (&["query", "--since", "now", "--until", "yesterday"], 2, &["--since is after --until"]),
         (&["query", "1", "--step", "soon"], 2, &["\"soon\" is not a duration, as 30s, 5m or 1h"]),
         (
+            &["query", "1", "--step", "-5m"],
+            2,
+            &["\"-5m\" is not longer than nothing: write a duration, as 30s, 5m or 1h"],
+        ),
+        (&["query", "1", "--step", "0s"], 2, &["\"0s\" is not longer than nothing"]),
+        (&["query", "-n", "-1"], 2, &["invalid value '-1' for '--lines <N>': write a whole number, as 100"]),
+        (&["query", "-n", "x"], 2, &["invalid value 'x' for '--lines <N>': write a whole number, as 100"]),
+        (
+            &["--dry-run", "-n", "-1"],
+            2,
+            &["invalid value '-1' for '--lines <N>': write a whole number, as 100"],
+        ),
+        (&["query", "--until", "9999-12-31"], 2, &["write one from 1970 to the end of 9999-12-30"]),
+        (
+            &["query", "count_over_time({a=\"b\"}[1.5h])"],
+            2,
+            &["not a valid duration; expected a duration such as `5m` or `1h30m`\n"],
+        ),
+        (
+            &["query", "count_over_time({unit=\"ssh.service\"} | json [5y])"],
+            1,
+            &[
+                "error: pipeline error: 'JSONParserErr' for series: '{__error__=\"JSONParserErr\"",
+                "(e.g __error__=\"\")",
+            ],
+        ),
+        (
             &["query", "vector(1)", "--step", "1s", "--since", "2026-01-01"],
             1,
             &["exceeded maximum resolution"],
@@ -136,15 +200,42 @@ fn what_cannot_be_answered_is_said() {
         (&["query", "_UID=0", "_PID=x", "-p", "err", "PRIORITY=7"], 2, &["no entry can meet all"]),
         (&["series", "1"], 2, &["a selector is expected"]),
         (&["--dry-run", "query"], 2, &["--dry-run does not go with `query`"]),
-    ] {
-        let (out, error, code) = called(args);
-        assert_eq!((out.as_str(), code), ("", Some(status)), "{args:?}: {error}");
-        for part in parts {
-            assert!(error.contains(part), "{args:?}: no {part:?} in:\n{error}");
-        }
+    ]);
+}
+
+/// Where there is no journal, that is said, by whatever asks it; nothing was searched.
+#[test]
+fn an_empty_folder_is_no_journal_in_which_nothing_was_found() {
+    let empty = tempfile::tempdir().unwrap();
+    let empty = empty.path().to_str().unwrap();
+    for args in
+        [&["query"][..], &["labels"], &["series", "{a=\"b\"}"], &["query", "--list-boots"], &["--dry-run"]]
+    {
+        let out = output(&[args, &["--path", empty]].concat());
+        let error = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{args:?}: {error}");
+        assert!(error.contains("no journal can be read"), "{args:?}: {error}");
+        assert!(error.contains(&format!("{empty}: an empty folder")), "{args:?}: {error}");
+        assert!(!error.contains("nothing found"), "{args:?}: {error}");
     }
-    let (_, error, status) = called(&["query", "-n", "3", "sum(", "--path", "/nowhere"]);
-    assert_eq!(status, Some(2), "{error}");
+}
+
+/// A query opens the journal several times, and meets the same each time.
+#[test]
+fn what_cannot_be_read_is_told_once() {
+    for args in
+        [&["query", "-n", "1"][..], &["query", "-u", "ss*", "-b"], &["labels"], &["--dry-run", "-n", "1"]]
+    {
+        let (out, error, status) = called(&[args, &["--path", "/nowhere"]].concat());
+        assert_eq!((out.is_empty(), status), (false, Some(0)), "{args:?}: {error}");
+        assert_eq!(error.matches("/nowhere: no such file or folder").count(), 1, "{args:?}: {error}");
+    }
+}
+
+/// As journalctl has it: no line was wanted, so none is missing.
+#[test]
+fn no_line_wanted_is_no_line_missing() {
+    assert_eq!(called(&["query", "-n", "0"]), (String::new(), String::new(), Some(0)));
 }
 
 /// A command that goes on, and the lines that it prints.

@@ -155,7 +155,13 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, symbol: &str) -> Parsed {
-        if self.eat(symbol)? { Ok(()) } else { Err(self.unexpected(format!("`{symbol}`"))) }
+        self.expect_one_of(symbol, format!("`{symbol}`"))
+    }
+
+    /// Passes a symbol. If something else is at hand, `expected` names all that may be. What is wrong behind the symbol keeps its
+    /// own words.
+    fn expect_one_of(&mut self, symbol: &str, expected: impl Into<String>) -> Parsed {
+        if self.eat(symbol)? { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
     /// Refuses a tree that is too high. `what` names its nodes.
@@ -260,10 +266,10 @@ impl Parser<'_> {
     /// `{unit="a"}`
     fn stream_selector(&mut self) -> Parsed<Vec<Matcher>> {
         let start = self.span.start;
-        self.expect("{").map_err(|error| error.expected("a selector, as `{unit=\"sshd.service\"}`"))?;
+        self.expect_one_of("{", "a selector, as `{unit=\"sshd.service\"}`")?;
         let matchers = self.matchers()?;
         let end = self.span.end;
-        self.expect("}").map_err(|error| error.expected("`,` or `}`"))?;
+        self.expect_one_of("}", "`,` or `}`")?;
         let selector = Selector { matchers, filters: Vec::new() };
         if self.rules == Rules::Loki && !selector.is_bounded() {
             let expected =

@@ -26,16 +26,18 @@ pub type Vector = Vec<Sample>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvalError {
     /// A stage failed on an entry, and no filter lets that pass.
+    /// The words are Loki's (`pkg/logqlmodel/error.go`).
     #[error(
-        "{kind} for series {labels}: {details}; a filter such as `| __error__=\"\"` leaves such entries out"
+        "pipeline error: '{kind}' for series: '{labels}'.\n\
+         Use a label filter to intentionally skip this error. (e.g | __error__!=\"{kind}\").\n\
+         To skip all potential errors you can match empty errors.(e.g __error__=\"\")\n\
+         The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )"
     )]
     Pipeline {
         /// `JSONParserErr`, `SampleExtractionErr`, …
         kind: String,
-        /// The labels so far.
+        /// The labels so far, with the failure's among them.
         labels: String,
-        /// Its message.
-        details: String,
     },
     /// Several series of one side belong to one series of the other.
     #[error("{0}")]

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::habits::HabitArgs;
 use crate::cli::look::Color;
+use crate::cli::number;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct QueryArgs {
@@ -24,12 +25,12 @@ pub(in crate::cli) struct QueryArgs {
     pub(super) until: Option<String>,
 
     /// Of metric queries: answer over time, one value in so long, as 5m
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     pub(super) step: Option<String>,
 
     /// The last N lines
-    #[arg(short = 'n', long, value_name = "N")]
-    pub(super) lines: Option<usize>,
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
+    pub(super) lines: Option<u64>,
 
     /// Go on with new lines
     #[arg(short, long, conflicts_with_all = ["until", "reverse"])]

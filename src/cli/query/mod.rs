@@ -1,6 +1,7 @@
 //! `query`, `labels` and `series`: the journal is asked, and its answer shown.
 
 mod args;
+mod nothing;
 mod wanted;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -13,12 +14,13 @@ use jiff::Timestamp;
 
 use self::args::Output;
 pub(super) use self::args::{QueryArgs, SpanArgs};
+use self::nothing::{nothing, nothing_at_all};
 use self::wanted::{grep, split};
 use super::answer::{fail, invalid, quiet_pipe, say, usage};
 use super::args::Cli;
 use super::habits::wanted;
 use super::wait::{Bar, interrupt};
-use super::{environment, environment_of_unit, load, time};
+use super::{duration, environment, environment_of_unit, load, time};
 use crate::config::{Config, DEFAULT_CONFIG_FILE};
 use crate::os::log::{Reader, init};
 use crate::os::text::Line;
@@ -32,7 +34,6 @@ use crate::query::{Direction, Limits, Progress, QueryError, Question, Run, Threa
 use crate::shape::Sections;
 use crate::shape::shown::Look;
 use journald_reader::Scope;
-use logql::go::units;
 use logql::{LogQuery, ParseError, Query};
 
 /// Lines that are shown unless `-n` says otherwise (count).
@@ -72,8 +73,10 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     if let Some(pattern) = &args.habits.grep {
         grep(&mut query, pattern)?;
     }
-    let (since, until) = span(args.since.as_deref(), args.until.as_deref())?;
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    // Who follows may wait for the beginning.
+    let last = (!args.follow).then_some(now);
+    let (since, until) = span(args.since.as_deref(), args.until.as_deref(), last)?;
     let end = until.unwrap_or(now);
     let time = match &query {
         Query::Logs(_) => {
@@ -84,10 +87,14 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     if args.follow && matches!(query, Query::Metric(_)) {
         return Err(usage("--follow goes with log queries"));
     }
-    let question =
-        Question { query, time, limit: args.lines.unwrap_or(LINES), direction: Direction::Backward };
-    let journal = Journal::new(scope, Sections::from(&config), config.loki.first());
-    Ok(answer(&question, &journal, args))
+    let question = Question {
+        query,
+        time,
+        limit: args.lines.map_or(LINES, |lines| usize::try_from(lines).unwrap_or(usize::MAX)),
+        direction: Direction::Backward,
+    };
+    let journal = Journal::new(scope.clone(), Sections::from(&config), config.loki.first());
+    Ok(answer(&question, (&journal, &scope), args))
 }
 
 /// What a person may ask for: memory is theirs.
@@ -103,7 +110,7 @@ fn limits() -> Limits {
 }
 
 /// Asks, and shows the answer.
-fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitCode {
+fn answer(question: &Question, (journal, scope): (&Journal<'_>, &Scope), args: &QueryArgs) -> ExitCode {
     let stop = match interrupt() {
         Ok(stop) => stop,
         Err(error) => return fail(&error),
@@ -146,17 +153,20 @@ fn answer(question: &Question, journal: &Journal<'_>, args: &QueryArgs) -> ExitC
         Answer::Matrix(series) => series.len(),
         Answer::Scalar(..) => 1,
     };
-    if let Err(error) = printer.show(&answer, &mut out).and_then(|()| out.flush()) {
+    if let Err(error) = printer.show(&answer, question.time, &mut out).and_then(|()| out.flush()) {
         return quiet_pipe(Err(error));
     }
     if stop.load(Relaxed) {
         say("stopped: this is what was found until then");
     }
-    if found == 0 {
-        say(&nothing(&read));
-        return ExitCode::FAILURE;
+    // Who asks for no line gets what was asked for, as with journalctl.
+    let none_wanted = matches!(answer, Answer::Lines(_)) && question.limit == 0;
+    match found {
+        0 if !none_wanted => {
+            nothing(scope, &read, &format!(", {} of them of streams that the query chooses", read.chosen))
+        }
+        _ => ExitCode::SUCCESS,
     }
-    ExitCode::SUCCESS
 }
 
 /// Shows the last lines and what comes, until it is interrupted.
@@ -176,34 +186,13 @@ fn follow(question: &Question, journal: &Journal<'_>, run: &mut Run<'_>, printer
     }
 }
 
-/// What was searched, when nothing was found.
-fn nothing(read: &Progress) -> String {
-    let time = |micros: u64| {
-        let micros = i64::try_from(micros).unwrap_or(i64::MAX);
-        Timestamp::from_microsecond(micros).map(|time| {
-            time.to_zoned_datetime(when::local_zone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
-        })
-    };
-    let (from, to) = read.span;
-    let span = match (from, time(from), time(to)) {
-        (0, _, Ok(to)) => format!("up to {to}"),
-        (_, Ok(from), Ok(to)) => format!("from {from} to {to}"),
-        _ => "in all of the journal".to_owned(),
-    };
-    let entries = if read.entries == 1 { "entry" } else { "entries" };
-    format!(
-        "nothing found {span}: {} {entries} were read, {} of them of streams that the query chooses",
-        read.entries, read.chosen
-    )
-}
-
 /// Shows all labels with the number of their values, or the values of one.
 pub(super) fn labels(cli: &Cli, name: Option<&str>, span: &SpanArgs) -> ExitCode {
-    let found = streams(cli, &[], span);
-    let streams = match found {
-        Ok(streams) => streams,
+    let found = match streams(cli, &[], span) {
+        Ok(found) => found,
         Err(status) => return status,
     };
+    let streams = &found.streams;
     let text: String = match name {
         None => streams
             .labels()
@@ -216,7 +205,8 @@ pub(super) fn labels(cli: &Cli, name: Option<&str>, span: &SpanArgs) -> ExitCode
             .collect(),
         Some(name) => streams.values(name).iter().map(|value| format!("{}\n", Line(value))).collect(),
     };
-    listed(&text)
+    let of_them = name.map_or(String::new(), |name| format!(", none of them with the label {name}"));
+    found.listed(&text, &of_them)
 }
 
 /// Shows the streams that a selector chooses.
@@ -232,42 +222,57 @@ pub(super) fn series(cli: &Cli, selector: &str, span: &SpanArgs) -> ExitCode {
         },
     };
     match streams(cli, &selectors, span) {
-        Ok(streams) => {
-            let mut all: Vec<String> = streams
+        Ok(found) => {
+            let mut all: Vec<String> = found
+                .streams
                 .iter()
                 .map(|(labels, size)| format!("{}\t{}\n", Line(&labels.to_string()), size.entries))
                 .collect();
             all.sort_unstable();
-            listed(&all.concat())
+            found.listed(&all.concat(), ", none of them of a stream that the selector chooses")
         }
         Err(status) => status,
     }
 }
 
-fn listed(text: &str) -> ExitCode {
-    if text.is_empty() {
-        say("nothing found in this span; --since looks back further");
-        return ExitCode::FAILURE;
-    }
-    quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
+/// The streams of a span, and where they were looked for.
+struct Found {
+    streams: Streams,
+    read: Progress,
+    scope: Scope,
+    /// Only the last day was looked at, because nothing else was asked for.
+    last_day: bool,
 }
 
-fn streams(cli: &Cli, selectors: &[LogQuery], args: &SpanArgs) -> Result<Streams, ExitCode> {
+impl Found {
+    /// Shows what was found. `of_them` says of the entries that were read what they are not, if that is nothing.
+    fn listed(&self, text: &str, of_them: &str) -> ExitCode {
+        if text.is_empty() {
+            let further = if self.last_day { "; --since looks back further than a day" } else { "" };
+            return nothing(&self.scope, &self.read, &format!("{of_them}{further}"));
+        }
+        quiet_pipe(io::stdout().lock().write_all(text.as_bytes()))
+    }
+}
+
+fn streams(cli: &Cli, selectors: &[LogQuery], args: &SpanArgs) -> Result<Found, ExitCode> {
     /// How far back is looked unless `--since` says otherwise.
     const BACK: Duration = Duration::from_secs(86_400);
     let config = config(cli)?;
-    let (since, until) = span(args.since.as_deref(), args.until.as_deref())?;
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    let (since, until) = span(args.since.as_deref(), args.until.as_deref(), Some(now))?;
     let back = i64::try_from(BACK.as_nanos()).unwrap_or(i64::MAX);
     let end = until.unwrap_or(now).saturating_add(MICROSECOND);
     // Another journal than this machine's may be of any time.
     let begin = if args.place.path.is_empty() { end.saturating_sub(back) } else { 0 };
-    let journal =
-        Journal::new(config.journal.scope_at(&args.place.path), Sections::from(&config), config.loki.first());
+    let scope = config.journal.scope_at(&args.place.path);
+    let journal = Journal::new(scope.clone(), Sections::from(&config), config.loki.first());
     let stop = AtomicBool::new(false);
     let mut run = Run { stop: &stop, deadline: None, limits: limits(), bytes_read: 0, progress: &mut |_| {} };
     let found = Streams::find(selectors, (since.unwrap_or(begin), end), &journal, &mut run);
-    found.map(|(streams, _)| streams).map_err(|error| fail(&error))
+    let (streams, read) = found.map_err(|error| fail(&error))?;
+    let last_day = args.place.path.is_empty() && since.is_none();
+    Ok(Found { streams, read, scope, last_day })
 }
 
 /// The configuration, which gives entries their labels. Without a file that was asked for or can be read, the built-in defaults
@@ -301,8 +306,12 @@ fn pointed(text: &str, error: &ParseError) -> String {
     format!("{error}\n{shown}\n{}{marks}", " ".repeat(column))
 }
 
-/// The span that is asked about (nanoseconds since 1970).
-fn span(since: Option<&str>, until: Option<&str>) -> Result<(Option<i64>, Option<i64>), ExitCode> {
+/// The span that is asked about (nanoseconds since 1970). It ends at `last` where no end is named.
+fn span(
+    since: Option<&str>,
+    until: Option<&str>,
+    last: Option<i64>,
+) -> Result<(Option<i64>, Option<i64>), ExitCode> {
     let read = |name: &str, text: Option<&str>| text.map(|text| time(name, text)).transpose();
     let (since, until) = match (read("--since", since), read("--until", until)) {
         (Ok(since), Ok(until)) => (since, until),
@@ -312,7 +321,11 @@ fn span(since: Option<&str>, until: Option<&str>) -> Result<(Option<i64>, Option
         return Err(usage("--since is after --until: no entry can be between them"));
     }
     let nanoseconds = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX).saturating_mul(1000);
-    Ok((since.map(nanoseconds), until.map(nanoseconds)))
+    let (since, until) = (since.map(nanoseconds), until.map(nanoseconds));
+    if until.is_none() && since.zip(last).is_some_and(|(since, last)| since > last) {
+        return Err(usage("--since is after now, where the answer ends: name a later end with --until"));
+    }
+    Ok((since, until))
 }
 
 /// When a metric query is asked about: at the end, or over time if a beginning or a step is named.
@@ -324,9 +337,7 @@ fn over_time(step: Option<&str>, since: Option<i64>, end: i64) -> Result<Time, E
     }
     let start = since.unwrap_or_else(|| end.saturating_sub(DAY));
     let given = step.map(|step| {
-        let duration = units::parse_duration(step).ok().filter(|duration| !duration.is_zero());
-        let duration = duration
-            .ok_or_else(|| usage(&format!("--step: {step:?} is not a duration, as 30s, 5m or 1h")))?;
+        let duration = duration("--step", step, "30s, 5m or 1h").map_err(|error| usage(&error))?;
         Ok::<_, ExitCode>(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
     });
     let about = end.saturating_sub(start) / STEPS / SECOND;
@@ -349,8 +360,11 @@ fn list_boots(scope: &Scope) -> ExitCode {
             .to_string()
     };
     let last = boots.len() as i64 - 1;
+    if boots.is_empty() {
+        return nothing_at_all(scope);
+    }
     let rows = (0_i64..).zip(&boots).map(|(at, boot)| {
         format!("{:>4} {} {} — {}\n", at - last, boot.id, time(boot.first), time(boot.last))
     });
-    listed(&rows.collect::<String>())
+    quiet_pipe(io::stdout().lock().write_all(rows.collect::<String>().as_bytes()))
 }

@@ -72,11 +72,11 @@ impl<'r, W: Write> Text<'r, W> {
     fn head(&mut self) -> io::Result<()> {
         let Report { entries, bytes, streams, first, last, .. } = self.report;
         let (size, a_day) = (human(*bytes as f64), self.a_day(*bytes));
-        writeln!(self.out, "{entries} entries in {} streams, {size}; {a_day} a day", streams.len())?;
+        let (entries, streams) =
+            (counted(*entries, "entry", "entries"), counted(streams.len() as u64, "stream", "streams"));
+        writeln!(self.out, "{entries} in {streams}, {size}; {a_day} a day")?;
         if let (Some(first), Some(last)) = (first, last) {
-            let zone = first.to_zoned_datetime(self.zone.clone()).strftime("%Z").to_string();
-            let (first, last) = (self.time(*first), self.time(*last));
-            writeln!(self.out, "from {first} to {last} ({zone})")?;
+            writeln!(self.out, "{}", from_to(*first, *last, &self.zone))?;
             let lasted = format_duration(Duration::from_secs(self.span as u64));
             if self.span < TOO_SHORT {
                 writeln!(self.out, "too short to say what a day has")?;
@@ -86,7 +86,13 @@ impl<'r, W: Write> Text<'r, W> {
         }
         if self.report.older_than_backfill > 0 {
             let (older, backfill) = (self.report.older_than_backfill, &self.report.backfill);
-            writeln!(self.out, "{older} of them are older than {backfill}: a first start leaves them out")?;
+            match older {
+                1 => writeln!(self.out, "1 of them is older than {backfill}: a first start leaves it out")?,
+                _ => writeln!(
+                    self.out,
+                    "{older} of them are older than {backfill}: a first start leaves them out"
+                )?,
+            }
         }
         Ok(())
     }
@@ -107,8 +113,11 @@ impl<'r, W: Write> Text<'r, W> {
         let each = (self.span / COLUMNS as f64).ceil() as u64;
         // Seconds do not matter in hours.
         let each = if each > 600 { each - each % 60 } else { each };
-        let each = format_duration(Duration::from_secs(each));
-        let over_time = format!("over time, {each} each");
+        // All entries may be of one moment.
+        let over_time = match each {
+            0 => "over time".to_owned(),
+            each => format!("over time, {} each", format_duration(Duration::from_secs(each))),
+        };
         writeln!(
             self.out,
             "{:>12} {:>10} {:>10}  {over_time:COLUMNS$}  labels",
@@ -222,7 +231,8 @@ impl<'r, W: Write> Text<'r, W> {
         let rules = report.rules.iter().enumerate();
         let quiet =
             rules.filter(|(number, rule)| rule.failures == 0 && !by_rule.contains_key(number)).count();
-        writeln!(self.out, "{quiet:>12}  rules without an alert and without a failure")?;
+        let rules = if quiet == 1 { "rule" } else { "rules" };
+        writeln!(self.out, "{quiet:>12}  {rules} without an alert and without a failure")?;
         self.failures()
     }
 
@@ -258,7 +268,9 @@ impl<'r, W: Write> Text<'r, W> {
         for Rule { group, name, evaluations, failures, error, .. } in
             self.report.rules.iter().filter(|rule| rule.failures > 0)
         {
-            let error = error.as_ref().map(|error| format!(": {}", Line(error))).unwrap_or_default();
+            // The first line says what it is, the others what to do about it in general.
+            let error = error.as_ref().and_then(|error| error.lines().next());
+            let error = error.map(|error| format!(": {}", Line(error))).unwrap_or_default();
             writeln!(
                 self.out,
                 "failed: {name} (group {group}), {failures} of {evaluations} evaluations{error}"
@@ -275,6 +287,23 @@ impl<'r, W: Write> Text<'r, W> {
         }
         Ok(())
     }
+}
+
+/// Two times with their zone; with one each, where a clock was changed between them.
+fn from_to(first: jiff::Timestamp, last: jiff::Timestamp, zone: &TimeZone) -> String {
+    let shown =
+        |time: jiff::Timestamp, form: &str| time.to_zoned_datetime(zone.clone()).strftime(form).to_string();
+    let time = |time| shown(time, "%Y-%m-%d %H:%M:%S");
+    let (zone_of_first, zone_of_last) = (shown(first, "%Z"), shown(last, "%Z"));
+    match zone_of_first == zone_of_last {
+        true => format!("from {} to {} ({zone_of_last})", time(first), time(last)),
+        false => format!("from {} ({zone_of_first}) to {} ({zone_of_last})", time(first), time(last)),
+    }
+}
+
+/// So many of something, with the word for one or for several.
+fn counted(count: u64, one: &str, several: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
 }
 
 /// A duration for a person, in whole seconds.
@@ -295,4 +324,23 @@ fn human(bytes: f64) -> String {
         unit = next;
     }
     if unit == "B" { format!("{value:.0} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_two_zones_have_one_each() {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let shown = |first: &str, last: &str| from_to(first.parse().unwrap(), last.parse().unwrap(), &zone);
+        assert_eq!(
+            shown("2026-10-25T00:00:00Z", "2026-10-25T01:30:00Z"),
+            "from 2026-10-25 02:00:00 (CEST) to 2026-10-25 02:30:00 (CET)"
+        );
+        assert_eq!(
+            shown("2026-07-01T00:00:00Z", "2026-07-01T01:30:00Z"),
+            "from 2026-07-01 02:00:00 to 2026-07-01 03:30:00 (CEST)"
+        );
+    }
 }

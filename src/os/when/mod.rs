@@ -81,7 +81,9 @@ pub enum WhenError {
     )]
     Zone(String),
     /// Before 1970, or further away than time stamps reach.
-    #[error("`{0}` is outside the time that a journal can hold: write a time from 1970 on")]
+    #[error(
+        "`{0}` is outside the time that a journal can hold: write one from 1970 to the end of 9999-12-30"
+    )]
     OutOfRange(String),
 }
 

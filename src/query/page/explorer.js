@@ -202,7 +202,8 @@ function say() {
   const of = total !== null && total > shown && !asked.done ? ` of ${count(total)}` : "";
   const filters = el("button", { type: "button", id: "filters", "aria-expanded": String(document.body.classList.contains("filters")), onclick: () => { document.body.classList.toggle("filters"); say(); } }, "Labels");
   about.replaceChildren(filters, el("span", {}, shown ? `${count(shown)}${of} ${shown === 1 && !of ? "line" : "lines"}, the newest first` : "No lines"), isLive() && live ? el("span", { class: "live" }, live) : "");
-  if (!shown && !asked.loading && !isLive()) about.append(...wider());
+  // Where the query is wrong, no other time helps.
+  if (!shown && !asked.loading && !isLive() && byId("error").hidden) about.append(...wider());
   const end = byId("end");
   if (!shown) end.textContent = "";
   else if (asked.loading) end.textContent = "…";

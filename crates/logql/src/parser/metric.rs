@@ -361,7 +361,7 @@ impl Parser<'_> {
             if self.eat(")")? {
                 return Ok(labels);
             }
-            self.expect(",").map_err(|error| error.expected("`,` or `)`"))?;
+            self.expect_one_of(",", "`,` or `)`")?;
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use logql::aggregate::{Point, aggregate};
 use logql::expr::{Expr, RangeOp};
 use logql::label_set::LabelSet;
-use logql::pipeline::{DETAILS, ERROR, Extractor, PRESERVE};
+use logql::pipeline::{ERROR, Extractor, PRESERVE};
 use logql::vectors::{EvalError, Sample, Vector, evaluate};
 use logql::{MatchOp, Matcher};
 
@@ -81,11 +81,7 @@ impl<'e> Slow<'e> {
             let mut series: BTreeMap<usize, (Arc<LabelSet>, Vec<Point>)> = BTreeMap::new();
             for (time, labels, value) in samples.get(first..behind).unwrap_or_default() {
                 if let (Some(kind), None) = (labels.get(ERROR), labels.get(PRESERVE)) {
-                    return Err(EvalError::Pipeline {
-                        kind: kind.to_owned(),
-                        labels: labels.to_string(),
-                        details: labels.get(DETAILS).unwrap_or_default().to_owned(),
-                    });
+                    return Err(EvalError::Pipeline { kind: kind.to_owned(), labels: labels.to_string() });
                 }
                 let (_, points) = series
                     .entry(Arc::as_ptr(labels) as usize)
