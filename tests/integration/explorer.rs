@@ -64,6 +64,7 @@ fn lines_levels_and_labels_are_shown_and_clicks_ask() {
     let asked = or_skip!(Asked::open(&shop()));
     explore(&mut browser, &asked, r#"{job=~".+"}"#);
     browser.wait("document.querySelectorAll('#facets li').length > 4");
+    browser.wait(THERE);
     assert!(browser.text("#about").contains("48 lines, the newest first"), "{}", browser.text("#about"));
     assert!(browser.text(".row:first-child .text").contains("the newest"));
     let legend = browser.text(".legend .key");
@@ -73,13 +74,16 @@ fn lines_levels_and_labels_are_shown_and_clicks_ask() {
         assert!(facets.contains(facet), "no {facet} in {facets}");
     }
     let query = "document.querySelector('#query').value";
+    browser.wait(THERE);
     browser.click("#facets [title='Only unit=ssh.service']");
     browser.wait("document.querySelector('#about').innerText.startsWith('8 lines')");
     assert_eq!(browser.value(query), r#"{unit="ssh.service"}"#);
+    browser.wait(THERE);
     browser.click(".legend .error");
     browser.wait("document.querySelector('#about').innerText.startsWith('7 lines')");
     assert_eq!(browser.value(query), r#"{unit="ssh.service"} | detected_level="error""#);
     // The way back is the browser's own.
+    browser.wait(THERE);
     browser.value("history.back()");
     browser.wait("document.querySelector('#about').innerText.startsWith('8 lines')");
 

@@ -17,8 +17,11 @@ const AT_REST: u64 = 48 << 10;
 const QUERY: u64 = 50_000_000 / 1024;
 /// When the entries of [`bulky`] begin (microseconds since 1970).
 const BASE: u64 = 1_795_240_800_000_000;
-/// How soon the place of a query whose client has gone must be free again, on a machine that is busy with other tests.
-const SOON: Duration = Duration::from_secs(5);
+/// What an agent may still do for a query whose client has gone or whose time is over, and for those who ask meanwhile (hundredths of a
+/// second of processor time).
+const WORK_MAX: u64 = 300;
+/// How soon somebody is answered beside connections that say nothing: these are waited for ten seconds.
+const SOON: Duration = Duration::from_secs(8);
 
 /// Entries with long lines: 4 KiB each, 24 MB in all.
 pub(crate) fn bulky() -> Vec<ExportEntry> {
@@ -227,9 +230,10 @@ fn a_query_without_its_client_ends_and_gives_its_place() {
         assert_eq!(asked.get("/loki/api/v1/labels").body, "too many outstanding requests", "{path}");
         assert_eq!(asked.get("/ready").status, 200, "it needs no place");
         drop(stream);
-        let begun = Instant::now();
+        let before = ticks(asked.agent.pid());
         wait_until("the place is free", || asked.get("/loki/api/v1/labels").status == 200);
-        assert!(begun.elapsed() < SOON, "{path}: {:?}", begun.elapsed());
+        let spent = ticks(asked.agent.pid()) - before;
+        assert!(spent < WORK_MAX, "{path}: {spent} hundredths of a second");
     }
 }
 
@@ -238,10 +242,11 @@ fn a_query_that_takes_too_long_is_told_so() {
     let bulky = or_skip!(Asked::over(&bulky(), "timeout: 1s"));
     let recorded = or_skip!(Asked::start("timeout: 1s"));
     for (mut asked, query) in [(bulky, long_logs()), (recorded, long_metric())] {
-        let begun = Instant::now();
+        let before = ticks(asked.agent.pid());
         let reply = asked.post(RANGE, query.as_bytes());
         assert_eq!((reply.status, reply.body.as_str()), (504, "the query timed out: shorten its span"));
-        assert!(begun.elapsed() < SOON + Duration::from_secs(1), "{:?}", begun.elapsed());
+        let spent = ticks(asked.agent.pid()) - before;
+        assert!(spent < WORK_MAX, "{spent} hundredths of a second");
         asked.assert_ships(AT_REST + 2 * QUERY);
     }
 }

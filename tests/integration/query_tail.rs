@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::Signal;
@@ -13,7 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::query_api::escaped;
-use crate::support::agent::Agent;
+use crate::support::agent::{Agent, PATIENCE};
 use crate::support::alertmanager::free_port;
 use crate::support::fixtures::{ExportEntry, Format, build_journal};
 use crate::support::journald::{Bulk, Journald, Transport, wait_until};
@@ -51,7 +50,7 @@ async fn tail(
 async fn streams(socket: &mut WebSocketStream<UnixStream>, count: usize) -> Vec<Value> {
     let mut streams = Vec::new();
     while streams.len() < count {
-        let message = tokio::time::timeout(Duration::from_secs(30), socket.next()).await;
+        let message = tokio::time::timeout(PATIENCE, socket.next()).await;
         let Ok(Some(Ok(Message::Text(text)))) = message else { panic!("{message:?} after {streams:?}") };
         let frame: Value = serde_json::from_str(&text).unwrap();
         streams.extend(frame["streams"].as_array().unwrap().iter().cloned());
@@ -143,7 +142,7 @@ async fn a_slow_reader_is_told_of_what_it_missed() {
     }
     let (mut shown, mut missed) = (0, 0);
     while missed == 0 {
-        let message = tokio::time::timeout(Duration::from_secs(30), slow.next()).await;
+        let message = tokio::time::timeout(PATIENCE, slow.next()).await;
         let Ok(Some(Ok(Message::Text(text)))) = message else {
             panic!("{shown} shown, {missed} missed: {message:?}")
         };
@@ -185,7 +184,7 @@ async fn a_new_configuration_ends_the_tails_of_the_old_one() {
         assert_eq!(first[0]["stream"]["round"], if round < 2 { Value::Null } else { "before".into() });
         agent.reconfigure(&from, &to);
         agent.signal(Signal::HUP);
-        let end = tokio::time::timeout(Duration::from_secs(30), old.next()).await.expect("the tail ends");
+        let end = tokio::time::timeout(PATIENCE, old.next()).await.expect("the tail ends");
         assert!(!matches!(end, Some(Ok(_))), "{end:?}");
         // Where it was, somebody answers again.
         wait_until("the new one answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
@@ -253,7 +252,7 @@ async fn tails_are_as_they_were_recorded() {
         let before = expected.len().saturating_sub(4);
         let mut got = if before > 0 { streams(&mut socket, before).await } else { Vec::new() };
         socket.send(Message::Ping("are you there".into())).await.unwrap();
-        let pong = tokio::time::timeout(Duration::from_secs(30), socket.next()).await;
+        let pong = tokio::time::timeout(PATIENCE, socket.next()).await;
         assert!(matches!(pong, Ok(Some(Ok(Message::Pong(_))))), "{name}: {pong:?}");
         write();
         got.extend(streams(&mut socket, 4).await);
@@ -338,7 +337,7 @@ async fn lines_that_come_late_are_shown() {
     assert_eq!(texts(streams(&mut lines, 2).await), ["before", "just before"]);
     // That it is live shows in an answer.
     lines.send(Message::Ping("are you there".into())).await.unwrap();
-    let pong = tokio::time::timeout(Duration::from_secs(30), lines.next()).await;
+    let pong = tokio::time::timeout(PATIENCE, lines.next()).await;
     assert!(matches!(pong, Ok(Some(Ok(Message::Pong(_))))), "{pong:?}");
     or_skip!(write(&[(90, "late"), (40, "a little late"), (0, "in time")]));
     assert_eq!(texts(streams(&mut lines, 3).await), ["late", "a little late", "in time"]);
