@@ -317,3 +317,6 @@ impl Asking for Lines<'_> {
         self.chosen.entries
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,3 +228,6 @@ impl Asking for Values<'_> {
         self.chosen
     }
 }
+
+#[cfg(test)]
+mod tests;
