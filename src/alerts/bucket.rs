@@ -363,6 +363,7 @@ mod tests {
             moments
         };
         assert_eq!(moments(RangeOp::AvgOverTime, 100).allocated(), 0);
+        assert_eq!(Sum::new(RangeOp::SumOverTime, (0, 1.0)).allocated(), 0);
         for (count, kept) in [(1, 1), (VALUES_MAX, VALUES_MAX), (VALUES_MAX + 1, VALUES_MAX / 2 + 1)] {
             let moments = moments(RangeOp::QuantileOverTime, count as i64);
             let values = moments.values.as_deref().unwrap();
