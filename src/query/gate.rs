@@ -280,13 +280,15 @@ mod tests {
         const HERE: (&str, &str) = ("host", "localhost:9195");
         const ELSEWHERE: (&str, &str) = ("sec-fetch-site", "cross-site");
         const FOLLOWS: (&str, &str) = ("sec-fetch-mode", "navigate");
-        let gate = Gate::of_socket(&Queries::builtin(&|_| None), "web1");
+        let section = Queries { hosts: vec!["logs.example.org".into()], ..Queries::builtin(&|_| None) };
+        let gate = Gate::of_socket(&section, "web1");
         for (uri, headers, status) in [
             ("/loki/api/v1/query", &[][..], 200),
             ("/loki/api/v1/query", &[HERE], 200),
             ("/loki/api/v1/query", &[("host", "web1")], 200),
             // Only a socket is asked by any name without a dot.
             ("/loki/api/v1/query", &[("host", "anything")], 200),
+            ("/loki/api/v1/query", &[("host", "logs.example.org")], 200),
             ("/loki/api/v1/query", &[("host", "evil.example")], 421),
             // What stands in the first line counts before the header.
             ("http://evil.example/loki/api/v1/query", &[HERE], 421),

@@ -102,6 +102,8 @@ fn lines_are_of_the_span_and_of_chosen_streams() {
             }
             let instant = Asked { config, span: (start, start + 1), direction, ..asked() };
             assert_eq!(instant.lines(), at_start, "{config} {direction:?}");
+            let (_, progress) = Asked { config, span: (end, end), direction, ..asked() }.answer().unwrap();
+            assert_eq!(progress.span, (end as u64 / 1000, end as u64 / 1000 - 1));
             for span in [(end, end), (i64::MAX - 1, i64::MAX), (0, 1)] {
                 assert_eq!(Asked { config, span, direction, ..asked() }.lines(), [], "{config} {span:?}");
             }

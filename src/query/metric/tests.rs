@@ -57,6 +57,14 @@ fn both_ends_move_outwards_to_multiples_of_the_step() {
 }
 
 #[test]
+fn a_query_of_no_entries_reads_none() {
+    const STEP: i64 = 2_000_000_000_000_000;
+    let span = Time::Span { start: 0, end: 1000 * STEP, step: STEP };
+    let (answer, progress) = ask_within("vector(1)", span, &FREE).unwrap();
+    assert_eq!((times(answer).len(), progress), (1001, Progress::default()));
+}
+
+#[test]
 fn the_points_of_a_series_are_limited() {
     for (end, allowed) in [(POINTS_MAX * 10, true), (POINTS_MAX * 10 + 1, false), (i64::MAX, false)] {
         match ask_within("vector(1)", Time::Span { start: 0, end, step: 10 }, &FREE) {
