@@ -550,6 +550,33 @@ mod tests {
     }
 
     #[test]
+    fn a_later_portion_has_counts_of_its_own_and_knows_what_went_before() {
+        let mut batch = Batch::known(10);
+        let (now, hour) = (1_764_000_000_000_000_000, 3_600_000_000_000);
+        let push = |batch: &mut Batch, time: u64, line: usize| {
+            let stream = Stream { id: 1, labels: labels_of(1).into() };
+            batch.push(&stream, time, &"x".repeat(line), &Metadata::default());
+        };
+        push(&mut batch, now, 10);
+        batch.requests().iter().filter_map(|sealed| sealed.receipt.as_ref()).for_each(Receipt::stored);
+        let (ahead, behind) = (now + 3 * hour, now + hour);
+        for (time, line) in [(ahead, PORTION), (behind, PORTION), (ahead - 1, 20), (ahead - 2, 30)] {
+            push(&mut batch, time, line);
+        }
+        let found: Vec<_> =
+            batch.portions.iter().map(|p| (p.oldest, p.newest, p.payload_bytes, p.behind)).collect();
+        let expected = [
+            (ahead, ahead, PORTION, false),
+            // Loki may refuse it once it has the first.
+            (behind, behind, PORTION, true),
+            (ahead - 2, ahead - 1, 50, false),
+        ];
+        assert_eq!(found, expected);
+        // What comes again must find the first still in Loki's block.
+        const { assert!(PORTION * 4 <= BLOCK_SIZE) };
+    }
+
+    #[test]
     fn the_busiest_stream_comes_last() {
         let mut batch = Batch::known(10);
         let mut round = |bytes: [usize; 3]| -> Option<u32> {
