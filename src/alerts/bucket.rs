@@ -119,7 +119,8 @@ impl Bucket for Moments {
         Moments {
             count: 1.0,
             mean: value,
-            squares: 0.0,
+            // An infinite value has no distance from the mean, which is infinite, too.
+            squares: if value.is_finite() { 0.0 } else { f64::NAN },
             first: (time, value),
             last: (time, value),
             resets: 0.0,
@@ -152,8 +153,7 @@ impl Bucket for Moments {
         let count = self.count + next.count;
         let delta = next.mean - self.mean;
         if !(self.mean.is_infinite() && (next.mean.is_finite() || next.mean == self.mean)) {
-            self.mean =
-                if next.mean.is_infinite() { next.mean } else { self.mean + delta * next.count / count };
+            self.mean += if next.mean.is_infinite() { next.mean } else { delta * next.count / count };
         }
         self.squares += next.squares + delta * delta * self.count * next.count / count;
         self.count = count;
@@ -235,6 +235,7 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use logql::Expr;
 
     /// However many there are: the largest quarter comes last.
     #[test]
@@ -257,6 +258,122 @@ mod tests {
             assert!((VALUES_MAX / 4..=VALUES_MAX).contains(&values.len()), "{}", values.len());
             let large = values.iter().filter(|value| **value == 1e6).count() as f64 / values.len() as f64;
             assert!((0.22..0.28).contains(&large), "{count} in {buckets}: {large} instead of a quarter");
+        }
+    }
+
+    fn range(text: &str) -> RangeAggregation {
+        let mut ranges = Vec::new();
+        Expr::parse(text).unwrap().ranges(&mut |range, _| ranges.push(range.clone()));
+        ranges.remove(0)
+    }
+
+    /// The value of samples in buckets of so many each.
+    fn parted<B: Bucket>(range: &RangeAggregation, points: &[Point], each: usize, end: i64) -> f64 {
+        let bucket = |points: &[Point]| {
+            let mut bucket = B::new(range.op, points[0]);
+            points[1..].iter().for_each(|point| bucket.add(range.op, *point));
+            bucket
+        };
+        let mut buckets = points.chunks(each).map(bucket);
+        let mut merged = buckets.next().unwrap();
+        buckets.for_each(|next| merged.merge(range.op, &next));
+        merged.value(range, end)
+    }
+
+    fn value(range: &RangeAggregation, points: &[Point], each: usize, end: i64) -> f64 {
+        match Sum::is_enough(range.op) {
+            true => parted::<Sum>(range, points, each, end),
+            false => parted::<Moments>(range, points, each, end),
+        }
+    }
+
+    fn assert_same(found: f64, expected: f64, what: &str) {
+        let near = (found - expected).abs() <= 1e-9 * expected.abs().max(1.0);
+        let same = near || found == expected || (found.is_nan() && expected.is_nan());
+        assert!(same, "{found} instead of {expected}: {what}");
+    }
+
+    const FUNCTIONS: [&str; 14] = [
+        "count_over_time({a=\"b\"} [1m])",
+        "bytes_rate({a=\"b\"} [1m])",
+        "bytes_over_time({a=\"b\"} [1m])",
+        "absent_over_time({a=\"b\"} [1m])",
+        "rate({a=\"b\"} | unwrap c [1m])",
+        "sum_over_time({a=\"b\"} | unwrap c [1m])",
+        "min_over_time({a=\"b\"} | unwrap c [1m])",
+        "max_over_time({a=\"b\"} | unwrap c [1m])",
+        "avg_over_time({a=\"b\"} | unwrap c [1m])",
+        "stdvar_over_time({a=\"b\"} | unwrap c [1m])",
+        "stddev_over_time({a=\"b\"} | unwrap c [1m])",
+        "first_over_time({a=\"b\"} | unwrap c [1m])",
+        "last_over_time({a=\"b\"} | unwrap c [1m])",
+        "quantile_over_time(0.7, {a=\"b\"} | unwrap c [1m])",
+    ];
+    const COUNTER: &str = "rate_counter({a=\"b\"} | unwrap c [1m])";
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn samples_come_to_the_same_however_they_are_parted() {
+        const INFINITE: f64 = f64::INFINITY;
+        for values in [
+            &[3.0][..],
+            &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0],
+            &[9.0, -3.5, 7.0, 7.0, -20.0, 0.25, 100.0],
+            // A counter that begins again, twice.
+            &[5.0, 8.0, 2.0, 3.0, 9.0, 1.0, 4.0],
+            &[1.0, f64::NAN, -2.0],
+            &[f64::NAN, 5.0, 7.0],
+            &[1.0, INFINITE, 2.0, 3.0],
+            &[INFINITE, INFINITE, 1.0],
+            &[-INFINITE, 1.0, INFINITE, 2.0],
+            &[INFINITE, -INFINITE],
+            &[f64::NAN, INFINITE],
+            &[INFINITE, f64::NAN],
+        ] {
+            let points: Vec<Point> = (1..).zip(values).map(|(n, value)| (n * 5 * SECOND, *value)).collect();
+            for text in FUNCTIONS.into_iter().chain([COUNTER]) {
+                let range = range(text);
+                let expected = aggregate::aggregate(&range, &points, 60 * SECOND);
+                for each in 1..=points.len() {
+                    let found = value(&range, &points, each, 60 * SECOND);
+                    assert_same(found, expected, &format!("{text} of {values:?}, {each} in a bucket"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn late_samples_count_as_if_they_came_in_time() {
+        let late = [(20, 4.0), (10, 7.0), (40, -1.0), (5, 3.0), (30, 9.0), (40, 6.0), (5, 2.0)];
+        let late = late.map(|(time, value)| (time * SECOND, value));
+        let mut sorted = late;
+        sorted.sort_by_key(|(time, _)| *time);
+        for text in FUNCTIONS {
+            let range = range(text);
+            let expected = aggregate::aggregate(&range, &sorted, 60 * SECOND);
+            assert_same(value(&range, &late, late.len(), 60 * SECOND), expected, text);
+        }
+    }
+
+    #[test]
+    fn a_bucket_takes_memory_for_the_values_of_a_quantile_alone() {
+        let moments = |op, count| {
+            let mut moments = Moments::new(op, (0, 0.0));
+            (1..count).for_each(|n| moments.add(op, (n, 0.0)));
+            moments
+        };
+        assert_eq!(moments(RangeOp::AvgOverTime, 100).allocated(), 0);
+        assert_eq!(Sum::new(RangeOp::SumOverTime, (0, 1.0)).allocated(), 0);
+        for (count, kept) in [(1, 1), (VALUES_MAX, VALUES_MAX), (VALUES_MAX + 1, VALUES_MAX / 2 + 1)] {
+            let moments = moments(RangeOp::QuantileOverTime, count as i64);
+            let values = moments.values.as_deref().unwrap();
+            assert_eq!(values.kept.len(), kept, "{count}");
+            let least = size_of::<Values>() + values.kept.capacity() * size_of::<f64>();
+            assert!(
+                (least..=least + 64).contains(&moments.allocated()),
+                "{} of {least}",
+                moments.allocated()
+            );
         }
     }
 }

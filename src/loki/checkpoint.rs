@@ -247,4 +247,21 @@ mod tests {
         let error = checkpoint.save(&Resume::default()).unwrap_err().to_string();
         assert!(error.contains("/proc/nowhere/main.json"), "{error}");
     }
+
+    #[test]
+    fn a_file_that_is_too_long_is_damaged_and_one_that_cannot_be_read_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path(), "main");
+        let file = fs::File::create(checkpoint.path()).unwrap();
+        for (length, reason) in [(SIZE_MAX, "expected value"), (SIZE_MAX + 1, "it has 16777217 bytes")] {
+            file.set_len(length).unwrap();
+            let error = checkpoint.load().unwrap_err();
+            assert!(matches!(error, CheckpointError::Damaged { .. }), "{length}: {error}");
+            assert!(error.to_string().contains(reason), "{length}: {error}");
+        }
+        fs::remove_file(checkpoint.path()).unwrap();
+        fs::create_dir(checkpoint.path()).unwrap();
+        let error = checkpoint.load().unwrap_err();
+        assert!(matches!(error, CheckpointError::Io { .. }), "{error}");
+    }
 }

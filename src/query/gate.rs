@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request};
 
@@ -64,7 +63,7 @@ impl Gate {
     }
 
     /// Why a request may not ask; `None`: it may.
-    pub(super) fn refuses(&self, request: &Request<Incoming>) -> Option<Reply> {
+    pub(super) fn refuses<B>(&self, request: &Request<B>) -> Option<Reply> {
         if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
             return Some(Reply::text(405, "only GET and POST are served here\n"));
         }
@@ -98,7 +97,7 @@ impl Gate {
 
 impl Gate {
     /// Why a request may not ask, if a page of another site sends it.
-    fn refuses_page(&self, request: &Request<Incoming>) -> Option<Reply> {
+    fn refuses_page<B>(&self, request: &Request<B>) -> Option<Reply> {
         let headers = request.headers();
         let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         let named = request.uri().authority().map(|authority| authority.as_str()).or_else(|| text(HOST));
@@ -216,6 +215,7 @@ mod tests {
             assert_eq!(parts, expected, "{value}");
         }
         assert!(equal(b"abc", b"abc") && !equal(b"abc", b"abd") && !equal(b"abc", b"ab"));
+        assert!(!equal(b"ab", b"bb") && !equal(b"ab", b"ba"), "differences do not make up for each other");
     }
 
     #[test]
@@ -234,6 +234,7 @@ mod tests {
             // Behind a proxy.
             ("https://logs.example.org", "localhost:9195", true),
             ("https://evil.example", "localhost:9195", false),
+            ("https://logs.example.org:8443", "localhost:9195", false),
             // Pages of the web: at an address, and under a name that begins as this host's does.
             ("http://203.0.113.5", "localhost:9195", false),
             ("https://web1.evil.example", "localhost:9195", false),
@@ -263,6 +264,93 @@ mod tests {
         {
             assert_eq!(socket.is_ours(host), ours, "{host}");
         }
+    }
+
+    /// The status with which a request is refused; 200: it is not.
+    fn asked(gate: &Gate, method: Method, uri: &str, headers: &[(&str, &str)]) -> u16 {
+        let request =
+            headers.iter().fold(Request::builder().method(method).uri(uri), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        gate.refuses(&request.body(()).unwrap()).map_or(200, |reply| reply.status)
+    }
+
+    #[test]
+    fn pages_of_other_sites_may_not_ask() {
+        const HERE: (&str, &str) = ("host", "localhost:9195");
+        const ELSEWHERE: (&str, &str) = ("sec-fetch-site", "cross-site");
+        const FOLLOWS: (&str, &str) = ("sec-fetch-mode", "navigate");
+        let section = Queries { hosts: vec!["logs.example.org".into()], ..Queries::builtin(&|_| None) };
+        let gate = Gate::of_socket(&section, "web1");
+        for (uri, headers, status) in [
+            ("/loki/api/v1/query", &[][..], 200),
+            ("/loki/api/v1/query", &[HERE], 200),
+            ("/loki/api/v1/query", &[("host", "web1")], 200),
+            // Only a socket is asked by any name without a dot.
+            ("/loki/api/v1/query", &[("host", "anything")], 200),
+            ("/loki/api/v1/query", &[("host", "logs.example.org")], 200),
+            ("/loki/api/v1/query", &[("host", "evil.example")], 421),
+            // What stands in the first line counts before the header.
+            ("http://evil.example/loki/api/v1/query", &[HERE], 421),
+            ("/loki/api/v1/query", &[HERE, ("origin", "http://localhost:9195")], 200),
+            ("/loki/api/v1/query", &[HERE, ("origin", "https://evil.example")], 403),
+            ("/loki/api/v1/query", &[("origin", "http://localhost:9195")], 403),
+            ("/loki/api/v1/query", &[HERE, ("sec-fetch-site", "same-origin")], 200),
+            ("/loki/api/v1/query", &[HERE, ("sec-fetch-site", "none")], 200),
+            ("/loki/api/v1/query", &[HERE, ("sec-fetch-site", "same-site")], 403),
+            ("/loki/api/v1/query", &[HERE, ELSEWHERE], 403),
+            // A link to the page may stand anywhere.
+            ("/", &[HERE, ELSEWHERE, FOLLOWS], 200),
+            ("/", &[HERE, ELSEWHERE], 403),
+            ("/", &[HERE, ELSEWHERE, ("sec-fetch-mode", "no-cors")], 403),
+            ("/loki/api/v1/query", &[HERE, ELSEWHERE, FOLLOWS], 403),
+        ] {
+            assert_eq!(asked(&gate, Method::GET, uri, headers), status, "{uri} {headers:?}");
+        }
+        for (method, status) in
+            [(Method::HEAD, 200), (Method::POST, 200), (Method::PUT, 405), (Method::OPTIONS, 405)]
+        {
+            assert_eq!(asked(&gate, method.clone(), "/", &[]), status, "{method}");
+        }
+    }
+
+    #[test]
+    fn an_address_asks_for_what_its_section_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "abc\n").unwrap();
+        let bearer = Auth::Bearer { token_file: file.clone() };
+        let basic = Auth::Basic { username: "ada".into(), password_file: file.clone() };
+        let gate = |login: Option<Auth>| {
+            let section =
+                Queries { login, hosts: vec!["logs.example.org".into()], ..Queries::builtin(&|_| None) };
+            Gate::of_address(&section, "web1")
+        };
+        let given =
+            |authorization: &'static str| [("authorization", authorization), ("host", "logs.example.org")];
+        for (login, authorization, status) in [
+            (None, "none", 200),
+            (Some(&bearer), "none", 401),
+            (Some(&bearer), "Bearer abc", 200),
+            (Some(&bearer), "Bearer xyzzy", 401),
+            (Some(&bearer), "Bearer ", 401),
+            (Some(&basic), "Basic YWRhOmFiYw==", 200),
+            (Some(&basic), "Basic Ym9iOmFiYw==", 401),
+            (Some(&basic), "Bearer abc", 401),
+        ] {
+            let gate = gate(login.cloned()).unwrap_or_else(|error| panic!("{error}"));
+            assert!(gate.certificates().is_none());
+            let found = asked(&gate, Method::GET, "/", &given(authorization));
+            assert_eq!(found, status, "{login:?} {authorization}");
+            assert_eq!(asked(&gate, Method::GET, "/", &[("host", "anything")]), 421, "it is no socket");
+        }
+        // The secret is read for each request.
+        let asks = gate(Some(bearer.clone())).unwrap_or_else(|error| panic!("{error}"));
+        std::fs::write(&file, "new").unwrap();
+        assert_eq!(asked(&asks, Method::GET, "/", &given("Bearer new")), 200);
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(asked(&asks, Method::GET, "/", &given("Bearer new")), 503);
+        assert!(gate(Some(bearer)).is_err(), "it does not start without its secret");
     }
 
     #[test]

@@ -320,3 +320,6 @@ impl Asking for Lines<'_> {
         self.chosen.entries
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -266,3 +266,6 @@ impl Asking for Values<'_> {
         self.chosen
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,3 +223,83 @@ fn lint(checker: &Checker<'_>, section: &Section<'_>, queries: &Queries) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    /// Whether queries are meant to be answered, and all that is said about `query`.
+    fn read(query: &str) -> (Option<bool>, String) {
+        let text = format!("loki: [{{url: http://localhost}}]\nquery: {query}\n");
+        match Config::examine_text(&text, "test", &|_| None) {
+            Ok((config, warnings)) => (Some(config.query.meant), warnings.to_string()),
+            Err(mistakes) => (None, mistakes.to_string()),
+        }
+    }
+
+    #[test]
+    fn queries_are_meant_where_a_place_is_written() {
+        for (query, meant) in [
+            ("{}", false),
+            ("{timeout: 5s}", false),
+            ("{socket: null}", false),
+            ("{socket: null, listen: null}", false),
+            ("{socket: /run/q.sock}", true),
+            ("{listen: '127.0.0.1:9195', unauthenticated: true}", true),
+            ("{socket: null, listen: '127.0.0.1:9195', unauthenticated: true}", true),
+            ("{socket: /run/q.sock, listen: null}", true),
+        ] {
+            assert_eq!(read(query).0, Some(meant), "{query}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_anybody_may_ask_is_refused_unless_it_is_meant() {
+        const OPEN: &str = "anybody who can connect could read the journal";
+        for (more, open) in [
+            ("", true),
+            ("tls: {cert_file: /dev/null, key_file: /dev/null}", true),
+            ("tls: {cert_file: /dev/null, key_file: /dev/null, client_ca_file: /dev/null}", false),
+            ("token_file: /dev/null", false),
+            ("basic_auth: {username: ada, password_file: /dev/null}", false),
+            ("unauthenticated: true", false),
+            // What is written and could not be read is told of already, and nothing else.
+            ("token_file: []", false),
+            ("basic_auth: {username: ada}", false),
+            ("tls: {cert_file: /dev/null}", false),
+            ("token_file: null, basic_auth: null, tls: null", true),
+        ] {
+            let (_, said) = read(&format!("{{listen: '127.0.0.1:9195', {more}}}"));
+            assert_eq!(said.contains(OPEN), open, "{more}: {said}");
+        }
+        let (_, said) = read("{socket: /run/q.sock}");
+        assert!(!said.contains(OPEN), "{said}");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said() {
+        const TLS: &str = "tls: {cert_file: /dev/null, key_file: /dev/null}";
+        for (query, told) in [
+            ("{socket: /run/q.sock, unauthenticated: true}".to_owned(), "no effect without `listen`"),
+            ("{listen: '127.0.0.1:1', unauthenticated: true, token_file: /dev/null}".to_owned(), "no effect beside `token_file`"),
+            (format!("{{socket: /run/q.sock, {TLS}}}"), "`tls` has no effect without `listen`"),
+            (
+                "{listen: '127.0.0.1:1', token_file: /dev/null, basic_auth: {username: a, password_file: /dev/null}}".to_owned(),
+                "two ways to log in",
+            ),
+        ] {
+            let (_, said) = read(&query);
+            assert!(said.contains(told), "{query}: {said}");
+        }
+        for query in [
+            "{listen: '127.0.0.1:1', token_file: /dev/null}".to_owned(),
+            format!("{{listen: '127.0.0.1:1', token_file: /dev/null, {TLS}}}"),
+            "{socket: /run/q.sock}".to_owned(),
+            // Only one of the two could be read.
+            "{listen: '127.0.0.1:1', token_file: /dev/null, basic_auth: {username: a}}".to_owned(),
+        ] {
+            let (_, said) = read(&query);
+            assert!(!said.contains("no effect") && !said.contains("two ways"), "{query}: {said}");
+        }
+    }
+}

@@ -284,6 +284,21 @@ fn a_query_of_a_large_journal_finds_what_a_scan_finds() {
     for_many(asked(), 40, |asked| compare(&asked, &paths, &config, &all));
 }
 
+/// The newest entries are looked at first. Where too few of them pass, the lines are further back.
+#[test]
+fn a_query_looks_further_back_until_there_are_lines_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, config) = ([or_skip!(large(dir.path()))], config());
+    let query = Query::parse(r#"{job=~".+"} |~ "^message (10|6000|11990)$""#).unwrap();
+    let time = Time::Span { start: 0, end: i64::MAX / 2, step: 1 };
+    let all = ["message 11990", "message 6000", "message 10"];
+    for limit in 1..=4 {
+        let question = Question { query: query.clone(), time, limit, direction: Direction::Backward };
+        let found: Vec<_> = lines(&question, &paths, &config).into_iter().map(|(_, row)| row.2).collect();
+        assert_eq!(found, all[..limit.min(3)], "{limit}");
+    }
+}
+
 /// A clock that was set back within a file: a time is at several places of it, and none divides the file.
 #[test]
 fn threads_lose_nothing_where_a_clock_was_set_back() {

@@ -214,9 +214,12 @@ mod tests {
         assert_eq!(streams.standing(1, start), (false, UNKNOWN));
         let (stamp, _) = streams.book(1, NOON, 10, start);
         assert_eq!(streams.standing(1, start), (false, UNKNOWN));
-        streams.stored(&last(stamp, NOON, NOON), start);
-        assert_eq!(streams.standing(1, start), (true, NOON + HOUR));
-        assert!(!streams.standing(1, start + VOUCHED_FOR + Duration::from_secs(2)).0);
+        let answered = start + Duration::from_secs(100);
+        streams.stored(&last(stamp, NOON, NOON), answered);
+        assert_eq!(streams.standing(1, answered), (true, NOON + HOUR));
+        assert!(streams.standing(1, answered + Duration::from_secs(19 * 60)).0);
+        assert!(streams.standing(1, answered + VOUCHED_FOR - Duration::from_secs(2)).0);
+        assert!(!streams.standing(1, answered + VOUCHED_FOR + Duration::from_secs(2)).0);
         assert!(VOUCHED_FOR + STALE_AFTER <= Duration::from_secs(30 * 60));
     }
 
@@ -242,6 +245,56 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_to_an_earlier_portion_leaves_the_later_one_alone() {
+        let (now, known) = (Instant::now(), Known::new(0));
+        let mut streams = known.lock();
+        let [first, second, third] = [NOON, NOON + 5 * HOUR, NOON + 5 * HOUR + 1]
+            .map(|time| last(streams.book(1, time, 10, now).0, time, time));
+        streams.stored(&first, now);
+        assert_eq!(streams.standing(1, now), (true, NOON + 5 * HOUR + 1));
+        // What was known already is not forgotten for what was further off.
+        streams.stored(&second, now);
+        assert_eq!(streams.standing(1, now), (true, NOON + 5 * HOUR + 1));
+        streams.behind(&second, NOON + 9 * HOUR, now);
+        assert_eq!((streams.standing(1, now).1, streams.window()), (NOON + 5 * HOUR + 1, HOUR));
+        streams.stored(&third, now);
+        assert_eq!(streams.standing(1, now), (true, NOON + 5 * HOUR + 1));
+    }
+
+    #[test]
+    fn a_receipt_tells_what_was_answered() {
+        let known = Arc::new(Known::new(0));
+        let receipt = |id| {
+            let (stamp, _) = known.lock().book(id, NOON, 10, Instant::now());
+            Receipt { known: known.clone(), last: Last { id, ..last(stamp, NOON, NOON) } }
+        };
+        receipt(1).stored();
+        receipt(2).too_far_behind(NOON + HOUR);
+        receipt(3);
+        let standing = [1, 2, 3].map(|id| known.lock().standing(id, Instant::now()));
+        assert_eq!(standing, [(true, NOON + HOUR), (true, NOON + 2 * HOUR + SECOND), (false, UNKNOWN)]);
+    }
+
+    #[test]
+    fn a_stream_rests_until_its_rate_limit_lets_a_burst_through() {
+        const SECONDS: u64 = 1_000_000;
+        let (start, known) = (Instant::now(), Known::new(0));
+        let mut streams = known.lock();
+        let (rate, burst) = (STREAM_RATE as usize, STREAM_BURST / STREAM_RATE);
+        for (after, bytes, rest) in [
+            // What was sent before the start is not known.
+            (10, 0, burst * SECONDS),
+            (10, 2 * rate, (burst + 2) * SECONDS),
+            (11, 0, (burst + 1) * SECONDS),
+            (100, 0, 0),
+            (100, rate / 2, SECONDS / 2),
+        ] {
+            let (_, rests) = streams.book(1, NOON, bytes, start + Duration::from_secs(after));
+            assert_eq!(rests, rest, "{bytes} bytes after {after} s");
+        }
+    }
+
+    #[test]
     fn the_window_is_learned() {
         let (now, known) = (Instant::now(), Known::new(0));
         let mut streams = known.lock();
@@ -253,14 +306,28 @@ mod tests {
         send(NOON);
         send(NOON + 2 * HOUR);
         let (stamp, _) = streams.book(1, NOON + HOUR, 10, now);
-        streams.behind(&last(stamp, NOON, NOON), NOON + HOUR, now);
+        let of_one = last(stamp, NOON, NOON);
+        streams.behind(&of_one, NOON + HOUR, now);
         assert_eq!(streams.window(), HOUR, "it is as we thought");
-        streams.behind(&last(stamp, NOON, NOON), NOON + 3 * HOUR / 2, now);
+        streams.behind(&of_one, NOON + 3 * HOUR / 2, now);
         assert_eq!(streams.window(), HOUR / 2 - SECOND);
         // Of a stream that was there before the start, the answer tells the newest.
         let (stamp, _) = streams.book(2, NOON, 10, now);
         streams.behind(&Last { id: 2, ..last(stamp, NOON, NOON) }, NOON + HOUR, now);
         assert_eq!(streams.standing(2, now), (true, NOON + 3 * HOUR / 2));
+        // Two seconds more or less are no news, and neither is it when an answer says something absurd.
+        let newest = NOON + 2 * HOUR;
+        for (behind, window) in [
+            (HOUR, HOUR),
+            (HOUR + 2 * SECOND, HOUR),
+            (HOUR - 2 * SECOND, HOUR),
+            (HOUR + 3 * SECOND, HOUR + 3 * SECOND),
+            (1, 60 * SECOND),
+            (100 * 24 * HOUR, 7 * 24 * HOUR),
+        ] {
+            streams.behind(&of_one, newest - behind - SECOND, now);
+            assert_eq!(streams.window(), window, "{behind}");
+        }
     }
 
     #[test]
@@ -270,6 +337,20 @@ mod tests {
         for id in 0..10 * STREAMS_MIN as u32 {
             streams.book(id, NOON, 10, now);
             assert!(streams.by_id.len() <= STREAMS_MIN);
+        }
+        // Those that Loki has are forgotten last, but even they are.
+        let mut book = |id: u32, stored: bool| {
+            let (stamp, _) = streams.book(id, NOON, 10, now);
+            if stored {
+                streams.stored(&Last { id, ..last(stamp, NOON, NOON) }, now);
+            }
+            (streams.standing(0, now).0, streams.by_id.len())
+        };
+        for id in 0..3 * STREAMS_MIN as u32 {
+            assert!(book(id, id < 10).0, "{id}");
+        }
+        for id in 0..3 * STREAMS_MIN as u32 {
+            assert!(book(id, true).1 <= STREAMS_MIN, "{id}");
         }
     }
 }

@@ -416,6 +416,9 @@ mod tests {
                 prop_assert_eq!(&plain, &reference.encode_to_vec());
                 prop_assert_eq!(proto::PushRequest::decode(plain.as_slice()).unwrap(), reference);
                 prop_assert_eq!((sealed.entries, sealed.plain_bytes), (given.len() as u64, plain.len()));
+                let pairs = |pairs: &[(String, String)]| pairs.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+                let payload: usize = given.iter().map(|(_, _, line, metadata)| line.len() + pairs(metadata)).sum();
+                prop_assert_eq!(sealed.payload_bytes, payload);
                 prop_assert!(size.abs_diff(plain.len()) <= 16 * 6 + 16, "{} {}", size, plain.len());
                 prop_assert!(batch.is_empty() && batch.size() == 0);
             }
@@ -499,6 +502,78 @@ mod tests {
         // Two thirds of a portion, thrice.
         let large = (2, now + 30 * hour, PORTION / 3 * 2);
         assert_eq!(round(&[large, (3, now + 30 * hour, 10), large, large]), [2, 1, 1]);
+    }
+
+    #[test]
+    fn a_stream_goes_alone_once_no_answer_has_vouched_for_it_lately() {
+        let mut batch = Batch::known(10);
+        let known = batch.known.clone().unwrap();
+        let mut lay_out = |later: u64| {
+            for id in [1, 2] {
+                let stream = Stream { id, labels: labels_of(id).into() };
+                batch.push(&stream, 1_764_000_000_000_000_000, "x", &Metadata::default());
+            }
+            // Each is known when its first entry comes, but the batch may wait for its second one.
+            let layout = batch.lay_out(&known, Instant::now() + std::time::Duration::from_secs(later));
+            batch.requests().iter().filter_map(|sealed| sealed.receipt.as_ref()).for_each(Receipt::stored);
+            layout
+        };
+        lay_out(0);
+        assert_eq!(lay_out(60), [[0, 1]]);
+        assert_eq!(lay_out(30 * 60), [[0], [1]]);
+    }
+
+    #[test]
+    fn a_portion_is_as_large_as_it_may_be() {
+        let push = |batch: &mut Batch, line: usize| {
+            let stream = Stream { id: 1, labels: labels_of(1).into() };
+            let before = batch.entries.len();
+            batch.push(&stream, 1_764_000_000_000_000_000, &"x".repeat(line), &Metadata::default());
+            batch.entries.len() - before
+        };
+        const LINE: usize = 30_000;
+        let half = LINE + PORTION / 2 - push(&mut Batch::known(10), LINE);
+        for (lines, entries) in [
+            (&[half, half][..], &[2][..]),
+            (&[half, half + 1], &[1, 1]),
+            (&[half, half, 1], &[2, 1]),
+            // An entry that is larger than that goes alone, with no empty portion before it.
+            (&[3 * half], &[1]),
+            (&[1, 3 * half, 1], &[1, 1, 1]),
+        ] {
+            let mut batch = Batch::known(10);
+            lines.iter().for_each(|line| _ = push(&mut batch, *line));
+            let sealed = batch.requests();
+            let found: Vec<u64> = sealed.iter().map(|request| request.entries).collect();
+            assert_eq!(found, entries, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_later_portion_has_counts_of_its_own_and_knows_what_went_before() {
+        let mut batch = Batch::known(10);
+        let (now, hour) = (1_764_000_000_000_000_000, 3_600_000_000_000);
+        let push = |batch: &mut Batch, time: u64, line: usize| {
+            let stream = Stream { id: 1, labels: labels_of(1).into() };
+            batch.push(&stream, time, &"x".repeat(line), &Metadata::default());
+        };
+        push(&mut batch, now, 10);
+        batch.requests().iter().filter_map(|sealed| sealed.receipt.as_ref()).for_each(Receipt::stored);
+        let (ahead, behind) = (now + 3 * hour, now + hour);
+        for (time, line) in [(ahead, PORTION), (behind, PORTION), (ahead - 1, 20), (ahead - 2, 30)] {
+            push(&mut batch, time, line);
+        }
+        let found: Vec<_> =
+            batch.portions.iter().map(|p| (p.oldest, p.newest, p.payload_bytes, p.behind)).collect();
+        let expected = [
+            (ahead, ahead, PORTION, false),
+            // Loki may refuse it once it has the first.
+            (behind, behind, PORTION, true),
+            (ahead - 2, ahead - 1, 50, false),
+        ];
+        assert_eq!(found, expected);
+        // What comes again must find the first still in Loki's block.
+        const { assert!(PORTION * 4 <= BLOCK_SIZE) };
     }
 
     #[test]

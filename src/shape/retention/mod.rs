@@ -232,3 +232,6 @@ fn streams(section: &Retention) -> Vec<(String, usize, Duration)> {
 pub(crate) fn needs_label(rule: &RetentionRule) -> bool {
     rule.keep.is_some() && rule.selector.has_filters()
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,112 @@ fn warn(checker: &Checker<'_>, section: &Section<'_>, rule: &RetentionRule, labe
             .help("give the label a name, or select by labels only")
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// All that is said about `retention`, and whether it is a mistake.
+    fn read(retention: &str) -> (bool, String) {
+        let text = format!("loki: [{{url: http://localhost}}]\nretention: {retention}\n");
+        match Config::examine_text(&text, "test", &|_| None) {
+            Ok((_, warnings)) => (false, warnings.to_string()),
+            Err(mistakes) => (true, mistakes.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_number_of_rules_is_limited() {
+        let rules = |count: usize| {
+            let rule = |n: usize| format!("{{selector: '{{unit=\"u{n}.service\"}}', keep: 2d}}");
+            format!("{{rules: [{}]}}", (0..count).map(rule).collect::<Vec<_>>().join(", "))
+        };
+        assert_eq!(read(&rules(RULES_MAX)), (false, String::new()));
+        for count in [RULES_MAX + 1, RULES_MAX + 2] {
+            let (mistake, said) = read(&rules(count));
+            assert!(mistake && said.contains(&format!("{count} retention rules")), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_never_asked_is_told_of() {
+        let rule = |selector: &str| format!("{{selector: '{selector}', keep: 2d}}");
+        for (first, second, told) in [
+            (r#"{unit="a"}"#, r#"{unit="a", host="h"}"#, true),
+            (r#"{unit="a"}"#, r#"{unit="a"}"#, true),
+            (r#"{unit="a"}"#, r#"{unit="a"} |= "x""#, true),
+            (r#"{unit="a", host="h"}"#, r#"{unit="a"}"#, false),
+            (r#"{unit="a"} |= "x""#, r#"{unit="a"}"#, false),
+            (r#"{unit="a"}"#, r#"{unit="b"}"#, false),
+        ] {
+            let (_, said) = read(&format!("{{rules: [{}, {}]}}", rule(first), rule(second)));
+            let says = said.contains("`retention.rules[0]` decides on all that this rule selects");
+            assert_eq!(says, told, "{first} {second}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_loki_cannot_do_is_told() {
+        const SHORT: &str = "Loki keeps nothing for less than";
+        const LINES: &str = "looks at lines, and Loki keeps whole streams";
+        const NO_LABEL: &str = "without a label Loki must know each rule by its selector";
+        let [all, some] = [r#"{selector: '{unit="a"}', "#, r#"{selector: '{unit="a"} |= "x"', "#];
+        for (retention, told) in [
+            ("{default: 23h}".to_owned(), &[SHORT][..]),
+            ("{default: 24h}".to_owned(), &[]),
+            ("{default: 25h}".to_owned(), &[]),
+            (format!("{{rules: [{all} keep: 2d}}]}}"), &[]),
+            (format!("{{rules: [{some} keep: 2d}}]}}"), &[LINES]),
+            (format!("{{rules: [{some} sample: 0.5}}]}}"), &[]),
+            (format!("{{label: null, rules: [{all} keep: 2d}}]}}"), &[NO_LABEL]),
+            (format!("{{label: null, rules: [{all} drop: true}}]}}"), &[]),
+            (format!("{{label: null, rules: [{some} keep: 2d}}]}}"), &[NO_LABEL, LINES]),
+        ] {
+            let (mistake, said) = read(&retention);
+            assert!(!mistake, "{retention}: {said}");
+            for part in [SHORT, LINES, NO_LABEL] {
+                assert_eq!(said.contains(part), told.contains(&part), "{retention}: {said}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_decides_one_thing() {
+        for (rule, told) in [
+            ("keep: 2d", ""),
+            ("sample: 0.5", ""),
+            ("keep: 2d, sample: 0.5", ""),
+            ("drop: true", ""),
+            ("drop: false", "decides nothing"),
+            ("drop: true, keep: 2d", "drops what it selects"),
+            ("drop: true, sample: 0.5", "drops what it selects"),
+            ("keep: 1h", ""),
+            ("keep: 100y", ""),
+            ("keep: 59m", "expected 1h to 100y"),
+            ("keep: 101y", "expected 1h to 100y"),
+            ("sample: 1.5", "expected"),
+        ] {
+            let (mistake, said) = read(&format!("{{rules: [{{selector: '{{unit=\"a\"}}', {rule}}}]}}"));
+            assert_eq!(mistake, !told.is_empty(), "{rule}: {said}");
+            assert!(said.contains(told), "{rule}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_section_that_is_empty_or_null_has_its_defaults_or_is_not_there() {
+        for (text, expected) in [
+            ("null", None),
+            ("{}", Some(Retention::default())),
+            ("{label: null}", Some(Retention { label: None, ..Retention::default() })),
+            (
+                "{default: 2d}",
+                Some(Retention { default: Duration::from_secs(48 * 3600), ..Retention::default() }),
+            ),
+        ] {
+            let text = format!("loki: [{{url: http://localhost}}]\nretention: {text}\n");
+            let config = Config::parse(&text, "test", &|_| None).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(config.retention, expected, "{text}");
+        }
+    }
+}
