@@ -36,7 +36,8 @@ impl Asked {
         let config = Config::parse(self.config, "test", &|_| None).unwrap_or_else(|error| panic!("{error}"));
         let journal = Journal::new(Scope::of([DEMO.into()]), Sections::from(&config), None);
         let stop = AtomicBool::new(false);
-        let mut run = Run { stop: &stop, deadline: None, limits: self.limits, progress: &mut |_| {} };
+        let mut run =
+            Run { stop: &stop, deadline: None, limits: self.limits, bytes_read: 0, progress: &mut |_| {} };
         let (start, end) = self.span;
         let question = Question {
             query: Query::parse(self.query).unwrap(),
@@ -157,7 +158,7 @@ fn lines_that_fall_out_take_nothing() {
             let mut lines = Lines::of(&of, (0, 100), (limit, direction), bytes_max);
             let done = [0, 1, 2].map(|_| {
                 lines.add(line(5, &"x".repeat(1000)));
-                lines.is_done(0)
+                lines.is_done()
             });
             assert_eq!(done, is_done, "{limit} lines of {one} in {bytes_max}");
         }
@@ -176,14 +177,13 @@ fn what_cannot_be_in_the_answer_is_dropped_now_and_then() {
         lines.add(line(500, "x"));
         assert_eq!((lines.found.len(), lines.worst), (limit, Some(limit as i64)));
         assert_eq!(lines.bytes, limit * memory(&line(0, "x")));
-        assert!(!lines.is_done(0), "an earlier one may come");
-        let [at, behind] = [limit as u64, limit as u64 + 1].map(|time| time * 1000);
+        assert_eq!((lines.is_done(), lines.end()), (false, 0), "an earlier one may come");
         let mut late = Lines::of(&of, (0, 1 << 60), (1, Direction::Forward), usize::MAX);
         late.add(line(limit as i64 * 1_000_000, "x"));
         late.keep();
-        assert_eq!((late.is_done(at), late.is_done(behind)), (false, true));
+        assert_eq!((late.is_done(), late.end()), (false, limit as u64 * 1000));
         late.direction = Direction::Backward;
-        assert!(!late.is_done(behind));
+        assert_eq!(late.end(), u64::MAX);
         lines.clear();
         assert_eq!((lines.found.len(), lines.worst, lines.bytes, lines.number), (0, None, 0, 0));
     }
