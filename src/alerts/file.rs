@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::lint::{self, series, templates};
 use super::state::{self, Alert};
-use crate::observe::metrics::OWN;
+use crate::observe::metrics::{OWN, is_own};
 use crate::shape::known::KnownLabels;
 use crate::shape::names;
 use crate::yaml::key::key;
@@ -286,10 +286,11 @@ fn told(checker: &Checker<'_>, value: &Value<'_>, expr: &Expr, recorded: bool, a
 /// Refuses the name of a metric that exists already, and warns of a second rule with the same series.
 fn taken(reading: Reading<'_>, name: &str, labels: &[(String, String)], place: Range<usize>) {
     let Reading { checker, around, origin } = reading;
-    if name.starts_with(OWN) {
+    if is_own(name) {
         checker.note(
-            Finding::at(place, format!("{} is reserved for journal-ship's own metrics", quoted(name)))
-                .label(format!("expected a name that does not begin with `{OWN}`")),
+            Finding::at(place, format!("{} is reserved for journal-ship's own metrics", quoted(name))).label(
+                format!("expected another name than `{OWN}…`, and than those of the process (`process_…`)"),
+            ),
         );
         return;
     }

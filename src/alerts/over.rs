@@ -19,8 +19,8 @@ const LABELS: [(&str, &str); 1] = [("severity", "warning")];
 const ANNOTATIONS: [(&str, &str); 2] = [
     (
         "summary",
-        "The rule {{ $labels.rule }} (group {{ $labels.group }}) on {{ $externalLabels.host }} is over its limit of \
-         {{ $labels.reason }}: alerts of it may be missing",
+        "The rule {{ $labels.rule }} (group {{ $labels.group }}) on {{ $externalLabels.host }} is over a limit \
+         ({{ $labels.reason }}): alerts of it may be missing",
     ),
     (
         "action",
@@ -99,7 +99,11 @@ pub(super) fn evaluate(own: &mut RunningRule, rules: &[RunningRule], time: i64, 
         {
             labels.insert(name, value.as_bytes());
         }
-        Sample { labels: Arc::new(labels), value: rule.refused as f64 }
+        let value = match over {
+            Over::Group(count, _) => *count as f64,
+            _ => rule.refused as f64,
+        };
+        Sample { labels: Arc::new(labels), value }
     };
     let vector = over.into_iter().map(sample).collect();
     if let Outcome::Alerts(states) = &mut own.outcome {

@@ -57,6 +57,8 @@ pub struct RunningRule {
     pub failures: u64,
     /// Why the last evaluation has failed.
     pub error: Option<RuleError>,
+    /// Why one of its evaluations failed last, if one did.
+    pub last_error: Option<String>,
     /// What the rule had too little of at the last evaluation, if anything.
     pub over: Option<Over>,
     /// Samples, series and alerts that had no room (count).
@@ -100,6 +102,7 @@ impl RunningRule {
             evaluations: 0,
             failures: 0,
             error: None,
+            last_error: None,
             over: None,
             refused: 0,
             refused_results: 0,
@@ -144,6 +147,9 @@ impl RunningRule {
         self.refused = refused + self.refused_results;
         self.evaluations += 1;
         self.failures += u64::from(error.is_some());
+        if let Some(error) = &error {
+            self.last_error = Some(error.to_string());
+        }
         self.error = error;
         self.durations.observe(&DURATIONS, (took + begun.elapsed()).as_secs_f64());
     }
@@ -213,7 +219,7 @@ impl Rules {
     /// Sets the labels and links of all rules.
     pub fn set_outside(&mut self, outside: &Outside) {
         let outside = Arc::new(outside.clone());
-        for rule in &mut self.rules {
+        for rule in self.rules.iter_mut().chain([&mut self.own]) {
             if let Outcome::Alerts(states) = &mut rule.outcome {
                 states.set_outside(outside.clone());
             }

@@ -109,6 +109,7 @@ fn stages(pipeline: &Pipeline, unmet: &mut Vec<Unmet>) {
             let (key, what) = match name {
                 "match" => (".selector", "this selects no entry"),
                 "drop" => ("", "this drops no entry"),
+                "multiline" => (".firstline", "no line begins a block"),
                 "replace" => (".expression", "this replaces nothing"),
                 "labels" | "structured_metadata" => ("", "no entry has these values"),
                 "labeldrop" => ("", "no entry has these labels"),

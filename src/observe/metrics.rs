@@ -17,6 +17,11 @@ const SWEEP_EVERY: i64 = 1_000_000_000;
 /// The beginning of the names of this program's own metrics.
 pub const OWN: &str = "journalship_";
 
+/// Whether a metric is this program's own, or one of its process. Nothing else may have its name.
+pub fn is_own(name: &str) -> bool {
+    name.starts_with(OWN) || super::process::NAMES.contains(&name)
+}
+
 /// Series that one family may have (count): a label with a value for each entry must not fill the memory.
 pub const SERIES_MAX: usize = 10_000;
 
@@ -343,7 +348,7 @@ impl Registry {
             refused: Default::default(),
         });
         // Rules cannot have a name of this program's own, even if it is not in use yet.
-        if !(recorded && name.starts_with(OWN)) {
+        if !(recorded && is_own(name)) {
             families.entry(name.to_owned()).or_insert_with(|| family.clone());
         }
         family
@@ -443,7 +448,7 @@ mod tests {
         own.set(labels(&[("destination", "main")]), 3.0);
         registry.gauge("custom", "Of a stage.").set(Vec::new(), 1.0);
         let before = registry.text(0);
-        for name in ["journalship_streams", "custom", "journalship_of_later"] {
+        for name in ["journalship_streams", "custom", "journalship_of_later", "process_open_fds"] {
             registry.recorded(name).replace(vec![(labels(&[("from", "a rule")]), 7.0)]);
             assert_eq!(registry.text(0), before, "{name}");
         }

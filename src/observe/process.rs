@@ -47,17 +47,28 @@ pub(super) fn figures() -> Option<(f64, f64)> {
     Some(((up - usage.started_seconds).max(0.0), usage.resident_bytes))
 }
 
+/// The metrics of the process, as Prometheus' own clients name them: processor time, resident memory, address space, start, open
+/// descriptors, and their limit.
+pub(super) const NAMES: [&str; 6] = [
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_virtual_memory_bytes",
+    "process_start_time_seconds",
+    "process_open_fds",
+    "process_max_fds",
+];
+
 /// Shows the process, and which version it is, in `registry`.
 pub fn register(registry: &Registry) {
     let build = registry.gauge("journalship_build_info", "The version that runs; always 1.");
     build.set(vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())], 1.0);
-    let cpu =
-        registry.counter("process_cpu_seconds_total", "CPU time of the process, in user and system mode.");
-    let resident = registry.gauge("process_resident_memory_bytes", "Memory of the process.");
-    let size = registry.gauge("process_virtual_memory_bytes", "Address space of the process.");
-    let started = registry.gauge("process_start_time_seconds", "When the process was started, since 1970.");
-    let open = registry.gauge("process_open_fds", "Open file descriptors.");
-    let most = registry.gauge("process_max_fds", "The limit of open file descriptors.");
+    let [cpu, resident, size, started, open, most] = NAMES;
+    let cpu = registry.counter(cpu, "CPU time of the process, in user and system mode.");
+    let resident = registry.gauge(resident, "Memory of the process.");
+    let size = registry.gauge(size, "Address space of the process.");
+    let started = registry.gauge(started, "When the process was started, since 1970.");
+    let open = registry.gauge(open, "Open file descriptors.");
+    let most = registry.gauge(most, "The limit of open file descriptors.");
     registry.on_scrape(move |now| {
         let set = |family: &super::metrics::Family, value: f64| _ = family.set(Vec::new(), value);
         if let Some(usage) = Usage::now() {

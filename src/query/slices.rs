@@ -1,8 +1,9 @@
 //! A span that is read to its beginning, in slices side by side: each thread takes the newest slice that nobody has taken. When
 //! the slices up to one have found enough, the older ones are left.
 //!
-//! Where a slice begins is looked for in each file by time, so times must not go back in it. Each slice is read an hour beyond its
-//! end; where that is not what the next one has read, a clock was set back, and the span must be read in one piece.
+//! Where a slice begins is looked for in each file by time, so times must not go back in it by more than an hour. Each slice is
+//! read an hour beyond its end; where that is not what the next one has read, a clock was set back, and the span must be read in one
+//! piece.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc;
@@ -15,7 +16,8 @@ use journald_reader::{Cursor, Match};
 
 /// Slices for each thread (count): entries are not spread evenly over time, so one slice takes longer than another.
 const SLICES_PER_THREAD: u64 = 2;
-/// So long behind its end a slice is read, to see whether the next one has read the same there (microseconds).
+/// So long behind its end a slice is read, to see whether the next one has read the same there (microseconds). The reader finds
+/// places where clocks were set back by no more.
 const BEHIND: u64 = 3_600_000_000;
 /// The shortest slice (microseconds): each reads [`BEHIND`] further than its end.
 const SLICE_MIN: u64 = 4 * BEHIND;
@@ -83,7 +85,8 @@ fn cut_between((from, to): (u64, u64), (first, last): (u64, u64), threads: Threa
 /// clock was set back there, and an entry may be in neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Edges {
-    /// An entry before the beginning was read.
+    /// An entry from more than [`BEHIND`] before the beginning was read: [`Start::Span`](journald_reader::Start::Span) has no such entry
+    /// unless a clock was set back by more.
     early: bool,
     /// A sum of the entries of the first hour, and of those of the hour behind the end.
     first: u64,
@@ -101,7 +104,7 @@ impl Edges {
         match entry.realtime.checked_sub(from) {
             Some(since) if since < BEHIND => self.first = self.first.wrapping_add(number),
             Some(_) => {}
-            None => self.early = true,
+            None => self.early |= from - entry.realtime > BEHIND,
         }
     }
 

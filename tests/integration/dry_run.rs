@@ -409,6 +409,7 @@ stages:
   - regex: {expression: '^(?P<n>\d+)'}
   - timestamp: {source: n, format: '2006-01-02 15:04:05'}
   - replace: {expression: '(secret)', replace: '***'}
+  - multiline: {firstline: '^never'}
 retention:
   rules:
     - {selector: '{unit="cron.service"}', keep: 90d}
@@ -456,6 +457,7 @@ fn a_configuration_is_tried_on_a_journal() {
             "stages[1].match.stages[0].drop",
             "stages[3].timestamp.format",
             "stages[4].replace.expression",
+            "stages[5].multiline.firstline",
             "retention.rules[0].selector",
             "groups[0].rules[0].expr",
         ],
@@ -463,7 +465,7 @@ fn a_configuration_is_tried_on_a_journal() {
     );
     assert!(stderr.contains("^ this failed on all 10 entries that came to it: `0` does not fit"), "{stderr}");
     assert!(
-        said.contains("tried on 10 entries of the journal, 2026-11-01T10:00:00Z to 2026-11-01T10:00:09Z; met nothing: 10"),
+        said.contains("tried on 10 entries of the journal, 2026-11-01T10:00:00Z to 2026-11-01T10:00:09Z; met nothing: 11"),
         "{said}"
     );
     assert!(

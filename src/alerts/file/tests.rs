@@ -55,6 +55,10 @@ fn mistakes() {
         ("route: {}\nreceivers: []", "alerts.alertmanagers"),
         ("groups: x", "expected a list of groups"),
         ("group: []", "unknown key `group`"),
+        (
+            "groups: [{name: a, rules: [{record: process_open_fds, expr: 'vector(1)'}]}]",
+            "journal-ship's own metrics",
+        ),
         ("groups: [{rules: []}]", "has no `name`"),
         ("groups: [{name: ''}]", "it is empty"),
         ("groups: [{name: a}, {name: a}]", "there are two groups `a`"),

@@ -34,3 +34,33 @@ fn series_of_a_recording_rule_have_its_labels_and_are_apart_and_few() {
         }
     }
 }
+
+/// A rule over the limit of its group, then not any more.
+#[test]
+fn what_failed_is_remembered_and_the_built_in_alert_knows_the_host() {
+    const MINUTE: i64 = 60_000_000_000;
+    let rule = "{alert: A, expr: 'sum by (unit) (count_over_time({j=\"j\"}[1m])) > 0'}";
+    let text = format!("groups: [{{name: g, limit: 1, rules: [{rule}]}}]");
+    let (groups, _) = file::parse(&text, "f", None).unwrap_or_else(|error| panic!("{error}"));
+    let mut rules = Rules::new(&groups, Outside::default(), MINUTE, 100);
+    let mut labels = LabelSet::default();
+    labels.insert("host", b"oak");
+    rules.set_outside(&Outside { labels, ..Outside::default() });
+    rules.advance(-1);
+    for unit in ["a", "b", "c"] {
+        let mut set = LabelSet::default();
+        [("j", "j"), ("unit", unit)].iter().for_each(|(name, value)| set.insert(name, value.as_bytes()));
+        rules.observe(MINUTE / 2, &Arc::new(set), "line", std::iter::empty());
+    }
+    rules.advance(MINUTE);
+    let told: Vec<_> = rules.own.alerts().map(|alert| (alert.labels.to_string(), alert.value)).collect();
+    let labels = format!(
+        r#"{{alertname="{}", group="g", host="oak", reason="its group", rule="A", severity="warning"}}"#,
+        over::ALERT
+    );
+    assert_eq!(told, [(labels, 3.0)]);
+    rules.advance(3 * MINUTE);
+    let rule = &rules.rules()[0];
+    let why = rule.last_error.as_deref().unwrap_or_default();
+    assert!(rule.error.is_none() && why.contains("3 alerts or series"), "{rule:?}");
+}

@@ -151,7 +151,7 @@ impl Summary {
                 name: rule.name.clone(),
                 evaluations: rule.evaluations,
                 failures: rule.failures,
-                error: rule.error.as_ref().map(ToString::to_string),
+                error: rule.last_error.clone(),
                 left_out: rule.refused,
             };
             report.rules = watcher.rules().rules().iter().map(rule).collect();

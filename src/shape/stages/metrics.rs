@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{AboutStage, Context, Flow, Item, May, Setup, Stage, Value, may};
-use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels};
+use crate::observe::metrics::{Family, Kind, OWN, SeriesLabels, is_own};
 use crate::yaml::key::key;
 use crate::yaml::{self, Checker, Finding, Key, Section, quoted};
 use logql::label_set::{LabelSet, identifier};
@@ -133,13 +133,13 @@ fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<
         );
         return None;
     }
-    if whole.starts_with(OWN) {
+    if is_own(&whole) {
         checker.note(
             Finding::at(
                 value.key.clone(),
                 format!("{} is reserved for journal-ship's own metrics", quoted(&whole)),
             )
-            .label(format!("expected a name that does not begin with `{OWN}`")),
+            .label(format!("expected another name than `{OWN}…`, and than those of the process (`process_…`)")),
         );
         return None;
     }

@@ -142,6 +142,7 @@ fn what_is_no_metric_is_refused() {
         ("{m: {type: Counter, config: {action: inc, count_entry_bytes: true}}}", "match_all: true"),
         ("{m: {type: Counter, config: {action: inc, match_all: true, value: x}}}", "not all entries match"),
         ("{up: {type: Gauge, prefix: journalship_, config: {action: inc}}}", "journal-ship's own"),
+        ("{open_fds: {type: Gauge, prefix: process_, config: {action: inc}}}", "journal-ship's own"),
         ("{m-n: {type: Gauge, config: {action: inc}}}", "is not a valid name of a metric"),
         ("{m: {type: Gauge, max_idle_duration: 1ms, config: {action: inc}}}", "too small"),
         ("{m: {type: Histogram, config: {buckets: [x]}}}", "is not a number that fits"),

@@ -2,6 +2,7 @@
 
 use super::value::{VALUE_MAX, Value};
 use crate::go::float;
+use crate::go::quote::Quoted;
 
 /// Widest and most precise that a verb may be (count).
 const WIDTH_MAX: usize = 10_000;
@@ -80,7 +81,7 @@ fn one(verb: char, spec: &Spec, value: &Value) -> String {
         ('v', Value::Int(number)) => return signed(spec, *number < 0, number.unsigned_abs().to_string()),
         ('v', Value::Float(number)) => return padded(spec, *number, float::shortest(number.abs())),
         ('v', value) => value.to_string(),
-        ('q', Value::Text(text)) => format!("{:?}", cut(text)),
+        ('q', Value::Text(text)) => Quoted(&cut(text)).to_string(),
         ('t', Value::Bool(flag)) => flag.to_string(),
         ('d', Value::Int(number)) => return signed(spec, *number < 0, number.unsigned_abs().to_string()),
         ('x', Value::Int(number)) => {

@@ -8,6 +8,7 @@ use sha2::Digest;
 use super::Function;
 use super::builtin::{exactly, int, text};
 use super::value::{VALUE_MAX, Value};
+use crate::go::quote::Quoted;
 use crate::go::re2::{self, Re2};
 
 /// Longest text that a function makes (bytes).
@@ -115,7 +116,7 @@ fn of_texts(name: &str) -> Option<Function> {
         "Hash" => |args| pair(args, |salt, input| hex(&sha3::Sha3_256::digest(format!("{salt}{input}")))),
         "Sha2Hash" => |args| pair(args, |salt, input| hex(&sha2::Sha256::digest(format!("{salt}{input}")))),
         "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
-        "quote" => |args| Ok(each(args, |value| format!("{:?}", value.to_string())).into()),
+        "quote" => |args| Ok(each(args, |value| Quoted(&value.to_string()).to_string()).into()),
         "squote" => |args| Ok(each(args, |value| format!("'{value}'")).into()),
         "cat" => |args| Ok(each(args, |value| value.to_string()).into()),
         "indent" => |args| indent(args, ""),

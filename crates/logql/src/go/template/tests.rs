@@ -90,6 +90,10 @@ fn templates_say_what_gos_say() {
         ("{{ splitList \" \" .step | join \"+\" }}", "fetch+data"),
         ("{{ if contains \"tch\" .step }}y{{ end }}{{ hasPrefix \"f\" .step }}", "ytrue"),
         ("{{ add 1 2 3 }}{{ sub 5 2 }}{{ div 7 2 }}{{ mod 7 2 }}{{ int .n }}", "633112"),
+        (
+            "{{ quote \"\\x1b[1m\\u200b\" }} {{ printf \"%q\" \"\\x00\\u202e\" }}",
+            r#""\x1b[1m\u200b" "\x00\u202e""#,
+        ),
         ("{{ quote .lvl }}{{ upper \"a\" }}{{ title \"ab cd\" }}{{ repeat 3 \"x\" }}", "\"error\"AAb Cdxxx"),
     ] {
         assert_eq!(fill(source).as_deref(), Ok(expected), "{source}");
