@@ -224,6 +224,12 @@ fn what_our_checks_refuse_stays_as_a_comment() {
         (with_client("external_labels: {bad-name: x}"), "# bad-name: x"),
         (with_client("batchwait: 0s"), "# batchwait: '0s'"),
         (with_client("batchsize: 1000000000"), "# batchsize: 1000000000"),
+        (with_client("batchwait: '${W:-10m}'"), "# batchwait: '${W:-10m}'"),
+        (with_client("batchsize: '${S:100}'"), "# batchsize: '${S:100}'"),
+        (with_client("external_labels: {bad-name: '${HOSTNAME}', ok: '${HOSTNAME}'}"), "# bad-name: '${HOSTNAME}'"),
+        (with_stage("{static_labels: {bad-x: '${ENV:-prod}'}}"), "#     bad-x: '${ENV:-prod}'"),
+        (JOB.replace("{job: j}", "{job: j, x.y: '${HOSTNAME}'}"), "# x.y: '${HOSTNAME}'"),
+        (JOB.replace("labels:", "max_age: '${AGE:-x}', labels:"), "# max_age: '${AGE:-x}'"),
         (with_client("backoff_config: {min_period: 10m}"), "#   min_period: '10m'"),
         (with_client("backoff_config: {wobble: 3}"), "# wobble: 3"),
         (with_client("name: a b"), "name: 'a-b' # name: 'a b'"),
@@ -251,6 +257,36 @@ fn what_our_checks_refuse_stays_as_a_comment() {
         let (said, refused) = converted(&source);
         assert!(said.contains(part), "{source}\n{said}");
         assert_eq!(refused, None, "{source}\n{said}");
+    }
+}
+
+/// Variables that only the machine of the agent has leave the rest valid, and what depends on them is kept.
+#[test]
+fn variables_without_a_value_are_no_reason_to_leave_a_setting_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    for (source, part) in [
+        ("clients: [{url: '${URL}', tls_config: {ca_file: /ca}}]".to_owned(), "      ca_file: '/ca'\n"),
+        ("clients: [{url: '${URL:http://h}', tls_config: {ca_file: /ca}}]".to_owned(), "    #   ca_file: /ca\n"),
+        ("clients: [{url: 'http://${HOST:a b}:3100'}]".to_owned(), "loki: []\n"),
+        (with_client("timeout: '${T}', batchwait: '${W:-2s}'"), "    timeout: '${T}'\n"),
+        (
+            format!(
+                "limits_config: {{readline_rate_enabled: true, readline_rate: '${{R:5}}', max_streams: '${{M:99}}'}}\n{JOB}"
+            ),
+            "{rate: '${R:-5}', burst: 10000, drop: true}",
+        ),
+        (format!("limits_config: {{max_line_size: '${{L:64kb}}'}}\n{JOB}"), "{longer_than: '${L:-64kb}', "),
+        (with_stage("{drop: {older_than: '${AGE}'}}"), "older_than: '${AGE}'"),
+    ] {
+        let (said, _) = converted(&source);
+        assert!(said.contains(part), "{source}\n{said}");
+        fs::write(&path, promtail(&source, "promtail.yaml", None).unwrap().yaml).unwrap();
+        let result = output(&["check", "--allow-unset", "--config", path.to_str().unwrap()]);
+        // A file without a destination is valid, but not enough for the agent.
+        let text = String::from_utf8_lossy(&result.stderr);
+        assert!(result.status.success() || text.contains("there is no destination"), "{said}\n{text}");
+        assert!(!text.contains("error[") && text.matches("error").count() <= 2, "{said}\n{text}");
     }
 }
 

@@ -152,18 +152,13 @@ impl Conversion {
         ours.item(2, &kept);
         let ours = ours.finish();
         // Here `${1}` is a group, not a variable.
-        match Config::parse(&ours, "", &|_| None) {
-            Ok(_) => {
+        match refusal(&ours) {
+            None => {
                 self.out.item(2, &kept);
                 true
             }
-            Err(diagnostics) => {
-                let why = diagnostics
-                    .titles()
-                    .next()
-                    .unwrap_or("not taken")
-                    .replace("labels.relabel_configs[0].", "");
-                self.leave_item(2, place, &why, from);
+            Some(why) => {
+                self.leave_item(2, place, &why.replace("labels.relabel_configs[0].", ""), from);
                 false
             }
         }
@@ -204,6 +199,6 @@ fn scalar_number(word: &str) -> String {
     if word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty() {
         word.to_owned()
     } else {
-        scalar(word)
+        scalar(&variables(word))
     }
 }

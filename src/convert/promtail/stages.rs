@@ -41,6 +41,7 @@ impl Conversion {
                     self.keep_text(1, key, value);
                     let (rate, burst) = (of("readline_rate", "10000"), of("readline_burst", "10000"));
                     let drop = of("readline_rate_drop", "true");
+                    let (rate, burst, drop) = (number(&rate), number(&burst), number(&drop));
                     let line = format!("- limit: {{rate: {rate}, burst: {burst}, drop: {drop}}}");
                     let stage =
                         self.offer(1, "stages:\n {}", &line, ("limits_config", key, &Node::text("rate")));
@@ -69,7 +70,7 @@ impl Conversion {
                     self.leave(1, "limits_config", key, why, value);
                 }
                 "max_line_size" => {
-                    let size = scalar(text(value).unwrap_or_default());
+                    let size = scalar(&variables(text(value).unwrap_or_default()));
                     let line = format!("- drop: {{longer_than: {size}, drop_counter_reason: line_too_long}}");
                     let from = ("limits_config", key, value);
                     count += usize::from(self.offer(1, "stages:\n {}", &line, from));
@@ -149,6 +150,11 @@ impl Conversion {
         }
         None
     }
+}
+
+/// A number or a flag as it is. A variable in its place is a text.
+fn number(word: &str) -> String {
+    if word.contains("${") { scalar(&variables(word)) } else { word.to_owned() }
 }
 
 /// The value of a stage, without empty keys, and with variables in our form.
