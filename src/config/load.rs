@@ -75,7 +75,8 @@ impl Config {
         Self::examine_source(source, origin, env, Unset::Mistake)
     }
 
-    pub(super) fn examine_source(
+    /// As [`Config::examine_text`]. `unset` says what a variable without a value means.
+    pub(crate) fn examine_source(
         source: &str,
         origin: &str,
         env: &Environment<'_>,

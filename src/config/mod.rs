@@ -51,6 +51,21 @@ const PARTS: &[&[Key]] = &[
 /// Every key of the configuration, sections before what they hold, in the order of the reference.
 pub const KEYS: &[Key] = &joined::<{ count(PARTS) }>(PARTS);
 
+/// Types whose text is taken as it is written, because `$` has a meaning of its own in it.
+const LITERAL_TYPES: [&str; 4] =
+    ["regular expression", "template", "LogQL selector", "map of JMESPath expressions"];
+/// Other keys whose text is taken as it is written.
+const LITERAL_KEYS: [&str; 3] = [
+    "labels.relabel_configs[].separator",
+    "labels.relabel_configs[].target_label",
+    "stages[].metrics.*.config.value",
+];
+
+/// Whether environment variables in the value of a key are replaced.
+pub(crate) fn expands(key: &Key) -> bool {
+    !LITERAL_TYPES.contains(&key.kind) && !LITERAL_KEYS.contains(&key.path)
+}
+
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -125,6 +140,16 @@ mod tests {
             ("scrape_configs", None),
         ] {
             assert_eq!(nearest(written, names()), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn keys_whose_text_is_taken_as_written_are_keys() {
+        for path in LITERAL_KEYS {
+            assert!(KEYS.iter().any(|key| key.path == path), "{path}");
+        }
+        for kind in LITERAL_TYPES {
+            assert!(KEYS.iter().any(|key| key.kind == kind), "{kind}");
         }
     }
 

@@ -6,25 +6,16 @@
 use std::path::Path;
 
 use super::load::source;
-use super::{Config, Environment, KEYS, Key, Unset};
+use super::{Config, Environment, KEYS, Key, Unset, expands};
 use crate::os::text::Line;
 use crate::yaml::secrets::{is_suspect, is_suspect_url};
 use crate::yaml::write::{inline, scalar};
-use crate::yaml::{Diagnostics, Expanded, Kind, Node, Span, document, expanded, secrets};
+use crate::yaml::{Diagnostics, Expanded, Kind, Node, Span, document, escaped, expanded, secrets};
 
 /// What stands for a value that may be a credential.
 const STARS: &str = "'********'";
 /// Comments stand behind the longest line, but not further right than this (columns).
 const COMMENTS_AT_MOST: usize = 56;
-/// Types whose text is taken as it is written, because `$` has a meaning of its own in it.
-const RAW: [&str; 6] = [
-    "regular expression",
-    "template",
-    "LogQL selector",
-    "time format",
-    "list of time formats",
-    "map of JMESPath expressions",
-];
 /// Sections that mean something only where they are written, and what it means that they are not.
 const ONLY_WRITTEN: [(&str, &str); 1] = [("retention", "nothing is dropped, and no label tells a class")];
 
@@ -141,7 +132,7 @@ impl<'s> Shown<'s> {
                     self.item(&schema, item, At { depth: at.depth + 1, defaults });
                 }
             }
-            _ => self.value(name, node, !RAW.contains(&key.kind), at.depth),
+            _ => self.value(name, node, expands(key), at.depth),
         }
     }
 
@@ -213,6 +204,8 @@ impl<'s> Shown<'s> {
             false => Expanded { text: text.clone(), variables: Vec::new(), unset: None },
         };
         let hidden = hidden || is_suspect_url(&text) || variables.iter().any(|name| is_suspect(name));
+        // What is left of `${` after expansion is a text, and reading it again must not take it for a variable.
+        let again = if expands && unset.is_none() { escaped(&text) } else { text };
         let mut comment = place;
         if !variables.is_empty() {
             comment.push_str(&format!(", environment {}", variables.join(", ")));
@@ -220,7 +213,7 @@ impl<'s> Shown<'s> {
         if let Some(unset) = unset {
             comment.push_str(&format!(", {unset} is not set here"));
         }
-        (if hidden { STARS.to_owned() } else { plain(&text) }, comment)
+        (if hidden { STARS.to_owned() } else { plain(&again) }, comment)
     }
 
     /// A key that is not written.
@@ -249,7 +242,7 @@ impl<'s> Shown<'s> {
             _ => None,
         };
         if let Some(path) = of_config {
-            let text = path.map_or("null".into(), |path| plain(&path.display().to_string()));
+            let text = path.map_or("null".into(), |path| plain(&escaped(&path.display().to_string())));
             let comment = match key.path {
                 "query.socket" if path.is_some() => "default, environment RUNTIME_DIRECTORY",
                 "query.socket" => "default; where systemd sets RUNTIME_DIRECTORY: query.sock in it",
@@ -266,7 +259,7 @@ impl<'s> Shown<'s> {
         // A default with a variable in it is a text, and others are YAML.
         match document(&text, "default").ok().filter(|_| text == key.default) {
             Some(node) => self.default_value(key, name, &node, at.depth, &comment),
-            None => self.line(at.depth, &format!("{name}: {}", plain(&text)), comment),
+            None => self.line(at.depth, &format!("{name}: {}", plain(&escaped(&text))), comment),
         }
     }
 

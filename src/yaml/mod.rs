@@ -23,7 +23,7 @@ pub(crate) use check::{Checker, Value};
 pub use diagnostic::{Diagnostics, Lint};
 pub(crate) use diagnostic::{Finding, Span, quoted};
 pub use expand::{Environment, Unset};
-pub(crate) use expand::{Expanded, expanded};
+pub(crate) use expand::{Expanded, escaped, expanded};
 pub use file::FILE_MAX;
 pub(crate) use file::{document, read, text};
 pub(crate) use foreign::Document;

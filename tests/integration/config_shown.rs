@@ -129,6 +129,47 @@ fn every_key_is_shown_with_its_value_and_its_origin() {
     assert_eq!(values(&own), values(&second));
 }
 
+/// A `${` that is a text is shown so that it is read as one again. Where no variables are expanded, it is shown as written.
+#[test]
+fn a_dollar_that_is_no_variable_is_none_when_it_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.yaml");
+    let show = || {
+        let mut command = program(&["config", "show", "--config", file.to_str().unwrap()]);
+        let out = command.env("HELD", "c${HELD}d").env_remove("NOWHERE").output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+        text(&out.stdout)
+    };
+    fs::write(
+        &file,
+        "labels:\n  static: {a: 'a$${HOME}b', b: '$$${HOME}', c: '${HELD}', d: '${NOWHERE} $${HOME}'}\n  relabel_configs:\n    \
+         - {source_labels: [a], separator: '$${', regex: '$${x}', target_label: 'z${1}', replacement: '$${1}${2}'}\n\
+         stages:\n  - drop: {source: '$${x}', value: '$${y}'}\n  - timestamp: {source: a, format: '$${z}'}\n  \
+         - metrics: {m: {type: Counter, config: {value: '$${w}', action: inc}}}\n",
+    )
+    .unwrap();
+    let first = show();
+    for line in [
+        "    a: 'a$${HOME}b' ",
+        "    b: '$$${HOME}' ",
+        "    c: 'c$${HELD}d' ",
+        "    d: '${NOWHERE} $${HOME}' ",
+        "      separator: '$${' ",
+        "      regex: '$${x}' ",
+        "      target_label: 'z${1}' ",
+        "      replacement: '$${1}${2}' ",
+        "      value: '$${y}' ",
+        "      format: '$${z}' ",
+        "          value: '$${w}' ",
+    ] {
+        assert!(first.contains(&format!("\n{line}")), "{line}\n{first}");
+    }
+    fs::write(&file, &first).unwrap();
+    let second = show();
+    let values = |shown: &str| -> Value { serde_saphyr::from_str(shown).unwrap() };
+    assert_eq!(values(&first), values(&second));
+}
+
 #[test]
 fn without_a_file_the_defaults_are_shown_and_a_faulty_one_is_refused() {
     if !Path::new("/etc/journal-ship/config.yaml").exists() {

@@ -224,6 +224,15 @@ fn what_our_checks_refuse_stays_as_a_comment() {
         (with_client("external_labels: {bad-name: x}"), "# bad-name: x"),
         (with_client("batchwait: 0s"), "# batchwait: '0s'"),
         (with_client("batchsize: 1000000000"), "# batchsize: 1000000000"),
+        (with_client("batchwait: '${W:-10m}'"), "# batchwait: '${W:-10m}'"),
+        (with_client("batchsize: '${S:100}'"), "# batchsize: '${S:100}'"),
+        (
+            with_client("external_labels: {bad-name: '${HOSTNAME}', ok: '${HOSTNAME}'}"),
+            "# bad-name: '${HOSTNAME}'",
+        ),
+        (with_stage("{static_labels: {bad-x: '${ENV:-prod}'}}"), "#     bad-x: '${ENV:-prod}'"),
+        (JOB.replace("{job: j}", "{job: j, x.y: '${HOSTNAME}'}"), "# x.y: '${HOSTNAME}'"),
+        (JOB.replace("labels:", "max_age: '${AGE:-x}', labels:"), "# max_age: '${AGE:-x}'"),
         (with_client("backoff_config: {min_period: 10m}"), "#   min_period: '10m'"),
         (with_client("backoff_config: {wobble: 3}"), "# wobble: 3"),
         (with_client("name: a b"), "name: 'a-b' # name: 'a b'"),
@@ -252,6 +261,100 @@ fn what_our_checks_refuse_stays_as_a_comment() {
         assert!(said.contains(part), "{source}\n{said}");
         assert_eq!(refused, None, "{source}\n{said}");
     }
+}
+
+/// Variables that only the machine of the agent has leave the rest valid, and what depends on them is kept.
+#[test]
+fn variables_without_a_value_are_no_reason_to_leave_a_setting_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    for (source, part) in [
+        ("clients: [{url: '${URL}', tls_config: {ca_file: /ca}}]".to_owned(), "      ca_file: '/ca'\n"),
+        (
+            "clients: [{url: '${URL:http://h}', tls_config: {ca_file: /ca}}]".to_owned(),
+            "    #   ca_file: /ca\n",
+        ),
+        ("clients: [{url: 'http://${HOST:a b}:3100'}]".to_owned(), "loki: []\n"),
+        (with_client("timeout: '${T}', batchwait: '${W:-2s}'"), "    timeout: '${T}'\n"),
+        (
+            format!(
+                "limits_config: {{readline_rate_enabled: true, readline_rate: '${{R:5}}', max_streams: '${{M:99}}'}}\n{JOB}"
+            ),
+            "{rate: '${R:-5}', burst: 10000, drop: true}",
+        ),
+        (format!("limits_config: {{max_line_size: '${{L:64kb}}'}}\n{JOB}"), "{longer_than: '${L:-64kb}', "),
+        (with_stage("{drop: {older_than: '${AGE}'}}"), "older_than: '${AGE}'"),
+    ] {
+        let (said, _) = converted(&source);
+        assert!(said.contains(part), "{source}\n{said}");
+        fs::write(&path, promtail(&source, "promtail.yaml", None).unwrap().yaml).unwrap();
+        let result = output(&["check", "--allow-unset", "--config", path.to_str().unwrap()]);
+        assert!(result.status.success(), "{said}\n{}", String::from_utf8_lossy(&result.stderr));
+    }
+}
+
+/// Promtail expands the whole file. Where we expand nothing, the result and a note say which value must be written.
+#[test]
+fn a_variable_that_is_not_expanded_is_told() {
+    const SET: &str = "they must be set for journal-ship, too";
+    let rules = |rule: &str| {
+        JOB.replace("labels: {job: j}}", &format!("labels: {{job: j}}}}, relabel_configs: [{rule}]"))
+    };
+    let told = |place: &str, name: &str| {
+        format!(
+            "{place}: journal-ship expands no variables here: write the value of ${{{name}}} in its place\n"
+        )
+    };
+    for (source, expected) in [
+        (with_stage("{drop: {expression: '${NOISE:-foo}'}}"), Some(told("stage drop.expression", "NOISE"))),
+        (
+            with_stage("{match: {selector: '{job=\"${JOB}\"}', stages: [{output: {source: x}}]}}"),
+            Some(told("stage match.selector", "JOB")),
+        ),
+        (
+            with_stage("{match: {selector: '{a=\"${A}\"}', action: drop}}"),
+            Some(told("stage match.selector", "A")),
+        ),
+        (with_stage("{json: {expressions: {a: '\"${A}\"'}}}"), Some(told("stage json.expressions.a", "A"))),
+        (
+            with_stage("{replace: {expression: '(x)', replace: '${ENV:-prod}'}}"),
+            Some(told("stage replace.replace", "ENV")),
+        ),
+        (
+            rules("{source_labels: [job], regex: '${RX}', action: drop}"),
+            Some(told("relabel_configs[0].regex", "RX")),
+        ),
+        (
+            rules("{target_label: host, replacement: '${HOSTNAME}'}"),
+            Some(told("relabel_configs[0].replacement", "HOSTNAME")),
+        ),
+        (
+            rules("{source_labels: [job], regex: '(?P<n>.+)', target_label: x, replacement: '${n}${1}$1'}"),
+            None,
+        ),
+        (with_stage("{template: {source: a, template: '${{ .Value }}'}}"), None),
+        (
+            JOB.replace(
+                "labels: {job: j}}}",
+                "matches: '_COMM=${U}', labels: {job: j}}}, {job_name: b, journal: {labels: {job: b}}}",
+            ),
+            Some(told("journal matches, in relabel_configs", "U")),
+        ),
+    ] {
+        let (said, refused) = converted(&source);
+        assert_eq!(refused, None, "{source}\n{said}");
+        match expected {
+            Some(note) => {
+                assert_eq!(said.matches(note.trim_end()).count(), 2, "{source}\n{said}");
+                assert!(said.contains(&format!("# {note}")), "{source}\n{said}");
+            }
+            None => assert!(!said.contains("expands no variables"), "{source}\n{said}"),
+        }
+        assert!(!said.contains(SET), "{source}\n{said}");
+    }
+    // Where it is expanded, in a form that we read.
+    let (said, refused) = converted(&with_stage("{tenant: {value: '${TENANT:ours}'}}"));
+    assert!(refused.is_none() && said.contains("value: '${TENANT:-ours}'") && said.contains(SET), "{said}");
 }
 
 /// What is no Promtail configuration is said to be what it is, with what to do; status 1.
@@ -544,9 +647,10 @@ fn job() -> impl Strategy<Value = String> {
         Just("{drop: {expression: a}}".to_owned()),
         Just("{match: {selector: '{job=\"a\"}', stages: [{output: {source: x}}]}}".to_owned()),
         Just("{docker: {}}".to_owned()),
+        "\\{(static_labels: \\{(a|bad-a): '[$][{]X(|:b|:-)[}]'|drop: \\{(expression: '[$][{]X(:a|:[(])[}]'|longer_than: '[$][{]_L:(1kb|x)[}]')|tenant: \\{value: '[$][{]X(:a|:/)[}]')\\}\\}",
         Just("{regex: {expression: '('}}".to_owned()),
     ];
-    let journal = "(matches: (_COMM=a|_COMM=a b|A=1 [+] B=2|[+]|a=1|PRIORITY=1 PRIORITY=2), )?(path: (/a|b|''), )?(max_age: (1h|x|''), )?(json: (true|false), )?(labels: \\{(job: a|job: '[$][{]X[}]'|__a: b|bad-name: c|a: ''|)\\}, )?";
+    let journal = "(matches: (_COMM=[$][{]X(|:b)[}]|_COMM=a|_COMM=a b|A=1 [+] B=2|[+]|a=1|PRIORITY=1 PRIORITY=2), )?(path: (/a|b|''), )?(max_age: (1h|x|''), )?(json: (true|false), )?(labels: \\{(job: a|job: '[$][{]X[}]'|__a: b|bad-name: c|bad-name: '[$][{]X[}]'|ok: '[$][{]X:a[}]'|a: ''|)\\}, )?";
     let list = |item: BoxedStrategy<String>| {
         proptest::collection::vec(item, 0..4).prop_map(|items| items.join(", "))
     };
@@ -566,7 +670,9 @@ proptest! {
         let jobs = jobs.join(", ");
         let source = if list { format!("[{jobs}]") } else { format!("scrape_configs: [{jobs}]") };
         if let Ok(converted) = promtail(&source, "promtail.yaml", None) {
-            let refused = Config::parse(&converted.yaml, "converted", &|_| Some("x".to_owned())).err();
+            // One variable is set, and of others the defaults count.
+            let env = |name: &str| (name == "X").then(|| "x".to_owned());
+            let refused = Config::parse(&converted.yaml, "converted", &env).err();
             prop_assert!(refused.is_none(), "{}\n{}\n{}", source, converted.yaml, refused.unwrap());
         }
     }

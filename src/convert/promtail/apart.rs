@@ -56,6 +56,17 @@ impl Conversion {
                 list.map(|(index, rule)| (rule.clone(), rule.clone(), format!("relabel_configs[{index}]"))),
             );
         }
+        if apart {
+            // What is compared in rules is not expanded. In `journal.match` it is.
+            for job in jobs {
+                let values = || job.matches.iter().flat_map(Match::values).flatten();
+                let names: Vec<&str> = values().flat_map(|value| variables::names(value)).collect();
+                if !names.is_empty() {
+                    let place = format!("{} matches, in relabel_configs", job.name());
+                    self.tell(0, &variables::unexpanded(&place, &names));
+                }
+            }
+        }
         let staged = apart && jobs.iter().any(|job| !job.list("pipeline_stages").is_empty());
         if staged {
             for number in 0..jobs.len() {

@@ -54,9 +54,13 @@ impl Conversion {
         }
         self.name(get(client, "name"), names);
         let name = names.last().cloned().unwrap_or_default();
-        let around = match url.starts_with("https:") {
-            true => AROUND.replace("http:", "https:"),
-            false => AROUND.to_owned(),
+        // A variable may hold the scheme, so the checks see the URL itself.
+        let around = if url.contains("${") && !url.contains("{}") {
+            AROUND.replace("'http://h'", &quoted(&url))
+        } else if url.starts_with("https:") {
+            AROUND.replace("http:", "https:")
+        } else {
+            AROUND.to_owned()
         };
         self.access(client, &name, user_of(&theirs), &around);
 

@@ -1,5 +1,6 @@
 //! The scrape job that reads the journal: where it reads, and what labels entries get.
 
+use super::variables::plain;
 use super::*;
 use journald_reader::Cursor;
 
@@ -140,30 +141,21 @@ impl Conversion {
 
     /// Writes a rule if our relabelling takes it. Otherwise its original form becomes a comment.
     fn rule(&mut self, place: &str, rule: &Node, from: &Node) -> bool {
-        let kept = match &rule.kind {
-            Kind::Map(entries) => {
-                Node::map(entries.iter().filter(|(_, value)| value.kind != Kind::Null).cloned().collect())
-            }
-            _ => rule.clone(),
-        };
+        const SCHEMA: &str = "labels.relabel_configs[]";
+        let kept = plain(rule, true, SCHEMA);
         let mut ours = Writer::default();
         ours.line(0, "labels:");
         ours.line(1, "relabel_configs:");
         ours.item(2, &kept);
         let ours = ours.finish();
-        // Here `${1}` is a group, not a variable.
-        match Config::parse(&ours, "", &|_| None) {
-            Ok(_) => {
+        match refusal(&ours) {
+            None => {
+                self.tell_of_variables(2, place, SCHEMA, &kept);
                 self.out.item(2, &kept);
                 true
             }
-            Err(diagnostics) => {
-                let why = diagnostics
-                    .titles()
-                    .next()
-                    .unwrap_or("not taken")
-                    .replace("labels.relabel_configs[0].", "");
-                self.leave_item(2, place, &why, from);
+            Some(why) => {
+                self.leave_item(2, place, &why.replace("labels.relabel_configs[0].", ""), from);
                 false
             }
         }
@@ -204,6 +196,6 @@ fn scalar_number(word: &str) -> String {
     if word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty() {
         word.to_owned()
     } else {
-        scalar(word)
+        scalar(&variables(word))
     }
 }

@@ -10,12 +10,14 @@ mod input;
 mod jobs;
 mod journal;
 mod stages;
+mod variables;
 
-use crate::config::Config;
+use crate::config::{Config, Unset};
 use crate::os::text::Line;
 use crate::yaml::secrets::{has_user, is_suspect};
 use crate::yaml::write::{Writer, scalar, text};
 use crate::yaml::{self, Diagnostics, Kind, Node};
+use variables::{uses_variables, variables};
 
 /// The result of a conversion.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ pub fn promtail(source: &str, origin: &str, positions: Option<&str>) -> Result<C
     conversion.all(&root, positions);
     let Conversion { out, mut notes } = conversion;
     let yaml = out.finish();
-    if expands(&yaml) {
+    if uses_variables(&yaml) {
         notes.push(
             "${…} stands for environment variables, as with Promtail's -config.expand-env=true; \
              they must be set for journal-ship, too"
@@ -45,12 +47,6 @@ pub fn promtail(source: &str, origin: &str, positions: Option<&str>) -> Result<C
         );
     }
     Ok(Converted { yaml, notes })
-}
-
-/// Whether the YAML uses an environment variable. Comments do not count, nor groups in a `replacement`, which look alike.
-fn expands(yaml: &str) -> bool {
-    let counts = |line: &&str| !line.starts_with(['#']) && !line.starts_with("replacement:");
-    yaml.lines().map(str::trim_start).filter(counts).any(|line| line.contains("${"))
 }
 
 struct Conversion {
@@ -87,12 +83,10 @@ fn items(node: &Node) -> &[Node] {
     }
 }
 
-/// Why our checks refuse a configuration, if they do. With environment variables in it, they cannot tell.
+/// Why our checks refuse a configuration, if they do. A text with a variable that has no default is not checked: another
+/// machine knows its value.
 fn refusal(ours: &str) -> Option<String> {
-    if ours.contains("${") {
-        return None;
-    }
-    let diagnostics = Config::parse(ours, "", &|_| None).err()?;
+    let diagnostics = Config::examine_source(ours, "", &|_| None, Unset::Unknown).err()?;
     Some(diagnostics.titles().next().unwrap_or("not taken").replace("stages[0].", "").replace("loki[0].", ""))
 }
 
@@ -333,30 +327,6 @@ fn quoted(text: &str) -> String {
     if plain.starts_with(['\'', '"']) { plain } else { format!("'{text}'") }
 }
 
-/// Writes Promtail's `${VAR:default}` (github.com/drone/envsubst) in our form. `${1}` stays as it is.
-fn variables(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        out.push_str(before);
-        out.push_str("${");
-        rest = after;
-        if let Some((inner, behind)) = after.split_once('}') {
-            let end = inner.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(inner.len());
-            let (name, default) = inner.split_at(end);
-            let default = [":-", ":=", ":", "="].iter().find_map(|mark| default.strip_prefix(mark));
-            match default {
-                Some(default) => out.push_str(&format!("{name}:-{default}")),
-                None => out.push_str(inner),
-            }
-            out.push('}');
-            rest = behind;
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
 /// Writes a duration of Go in the form of Prometheus, which has no fractions and no sign.
 fn duration(go: &str) -> String {
     match yaml::units::parse_go_duration(go) {
@@ -369,21 +339,6 @@ fn duration(go: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn variables_are_spelt_our_way() {
-        for (theirs, ours) in [
-            ("plain $1", "plain $1"),
-            ("${HOST}", "${HOST}"),
-            ("a${HOST:x}b${H2:-y}c", "a${HOST:-x}b${H2:-y}c"),
-            ("${HOST:=x} ${HOST=y}", "${HOST:-x} ${HOST:-y}"),
-            ("${URL:http://h:1/}", "${URL:-http://h:1/}"),
-            ("${1}", "${1}"),
-            ("open ${", "open ${"),
-        ] {
-            assert_eq!(variables(theirs), ours);
-        }
-    }
 
     #[test]
     fn secrets_are_not_kept_but_names_of_files_are() {

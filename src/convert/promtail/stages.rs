@@ -1,5 +1,6 @@
 //! `pipeline_stages`, and the limits that Promtail applies after them.
 
+use super::variables::plain;
 use super::*;
 use crate::config::KEYS;
 
@@ -8,10 +9,6 @@ const STAGES_WITHOUT: [&str; 5] = ["docker", "cri", "eventlogmessage", "windowse
 
 /// Stages whose keys are names that the user chooses. In them, a key without a value has a meaning.
 const OWN_NAMES: [&str; 4] = ["labels", "static_labels", "structured_metadata", "metrics"];
-
-/// Keys whose values have no environment variables: `$` means something else in them.
-const LITERAL: [&str; 7] =
-    ["expression", "expressions", "selector", "template", "replace", "firstline", "value"];
 
 impl Conversion {
     pub(super) fn stages(&mut self, stages: Option<&Node>, limits: Option<&Node>) {
@@ -41,6 +38,7 @@ impl Conversion {
                     self.keep_text(1, key, value);
                     let (rate, burst) = (of("readline_rate", "10000"), of("readline_burst", "10000"));
                     let drop = of("readline_rate_drop", "true");
+                    let (rate, burst, drop) = (number(&rate), number(&burst), number(&drop));
                     let line = format!("- limit: {{rate: {rate}, burst: {burst}, drop: {drop}}}");
                     let stage =
                         self.offer(1, "stages:\n {}", &line, ("limits_config", key, &Node::text("rate")));
@@ -69,7 +67,7 @@ impl Conversion {
                     self.leave(1, "limits_config", key, why, value);
                 }
                 "max_line_size" => {
-                    let size = scalar(text(value).unwrap_or_default());
+                    let size = scalar(&variables(text(value).unwrap_or_default()));
                     let line = format!("- drop: {{longer_than: {size}, drop_counter_reason: line_too_long}}");
                     let from = ("limits_config", key, value);
                     count += usize::from(self.offer(1, "stages:\n {}", &line, from));
@@ -112,13 +110,15 @@ impl Conversion {
 
     /// Writes a stage, or returns the reason why not.
     fn stage(&mut self, depth: usize, name: &str, value: &Node) -> Option<String> {
-        let value = plain(value, !OWN_NAMES.contains(&name));
-        let stage = Node::map(vec![(Node::text(name), value)]);
+        let schema = format!("stages[].{name}");
+        let value = plain(value, !OWN_NAMES.contains(&name), &schema);
+        let stage = Node::map(vec![(Node::text(name), value.clone())]);
         let mut ours = Writer::default();
         ours.line(0, "stages:");
         ours.item(1, &stage);
         let why = refusal(&ours.finish());
         if why.is_none() {
+            self.tell_of_variables(depth, &format!("stage {name}"), &schema, &value);
             self.out.item(depth, &stage);
         }
         why
@@ -130,7 +130,7 @@ impl Conversion {
         if let Kind::Map(entries) = &value.kind {
             head = entries.iter().filter(|(key, _)| text(key) != Some("stages")).cloned().collect();
         }
-        let head = plain(&Node::map(head), true);
+        let head = plain(&Node::map(head), true, "stages[].match");
         let mut alone = Writer::default();
         alone.line(0, "stages:");
         alone.line(1, "- match:");
@@ -139,6 +139,7 @@ impl Conversion {
         if let Some(why) = refusal(&alone.finish()) {
             return Some(why);
         }
+        self.tell_of_variables(depth, "stage match", "stages[].match", &head);
         self.out.line(depth, "- match:");
         self.out.value(depth + 2, &head);
         let start = self.out.mark();
@@ -151,22 +152,7 @@ impl Conversion {
     }
 }
 
-/// The value of a stage, without empty keys, and with variables in our form.
-fn plain(value: &Node, own_keys: bool) -> Node {
-    let kind = match &value.kind {
-        Kind::Map(entries) => Kind::Map(
-            entries
-                .iter()
-                .filter(|(_, value)| !own_keys || value.kind != Kind::Null)
-                .map(|(key, value)| match text(key) {
-                    Some(name) if LITERAL.contains(&name) => (key.clone(), value.clone()),
-                    _ => (key.clone(), plain(value, false)),
-                })
-                .collect(),
-        ),
-        Kind::Seq(items) => Kind::Seq(items.iter().map(|item| plain(item, false)).collect()),
-        Kind::Str(text) => Kind::Str(variables(text)),
-        kind => kind.clone(),
-    };
-    Node { kind, ..value.clone() }
+/// A number or a flag as it is. A variable in its place is a text.
+fn number(word: &str) -> String {
+    if word.contains("${") { scalar(&variables(word)) } else { word.to_owned() }
 }
