@@ -139,7 +139,9 @@ fn metric(checker: &Checker<'_>, name: &str, value: &yaml::Value<'_>) -> Option<
                 value.key.clone(),
                 format!("{} is reserved for journal-ship's own metrics", quoted(&whole)),
             )
-            .label(format!("expected another name than `{OWN}…`, and than those of the process (`process_…`)")),
+            .label(format!(
+                "expected another name than `{OWN}…`, and than those of the process (`process_…`)"
+            )),
         );
         return None;
     }
