@@ -41,7 +41,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// In the order in which they came, so that none waits for ever behind newer ones.
+    /// In the order of their arrival: in any other order, a notice could wait for ever behind newer ones.
     notices: IndexMap<Arc<LabelSet>, Notice, foldhash::quality::RandomState>,
     /// What the notices take (bytes).
     bytes: usize,

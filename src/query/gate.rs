@@ -364,7 +364,7 @@ mod tests {
             (given(Some("ada")), Some("ada"), "s", true),
             (given(Some("ada")), Some("ada"), "t", false),
             (given(Some("bob")), Some("ada"), "s", false),
-            // A password is no token.
+            // A password does not count as a token.
             (given(None), Some("ada"), "s", false),
         ] {
             assert_eq!(brought.is(expected, secret), right, "{:?} {expected:?} {secret}", brought.username);

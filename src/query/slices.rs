@@ -25,7 +25,7 @@ const SLICE_MIN: u64 = 4 * BEHIND;
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 
 /// Spreads the bits of a number (2^64 by the golden ratio).
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// How many threads read for one question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

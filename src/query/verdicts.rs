@@ -3,13 +3,12 @@
 
 use std::borrow::Cow;
 
+use super::slices::GOLDEN;
 use crate::shape::line::Liner;
 use journald_reader::Entry;
 
 /// Messages that are remembered (count): 32 KiB, which stay in the processor's cache beside what the reader remembers.
 const REMEMBERED: usize = 2 << 10;
-/// Spreads the bits of a number (2^64 by the golden ratio).
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Whether messages pass the line filters that a query begins with.
 pub(super) struct Verdicts {

@@ -119,9 +119,8 @@ impl Chain {
 
     /// The number of the first entry behind [`Place::Since`] a time (microseconds).
     fn since(&self, bytes: &mut Bytes, time: u64) -> Result<u64, Fault> {
-        let place = |time| Place::Realtime(time);
-        let target = self.find(bytes, place(time.saturating_sub(STEADY)))?;
-        let early = self.find(bytes, place(time.saturating_sub(SET_BACK_MAX)))?;
+        let target = self.find(bytes, Place::Realtime(time.saturating_sub(STEADY)))?;
+        let early = self.find(bytes, Place::Realtime(time.saturating_sub(SET_BACK_MAX)))?;
         if early < target && self.is_steady(bytes, early, target)? {
             Ok(target)
         } else {

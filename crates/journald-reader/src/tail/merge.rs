@@ -147,7 +147,7 @@ impl Merge {
         self.rings
     }
 
-    /// A lane whose first entry is equal to this one. Looks at all lanes, of which a host has a few.
+    /// A lane whose first entry is equal to this one. Looks at all lanes; a host has few of them.
     fn lane_with(&self, head: &Cursor) -> Option<usize> {
         let mut lanes = self.tree.get(self.tree.len() / 2..).unwrap_or_default().iter().flatten();
         lanes.find(|(_, first)| first.same_content(head)).map(|(number, _)| *number)

@@ -120,7 +120,7 @@ pub struct Tail {
     unborn_said: Instant,
     /// While files are being written to, their headers are looked at without waiting for journald to tell; until then.
     busy: Option<Instant>,
-    /// Entries that were written later are not wanted (realtime, microseconds); `u64::MAX`: there is no end.
+    /// The end of what is wanted: entries that were written later are left out (realtime, microseconds). `u64::MAX` stands for no end.
     end: u64,
     /// Problems reported once.
     reported: HashMap<PathBuf, io::ErrorKind>,
