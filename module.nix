@@ -116,7 +116,7 @@ let
     MemorySwapMax = mkDefault 0;
     LimitCORE = mkDefault 0;
     TasksMax = mkDefault 64;
-    LimitNOFILE = mkDefault 4096;
+    LimitNOFILE = mkDefault 8192;
 
     CapabilityBoundingSet = "";
     DevicePolicy = "closed";

@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | `JOURNAL_SHIP_BENCH_ENTRIES` | entries in the journal | 1000000 |
 //! | `JOURNAL_SHIP_BENCH_RUNS` | runs of each kind; the best counts | 5 |
-//! | `JOURNAL_SHIP_BENCH_CHECK` | `1`: fail when 200 files cost more than 1.5 times what few do | unset |
+//! | `JOURNAL_SHIP_BENCH_CHECK` | `1`: fail when many files cost more than is wanted | unset |
 //! | `JOURNAL_SHIP_BENCH_COMPARE` | `1`: libsystemd (with a C compiler and its headers) and journalctl, too | unset |
 
 #[path = "support/scatter.rs"]
@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use journald_reader::{Keys, Scope, Start, Tail, Waker};
 
 use support::Error;
@@ -36,6 +38,10 @@ use table::{Row, compare, flag, journalctl, megabytes, number, plain_read, table
 const RATIO_MAX: f64 = 1.5;
 /// Entries of the comparison between many files and few, and the many files.
 const SCATTERED: (u64, u64) = (400_000, 200);
+/// Entries that stand in files by turns, each in another file than the one before, as where journals of many hosts are gathered.
+const BY_TURNS: u64 = 200_000;
+/// So many files take turns, and so many times what one file costs they may cost.
+const TURNS: [(u64, f64); 4] = [(2, 1.2), (10, 1.5), (50, 2.0), (200, 4.0)];
 /// What a process that measures is told to do: one of the words below, and a folder.
 const JOB: &str = "JOURNAL_SHIP_BENCH_JOB";
 
@@ -78,6 +84,9 @@ fn main() -> ExitCode {
 
 /// Reads a journal, as told.
 fn read(job: &str) -> Result<ExitCode, Error> {
+    // As the program does, so that two hundred files stay open.
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     let (what, folder) = job.split_once(' ').ok_or("a job is a word and a folder")?;
     let mut keys = Keys::default();
     match what {
@@ -136,24 +145,35 @@ fn run() -> Result<ExitCode, Error> {
     let few = best("few files", "all", &generate::prepare(&root, entries)?)?;
     let name = format!("{files} files, one after the other");
     let many = best(&name, "all", &scatter::scatter(&root, entries, files, false)?)?;
-    let name = format!("{files} files, by turns");
-    let turns = best(&name, "all", &scatter::scatter(&root, entries, files, true)?)?;
-    let (ratio, turns_ratio) = (few.rate() / many.rate(), few.rate() / turns.rate());
-    rows.extend([few, many, turns]);
+    let ratio = few.rate() / many.rate();
+    rows.extend([few, many]);
 
     let mut out = io::stdout().lock();
     let ours = rows.get(2).map_or(0.0, Row::rate);
     table(&mut out, rows.iter(), ours)?;
     let peak = |row: usize| rows.get(row).map_or(0, |row| row.usage.peak_bytes);
     let own = peak(2).max(peak(3)).saturating_sub(peak(1));
-    let kept = ratio.max(turns_ratio) <= RATIO_MAX;
+    let mut kept = ratio <= RATIO_MAX;
     writeln!(
         out,
-        "\nmemory of the reader itself: {:.1} MB; an entry in {files} files costs {ratio:.2} of one in few, {turns_ratio:.2} when they \
-         are read by turns, at most {RATIO_MAX} wanted: {}",
+        "\nmemory of the reader itself: {:.1} MB; an entry in {files} files costs {ratio:.2} of one in few, at most {RATIO_MAX} wanted: \
+         {}\n",
         megabytes(own),
         if kept { "kept" } else { "missed" },
     )?;
+
+    let one = best("one file", "all", &scatter::scatter(&root, BY_TURNS, 1, true)?)?;
+    let mut turns = Vec::new();
+    for (files, _) in TURNS {
+        let name = format!("{files} files by turns");
+        turns.push(best(&name, "all", &scatter::scatter(&root, BY_TURNS, files, true)?)?);
+    }
+    table(&mut out, [&one].into_iter().chain(&turns), one.rate())?;
+    for ((files, most), row) in TURNS.iter().zip(&turns) {
+        let ratio = one.rate() / row.rate();
+        kept &= ratio <= *most;
+        writeln!(out, "{files} files by turns cost {ratio:.2} times one file, at most {most} wanted")?;
+    }
     Ok(if kept || !flag("JOURNAL_SHIP_BENCH_CHECK") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

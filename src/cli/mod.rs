@@ -25,7 +25,7 @@ use crate::alerts::unit_test;
 use crate::config::{self, Config, DEFAULT_CONFIG_FILE};
 use crate::os::log::{Reader, init};
 use crate::os::text::Block;
-use crate::os::{systemd, when};
+use crate::os::{descriptors, systemd, when};
 use crate::shape::retention::LokiConfig;
 use crate::yaml::{Diagnostics, Environment, Unset};
 use logql::go::units;
@@ -44,6 +44,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    descriptors::raise_limit();
     match &cli.command {
         Some(command) if cli.dry_run => usage(&format!("--dry-run does not go with {}", command.name())),
         Some(command) => call(&cli, command),

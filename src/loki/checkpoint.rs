@@ -11,7 +11,7 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 
 use crate::os::disk;
-use journald_reader::{Cursor, Id128, Resume};
+use journald_reader::{ById, Cursor, Id128, Resume};
 
 /// How many damaged files are kept (count).
 const ASIDE_MAX: u32 = 9;
@@ -120,7 +120,7 @@ impl Checkpoint {
             table
                 .into_iter()
                 .map(|(id, text)| Ok((id.parse::<Id128>().map_err(|e| self.damaged(e))?, cursor(text)?)))
-                .collect::<Result<HashMap<_, _>, _>>()
+                .collect::<Result<ById, _>>()
         };
         Ok(Some(Resume {
             cursor: written.cursor.map(cursor).transpose()?,
@@ -143,9 +143,8 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be written to; the old file is untouched then.
     pub fn save(&self, resume: &Resume) -> Result<(), CheckpointError> {
-        let table = |table: &HashMap<Id128, Cursor>| {
-            table.iter().map(|(id, cursor)| (id.to_string(), cursor.to_string())).collect()
-        };
+        let table =
+            |table: &ById| table.iter().map(|(id, cursor)| (id.to_string(), cursor.to_string())).collect();
         let written = Written {
             version: VERSION,
             cursor: resume.cursor.map(|c| c.to_string()),
@@ -197,8 +196,8 @@ mod tests {
             recent: vec![cursor],
             floor: 5,
             after: Some(cursor),
-            files: HashMap::from([(Id128([1; 16]), cursor)]),
-            counters: HashMap::from([(Id128([2; 16]), cursor)]),
+            files: ById::from_iter([(Id128([1; 16]), cursor)]),
+            counters: ById::from_iter([(Id128([2; 16]), cursor)]),
             runtime: HashMap::from([("0123456789abcdef0123456789abcdef.web".to_owned(), cursor)]),
             held: vec![cursor],
         }

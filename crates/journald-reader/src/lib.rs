@@ -138,7 +138,7 @@ pub use entry::Entry;
 pub use error::{OpenError, Problem};
 pub use fields::Fields;
 pub use keys::{Key, Keys, NameRule};
-pub use resume::{Resume, Start};
+pub use resume::{ById, Resume, Start};
 pub use scope::{Match, Namespaces, Scope};
 pub use scope::{NAMESPACE_MAX, is_namespace};
 #[cfg(feature = "sd-journal")]

@@ -10,6 +10,10 @@ use std::collections::HashMap;
 
 use crate::cursor::{Cursor, Id128};
 
+/// Entries by the ids of files or counters. Strangers choose the ids, so the hash is seeded; where journals of many hosts take
+/// turns, each turn asks for a few.
+pub type ById = HashMap<Id128, Cursor, foldhash::quality::RandomState>;
+
 /// A place in the whole journal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resume {
@@ -23,9 +27,9 @@ pub struct Resume {
     /// Entries up to this one are not wanted, except where `files` or `counters` say more.
     pub after: Option<Cursor>,
     /// For each file that may grow, by file id: the entry read last in it.
-    pub files: HashMap<Id128, Cursor>,
+    pub files: ById,
     /// For each counter of sequence numbers: the highest entry read.
-    pub counters: HashMap<Id128, Cursor>,
+    pub counters: ById,
     /// For each journal by the name of its folder (a machine id, perhaps with a namespace): the entry read last from its
     /// runtime part. The entries that journald later copies to the persistent journal were read up to here.
     pub runtime: HashMap<String, Cursor>,
@@ -70,7 +74,7 @@ impl Start {
             // Numbers of its counter that are missing behind it are counted.
             Start::After(cursor) => Resume {
                 after: Some(*cursor),
-                counters: HashMap::from([(cursor.seqnum_id, *cursor)]),
+                counters: ById::from_iter([(cursor.seqnum_id, *cursor)]),
                 ..Resume::default()
             },
             Start::Resume(resume) => (**resume).clone(),

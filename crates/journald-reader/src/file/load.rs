@@ -50,6 +50,7 @@ impl Loader<'_> {
         let file = fields::identity(tag, u64::from(self.in_doubt));
         self.fields.begin();
         let (items, mut at) = (self.visited.items(), 0);
+        self.fields.fetch(file, items);
         loop {
             // What is in the cache has passed all checks.
             at += self.fields.add_cached(file, items.get(at..).unwrap_or_default());

@@ -26,7 +26,7 @@ const BOOTS_MAX: usize = 1 << 14;
 #[derive(Debug, Default)]
 pub(super) struct Boots {
     current: (Id128, u64),
-    others: HashMap<Id128, u64>,
+    others: HashMap<Id128, u64, foldhash::quality::RandomState>,
     /// An earlier tail has read entries: what boots have shown in it has to be asked of the files.
     resumed: bool,
     /// The entry that was met last was late.

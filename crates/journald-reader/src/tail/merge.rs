@@ -65,8 +65,11 @@ struct Lane {
 #[derive(Debug, Default)]
 pub(super) struct Merge {
     lanes: Vec<Lane>,
-    /// A tournament: node `n` has the lesser of nodes `2n` and `2n + 1`, and the lanes' own places are its last half.
-    tree: Vec<Option<(usize, Cursor)>>,
+    /// The first entry of each lane that takes part in the tournament.
+    firsts: Vec<Option<Cursor>>,
+    /// The tournament, by numbers of lanes: node `n` has the lesser of nodes `2n` and `2n + 1`, and the lanes' own places are its
+    /// last half.
+    tree: Vec<Option<u32>>,
     /// The lane of the source whose turn it is.
     held: Option<usize>,
     /// Lanes whose first entry has to be read before it is known whose turn it is.
@@ -94,6 +97,7 @@ impl Merge {
                 lane.waiting.push(Reverse(Waiting { head, source }));
             }
         }
+        merge.firsts = vec![None; merge.lanes.len()];
         merge.tree = vec![None; 2 * merge.lanes.len().next_power_of_two()];
         for lane in 0..merge.lanes.len() {
             merge.settle(lane);
@@ -149,8 +153,8 @@ impl Merge {
 
     /// A lane whose first entry is equal to this one. Looks at all lanes; a host has few of them.
     fn lane_with(&self, head: &Cursor) -> Option<usize> {
-        let mut lanes = self.tree.get(self.tree.len() / 2..).unwrap_or_default().iter().flatten();
-        lanes.find(|(_, first)| first.same_content(head)).map(|(number, _)| *number)
+        let same = |first: &Option<Cursor>| first.is_some_and(|first| first.same_content(head));
+        self.firsts.iter().position(same)
     }
 
     /// A source that may have a copy of this entry as its next one, with its lane: see [`Merge::meets`].
@@ -161,7 +165,7 @@ impl Merge {
             if self.rings {
                 return self.first(self.lane_with(head)?);
             }
-            let (number, least) = (*self.tree.get(1)?)?;
+            let (number, least) = self.least()?;
             if least.same_content(head) { self.first(number) } else { None }
         };
         own.or_else(other)
@@ -189,14 +193,19 @@ impl Merge {
         }
     }
 
-    /// The least next entry in the tournament.
+    /// The least next entry in the tournament, and its lane.
+    fn least(&self) -> Option<(usize, Cursor)> {
+        let number = (*self.tree.get(1)?)? as usize;
+        Some((number, (*self.firsts.get(number)?)?))
+    }
+
     fn least_waiting(&self) -> Option<Cursor> {
-        self.tree.get(1).copied().flatten().map(|(_, head)| head)
+        self.least().map(|(_, head)| head)
     }
 
     /// The source with the least entry, whose turn it is from now on.
     pub(super) fn take(&mut self) -> Option<(usize, Cursor)> {
-        let (number, head) = (*self.tree.get(1)?)?;
+        let (number, head) = self.least()?;
         let lane = self.lanes.get_mut(number)?;
         let Reverse(Waiting { source, .. }) = lane.waiting.pop()?;
         self.limit_seqnum = lane.waiting.peek().map_or(u64::MAX, |Reverse(next)| next.head.rank().0);
@@ -221,20 +230,29 @@ impl Merge {
     }
 
     fn place(&mut self, number: usize, head: Option<Cursor>) {
-        let mut node = self.tree.len() / 2 + number;
-        if let Some(place) = self.tree.get_mut(node) {
-            *place = head.map(|head| (number, head));
+        let Merge { firsts, tree, .. } = self;
+        if let Some(first) = firsts.get_mut(number) {
+            *first = head;
         }
-        while node > 1 {
-            node /= 2;
-            let pair = (self.tree.get(2 * node).copied(), self.tree.get(2 * node + 1).copied());
-            let least = match (pair.0.flatten(), pair.1.flatten()) {
-                (Some(a), Some(b)) if b.1.order(&a.1).is_lt() => Some(b),
-                (a, b) => a.or(b),
-            };
-            if let Some(place) = self.tree.get_mut(node) {
+        let first = |number: u32| firsts.get(number as usize).and_then(Option::as_ref);
+        let mut node = tree.len() / 2 + number;
+        let mut least = head.and_then(|_| u32::try_from(number).ok());
+        loop {
+            if let Some(place) = tree.get_mut(node) {
                 *place = least;
             }
+            if node <= 1 {
+                return;
+            }
+            // Of two equal ones, that of the lower lane goes first.
+            let other = tree.get(node ^ 1).copied().flatten();
+            let (a, b) = if node & 1 == 0 { (least, other) } else { (other, least) };
+            least = match (a.and_then(first), b.and_then(first)) {
+                (Some(first), Some(second)) if second.order(first).is_lt() => b,
+                (Some(_), _) => a,
+                (None, _) => b,
+            };
+            node /= 2;
         }
     }
 }

@@ -31,7 +31,7 @@ use super::file::JournalFile;
 use super::format::decompress::Decompressor;
 use super::format::fault::Fault;
 use super::keys::Keys;
-use super::resume::{Resume, Start};
+use super::resume::{ById, Resume, Start};
 use super::scan::{FileId, Roots, journal_of};
 use super::scope::Scope;
 use super::select::filter::Filter;
@@ -96,6 +96,8 @@ pub struct Tail {
     gathered: u64,
     /// At least so many sources have a descriptor.
     open: usize,
+    /// So many may have one.
+    open_max: usize,
     /// Sources that are being read and hold windows.
     windows: usize,
     fields: Fields,
@@ -146,6 +148,7 @@ impl Tail {
             clock: 0,
             gathered: 0,
             open: 0,
+            open_max: turn::open_max(),
             windows: 0,
             fields: Fields::new(keys),
             unpack: Decompressor::default(),
@@ -430,7 +433,7 @@ impl Tail {
 
 /// Keeps the higher number of the two: an entry that becomes visible late has a lower one than others read.
 #[inline]
-fn advance_to(places: &mut HashMap<Id128, Cursor>, id: Id128, cursor: Cursor) {
+fn advance_to(places: &mut ById, id: Id128, cursor: Cursor) {
     let place = places.entry(id).or_insert(cursor);
     if place.seqnum < cursor.seqnum {
         *place = cursor;

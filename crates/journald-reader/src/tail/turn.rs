@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::process::{Resource, getrlimit};
+
 use super::super::cursor::Cursor;
 use super::super::entries::place::SET_BACK_MAX;
 use super::super::file::JournalFile;
@@ -12,9 +14,14 @@ use super::Tail;
 use super::merge::{Head, Merge};
 use super::source::Source;
 
-/// Journal files that keep a descriptor (count): those read and written last. A host writes to far fewer at a time. A file
-/// without a descriptor is opened again when it is needed, but its entries are lost if it is deleted before.
-const OPEN_MAX: usize = 16;
+/// Journal files that keep a descriptor (count): those read and written last. Where more take turns, as many as a large fleet
+/// has hosts, files are opened again and again, and entries are lost of a file that is deleted while it has none.
+const OPEN_MAX: usize = 512;
+/// As many at least, whatever the process may open (count). A host writes to far fewer at a time.
+const OPEN_MIN: usize = 16;
+/// The part of the descriptors that the process may open that one tail takes at most: there may be a tail for each destination,
+/// for the rules, and for queries.
+const OPEN_SHARE: u64 = 16;
 /// Turns of each file, on average, after which files are known to be read by turns (count): files that are read one after the
 /// other have one each.
 const TURNS: u64 = 8;
@@ -251,13 +258,14 @@ impl Tail {
     /// One more file has a descriptor, or is about to have one.
     pub(super) fn opened(&mut self) {
         self.open += 1;
-        if self.open > OPEN_MAX {
+        if self.open > self.open_max {
             self.close_some();
         }
     }
 
     /// Closes descriptors, all but those used last, so many at once that this happens seldom.
     fn close_some(&mut self) {
+        let kept = self.open_max / 2;
         let mut open: Vec<(u64, &mut JournalFile)> = Vec::new();
         for source in &mut self.sources {
             if let Some(file) = source.file.as_mut().filter(|file| file.bytes().is_open()) {
@@ -265,12 +273,18 @@ impl Tail {
             }
         }
         open.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
-        for (_, file) in open.iter().skip(OPEN_MAX / 2) {
+        for (_, file) in open.iter().skip(kept) {
             file.bytes().close();
         }
         // The file that is about to be opened counts, too.
-        self.open = open.len().min(OPEN_MAX / 2) + 1;
+        self.open = open.len().min(kept) + 1;
     }
+}
+
+/// The most files that a tail of this process keeps open (count).
+pub(super) fn open_max() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit / OPEN_SHARE).unwrap_or(OPEN_MAX).clamp(OPEN_MIN, OPEN_MAX)
 }
 
 /// Opens the file of a source of which only the header was read, at its beginning.

@@ -6,6 +6,8 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit};
+
 use journald_reader::{Cursor, Keys, Scope, Start, Tail, Waker};
 
 use crate::support::fixtures::{ExportEntry, Format, build_journal};
@@ -14,7 +16,8 @@ use crate::support::or_skip;
 
 /// Reads that finding a place may take, whatever the journal's size (calls to the system).
 const READS_MAX: u64 = 200;
-const DESCRIPTORS_MAX: usize = 32;
+/// Files in which entries take turns (count): more than one tail ever keeps open.
+const FILES: u32 = 600;
 /// How long an entry may take to come, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -133,8 +136,7 @@ fn short(count: u64) -> Vec<ExportEntry> {
 }
 
 #[test]
-fn five_hundred_files_that_may_all_grow_take_few_descriptors() {
-    const FILES: u32 = 500;
+fn hundreds_of_files_that_may_all_grow_take_few_descriptors() {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("original.journal");
     let entries = short(10);
@@ -163,7 +165,10 @@ fn five_hundred_files_that_may_all_grow_take_few_descriptors() {
     assert_eq!(got.len(), FILES as usize * entries.len());
     assert_eq!(got.iter().collect::<HashSet<_>>().len(), got.len(), "none twice");
     assert!(got.is_sorted_by_key(|cursor| cursor.realtime), "in order");
-    assert!(most <= DESCRIPTORS_MAX, "{most} descriptors");
+    // Those of one tail, whatever the process may open.
+    let allowed =
+        getrlimit(Resource::Nofile).current.map_or(512, |limit| (limit / 16).clamp(16, 512) as usize);
+    assert!(most <= allowed && most >= allowed / 2, "{most} descriptors of {allowed}");
 
     // What is written to a file that has none is read all the same: here, a longer copy is written over it.
     let longer = short(11);
@@ -171,7 +176,7 @@ fn five_hundred_files_that_may_all_grow_take_few_descriptors() {
     let bytes = fs::read(&original).unwrap();
     fs::remove_file(&original).unwrap();
     let deadline = Instant::now() + PATIENCE;
-    for number in [0, 250, FILES - 1] {
+    for number in [0, FILES / 2, FILES - 1] {
         let place = folder.path().join(format!("user-{number}.journal"));
         let before = folder.path().join("new");
         copy_as(&bytes, &before, number);
@@ -189,7 +194,7 @@ fn five_hundred_files_that_may_all_grow_take_few_descriptors() {
             new = drain(&mut tail);
         }
         assert_eq!(new.len(), 1, "{new:?}");
-        assert!(descriptors() <= DESCRIPTORS_MAX);
+        assert!(descriptors() <= allowed);
     }
 }
 
@@ -230,12 +235,11 @@ fn behind_an_entry_that_is_gone_reading_goes_on_by_its_time_and_counts_the_gap()
 /// Of many files by turns most have no descriptor; one of these is deleted.
 #[test]
 fn a_file_deleted_while_it_has_no_descriptor_is_missed_once() {
-    const FILES: u32 = 40;
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("original.journal");
     // So long that no window holds all of it.
     let entry = |n: u64| ExportEntry::new(1_700_000_000_000_000 + n * 1000).boot(0xb0, n * 1000);
-    let entries: Vec<_> = (0..400).map(|n| entry(n).message(format!("{n} {}", "x".repeat(300)))).collect();
+    let entries: Vec<_> = (0..60).map(|n| entry(n).message(format!("{n} {}", "x".repeat(300)))).collect();
     or_skip!(build_journal(&original, &entries, Format::default()));
     let bytes = fs::read(&original).unwrap();
     fs::remove_file(&original).unwrap();
