@@ -12,6 +12,7 @@
 //! | `JOURNAL_SHIP_BENCH_CHECK` | `1`: fail below 300,000 entries per CPU second or above 32 MB | unset |
 //! | `JOURNAL_SHIP_BENCH_COMPARE` | `1`: journalctl on the same files too | unset |
 //! | `JOURNAL_SHIP_BENCH_BINARY` | another build of the program | the one just built |
+//! | `JOURNAL_SHIP_BENCH_PROFILE` | a file that perf records the program in | unset |
 
 #[path = "support/bench.rs"]
 mod bench;

@@ -69,6 +69,11 @@ impl Process {
         Ok((state != "Z").then_some(self.usage))
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks the program to end.
     pub(crate) fn terminate(&self) -> Result<(), Error> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)

@@ -1,8 +1,9 @@
 //! One run of the built program over the bench journal, from its start until every entry has arrived.
 
+use std::env;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::support::Error;
@@ -53,6 +54,7 @@ pub(crate) fn ship_to(
     )?;
     let started = Instant::now();
     let mut process = Process::start(Command::new(binary).arg("--config").arg(&config).stdin(Stdio::null()))?;
+    let mut profiler = profile(&process)?;
     let mut last = started;
     loop {
         let arrived = sink.wait(QUIET);
@@ -70,6 +72,9 @@ pub(crate) fn ship_to(
     process.terminate()?;
     let (mut usage, status) = process.finish(SHUTDOWN)?;
     usage.wall = last - started;
+    if let Some(profiler) = &mut profiler {
+        profiler.wait()?;
+    }
     let sent = sink.counts();
     if !status.success() {
         return Err(format!("{} ended with {status}", binary.display()).into());
@@ -82,4 +87,16 @@ pub(crate) fn ship_to(
     }
     let first = sink.first().map_or(Duration::MAX, |first| first - started);
     Ok((usage, sent, first))
+}
+
+/// Has perf look on until the program ends, if `JOURNAL_SHIP_BENCH_PROFILE` names a file for what it sees.
+fn profile(process: &Process) -> Result<Option<Child>, Error> {
+    let Some(file) = env::var_os("JOURNAL_SHIP_BENCH_PROFILE") else { return Ok(None) };
+    let perf = Command::new("perf")
+        .args(["record", "-q", "-F", "2999", "-e", "cpu-clock", "--call-graph", "dwarf,16384", "-p"])
+        .arg(process.id().to_string())
+        .arg("-o")
+        .arg(file)
+        .spawn();
+    Ok(Some(perf.map_err(|error| format!("perf: {error}"))?))
 }

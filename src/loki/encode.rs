@@ -48,7 +48,7 @@ fn put_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
 }
 
 /// The structured metadata of one entry, encoded as it is collected.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     bytes: Vec<u8>,
     /// Bytes of names and values.

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::loki::encode::Metadata;
+use super::metadata::Encoder;
 use crate::loki::learned::Limits;
-use crate::shape::labels::{PerSet, Streams};
+use crate::shape::labels::{FieldLookup, PerSet, Streams};
 use crate::shape::retention::{Judge, Verdict};
 use crate::shape::stages::{Context, Item};
 use journald_reader::Cursor;
@@ -18,7 +18,7 @@ pub(super) struct End {
     pub(super) limits: Limits,
     pub(super) retention: Option<Judge>,
     classes: PerSet<Classes>,
-    pub(super) encoded: Metadata,
+    pub(super) encoder: Encoder,
 }
 
 /// What retention makes of a label set.
@@ -38,8 +38,8 @@ pub(super) struct Judged<'a> {
 }
 
 impl End {
-    pub(super) fn new(limits: Limits, retention: Option<Judge>) -> End {
-        End { limits, retention, classes: PerSet::default(), encoded: Metadata::default() }
+    pub(super) fn new(limits: Limits, retention: Option<Judge>, metadata: &[FieldLookup]) -> End {
+        End { limits, retention, classes: PerSet::default(), encoder: Encoder::new(metadata) }
     }
 
     /// Decides on an entry whose label set has this number, and returns the number of the label set that it goes on with:

@@ -5,6 +5,7 @@
 //! alone is remembered for each label set. The others become items.
 
 mod end;
+mod metadata;
 mod partial;
 mod shaper;
 
@@ -28,7 +29,6 @@ use crate::shape::retention::{self, Judge};
 use crate::shape::stages::{Item, Setup, Tally};
 use journald_reader::Entry;
 use journald_reader::{Cursor, Keys};
-use logql::label_set::cut;
 
 /// Shapes entries for one destination.
 pub struct Pipeline {
@@ -69,13 +69,13 @@ impl Pipeline {
     ) -> Pipeline {
         let sections = sections.into();
         let max_line = destination.map_or(LINE_MAX, |d| d.max_line_bytes);
-        Pipeline {
-            shaper: Shaper::new(sections, destination, setup, keys),
-            end: End::new(
-                Limits { line: max_line, metadata: METADATA_MAX, metadata_names: METADATA_NAMES_MAX },
-                sections.retention.map(Judge::new),
-            ),
-        }
+        let shaper = Shaper::new(sections, destination, setup, keys);
+        let end = End::new(
+            Limits { line: max_line, metadata: METADATA_MAX, metadata_names: METADATA_NAMES_MAX },
+            sections.retention.map(Judge::new),
+            &shaper.metadata,
+        );
+        Pipeline { shaper, end }
     }
 
     /// From now on remembers what each stage and each rule for relabelling does.
@@ -128,6 +128,7 @@ impl Pipeline {
         limits.line = limits.line.min(line);
         limits.metadata = limits.metadata.min(metadata);
         limits.metadata_names = limits.metadata_names.min(metadata_names);
+        self.end.encoder.forget();
         self.shaper.fit(limits.line);
     }
 
@@ -254,9 +255,8 @@ impl<T: Take> Sink for Shipping<'_, T> {
         let judged = Judged { cursor: entry.cursor(), timestamp_ns: signed(time), line: &line };
         let Some(number) = self.end.keeps(&mut labeler.streams, number, &judged, context) else { return };
         let resolved = labeler.stream_of(number, entry);
-        let End { limits, encoded, .. } = &mut *self.end;
-        encoded.clear();
-        put_metadata(encoded, limits, values(metadata, entry), resolved.moved);
+        let End { limits, encoder, .. } = &mut *self.end;
+        let encoded = encoder.of_entry(metadata, entry, limits, resolved.moved);
         self.batches.push(None, resolved.stream, time, &line, encoded);
     }
 
@@ -269,10 +269,9 @@ impl<T: Take> Sink for Shipping<'_, T> {
             return;
         };
         let resolved = labeler.streams.at(number, item.timestamp_ns, || item.owner);
-        let End { limits, encoded, .. } = &mut *self.end;
-        encoded.clear();
+        let End { limits, encoder, .. } = &mut *self.end;
         let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), Cow::from(value)));
-        put_metadata(encoded, limits, metadata, resolved.moved);
+        let encoded = encoder.encode(limits, metadata, resolved.moved);
         let whole = item.line.len();
         line::fit(&mut item.line, limits.line);
         if context.explains() {
@@ -310,33 +309,6 @@ impl<S: Sink> Sink for Kept<'_, S> {
         line::fit(&mut item.line, self.end.limits.line);
         self.sink.item(shaper, item, entry);
     }
-}
-
-/// Encodes metadata, and labels that a stream does not carry, within Loki's limits.
-#[inline]
-fn put_metadata<'a>(
-    encoded: &mut Metadata,
-    limits: &Limits,
-    metadata: impl Iterator<Item = (&'a str, Cow<'a, str>)> + Clone,
-    moved: &[(String, String)],
-) {
-    let mut room = limits.metadata;
-    let most = limits.metadata_names;
-    let mut put = |name: &str, value: Cow<'_, str>| {
-        room = room.saturating_sub(name.len());
-        let value = cut(value, room);
-        room -= value.len();
-        encoded.add(name, &value);
-    };
-    if moved.is_empty() {
-        return metadata.take(most).for_each(|(name, value)| put(name, value));
-    }
-    let moved = moved.iter().filter(|(name, _)| metadata.clone().all(|(other, _)| other != name));
-    let moved: Vec<_> = moved.take(most).collect();
-    for (name, value) in metadata.take(most - moved.len()) {
-        put(name, value);
-    }
-    moved.into_iter().for_each(|(name, value)| put(name, value.into()));
 }
 
 /// A time of the journal as one of an item (nanoseconds since 1970).

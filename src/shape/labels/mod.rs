@@ -76,6 +76,11 @@ impl FieldLookup {
         self.sources.iter().find_map(|source| source.value(entry))
     }
 
+    /// The fields that decide on the value.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + use<'_> {
+        self.sources.iter().map(|source| source.key)
+    }
+
     /// The field that the value comes from.
     fn source(&self, entry: &Entry<'_>) -> Option<&Source> {
         self.sources.iter().find(|source| source.value(entry).is_some())
