@@ -22,25 +22,9 @@ use super::watched;
 /// Ten rules for relabelling.
 const RELABEL: &str = include_str!("ten_rules.yaml");
 /// Stages for the unit that writes most.
-const STAGES: &str = r#"
-stages:
-  - match:
-      selector: '{unit="checkout-api.service"}'
-      stages:
-        - json: {expressions: {severity: level, id: }}
-        - labels: {severity: }
-"#;
+const STAGES: &str = include_str!("stages.yaml");
 /// Rules that look at labels, and one that looks at lines. They keep everything: the journal is an old one.
-const RETENTION: &str = r#"
-retention:
-  default: 50y
-  rules:
-    - {selector: '{unit="docker.service", level="debug"}', keep: 40y}
-    - {selector: '{unit=~"haproxy.*|nginx.*"}', keep: 60y}
-    - {selector: '{level=~"error|crit|alert|emerg"}', keep: 90y}
-    - {selector: '{unit="payments.service"} |= "upstream"', keep: 70y}
-    - {selector: '{unit=~"ssh.*"}', keep: 80y}
-"#;
+const RETENTION: &str = include_str!("retention.yaml");
 /// A query that most lines do not pass.
 const QUERY: &str = r#"{unit=~".+"} |~ "(?i)error|timeout" != "debug" | logfmt | took > 10"#;
 /// Lines for rules and for the query, which come again and again (count).

@@ -22,20 +22,21 @@ const OF_KIND: usize = 7;
 
 /// The rules that are shipped, and the common ones.
 pub(crate) fn groups() -> Result<Vec<Group>, String> {
-    let shipped = include_str!("../../config/rules/host.yaml");
-    let mut own = String::from("groups:\n  - name: own\n    rules:\n");
+    let (groups, _) = file::parse(&text(), "rules", None).map_err(|why| why.render(false))?;
+    Ok(groups)
+}
+
+/// They as a file.
+pub(crate) fn text() -> String {
+    let mut rules = String::from(include_str!("../../config/rules/host.yaml"));
+    rules.push_str("  - name: own\n    rules:\n");
     for (kind, expr) in KINDS.iter().enumerate() {
         for unit in UNITS.iter().step_by(7).take(OF_KIND) {
             let expr = expr.replace("UNIT", unit.name);
-            own.push_str(&format!("      - {{alert: A{kind}, expr: '{expr}'}}\n"));
+            rules.push_str(&format!("      - {{alert: A{kind}, expr: '{expr}'}}\n"));
         }
     }
-    let mut groups = Vec::new();
-    for text in [shipped, &own] {
-        let (of_file, _) = file::parse(text, "rules", None).map_err(|why| why.render(false))?;
-        groups.extend(of_file);
-    }
-    Ok(groups)
+    rules
 }
 
 /// An entry as rules see it: labels, structured metadata, line.
