@@ -71,7 +71,7 @@ fn run() -> Result<ExitCode, Error> {
         ("all of it, json and labels", &all),
     ];
     let alerts = format!(
-        "alerts: {{rules: [{:?}], alertmanagers: [\"http://127.0.0.1:9\"]}}\n",
+        "alerts: {{rule_files: [{:?}], alertmanagers: [{{url: \"http://127.0.0.1:9\"}}]}}\n",
         rules.display().to_string()
     );
     let looked = [
