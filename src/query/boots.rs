@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 
 use super::QueryError;
-use crate::journal::follow::WatchError;
 use journald_reader::{Id128, Keys, Scope, Start, Tail, Waker};
 
 /// A boot of a machine, by its entries.
@@ -99,8 +98,7 @@ pub fn values(scope: &Scope, fields: &[&str]) -> Result<BTreeSet<String>, QueryE
 }
 
 fn open(scope: &Scope, keys: Keys) -> Result<Tail, QueryError> {
-    let waker = Waker::new().map_err(WatchError::from)?;
-    Ok(Tail::open(scope, keys, Start::Oldest, waker)?)
+    Ok(Tail::open(scope, keys, Start::Oldest, Waker::none())?)
 }
 
 #[cfg(test)]

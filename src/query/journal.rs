@@ -94,9 +94,8 @@ impl<'c> Journal<'c> {
         matches: &[Match],
         bytes: &mut u64,
     ) -> Result<Option<u64>, QueryError> {
-        let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
         let mut tail =
-            Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(u64::MAX), waker)?;
+            Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(u64::MAX), Waker::none())?;
         let time = tail.time_of_nth_last(count, Some(until));
         *bytes = bytes.saturating_add(tail.counts().bytes_read);
         Ok(time)
@@ -111,8 +110,8 @@ impl<'c> Journal<'c> {
         (from, to): (u64, u64),
         matches: &[Match],
     ) -> Result<Option<(u64, u64)>, QueryError> {
-        let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
-        let mut tail = Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(from), waker)?;
+        let mut tail =
+            Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(from), Waker::none())?;
         let Some(first) = tail.next_entry().map(|entry| entry.cursor().realtime) else { return Ok(None) };
         let last = self.time_of_last(1, to, matches, &mut 0)?;
         Ok(last.map(|last| (first, last)))
@@ -139,9 +138,8 @@ impl<'c> Journal<'c> {
         let mut keys = Keys::default();
         let setup = Setup { dry: true, ..Setup::default() };
         let pipeline = Pipeline::new(self.sections, self.destination, &setup, &mut keys);
-        let waker = Waker::new().map_err(crate::journal::follow::WatchError::from)?;
         let start = Start::Span { from: span.0, until: span.1 };
-        let mut tail = Tail::open(&self.narrowed(matches), keys, start, waker)?;
+        let mut tail = Tail::open(&self.narrowed(matches), keys, start, Waker::none())?;
         let progress = Progress { span, ..Progress::default() };
         let (stop, before): (&AtomicBool, u64) = (run.stop, run.bytes_read);
         let mut reading = Reading { pipeline, sink, span, end: u64::MAX, run, before, progress };

@@ -22,25 +22,33 @@ const EVENTS_MAX: usize = 4096;
 
 /// Wakes a waiting [`super::Tail`] from another thread.
 #[derive(Debug, Clone)]
-pub struct Waker(Arc<OwnedFd>);
+pub struct Waker(Option<Arc<OwnedFd>>);
 
 impl Waker {
+    /// For a tail that reads what is there and never waits: nobody wakes it, and it asks the system for no notification. The
+    /// system takes 10 to 20 ms to end one, which is longer than most answers take.
+    pub fn none() -> Waker {
+        Waker(None)
+    }
+
     /// A waker for one tail, or for several.
     ///
     /// # Errors
     /// When the process may open no more descriptors.
     pub fn new() -> io::Result<Waker> {
-        Ok(Waker(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
+        Ok(Waker(Some(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))))
     }
 
     /// Ends the current wait, or the next one. Never blocks.
     pub fn wake(&self) {
+        let Some(event) = &self.0 else { return };
         // Only a full counter can refuse, and then the wait ends anyway.
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(event, &1u64.to_ne_bytes());
     }
 
     fn clear(&self) {
-        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+        let Some(event) = &self.0 else { return };
+        let _ = rustix::io::read(event, &mut [0; 8]);
     }
 }
 
@@ -89,7 +97,8 @@ impl Writes {
 
 #[derive(Debug)]
 pub(crate) struct Watch {
-    inotify: OwnedFd,
+    /// `None` where nobody can wake whoever would wait.
+    inotify: Option<OwnedFd>,
     /// The system's number of each watch: a folder made anew under an old name gets another number.
     folders: HashMap<PathBuf, i32>,
     waker: Waker,
@@ -97,7 +106,8 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(waker: Waker) -> io::Result<Watch> {
-        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+        let inotify = waker.0.is_some().then(|| inotify::init(flags)).transpose()?;
         Ok(Watch { inotify, folders: HashMap::new(), waker })
     }
 
@@ -112,11 +122,12 @@ impl Watch {
             .union(W::DELETE_SELF)
             .union(W::MOVE_SELF)
             .union(W::MODIFY);
+        let Some(inotify) = &self.inotify else { return false };
         let mut added = false;
         for (list, flags) in [(parents, APPEARS), (folders, CHANGES)] {
             for folder in list {
                 // A folder that was removed and made again needs a new watch; adding twice does no harm.
-                let Ok(number) = inotify::add_watch(&self.inotify, folder, flags) else { continue };
+                let Ok(number) = inotify::add_watch(inotify, folder, flags) else { continue };
                 added |= self.folders.insert(folder.clone(), number) != Some(number);
             }
         }
@@ -125,14 +136,18 @@ impl Watch {
     }
 
     /// Sleeps until the journal changes, the waker is used or the deadline is there.
+    ///
+    /// # Errors
+    /// When the system fails, and for [`Waker::none`].
     pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Event> {
         loop {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             let timeout = left.map(timespec);
-            let mut fds = [
-                PollFd::new(&self.inotify, PollFlags::IN),
-                PollFd::from_borrowed_fd(self.waker.0.as_fd(), PollFlags::IN),
-            ];
+            let (Some(inotify), Some(waker)) = (&self.inotify, &self.waker.0) else {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, "nobody can wake this tail"));
+            };
+            let mut fds =
+                [inotify.as_fd(), waker.as_fd()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(0) => return Ok(Event::default()),
                 Ok(_) => {}
@@ -150,11 +165,14 @@ impl Watch {
         }
     }
 
-    /// What has happened until now, without waiting.
+    /// What has happened until now, without waiting. With [`Waker::none`], anything may have.
     pub(crate) fn drain(&mut self) -> io::Result<Event> {
         use inotify::ReadFlags as R;
+        let Some(inotify) = &self.inotify else {
+            return Ok(Event { files: true, writes: Writes::Any, woken: false });
+        };
         let mut buffer = [MaybeUninit::uninit(); EVENTS_MAX];
-        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
+        let mut reader = inotify::Reader::new(inotify, &mut buffer);
         let mut event = Event::default();
         loop {
             match reader.next() {
@@ -212,5 +230,17 @@ mod tests {
         assert_eq!(watch.wait(None).unwrap(), Event { woken: true, ..Event::default() });
         fs::rename(dir.path().join("a"), dir.path().join("b")).unwrap();
         assert_eq!(watch.wait(None).unwrap(), Event { files: true, ..Event::default() });
+    }
+
+    #[test]
+    fn where_nobody_wakes_anything_may_have_changed_and_nobody_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let waker = Waker::none();
+        let mut watch = Watch::new(waker.clone()).unwrap();
+        assert!(!watch.set_folders(&[dir.path().to_path_buf()], &[]));
+        waker.wake();
+        let anything = Event { files: true, writes: Writes::Any, woken: false };
+        assert_eq!(watch.drain().unwrap(), anything);
+        assert_eq!(watch.wait(Some(Instant::now())).unwrap_err().kind(), io::ErrorKind::Unsupported);
     }
 }

@@ -1,12 +1,10 @@
 //! What is said when nothing was found: where it was looked for, and how much was read.
 
-use std::io;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 
 use crate::cli::answer::{fail, say};
-use crate::journal::follow::WatchError;
 use crate::os::when;
 use crate::query::{Progress, QueryError};
 use journald_reader::{Keys, OpenError, Scope, Start, Tail, Waker};
@@ -37,9 +35,8 @@ fn said(scope: &Scope, rest: &str) -> ExitCode {
 /// How many files there are to read.
 fn files(scope: &Scope) -> Result<usize, QueryError> {
     let scope = Scope { matches: Vec::new(), ..scope.clone() };
-    let waker = Waker::new().map_err(|error: io::Error| WatchError::from(error))?;
     // The end is enough to see that they are there.
-    let tail = Tail::open(&scope, Keys::default(), Start::Realtime(u64::MAX), waker)?;
+    let tail = Tail::open(&scope, Keys::default(), Start::Realtime(u64::MAX), Waker::none())?;
     let files = tail.files();
     match files.growing + files.finished {
         0 => Err(OpenError::nothing(&scope, Vec::new()).into()),
