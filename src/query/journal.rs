@@ -82,7 +82,7 @@ impl<'c> Journal<'c> {
         !self.sections.stages.is_empty()
     }
 
-    /// The time from which on the last `count` entries up to a time were written that match one of `matches`; `None` where
+    /// The time from which on about the last `count` entries up to a time were written that match one of `matches`; `None` where
     /// there are fewer. What is read for it is added to `bytes`.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl<'c> Journal<'c> {
     ) -> Result<Option<u64>, QueryError> {
         let mut tail =
             Tail::open(&self.narrowed(matches), Keys::default(), Start::Realtime(u64::MAX), Waker::none())?;
-        let time = tail.time_of_nth_last(count, Some(until));
+        let time = tail.time_of_about_last(count, Some(until));
         *bytes = bytes.saturating_add(tail.counts().bytes_read);
         Ok(time)
     }

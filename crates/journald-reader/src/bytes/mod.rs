@@ -23,6 +23,8 @@ const ENTRY_ITEMS_MAX: usize = 16 << 10;
 const AT_REST: Duration = Duration::from_secs(5);
 /// Bytes of the header that are read.
 const HEADER_READ: usize = 272;
+/// Bytes that are read at once of an entry that no window holds: its fixed part, and the items of most entries.
+const ENTRY_READ: usize = 512;
 
 /// The bytes of one file. The file is held by its descriptor, so renaming and unlinking it changes nothing here.
 pub(crate) struct Bytes {
@@ -261,6 +263,29 @@ impl Bytes {
         self.slice(at, len).read_to_end(&mut bytes)?;
         take_items(&bytes, self.header.entry_item_size(), &mut items);
         Ok(items)
+    }
+
+    /// The cursor of the ENTRY at an offset, and the offsets of its DATA objects. The windows stay where they are.
+    pub(crate) fn entry_with_items(&self, offset: u64) -> Result<(Cursor, Vec<u64>), Fault> {
+        self.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
+        let mut buffer = [0; ENTRY_READ];
+        let read = self.handle.read_at_most(&mut buffer, offset)?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        if read < object::ENTRY_SIZE_MIN {
+            return Err(Fault::Damaged { what: "an object behind the file's end", offset });
+        }
+        let size = self.check_object(bytes, offset, object::TYPE_ENTRY, object::ENTRY_SIZE_MIN)?;
+        self.check_items(offset, size)?;
+        let cursor = self.cursor_of(bytes);
+        // An entry at the file's end may be cut off.
+        let Some(bytes) =
+            bytes.get(object::ENTRY_SIZE_MIN..read.min(size as usize)).filter(|_| size <= ENTRY_READ as u64)
+        else {
+            return Ok((cursor, self.items_of(offset, size)?));
+        };
+        let mut items = Vec::new();
+        take_items(bytes, self.header.entry_item_size(), &mut items);
+        Ok((cursor, items))
     }
 
     /// Makes sure that the forward window holds these bytes.

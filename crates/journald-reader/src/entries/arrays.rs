@@ -10,7 +10,7 @@ use crate::format::object::{self, u32_at, u64_at};
 use crate::format::step::onward;
 
 /// Items of an entry array that are read at once (count).
-const ARRAY_ITEMS_MAX: usize = 512;
+pub(super) const ARRAY_ITEMS_MAX: usize = 512;
 /// Bytes that a typical entry takes of the file, with its new DATA objects: a window and the offsets read at once last
 /// equally long.
 const ENTRY_SPAN: usize = 512;

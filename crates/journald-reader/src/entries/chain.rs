@@ -1,7 +1,7 @@
 //! The whole chain of entry arrays: finds the entry of a number, and places by bisection, without reading the file
 //! through.
 
-use super::arrays::head_at;
+use super::arrays::{ARRAY_ITEMS_MAX, head_at, part};
 use super::place::{Place, SET_BACK_MAX};
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
@@ -86,6 +86,17 @@ impl Chain {
         let offset = if item_size == 4 { u64::from(u32_at(item, 0)) } else { u64_at(item, 0) };
         bytes.check_place(offset, object::ENTRY_SIZE_MIN as u64)?;
         Ok(offset)
+    }
+
+    /// Where the entries of the highest numbers up to this one stand, as far as one read of their array shows them, and the number
+    /// of the first of them.
+    pub(crate) fn offsets_up_to(&self, bytes: &Bytes, number: u64) -> Result<(u64, Vec<u64>), Fault> {
+        let lost = Fault::Damaged { what: "an entry outside the arrays", offset: 0 };
+        let (array, before) = self.array_of(number).ok_or(lost)?;
+        let count = (before + 1).min(ARRAY_ITEMS_MAX as u64);
+        let first = (before + 1 - count) * bytes.header().array_item_size() as u64;
+        let offsets = part(bytes, array + object::ENTRY_ARRAY_SIZE_MIN as u64 + first, count)?;
+        Ok((number + 1 - count, offsets))
     }
 
     /// The cursor of the entry of this number.

@@ -35,7 +35,6 @@ use crate::scan::FileId;
 use crate::select::Selection;
 use crate::select::filter::Filter;
 use crate::select::lookup;
-use backward::Backward;
 use load::Loader;
 
 /// An open journal file and the place that has been reached in it.
@@ -390,15 +389,10 @@ impl JournalFile {
         lookup::latest_of_boot(&mut self.bytes, boot, number)
     }
 
-    /// Begins to read backward from a place, or from the end; forward reading begins anew after it.
-    pub(crate) fn backward(&mut self, place: Option<Place>) -> Result<Backward, Fault> {
+    /// How many of its entries can be wanted at most, as far as its index tells.
+    pub(crate) fn wanted_at_most(&mut self) -> Result<u64, Fault> {
         self.selection.look_up(&mut self.bytes, self.visited.items())?;
-        Backward::begin(&mut self.bytes, &self.selection, place)
-    }
-
-    /// The wanted entry before the last one given; entries that cannot be read are passed over.
-    pub(crate) fn previous(&mut self, backward: &mut Backward) -> Option<Cursor> {
-        backward.previous(&mut self.bytes, &mut self.selection)
+        Ok(self.selection.wanted_at_most().unwrap_or(self.bytes.header().n_entries))
     }
 
     /// Whether hashes are looked at, because something looked wrong.

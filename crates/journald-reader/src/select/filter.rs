@@ -138,6 +138,11 @@ impl Wanted {
         self.places.sort_unstable();
     }
 
+    /// Whether an entry of any of [`Wanted::candidates`] is wanted: nothing else is asked of it.
+    pub(crate) fn is_of_one_field(&self) -> bool {
+        self.filter.matches.iter().all(|all| all.len() == 1)
+    }
+
     /// The DATA objects whose entries are all that can be wanted, and how many these are at most; `None` when that cannot
     /// be known.
     pub(crate) fn candidates(&self) -> Option<(u64, Vec<Data>)> {

@@ -110,6 +110,17 @@ impl Selection {
         }
     }
 
+    /// Whether each entry that [`Selection::walk_through`] names is wanted, but for the newest one.
+    pub(crate) fn walks_only_to_wanted(&self) -> bool {
+        self.wanted.as_deref().is_some_and(Wanted::is_of_one_field)
+    }
+
+    /// How many entries can be wanted at most, as far as the index tells of it.
+    pub(crate) fn wanted_at_most(&self) -> Option<u64> {
+        // The lists of values may not name the newest entry yet.
+        self.wanted.as_deref()?.candidates().map(|(count, _)| count.saturating_add(1))
+    }
+
     /// Reading begins behind this entry, which is the last of so many wanted ones of its microsecond that stand together.
     pub(crate) fn begin_behind(&mut self, bytes: &mut Bytes, passed: Option<Cursor>, together: u64) {
         self.passed = passed;
@@ -215,9 +226,8 @@ impl Selection {
 
     /// An entry that is not the one visited: its cursor, and whether it is wanted.
     pub(crate) fn glance(&mut self, bytes: &mut Bytes, offset: u64) -> Result<(Cursor, bool), Fault> {
-        let (cursor, size) = bytes.entry_at(offset)?;
-        let Some(wanted) = &mut self.wanted else { return Ok((cursor, true)) };
-        let items = bytes.items_of(offset, size)?;
+        let Some(wanted) = &mut self.wanted else { return Ok((bytes.entry_at(offset)?.0, true)) };
+        let (cursor, items) = bytes.entry_with_items(offset)?;
         Ok((cursor, wanted.wants(bytes, &items)))
     }
 

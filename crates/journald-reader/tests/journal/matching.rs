@@ -262,6 +262,63 @@ fn a_rare_value_costs_reads_for_its_entries_only() {
     assert!(after.0 - before.0 < 100, "{} reads", after.0 - before.0);
 }
 
+/// Files in turn, each with a hundred entries of a value, and one with none of them.
+#[test]
+fn where_the_last_entries_begin_is_found_without_reading_them() {
+    const EACH: u64 = 2000;
+    let dir = tempfile::tempdir().unwrap();
+    for file in 0..4 {
+        let entry = |n: u64| {
+            let entry =
+                ExportEntry::new(BASE + n * 1000).message(format!("{n}")).field("A", (n % 3).to_string());
+            if n % 20 == 7 && file != 2 { entry.field("RARE", "1") } else { entry }
+        };
+        let entries: Vec<_> = (file * EACH..(file + 1) * EACH).map(entry).collect();
+        or_skip!(build_journal(&dir.path().join(format!("{file}.journal")), &entries, Format::default()));
+    }
+    let path = dir.path().to_path_buf();
+    let open = |text: &str| {
+        let matches = if text.is_empty() { Vec::new() } else { matches(text) };
+        let scope = Scope { matches, ..Scope::of([path.clone()]) };
+        Tail::open(&scope, Keys::default(), Start::Oldest, Waker::none()).unwrap()
+    };
+    for (text, all) in [("", 4 * EACH), ("RARE=1", 300), ("A=1", 2667), ("RARE=1 A=0", 100), ("NONE=1", 0)] {
+        let read = drain(&mut open(text));
+        let read: Vec<u64> = read.iter().map(|(cursor, _)| cursor.realtime).collect();
+        assert_eq!(read.len() as u64, all, "{text}");
+        for until in [None, Some(BASE + EACH * 1000 * 5 / 2), Some(BASE - 1)] {
+            let times: Vec<u64> =
+                read.iter().copied().filter(|time| until.is_none_or(|until| *time <= until)).collect();
+            for count in [1, 2, 99, 100, 101, 250, 300, 301, 2000, 2001, 7999, 8000, 8001] {
+                let nth = times.len().checked_sub(count as usize).map(|at| times[at]);
+                let what = format!("{text} {count} until {until:?} of {}", times.len());
+                assert_eq!(open(text).time_of_nth_last(count, until), nth, "{what}");
+                // Of a value, the newest entry of each file may be one of them or not.
+                let about = open(text).time_of_about_last(count, until);
+                let since = |time| times.iter().filter(|other| **other >= time).count() as u64;
+                let fits = about.map_or(nth.is_none() || count + 4 > times.len() as u64, |about| {
+                    (count..=count + 4).contains(&since(about))
+                });
+                assert!(fits, "{what}: {about:?}");
+            }
+        }
+    }
+    let cost = |text: &str, count| {
+        let mut tail = open(text);
+        let before = reads();
+        tail.time_of_about_last(count, None);
+        reads().0 - before.0
+    };
+    let cost = [cost("", 7000), cost("RARE=1", 290), cost("RARE=1", 2000), cost("NONE=1", 9)];
+    assert!(cost.iter().all(|reads| *reads < 200), "{cost:?} reads");
+    // Each entry has to be looked at for two fields: once.
+    let mut tail = open("RARE=1 A=0");
+    let before = reads();
+    tail.time_of_about_last(90, None);
+    let reads = reads().0 - before.0;
+    assert!(reads < 500, "{reads} reads");
+}
+
 #[test]
 fn values_that_appear_later_match_from_their_first_entry_on() {
     let journald = or_skip!(Journald::start());
