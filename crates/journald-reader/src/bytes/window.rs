@@ -13,6 +13,9 @@ use crate::format::fault::Fault;
 const AHEAD_MAX: usize = 64 << 10;
 /// The forward window after the file has grown (bytes); it doubles with each read that follows the last.
 const AHEAD_MIN: usize = 8 << 10;
+/// The forward window while entries are looked up, one here and one there (bytes): an entry and what was written for it alone, half of
+/// it before the entry's beginning.
+const SPARSE: usize = 2 << 10;
 /// The window for objects further back (bytes): one page, since neighbours are seldom wanted.
 const BEHIND: usize = 4 << 10;
 /// Bytes that are read at once when entries are read backward: some fifty entries.
@@ -28,7 +31,7 @@ pub(crate) struct Windows {
     ahead_max: usize,
     /// How often the forward window was moved in this turn.
     turn_reads: u32,
-    /// The next entries lie far apart: a move does not enlarge the window.
+    /// The next entries lie far apart: a move takes [`SPARSE`] and does not enlarge the window.
     sparse: bool,
     behind: Window,
 }
@@ -91,11 +94,12 @@ impl Windows {
         }
         // New DATA objects stand just before their ENTRY: the window goes on where it ended, or, after a
         // jump, reaches back by half its size.
+        let size = if self.sparse { SPARSE } else { self.ahead_size };
         let end = self.ahead.end();
-        let follows = end > 0 && end <= offset && offset - end < (self.ahead_size / 2) as u64;
-        let start = if follows { end } else { offset.saturating_sub((self.ahead_size / 2) as u64) };
+        let follows = end > 0 && end <= offset && offset - end < (size / 2) as u64;
+        let start = if follows { end } else { offset.saturating_sub((size / 2) as u64) };
         let need = (offset - start) as usize + len;
-        self.ahead.load(handle, start, need.max(self.ahead_size))?;
+        self.ahead.load(handle, start, need.max(size))?;
         self.turn_reads = self.turn_reads.saturating_add(1);
         if self.turn_reads > 1 {
             self.ahead_max = AHEAD_MAX;

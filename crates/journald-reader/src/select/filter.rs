@@ -14,6 +14,8 @@ use crate::scope::Match;
 
 /// DATA objects of one file whose answer is remembered when they have to be read to be compared (count).
 const COMPARED_MAX: usize = 64 << 10;
+/// So few places are each looked for among the items of an entry (count); of more, each item is looked for among the places.
+const PLACES_FEW: usize = 4;
 
 /// What is wanted, in any file.
 #[derive(Debug)]
@@ -69,8 +71,9 @@ pub(crate) struct Wanted {
     asked: Option<u64>,
     /// The hash table cannot be trusted: what DATA objects were found to be when they were read and compared.
     compared: Option<HashMap<u64, Option<usize>>>,
-    /// Which terms the entry at hand has.
+    /// Which terms the entry at hand has, and whether it has any.
     has: Vec<bool>,
+    has_any: bool,
 }
 
 impl Wanted {
@@ -83,6 +86,7 @@ impl Wanted {
             asked: None,
             compared: None,
             has: vec![false; count],
+            has_any: false,
         }
     }
 
@@ -156,27 +160,36 @@ impl Wanted {
 
     /// Whether an entry of these DATA objects is wanted. `compare` reads an object and says which of the terms it is.
     fn test(&mut self, items: &[u64], mut compare: impl FnMut(u64, &[Vec<u8>]) -> Option<usize>) -> bool {
-        self.has.fill(false);
-        for item in items {
-            let term = match &mut self.compared {
-                None => self
-                    .places
-                    .binary_search_by_key(item, |(offset, _)| *offset)
-                    .ok()
-                    .and_then(|n| self.places.get(n))
-                    .map(|(_, term)| *term),
-                Some(compared) => {
+        let Wanted { filter, places, compared, has, has_any, .. } = self;
+        // Most entries have none, and filling nothing takes as long as everything else here.
+        if std::mem::take(has_any) {
+            has.fill(false);
+        }
+        let mut mark = |term: usize| {
+            if let Some(has) = has.get_mut(term) {
+                (*has, *has_any) = (true, true);
+            }
+        };
+        match compared {
+            None if places.len() <= PLACES_FEW => {
+                places.iter().filter(|(offset, _)| items.contains(offset)).for_each(|(_, term)| mark(*term));
+            }
+            None => {
+                let place = |item| places.binary_search_by_key(item, |(offset, _)| *offset).ok();
+                let found = items.iter().filter_map(|item| places.get(place(item)?));
+                found.for_each(|(_, term)| mark(*term));
+            }
+            Some(compared) => {
+                for item in items {
                     if compared.len() >= COMPARED_MAX {
                         compared.clear();
                     }
-                    *compared.entry(*item).or_insert_with(|| compare(*item, &self.filter.terms))
+                    let term = compared.entry(*item).or_insert_with(|| compare(*item, &filter.terms));
+                    term.iter().for_each(|term| mark(*term));
                 }
-            };
-            if let Some(has) = term.and_then(|term| self.has.get_mut(term)) {
-                *has = true;
             }
         }
-        self.filter.accepts(&self.has)
+        filter.accepts(has)
     }
 }
 
