@@ -21,7 +21,7 @@ use logql::label_set::LabelSet;
 
 /// Label sets that are remembered with whether the query chooses them (count).
 const STREAMS_MAX: usize = 8 << 10;
-/// The newest entries that are looked at first (count), at least.
+/// The newest entries that are looked at first (count), at least, where some of them may not pass.
 const FIRST: u64 = 2_000;
 /// Finding out where more than these begin (count) takes longer than to read from the beginning of the span.
 const LOOKED_BACK_MAX: u64 = 20_000;
@@ -40,24 +40,28 @@ pub(super) fn ask(
     let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
     let (from, to) = (micros(start), micros(end.saturating_sub(1)));
     let mut lines = Lines::of(query, (start, end), (question.limit, question.direction), run.limits.bytes);
-    let mut count = (question.limit as u64).saturating_mul(2).max(FIRST);
+    let limit = question.limit as u64;
+    let mut count = match narrow::chooses_all(query, &journal.shape()) {
+        true => limit,
+        false => limit.saturating_mul(2).max(FIRST),
+    };
     loop {
         // Stages may join lines and move them in time: then there is no end to begin at.
-        let begin = match question.direction {
-            Direction::Backward
-                if !journal.has_stages() && question.limit > 0 && count <= LOOKED_BACK_MAX =>
-            {
+        let backward = question.direction == Direction::Backward && !journal.has_stages();
+        let looks_back = backward && count <= LOOKED_BACK_MAX;
+        let begin = match looks_back {
+            true => {
                 let time = journal.time_of_last(count, to, &narrowed, &mut run.bytes_read)?;
-                time.unwrap_or(from).max(from)
+                // Where a clock was set back, some of the last entries may be of a time behind the end.
+                time.filter(|time| *time <= to || count == 0).unwrap_or(from).max(from)
             }
-            _ => from,
+            false => from,
         };
         lines.clear();
-        let slices = match question.direction {
-            Direction::Backward if begin == from && !journal.has_stages() => {
-                slices::cut(journal, (from, to), &narrowed, run.limits.threads)?
-            }
-            _ => Vec::new(),
+        // Where it is known where the last few begin, or that there are only few, several threads would have nothing to do.
+        let slices = match backward && !looks_back {
+            true => slices::cut(journal, (from, to), &narrowed, run.limits.threads)?,
+            false => Vec::new(),
         };
         let mut sliced = None;
         if !slices.is_empty() {
@@ -75,7 +79,7 @@ pub(super) fn ask(
         if begin <= from || begin > to || stopped || lines.has_enough_since(begin) {
             return Ok((Answer::Lines(lines.finish()), progress));
         }
-        count = count.saturating_mul(FURTHER);
+        count = count.saturating_mul(FURTHER).max(FIRST);
     }
 }
 

@@ -41,6 +41,22 @@ pub fn of_query(query: &LogQuery, shape: &Shape<'_>) -> Match {
     narrowed
 }
 
+/// Whether a query shows, as far as can be told before, each entry that matches [`of_query`].
+pub fn chooses_all(query: &LogQuery, shape: &Shape<'_>) -> bool {
+    let Sections { labels, stages, retention, .. } = shape.sections;
+    let has_value = |name: &str, matcher: &Matcher| {
+        let fixed = shape.added.iter().chain(&labels.fixed).find(|(fixed, _)| fixed == name);
+        fixed.map(|(_, value)| matcher.matches(value))
+    };
+    let narrowed = of_query(query, shape).len();
+    let others = query.matchers.iter().map(|matcher| has_value(matcher.name(), matcher));
+    let plain = query.stages.is_empty() && stages.is_empty() && labels.relabel.is_empty();
+    plain
+        && retention.is_none()
+        && others.clone().filter(Option::is_none).count() == narrowed
+        && others.flatten().all(|matches| matches)
+}
+
 /// As [`of_query`], for each range of a metric query: an entry must match one of them. None: the query can want any entry.
 pub fn of_expr(expr: &Expr, shape: &Shape<'_>) -> Vec<Match> {
     let mut all = Vec::new();
@@ -76,4 +92,41 @@ fn fields<'r>(rule: &'r FieldRule, matcher: &Matcher) -> Option<(&'r str, Vec<St
         _ => wanted,
     };
     (!values.is_empty()).then_some((field.as_str(), values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use logql::Query;
+
+    #[test]
+    fn what_matches_and_labels_leave_open_is_not_chosen_for_sure() {
+        let added = [("host".to_owned(), "oak".to_owned())];
+        let config = |text: &str| Config::parse(text, "test", &|_| None).unwrap();
+        let chooses_all = |config: &Config, query: &str| {
+            let Ok(Query::Logs(query)) = Query::parse(query) else { panic!("{query}") };
+            super::chooses_all(&query, &Shape { sections: Sections::from(config), added: &added })
+        };
+        let plain = config("labels:\n  fields:\n    unit: [_SYSTEMD_UNIT]\n    tag: [TAG, OTHER]\n");
+        for (query, all) in [
+            (r#"{job=~".+"}"#, true),
+            (r#"{job="systemd-journal", unit="a.service"}"#, true),
+            (r#"{unit=~"a|b", host!="elm"}"#, true),
+            (r#"{job="other"}"#, false),
+            (r#"{host="elm"}"#, false),
+            // The index does not know these.
+            (r#"{job=~".+", unit!="a"}"#, false),
+            (r#"{unit=~".+"}"#, false),
+            (r#"{tag="a"}"#, false),
+            (r#"{nowhere="a"}"#, false),
+            // One match for two conditions.
+            (r#"{unit="a", unit="b"}"#, false),
+            (r#"{job=~".+"} |= "a""#, false),
+        ] {
+            assert_eq!(chooses_all(&plain, query), all, "{query}");
+        }
+        let retention = config("retention:\n  rules:\n    - {selector: '{unit=\"b\"}', drop: true}\n");
+        assert!(!chooses_all(&retention, r#"{job=~".+"}"#));
+    }
 }
