@@ -10,6 +10,8 @@ use super::span::split_digits;
 
 /// Where the zone database is.
 const ZONEINFO: &str = "/usr/share/zoneinfo";
+/// What says which zone this machine is in.
+const LOCALTIME: &str = "/etc/localtime";
 /// The rules for daylight saving time that glibc takes if `TZ` names such a time without rules.
 const DEFAULT_RULE: &str = ",M3.2.0,M11.1.0";
 /// The largest offset (seconds): systemd refuses more than a day.
@@ -19,8 +21,16 @@ const OFFSET_MAX: i64 = 86_400;
 pub fn local() -> TimeZone {
     match std::env::var("TZ") {
         Ok(value) => of_variable(&value),
-        Err(_) => TimeZone::system(),
+        // To look the name up reads all folders of the zone database, which takes longer than many an answer.
+        Err(_) => of_file(Path::new(LOCALTIME)).unwrap_or_else(TimeZone::system),
     }
+}
+
+/// The zone of a file that links to one of the zone database, as systemd has [`LOCALTIME`] (localtime(5)).
+fn of_file(link: &Path) -> Option<TimeZone> {
+    let target = std::fs::read_link(link).ok()?;
+    let name = target.to_str()?.split_once("zoneinfo/")?.1;
+    TimeZone::tzif(name, &std::fs::read(link).ok()?).ok()
 }
 
 /// What `TZ` means (tzset(3)): a file of the zone database, by name or path, with or without a colon before it; or a rule
@@ -143,4 +153,41 @@ fn neighbour(civil: i64, dst: bool, from: i64, clock: impl Fn(i64) -> Option<(i6
         distance += STRIDE;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_zone_of_a_link_is_the_one_of_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = |name: &str, target: &str| {
+            let path = dir.path().join(name);
+            symlink(target, &path).unwrap();
+            of_file(&path)
+        };
+        for name in ["Etc/UTC", "Europe/Berlin", "Asia/Kolkata"] {
+            let Some(by_name) = named(name) else { return };
+            for (number, second) in [0, 1_700_000_000, 1_720_000_000].into_iter().enumerate() {
+                let linked =
+                    link(&format!("{}{number}", name.replace('/', "-")), &format!("{ZONEINFO}/{name}"))
+                        .unwrap();
+                let time = Timestamp::from_second(second).unwrap();
+                assert_eq!(
+                    linked.to_offset_info(time).offset(),
+                    by_name.to_offset_info(time).offset(),
+                    "{name}"
+                );
+                assert_eq!(linked.iana_name(), Some(name));
+            }
+        }
+        assert!(link("gone", &format!("{ZONEINFO}/Nowhere/At_All")).is_none());
+        let other = dir.path().join("other");
+        std::fs::write(&other, "no zone").unwrap();
+        assert!(link("elsewhere", other.to_str().unwrap()).is_none());
+        assert!(of_file(&other).is_none(), "no link");
+    }
 }
