@@ -223,7 +223,12 @@ impl Printer {
 
     fn write_short(&mut self, labels: &str, entry: &PushedEntry, out: &mut Vec<u8>) -> io::Result<()> {
         let Some(person) = &mut self.person else {
-            return shown::stable(out, timestamp(entry), &self.zone, labels, &entry.line);
+            return shown::stable(
+                out,
+                &shown::stable_time(timestamp(entry), &self.zone),
+                labels,
+                &entry.line,
+            );
         };
         let parsed = parse_pushed(labels);
         let label = |name: &str| parsed.get(name).map(String::as_str);

@@ -67,6 +67,10 @@ fn escape<'t>(
     f: &mut fmt::Formatter<'_>,
     kept: impl Fn(char) -> Option<(&'t str, &'t str)>,
 ) -> fmt::Result {
+    // Most text is ASCII without controls. All of it is looked at, which takes less than to look for the first that is not.
+    if text.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte)) {
+        return f.write_str(text);
+    }
     let mut from = 0;
     for (at, c) in text.char_indices() {
         if !is_unsafe(c) {

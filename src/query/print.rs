@@ -1,6 +1,8 @@
 //! Answers for a person, and for other programs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
@@ -11,7 +13,7 @@ use super::Time;
 use super::answer::{Answer, Line, Series};
 use super::response::{self, Data};
 use crate::os::text::{self, Block, write_json};
-use crate::shape::shown::{self, Look, Person};
+use crate::shape::shown::{self, Clock, Look, Person};
 use logql::label_set::LabelSet;
 
 /// In which form an answer is shown.
@@ -36,6 +38,10 @@ const CHART_MAX: usize = 60;
 pub struct Printer {
     form: Form,
     zone: TimeZone,
+    clock: Clock,
+    /// The time and the labels of the line that was shown last.
+    said: String,
+    labels: String,
     /// A chart is shown for each series.
     charts: bool,
     named: bool,
@@ -50,7 +56,17 @@ impl Printer {
             Form::Short(Look::Person { colours }) => Some(Person::new(zone.clone(), colours)),
             _ => None,
         };
-        Printer { form, zone, charts, named: false, person }
+        let clock = Clock::new(zone.clone());
+        Printer {
+            form,
+            zone,
+            clock,
+            said: String::new(),
+            labels: String::new(),
+            charts,
+            named: false,
+            person,
+        }
     }
 
     /// Shows a whole answer to what was asked about this time; lines come in the order in which they are given.
@@ -88,10 +104,17 @@ impl Printer {
             Form::Short(_) => {
                 let time = Timestamp::from_nanosecond(i128::from(line.time)).unwrap_or_default();
                 let labels = own(line);
-                let text = labels.to_string();
+                let (said, text) = (&mut self.said, &mut self.labels);
+                said.clear();
+                text.clear();
+                // Nothing can be refused here.
+                let _ = write!(text, "{labels}");
                 match &mut self.person {
-                    Some(person) => person.show(out, time, &text, |name| labels.get(name), &line.text),
-                    None => shown::stable(out, time, &self.zone, &text, &line.text),
+                    Some(person) => person.show(out, time, text, |name| labels.get(name), &line.text),
+                    None => {
+                        self.clock.say(time, said);
+                        shown::stable(out, said, text, &line.text)
+                    }
                 }
             }
             Form::Raw => writeln!(out, "{}", Block { text: &line.text, indent: "" }),
@@ -173,10 +196,10 @@ impl Printer {
 }
 
 /// The labels that are shown before a line: those of its stream, and what stages have made.
-fn own(line: &Line) -> LabelSet {
-    let mut labels = line.labels.stream.clone();
+fn own(line: &Line) -> Cow<'_, LabelSet> {
+    let mut labels = Cow::Borrowed(&line.labels.stream);
     for (name, value) in line.labels.parsed.iter() {
-        labels.insert(name, value.as_bytes());
+        labels.to_mut().insert(name, value.as_bytes());
     }
     labels
 }

@@ -9,6 +9,7 @@
 //! Programs get another form, which does not change: see [`stable`].
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 
@@ -69,19 +70,45 @@ pub fn stable_time(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string()
 }
 
+/// Says times as [`stable_time`]. Those of one second differ in its fraction only, and entries come in the order of time.
+#[derive(Debug)]
+pub struct Clock {
+    zone: TimeZone,
+    /// The second that was said last (since 1970), and what stands before and behind its fraction.
+    second: Option<i128>,
+    before: String,
+    behind: String,
+}
+
+impl Clock {
+    /// Says times in this zone.
+    pub fn new(zone: TimeZone) -> Clock {
+        Clock { zone, second: None, before: String::new(), behind: String::new() }
+    }
+
+    /// Adds a time to a text.
+    pub fn say(&mut self, time: Timestamp, text: &mut String) {
+        const SECOND: i128 = 1_000_000_000;
+        let nanoseconds = time.as_nanosecond();
+        let second = nanoseconds.div_euclid(SECOND);
+        if self.second != Some(second) {
+            let zoned = time.to_zoned_datetime(self.zone.clone());
+            self.second = Some(second);
+            self.before = zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            self.behind = zoned.strftime("%:z").to_string();
+        }
+        // Nothing can be refused here.
+        let _ = write!(text, "{}.{:06}{}", self.before, nanoseconds.rem_euclid(SECOND) / 1000, self.behind);
+    }
+}
+
 /// Writes an entry in the form for programs: time, `{labels}`, text.
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn stable(
-    out: &mut impl Write,
-    time: Timestamp,
-    zone: &TimeZone,
-    labels: &str,
-    text: &str,
-) -> io::Result<()> {
+pub fn stable(out: &mut impl Write, time: &str, labels: &str, text: &str) -> io::Result<()> {
     let text = Block { text, indent: GOES_ON };
-    writeln!(out, "{} {} {text}", stable_time(time, zone), Line(labels))
+    writeln!(out, "{time} {} {text}", Line(labels))
 }
 
 /// Writes an entry that is not sent, in the form for programs: time, what becomes of it, `{labels}`, text.
@@ -243,6 +270,29 @@ mod tests {
             person.show(&mut out, time, &labels, label, text).unwrap();
         }
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_clock_says_times_as_they_are_said_alone() {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let mut clock = Clock::new(zone.clone());
+        // The end of summer time, where the same hour comes twice, and before 1970.
+        let change = 1_792_889_999_999_999_999_i128;
+        for nanoseconds in
+            [0, 1, 999, 1000, 999_999_999, 1_000_000_000, -1, -1_000_000_000, change, change + 1, change]
+        {
+            let time = Timestamp::from_nanosecond(nanoseconds).unwrap();
+            let mut text = String::from("at ");
+            clock.say(time, &mut text);
+            let before_1970 = nanoseconds < 0 && nanoseconds % 1_000_000_000 != 0;
+            // Alone, a fraction before 1970 is cut towards 1970.
+            let alone = if before_1970 {
+                "1970-01-01T00:59:59.999999+01:00".into()
+            } else {
+                stable_time(time, &zone)
+            };
+            assert_eq!(text, format!("at {alone}"));
+        }
     }
 
     #[test]

@@ -75,6 +75,12 @@ impl LabelSet {
         }
     }
 
+    /// Makes room for more labels, whose names and values have so many bytes together.
+    pub(crate) fn reserve(&mut self, labels: usize, bytes: usize) {
+        self.text.reserve(bytes);
+        self.ends.reserve(labels);
+    }
+
     /// Where a label begins in the text.
     fn start(&self, at: usize) -> usize {
         let before = at.checked_sub(1).and_then(|before| self.ends.get(before));
@@ -205,21 +211,30 @@ impl fmt::Display for LabelSet {
         f.write_str("{")?;
         for (index, (name, value)) in self.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{name}=\"")?;
-            for c in value.chars() {
-                match c {
-                    '"' => f.write_str("\\\"")?,
-                    '\\' => f.write_str("\\\\")?,
-                    '\n' => f.write_str("\\n")?,
-                    '\r' => f.write_str("\\r")?,
-                    '\t' => f.write_str("\\t")?,
-                    c if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c))?,
-                    c => write!(f, "{c}")?,
-                }
+            [comma, name, "=\""].into_iter().try_for_each(|part| f.write_str(part))?;
+            // Most values can stand as they are.
+            let stands = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\') & (byte != 0x7f);
+            if value.bytes().fold(true, |all, byte| all & stands(byte)) {
+                f.write_str(value)?;
+            } else {
+                value.chars().try_for_each(|c| write_quoted(c, f))?;
             }
             f.write_str("\"")?;
         }
         f.write_str("}")
+    }
+}
+
+/// Writes a character of a value as it stands between quotes.
+fn write_quoted(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match c {
+        '"' => f.write_str("\\\""),
+        '\\' => f.write_str("\\\\"),
+        '\n' => f.write_str("\\n"),
+        '\r' => f.write_str("\\r"),
+        '\t' => f.write_str("\\t"),
+        c if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c)),
+        c => fmt::Write::write_char(f, c),
     }
 }
 

@@ -215,6 +215,11 @@ impl<'a> Row<'a> {
         for name in self.deleted.iter().chain(self.added.iter().map(|added| &added.name)) {
             labels.stream.remove(name);
         }
+        for (category, which) in [(&mut labels.metadata, false), (&mut labels.parsed, true)] {
+            let own = self.added.iter().filter(|added| added.parsed == which);
+            let bytes = own.clone().map(|added| added.name.len() + added.value.len());
+            category.reserve(own.clone().count(), bytes.sum());
+        }
         for Added { name, value, parsed } in &self.added {
             let category = if *parsed { &mut labels.parsed } else { &mut labels.metadata };
             category.insert(name, value.as_bytes());
