@@ -149,6 +149,27 @@ impl Engine {
         (met(|source| source.streams), met(|source| source.entries))
     }
 
+    /// Whether engines that have looked at parts of the entries come to exactly what one comes to that looks at all, when they are
+    /// joined.
+    pub fn joins(&self) -> bool {
+        self.windows.iter().all(Window::joins)
+    }
+
+    /// Takes over what another engine, which watches the same, has kept of the entries behind those that this one has looked at.
+    /// `false`: one of them has left something out, and what they have together is not what one alone would have.
+    pub fn join(&mut self, later: Engine) -> bool {
+        let mut whole = self.windows.len() == later.windows.len();
+        for (window, later) in self.windows.iter_mut().zip(later.windows) {
+            whole &= window.join(later);
+        }
+        for (source, later) in self.sources.iter_mut().zip(later.sources) {
+            source.streams |= later.streams;
+            source.entries |= later.entries;
+        }
+        self.held = self.windows.iter().map(Window::bytes).sum();
+        whole && self.held <= self.memory_max
+    }
+
     /// The number of series in all windows.
     pub fn series(&self) -> usize {
         self.windows.iter().map(Window::len).sum()

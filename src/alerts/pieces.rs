@@ -16,6 +16,28 @@ pub(super) enum Pieces {
     Moments(Line<Moments>),
 }
 
+/// Whether the samples of an aggregation come to exactly the same, wherever they are parted. Counts and lengths do, which are
+/// whole numbers, and so do the smallest and the largest value; sums of fractions do not.
+pub(super) fn join(range: &RangeAggregation) -> bool {
+    match range.op {
+        RangeOp::CountOverTime
+        | RangeOp::BytesRate
+        | RangeOp::BytesOverTime
+        | RangeOp::MinOverTime
+        | RangeOp::MaxOverTime
+        | RangeOp::AbsentOverTime => true,
+        RangeOp::Rate => range.query.unwrap.is_none(),
+        RangeOp::SumOverTime
+        | RangeOp::AvgOverTime
+        | RangeOp::StdvarOverTime
+        | RangeOp::StddevOverTime
+        | RangeOp::FirstOverTime
+        | RangeOp::LastOverTime
+        | RangeOp::RateCounter
+        | RangeOp::QuantileOverTime => false,
+    }
+}
+
 /// The buckets that an evaluation needs: those after `after`, up to `last`. The next evaluation does not need those up to
 /// `next`.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +61,15 @@ impl Pieces {
         match self {
             Pieces::Sums(line) => line.add(op, number, point),
             Pieces::Moments(line) => line.add(op, number, point),
+        }
+    }
+
+    /// Adds the buckets of later samples of the same aggregation.
+    pub(super) fn join(&mut self, op: RangeOp, later: Pieces) {
+        match (self, later) {
+            (Pieces::Sums(line), Pieces::Sums(later)) => line.join(op, later),
+            (Pieces::Moments(line), Pieces::Moments(later)) => line.join(op, later),
+            (Pieces::Sums(_), Pieces::Moments(_)) | (Pieces::Moments(_), Pieces::Sums(_)) => {}
         }
     }
 
@@ -84,13 +115,24 @@ impl<B> Default for Line<B> {
 
 impl<B: Bucket> Line<B> {
     fn add(&mut self, op: RangeOp, number: i64, point: Point) {
+        self.put(number, |bucket| bucket.add(op, point), || B::new(op, point));
+    }
+
+    fn join(&mut self, op: RangeOp, later: Line<B>) {
+        for (number, bucket) in &later.buckets {
+            self.put(*number, |own| own.merge(op, bucket), || bucket.clone());
+        }
+    }
+
+    /// Changes the bucket of a number, or puts a new one in its place.
+    fn put(&mut self, number: i64, change: impl FnOnce(&mut B), new: impl FnOnce() -> B) {
         // Usually it is the last bucket.
         let at = self.buckets.iter().rposition(|(other, _)| *other <= number);
         if let Some((other, bucket)) = at.and_then(|at| self.buckets.get_mut(at))
             && *other == number
         {
             let before = bucket.allocated();
-            bucket.add(op, point);
+            change(bucket);
             self.within = self.within + bucket.allocated() - before;
             return;
         }
@@ -98,7 +140,7 @@ impl<B: Bucket> Line<B> {
             // It grows by a quarter. If it doubled, half of the memory might be unused.
             self.buckets.reserve_exact(self.buckets.len() / 4 + 1);
         }
-        let bucket = B::new(op, point);
+        let bucket = new();
         self.within += bucket.allocated();
         self.buckets.insert(at.map_or(0, |at| at + 1), (number, bucket));
     }

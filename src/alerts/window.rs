@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 
 use super::memory::{self, SERIES_LABELS_MAX};
 use super::origin::Origin;
-use super::pieces::{Pieces, Span};
+use super::pieces::{self, Pieces, Span};
 use logql::aggregate::Point;
 use logql::expr::{RangeAggregation, RangeOp};
 use logql::label_set::LabelSet;
@@ -193,6 +193,31 @@ impl Window {
         *self.origins.entry(origin).or_default() += 1;
         self.series.insert(Arc::new(labels), series);
         self.count();
+    }
+
+    /// Whether what was kept of parts of the entries can be joined exactly.
+    pub(super) fn joins(&self) -> bool {
+        pieces::join(&self.range)
+    }
+
+    /// Takes over what a window of the same aggregation has kept of later entries. `false`: one of them has left something out.
+    pub(super) fn join(&mut self, later: Window) -> bool {
+        let is_whole = |window: &Window| window.failed.is_empty() && window.refused == 0;
+        if !is_whole(self) || !is_whole(&later) {
+            return false;
+        }
+        for (labels, series) in later.series {
+            match self.series.get_mut(&labels) {
+                Some(own) => own.pieces.join(self.range.op, series.pieces),
+                None => {
+                    *self.origins.entry(series.origin).or_default() += 1;
+                    self.series.insert(labels, series);
+                }
+            }
+        }
+        self.within = self.series.values().map(Series::bytes).sum();
+        self.count();
+        self.series.len() <= self.series_max
     }
 
     /// Notes that an entry failed in a bucket.

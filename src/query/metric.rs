@@ -1,4 +1,5 @@
-//! Metric queries: the engine of alert rules, over the entries of a span, each read once.
+//! Metric queries: the engine of alert rules, over the entries of a span, each read once. Where one value is asked for, and parts of
+//! the entries come together to exactly the same, a long span is read in slices side by side.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -9,7 +10,7 @@ use indexmap::IndexMap;
 use super::answer::{Answer, Series};
 use super::journal::{Asking, Journal};
 use super::verdicts::Verdicts;
-use super::{MEMORY_MAX, POINTS_MAX, Progress, QueryError, Run, Time, narrow};
+use super::{MEMORY_MAX, POINTS_MAX, Progress, QueryError, Run, Time, narrow, slices};
 use crate::alerts::engine::{Engine, Evaluation};
 use crate::alerts::watch::levelled;
 use crate::pipeline::{Shaper, Sink, values};
@@ -93,28 +94,8 @@ fn read<'r>(
     journal: &Journal<'_>,
     run: &mut Run<'r>,
 ) -> Result<(Values<'r>, Progress), QueryError> {
-    let mut engine = Engine::new(INNER_SERIES_MAX);
-    engine.limit_memory(MEMORY_MAX);
-    engine.watch(expr.clone(), step);
-    let (reach, ahead) = (engine.reach(), engine.ahead());
-    let verdicts = Verdicts::new(engine.filters_lines());
-    let mut values = Values {
-        engine,
-        verdicts,
-        late,
-        ahead,
-        made: i64::MIN,
-        came_late: false,
-        stop: run.stop,
-        deadline: run.deadline,
-        series_max: run.limits.series,
-        points: 0,
-        matrix: IndexMap::default(),
-        vector: Vec::new(),
-        failed: None,
-        chosen: 0,
-    };
-    values.advance(first.saturating_sub(1));
+    let mut values = Values::new(expr, (first, step), late, run);
+    let (reach, ahead) = (values.engine.reach(), values.ahead);
     let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
     let progress = match reach {
         // It looks at no entry.
@@ -122,10 +103,47 @@ fn read<'r>(
         _ => {
             let narrowed = narrow::of_expr(expr, &journal.shape());
             let span = (micros(first.saturating_sub(reach)), micros(last.saturating_add(ahead)));
-            journal.read(span, &narrowed, &mut values, run)?
+            let joins = first == last && values.engine.joins() && !journal.has_stages();
+            let slices = match joins {
+                true => slices::cut(journal, span, &narrowed, run.limits.threads)?,
+                false => Vec::new(),
+            };
+            let read = |slice, run: &mut Run<'_>| {
+                let mut values = Values::new(expr, (first, step), late, run);
+                let progress = journal.read(slice, &narrowed, &mut values, run)?;
+                values.failed.map_or(Ok((values.engine, progress)), Err)
+            };
+            match joined(&slices, run, read)? {
+                Some((engine, progress)) => {
+                    values.engine = engine;
+                    progress
+                }
+                None => journal.read(span, &narrowed, &mut values, run)?,
+            }
         }
     };
     Ok((values, progress))
+}
+
+/// Reads slices of a span side by side, and joins what they have; `None` where the span has to be read in one piece.
+fn joined(
+    slices: &[(u64, u64)],
+    run: &mut Run<'_>,
+    read: impl Fn((u64, u64), &mut Run<'_>) -> Result<(Engine, Progress), QueryError> + Sync,
+) -> Result<Option<(Engine, Progress)>, QueryError> {
+    if slices.is_empty() {
+        return Ok(None);
+    }
+    let threads = run.limits.threads;
+    // All of them are needed.
+    let Some((parts, progress)) = slices::read(slices, threads, usize::MAX, run, read, |_| 0)? else {
+        return Ok(None);
+    };
+    // From the oldest to the newest, as if one had read them.
+    let mut parts = parts.into_iter().rev();
+    let Some(mut engine) = parts.next() else { return Ok(None) };
+    let whole = parts.all(|later| engine.join(later));
+    Ok(whole.then_some((engine, progress)))
 }
 
 /// Whether a query gives its series an order.
@@ -160,7 +178,33 @@ struct Values<'r> {
     chosen: u64,
 }
 
-impl Values<'_> {
+impl<'r> Values<'r> {
+    /// No entry was read yet. The first evaluation is at `first`, each other one `step` after the one before it (nanoseconds since
+    /// 1970).
+    fn new(expr: &Expr, (first, step): (i64, i64), late: i64, run: &Run<'r>) -> Values<'r> {
+        let mut engine = Engine::new(INNER_SERIES_MAX);
+        engine.limit_memory(MEMORY_MAX);
+        engine.watch(expr.clone(), step);
+        let mut values = Values {
+            verdicts: Verdicts::new(engine.filters_lines()),
+            ahead: engine.ahead(),
+            engine,
+            late,
+            made: i64::MIN,
+            came_late: false,
+            stop: run.stop,
+            deadline: run.deadline,
+            series_max: run.limits.series,
+            points: 0,
+            matrix: IndexMap::default(),
+            vector: Vec::new(),
+            failed: None,
+            chosen: 0,
+        };
+        values.advance(first.saturating_sub(1));
+        values
+    }
+
     /// Makes the evaluations up to a time (nanoseconds since 1970), one after another: there may be thousands, and each may
     /// take long.
     fn advance(&mut self, to: i64) {

@@ -47,6 +47,85 @@ fn buckets_end_where_windows_begin_and_end() {
     }
 }
 
+/// Samples in two parts, the older ones first; a window is joined from both, or has them all.
+#[test]
+fn parts_that_can_be_joined_come_to_what_all_come_to() {
+    let samples = |drawn: &[(u8, i64, f64)]| {
+        let one = |(name, time, value): &(u8, i64, f64)| {
+            (set(&[("n", &name.to_string())]), (time * SECOND, *value))
+        };
+        drawn.iter().map(one).collect::<Vec<_>>()
+    };
+    let drawn = [
+        (1, 70, 0.5),
+        (2, 75, -1.0),
+        (1, 80, f64::NAN),
+        (1, 110, 3.0),
+        (2, 110, f64::NAN),
+        (1, 119, -7.25),
+        // Too old for the value, in a bucket of its own.
+        (2, 10, 9.0),
+    ];
+    let all = samples(&drawn);
+    for query in [
+        r#"count_over_time({a="b"}[1m])"#,
+        r#"rate({a="b"}[1m])"#,
+        r#"bytes_rate({a="b"}[1m])"#,
+        r#"bytes_over_time({a="b"}[1m])"#,
+        r#"absent_over_time({a="b"}[1m])"#,
+        r#"min_over_time({a="b"} | unwrap c [1m])"#,
+        r#"max_over_time({a="b"} | unwrap c [1m])"#,
+    ] {
+        let of = |samples: &[(LabelSet, Point)]| {
+            let mut window = window(query, 120);
+            samples.iter().for_each(|(labels, point)| window.add(labels, *point, Origin::default));
+            window
+        };
+        for at in 0..=all.len() {
+            let (mut joined, mut whole) = (of(&all[..at]), of(&all));
+            assert!(joined.joins() && joined.join(of(&all[at..])), "{query}");
+            assert_eq!(
+                (joined.len(), joined.origins.len()),
+                (whole.len(), whole.origins.len()),
+                "{query} {at}"
+            );
+            let [joined, whole] =
+                [&mut joined, &mut whole].map(|window| format!("{:?}", window.value_at(120 * SECOND)));
+            assert_eq!(joined, whole, "{query}, the first {at}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_exact_in_parts_is_not_joined() {
+    for query in [
+        r#"rate({a="b"} | unwrap c [1m])"#,
+        r#"sum_over_time({a="b"} | unwrap c [1m])"#,
+        r#"avg_over_time({a="b"} | unwrap c [1m])"#,
+        r#"stddev_over_time({a="b"} | unwrap c [1m])"#,
+        r#"first_over_time({a="b"} | unwrap c [1m])"#,
+        r#"last_over_time({a="b"} | unwrap c [1m])"#,
+        r#"quantile_over_time(0.5, {a="b"} | unwrap c [1m])"#,
+    ] {
+        assert!(!window(query, 60).joins(), "{query}");
+    }
+    // A part that has left something out, or has more series together than there may be: as the window of this test has it, two.
+    let of = |names: &[&str]| {
+        let mut window = window(r#"count_over_time({a="b"}[1m])"#, 60);
+        names.iter().for_each(|name| window.add(&set(&[("n", name)]), (SECOND, 1.0), Origin::default));
+        window
+    };
+    let failed = || {
+        let mut window = of(&[]);
+        window.add(&set(&[(ERROR, "JSONParserErr")]), (SECOND, 1.0), Origin::default);
+        window
+    };
+    assert!(of(&["1"]).join(of(&["1", "2"])));
+    assert!(!of(&["1"]).join(of(&["2", "3"])));
+    assert!(!of(&["1"]).join(of(&["1", "2", "3"])), "one was refused");
+    assert!(!of(&["1"]).join(failed()) && !failed().join(of(&["1"])));
+}
+
 #[test]
 fn a_window_reaches_back_to_its_oldest_entry() {
     for (query, seconds) in [
