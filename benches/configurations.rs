@@ -15,23 +15,14 @@
 
 #[path = "support/bench.rs"]
 mod bench;
-#[path = "support/messages.rs"]
-#[allow(dead_code)] // the rules alone are wanted, not lines for them
-mod messages;
-#[path = "support/random.rs"]
-#[allow(dead_code)]
-mod random;
 #[path = "support/ship.rs"]
 mod ship;
 mod support;
 #[path = "support/table.rs"]
 #[allow(dead_code)] // other programs are not compared
 mod table;
-#[path = "support/units.rs"]
-#[allow(dead_code)]
-mod units;
 #[path = "support/watched.rs"]
-#[allow(dead_code)]
+#[allow(dead_code)] // the rules alone are wanted, not lines for them
 mod watched;
 
 use std::fs;
@@ -41,6 +32,7 @@ use std::process::{Command, ExitCode};
 
 use support::Error;
 use support::generate::{self, BenchJournal};
+use support::{messages, random, units};
 use table::{Row, compare, flag, number, table};
 
 /// Rules for relabelling that drop nothing of this journal, so that all entries must arrive.
