@@ -4,6 +4,7 @@
 //! from its bytes, by prost, not by the code that wrote them. What this prints is what Loki would get.
 
 mod open;
+mod opened;
 mod pending;
 mod printer;
 mod summary;

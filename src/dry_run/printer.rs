@@ -1,21 +1,19 @@
-//! Showing records: decodes the bytes of sealed batches, and shows entries in the order of the journal.
+//! Showing records: the entries of sealed batches in the order of the journal, and what became of the others.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
-use prost::Message;
-use serde::Serialize;
 
+use super::opened::{Pushed, missing, opened};
 use super::summary::{Alert, Summary};
 use super::{DryRunError, Options, Output};
 use crate::alerts::history::Fired;
 use crate::loki::batch::Batches;
-use crate::loki::proto::{Entry as PushedEntry, PushRequest};
+use crate::loki::proto::Entry as PushedEntry;
 use crate::os::text::{Line, write_json};
 use crate::shape::explain::{Explained, Fate};
-use crate::shape::labels::parse_pushed;
-use crate::shape::shown::{self, Look, Person};
+use crate::shape::shown::{self, Clock, Look, Person};
 
 /// Records that are held back until the end of the journal.
 struct Held {
@@ -59,6 +57,8 @@ pub(super) struct Printer {
     output: Output,
     tenant: Option<String>,
     zone: TimeZone,
+    /// Says times of JSON.
+    clock: Clock,
     /// Who reads records, where that is a person.
     person: Option<Person>,
     /// The last records.
@@ -85,6 +85,7 @@ impl Printer {
             output,
             tenant,
             zone,
+            clock: Clock::precise(),
             person,
             reverse,
             held: lines.map(|lines| Held { lines, entries: 0, records: VecDeque::new() }),
@@ -95,15 +96,16 @@ impl Printer {
 
     /// Seals the batches and shows their entries in the order of the journal.
     pub(super) fn show(&mut self, batches: &mut Batches, out: &mut impl Write) -> Result<(), DryRunError> {
+        let mut record = Vec::new();
         for pushed in opened(batches)? {
             if let Some(summary) = &mut self.summary {
-                summary.add(pushed.tenant.as_deref(), &pushed.labels, &pushed.entry);
+                summary.add(&pushed);
                 self.entries += 1;
                 continue;
             }
-            let mut record = Vec::new();
+            record.clear();
             self.write(&pushed, &mut record)?;
-            self.put(Record::Entry { pushed: true }, record, out)?;
+            self.put(Record::Entry { pushed: true }, &mut record, out)?;
         }
         Ok(())
     }
@@ -125,15 +127,15 @@ impl Printer {
             } else {
                 self.write_unsent(explained, &mut record)?;
             }
-            self.put(Record::Entry { pushed: explained.fate == Fate::Sent }, record, out)?;
+            self.put(Record::Entry { pushed: explained.fate == Fate::Sent }, &mut record, out)?;
         }
         Ok(())
     }
 
     fn write(&mut self, pushed: &Pushed, record: &mut Vec<u8>) -> io::Result<()> {
         match self.output {
-            Output::Json => self.write_json(pushed.tenant.as_deref(), &pushed.labels, &pushed.entry, record),
-            Output::Short(_) | Output::Explain(_) => self.write_short(&pushed.labels, &pushed.entry, record),
+            Output::Json => self.write_json(pushed, record),
+            Output::Short(_) | Output::Explain(_) => self.write_short(pushed, record),
         }
     }
 
@@ -156,11 +158,12 @@ impl Printer {
         writeln!(record, "    {}", Line(last))
     }
 
-    fn put(&mut self, what: Record, record: Vec<u8>, out: &mut impl Write) -> io::Result<()> {
+    /// Shows a record, or takes it to be shown at the end.
+    fn put(&mut self, what: Record, record: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
         match &mut self.held {
-            Some(held) => held.put(what, record),
+            Some(held) => held.put(what, std::mem::take(record)),
             None => {
-                out.write_all(&record)?;
+                out.write_all(record)?;
                 self.entries += u64::from(what == Record::Entry { pushed: true });
             }
         }
@@ -196,7 +199,7 @@ impl Printer {
                     }
                 }
             }
-            self.put(Record::Alert, record, out)?;
+            self.put(Record::Alert, &mut record, out)?;
         }
         Ok(())
     }
@@ -207,8 +210,8 @@ impl Printer {
             if self.reverse {
                 records.make_contiguous().reverse();
             }
-            for (what, record) in records {
-                self.put(what, record, out)?;
+            for (what, mut record) in records {
+                self.put(what, &mut record, out)?;
             }
         }
         Ok(())
@@ -221,91 +224,33 @@ impl Printer {
         }
     }
 
-    fn write_short(&mut self, labels: &str, entry: &PushedEntry, out: &mut Vec<u8>) -> io::Result<()> {
+    fn write_short(&mut self, Pushed { stream, entry }: &Pushed, out: &mut Vec<u8>) -> io::Result<()> {
         let Some(person) = &mut self.person else {
-            return shown::stable(
-                out,
-                &shown::stable_time(timestamp(entry), &self.zone),
-                labels,
-                &entry.line,
-            );
+            let time = shown::stable_time(timestamp(entry), &self.zone);
+            return shown::stable(out, &time, &stream.labels, &entry.line);
         };
-        let parsed = parse_pushed(labels);
-        let label = |name: &str| parsed.get(name).map(String::as_str);
-        person.show(out, timestamp(entry), labels, label, &entry.line)
+        person.show(out, timestamp(entry), &stream.labels, |name| stream.label(name), &entry.line)
     }
 
-    fn write_json(
-        &self,
-        tenant: Option<&str>,
-        labels: &str,
-        entry: &PushedEntry,
-        out: &mut Vec<u8>,
-    ) -> io::Result<()> {
-        let metadata: BTreeMap<_, _> =
-            entry.structured_metadata.iter().map(|pair| (&pair.name, &pair.value)).collect();
-        let record = Object {
-            timestamp: timestamp(entry).strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string(),
-            labels: parse_pushed(labels),
-            metadata,
-            line: &entry.line,
-            tenant: tenant.or(self.tenant.as_deref()),
-        };
-        write_json(&mut *out, &record)?;
-        writeln!(out)
+    /// One line of `-o json`. The order of the fields is part of the form.
+    fn write_json(&mut self, Pushed { stream, entry }: &Pushed, out: &mut Vec<u8>) -> io::Result<()> {
+        let pairs = entry.structured_metadata.iter().map(|pair| (&pair.name, &pair.value));
+        let mut time = String::new();
+        self.clock.say(timestamp(entry), &mut time);
+        write!(out, "{{\"timestamp\":\"{time}\",\"labels\":{},\"metadata\":", stream.json())?;
+        write_json(&mut *out, &pairs.collect::<BTreeMap<_, _>>())?;
+        out.extend_from_slice(b",\"line\":");
+        write_json(&mut *out, &entry.line)?;
+        out.extend_from_slice(b",\"tenant\":");
+        write_json(&mut *out, &stream.tenant.as_deref().or(self.tenant.as_deref()))?;
+        out.extend_from_slice(b"}\n");
+        Ok(())
     }
-}
-
-/// An entry of a batch, as it would be pushed.
-struct Pushed {
-    tenant: Option<String>,
-    labels: String,
-    entry: PushedEntry,
-}
-
-/// Seals the batches and takes their entries out of the bytes, in the order of the journal.
-fn opened(batches: &mut Batches) -> Result<Vec<Pushed>, DryRunError> {
-    if batches.is_empty() {
-        return Ok(Vec::new());
-    }
-    let order = batches.order();
-    let mut requests = HashMap::new();
-    for sealed in batches.seal() {
-        let body = snap::raw::Decoder::new()
-            .decompress_vec(&sealed.body)
-            .map_err(|e| DryRunError::Body(e.to_string()))?;
-        let request = PushRequest::decode(body.as_slice()).map_err(|e| DryRunError::Body(e.to_string()))?;
-        let streams: Vec<_> =
-            request.streams.into_iter().map(|s| (s.labels, s.entries.into_iter())).collect();
-        requests.insert(sealed.tenant.as_deref().map(str::to_owned), streams);
-    }
-    let mut pushed = Vec::with_capacity(order.len());
-    for (tenant, stream) in order {
-        let streams = requests.get_mut(&tenant).ok_or_else(missing)?;
-        let (labels, entries) = streams.get_mut(stream).ok_or_else(missing)?;
-        let entry = entries.next().ok_or_else(missing)?;
-        pushed.push(Pushed { labels: labels.clone(), tenant, entry });
-    }
-    Ok(pushed)
-}
-
-fn missing() -> DryRunError {
-    DryRunError::Body("an entry is missing".into())
 }
 
 /// Writes what happened to an entry, each step in a line below it.
 fn write_steps(steps: &[String], out: &mut Vec<u8>) -> io::Result<()> {
     steps.iter().try_for_each(|step| writeln!(out, "    {}", Line(step)))
-}
-
-/// One line of `-o json`. The order of the fields is part of the form.
-#[derive(Serialize)]
-struct Object<'a> {
-    timestamp: String,
-    labels: BTreeMap<String, String>,
-    metadata: BTreeMap<&'a String, &'a String>,
-    line: &'a str,
-    tenant: Option<&'a str>,
 }
 
 pub(super) fn timestamp(entry: &PushedEntry) -> jiff::Timestamp {

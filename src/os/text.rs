@@ -61,14 +61,20 @@ impl Display for Block<'_> {
     }
 }
 
+/// Whether a text is ASCII without controls, as most is. All of it is looked at, which takes less than to look for the first that
+/// is not.
+#[inline]
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte))
+}
+
 /// Writes a text with its unsafe characters escaped. `kept` names those that stay, and what is written after them.
 fn escape<'t>(
     text: &str,
     f: &mut fmt::Formatter<'_>,
     kept: impl Fn(char) -> Option<(&'t str, &'t str)>,
 ) -> fmt::Result {
-    // Most text is ASCII without controls. All of it is looked at, which takes less than to look for the first that is not.
-    if text.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte)) {
+    if is_plain(text) {
         return f.write_str(text);
     }
     let mut from = 0;
@@ -163,6 +169,9 @@ impl<F: Formatter> Formatter for Safe<F> {
     }
 
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
+        if is_plain(text) {
+            return out.write_all(text.as_bytes());
+        }
         let mut from = 0;
         for (at, c) in text.char_indices().filter(|(_, c)| is_unsafe(*c)) {
             out.write_all(text.get(from..at).unwrap_or_default().as_bytes())?;

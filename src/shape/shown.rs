@@ -74,6 +74,8 @@ pub fn stable_time(time: Timestamp, zone: &TimeZone) -> String {
 #[derive(Debug)]
 pub struct Clock {
     zone: TimeZone,
+    /// With nanoseconds, and `Z` in place of the offset.
+    precise: bool,
     /// The second that was said last (since 1970), and what stands before and behind its fraction.
     second: Option<i128>,
     before: String,
@@ -83,7 +85,12 @@ pub struct Clock {
 impl Clock {
     /// Says times in this zone.
     pub fn new(zone: TimeZone) -> Clock {
-        Clock { zone, second: None, before: String::new(), behind: String::new() }
+        Clock { zone, precise: false, second: None, before: String::new(), behind: String::new() }
+    }
+
+    /// Says times in UTC to the nanosecond, as `2026-01-05T00:00:00.000000000Z`.
+    pub fn precise() -> Clock {
+        Clock { precise: true, ..Clock::new(TimeZone::UTC) }
     }
 
     /// Adds a time to a text.
@@ -97,8 +104,12 @@ impl Clock {
             self.before = zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string();
             self.behind = zoned.strftime("%:z").to_string();
         }
+        let fraction = nanoseconds.rem_euclid(SECOND);
         // Nothing can be refused here.
-        let _ = write!(text, "{}.{:06}{}", self.before, nanoseconds.rem_euclid(SECOND) / 1000, self.behind);
+        let _ = match self.precise {
+            true => write!(text, "{}.{fraction:09}Z", self.before),
+            false => write!(text, "{}.{:06}{}", self.before, fraction / 1000, self.behind),
+        };
     }
 }
 

@@ -9,12 +9,12 @@ mod times;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::opened::Pushed;
 use super::printer::timestamp;
 use crate::alerts::Watcher;
 use crate::alerts::run::{Outcome, RunningRule};
 use crate::alerts::watch::clock;
 use crate::journal::Journal;
-use crate::loki::proto::Entry;
 use crate::os::text::Line;
 use crate::pipeline::{Counts, Pipeline};
 use crate::shape::Sections;
@@ -34,7 +34,9 @@ const VALUES_MAX: usize = 100_000;
 /// What is collected from the records.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
-    streams: HashMap<(Option<String>, String), Sum>,
+    /// The numbers of streams among the sums, by tenant and labels.
+    numbers: HashMap<(Option<String>, String), usize>,
+    sums: Vec<Sum>,
     width: Width,
     limits: Limits,
     first: Option<jiff::Timestamp>,
@@ -59,19 +61,26 @@ pub(super) struct OfBackfill {
 }
 
 impl Summary {
-    pub(super) fn add(&mut self, tenant: Option<&str>, labels: &str, entry: &Entry) {
+    pub(super) fn add(&mut self, Pushed { stream, entry }: &Pushed) {
         let metadata = entry.structured_metadata.iter().map(|pair| pair.name.len() + pair.value.len());
         let bytes = entry.line.len() + metadata.sum::<usize>();
         let time = timestamp(entry);
         self.first = Some(self.first.map_or(time, |first| first.min(time)));
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
-        let sum = self.streams.entry((tenant.map(str::to_owned), labels.to_owned())).or_default();
+        let number = *stream.number.get_or_init(|| {
+            let key = (stream.tenant.clone(), stream.labels.clone());
+            *self.numbers.entry(key).or_insert_with(|| {
+                self.sums.push(Sum::default());
+                self.sums.len() - 1
+            })
+        });
+        let Some(sum) = self.sums.get_mut(number) else { return };
         sum.entries += 1;
         sum.bytes += bytes as u64;
         let time_ns = nanoseconds(time);
         sum.peak.add(time_ns, bytes as u64);
         if sum.times.add(time_ns, self.width) {
-            self.streams.values_mut().for_each(|sum| sum.times.widen());
+            self.sums.iter_mut().for_each(|sum| sum.times.widen());
             self.width.double();
         }
         self.limits.add(&entry.line, time_ns, clock(), bytes as u64);
@@ -90,10 +99,10 @@ impl Summary {
         let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let at = |time: Option<jiff::Timestamp>| nanoseconds(time.unwrap_or_default());
         let span = (at(self.first), at(self.last));
-        let busy = self.streams.values().filter(|sum| is_busy(&sum.peak)).count();
-        let mut streams: Vec<_> = self
-            .streams
-            .iter()
+        let busy = self.sums.iter().filter(|sum| is_busy(&sum.peak)).count();
+        let numbers = self.numbers.iter();
+        let mut streams: Vec<_> = numbers
+            .filter_map(|(stream, number)| Some((stream, self.sums.get(*number)?)))
             .map(|((tenant, labels), sum)| Stream {
                 labels: parse_pushed(labels),
                 tenant: tenant.clone(),
