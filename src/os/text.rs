@@ -169,7 +169,8 @@ impl<F: Formatter> Formatter for Safe<F> {
     }
 
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
-        if is_plain(text) {
+        // JSON's own escapes are not in it, so of ASCII only DEL is left.
+        if text.is_ascii() && !text.as_bytes().contains(&0x7f) {
             return out.write_all(text.as_bytes());
         }
         let mut from = 0;
