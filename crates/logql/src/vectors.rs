@@ -39,7 +39,7 @@ pub enum EvalError {
         /// The labels so far, with the failure's among them.
         labels: String,
     },
-    /// Several series of one side belong to one series of the other.
+    /// Several series of one side belong to one series of the other. The words are Loki's (`pkg/logql/evaluator.go`).
     #[error("{0}")]
     Matching(&'static str),
     /// There is no memory for even one series of this range. The caller says how to give it more.
@@ -264,8 +264,14 @@ fn binary(operation: &BinaryOperation, left: Vector, right: Vector) -> Result<Ve
     for (sample, signature) in one.iter().zip(signatures(&one)) {
         if by_signature.insert(signature, sample).is_some() {
             return Err(EvalError::Matching(match swapped {
-                true => "several series of the left side belong to one of the right: add labels to `on`",
-                false => "several series of the right side belong to one of the left: add labels to `on`",
+                true => {
+                    "found duplicate series on the left hand-side;many-to-many matching not allowed: matching labels \
+                     must be unique on one side"
+                }
+                false => {
+                    "found duplicate series on the right hand-side;many-to-many matching not allowed: matching labels \
+                     must be unique on one side"
+                }
             }));
         }
     }
@@ -278,9 +284,9 @@ fn binary(operation: &BinaryOperation, left: Vector, right: Vector) -> Result<Ve
         if seen.insert((signature, (!one_to_one).then(|| labels.clone())), ()).is_some() {
             return Err(EvalError::Matching(match one_to_one {
                 true => {
-                    "several series of the left side belong to one of the right: use group_left or group_right"
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
                 }
-                false => "the labels of group_left or group_right make two results the same",
+                false => "multiple matches for labels: grouping labels must ensure unique matches",
             }));
         }
         let (left, right) = if swapped { (other.value, sample.value) } else { (sample.value, other.value) };

@@ -20,6 +20,7 @@ use super::response::{self, Data};
 use super::streams::{Streams, is_any};
 use super::{Direction, QueryError, Question, Run, Time, ask};
 use logql::label_set::cut;
+use logql::vectors::EvalError;
 use logql::{LogQuery, ParseError, Query};
 
 pub use self::params::Params;
@@ -105,6 +106,8 @@ impl From<QueryError> for Refused {
     fn from(error: QueryError) -> Refused {
         let status = match error {
             QueryError::Journal(_) | QueryError::Watch(_) | QueryError::Output(_) => 500,
+            // Loki counts it among its own failures (`pkg/util/server/error.go`).
+            QueryError::Evaluation(EvalError::Matching(_)) => 500,
             QueryError::Deadline => 504,
             _ => 400,
         };

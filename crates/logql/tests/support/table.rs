@@ -181,7 +181,23 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     (
         r#"sum by (app) (count_over_time({host="h"}[1m])) + ignoring (app) sum(count_over_time({host="h"}[1m]))"#,
-        &["Matching"],
+        &["multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"],
+    ),
+    (
+        r#"sum(count_over_time({host="h"}[1m])) / on () group_left sum by (app) (count_over_time({host="h"}[1m]))"#,
+        &[
+            "found duplicate series on the right hand-side;many-to-many matching not allowed: matching labels must be unique on one side",
+        ],
+    ),
+    (
+        r#"sum by (app) (count_over_time({host="h"}[1m])) / on () group_right sum(count_over_time({host="h"}[1m]))"#,
+        &[
+            "found duplicate series on the left hand-side;many-to-many matching not allowed: matching labels must be unique on one side",
+        ],
+    ),
+    (
+        r#"sum by (app) (count_over_time({host="h"}[1m])) * on () group_left (app) vector(2)"#,
+        &["multiple matches for labels: grouping labels must ensure unique matches"],
     ),
     (
         r#"label_replace(sum by (app) (count_over_time({app="a"}[1m])), "first", "$1", "app", "(.).*")"#,
@@ -214,7 +230,6 @@ pub fn shown(value: Result<Vector, EvalError>) -> Vec<String> {
             .map(|sample| format!("{} {}", sample.labels, (sample.value * 1e9).round() / 1e9))
             .collect(),
         Err(EvalError::Pipeline { kind, .. }) => vec![kind],
-        Err(EvalError::Matching(_)) => vec!["Matching".to_owned()],
         Err(other) => vec![other.to_string()],
     };
     shown.sort();
