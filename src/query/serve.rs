@@ -296,7 +296,7 @@ async fn tail(
     key: &HeaderValue,
     shared: &Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Reply> {
-    let tail = Tail::read(&of_head(request.uri(), request.headers(), &[]), shared.limits.entries)?;
+    let tail = Tail::read(&of_head(request.uri(), request.headers(), &[])?, shared.limits.entries)?;
     let place = shared.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Reply::text(429, "max concurrent tail requests limit exceeded\n"))?;
     let held = (place, shared.open.clone());
@@ -314,24 +314,25 @@ async fn asked(request: Request<Incoming>) -> Result<api::Request, Reply> {
         })?,
         false => Bytes::new(),
     };
-    Ok(of_head(&head.uri, &head.headers, &form))
+    of_head(&head.uri, &head.headers, &form)
 }
 
 /// What an address, headers and a form ask for.
-fn of_head(uri: &Uri, headers: &HeaderMap, form: &[u8]) -> api::Request {
+fn of_head(uri: &Uri, headers: &HeaderMap, form: &[u8]) -> Result<api::Request, Reply> {
     let categorize = headers.get_all(ENCODING.0).iter().any(|value| {
         value.to_str().is_ok_and(|value| value.split(',').any(|flag| flag.trim() == ENCODING.1))
     });
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let params = Params::read(uri.query().unwrap_or_default(), form);
+    let params = params.map_err(|error| Reply::text(400, error))?;
     // A browser's web socket has no headers of its own.
     let categorize = categorize || params.get(ENCODING_PARAMETER) == ENCODING.1;
-    api::Request {
+    Ok(api::Request {
         path: uri.path().to_owned(),
         params,
         categorize,
         now: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
-    }
+    })
 }
 
 /// Sets a flag when it goes: the client has hung up, or the answer is there.

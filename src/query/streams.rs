@@ -34,7 +34,7 @@ pub struct Size {
 /// The streams of a span.
 #[derive(Debug, Default)]
 pub struct Streams {
-    /// With their sizes in the steps of the span, by the number of the step.
+    /// With their sizes in steps, by the number of the step.
     found: IndexMap<Arc<LabelSet>, Vec<(i64, Size)>, foldhash::quality::RandomState>,
 }
 
@@ -53,7 +53,7 @@ impl Streams {
         Streams::find_by(i64::MAX, selectors, span, journal, run)
     }
 
-    /// As [`Streams::find`], and sizes are told apart by steps of the span (nanoseconds).
+    /// As [`Streams::find`], and sizes are told apart by steps (nanoseconds), which begin at multiples of their length.
     ///
     /// # Errors
     /// As [`Streams::find`].
@@ -152,7 +152,7 @@ impl Counting<'_> {
         }
         let Some(sizes) = found.get_mut(labels) else { return };
         self.chosen += 1;
-        let number = time.saturating_sub(start) / self.step;
+        let number = time.div_euclid(self.step);
         // Entries come nearly in the order of time.
         let at = sizes.iter().rposition(|(known, _)| *known == number).unwrap_or_else(|| {
             sizes.push((number, Size::default()));

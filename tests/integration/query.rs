@@ -280,9 +280,6 @@ const REFUSED_HERE: [&str; 2] = ["sum(rate({unit=\"a\"}[0s]))", "{unit=\"a\"} | 
 fn differs(path: &str, status: u64) -> Option<&'static str> {
     Some(match path {
         "/loki/api/v1/index/stats" if status == 200 => "Loki counts its chunks, this program entries",
-        "/loki/api/v1/index/volume" | "/loki/api/v1/index/volume_range" if status == 200 => {
-            "Loki estimates bytes by its chunks"
-        }
         "/loki/api/v1/status/buildinfo" => "another program",
         "/loki/api/v1/detected_fields" if status == 200 => "Loki chooses any ten fields",
         _ => return None,
@@ -314,6 +311,10 @@ fn the_read_api_answers_as_loki_does() {
         let status = call["status"].as_u64().unwrap();
         let mut body: Value = serde_json::from_str(&reply.body).unwrap_or_else(|_| json!(reply.body));
         let mut theirs = call.get("body").or(call.get("text")).cloned().unwrap_or_default();
+        if path.starts_with("/loki/api/v1/index/volume") {
+            // Loki estimates bytes by its chunks.
+            [&mut body, &mut theirs].into_iter().for_each(without_bytes);
+        }
         compared += 1;
         let refused = REFUSED_HERE.contains(&request.params.get("query"));
         let mut fits = u64::from(reply.status) == if refused { 400 } else { status };
@@ -340,6 +341,18 @@ fn the_read_api_answers_as_loki_does() {
     }
     assert!(wrong.is_empty(), "{} of {compared} differ:\n{}", wrong.len(), wrong.join("\n"));
     assert!(compared > 70, "{compared}");
+}
+
+/// Takes the values of volumes away: what stays are their labels and times.
+fn without_bytes(body: &mut Value) {
+    let rows = body.pointer_mut("/data/result").and_then(Value::as_array_mut);
+    for row in rows.into_iter().flatten() {
+        let values = match row.get_mut("value") {
+            Some(pair) => vec![pair],
+            None => row["values"].as_array_mut().unwrap().iter_mut().collect(),
+        };
+        values.into_iter().for_each(|pair| pair[1] = Value::Null);
+    }
 }
 
 /// Brings what has no order of its own into one.

@@ -23,7 +23,7 @@ const SSHD: &str = "query={unit%3D\"sshd.service\"}";
 impl Asked {
     /// The status and the body of a reply, as JSON or as a text.
     fn reply(&self, path: &str, parameters: &str) -> (u16, Value) {
-        let params = Params::read(parameters, b"");
+        let params = Params::read(parameters, b"").unwrap();
         let request = Request { path: format!("/loki/api/v1/{path}"), params, categorize: false, now: NOW };
         let reply = self.call(&request);
         let body = serde_json::from_str(&reply.body).unwrap_or_else(|_| json!(reply.body));
@@ -132,7 +132,7 @@ fn a_mistake_in_a_query_to_format_is_told_in_json() {
     let asked = or_skip!(Asked::new());
     let request = Request {
         path: "/loki/api/v1/format_query".to_owned(),
-        params: Params::read("query={a%3D\"b\"", b""),
+        params: Params::read("query={a%3D\"b\"", b"").unwrap(),
         categorize: false,
         now: NOW,
     };
@@ -185,11 +185,141 @@ fn numbers_of_fields_and_volumes_are_read_as_loki_reads_them() {
 #[test]
 fn a_form_goes_before_the_address() {
     let asked = or_skip!(Asked::new());
-    let params = Params::read(&format!("limit=7&{SPAN}"), format!("{SSHD}&limit=2").as_bytes());
+    let params = Params::read(&format!("limit=7&{SPAN}"), format!("{SSHD}&limit=2").as_bytes()).unwrap();
     let path = "/loki/api/v1/query_range".to_owned();
     let reply = asked.call(&Request { path, params, categorize: false, now: NOW });
     let body: Value = serde_json::from_str(&reply.body).unwrap();
     let streams = body["data"]["result"].as_array().unwrap().clone();
     let lines: usize = streams.iter().map(|stream| stream["values"].as_array().unwrap().len()).sum();
     assert_eq!(lines, 2, "{body}");
+}
+
+/// Series of volumes: their labels, and their values' times.
+fn volumes(asked: &Asked, path: &str, parameters: &str) -> (String, Vec<Value>, Vec<Value>) {
+    let (status, body) = asked.reply(path, &format!("{parameters}&{SPAN}"));
+    assert_eq!(status, 200, "{parameters}: {body}");
+    let rows = body["data"]["result"].as_array().unwrap();
+    let times = |row: &Value| match row.get("value") {
+        Some(pair) => pair[0].clone(),
+        None => row["values"].as_array().unwrap().iter().map(|pair| pair[0].clone()).collect(),
+    };
+    (
+        body["data"]["resultType"].as_str().unwrap().to_owned(),
+        rows.iter().map(|row| row["metric"].clone()).collect(),
+        rows.iter().map(times).collect(),
+    )
+}
+
+#[test]
+fn volumes_are_of_the_labels_that_loki_takes() {
+    let asked = or_skip!(Asked::new());
+    let of = |parameters: &str| volumes(&asked, "index/volume", parameters).1;
+    // A label that is named must be there, unless the selector says something of it.
+    assert_eq!(of("query={service_name%3D\"kernel\"}&targetLabels=unit,host"), [] as [Value; 0]);
+    assert_eq!(
+        of("query={service_name%3D\"kernel\"}&targetLabels=host"),
+        [json!({"host": "h1"}), json!({"host": "h2"})]
+    );
+    assert_eq!(of("query={}&targetLabels=nosuch"), [] as [Value; 0]);
+    assert_eq!(of("query={service_name%3D\"kernel\",unit%3D\"\"}&targetLabels=unit"), [json!({})]);
+    assert_eq!(
+        of("query={service_name%3D\"kernel\"}&targetLabels=unit,host&aggregateBy=labels"),
+        [] as [Value; 0]
+    );
+    // Without names, each matcher names a label.
+    let job = |host: &str| json!({"host": host, "job": "systemd-journal"});
+    assert_eq!(of("query={job%3D\"systemd-journal\",host!%3D\"h2\"}"), [job("h1")]);
+    assert_eq!(of("query={job%3D\"systemd-journal\",host!~\"h2|h9\"}"), [job("h1")]);
+}
+
+#[test]
+fn volumes_over_time_have_lokis_steps() {
+    let asked = or_skip!(Asked::new());
+    let of = |parameters: &str| volumes(&asked, "index/volume_range", parameters);
+    let all = "query={job%3D\"systemd-journal\"}";
+    let metric = json!({"job": "systemd-journal"});
+    // Single values are a vector.
+    assert_eq!(
+        of(&format!("{all}&step=7200")),
+        ("vector".into(), vec![metric.clone()], vec![json!(1_795_248_000)])
+    );
+    assert_eq!(of("query={job%3D\"none\"}&step=60"), ("vector".into(), vec![], vec![]));
+    // Steps begin at multiples of their length, wherever the span begins. What comes first counts.
+    let times = json!([1_795_242_599.999, 1_795_244_399.999, 1_795_246_199.999, 1_795_248_000]);
+    let begun = of(&format!("start=1795241400&{all}&step=1800"));
+    assert_eq!(begun, ("matrix".into(), vec![metric], vec![times]));
+    let (status, body) =
+        asked.reply("index/volume_range", &format!("{all}&{SPAN}&targetLabels=unit&step=3600"));
+    assert_eq!(status, 200, "{body}");
+    let first = |row: &Value| row["values"][0][1].as_str().unwrap().parse::<u64>().unwrap();
+    let firsts: Vec<u64> = body["data"]["result"].as_array().unwrap().iter().map(first).collect();
+    assert!(firsts.len() > 3 && firsts.is_sorted_by(|a, b| a >= b), "{firsts:?}");
+    // Each step has its own largest series.
+    let largest = |span: &str| {
+        asked.reply("index/volume", &format!("{all}&{span}&targetLabels=unit&limit=1")).1["data"]["result"][0]
+            ["metric"]
+            .clone()
+    };
+    let (kind, metrics, _) = of(&format!("{all}&targetLabels=unit&step=600&limit=1"));
+    let mut each: Vec<Value> = (0..12)
+        .map(|n| 1_795_240_800 + n * 600)
+        .map(|start| largest(&format!("start={start}&end={}", start + 600)))
+        .collect();
+    each.sort_by_key(Value::to_string);
+    each.dedup();
+    assert!(each.len() > 1, "{each:?}");
+    let mut metrics = metrics;
+    metrics.sort_by_key(Value::to_string);
+    assert_eq!((kind.as_str(), metrics), ("matrix", each));
+}
+
+#[test]
+fn parameters_are_refused_in_lokis_words() {
+    let asked = or_skip!(Asked::new());
+    const GONE: &str = "this data is no longer available, it is past now - max_query_lookback (0s)";
+    const STEP: &str =
+        "zero or negative query resolution step widths are not accepted. Try a positive integer";
+    const TIME: &str = "strconv.ParseInt: parsing \"x\": invalid syntax";
+    for (path, parameters, words) in [
+        ("query", "query=1&time=x", TIME),
+        (
+            "query",
+            "query=1&time=99999999999999999999",
+            "strconv.ParseInt: parsing \"99999999999999999999\": value out of range",
+        ),
+        // Numbers are read before the query.
+        ("query", "query={&limit=0", "limit must be a positive value"),
+        ("query", "query={&direction=up", "invalid direction 'up'"),
+        (
+            "query_range",
+            "query=1&start=2026-11-21 07:00:00Z",
+            "could not parse 'start' parameter: strconv.ParseInt: parsing \"2026-11-21 07:00:00Z\": invalid syntax",
+        ),
+        ("patterns", "query={a%3D\"b\"}&step=0", STEP),
+        (
+            "patterns",
+            "query={a%3D\"b\"}&end=x",
+            "could not parse 'end' parameter: strconv.ParseInt: parsing \"x\": invalid syntax",
+        ),
+        ("index/volume", "query={a%3D\"b\"}&time=x", TIME),
+        ("index/volume", "query={a%3D\"b\"}&direction=up", "invalid direction 'up'"),
+        ("index/volume", "query={&aggregateBy=x", "invalid aggregation option"),
+        ("index/volume_range", "query={a%3D\"b\"}&interval=-1", "interval must be >= 0"),
+        ("labels", TURNED, GONE),
+        ("label/unit/values", TURNED, GONE),
+        ("series", TURNED, GONE),
+    ] {
+        assert_eq!(asked.reply(path, parameters), (400, json!(words)), "{path} {parameters}");
+    }
+    let (status, body) = asked.reply("index/volume_range", &format!("{SSHD}&{SPAN}&limit=0"));
+    assert_eq!(status, 200, "{body}");
+}
+
+#[test]
+fn a_path_may_have_escapes() {
+    let asked = or_skip!(Asked::new());
+    assert_eq!(asked.reply("label/un%69t/values", SPAN), asked.reply("label/unit/values", SPAN));
+    for path in ["label/a%2Fb/values", "label/a/b/values", "detected_field//values"] {
+        assert_eq!(asked.reply(path, SPAN).0, 404, "{path}");
+    }
 }

@@ -24,7 +24,7 @@ use logql::vectors::EvalError;
 use logql::{LogQuery, ParseError, Query};
 
 pub use self::params::Params;
-use self::params::{Bounds, Range, Refused};
+use self::params::{Bounds, Instant, Range, Refused};
 
 /// Loki's own words for a path that it does not have.
 const NOT_FOUND: &str = "404 page not found\n";
@@ -172,7 +172,8 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
     if let Some(reply) = ready(&request.path) {
         return Ok(Some(reply));
     }
-    let Some(name) = request.path.strip_prefix("/loki/api/v1/") else { return Ok(None) };
+    let path = params::unescape(request.path.as_bytes(), false).map_err(Refused::new)?;
+    let Some(name) = path.strip_prefix("/loki/api/v1/") else { return Ok(None) };
     let value = match name {
         "query" => return instant(request, journal, run).map(Some),
         "query_range" => return range(request, journal, run).map(Some),
@@ -190,20 +191,21 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
             ));
         }
         "patterns" => {
+            let Bounds { start, end } = params::bounds(&request.params, request.now)?;
+            params::step(&request.params, start, end)?;
             parse_logs(request.params.get("query"))?;
             success_of(json!([]))
         }
         "format_query" => return formatted(request.params.get("query")).map(Some),
         "status/buildinfo" => buildinfo(),
         name => {
-            if let Some(name) = name.strip_prefix("label/").and_then(|rest| rest.strip_suffix("/values")) {
-                if name.is_empty() {
-                    return Ok(None);
-                }
+            let between = |prefix: &str| {
+                let name = name.strip_prefix(prefix)?.strip_suffix("/values")?;
+                (!name.is_empty() && !name.contains('/')).then_some(name)
+            };
+            if let Some(name) = between("label/") {
                 values(name, request, journal, run)?
-            } else if let Some(name) =
-                name.strip_prefix("detected_field/").and_then(|rest| rest.strip_suffix("/values"))
-            {
+            } else if let Some(name) = between("detected_field/") {
                 fields::values(name, request, journal, run)?
             } else {
                 return Ok(None);
@@ -215,11 +217,9 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
 }
 
 fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
+    let Instant { limit, time, direction } = params::instant(&request.params, request.now)?;
     let query = parse(request.params.get("query"))?;
-    let time = Time::At(params::time(request.params.get("time"), "time", request.now)?);
-    let limit = params::limit(&request.params)?;
-    let direction = params::direction(&request.params)?;
-    let (answer, _) = ask(&Question { query, time, limit, direction }, journal, run)?;
+    let (answer, _) = ask(&Question { query, time: Time::At(time), limit, direction }, journal, run)?;
     Reply::json(&response::success(Data { answer: &answer, categorize: request.categorize }))
 }
 
@@ -287,13 +287,13 @@ fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Value {
 }
 
 fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let bounds = params::bounds(&request.params, request.now)?;
+    let bounds = params::in_reach(params::bounds(&request.params, request.now)?)?;
     let streams = chosen(&optional(request)?, bounds, journal, run)?;
     Ok(listed(streams.names().into_iter()))
 }
 
 fn values(name: &str, request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let bounds = params::bounds(&request.params, request.now)?;
+    let bounds = params::in_reach(params::bounds(&request.params, request.now)?)?;
     let streams = chosen(&optional(request)?, bounds, journal, run)?;
     Ok(listed(streams.values(name).into_iter()))
 }
@@ -304,7 +304,7 @@ fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result
     let lone = given.len() == 1 && given.iter().all(|text| is_any(text));
     let given = given.into_iter().filter(|_| !lone);
     let selectors = given.map(matchers).collect::<Result<Vec<_>, _>>()?;
-    let streams = chosen(&selectors, bounds, journal, run)?;
+    let streams = chosen(&selectors, params::in_reach(bounds)?, journal, run)?;
     let mut all: Vec<_> = streams.iter().map(|(labels, _)| labels).collect();
     all.sort_by_cached_key(|labels| labels.to_string());
     Ok(success_of(all.into_iter().map(response::labels).collect()))

@@ -1,10 +1,12 @@
 //! Parameters of requests, as Loki reads them (grafana/loki, `pkg/loghttp/params.go`).
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::query::{Direction, POINTS_MAX, QueryError};
+use logql::go::time::Layout;
 use logql::go::units;
 
 /// Lines of an answer unless `limit` says otherwise (count).
@@ -14,6 +16,8 @@ const SINCE: Duration = Duration::from_secs(3600);
 /// Values of a series about (count), unless `step` says otherwise.
 const STEPS: i64 = 250;
 const SECOND: i64 = 1_000_000_000;
+/// Go's `time.RFC3339Nano`.
+const RFC_3339: &str = "2006-01-02T15:04:05.999999999Z07:00";
 
 /// A request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +39,20 @@ pub struct Params(pub Vec<(String, String)>);
 
 impl Params {
     /// Those of the query of an address, and of a form, whose values come first (Go, `http.Request.ParseForm`).
-    pub fn read(query: &str, form: &[u8]) -> Params {
-        let pairs = url::form_urlencoded::parse(form).chain(url::form_urlencoded::parse(query.as_bytes()));
-        Params(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+    ///
+    /// # Errors
+    /// What Go says of an escape that is none, and of a semicolon.
+    pub fn read(query: &str, form: &[u8]) -> Result<Params, String> {
+        let parts = [form, query.as_bytes()].into_iter().flat_map(|text| text.split(|byte| *byte == b'&'));
+        let pair = |part: &[u8]| {
+            if part.contains(&b';') {
+                return Err("invalid semicolon separator in query".to_owned());
+            }
+            let mut sides = part.splitn(2, |byte| *byte == b'=').map(|side| unescape(side, true));
+            let mut side = || sides.next().unwrap_or_else(|| Ok(String::new()));
+            Ok((side()?, side()?))
+        };
+        parts.filter(|part| !part.is_empty()).map(pair).collect::<Result<_, _>>().map(Params)
     }
 
     /// The first value of a name; empty if there is none.
@@ -52,6 +67,36 @@ impl Params {
     }
 }
 
+/// What a part of an address stands for; in its query, `plus`, a plus sign is a space (Go, `url.QueryUnescape`,
+/// `url.PathUnescape`).
+///
+/// # Errors
+/// What Go says of an escape that is none.
+pub(super) fn unescape(text: &[u8], plus: bool) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        bytes.push(match first {
+            b'+' if plus => b' ',
+            b'%' => {
+                let shown = || String::from_utf8_lossy(behind.get(..2).unwrap_or(behind));
+                let byte = behind.get(..2).and_then(hexadecimal);
+                rest = behind.get(2..).unwrap_or_default();
+                byte.ok_or_else(|| format!("invalid URL escape {:?}", format!("%{}", shown())))?
+            }
+            byte => *byte,
+        });
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u8> {
+    let digits =
+        str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    u8::from_str_radix(digits, 16).ok()
+}
+
 /// The span of a request (nanoseconds since 1970).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
@@ -59,27 +104,40 @@ pub(super) struct Bounds {
     pub(super) end: i64,
 }
 
-/// A time: seconds with a point, seconds of up to ten digits, nanoseconds, or RFC 3339.
-pub(super) fn time(text: &str, name: &str, default: i64) -> Result<i64, Refused> {
+/// A whole number as Go reads it, or what it says of another text (`strconv.ParseInt`, `strconv.Atoi`).
+fn whole(function: &str, text: &str) -> Result<i64, String> {
+    text.parse().map_err(|error: ParseIntError| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.{function}: parsing {text:?}: {why}")
+    })
+}
+
+/// A time: seconds with a point, seconds of up to ten digits, nanoseconds, or RFC 3339. Of another text, what Loki says of it.
+pub(super) fn time(text: &str, default: i64) -> Result<i64, String> {
     if text.is_empty() {
         return Ok(default);
     }
     if text.contains('.')
-        && let Ok(seconds) = text.parse::<f64>()
+        && let Some(seconds) = units::number(text)
     {
         // Loki rounds to milliseconds.
         let (whole, part) = (seconds.trunc(), (seconds.fract() * 1000.0).round());
         return Ok((whole as i64).saturating_mul(SECOND).saturating_add(part as i64 * 1_000_000));
     }
-    if let Ok(number) = text.parse::<i64>() {
-        return Ok(if text.len() <= 10 { number.saturating_mul(SECOND) } else { number });
+    match whole("ParseInt", text) {
+        Ok(number) if text.len() <= 10 => Ok(number.saturating_mul(SECOND)),
+        Ok(number) => Ok(number),
+        Err(error) => Layout::new(RFC_3339).parse(text, &TimeZone::UTC, default).map_err(|_| error),
     }
-    let time = text.parse::<Timestamp>().ok().and_then(|time| i64::try_from(time.as_nanosecond()).ok());
-    time.ok_or_else(|| {
-        Refused::new(format!(
-            "could not parse '{name}' parameter: strconv.ParseInt: parsing {text:?}: invalid syntax"
-        ))
-    })
+}
+
+/// A time of a parameter, which the error names.
+fn named_time(params: &Params, name: &str, default: i64) -> Result<i64, Refused> {
+    time(params.get(name), default)
+        .map_err(|error| Refused::new(format!("could not parse '{name}' parameter: {error}")))
 }
 
 /// `start`, `end` and `since`.
@@ -90,9 +148,9 @@ pub(super) fn bounds(params: &Params, now: i64) -> Result<Bounds, Refused> {
             Refused::new(format!("could not parse 'since' parameter: not a valid duration string: {text:?}"))
         })?,
     };
-    let end = time(params.get("end"), "end", now)?;
+    let end = named_time(params, "end", now)?;
     let since = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-    let start = time(params.get("start"), "start", end.min(now).saturating_sub(since))?;
+    let start = named_time(params, "start", end.min(now).saturating_sub(since))?;
     Ok(Bounds { start, end })
 }
 
@@ -105,12 +163,22 @@ pub(super) fn ordered(params: &Params, now: i64) -> Result<Bounds, Refused> {
     Ok(bounds)
 }
 
+/// Bounds of which Loki finds out behind its frontend that the end is before the start: it takes that for
+/// a limit of its own (`pkg/querier/limits/validation.go`).
+pub(super) fn in_reach(bounds: Bounds) -> Result<Bounds, Refused> {
+    if bounds.end < bounds.start {
+        return Err(Refused::new(
+            "this data is no longer available, it is past now - max_query_lookback (0s)",
+        ));
+    }
+    Ok(bounds)
+}
+
 /// A number of lines or the like (count), of the first of these names that has a value.
 pub(super) fn count(params: &Params, names: &[&str], default: usize) -> Result<usize, Refused> {
     let given = names.iter().map(|name| (name, params.get(name))).find(|(_, text)| !text.is_empty());
     let Some((name, text)) = given else { return Ok(default) };
-    let number: i64 =
-        text.parse().map_err(|_| Refused::new(format!("strconv.Atoi: parsing {text:?}: invalid syntax")))?;
+    let number = whole("Atoi", text).map_err(Refused::new)?;
     if number <= 0 {
         return Err(Refused::new("limit must be a positive value"));
     }
@@ -118,7 +186,7 @@ pub(super) fn count(params: &Params, names: &[&str], default: usize) -> Result<u
     u32::try_from(number)
         .ok()
         .and_then(|number| usize::try_from(number).ok())
-        .ok_or_else(|| Refused::new(format!("{name} value {number} is out of range [0, {}]", u32::MAX)))
+        .ok_or_else(|| out_of_range(name, number))
 }
 
 /// `limit`
@@ -136,6 +204,20 @@ pub(super) fn entries(limit: usize, most: usize) -> Result<(), Refused> {
     Ok(())
 }
 
+/// `delay_for` (seconds)
+pub(super) fn delay(params: &Params) -> Result<u32, Refused> {
+    let text = params.get("delay_for");
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let number = whole("Atoi", text).map_err(Refused::new)?;
+    u32::try_from(number).map_err(|_| out_of_range("delay_for", number))
+}
+
+fn out_of_range(name: &str, number: i64) -> Refused {
+    Refused::new(format!("{name} value {number} is out of range [0, {}]", u32::MAX))
+}
+
 /// `direction`
 pub(super) fn direction(params: &Params) -> Result<Direction, Refused> {
     match params.get("direction") {
@@ -149,7 +231,7 @@ pub(super) fn direction(params: &Params) -> Result<Direction, Refused> {
 /// A number of seconds, or a duration with units (nanoseconds).
 fn duration(text: &str) -> Result<i64, Refused> {
     let wrong = || Refused::new(format!("cannot parse {text:?} to a valid duration"));
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Some(seconds) = units::number(text) {
         let nanoseconds = seconds * SECOND as f64;
         if !nanoseconds.is_finite() || nanoseconds.abs() > i64::MAX as f64 {
             return Err(Refused::new(format!(
@@ -193,6 +275,22 @@ pub(super) struct Range {
     pub(super) interval: i64,
 }
 
+/// What Loki reads of a request for one time (`ParseInstantQuery`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Instant {
+    pub(super) limit: usize,
+    pub(super) time: i64,
+    pub(super) direction: Direction,
+}
+
+/// Reads a request for one time.
+pub(super) fn instant(params: &Params, now: i64) -> Result<Instant, Refused> {
+    let limit = limit(params)?;
+    let time = time(params.get("time"), now).map_err(Refused::new)?;
+    let direction = direction(params)?;
+    Ok(Instant { limit, time, direction })
+}
+
 /// Reads a request for a span.
 pub(super) fn range(params: &Params, now: i64) -> Result<Range, Refused> {
     let Bounds { start, end } = ordered(params, now)?;
@@ -223,6 +321,30 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_read_as_go_reads_them() {
+        let read = |query: &str, form: &[u8]| {
+            let params = Params::read(query, form)?;
+            Ok::<_, String>(
+                params.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            read("a=1+2%2B3&&b&=c&d=e=f%c3%A9", b"a=x%20y"),
+            Ok(["a=x y", "a=1 2+3", "b=", "=c", "d=e=f\u{e9}"].map(str::to_owned).to_vec())
+        );
+        for (query, words) in [
+            ("query=vector(1)%zz", "invalid URL escape \"%zz\""),
+            ("a%+1=b", "invalid URL escape \"%+1\""),
+            ("a=b%4", "invalid URL escape \"%4\""),
+            ("a=b%", "invalid URL escape \"%\""),
+            ("a=b;c=d", "invalid semicolon separator in query"),
+        ] {
+            assert_eq!(read(query, b""), Err(words.to_owned()), "{query}");
+            assert_eq!(read("", query.as_bytes()), Err(words.to_owned()), "{query}");
+        }
+    }
+
+    #[test]
     fn times_have_many_spellings() {
         let now = 7;
         for (text, expected) in [
@@ -234,13 +356,26 @@ mod tests {
             ("2026-11-21T06:00:00Z", Ok(1_795_240_800 * SECOND)),
             ("2026-11-21T07:00:00+01:00", Ok(1_795_240_800 * SECOND)),
             ("2026-11-21T06:00:00.000000001Z", Ok(1_795_240_800 * SECOND + 1)),
-            ("99999999999999999999", Err(())),
-            ("yesterday", Err(())),
-            ("1.x", Err(())),
+            ("2026-11-21T06:00:00.25+00:00", Ok(1_795_240_800 * SECOND + 250_000_000)),
+            ("2026-11-21T6:00:00Z", Ok(1_795_240_800 * SECOND)),
+            ("99999999999999999999", Err("value out of range")),
+            ("yesterday", Err("invalid syntax")),
+            ("1.x", Err("invalid syntax")),
+            ("1e400.", Err("invalid syntax")),
+            ("2026-11-21 06:00:00Z", Err("invalid syntax")),
+            ("2026-11-21t06:00:00z", Err("invalid syntax")),
+            ("20261121T060000Z", Err("invalid syntax")),
+            ("2026-11-21T06:00:00", Err("invalid syntax")),
+            ("2026-11-21T06:00Z", Err("invalid syntax")),
+            ("2026-11-21T06:00:60Z", Err("invalid syntax")),
+            ("2026-02-29T06:00:00Z", Err("invalid syntax")),
+            ("2026-11-21T06:00:00+01", Err("invalid syntax")),
+            ("2026-11-21T06:00:00Z[UTC]", Err("invalid syntax")),
         ] {
-            assert_eq!(time(text, "start", now).map_err(drop), expected, "{text}");
+            let expected = expected.map_err(|why| format!("strconv.ParseInt: parsing {text:?}: {why}"));
+            assert_eq!(time(text, now), expected, "{text}");
         }
-        let error = time("yesterday", "start", now).unwrap_err();
+        let error = bounds(&params(&[("start", "yesterday")]), now).unwrap_err();
         assert_eq!(
             error.text,
             "could not parse 'start' parameter: strconv.ParseInt: parsing \"yesterday\": invalid syntax"
@@ -289,6 +424,10 @@ mod tests {
             Err("limit value 4294967296 is out of range [0, 4294967295]".to_owned())
         );
         assert_eq!(limit("0"), Err("limit must be a positive value".to_owned()));
+        assert_eq!(
+            limit("99999999999999999999"),
+            Err("strconv.Atoi: parsing \"99999999999999999999\": value out of range".to_owned())
+        );
         assert_eq!(limit("x"), Err("strconv.Atoi: parsing \"x\": invalid syntax".to_owned()));
         assert_eq!(entries(5000, 5000), Ok(()));
         assert_eq!(

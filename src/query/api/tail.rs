@@ -4,8 +4,6 @@ use super::params::{self, Refused};
 use super::{Reply, Request, parse};
 use logql::{LogQuery, Query};
 
-/// Lines from before that a tail begins with, unless `limit` says otherwise (count).
-const LIMIT: usize = 10;
 /// Longest delay that may be asked for (seconds), as in Loki (`pkg/loghttp/tail.go`).
 const DELAY_MAX: u32 = 5;
 
@@ -38,17 +36,12 @@ fn read(request: &Request, most: usize) -> Result<Tail, Refused> {
     let Query::Logs(query) = parse(request.params.get("query"))? else {
         return Err(Refused::new("can only tail log queries, not metric queries"));
     };
-    let delay = request.params.get("delay_for");
-    if !delay.is_empty() {
-        let delay: u32 = delay
-            .parse()
-            .map_err(|_| Refused::new(format!("strconv.ParseUint: parsing {delay:?}: invalid syntax")))?;
-        if delay > DELAY_MAX {
-            return Err(Refused::new(format!("delay_for can't be greater than {DELAY_MAX}")));
-        }
-    }
+    let limit = params::limit(&request.params)?;
     let start = params::bounds(&request.params, request.now)?.start;
-    let limit = params::count(&request.params, &["limit"], LIMIT)?;
+    let delay = params::delay(&request.params)?;
+    if delay > DELAY_MAX {
+        return Err(Refused::new(format!("delay_for can't be greater than {DELAY_MAX}")));
+    }
     params::entries(limit, most)?;
     Ok(Tail { query, start, now: request.now, limit, categorize: request.categorize })
 }

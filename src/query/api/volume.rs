@@ -1,20 +1,20 @@
 //! How much there is: entries and bytes by label. Loki estimates this from the sizes of its chunks; here every entry is
 //! counted, so numbers are exact and smaller.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::params::{self, Bounds, Range, Refused};
+use super::params::{self, Bounds, Params, Range, Refused};
 use super::{Request, chosen, matchers, response, success_of};
 use crate::query::Run;
 use crate::query::journal::Journal;
 use crate::query::streams::Streams;
+use logql::LogQuery;
 use logql::label_set::LabelSet;
-use logql::{LogQuery, MatchOp};
 
-/// Series of a volume unless `limit` says otherwise (count): Loki's `seriesLimit`.
-const SERIES: usize = 100;
 /// A millisecond (nanoseconds).
 const MILLISECOND: i64 = 1_000_000;
 
@@ -32,53 +32,47 @@ pub(super) fn stats(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>)
 
 /// `index/volume`
 pub(super) fn volume(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
-    let wanted = Wanted::read(request)?;
-    let bounds = params::ordered(&request.params, request.now)?;
-    let streams = chosen(&wanted.selectors, bounds, journal, run)?;
-    let result: Vec<_> = wanted
-        .largest(&streams)
-        .into_iter()
-        .map(|(metric, bytes)| {
-            json!({"metric": metric, "value": (response::seconds(bounds.end), bytes.to_string())})
-        })
-        .collect();
-    Ok(success_of(json!({"resultType": "vector", "result": result})))
+    let params = with_limit(&request.params);
+    let limit = params::instant(&params, request.now)?.limit;
+    let by_label = by_label(&params)?;
+    let bounds = params::ordered(&params, request.now)?;
+    Wanted::read(&params, limit, by_label)?.answer(i64::MAX, bounds, journal, run)
 }
 
-/// `index/volume_range`. A value stands at the last millisecond of its step.
+/// `index/volume_range`. A step ends at a multiple of its length; its value stands at its last millisecond.
 pub(super) fn volume_range(
     request: &Request,
     journal: &Journal<'_>,
     run: &mut Run<'_>,
 ) -> Result<Value, Refused> {
-    let wanted = Wanted::read(request)?;
-    let Bounds { start, end } = params::ordered(&request.params, request.now)?;
-    let step = params::step(&request.params, start, end)?;
-    let (streams, _) = Streams::find_by(step, &wanted.selectors, (start, end), journal, run)?;
-    let mut series: BTreeMap<String, (Value, BTreeMap<i64, u64>)> = BTreeMap::new();
-    for (labels, sizes) in streams.steps() {
-        for metric in wanted.names(labels) {
-            let (_, steps) = series.entry(metric.to_string()).or_insert_with(|| (metric, BTreeMap::new()));
-            for (number, size) in sizes {
-                *steps.entry(*number).or_default() += size.bytes;
-            }
-        }
-    }
-    let mut series: Vec<_> = series.into_values().collect();
-    series.sort_by_key(|(_, steps)| std::cmp::Reverse(steps.values().sum::<u64>()));
-    series.truncate(wanted.limit);
-    let one = |(metric, steps): (Value, BTreeMap<i64, u64>)| {
-        let values = steps.into_iter().map(|(number, bytes)| {
-            let next = start.saturating_add(step.saturating_mul(number.saturating_add(1)));
-            json!([
-                response::seconds(if next < end { next.saturating_sub(MILLISECOND) } else { end }),
-                bytes.to_string()
-            ])
-        });
-        json!({"metric": metric, "values": values.collect::<Vec<_>>()})
+    let params = with_limit(&request.params);
+    params::limit(&params)?;
+    let Range { start, end, limit, step, .. } = params::range(&params, request.now)?;
+    let by_label = by_label(&params)?;
+    let step = match step / MILLISECOND {
+        // There is one, as in `index/volume`.
+        0 => i64::MAX,
+        step => step * MILLISECOND,
     };
-    let result: Vec<_> = series.into_iter().map(one).collect();
-    Ok(success_of(json!({"resultType": "matrix", "result": result})))
+    Wanted::read(&params, limit, by_label)?.answer(step, Bounds { start, end }, journal, run)
+}
+
+/// The parameters, without a limit of zero: it counts as none (`pkg/loghttp/query.go`, `volumeLimit`).
+fn with_limit(params: &Params) -> Params {
+    let mut params = params.clone();
+    if params.get("limit").parse() == Ok(0) {
+        params.0.retain(|(name, _)| name != "limit");
+    }
+    params
+}
+
+/// Whether each label has a series, and not each set of values.
+fn by_label(params: &Params) -> Result<bool, Refused> {
+    match params.get("aggregateBy") {
+        "" | "series" => Ok(false),
+        "labels" => Ok(true),
+        _ => Err(Refused::new("invalid aggregation option")),
+    }
 }
 
 /// What a volume is asked of.
@@ -87,62 +81,91 @@ struct Wanted {
     selectors: Vec<LogQuery>,
     /// By these labels.
     targets: Vec<String>,
-    /// A series for each label, not for each set of values.
+    /// A stream counts only if it has all of these labels: those that were named and that the selector says nothing of
+    /// (`pkg/util/series_volume.go`).
+    required: Vec<String>,
     by_label: bool,
     limit: usize,
 }
 
 impl Wanted {
-    fn read(request: &Request) -> Result<Wanted, Refused> {
-        let limit = match request.params.get("limit") {
-            // As if there were none.
-            "0" => SERIES,
-            _ => params::count(&request.params, &["limit"], SERIES)?,
-        };
-        let selectors = match request.params.get("query") {
+    fn read(params: &Params, limit: usize, by_label: bool) -> Result<Wanted, Refused> {
+        let selectors = match params.get("query") {
             "{}" => Vec::new(),
             text => vec![matchers(text)?],
         };
-        let by_label = match request.params.get("aggregateBy") {
-            "" | "series" => false,
-            "labels" => true,
-            _ => return Err(Refused::new("invalid aggregation option")),
-        };
-        let given = request.params.get("targetLabels").split(',').map(str::trim);
+        let matched = || selectors.iter().flat_map(|query| &query.matchers).map(logql::Matcher::name);
+        let given = params.get("targetLabels").split(',').map(str::trim);
         let mut targets: Vec<String> = given.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let required =
+            targets.iter().filter(|target| matched().all(|name| name != *target)).cloned().collect();
         if targets.is_empty() && !by_label {
-            let named = |matcher: &&logql::Matcher| matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex);
-            let all = selectors.iter().flat_map(|query| &query.matchers);
-            targets = all.filter(named).map(|matcher| matcher.name().to_owned()).collect();
+            targets = matched().map(str::to_owned).collect();
         }
-        Ok(Wanted { selectors, targets, by_label, limit })
+        Ok(Wanted { selectors, targets, required, by_label, limit })
     }
 
-    /// The series that a stream counts for.
-    fn names(&self, labels: &LabelSet) -> Vec<Value> {
+    /// The volumes of the steps of a span.
+    fn answer(
+        &self,
+        step: i64,
+        Bounds { start, end }: Bounds,
+        journal: &Journal<'_>,
+        run: &mut Run<'_>,
+    ) -> Result<Value, Refused> {
+        let (streams, _) = Streams::find_by(step, &self.selectors, (start, end), journal, run)?;
+        let mut known: IndexMap<String, Value, foldhash::quality::RandomState> = IndexMap::default();
+        let mut steps: BTreeMap<i64, BTreeMap<usize, u64>> = BTreeMap::new();
+        for (labels, sizes) in streams.steps() {
+            for (name, metric) in self.names(labels) {
+                let at = known.insert_full(name, metric).0;
+                for (number, size) in sizes {
+                    *steps.entry(*number).or_default().entry(at).or_default() += size.bytes;
+                }
+            }
+        }
+        let name = |at: usize| known.get_index(at).map(|(name, _)| name);
+        let mut series: BTreeMap<usize, Vec<(i64, u64)>> = BTreeMap::new();
+        for (number, all) in steps {
+            let next = step.saturating_mul(number.saturating_add(1));
+            let time = if next < end { next.saturating_sub(MILLISECOND) } else { end };
+            let mut all: Vec<_> = all.into_iter().collect();
+            // Each step has its own largest ones.
+            all.sort_by_key(|(at, bytes)| (Reverse(*bytes), name(*at)));
+            all.truncate(self.limit);
+            for (at, bytes) in all {
+                series.entry(at).or_default().push((time, bytes));
+            }
+        }
+        let mut series: Vec<_> = series.into_iter().collect();
+        // By the first value, whatever follows (`pkg/querier/queryrange/volume.go`, `toPrometheusData`).
+        series.sort_by_key(|(at, values)| (values.first().map(|(_, bytes)| Reverse(*bytes)), name(*at)));
+        let pair = |(time, bytes): &(i64, u64)| json!([response::seconds(*time), bytes.to_string()]);
+        // Single values are a vector there, also of a span with many steps.
+        let single = series.iter().all(|(_, values)| values.len() < 2);
+        let one = |(at, values): (usize, Vec<(i64, u64)>)| {
+            let metric = known.get_index(at).map(|(_, metric)| metric);
+            match single {
+                true => json!({"metric": metric, "value": values.first().map(pair)}),
+                false => json!({"metric": metric, "values": values.iter().map(pair).collect::<Vec<_>>()}),
+            }
+        };
+        let result: Vec<_> = series.into_iter().map(one).collect();
+        Ok(success_of(json!({"resultType": if single { "vector" } else { "matrix" }, "result": result})))
+    }
+
+    /// The series that a stream counts for, with the names by which they are sorted.
+    fn names(&self, labels: &LabelSet) -> Vec<(String, Value)> {
+        if self.required.iter().any(|name| labels.get(name).is_none()) {
+            return Vec::new();
+        }
         let wanted = |name: &str| self.targets.is_empty() || self.targets.iter().any(|target| target == name);
         if self.by_label {
-            return labels
-                .iter()
-                .filter(|(name, _)| wanted(name))
-                .map(|(name, _)| json!({name: ""}))
-                .collect();
+            let named = labels.iter().map(|(name, _)| name).filter(|name| wanted(name));
+            return named.map(|name| (name.to_owned(), json!({name: ""}))).collect();
         }
         let mut set = labels.clone();
         set.retain(|name, _| wanted(name));
-        if set.is_empty() { Vec::new() } else { vec![response::labels(&set)] }
-    }
-
-    fn largest(&self, streams: &Streams) -> Vec<(Value, u64)> {
-        let mut all: BTreeMap<String, (Value, u64)> = BTreeMap::new();
-        for (labels, size) in streams.iter() {
-            for metric in self.names(labels) {
-                all.entry(metric.to_string()).or_insert_with(|| (metric, 0)).1 += size.bytes;
-            }
-        }
-        let mut all: Vec<_> = all.into_values().collect();
-        all.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-        all.truncate(self.limit);
-        all
+        vec![(set.to_string(), response::labels(&set))]
     }
 }

@@ -317,7 +317,7 @@ pub fn bytes(text: &str) -> Option<u64> {
 }
 
 /// A number as Go's `strconv.ParseFloat` takes it: `1e3`, `0x1p4`, `1_000`, `Inf`, `NaN`; not one too large.
-pub(crate) fn number(text: &str) -> Option<f64> {
+pub fn number(text: &str) -> Option<f64> {
     let (sign, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
         None => (1.0, text.strip_prefix('+').unwrap_or(text)),
