@@ -99,12 +99,28 @@ pub struct Binary(u64);
 
 impl fmt::Display for Binary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-        let place = (self.0.checked_ilog2().unwrap_or(0) / 10) as usize;
-        let tenths = (self.0 as f64 / 1024_f64.powi(place as i32) * 10.0).round() / 10.0;
-        let digits = usize::from(tenths < 10.0 && self.0 >= 10);
-        write!(f, "{tenths:.digits$} {}", UNITS.get(place).unwrap_or(&"B"))
+        let (digits, unit) = scaled(self.0, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]);
+        write!(f, "{digits} {unit}")
     }
+}
+
+/// A number of bytes in decimal units, as LogQL takes it (github.com/dustin/go-humanize, `Bytes`, without its space).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decimal(pub u64);
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (digits, unit) = scaled(self.0, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB", "EB"]);
+        write!(f, "{digits}{unit}")
+    }
+}
+
+/// A number of bytes in the largest unit of which there is one, each `base` times the one before it.
+fn scaled<'u>(bytes: u64, base: f64, units: &[&'u str; 7]) -> (String, &'u str) {
+    let place = if bytes < 10 { 0.0 } else { ((bytes as f64).ln() / base.ln()).floor() };
+    let tenths = (bytes as f64 / base.powf(place) * 10.0 + 0.5).floor() / 10.0;
+    let digits = usize::from(tenths < 10.0 && bytes >= 10);
+    (format!("{tenths:.digits$}"), units.get(place as usize).unwrap_or(&"B"))
 }
 
 #[cfg(test)]
@@ -124,6 +140,18 @@ mod tests {
             (u64::MAX, "16 EiB"),
         ] {
             assert_eq!(Binary(bytes).to_string(), text, "{bytes}");
+        }
+        for (bytes, text) in [
+            (9, "9B"),
+            (10, "10B"),
+            (999, "999B"),
+            (1000, "1.0kB"),
+            (10_000, "10kB"),
+            (4 << 20, "4.2MB"),
+            (1_000_000_000, "1.0GB"),
+            (2_000_000_000, "2.0GB"),
+        ] {
+            assert_eq!(Decimal(bytes).to_string(), text, "{bytes}");
         }
     }
 

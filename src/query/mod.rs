@@ -55,7 +55,9 @@ use logql::vectors::EvalError;
 
 pub use self::answer::Answer;
 use self::journal::Journal;
-pub use self::limits::{Binary, ENTRIES_MAX, GoDuration, LINES_MAX, Limits, PrometheusDuration, SERIES_MAX};
+pub use self::limits::{
+    Binary, Decimal, ENTRIES_MAX, GoDuration, LINES_MAX, Limits, PrometheusDuration, SERIES_MAX,
+};
 pub use self::slices::{Edges, Threads};
 use crate::journal::follow::WatchError;
 use crate::journal::unreadable;

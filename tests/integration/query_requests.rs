@@ -316,6 +316,22 @@ fn parameters_are_refused_in_lokis_words() {
 }
 
 #[test]
+fn fields_that_are_detected_can_be_compared_with() {
+    let asked = or_skip!(Asked::new());
+    let cron = "query={unit%3D\"cronjob@nightly.service\"}";
+    let (status, body) = asked.reply("detected_field/size/values", &format!("{cron}&{SPAN}"));
+    assert_eq!((status, &body["values"]), (200, &json!(["10kB", "4.2MB"])), "{body}");
+    let (status, body) = asked.reply("detected_fields", &format!("{cron}|json&{SPAN}"));
+    let fields = body["fields"].as_array().unwrap();
+    let named = |name: &str| fields.iter().any(|field| field["label"] == name);
+    assert!(status == 200 && named("lvl") && !named("__error__") && !named("__error_details__"), "{body}");
+    let none = "query={unit%3D\"none\"}";
+    for path in ["detected_fields", "detected_labels", "detected_field/size/values"] {
+        assert_eq!(asked.reply(path, &format!("{none}&{SPAN}")), (200, json!({})), "{path}");
+    }
+}
+
+#[test]
 fn a_path_may_have_escapes() {
     let asked = or_skip!(Asked::new());
     assert_eq!(asked.reply("label/un%69t/values", SPAN), asked.reply("label/unit/values", SPAN));

@@ -23,10 +23,10 @@ const order = (a, b) => {
 /** How many lines each value of each label of streams has: `{name: {value: count}}`. */
 export async function countStreams(query, span, signal) {
   const selector = { query: selected(query), start: `${span.from}000000`, end: `${span.to}000000` };
-  const { detectedLabels } = await ask("detected_labels", selector, signal);
-  const named = (detectedLabels ?? []).filter(({ label }) => !LEFT_OUT.includes(label));
-  named.sort((a, b) => order(a.label, b.label));
-  const names = named.slice(0, LABELS_MAX).map(({ label }) => label);
+  // Where there is no label, there is no list.
+  const found = await ask("labels", selector, signal);
+  const named = (Array.isArray(found) ? found : []).filter((name) => !LEFT_OUT.includes(name));
+  const names = named.sort(order).slice(0, LABELS_MAX);
   if (!names.length) return {};
   const range = duration(span.to - span.from);
   const instant = (labels) => ask("query", { query: counted(query, labels, range), time: `${span.to}000000` }, signal);
