@@ -38,3 +38,20 @@ pub enum Answer {
     /// Series over time.
     Matrix(Vec<Series>),
 }
+
+impl Answer {
+    /// Its lines, or its values (count).
+    pub fn len(&self) -> usize {
+        match self {
+            Answer::Lines(lines) => lines.len(),
+            Answer::Vector(_, vector) => vector.len(),
+            Answer::Scalar(..) => 1,
+            Answer::Matrix(series) => series.iter().map(|series| series.points.len()).sum(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

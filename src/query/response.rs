@@ -2,6 +2,7 @@
 //! `pkg/util/marshal`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
@@ -31,6 +32,44 @@ pub struct Data<'a> {
     pub answer: &'a Answer,
     /// Labels of an entry that are not its stream's stand beside its line.
     pub categorize: bool,
+    /// What it took, if that is told.
+    pub stats: Option<Stats>,
+}
+
+/// What an answer took, in the shape of the summary of Loki's statistics (`pkg/logqlmodel/stats`). What is not counted here
+/// is 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stats {
+    /// What was read from journal files (bytes).
+    pub bytes: u64,
+    /// Entries of streams that the query chooses (count).
+    pub lines: u64,
+    /// Lines, or values, of the answer (count).
+    pub returned: usize,
+    /// The time.
+    pub took: Duration,
+}
+
+impl Serialize for Stats {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let seconds = self.took.as_secs_f64();
+        let rate = |count: u64| if seconds > 0.0 { (count as f64 / seconds) as u64 } else { 0 };
+        let summary = json!({
+            "bytesProcessedPerSecond": rate(self.bytes),
+            "linesProcessedPerSecond": rate(self.lines),
+            "totalBytesProcessed": self.bytes,
+            "totalLinesProcessed": self.lines,
+            "execTime": seconds,
+            "queueTime": 0.0,
+            "subqueries": 0,
+            "totalEntriesReturned": self.returned,
+            "splits": 0,
+            "shards": 0,
+            "totalPostFilterLines": 0,
+            "totalStructuredMetadataBytesProcessed": 0,
+        });
+        to.collect_map([("summary", summary)])
+    }
 }
 
 impl Serialize for Data<'_> {
@@ -65,6 +104,9 @@ impl Serialize for Data<'_> {
                 series.sort_by_cached_key(|series| series.labels.to_string());
                 data.serialize_entry("result", &Each(|| series.iter().map(|series| Many::new(series))))?;
             }
+        }
+        if let Some(stats) = &self.stats {
+            data.serialize_entry("stats", stats)?;
         }
         data.end()
     }

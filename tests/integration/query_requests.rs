@@ -173,10 +173,9 @@ fn numbers_of_fields_and_volumes_are_read_as_loki_reads_them() {
         assert_eq!(reply, (400, json!(words)), "{parameters}");
     }
     let volumes = |limit: &str| {
-        asked.reply(
-            "index/volume",
-            &format!("query={{job%3D~\".%2B\"}}&targetLabels=unit,level&{SPAN}&{limit}"),
-        )
+        let parameters = format!("query={{job%3D~\".%2B\"}}&targetLabels=unit,level&{SPAN}&{limit}");
+        let (status, body) = asked.reply("index/volume", &parameters);
+        (status, body.pointer("/data/result").cloned().unwrap_or(body))
     };
     assert_eq!(volumes("limit=0"), volumes(""));
     assert_eq!(volumes("limit=-1"), (400, json!("limit must be a positive value")));
@@ -329,6 +328,47 @@ fn fields_that_are_detected_can_be_compared_with() {
     for path in ["detected_fields", "detected_labels", "detected_field/size/values"] {
         assert_eq!(asked.reply(path, &format!("{none}&{SPAN}")), (200, json!({})), "{path}");
     }
+}
+
+#[test]
+fn an_answer_says_what_it_took() {
+    let asked = or_skip!(Asked::new());
+    let summary = |path: &str, parameters: &str| {
+        let (status, body) = asked.reply(path, parameters);
+        assert_eq!(status, 200, "{body}");
+        body["data"]["stats"]["summary"].clone()
+    };
+    let lines = summary("query_range", &format!("{SSHD}&{SPAN}&limit=5"));
+    assert_eq!(lines["totalEntriesReturned"], 5, "{lines}");
+    assert!(lines["totalLinesProcessed"].as_u64() >= Some(5), "{lines}");
+    assert!(lines["execTime"].as_f64() > Some(0.0), "{lines}");
+    for (path, parameters) in [
+        ("query", format!("{COUNT}&time=1795248000")),
+        ("index/volume", format!("query={{job%3D~\".%2B\"}}&{SPAN}")),
+    ] {
+        let values = summary(path, &parameters);
+        assert_eq!(
+            (&values["totalLinesProcessed"], &values["totalEntriesReturned"]),
+            (&json!(4719), &json!(1))
+        );
+        assert!(values["totalBytesProcessed"].as_u64() > Some(100_000), "{path}: {values}");
+        assert!(values["bytesProcessedPerSecond"].as_u64() > Some(0), "{path}: {values}");
+    }
+    let nothing = summary("query", "query=1");
+    assert_eq!((&nothing["totalBytesProcessed"], &nothing["totalLinesProcessed"]), (&json!(0), &json!(0)));
+}
+
+#[test]
+fn logs_drilldown_is_told_the_limits() {
+    let asked = or_skip!(Asked::new());
+    let limits = json!({
+        "max_entries_limit_per_query": 5000, "max_query_bytes_read": "0B", "max_query_length": "0s", "max_query_series": 5000,
+        "retention_period": "0s", "volume_enabled": true,
+    });
+    let told = json!({
+        "limits": limits, "pattern_ingester_enabled": false, "version": env!("CARGO_PKG_VERSION"),
+    });
+    assert_eq!(asked.reply("drilldown-limits", ""), (200, told));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! `pkg/querier/http.go`, `pkg/loghttp`): what a request asks for becomes a [`Question`], and the answer has Loki's shape and,
 //! where there is none, Loki's words.
 
+mod drilldown;
 mod fields;
 mod params;
 pub mod rules;
@@ -10,21 +11,22 @@ mod volume;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::journal::Journal;
-use super::response::{self, Data};
+use super::response::{self, Data, Stats};
 use super::streams::{Streams, is_any};
-use super::{Direction, QueryError, Question, Run, Time, ask};
+use super::{Direction, Progress, QueryError, Question, Run, Time, ask};
 use logql::label_set::cut;
 use logql::vectors::EvalError;
 use logql::{LogQuery, ParseError, Query};
 
 pub use self::params::Params;
-use self::params::{Bounds, Instant, Range, Refused};
+use self::params::{Bounds, Range, Refused};
 
 /// Loki's own words for a path that it does not have.
 const NOT_FOUND: &str = "404 page not found\n";
@@ -32,6 +34,7 @@ const JSON: &str = "application/json; charset=UTF-8";
 /// Loki writes its content type in three ways.
 const JSON_LOWER: &str = "application/json; charset=utf-8";
 const JSON_BARE: &str = "application/json";
+const YAML: &str = "application/yaml";
 const TEXT: &str = "text/plain; charset=utf-8";
 /// Longest text of an error (bytes): it may quote a part of the query, which may be long.
 const ERROR_MAX: usize = 2 << 10;
@@ -198,6 +201,7 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
         }
         "format_query" => return formatted(request.params.get("query")).map(Some),
         "status/buildinfo" => buildinfo(),
+        "drilldown-limits" => drilldown::limits(&run.limits),
         name => {
             let between = |prefix: &str| {
                 let name = name.strip_prefix(prefix)?.strip_suffix("/values")?;
@@ -212,15 +216,18 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
             }
         }
     };
-    let content_type = if name == "status/buildinfo" { JSON_BARE } else { JSON };
+    let is_bare = matches!(name, "status/buildinfo" | "drilldown-limits");
+    let content_type = if is_bare { JSON_BARE } else { JSON };
     Ok(Some(Reply { content_type, ..Reply::json(&value)? }))
 }
 
 fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
-    let Instant { limit, time, direction } = params::instant(&request.params, request.now)?;
+    let params::Instant { limit, time, direction } = params::instant(&request.params, request.now)?;
     let query = parse(request.params.get("query"))?;
-    let (answer, _) = ask(&Question { query, time: Time::At(time), limit, direction }, journal, run)?;
-    Reply::json(&response::success(Data { answer: &answer, categorize: request.categorize }))
+    let begun = Begun::now(run);
+    let (answer, read) = ask(&Question { query, time: Time::At(time), limit, direction }, journal, run)?;
+    let stats = Some(begun.end(run, &read, answer.len()));
+    Reply::json(&response::success(Data { answer: &answer, categorize: request.categorize, stats }))
 }
 
 fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
@@ -233,7 +240,8 @@ fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<
     if interval > 0 {
         question.limit = THINNED_MAX;
     }
-    let (mut answer, _) = ask(&question, journal, run)?;
+    let begun = Begun::now(run);
+    let (mut answer, read) = ask(&question, journal, run)?;
     if let Answer::Lines(lines) = &mut answer
         && interval > 0
     {
@@ -255,7 +263,27 @@ fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<
         });
         lines.truncate(limit);
     }
-    Reply::json(&response::success(Data { answer: &answer, categorize: request.categorize }))
+    let stats = Some(begun.end(run, &read, answer.len()));
+    Reply::json(&response::success(Data { answer: &answer, categorize: request.categorize, stats }))
+}
+
+/// When the work on a question began.
+struct Begun {
+    at: Instant,
+    /// What was read from journal files before (bytes).
+    bytes: u64,
+}
+
+impl Begun {
+    fn now(run: &Run<'_>) -> Begun {
+        Begun { at: Instant::now(), bytes: run.bytes_read }
+    }
+
+    /// What it took.
+    fn end(&self, run: &Run<'_>, read: &Progress, returned: usize) -> Stats {
+        let bytes = run.bytes_read.saturating_sub(self.bytes);
+        Stats { bytes, lines: read.chosen, returned, took: self.at.elapsed() }
+    }
 }
 
 /// Lines of which `interval` chooses (count): they are all held.

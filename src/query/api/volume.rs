@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::params::{self, Bounds, Params, Range, Refused};
-use super::{Request, chosen, matchers, response, success_of};
+use super::{Begun, Request, chosen, matchers, response, success_of};
 use crate::query::Run;
 use crate::query::journal::Journal;
 use crate::query::streams::Streams;
@@ -113,7 +113,8 @@ impl Wanted {
         journal: &Journal<'_>,
         run: &mut Run<'_>,
     ) -> Result<Value, Refused> {
-        let (streams, _) = Streams::find_by(step, &self.selectors, (start, end), journal, run)?;
+        let begun = Begun::now(run);
+        let (streams, read) = Streams::find_by(step, &self.selectors, (start, end), journal, run)?;
         let mut known: IndexMap<String, Value, foldhash::quality::RandomState> = IndexMap::default();
         let mut steps: BTreeMap<i64, BTreeMap<usize, u64>> = BTreeMap::new();
         for (labels, sizes) in streams.steps() {
@@ -151,7 +152,9 @@ impl Wanted {
             }
         };
         let result: Vec<_> = series.into_iter().map(one).collect();
-        Ok(success_of(json!({"resultType": if single { "vector" } else { "matrix" }, "result": result})))
+        let kind = if single { "vector" } else { "matrix" };
+        let stats = begun.end(run, &read, result.len());
+        Ok(success_of(json!({"resultType": kind, "result": result, "stats": stats})))
     }
 
     /// The series that a stream counts for, with the names by which they are sorted.
