@@ -38,19 +38,33 @@ pub(super) struct DryRunArgs {
     pub(super) words: Vec<String>,
 
     /// Begin at this time, as journalctl takes it: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday, "10:00 UTC"
-    #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
+    #[arg(
+        short = 'S',
+        long,
+        value_name = "WHEN",
+        overrides_with = "since",
+        requires = "dry_run",
+        allow_hyphen_values = true
+    )]
     pub(super) since: Option<String>,
 
     /// End at this time
-    #[arg(long, value_name = "WHEN", requires = "dry_run", allow_hyphen_values = true)]
+    #[arg(
+        short = 'U',
+        long,
+        value_name = "WHEN",
+        overrides_with = "until",
+        requires = "dry_run",
+        allow_hyphen_values = true
+    )]
     pub(super) until: Option<String>,
 
     /// What is still unshipped: from the checkpoint of each destination to the end of the journal
     #[arg(long, requires = "dry_run", conflicts_with_all = ["since", "follow", "path", "words"])]
     pub(super) pending: bool,
 
-    /// Only the last N entries
-    #[arg(short = 'n', long, value_name = "N", requires = "dry_run", allow_negative_numbers = true, value_parser = super::number)]
+    /// Only the last N entries, or all; 10 if no number follows
+    #[arg(short = 'n', long, value_name = "N", overrides_with = "lines", num_args = 0..=1, default_missing_value = "10", requires = "dry_run", allow_negative_numbers = true, value_parser = super::lines)]
     pub(super) lines: Option<u64>,
 
     /// Go on with new entries
@@ -121,7 +135,14 @@ pub(super) enum Command {
         journal: bool,
 
         /// Try it on entries since this time; without it, on the newest ones
-        #[arg(long, value_name = "WHEN", requires = "journal", allow_hyphen_values = true)]
+        #[arg(
+            short = 'S',
+            long,
+            value_name = "WHEN",
+            overrides_with = "since",
+            requires = "journal",
+            allow_hyphen_values = true
+        )]
         since: Option<String>,
 
         /// Try it on these folders or files instead of this machine's journal

@@ -49,14 +49,20 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut bar = Bar::new();
     // A bar between entries would disturb both.
-    let alone = cli.dry.summary || !io::stdout().is_terminal();
+    let quiet = cli.dry.habits.quiet;
+    let alone = !quiet && (cli.dry.summary || !io::stdout().is_terminal());
+    let tell = |said: &str| {
+        if !quiet {
+            say(said);
+        }
+    };
     let mut progress = |progress: &Progress| {
         if alone {
             bar.show(progress)
         }
     };
     let result = if cli.dry.pending {
-        pending(&config, &options, &mut progress, &mut out)
+        pending(&config, &options, &tell, &mut progress, &mut out)
     } else {
         dry_run::run(&config, &options, &mut progress, &mut out)
             .map(|shown| {
@@ -68,7 +74,7 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
     let result = result.and_then(|said| Ok((said, out.flush().map_err(dry_run::DryRunError::Output)?)));
     match result {
         Ok((said, ())) => {
-            say(&said);
+            tell(&said);
             ExitCode::SUCCESS
         }
         Err(Failed::Run(dry_run::DryRunError::Output(error))) => quiet_pipe(Err(error)),
@@ -98,6 +104,7 @@ impl From<dry_run::DryRunError> for Failed {
 fn pending(
     config: &Config,
     options: &dry_run::Options,
+    tell: &dyn Fn(&str),
     progress: &mut dyn FnMut(&Progress),
     out: &mut impl Write,
 ) -> Result<String, Failed> {
@@ -105,7 +112,7 @@ fn pending(
     for (number, pending) in dry_run::pending(config).map_err(Failed::Checkpoint)?.into_iter().enumerate() {
         if number > 0 {
             out.flush().map_err(dry_run::DryRunError::Output)?;
-            say(&said);
+            tell(&said);
         }
         let (name, acknowledged) = (pending.name.clone(), pending.acknowledged);
         let options = dry_run::Options { pending: Some(pending), ..options.clone() };
@@ -162,6 +169,9 @@ fn options(
     scope.matches = wanted(&dry.habits, boot, &words, &scope)?;
     let grep = dry.habits.grep.as_deref().map(|grep| regex::bytes::Regex::new(&pattern(grep)));
     let grep = grep.transpose().map_err(|error| usage(&format!("--grep: {error}")))?;
+    let last = dry.reverse || dry.habits.pager_end;
+    // Forward, all entries are shown as they are read.
+    let lines = dry.lines.or(last.then_some(LINES)).filter(|lines| dry.reverse || *lines < u64::MAX);
     Ok(dry_run::Options {
         scope,
         own: paths.is_empty(),
@@ -169,7 +179,7 @@ fn options(
         since,
         until,
         pending: None,
-        lines: dry.lines.or(dry.reverse.then_some(LINES)),
+        lines,
         reverse: dry.reverse,
         follow: dry.follow,
         output: match dry.output {

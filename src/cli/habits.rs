@@ -1,4 +1,4 @@
-//! journalctl's habits as arguments: options that choose entries, for `query` and for `--dry-run`.
+//! journalctl's habits as arguments: options that choose entries, and others that hands know, for `query` and for `--dry-run`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,8 +16,8 @@ pub(super) struct HabitArgs {
     #[arg(short, long, value_name = "UNIT")]
     unit: Vec<String>,
 
-    /// Only this priority and worse ones, or a range: err, 4, warning..err
-    #[arg(short, long, value_name = "PRIORITY")]
+    /// Only this priority and worse ones, or a range: err, 4, warning..err. Of several, the last one counts
+    #[arg(short, long, value_name = "PRIORITY", overrides_with = "priority")]
     priority: Option<String>,
 
     /// Only messages that match this regular expression; capitals matter if there are any in it
@@ -35,12 +35,25 @@ pub(super) struct HabitArgs {
     /// Only this boot: an id, or an offset, 0 for the last one, -1 for the one before
     #[arg(short, long, value_name = "ID|OFFSET", num_args = 0..=1, default_missing_value = "0", allow_negative_numbers = true)]
     boot: Option<String>,
+
+    /// The last 1,000 entries of the last boot, or of the one that -b names, or as many as -n says
+    #[arg(short = 'e', long)]
+    pub(super) pager_end: bool,
+
+    /// Nothing on standard error but mistakes
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+
+    /// Nothing changes: there is no pager
+    #[arg(long)]
+    no_pager: bool,
 }
 
 impl HabitArgs {
     /// The boot that is asked for. What follows `-b` and names no boot is put in front of the words, as with journalctl.
     pub(super) fn boot(&self, words: &mut Vec<String>) -> Option<&str> {
-        let boot = self.boot.as_deref()?;
+        // As journalctl 252 does: the end is that of the last boot.
+        let Some(boot) = self.boot.as_deref() else { return self.pager_end.then_some("0") };
         if boots::is_name(boot) {
             return Some(boot);
         }
@@ -50,10 +63,10 @@ impl HabitArgs {
 
     /// Whether any of these was given.
     pub(super) fn any(&self) -> bool {
-        let HabitArgs { unit, priority, grep, identifier, dmesg, boot } = self;
+        let HabitArgs { unit, priority, grep, identifier, dmesg, boot, pager_end, quiet, no_pager } = self;
         !unit.is_empty()
             || !identifier.is_empty()
-            || *dmesg
+            || [dmesg, pager_end, quiet, no_pager].into_iter().any(|flag| *flag)
             || [priority, grep, boot].iter().any(|o| o.is_some())
     }
 }

@@ -51,9 +51,7 @@ pub fn main() -> ExitCode {
         None if cli.dry_run => dry_run::run(&cli),
         None => match cli.dry.words.first() {
             Some(word) => unknown(word),
-            None if cli.dry.habits.any() => {
-                usage("options that choose entries go with --dry-run, or with `query`")
-            }
+            None if cli.dry.habits.any() => usage("journalctl's options go with --dry-run, or with `query`"),
             None => run(&cli),
         },
     }
@@ -163,9 +161,12 @@ fn duration(name: &str, text: &str, as_is: &str) -> Result<Duration, String> {
     }
 }
 
-/// A number of lines or entries that an option gives.
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "write a whole number, as 100".to_owned())
+/// A number of lines or entries that `-n` gives; `all` is more than there can be.
+fn lines(text: &str) -> Result<u64, String> {
+    match text {
+        "all" => Ok(u64::MAX),
+        text => text.parse().map_err(|_| "write a whole number, as 100, or all".to_owned()),
+    }
 }
 
 /// Runs the tests of all files, also behind one that fails.

@@ -36,11 +36,11 @@ pub(super) struct VerifyArgs {
     destination: Option<String>,
 
     /// Begin at this time, as journalctl takes it: "2026-11-01 10:00", "1h ago", 30d; without it, at the beginning of yesterday
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    #[arg(short = 'S', long, value_name = "WHEN", overrides_with = "since", allow_hyphen_values = true)]
     since: Option<String>,
 
     /// End at this time; without it, now, or at the end of yesterday if --since is not given either
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    #[arg(short = 'U', long, value_name = "WHEN", overrides_with = "until", allow_hyphen_values = true)]
     until: Option<String>,
 
     /// Compare these folders or files instead of this machine's journal; all of their entries must be in Loki

@@ -155,7 +155,9 @@ fn a_person_sees_labels_once_and_levels_as_colours() {
 #[test]
 fn what_chooses_entries_goes_with_the_dry_run() {
     for (args, message) in [
-        (&["-u", "ssh"][..], "options that choose entries go with --dry-run, or with `query`"),
+        (&["-u", "ssh"][..], "journalctl's options go with --dry-run, or with `query`"),
+        (&["-q"], "journalctl's options go with --dry-run, or with `query`"),
+        (&["--dry-run", "-n", "few"], "write a whole number, as 100, or all"),
         (&["chek"], "unrecognized subcommand 'chek'"),
         (&["chek"], "a similar subcommand exists: 'check'"),
         (&["_PID=1"], "unrecognized subcommand '_PID=1'"),

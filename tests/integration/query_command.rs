@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::agent::{Agent, output, program};
+use crate::support::fixtures::{ExportEntry, Format, build_journal};
 use crate::support::journald::{Journald, wait_until};
 use crate::support::loki::Loki;
 use crate::support::or_skip;
@@ -171,12 +172,20 @@ fn what_is_wrong_on_the_command_line_is_said() {
             &["\"-5m\" is not longer than nothing: write a duration, as 30s, 5m or 1h"],
         ),
         (&["query", "1", "--step", "0s"], 2, &["\"0s\" is not longer than nothing"]),
-        (&["query", "-n", "-1"], 2, &["invalid value '-1' for '--lines <N>': write a whole number, as 100"]),
-        (&["query", "-n", "x"], 2, &["invalid value 'x' for '--lines <N>': write a whole number, as 100"]),
+        (
+            &["query", "-n", "-1"],
+            2,
+            &["invalid value '-1' for '--lines [<N>]': write a whole number, as 100, or all"],
+        ),
+        (
+            &["query", "-n", "x"],
+            2,
+            &["invalid value 'x' for '--lines [<N>]': write a whole number, as 100, or all"],
+        ),
         (
             &["--dry-run", "-n", "-1"],
             2,
-            &["invalid value '-1' for '--lines <N>': write a whole number, as 100"],
+            &["invalid value '-1' for '--lines [<N>]': write a whole number, as 100, or all"],
         ),
         (&["query", "--until", "9999-12-31"], 2, &["write one from 1970 to the end of 9999-12-30"]),
         (
@@ -236,6 +245,43 @@ fn what_cannot_be_read_is_told_once() {
 #[test]
 fn no_line_wanted_is_no_line_missing() {
     assert_eq!(called(&["query", "-n", "0"]), (String::new(), String::new(), Some(0)));
+}
+
+#[test]
+fn who_wants_it_quiet_hears_of_mistakes_only() {
+    let none = r#"{unit="none"}"#;
+    let (shown, said, status) = called(&["query", none]);
+    assert!(shown.is_empty() && said.contains("nothing found") && status == Some(1), "{shown} {said}");
+    assert_eq!(called(&["query", "-q", none]), (String::new(), String::new(), Some(1)));
+    let (shown, said, status) = called(&["--dry-run", "-n", "2", "-q"]);
+    assert_eq!((shown.lines().count(), said.as_str(), status), (2, "", Some(0)));
+    assert!(called(&["query", "-q", "-p", "9"]).1.contains("is not a priority"));
+}
+
+/// More lines than are shown unless `-n` asks for them.
+#[test]
+fn the_end_is_a_thousand_lines_and_all_are_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries: Vec<_> =
+        (0..1100).map(|n| ExportEntry::new(1_795_240_800_000_000 + n).message("x")).collect();
+    or_skip!(build_journal(&dir.path().join("a.journal"), &entries, Format::default()));
+    for (args, lines, said) in [
+        (&["query"][..], 1000, "these are the last 1000 lines"),
+        (&["query", "-q"], 1000, ""),
+        // Who asks for the end knows that there is more.
+        (&["query", "-e", "--no-pager"], 1000, ""),
+        (&["query", "-n"], 10, ""),
+        (&["query", "-n", "all"], 1100, ""),
+        (&["query", "-n", "all", "-r"], 1100, ""),
+        (&["--dry-run", "-e"], 1000, "1000 entries would be pushed"),
+        (&["--dry-run", "-n", "all", "-r", "-q"], 1100, ""),
+        (&["--dry-run", "-n", "all", "-q"], 1100, ""),
+    ] {
+        let out = output(&[args, &["--path", dir.path().to_str().unwrap()]].concat());
+        let (shown, error) = (String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap());
+        assert_eq!(shown.lines().count(), lines, "{args:?}: {error}");
+        assert!(error.contains(said) && (error.is_empty() || !said.is_empty()), "{args:?}: {error}");
+    }
 }
 
 /// A command that goes on, and the lines that it prints.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::cli::habits::HabitArgs;
+use crate::cli::lines;
 use crate::cli::look::Color;
-use crate::cli::number;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct QueryArgs {
@@ -17,19 +17,19 @@ pub(in crate::cli) struct QueryArgs {
 
     /// Begin at this time, as journalctl takes it: "2026-11-01 10:00", "1h ago", 30d, -2h, yesterday. A metric query is
     /// answered over time then
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    #[arg(short = 'S', long, value_name = "WHEN", overrides_with = "since", allow_hyphen_values = true)]
     pub(super) since: Option<String>,
 
     /// End at this time
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    #[arg(short = 'U', long, value_name = "WHEN", overrides_with = "until", allow_hyphen_values = true)]
     pub(super) until: Option<String>,
 
     /// Of metric queries: answer over time, one value in so long, as 5m
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     pub(super) step: Option<String>,
 
-    /// The last N lines
-    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
+    /// The last N lines, or all; 10 if no number follows
+    #[arg(short = 'n', long, value_name = "N", overrides_with = "lines", num_args = 0..=1, default_missing_value = "10", allow_negative_numbers = true, value_parser = lines)]
     pub(super) lines: Option<u64>,
 
     /// Go on with new lines
@@ -70,11 +70,11 @@ pub(in crate::cli) struct Place {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SpanArgs {
     /// Begin at this time; the default is a day ago
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    #[arg(short = 'S', long, value_name = "WHEN", overrides_with = "since", allow_hyphen_values = true)]
     pub(super) since: Option<String>,
 
     /// End at this time
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    #[arg(short = 'U', long, value_name = "WHEN", overrides_with = "until", allow_hyphen_values = true)]
     pub(super) until: Option<String>,
 
     #[command(flatten)]

@@ -129,7 +129,11 @@ fn answer(question: &Question, (journal, scope): (&Journal<'_>, &Scope), args: &
         return follow(question, journal, &mut run, &mut printer);
     }
     let mut bar = Bar::new();
-    let mut progress = |progress: &Progress| bar.show(progress);
+    let mut progress = |progress: &Progress| {
+        if !args.habits.quiet {
+            bar.show(progress);
+        }
+    };
     let mut run =
         Run { stop: &stop, deadline: None, limits: limits(), bytes_read: 0, progress: &mut progress };
     let asked = ask(question, journal, &mut run);
@@ -144,7 +148,8 @@ fn answer(question: &Question, (journal, scope): (&Journal<'_>, &Scope), args: &
             if !args.reverse {
                 lines.reverse();
             }
-            if args.lines.is_none() && lines.len() == question.limit {
+            let wanted = args.lines.is_some() || args.habits.pager_end || args.habits.quiet;
+            if !wanted && lines.len() == question.limit {
                 say(&format!("these are the last {LINES} lines; -n N shows more"));
             }
             lines.len()
@@ -156,12 +161,13 @@ fn answer(question: &Question, (journal, scope): (&Journal<'_>, &Scope), args: &
     if let Err(error) = printer.show(&answer, question.time, &mut out).and_then(|()| out.flush()) {
         return quiet_pipe(Err(error));
     }
-    if stop.load(Relaxed) {
+    if stop.load(Relaxed) && !args.habits.quiet {
         say("stopped: this is what was found until then");
     }
     // Who asks for no line gets what was asked for, as with journalctl.
     let none_wanted = matches!(answer, Answer::Lines(_)) && question.limit == 0;
     match found {
+        0 if !none_wanted && args.habits.quiet => ExitCode::FAILURE,
         0 if !none_wanted => {
             nothing(scope, &read, &format!(", {} of them of streams that the query chooses", read.chosen))
         }
