@@ -120,6 +120,11 @@ const TOO_LARGE: &str = "request body too large: ";
 /// A part of texts about a stream without room (`StreamLimitErrorMsg`). Before Loki 3.0 it begins with a capital.
 const CROWDED: &str = "aximum active stream limit exceeded";
 
+/// Whether a status alone says that this address takes nothing, or not with these credentials.
+pub(crate) fn is_barred(status: u16) -> bool {
+    matches!(status, 300..=399 | 401 | 404 | 405 | 407)
+}
+
 impl Reply {
     /// What to do about it.
     pub(super) fn judge(&self) -> Verdict {
@@ -136,8 +141,7 @@ impl Reply {
             429 => Verdict::Slower(self.retry_after, rate_limit(own)),
             500 if self.from_server => Verdict::Suspect(Kind::Retry),
             408 | 425 | 500..=599 => Verdict::Retry(self.retry_after),
-            // These statuses are about credentials and the address.
-            401 | 404 | 405 | 407 => Verdict::Hold,
+            status if is_barred(status) => Verdict::Hold,
             400..=499 => Verdict::Suspect(Kind::Hold),
             _ => Verdict::Hold,
         }

@@ -18,5 +18,5 @@ pub(crate) mod section;
 mod split;
 mod words;
 
-pub(crate) use answer::refusals;
+pub(crate) use answer::{is_barred, refusals};
 pub use section::{Batch, Destination};

@@ -285,6 +285,25 @@ fn it_waits_when_loki_asks_for_it_and_gives_up_when_it_fails() {
     shop.verify(&[]).expect(2, &["cannot be asked"]);
 }
 
+/// The agent would wait for a person; here one waits.
+#[test]
+fn where_nothing_is_taken_repair_ends_and_says_why() {
+    let shop = or_skip!(Shop::usual(|_, _, line| line.starts_with("line 5")));
+    for (status, words, parts) in [
+        (
+            404,
+            "404 page not found",
+            &["nothing can be sent again", "takes no entries: HTTP 404", "is the url right"][..],
+        ),
+        (401, "no org id", &["nothing can be sent again", "takes no entries: HTTP 401", "bearer_token_file"]),
+    ] {
+        shop.loki.answer_next(1, Answer::Status(status, words.into()));
+        let begin = Instant::now();
+        shop.verify(&["--repair", "--yes"]).expect(2, parts);
+        assert!(begin.elapsed() < PATIENCE, "{status}: {:?}", begin.elapsed());
+    }
+}
+
 #[test]
 fn loki_is_asked_where_and_as_the_configuration_says() {
     let other = Loki::start();

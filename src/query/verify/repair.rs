@@ -17,11 +17,13 @@ use tokio::sync::{mpsc, watch};
 use super::compare::Difference;
 use super::expected::{self, Clock, Source, StreamName};
 use super::{Interval, Report, Run, VerifyError, Work};
+use crate::client::without_query;
 use crate::loki::batch::{Batches, Sealed};
 use crate::loki::encode::Metadata;
 use crate::loki::learned::Learned;
 use crate::loki::push::{Parcel, Pusher, Tally};
-use crate::observe::health::{Health, LOKI};
+use crate::loki::{Destination, is_barred};
+use crate::observe::health::{Health, LOKI, Readiness};
 use crate::pipeline::Take;
 use crate::shape::labels::Stream;
 use crate::shape::limits::BEHIND_MAX;
@@ -51,15 +53,25 @@ pub struct Mended {
 
 /// Counts what becomes of entries.
 #[derive(Clone, Default)]
-struct Counted(Arc<Mutex<Mended>>);
+struct Counted {
+    mended: Arc<Mutex<Mended>>,
+    /// The last answer says that the address takes nothing, or not with these credentials.
+    barred: Arc<AtomicBool>,
+}
 
 impl Counted {
     fn change(&self, change: impl FnOnce(&mut Mended)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.mended.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn get(&self) -> Mended {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.mended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether nothing was taken, and nothing will be before a person mends something. The agent waits for that; who repairs by
+    /// hand wants to know.
+    fn is_vain(&self) -> bool {
+        self.barred.load(Relaxed) && self.get() == Mended::default()
     }
 }
 
@@ -72,7 +84,9 @@ impl Tally for Counted {
         self.change(|mended| *mended.refused.entry(reason).or_default() += entries);
     }
 
-    fn answered(&self, _request: &Sealed, _status: Option<u16>, _took: Duration) {}
+    fn answered(&self, _request: &Sealed, status: Option<u16>, _took: Duration) {
+        self.barred.store(status.is_some_and(is_barred), Relaxed);
+    }
 
     fn folded(&self, _entries: u64) {}
 
@@ -99,12 +113,24 @@ pub fn repair(source: &Source<'_>, report: &Report, run: &mut Run<'_>) -> Result
     let learned = Arc::new(Learned::default());
     let (sender, parcels) = mpsc::channel(QUEUE);
     let failed = |error: &dyn std::error::Error| VerifyError::Repair(error.to_string());
-    let health = Health::new(&LOKI, &source.destination.name, &source.destination.url, Arc::default());
+    let readiness = Arc::new(Readiness::default());
+    let Destination { name, url, .. } = source.destination;
+    let health = Health::new(&LOKI, name, url, readiness.clone());
     let class = source.sections.retention.and_then(|retention| retention.label.as_deref());
     let pusher = Pusher::new(source.destination, class, learned.clone(), health, Box::new(counted.clone()))
         .map_err(|error| failed(&error))?;
     let given_up = Arc::new(AtomicBool::new(false));
-    let pushing = push(pusher, parcels, run.deadline, given_up.clone()).map_err(|error| failed(&error))?;
+    let ended = {
+        let (counted, given_up, deadline) = (counted.clone(), given_up.clone(), run.deadline);
+        move || {
+            if counted.is_vain() {
+                let trouble = readiness.report().servers.into_iter().find_map(|server| server.trouble);
+                return Some(Unsent::Vain(trouble.map(|(_, words)| words).unwrap_or_default()));
+            }
+            (Instant::now() >= deadline || given_up.load(Relaxed)).then_some(Unsent::GivenUp)
+        }
+    };
+    let pushing = push(pusher, parcels, ended).map_err(|error| failed(&error))?;
 
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
     let mut mending = Mending {
@@ -136,34 +162,47 @@ pub fn repair(source: &Source<'_>, report: &Report, run: &mut Run<'_>) -> Result
         (run.progress)(Work::Sending(counted.get().acknowledged));
         thread::sleep(LOOK_EVERY);
     }
-    let pushed = pushing.join().unwrap_or(false);
+    let pushed = pushing.join().unwrap_or(Err(Unsent::GivenUp));
     read?;
-    match (pushed, run.stop.load(Relaxed)) {
-        (true, _) => Ok(Mended { sent, ..counted.get() }),
-        (false, true) => Err(VerifyError::Stopped),
-        (false, false) => Err(VerifyError::Deadline),
+    match pushed {
+        Ok(()) => Ok(Mended { sent, ..counted.get() }),
+        Err(Unsent::Vain(words)) => {
+            Err(VerifyError::Repair(format!("{} takes no entries: {words}", without_query(url))))
+        }
+        Err(Unsent::GivenUp) if run.stop.load(Relaxed) => Err(VerifyError::Stopped),
+        Err(Unsent::GivenUp) => Err(VerifyError::Deadline),
     }
 }
 
-/// Pushes in a thread of its own; returns whether all of it was answered for.
+/// Why not all was sent.
+enum Unsent {
+    /// The time is over, or a person has stopped it.
+    GivenUp,
+    /// Nothing will be taken before a person mends something: what the server says.
+    Vain(String),
+}
+
+/// Pushes in a thread of its own until all of it was answered for, or `ended` says why not.
 fn push(
     pusher: Pusher,
     parcels: mpsc::Receiver<Parcel>,
-    deadline: Instant,
-    given_up: Arc<AtomicBool>,
-) -> std::io::Result<JoinHandle<bool>> {
+    ended: impl Fn() -> Option<Unsent> + Send + 'static,
+) -> std::io::Result<JoinHandle<Result<(), Unsent>>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("repair".to_owned()).spawn(move || {
         runtime.block_on(async {
             let over = async {
-                while Instant::now() < deadline && !given_up.load(Relaxed) {
+                loop {
+                    if let Some(end) = ended() {
+                        return end;
+                    }
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
             };
             let (acknowledged, _) = watch::channel(Resume::default());
             tokio::select! {
-                () = pusher.run(parcels, acknowledged) => true,
-                () = over => false,
+                () = pusher.run(parcels, acknowledged) => Ok(()),
+                end = over => Err(end),
             }
         })
     })
