@@ -49,6 +49,8 @@ pub struct Engine {
     /// The sources of a stream, by the address of its label set. No sender can choose an address, so the hash needs no key.
     by_stream: HashMap<usize, (Arc<LabelSet>, Vec<usize>), foldhash::fast::RandomState>,
     series_max: usize,
+    /// Most that the labels of one series take (bytes).
+    labels_max: usize,
     /// The most that all windows may take (bytes).
     memory_max: usize,
     /// What all windows take (bytes).
@@ -86,6 +88,7 @@ impl Engine {
             sources: Vec::new(),
             by_stream: HashMap::default(),
             series_max,
+            labels_max: memory::SERIES_LABELS_MAX,
             memory_max: memory::of_windows(MEMORY_MAX),
             held: 0,
             ticks: BTreeMap::new(),
@@ -96,6 +99,11 @@ impl Engine {
     /// Sets the most that all windows may take (bytes).
     pub fn limit_memory(&mut self, bytes: usize) {
         self.memory_max = bytes;
+    }
+
+    /// Sets the most that the labels of one series may take (bytes), for expressions that are watched from now on.
+    pub fn limit_labels(&mut self, bytes: usize) {
+        self.labels_max = bytes;
     }
 
     /// What windows take (bytes).
@@ -111,7 +119,7 @@ impl Engine {
         expr.ranges(&mut |range, outer| wanted.push((range.clone(), outer.cloned())));
         for (range, outer) in wanted {
             let index = self.windows.len();
-            self.windows.push(Window::new(&range, interval, self.series_max));
+            self.windows.push(Window::new(&range, interval, (self.series_max, self.labels_max)));
             windows.push(index);
             let extractor = Extractor::new(&range, outer.as_ref());
             match self.sources.iter_mut().find(|source| source.extractor == extractor) {

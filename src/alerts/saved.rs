@@ -55,7 +55,7 @@ fn pairs<S: Serializer>(labels: &LabelSet, to: S) -> Result<S::Ok, S::Error> {
 fn label_set<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<LabelSet>, D::Error> {
     let mut labels = LabelSet::default();
     let pairs = BTreeMap::<String, String>::deserialize(from)?;
-    pairs.iter().for_each(|(name, value)| labels.insert(name, value.as_bytes()));
+    pairs.iter().for_each(|(name, value)| labels.insert_whole(name, value));
     labels.shrink();
     Ok(Arc::new(labels))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::memory::{self, SERIES_LABELS_MAX};
+use super::memory;
 use super::origin::Origin;
 use super::pieces::{self, Pieces, Span};
 use logql::aggregate::Point;
@@ -45,6 +45,8 @@ pub(super) struct Window {
     /// Samples that found no room for their series, and series that gave way (count).
     refused: u64,
     series_max: usize,
+    /// Most that the labels of one series take (bytes).
+    labels_max: usize,
     absent: Arc<LabelSet>,
 }
 
@@ -72,8 +74,12 @@ impl Series {
 }
 
 impl Window {
-    /// `interval` in nanoseconds; at most `series_max` series at a time.
-    pub(super) fn new(range: &RangeAggregation, interval: i64, series_max: usize) -> Window {
+    /// `interval` in nanoseconds; at most `series_max` series at a time, whose labels take at most `labels_max` bytes each.
+    pub(super) fn new(
+        range: &RangeAggregation,
+        interval: i64,
+        (series_max, labels_max): (usize, usize),
+    ) -> Window {
         let interval = interval.max(1);
         // Each is reduced first, because their sum may be too large for a time.
         let back = |by: i64| interval - by.rem_euclid(interval);
@@ -94,6 +100,7 @@ impl Window {
             lost: None,
             refused: 0,
             series_max: series_max.max(1),
+            labels_max,
         }
     }
 
@@ -172,7 +179,7 @@ impl Window {
         }
         let origin = origin();
         let (text, _) = labels.allocated();
-        if text > SERIES_LABELS_MAX {
+        if text > self.labels_max {
             self.crowd(number, Crowded::Memory);
             return;
         }

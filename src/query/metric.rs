@@ -171,6 +171,8 @@ struct Values<'r> {
     series_max: usize,
     /// Values of all series (count).
     points: usize,
+    /// What the labels of the matrix take (bytes).
+    held: usize,
     matrix: IndexMap<Arc<LabelSet>, Vec<(i64, f64)>, foldhash::quality::RandomState>,
     /// Those of the last evaluation, in its order.
     vector: Vector,
@@ -184,6 +186,7 @@ impl<'r> Values<'r> {
     fn new(expr: &Expr, (first, step): (i64, i64), late: i64, run: &Run<'r>) -> Values<'r> {
         let mut engine = Engine::new(INNER_SERIES_MAX);
         engine.limit_memory(MEMORY_MAX);
+        engine.limit_labels(MEMORY_MAX);
         engine.watch(expr.clone(), step);
         let mut values = Values {
             verdicts: Verdicts::new(engine.filters_lines()),
@@ -196,6 +199,7 @@ impl<'r> Values<'r> {
             deadline: run.deadline,
             series_max: run.limits.series,
             points: 0,
+            held: 0,
             matrix: IndexMap::default(),
             vector: Vec::new(),
             failed: None,
@@ -216,7 +220,12 @@ impl<'r> Values<'r> {
             && self.goes_on()
         {
             let Values { engine, matrix, vector, failed, .. } = self;
+            let known = matrix.len();
             engine.advance(time, |evaluation| *failed = take(evaluation, matrix, vector).err());
+            self.held += matrix.keys().skip(known).map(|labels| labels.memory()).sum::<usize>();
+            if self.failed.is_none() && self.held > MEMORY_MAX {
+                self.failed = Some(QueryError::Memory);
+            }
             self.made = time;
             self.points += self.vector.len();
             if self.failed.is_none() && self.matrix.len() > self.series_max {

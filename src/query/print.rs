@@ -199,7 +199,7 @@ impl Printer {
 fn own(line: &Line) -> Cow<'_, LabelSet> {
     let mut labels = Cow::Borrowed(&line.labels.stream);
     for (name, value) in line.labels.parsed.iter() {
-        labels.to_mut().insert(name, value.as_bytes());
+        labels.to_mut().insert_whole(name, value);
     }
     labels
 }

@@ -13,6 +13,9 @@ use std::hash::{Hash, Hasher};
 /// A longer one would have its stream refused; it is cut.
 pub const LABEL_VALUE_MAX: usize = 2048;
 
+/// Most that all names and values of a set take (bytes): half of what the places in its text can count. Lines are far shorter.
+const TEXT_MAX: usize = 1 << 31;
+
 /// The nearest name that a label may have in Loki and in Prometheus: `[a-zA-Z_][a-zA-Z0-9_]*`. A name that fits is only borrowed.
 pub fn identifier(name: &str) -> Cow<'_, str> {
     let digit = name.starts_with(|c: char| c.is_ascii_digit());
@@ -56,6 +59,19 @@ impl LabelSet {
             value = cut(value, LABEL_VALUE_MAX);
             self.cut = self.cut.saturating_add(1);
         }
+        self.put(name, &value);
+    }
+
+    /// Adds a label that is not a stream's, or replaces its value, which stays as it is: Loki bounds what a query extracts as
+    /// little as structured metadata. An empty value removes the label.
+    pub fn insert_whole(&mut self, name: &str, value: &str) {
+        match value.is_empty() {
+            true => drop(self.remove(name)),
+            false => self.put(name, value),
+        }
+    }
+
+    fn put(&mut self, name: &str, value: &str) {
         let at = match self.find(name) {
             Ok(at) => {
                 self.take(at);
@@ -63,6 +79,9 @@ impl LabelSet {
             }
             Err(at) => at,
         };
+        // Places in the text are 32 bits wide.
+        let room = (TEXT_MAX - self.text.len().min(TEXT_MAX)).saturating_sub(name.len());
+        let value = cut(Cow::Borrowed(value), room);
         let start = self.start(at);
         self.text.insert_str(start, &value);
         self.text.insert_str(start, name);
@@ -367,6 +386,16 @@ mod tests {
         ] {
             assert_eq!(text(labels), expected);
         }
+    }
+
+    #[test]
+    fn what_is_not_a_streams_stays_whole() {
+        let long = "x\u{fffd}".repeat(LABEL_VALUE_MAX);
+        let mut set = LabelSet::default();
+        set.insert_whole("b", &long);
+        set.insert_whole("a", "1");
+        set.insert_whole("a", "");
+        assert_eq!((set.get("b"), set.len(), set.cut()), (Some(long.as_str()), 1, 0));
     }
 
     #[test]

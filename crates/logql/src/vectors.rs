@@ -230,7 +230,7 @@ impl Matching {
             _ => many.clone(),
         };
         for name in &self.include {
-            result.insert(name, one.get(name).unwrap_or_default().as_bytes());
+            result.insert_whole(name, one.get(name).unwrap_or_default());
         }
         result
     }
@@ -302,6 +302,6 @@ fn label_replace(replace: &LabelReplace, sample: &mut Sample) {
     let value = sample.labels.get(from).unwrap_or_default();
     if let Some(captures) = regex.captures(value) {
         let value = regex.expand(&captures, replacement);
-        Arc::make_mut(&mut sample.labels).insert(to, value.as_bytes());
+        Arc::make_mut(&mut sample.labels).insert_whole(to, &value);
     }
 }

@@ -6,7 +6,7 @@ const SECOND: i64 = 1_000_000_000;
 fn window(text: &str, interval: i64) -> Window {
     let expr = Expr::parse(text).unwrap();
     let mut windows = Vec::new();
-    expr.ranges(&mut |range, _| windows.push(Window::new(range, interval * SECOND, 2)));
+    expr.ranges(&mut |range, _| windows.push(Window::new(range, interval * SECOND, (2, 16 << 10))));
     windows.remove(0)
 }
 

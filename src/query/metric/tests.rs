@@ -155,6 +155,7 @@ const TENTH: i64 = 100_000;
 /// Values of a query at each range.
 fn values<'r>(query: &str, series_max: usize, stop: &'r AtomicBool) -> Values<'r> {
     let mut engine = Engine::new(series_max);
+    engine.limit_labels(MEMORY_MAX);
     engine.watch(Expr::parse(query).unwrap(), RANGE);
     Values {
         engine,
@@ -167,6 +168,7 @@ fn values<'r>(query: &str, series_max: usize, stop: &'r AtomicBool) -> Values<'r
         came_late: false,
         series_max: 500,
         points: 0,
+        held: 0,
         matrix: IndexMap::default(),
         vector: Vec::new(),
         failed: None,
@@ -190,6 +192,30 @@ fn the_values_of_all_series_are_limited() {
     values.deadline = Some(Instant::now());
     values.advance(200 * RANGE);
     assert!(matches!(values.failed, Some(QueryError::Memory)));
+}
+
+#[test]
+fn the_labels_of_all_series_are_limited() {
+    let stop = AtomicBool::new(false);
+    let mut values =
+        values(r#"sum by (l) (count_over_time({a="b"} | label_format l=`{{__line__}}` [1ms]))"#, 10, &stop);
+    values.advance(-1);
+    let mut labels = LabelSet::default();
+    labels.insert("a", b"b");
+    let labels = Arc::new(labels);
+    for number in 1..=20 {
+        // A mebibyte, far more than a rule may have.
+        let line = format!("{number}{}", "x".repeat(1 << 20));
+        values.observe(number * RANGE, &labels, &line, std::iter::empty());
+        values.advance(number * RANGE);
+        let failed = matches!(values.failed, Some(QueryError::Memory));
+        assert_eq!(
+            (values.matrix.len() as i64, failed),
+            (number.min(16), number >= 16),
+            "{:?}",
+            values.failed
+        );
+    }
 }
 
 #[test]

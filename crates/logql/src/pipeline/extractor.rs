@@ -139,11 +139,11 @@ impl Extractor {
         }
         let grouped = |name: &str| self.groups.labels.iter().any(|label| label == name);
         for (name, value) in stream.iter().filter(|(name, _)| grouped(name)) {
-            labels.insert(name, value.as_bytes());
+            labels.insert_whole(name, value);
         }
         // Metadata of a name that the stream has is called otherwise.
         for (name, value) in metadata.filter(|(name, _)| grouped(name) && stream.get(name).is_none()) {
-            labels.insert(name, value.as_bytes());
+            labels.insert_whole(name, value);
         }
         labels
     }

@@ -32,7 +32,7 @@ impl Categories {
     pub fn all(&self) -> LabelSet {
         let mut all = self.stream.clone();
         for (name, value) in self.metadata.iter().chain(self.parsed.iter()) {
-            all.insert(name, value.as_bytes());
+            all.insert_whole(name, value);
         }
         all
     }
@@ -90,6 +90,41 @@ mod tests {
             Ok(Query::Logs(query)) => query,
             other => panic!("{text}: {other:?}"),
         }
+    }
+
+    #[test]
+    fn only_labels_of_a_stream_are_cut() {
+        let long = "x\u{fffd}".repeat(5000) + "END";
+        let mut stream = LabelSet::default();
+        stream.insert("unit", long.as_bytes());
+        let shown = |stages: &str, line: &str| {
+            let query = query(&format!("{{unit=~`.+`}} {stages}"));
+            let shown = query.show(&stream, line, [("meta", long.as_str())].into_iter())?;
+            Some((shown.line.into_owned(), shown.labels))
+        };
+        let (json, plain) = (format!(r#"{{"k":"{long}"}}"#), format!("k={long}"));
+        // Parsers of JSON write a space for U+FFFD.
+        let spaces = long.replace('\u{fffd}', " ");
+        for (stages, line, expected) in [
+            ("| json | line_format `{{.k}}` |= `END`", &json, &spaces),
+            ("| pattern `k=<k>` | line_format `{{.k}}`", &plain, &long),
+            ("| regexp `k=(?P<k>.*)` | label_format l=k | line_format `{{.l}}`", &plain, &long),
+            ("| label_format l=`{{.meta}}` | line_format `{{.l}}`", &plain, &long),
+        ] {
+            let got = shown(stages, line);
+            let (line, labels) = got.unwrap_or_default();
+            assert!(line == *expected, "{stages}");
+            assert_eq!(labels.metadata.get("meta"), Some(long.as_str()), "{stages}");
+            assert!(labels.parsed.iter().any(|(_, value)| value == expected), "{stages}");
+            assert_eq!(labels.all().get("meta"), Some(long.as_str()), "{stages}");
+            assert!(labels.stream.get("unit").is_some_and(|unit| unit.len() <= 2048), "{stages}");
+        }
+        // What templates make of each other is bounded.
+        let doubled = "| label_format l=`{{.l}}{{.l}}{{.meta}}`".repeat(12);
+        let copies: String = (0..60).map(|n| format!("| label_format l{n}=`{{{{.l}}}}`")).collect();
+        let (_, labels) = shown(&(doubled + &copies), "").unwrap_or_default();
+        let all: usize = labels.parsed.iter().map(|(_, value)| value.len()).sum();
+        assert!((15 << 20..17 << 20).contains(&all), "{all}");
     }
 
     #[test]

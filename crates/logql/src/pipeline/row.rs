@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::lines::Categories;
-use crate::label_set::LabelSet;
+use crate::label_set::{LABEL_VALUE_MAX, LabelSet, cut};
 
 /// The label that says which stage failed.
 pub const ERROR: &str = "__error__";
@@ -14,6 +14,9 @@ pub const DETAILS: &str = "__error_details__";
 pub const PRESERVE: &str = "__preserve_error__";
 /// Stands behind the name of an extracted label if the stream or the metadata have a label of that name.
 pub(super) const DUPLICATE: &str = "_extracted";
+/// Most that the labels which stages add to one entry take together (bytes). A path or a group can take the whole line each, and
+/// a template can double what another made: what is over this is cut.
+const ADDED_MAX: usize = 16 << 20;
 
 /// The labels that a query needs of an entry: parsers extract no others, and stop when they have them all. This
 /// also decides about errors: a mistake behind the last wanted value is not found.
@@ -87,7 +90,13 @@ impl<'a> Row<'a> {
         row
     }
 
-    fn insert(&mut self, name: &str, value: String, parsed: bool) {
+    fn insert(&mut self, name: &str, mut value: String, parsed: bool) {
+        // Short ones cannot be so many.
+        if value.len() > LABEL_VALUE_MAX {
+            let others = self.added.iter().filter(|added| added.name != name);
+            let taken: usize = others.map(|added| added.value.len()).sum();
+            value = cut(value.into(), ADDED_MAX.saturating_sub(taken)).into_owned();
+        }
         match self.added.iter_mut().find(|added| added.name == name) {
             Some(added) if added.parsed && !parsed => {}
             Some(added) => (added.value, added.parsed) = (value, parsed),
@@ -222,10 +231,10 @@ impl<'a> Row<'a> {
         }
         for Added { name, value, parsed } in &self.added {
             let category = if *parsed { &mut labels.parsed } else { &mut labels.metadata };
-            category.insert(name, value.as_bytes());
+            category.insert_whole(name, value);
         }
-        labels.parsed.insert(ERROR, self.error.as_bytes());
-        labels.parsed.insert(DETAILS, self.details.as_bytes());
+        labels.parsed.insert_whole(ERROR, self.error);
+        labels.parsed.insert_whole(DETAILS, &self.details);
         labels
     }
 
@@ -236,10 +245,10 @@ impl<'a> Row<'a> {
             labels.remove(name);
         }
         for Added { name, value, .. } in &self.added {
-            labels.insert(name, value.as_bytes());
+            labels.insert_whole(name, value);
         }
-        labels.insert(ERROR, self.error.as_bytes());
-        labels.insert(DETAILS, self.details.as_bytes());
+        labels.insert_whole(ERROR, self.error);
+        labels.insert_whole(DETAILS, &self.details);
         labels
     }
 }
