@@ -39,7 +39,11 @@ impl Extractor {
         let is_single = |grouping: &Grouping| !grouping.without && grouping.labels.is_empty();
         let single = given.is_some_and(is_single) || range.op == RangeOp::AbsentOverTime;
         let mut groups = given.cloned().unwrap_or(Grouping { without: true, labels: Vec::new() });
-        let query = &range.query;
+        let bytes = matches!(range.op, RangeOp::BytesOverTime | RangeOp::BytesRate);
+        let mut query = range.query.clone();
+        if !bytes {
+            query.drop_idle_formats();
+        }
         if let Some(unwrap) = &query.unwrap
             && (groups.without || groups.labels.is_empty())
         {
@@ -56,7 +60,6 @@ impl Extractor {
             // All labels make the series.
             false => Hints::default(),
         };
-        let bytes = matches!(range.op, RangeOp::BytesOverTime | RangeOp::BytesRate);
         let leading = query.leading();
         let own = |name: &String| !name.starts_with("__") && !name.ends_with(DUPLICATE);
         let plain = leading == query.stages.len()
@@ -64,7 +67,7 @@ impl Extractor {
             && (single || !groups.without && groups.labels.iter().all(own));
         let fields = range.fields().chain(groups.labels.iter().map(String::as_str).filter(is_field));
         let fields = fields.map(str::to_owned).collect();
-        Extractor { query: query.clone(), hints, groups, single, bytes, leading, plain, fields }
+        Extractor { query, hints, groups, single, bytes, leading, plain, fields }
     }
 
     /// Whether a stream is chosen.
@@ -177,6 +180,20 @@ impl Conversion {
 }
 
 impl LogQuery {
+    /// Drops each `line_format` whose line nothing looks at: no parser or filter of lines stands behind it. It cannot fail then,
+    /// and needs no labels (grafana/loki, `pkg/logql/optimize.go`).
+    fn drop_idle_formats(&mut self) {
+        let looks = |stage: &Stage| match stage {
+            Stage::Line(_) | Stage::Json(_) | Stage::Logfmt { .. } | Stage::Regexp(_) => true,
+            Stage::Pattern(_) | Stage::Unpack => true,
+            Stage::Filter(_) | Stage::Decolorize | Stage::LineFormat(_) => false,
+            Stage::LabelFormat(_) | Stage::Drop(_) | Stage::Keep(_) => false,
+        };
+        let idle = self.stages.iter().rposition(looks).map_or(0, |last| last + 1);
+        let mut at = 0..;
+        self.stages.retain(|stage| at.next() < Some(idle) || !matches!(stage, Stage::LineFormat(_)));
+    }
+
     /// The labels that its stages name.
     fn required_labels(&self) -> impl Iterator<Item = &str> {
         let mut names = Vec::new();

@@ -124,6 +124,17 @@ const TABLE: &[(&str, &[&str])] = &[
         &[r#"{number="6"} 1"#],
     ),
     (r#"sum(bytes_over_time({app="c"} | line_format "x" [1m]))"#, &["{} 2"]),
+    // A format whose line nothing looks at is no stage: it needs no labels, and does not fail.
+    (r#"sum(count_over_time({app="a"} | json | line_format "{{.n}}" [1m]))"#, &["{} 6"]),
+    (r#"sum(rate({app="a"} | json | line_format "{{.n}}" | decolorize | drop n [1m]))"#, &["{} 0.1"]),
+    (r#"sum(count_over_time({app="c"} | line_format "{{ .nosuch.x }}" | pid="1" [1m]))"#, &["{} 2"]),
+    (
+        r#"sum(count_over_time({app="c"} | line_format "{{ .nosuch.x }}" |= "boom" [1m]))"#,
+        &["TemplateFormatErr"],
+    ),
+    (r#"sum(count_over_time({app="a"} | json | line_format "{{.n}}" | logfmt [1m]))"#, &["JSONParserErr"]),
+    (r#"sum(bytes_over_time({app="a"} | json | line_format "{{.n}}" [1m]))"#, &["JSONParserErr"]),
+    (r#"sum(bytes_over_time({app="c"} | line_format "{{ .nosuch.x }}" [1m]))"#, &["TemplateFormatErr"]),
     (r#"sum(bytes_over_time({app="c"}[1m]))"#, &["{} 51"]),
     (r#"count_over_time({app="c"} | keep app [1m])"#, &[r#"{app="c"} 2"#]),
     (r#"count_over_time({app="c"} | drop pid, host [1m])"#, &[r#"{app="c"} 2"#]),
