@@ -26,7 +26,7 @@ pub(super) enum Json<'t> {
 /// Why a text is not JSON.
 pub(super) type Bad = &'static str;
 
-const NO_JSON: Bad = "Malformed JSON error";
+pub(super) const NO_JSON: Bad = "Malformed JSON error";
 const NO_OBJECT: Bad = "Value looks like object, but can't find closing '}' symbol";
 const NO_LIST: Bad = "Value is array, but can't find closing ']' symbol";
 const NO_TEXT: Bad = "Value is string, but can't find closing '\"' symbol";
@@ -67,7 +67,8 @@ pub(super) fn each<'t>(
     }
 }
 
-const SPACE: [char; 4] = [' ', '\n', '\r', '\t'];
+/// White space.
+pub(super) const SPACE: [char; 4] = [' ', '\n', '\r', '\t'];
 
 /// The value that a text begins with, and what follows it.
 pub(super) fn value(text: &str) -> Result<(Json<'_>, &str), Bad> {
@@ -96,7 +97,7 @@ pub(super) fn value(text: &str) -> Result<(Json<'_>, &str), Bad> {
 }
 
 /// What stands before the closing quote, and what follows it.
-fn text_end(inside: &str) -> Option<(&str, &str)> {
+pub(super) fn text_end(inside: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     let end = inside.bytes().position(|byte| {
         let ends = byte == b'"' && !escaped;
@@ -107,7 +108,7 @@ fn text_end(inside: &str) -> Option<(&str, &str)> {
 }
 
 /// An object or list with all that is in it, and what follows it.
-fn block(text: &str, open: u8, close: u8) -> Option<(&str, &str)> {
+pub(super) fn block(text: &str, open: u8, close: u8) -> Option<(&str, &str)> {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(byte) = text.as_bytes().get(at) {
         match byte {
@@ -129,7 +130,7 @@ fn block(text: &str, open: u8, close: u8) -> Option<(&str, &str)> {
     None
 }
 
-/// The value of a string; `None` if it has an invalid escape.
+/// The value of a string; `None` if it has an invalid escape, or half a surrogate pair.
 pub(super) fn unescape(inside: &str) -> Option<Cow<'_, str>> {
     if !inside.contains('\\') {
         return Some(Cow::Borrowed(inside));
@@ -139,6 +140,9 @@ pub(super) fn unescape(inside: &str) -> Option<Cow<'_, str>> {
     while let Some((before, escape)) = rest.split_once('\\') {
         text.push_str(before);
         let (c, length) = escaped(escape)?;
+        if c == char::REPLACEMENT_CHARACTER && !escape.get(1..length)?.eq_ignore_ascii_case("fffd") {
+            return None;
+        }
         text.push(c);
         rest = escape.get(length..)?;
     }
@@ -146,12 +150,12 @@ pub(super) fn unescape(inside: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(text))
 }
 
-/// A value as the text of a label.
+/// A value as the text of a label. The texts in a list are unescaped with it, those in an object are not.
 pub(super) fn shown(value: Json<'_>) -> String {
     match value {
-        Json::Text(inside) => printable(&unescape(inside).unwrap_or_default()),
+        Json::Text(inside) | Json::List(inside) => printable(&unescape(inside).unwrap_or_default()),
         Json::Plain(word) => word.to_owned(),
-        Json::Object(all) | Json::List(all) => all.to_owned(),
+        Json::Object(all) => all.to_owned(),
         Json::Null => String::new(),
     }
 }
@@ -237,7 +241,9 @@ mod tests {
             (r#" {"a": 1, "b": {"c": "x", "d-e": true}} rest"#, "a=1 b_c=x b_d_e=true", None),
             (r#"{"a":null,"b":[1,{"c":2}],"c":-1.5e3}"#, "c=-1.5e3", None),
             (r#"{"9a": 1, "ü b": 2, " c ": 3, "": 4}"#, "_9a=1 __b=2 c=3", None),
-            (r#"{"a": "q\"\n\u00e9\ud83d\ude00\ud83d"}"#, "a=q\"\n\u{e9}\u{1f600} ", None),
+            (r#"{"a": "q\"\n\u00e9\ud83d\ude00\ufffd"}"#, "a=q\"\n\u{e9}\u{1f600} ", None),
+            (r#"{"a": "x\ud83d", "b": "x\y"}"#, "a= b=", None),
+            (r#"{"\ud83d": 1}"#, "", Some(NO_ESCAPE)),
             (r#"{"a": {"b": {"c": 1}}, "a_b": 2}"#, "a_b_c=1 a_b=2", None),
             // As far as it is one.
             (r#"{"a": 1, "b": 2"#, "a=1 b=2", Some(NO_LIST)),

@@ -3,6 +3,7 @@
 
 mod json;
 mod level;
+mod paths;
 mod row;
 
 mod filter;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::json::{self, Json, Step};
 use super::row::Row;
 use crate::go::logfmt::Pairs;
-use crate::stage::{JsonPath, JsonStep};
+use crate::stage::JsonPath;
 
 const JSON_ERROR: &str = "JSONParserErr";
 const LOGFMT_ERROR: &str = "LogfmtParserErr";
@@ -32,54 +32,26 @@ pub(super) fn json_paths(paths: &[(String, JsonPath)], line: &str, row: &mut Row
     if !line.starts_with(['"', '{', '[']) {
         return row.fail_parser(JSON_ERROR, "");
     }
-    for (name, path) in paths {
-        let found = path.find(line);
-        let name = match found {
-            Some(_) => row.free_name(name).into_owned(),
-            None if row.get(name).is_some() => continue,
-            None => name.clone(),
-        };
-        row.set(&name, found.map(json::shown).unwrap_or_default());
-    }
-}
-
-impl JsonPath {
-    /// The value at this place. What breaks off has what stands before that.
-    fn find<'t>(&self, text: &'t str) -> Option<Json<'t>> {
-        let (last, before) = self.steps.split_last()?;
-        // Only what is looked into has to be whole.
-        let mut at = text;
-        for step in before {
-            at = match step.of(at)? {
-                Json::Object(all) | Json::List(all) => all,
-                _ => return None,
-            };
+    let steps: Vec<_> = paths.iter().map(|(_, path)| path.steps.as_slice()).collect();
+    let mut found = 0;
+    super::paths::each(line, &steps, &mut |number, value| match (
+        number.and_then(|number| paths.get(number)),
+        value,
+    ) {
+        (Some((name, _)), Ok(value)) => {
+            let name = row.free_name(name).into_owned();
+            row.set(&name, json::shown(value));
+            found += 1;
         }
-        last.of(at)
-    }
-}
-
-impl JsonStep {
-    fn of<'t>(&self, text: &'t str) -> Option<Json<'t>> {
-        let mut found = None;
-        match self {
-            JsonStep::Key(key) => {
-                let _ = json::each(text, &mut |name, value| {
-                    if name == key.as_str() {
-                        found = Some(value);
-                    }
-                    Ok(found.is_none())
-                });
-            }
-            JsonStep::Index(index) => {
-                let mut rest = text.trim_start().strip_prefix('[')?;
-                for _ in 0..*index {
-                    rest = json::value(rest).ok()?.1.trim_start().strip_prefix(',')?;
-                }
-                found = json::value(rest).ok().map(|(value, _)| value);
+        (_, Err(why)) => row.fail_parser(JSON_ERROR, why),
+        (None, Ok(_)) => {}
+    });
+    if found < paths.len() {
+        for (name, _) in paths {
+            if row.get(name).is_none() {
+                row.set(name, String::new());
             }
         }
-        found
     }
 }
 

@@ -21,6 +21,8 @@ const ENTRIES: &[(i64, &str, &str, &str)] = &[
     (60, "a", "h", "n=6 took=oops size=none"),
     (30, "b", "h", r#"{"n": 5, "s": {"x": "y"}, "list": [1, 2]}"#),
     (60, "b", "h", r#"{"n": 7, "app": "other"}"#),
+    (60, "cut", "far", r#"{"s": {"t": "y", "msg": "never clos"#),
+    (60, "cut", "far", r#"{"list": [1], "msg": "never clos"#),
     (60, "c", "g", "ERROR boom from 10.1.2.3"),
     (60, "c", "g", "Error boom from 192.168.0.9"),
 ];
@@ -50,7 +52,10 @@ const TABLE: &[(&str, &[&str])] = &[
         r#"sum by (app) (count_over_time({app=~"."}[10s]))"#,
         &[r#"{app="a"} 1"#, r#"{app="b"} 1"#, r#"{app="c"} 2"#],
     ),
-    (r#"sum by (app) (count_over_time({app=~".+", host!="h"}[1m]))"#, &[r#"{app="c"} 2"#]),
+    (
+        r#"sum by (app) (count_over_time({app=~".+", host!="h"}[1m]))"#,
+        &[r#"{app="c"} 2"#, r#"{app="cut"} 2"#],
+    ),
     (r#"sum by (app) (count_over_time({app!~"a|b", host=~"g"}[1m]))"#, &[r#"{app="c"} 2"#]),
     (r#"sum by (app) (count_over_time({host=~"."}[1m])) > 2"#, &[r#"{app="a"} 6"#]),
     (r#"count_over_time({app="c"}[1m])"#, &[r#"{app="c", host="g", pid="1"} 2"#]),
@@ -79,6 +84,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     (r#"sum by (s_x) (count_over_time({app="b"} | json [1m]))"#, &[r#"{s_x="y"} 1"#, "{} 1"]),
     (r#"sum by (x) (count_over_time({app="b"} | json x="s.x" | x!="" [1m]))"#, &[r#"{x="y"} 1"#]),
+    (r#"sum by (x) (count_over_time({app="cut"} | json x="s.t" | x!="" [1m]))"#, &[r#"{x="y"} 1"#]),
+    (r#"sum by (x) (count_over_time({app="cut"} | json x="msg" [1m]))"#, &["JSONParserErr"]),
     (
         r#"sum by (second) (count_over_time({app="b"} | json second="list[1]" | second!="" [1m]))"#,
         &[r#"{second="2"} 1"#],
