@@ -125,7 +125,7 @@ impl Extractor {
         let labels = match () {
             () if row.has_failed() => row.labels(),
             () if self.single => LabelSet::default(),
-            () => self.groups.group(&row.labels()),
+            () => row.grouped(&self.groups),
         };
         Some((labels, value))
     }

@@ -37,7 +37,8 @@ impl LabelFilter {
             }
             LabelFilter::And(both) => {
                 let [left, right] = &**both;
-                left.passes(row) && right.passes(row)
+                // Both are looked at, as in Loki: the second one may fail where the first one says no.
+                left.passes(row) & right.passes(row)
             }
             LabelFilter::Or(both) => {
                 let [left, right] = &**both;

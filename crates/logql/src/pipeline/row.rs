@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::lines::Categories;
+use crate::expr::Grouping;
 use crate::label_set::{LABEL_VALUE_MAX, LabelSet, cut};
 
 /// The label that says which stage failed.
@@ -235,6 +236,19 @@ impl<'a> Row<'a> {
         }
         labels.parsed.insert_whole(ERROR, self.error);
         labels.parsed.insert_whole(DETAILS, &self.details);
+        labels
+    }
+
+    /// The labels that name a series.
+    pub(super) fn grouped(&self, groups: &Grouping) -> LabelSet {
+        if groups.without {
+            return groups.group(&self.labels());
+        }
+        let mut labels = LabelSet::default();
+        // In Loki a name that was taken away is out of `by`, even where a stage has set it again.
+        for name in groups.labels.iter().filter(|name| !self.deleted.contains(name)) {
+            labels.insert_whole(name, self.get(name).unwrap_or_default());
+        }
         labels
     }
 

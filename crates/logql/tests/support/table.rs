@@ -111,6 +111,12 @@ const TABLE: &[(&str, &[&str])] = &[
     (r#"sum(count_over_time({app="a"} | logfmt | size != "none" | size > 1KB [1m]))"#, &["{} 3"]),
     (r#"sum(count_over_time({app="a"} | logfmt | took > 250ms [1m]))"#, &["LabelFilterErr"]),
     (r#"sum(count_over_time({app="a"} | logfmt | took > 250ms | __error__="" [1m]))"#, &["{} 3"]),
+    // `and` looks at both sides. The alternative passes, but the error stays.
+    (
+        r#"sum(count_over_time({app="a"} | logfmt | (n > 100 and took > 5s) or pid="1" [1m]))"#,
+        &["LabelFilterErr"],
+    ),
+    (r#"sum(count_over_time({app="a"} | logfmt | n > 100 and took > 5s [1m]))"#, &[]),
     // Errors.
     (r#"sum by (n) (count_over_time({app="a"} | json [1m]))"#, &["JSONParserErr"]),
     // Loki does not parse what nobody needs.
@@ -145,6 +151,20 @@ const TABLE: &[(&str, &[&str])] = &[
     (r#"sum(bytes_over_time({app="c"}[1m]))"#, &["{} 51"]),
     (r#"count_over_time({app="c"} | keep app [1m])"#, &[r#"{app="c"} 2"#]),
     (r#"count_over_time({app="c"} | drop pid, host [1m])"#, &[r#"{app="c"} 2"#]),
+    // A name that was taken away names no series, even if it is set again.
+    (r#"sum by (host) (count_over_time({app="c"} | drop host | label_format host="y" [1m]))"#, &["{} 2"]),
+    (
+        r#"sum by (n) (count_over_time({app="a"} | logfmt | label_format x=n | label_format n="y" [10s]))"#,
+        &["{} 1"],
+    ),
+    (
+        r#"sum without (app, pid) (count_over_time({app="c"} | drop host | label_format host="y" [1m]))"#,
+        &[r#"{host="y"} 2"#],
+    ),
+    (
+        r#"max by (host) (count_over_time({app="c"} | drop host | label_format host="y" [1m]))"#,
+        &[r#"{host="y"} 2"#],
+    ),
     // Rates and unwrapped values.
     (r#"sum(rate({app="a"}[1m]))"#, &["{} 0.1"]),
     (r#"sum(bytes_rate({app="c"}[10s]))"#, &["{} 5.1"]),
