@@ -16,6 +16,10 @@ fn data(row: &Row<'_>) -> Value {
 }
 
 pub(super) fn line_format<'l>(template: &Template, line: Cow<'l, str>, row: &mut Row<'_>) -> Cow<'l, str> {
+    // Loki takes such a label itself, and an error is none.
+    if let Some(key) = template.single_key() {
+        return Cow::Owned(row.get(key).unwrap_or_default().to_owned());
+    }
     match template.fill(&data(row), &[("__line__", (&*line).into())]) {
         Ok(line) => Cow::Owned(line),
         Err(why) => {

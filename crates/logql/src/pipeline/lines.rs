@@ -160,6 +160,22 @@ mod tests {
                 ["{}", r#"{unit_extracted="b"}"#, r#"{level="7"}"#],
             ),
             (
+                "{unit=~\".+\"} | json | line_format `{{.__error__}}` | keep level",
+                "x",
+                Some(""),
+                [
+                    r#"{level="info"}"#,
+                    "{}",
+                    r#"{__error__="JSONParserErr", __error_details__="Value looks like object, but can't find closing '}' symbol"}"#,
+                ],
+            ),
+            (
+                "{unit=~\".+\"} | json | line_format `{{.__error__}}!` | drop __error__,__error_details__,pid,unit_extracted",
+                "x",
+                Some("JSONParserErr!"),
+                [r#"{level="info", unit="a.service"}"#, "{}", "{}"],
+            ),
+            (
                 "{unit=~\".+\"} | json",
                 "x",
                 Some("x"),

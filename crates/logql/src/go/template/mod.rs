@@ -125,6 +125,18 @@ impl Template {
         }
     }
 
+    /// The key, if the template is one key of the dot and nothing else: `{{.a}}`.
+    pub(crate) fn single_key(&self) -> Option<&str> {
+        let [Node::Show(pipeline)] = self.nodes.as_slice() else { return None };
+        match (pipeline.commands.as_slice(), pipeline.variables.is_empty()) {
+            ([command], true) => match command.words.as_slice() {
+                [tree::Word::Fields(names)] if names.len() == 1 => names.first().map(String::as_str),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Fills it in. `data` is the dot, `variables` are those it begins with (with their `$`); a function whose name is
     /// among them gives that value.
     ///
