@@ -5,6 +5,9 @@
 
 pub(crate) mod float;
 pub(crate) mod quote;
+
+mod number;
+
 pub mod units;
 
 pub mod json;

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use super::number::number;
+pub(crate) use super::number::number_or_why;
+
 /// Units of a duration in nanoseconds. Prometheus' stand from large to small; a year is 365 days, a week 7. The micro sign
 /// and the letter mu both stand for micro.
 const DURATION_UNITS: [(&str, i64); 11] = [
@@ -91,11 +94,42 @@ pub(crate) fn prometheus_duration(text: &str) -> Option<i64> {
 
 /// A duration of Go in nanoseconds, if the text is one: a sign may stand before it (Go's `time.ParseDuration`).
 pub fn go_duration(text: &str) -> Option<i64> {
+    signed_go(text).ok()
+}
+
+/// As [`go_duration`], or why the text is none, in Go's words.
+pub(crate) fn go_duration_or_why(text: &str) -> Result<i64, String> {
+    signed_go(text).map_err(|error| match error {
+        UnitError::NoUnit(_) => format!("time: missing unit in duration {}", quoted(text)),
+        UnitError::BadUnit { found, .. } => {
+            format!("time: unknown unit {} in duration {}", quoted(&found), quoted(text))
+        }
+        _ => format!("time: invalid duration {}", quoted(text)),
+    })
+}
+
+fn signed_go(text: &str) -> Result<i64, UnitError> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    Some(sign * go(rest, GO).ok()?)
+    Ok(sign * go(rest, GO)?)
+}
+
+/// A text as Go's package `time` quotes it: whatever is not ASCII, byte by byte.
+fn quoted(text: &str) -> String {
+    let shown = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=0x7f => char::from(byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    });
+    format!("\"{}\"", shown.collect::<String>())
+}
+
+/// A duration in seconds, as Go's `Duration.Seconds` gives it.
+pub(crate) fn seconds(nanoseconds: i64) -> f64 {
+    const SECOND: i64 = 1_000_000_000;
+    (nanoseconds / SECOND) as f64 + (nanoseconds % SECOND) as f64 / 1e9
 }
 
 /// Reads a duration of Prometheus (`model.ParseDuration` of github.com/prometheus/common).
@@ -159,31 +193,46 @@ fn go(text: &str, units: &[(&str, i64)]) -> Result<i64, UnitError> {
     }
     let (mut sum, mut rest) = (0_i64, text);
     loop {
-        let (number, after) = split(rest, |c| c.is_ascii_digit() || c == '.');
-        let (unit, after) = split(after, |c| !c.is_ascii_digit() && c != '.');
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        let (whole, after) = split(rest, |c| c.is_ascii_digit());
+        let (fraction, after) = match after.strip_prefix('.') {
+            Some(after) => split(after, |c| c.is_ascii_digit()),
+            None => ("", after),
+        };
+        if whole.is_empty() && fraction.is_empty() {
             return Err(UnitError::NoNumber);
         }
+        let number = rest.get(..rest.len() - after.len()).unwrap_or_default();
+        let (unit, after) = split(after, |c| !c.is_ascii_digit() && c != '.');
+        let whole = match whole {
+            "" => 0,
+            whole => whole.parse::<i64>().map_err(|_| UnitError::TooLarge)?,
+        };
         let Some((_, nanoseconds)) = units.iter().find(|(name, _)| *name == unit) else {
             return Err(match unit {
                 "" => UnitError::NoUnit(number.to_owned()),
                 unit => UnitError::BadUnit { found: unit.to_owned(), units: NAMES },
             });
         };
-        let whole = match whole {
-            "" => 0,
-            whole => whole.parse::<i64>().map_err(|_| UnitError::TooLarge)?,
-        };
         let whole = whole.checked_mul(*nanoseconds).ok_or(UnitError::TooLarge)?;
-        let fraction: f64 = format!("0.{fraction}0").parse().map_err(|_| UnitError::NoNumber)?;
-        let fraction = (fraction * *nanoseconds as f64) as i64;
+        let fraction = fraction_of(fraction, *nanoseconds);
         sum = sum.checked_add(whole).and_then(|sum| sum.checked_add(fraction)).ok_or(UnitError::TooLarge)?;
         rest = after;
         if rest.is_empty() {
             return Ok(sum);
         }
     }
+}
+
+/// The digits behind a point, of a unit (nanoseconds). Digits that 64 bits cannot hold do not count.
+fn fraction_of(digits: &str, unit: i64) -> i64 {
+    let (mut number, mut scale) = (0_i64, 1.0);
+    for digit in digits.bytes() {
+        let more = number.checked_mul(10).and_then(|number| number.checked_add((digit - b'0').into()));
+        let Some(more) = more else { break };
+        number = more;
+        scale *= 10.0;
+    }
+    (number as f64 * (unit as f64 / scale)) as i64
 }
 
 /// Writes a duration so that [`parse_duration`] gives it back, in whole milliseconds. As Prometheus does,
@@ -299,71 +348,29 @@ pub fn parse_promtail_size(text: &str) -> Result<u64, UnitError> {
     number.checked_mul(1 << shift).ok_or(UnitError::TooLarge)
 }
 
-/// A size in bytes, its unit in any case (github.com/dustin/go-humanize, `ParseBytes`).
+/// A size in bytes, its unit in any case, its number with commas wherever they are (github.com/dustin/go-humanize, `ParseBytes`).
 pub fn bytes(text: &str) -> Option<u64> {
-    let (number, unit) = split(text, |c| c.is_ascii_digit() || c == '.');
-    let number: f64 = number.parse().ok()?;
-    let unit = unit.trim().to_ascii_lowercase();
+    bytes_or_why(text).ok()
+}
+
+/// As [`bytes`], or why the text is no size, in the words there.
+pub(crate) fn bytes_or_why(text: &str) -> Result<u64, String> {
+    let (number, unit) = split(text, |c| c.is_ascii_digit() || c == '.' || c == ',');
+    let number = number_or_why(&number.replace(',', ""))?;
+    let unit = unit.trim().to_lowercase();
     let (large, small) = unit.split_at_checked(1).unwrap_or((&unit, ""));
     let power = |base: f64| "kmgtpe".find(large).map(|index| base.powi(index as i32 + 1));
     let factor = match (large, small) {
-        ("" | "b", "") => 1.0,
-        (_, "" | "b") => power(1000.0)?,
-        (_, "i" | "ib") => power(1024.0)?,
-        _ => return None,
+        ("" | "b", "") => Some(1.0),
+        (_, "" | "b") => power(1000.0),
+        (_, "i" | "ib") => power(1024.0),
+        _ => None,
     };
-    let bytes = number * factor;
-    (bytes < u64::MAX as f64).then_some(bytes as u64)
-}
-
-/// A number as Go's `strconv.ParseFloat` takes it: `1e3`, `0x1p4`, `1_000`, `Inf`, `NaN`; not one too large.
-pub fn number(text: &str) -> Option<f64> {
-    let (sign, unsigned) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if unsigned.starts_with(['-', '+']) {
-        return None;
+    let bytes = number * factor.ok_or_else(|| format!("unhandled size name: {unit}"))?;
+    match bytes < u64::MAX as f64 {
+        true => Ok(bytes as u64),
+        false => Err(format!("too large: {text}")),
     }
-    let lower = plain_digits(&unsigned.to_ascii_lowercase())?;
-    if let Some(digits) = lower.strip_prefix("0x") {
-        // Not without an exponent.
-        let (mantissa, exponent) = digits.split_once('p')?;
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits: String = whole.chars().chain(fraction.chars()).collect();
-        let digits = Some(digits.as_str()).filter(|digits| !digits.starts_with('+'))?;
-        let value = u64::from_str_radix(digits, 16).ok()? as f64;
-        let exponent: i32 = exponent.parse().ok()?;
-        let below = i32::try_from(fraction.len()).ok()?.saturating_mul(4);
-        let value = sign * value * 2_f64.powi(exponent.saturating_sub(below));
-        return value.is_finite().then_some(value);
-    }
-    match lower.as_str() {
-        "inf" | "infinity" => return Some(sign * f64::INFINITY),
-        "nan" => return Some(f64::NAN),
-        _ => {}
-    }
-    let value: f64 = lower.parse().ok()?;
-    value.is_finite().then_some(sign * value)
-}
-
-/// A number, in lower case, without the `_` that separate its digits.
-fn plain_digits(text: &str) -> Option<String> {
-    let hex = text.starts_with("0x");
-    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_digit(if hex { 16 } else { 10 }));
-    let mut before = None;
-    let mut chars = text.chars().enumerate().peekable();
-    let mut plain = String::with_capacity(text.len());
-    while let Some((index, c)) = chars.next() {
-        match c {
-            '_' if !is_digit(before) || !is_digit(chars.peek().map(|(_, next)| *next)) => return None,
-            '_' => {}
-            c => plain.push(c),
-        }
-        // The prefix of the base counts as a digit.
-        before = if hex && index == 1 { Some('0') } else { Some(c) };
-    }
-    Some(plain)
 }
 
 /// Splits `12h30m` into 12, `h` and `30m`.

@@ -167,14 +167,11 @@ impl RangeAggregation {
 impl Conversion {
     fn convert(self, text: &str) -> Result<f64, String> {
         match self {
-            Conversion::Number => units::number(text)
-                .ok_or_else(|| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
-            Conversion::Bytes => units::bytes(text)
-                .map(|bytes| bytes as f64)
-                .ok_or_else(|| format!("{text:?} is not a valid size")),
-            Conversion::Duration | Conversion::DurationSeconds => units::go_duration(text)
-                .map(|nanoseconds| nanoseconds as f64 / 1e9)
-                .ok_or_else(|| format!("time: invalid duration {text:?}")),
+            Conversion::Number => units::number_or_why(text),
+            Conversion::Bytes => units::bytes_or_why(text).map(|bytes| bytes as f64),
+            Conversion::Duration | Conversion::DurationSeconds => {
+                units::go_duration_or_why(text).map(units::seconds)
+            }
         }
     }
 }

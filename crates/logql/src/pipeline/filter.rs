@@ -22,16 +22,11 @@ impl LabelFilter {
     pub(super) fn passes(&self, row: &mut Row<'_>) -> bool {
         match self {
             LabelFilter::Text(matcher) => matcher.matches(row.text(matcher.name())),
-            LabelFilter::Number(name, op, value) => compare(row, name, *op, value, |text| {
-                units::number(text)
-                    .ok_or_else(|| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax"))
-            }),
-            LabelFilter::Duration(name, op, value) => compare(row, name, *op, value, |text| {
-                units::go_duration(text).ok_or_else(|| format!("time: invalid duration {text:?}"))
-            }),
-            LabelFilter::Bytes(name, op, value) => compare(row, name, *op, value, |text| {
-                units::bytes(text).ok_or_else(|| format!("{text:?} is not a valid size"))
-            }),
+            LabelFilter::Number(name, op, value) => compare(row, name, *op, value, units::number_or_why),
+            LabelFilter::Duration(name, op, value) => {
+                compare(row, name, *op, value, units::go_duration_or_why)
+            }
+            LabelFilter::Bytes(name, op, value) => compare(row, name, *op, value, units::bytes_or_why),
             LabelFilter::Ip(name, is, _, range) => {
                 row.has_failed() || row.get(name).is_some_and(|text| range.is_in(text) == *is)
             }
@@ -63,6 +58,40 @@ fn compare<T: PartialOrd>(
         Err(why) => {
             row.fail_first(FILTER_ERROR, why);
             true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Query;
+    use crate::label_set::LabelSet;
+
+    #[test]
+    fn why_a_stage_failed_is_said_in_lokis_words() {
+        for (stages, line, why) in [
+            ("logfmt | v > 1MB", "v=10s", "unhandled size name: s"),
+            ("logfmt | v > 1B", "v=True", r#"strconv.ParseFloat: parsing "": invalid syntax"#),
+            ("logfmt | v > 999KB", "v=1,000KB", ""),
+            ("logfmt | v > 1s", "v=5", r#"time: missing unit in duration "5""#),
+            ("logfmt | v > 1s", "v=1d", r#"time: unknown unit "d" in duration "1d""#),
+            ("logfmt | v > 1", "v=x", r#"strconv.ParseFloat: parsing "x": invalid syntax"#),
+            ("logfmt --strict", "a=1 b=x=y", "logfmt syntax error at pos 8 : unexpected '='"),
+            ("logfmt --strict", "a=1 b=x\"y", "logfmt syntax error at pos 8 : unexpected '\"'"),
+            ("logfmt --strict", "a\"=1", "logfmt syntax error at pos 2 : unexpected '\"'"),
+            ("logfmt --strict", "=1", "logfmt syntax error at pos 1 : unexpected '='"),
+            ("logfmt --strict", "a=1 b\u{fffd}=2", "logfmt syntax error at pos 9 : invalid key"),
+            ("logfmt --strict", "a=\"x", "logfmt syntax error at pos 5 : unterminated quoted value"),
+            ("logfmt --strict", "a=\"\\x\" b", "logfmt syntax error at pos 7 : invalid quoted value"),
+            ("logfmt --strict", "a=\"x\n\ty\\n\"", ""),
+            ("logfmt b | b=`1`", "a=\"\\x\"b=1", ""),
+        ] {
+            let text = format!("{{a=~`.+`}} | {stages}");
+            let Ok(Query::Logs(query)) = Query::parse(&text) else { panic!("{text}") };
+            let shown = query.show(&LabelSet::default(), line, std::iter::empty());
+            let labels = shown.map(|shown| shown.labels.parsed);
+            let details = labels.as_ref().map(|labels| labels.get("__error_details__").unwrap_or_default());
+            assert_eq!(details, Some(why), "{stages}: {line}");
         }
     }
 }

@@ -113,7 +113,7 @@ fn of_json(text: &str, depth: usize) -> Option<&'static str> {
 
 fn of_logfmt(line: &str) -> Option<&'static str> {
     let mut best: Option<(usize, Option<&'static str>)> = None;
-    for (key, value) in Pairs::new(line, false).map_while(Result::ok) {
+    for (key, value) in Pairs::new(line, true).map_while(Result::ok) {
         let place = FIELDS.iter().position(|field| field.eq_ignore_ascii_case(key));
         if let Some(place) = place.filter(|place| best.is_none_or(|(other, _)| *place < other)) {
             best = Some((place, named(&value)));

@@ -57,10 +57,10 @@ pub(super) fn json_paths(paths: &[(String, JsonPath)], line: &str, row: &mut Row
 
 pub(super) fn logfmt_all(line: &str, strict: bool, keep_empty: bool, row: &mut Row<'_>) {
     let mut name = String::new();
-    for pair in Pairs::new(line, !strict) {
+    for pair in Pairs::new(line, true) {
         let (key, value) = match pair {
             Ok(pair) => pair,
-            Err(why) if strict => return row.fail_parser(LOGFMT_ERROR, why.to_string()),
+            Err(why) if strict => return row.fail_parser(LOGFMT_ERROR, why.as_loki()),
             Err(_) => continue,
         };
         if value.is_empty() && !keep_empty {
@@ -82,10 +82,10 @@ pub(super) fn logfmt_fields(fields: &[(String, String)], line: &str, strict: boo
         }
     }
     let mut sanitized = String::new();
-    for pair in Pairs::new(line, !strict) {
+    for pair in Pairs::new(line, true) {
         let (key, value) = match pair {
             Ok(pair) => pair,
-            Err(why) if strict => return row.fail_parser(LOGFMT_ERROR, why.to_string()),
+            Err(why) if strict => return row.fail_parser(LOGFMT_ERROR, why.as_loki()),
             Err(_) => continue,
         };
         sanitized.clear();

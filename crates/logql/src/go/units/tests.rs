@@ -247,7 +247,7 @@ fn durations_are_read_as_in_go_and_in_prometheus() {
         ("-1h", UnitError::NoNumber),
         ("+", UnitError::NoNumber),
         (".h", UnitError::NoNumber),
-        ("1..5h", UnitError::NoNumber),
+        ("1..5h", UnitError::NoUnit("1.".into())),
         ("1H", bad("H")),
         ("5min", bad("min")),
         ("1 h", bad(" h")),
@@ -256,6 +256,59 @@ fn durations_are_read_as_in_go_and_in_prometheus() {
     ] {
         assert_eq!(parse_go_duration(text), Err(error), "{text}");
     }
+}
+
+#[test]
+fn what_is_wrong_is_said_in_gos_words() {
+    for (text, duration, size, number) in [
+        ("5", "missing unit in duration \"5\"", "", ""),
+        (
+            "1.2.3s",
+            "missing unit in duration \"1.2.3s\"",
+            "P\"1.2.3\": invalid syntax",
+            "P\"1.2.3s\": invalid syntax",
+        ),
+        ("1d", "unknown unit \"d\" in duration \"1d\"", "unhandled size name: d", "P\"1d\": invalid syntax"),
+        (
+            "5 \"é\t",
+            r#"unknown unit " \"\xc3\xa9\x09" in duration "5 \"\xc3\xa9\x09""#,
+            "unhandled size name: \"é",
+            r#"P"5 \"é\t": invalid syntax"#,
+        ),
+        ("", "invalid duration \"\"", "P\"\": invalid syntax", "P\"\": invalid syntax"),
+        ("True", "invalid duration \"True\"", "P\"\": invalid syntax", "P\"True\": invalid syntax"),
+        ("10s", "", "unhandled size name: s", "P\"10s\": invalid syntax"),
+        ("-1h", "", "P\"\": invalid syntax", "P\"-1h\": invalid syntax"),
+        (
+            "9223372036854775808s",
+            "invalid duration \"9223372036854775808s\"",
+            "unhandled size name: s",
+            "P\"9223372036854775808s\": invalid syntax",
+        ),
+        ("17EB", "unknown unit \"EB\" in duration \"17EB\"", "", "P\"17EB\": invalid syntax"),
+        ("20EB", "unknown unit \"EB\" in duration \"20EB\"", "too large: 20EB", "P\"20EB\": invalid syntax"),
+        ("1,000KB", "unknown unit \",\" in duration \"1,000KB\"", "", "P\"1,000KB\": invalid syntax"),
+        (
+            "1e999",
+            "unknown unit \"e\" in duration \"1e999\"",
+            "unhandled size name: e999",
+            "P\"1e999\": value out of range",
+        ),
+    ] {
+        let why = |result: Result<(), String>, prefix: &str| {
+            result.err().unwrap_or_default().replace("strconv.ParseFloat: parsing ", "P").replace(prefix, "")
+        };
+        assert_eq!(why(go_duration_or_why(text).map(drop), "time: "), duration, "{text}");
+        assert_eq!(why(bytes_or_why(text).map(drop), ""), size, "{text}");
+        assert_eq!(why(number_or_why(text).map(drop), ""), number, "{text}");
+    }
+    assert_eq!(bytes("1,000KB"), Some(1_000_000));
+    assert_eq!(bytes("1,0,0"), Some(100));
+    assert_eq!(
+        (go_duration("0.57s"), go_duration("-1.000000001s")),
+        (Some(570_000_000), Some(-1_000_000_001))
+    );
+    assert_eq!(seconds(-1_500_000_000), -1.5);
 }
 
 #[test]
