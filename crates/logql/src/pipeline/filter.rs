@@ -84,6 +84,31 @@ mod tests {
             ("logfmt --strict", "a=\"x", "logfmt syntax error at pos 5 : unterminated quoted value"),
             ("logfmt --strict", "a=\"\\x\" b", "logfmt syntax error at pos 7 : invalid quoted value"),
             ("logfmt --strict", "a=\"x\n\ty\\n\"", ""),
+            (
+                "line_format `{{ div 1 0 }}`",
+                "",
+                r#"template: line:1:3: executing "line" at <div 1 0>: error calling div: runtime error: integer divide by zero"#,
+            ),
+            (
+                "label_format l=`x\n{{.a}} {{ .x.y }}`",
+                "",
+                r#"template: label:2:12: executing "label" at <.x.y>: can't evaluate field y in type string"#,
+            ),
+            (
+                "line_format `{{.a | bytes }} {{ $x := .a }}{{ $x.y }}`",
+                "",
+                r#"template: line:1:7: executing "line" at <bytes>: error calling bytes: strconv.ParseFloat: parsing "": invalid syntax"#,
+            ),
+            (
+                "line_format `{{ $x := .a }}{{ $x.y }}`",
+                "",
+                r#"template: line:1:19: executing "line" at <$x.y>: can't evaluate field y in type string"#,
+            ),
+            (
+                "line_format `{{ len }}`",
+                "",
+                r#"template: line:1:3: executing "line" at <len>: wrong number of args for len: want 1 got 0"#,
+            ),
             ("logfmt b | b=`1`", "a=\"\\x\"b=1", ""),
         ] {
             let text = format!("{{a=~`.+`}} | {stages}");

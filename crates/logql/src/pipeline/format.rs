@@ -23,7 +23,7 @@ pub(super) fn line_format<'l>(template: &Template, line: Cow<'l, str>, row: &mut
     match template.fill(&data(row), &[("__line__", (&*line).into())]) {
         Ok(line) => Cow::Owned(line),
         Err(why) => {
-            row.fail(TEMPLATE_ERROR, why.message);
+            row.fail(TEMPLATE_ERROR, why.as_go(template.source(), "line"));
             line
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn label_format(formats: &[(String, Format)], line: &str, row: &mut R
                 let seen = seen.get_or_insert_with(|| data(row));
                 match template.fill(seen, &[("__line__", line.into())]) {
                     Ok(value) => row.set(name, value),
-                    Err(why) => row.fail(TEMPLATE_ERROR, why.message),
+                    Err(why) => row.fail(TEMPLATE_ERROR, why.as_go(template.source(), "label")),
                 }
             }
         }

@@ -43,7 +43,7 @@ pub(super) fn function(name: &str) -> Option<Function> {
                 Value::Text(text) => text.len(),
                 Value::List(items) => items.len(),
                 Value::Map(entries) => entries.len(),
-                other => return Err(format!("a {} has no length", other.kind())),
+                other => return Err(format!("len of type {}", other.kind())),
             };
             Ok(Value::Int(len as i64))
         },
@@ -62,9 +62,12 @@ pub(super) fn function(name: &str) -> Option<Function> {
     })
 }
 
+/// An error that begins so names the function behind it, as Go does.
+pub(super) const WRONG_NUMBER: &str = "wrong number of args";
+
 /// Exactly so many arguments.
 pub(super) fn exactly<const N: usize>(args: &[Value]) -> Result<&[Value; N], String> {
-    args.try_into().map_err(|_| format!("wants {N} arguments, got {}", args.len()))
+    args.try_into().map_err(|_| format!("{WRONG_NUMBER}: want {N} got {}", args.len()))
 }
 
 /// An argument that must be text.
@@ -115,14 +118,12 @@ fn index(args: &[Value]) -> Result<Value, String> {
         Value::List(items) => {
             let number = int(key)?;
             let item = usize::try_from(number).ok().and_then(|number| items.get(number));
-            item.cloned()
-                .ok_or_else(|| format!("index {number} is out of range: the list has {}", items.len()))
+            item.cloned().ok_or_else(|| format!("index out of range: {number}"))
         }
         Value::Text(text) => {
             let number = int(key)?;
             let byte = usize::try_from(number).ok().and_then(|number| text.as_bytes().get(number));
-            byte.map(|byte| Value::Int((*byte).into()))
-                .ok_or_else(|| format!("index {number} is out of range"))
+            byte.map(|byte| Value::Int((*byte).into())).ok_or_else(|| format!("index out of range: {number}"))
         }
         other => Err(format!("a {} cannot be indexed", other.kind())),
     })

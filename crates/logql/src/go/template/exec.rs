@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::builtin::WRONG_NUMBER;
 use super::tree::{Callee, Command, Node, Pipeline, Word};
 use super::value::{VALUE_MAX, Value};
 use super::{Function, Missing, TemplateError};
@@ -26,6 +27,10 @@ pub(super) fn run(
     state.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     state.nodes(nodes, data)?;
     Ok(state.out)
+}
+
+fn no_argument(name: &str) -> String {
+    format!("{WRONG_NUMBER} for {name}: want at least 1 got 0")
 }
 
 struct State {
@@ -167,7 +172,6 @@ impl State {
         last: Option<Value>,
         dot: &Value,
     ) -> Result<Value, TemplateError> {
-        let fail = |message: String| TemplateError::new(command.at.clone(), message);
         let Some((first, words)) = command.words.split_first() else { return Ok(Value::Nil) };
         let Word::Function(callee, name) = first else { return self.word(first, dot, command) };
         match callee {
@@ -182,7 +186,7 @@ impl State {
                         return Ok(value.unwrap_or(Value::Nil));
                     }
                 }
-                last.or(value).ok_or_else(|| fail(format!("{name} wants at least one argument")))
+                last.or(value).ok_or_else(|| TemplateError::of(&command.at, name, 0, no_argument(name)))
             }
             Callee::Call(_) if self.given(name).is_some() => {
                 Ok(self.given(name).cloned().unwrap_or(Value::Nil))
@@ -206,7 +210,10 @@ impl State {
         arguments: &[Value],
         at: &Range<usize>,
     ) -> Result<Value, TemplateError> {
-        let fail = |why: &str| TemplateError::new(at.clone(), format!("{name}: {why}"));
+        let fail = |why: &str| match why.strip_prefix(WRONG_NUMBER) {
+            Some(rest) => TemplateError::of(at, name, 0, format!("{WRONG_NUMBER} for {name}{rest}")),
+            None => TemplateError::new(at.clone(), format!("error calling {name}: {why}")),
+        };
         let weight = |value: &Value| value.weight(VALUE_DEPTH_MAX, VALUE_MAX);
         let given = arguments.iter().try_fold(0, |sum: usize, value| sum.checked_add(weight(value)?));
         self.work = self.work.saturating_add(given.unwrap_or(usize::MAX));
@@ -226,12 +233,16 @@ impl State {
             Missing::Nothing => Value::Nil,
             Missing::Empty => "".into(),
         };
-        let field = |value: Value, fields: &[String]| {
+        let field = |of: &str, value: Value, fields: &[String]| {
             fields.iter().try_fold(value, |value, name| match value {
                 Value::Map(entries) => Ok(entries.get(name).unwrap_or(&missing).clone()),
                 other => {
-                    let what = format!("a {} has no field `{name}`", other.kind());
-                    Err(TemplateError::new(command.at.clone(), what))
+                    let what = format!("can't evaluate field {name} in type {}", other.kind());
+                    // Go says the place of the second field.
+                    let first = fields.first().filter(|_| of.is_empty() && fields.len() > 1);
+                    let offset = of.len() + first.map_or(0, |first| first.len() + 1);
+                    let words = fields.iter().fold(of.to_owned(), |words, field| words + "." + field);
+                    Err(TemplateError::of(&command.at, &words, offset, what))
                 }
             })
         };
@@ -239,23 +250,21 @@ impl State {
             Word::Dot => Ok(dot.clone()),
             Word::Nil => Ok(Value::Nil),
             Word::Constant(value) => Ok(value.clone()),
-            Word::Fields(fields) => field(dot.clone(), fields),
+            Word::Fields(fields) => field("", dot.clone(), fields),
             Word::Variable(name, fields) => {
                 let found = self.variables.iter().rev().find(|(known, _)| known == name);
-                field(found.map_or(Value::Nil, |(_, value)| value.clone()), fields)
+                field(name, found.map_or(Value::Nil, |(_, value)| value.clone()), fields)
             }
             Word::Nested(pipeline, fields) => {
                 let value = self.pipeline(pipeline, dot)?;
-                field(value, fields)
+                field("", value, fields)
             }
             // A function without arguments.
             Word::Function(Callee::Call(_), name) if self.given(name).is_some() => {
                 Ok(self.given(name).cloned().unwrap_or(Value::Nil))
             }
             Word::Function(Callee::Call(function), name) => self.call(*function, name, &[], &command.at),
-            Word::Function(_, name) => {
-                Err(TemplateError::new(command.at.clone(), format!("{name} wants at least one argument")))
-            }
+            Word::Function(_, name) => Err(TemplateError::of(&command.at, name, 0, no_argument(name))),
         }
     }
 }

@@ -6,13 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::builtin::{exactly, int, text};
-use super::promtail;
-use super::{Function, Value};
+use super::{Function, Value, numbers, promtail};
 use crate::go::re2::Re2;
 use crate::go::units;
 
 /// Functions that are the same in Promtail.
-const SHARED: [&str; 31] = [
+const SHARED: [&str; 28] = [
     "ToLower",
     "ToUpper",
     "Replace",
@@ -40,21 +39,21 @@ const SHARED: [&str; 31] = [
     "trimAll",
     "trimSuffix",
     "trimPrefix",
-    "int",
-    "float64",
     "default",
-    "sub",
 ];
-/// Functions of numbers that are the same in Promtail.
-const SHARED_NUMBERS: [&str; 6] = ["add", "mul", "div", "mod", "max", "min"];
+/// Functions of numbers that Loki does not admit.
+const NOT_HERE: [&str; 2] = ["int64", "atoi"];
 
 /// Widest that a text is made (characters).
 const WIDTH_MAX: i64 = 1 << 16;
 
 /// The function of this name.
 pub(crate) fn function(name: &str) -> Option<Function> {
-    if SHARED.contains(&name) || SHARED_NUMBERS.contains(&name) {
+    if SHARED.contains(&name) {
         return promtail::function(name);
+    }
+    if let Some(function) = numbers::function(name).filter(|_| !NOT_HERE.contains(&name)) {
+        return Some(function);
     }
     Some(match name {
         "__line__" => |_| Err("`__line__` has no value here".into()),
@@ -73,13 +72,11 @@ pub(crate) fn function(name: &str) -> Option<Function> {
         },
         "bytes" => |args| {
             let [subject] = exactly(args)?;
-            let bytes = units::bytes(text(subject)?).ok_or("not a size")?;
-            Ok(Value::Float(bytes as f64))
+            Ok(Value::Float(units::bytes_or_why(text(subject)?)? as f64))
         },
         "duration" | "duration_seconds" => |args| {
             let [subject] = exactly(args)?;
-            let nanoseconds = units::go_duration(text(subject)?).ok_or("not a duration")?;
-            Ok(Value::Float(nanoseconds as f64 / 1e9))
+            Ok(Value::Float(units::seconds(units::go_duration_or_why(text(subject)?)?)))
         },
         "alignLeft" => |args| align(args, false),
         "alignRight" => |args| align(args, true),
@@ -99,33 +96,8 @@ pub(crate) fn function(name: &str) -> Option<Function> {
             }
             .into())
         },
-        "addf" => |args| fold(args, |a, b| a + b),
-        "subf" => |args| fold(args, |a, b| a - b),
-        "mulf" => |args| fold(args, |a, b| a * b),
-        "divf" => |args| fold(args, |a, b| a / b),
-        "maxf" => |args| fold(args, f64::max),
-        "minf" => |args| fold(args, f64::min),
-        "ceil" => |args| one(args, f64::ceil),
-        "floor" => |args| one(args, f64::floor),
-        "round" => |args| {
-            let [value, places] = exactly(args)?;
-            let scale = 10_f64.powi(i32::try_from(int(places)?).map_err(|_| "too many places")?);
-            let scaled = promtail::number(value) * scale;
-            let up = scaled.fract() >= 0.5;
-            Ok(Value::Float(if up { scaled.ceil() } else { scaled.floor() } / scale))
-        },
         _ => return None,
     })
-}
-
-fn fold(args: &[Value], make: fn(f64, f64) -> f64) -> Result<Value, String> {
-    let folded = args.iter().map(promtail::number).reduce(make);
-    folded.map(Value::Float).ok_or_else(|| "wants at least one number".into())
-}
-
-fn one(args: &[Value], make: fn(f64) -> f64) -> Result<Value, String> {
-    let [value] = exactly(args)?;
-    Ok(Value::Float(make(promtail::number(value))))
 }
 
 /// As many characters as are wanted: cut, or filled up with spaces.

@@ -6,8 +6,10 @@
 //! not supported, and say so. Whatever a template does, it ends: its output, its steps and its depth are bounded.
 
 mod builtin;
+mod decimal;
 mod exec;
 mod lexer;
+mod numbers;
 mod parser;
 mod printf;
 mod tokens;
@@ -40,11 +42,33 @@ pub struct TemplateError {
     pub message: String,
     /// Where in the template (bytes).
     pub at: Range<usize>,
+    /// What Go shows of that place, and the place in it that it tells (bytes); the whole place unless given.
+    shown: Option<(String, usize)>,
 }
 
 impl TemplateError {
     fn new(at: Range<usize>, message: impl Into<String>) -> TemplateError {
-        TemplateError { message: message.into(), at }
+        TemplateError { message: message.into(), at, shown: None }
+    }
+
+    /// Of some words at a place.
+    fn of(at: &Range<usize>, words: &str, offset: usize, message: String) -> TemplateError {
+        TemplateError { message, at: at.clone(), shown: Some((words.to_owned(), offset)) }
+    }
+
+    /// The error of filling in a template of this source and name, in Go's words (`text/template`): with the line, the byte in
+    /// it, and what stands there.
+    pub(crate) fn as_go(&self, source: &str, name: &str) -> String {
+        let inside = source.get(self.at.clone()).unwrap_or_default();
+        let (shown, within) = match &self.shown {
+            Some((words, offset)) => (words.as_str(), inside.find(words.as_str()).unwrap_or(0) + offset),
+            None => (inside.trim(), inside.len() - inside.trim_start().len()),
+        };
+        let before = source.get(..self.at.start + within).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        let byte = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
+        let Self { message, .. } = self;
+        format!("template: {name}:{line}:{byte}: executing {name:?} at <{shown}>: {message}")
     }
 }
 

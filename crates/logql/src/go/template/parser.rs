@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::lexer::{Piece, Placed, Token, pieces};
 use super::tokens::Tokens;
 use super::tree::{Callee, Command, Node, Pipeline, Word};
-use super::{Functions, TemplateError, Value, builtin, promtail};
+use super::{Functions, TemplateError, Value, builtin, numbers, promtail};
 use crate::nearest::nearest;
 
 /// Longest template (bytes).
@@ -317,7 +317,7 @@ impl Parser {
         if let Some(function) = (self.functions)(name).or_else(|| builtin::function(name)) {
             return Ok(Callee::Call(function));
         }
-        let known = promtail::NAMES.iter().chain(builtin::NAMES).copied();
+        let known = promtail::NAMES.iter().chain(numbers::NAMES).chain(builtin::NAMES).copied();
         let known = known.filter(|name| (self.functions)(name).or_else(|| builtin::function(name)).is_some());
         let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         Err(TemplateError::new(place.clone(), format!("there is no function `{name}`{hint}")))

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use sha2::Digest;
 
-use super::Function;
 use super::builtin::{exactly, int, text};
 use super::value::{VALUE_MAX, Value};
+use super::{Function, numbers};
 use crate::go::quote::Quoted;
 use crate::go::re2::{self, Re2};
 
@@ -58,17 +58,6 @@ pub(super) const NAMES: &[&str] = &[
     "coalesce",
     "ternary",
     "toString",
-    "int",
-    "int64",
-    "float64",
-    "atoi",
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "mod",
-    "max",
-    "min",
     "list",
     "first",
     "last",
@@ -80,7 +69,7 @@ pub(super) const NAMES: &[&str] = &[
 
 /// The function of this name.
 pub fn function(name: &str) -> Option<Function> {
-    let groups = [of_texts, of_parts, of_matches, of_lists, of_values, of_numbers];
+    let groups = [of_texts, of_parts, of_matches, of_lists, of_values, numbers::function];
     groups.iter().find_map(|group| group(name))
 }
 
@@ -268,28 +257,6 @@ fn of_values(name: &str) -> Option<Function> {
     })
 }
 
-/// Functions of numbers.
-fn of_numbers(name: &str) -> Option<Function> {
-    Some(match name {
-        "int" | "int64" | "atoi" => |args| {
-            let [value] = exactly(args)?;
-            Ok(Value::Int(number(value) as i64))
-        },
-        "float64" => |args| {
-            let [value] = exactly(args)?;
-            Ok(Value::Float(number(value)))
-        },
-        "add" => |args| fold(args, |a, b| Some(a.wrapping_add(b))),
-        "mul" => |args| fold(args, |a, b| Some(a.wrapping_mul(b))),
-        "max" => |args| fold(args, |a, b| Some(a.max(b))),
-        "min" => |args| fold(args, |a, b| Some(a.min(b))),
-        "sub" => |args| two(args, |a, b| Some(a.wrapping_sub(b))),
-        "div" => |args| two(args, i64::checked_div),
-        "mod" => |args| two(args, i64::checked_rem),
-        _ => return None,
-    })
-}
-
 /// Refuses a result of so many copies of a text if it is too large.
 fn fits(times: usize, text: &str) -> Result<(), String> {
     match times.saturating_mul(text.len()) > VALUE_MAX {
@@ -327,35 +294,11 @@ fn each(args: &[Value], make: fn(&Value) -> String) -> String {
     present.map(make).collect::<Vec<_>>().join(" ")
 }
 
-fn fold(args: &[Value], make: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
-    let numbers = args.iter().map(|value| number(value) as i64);
-    let folded = numbers.map(Some).reduce(|a, b| make(a?, b?)).ok_or("wants at least one number")?;
-    folded.map(Value::Int).ok_or_else(|| "the result is not a number".into())
-}
-
-fn two(args: &[Value], make: fn(i64, i64) -> Option<i64>) -> Result<Value, String> {
-    let [a, b] = exactly(args)?;
-    make(number(a) as i64, number(b) as i64)
-        .map(Value::Int)
-        .ok_or_else(|| "the result is not a number".into())
-}
-
 fn item(args: &[Value], pick: fn(&[Value]) -> Option<&Value>) -> Result<Value, String> {
     let [items] = exactly(args)?;
     match items {
         Value::List(items) => Ok(pick(items).cloned().unwrap_or(Value::Nil)),
         other => Err(format!("wants a list, got {}", other.kind())),
-    }
-}
-
-/// A number as sprig casts one: what is none is zero.
-pub(super) fn number(value: &Value) -> f64 {
-    match value {
-        Value::Int(number) => *number as f64,
-        Value::Float(number) => *number,
-        Value::Bool(flag) => f64::from(u8::from(*flag)),
-        Value::Text(text) => text.trim().parse().unwrap_or(0.0),
-        _ => 0.0,
     }
 }
 

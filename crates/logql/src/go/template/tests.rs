@@ -125,17 +125,17 @@ fn what_goes_wrong_is_said() {
         ("{{ 1x }}", "not a valid number"),
         ("{{ .a;b }}", "no meaning"),
         // While it runs.
-        ("{{ .step | Replace \" \" \"_\" -1 }}", "Replace: wants a string, got int"),
+        ("{{ .step | Replace \" \" \"_\" -1 }}", "error calling Replace: wants a string, got int"),
         ("{{ ToLower 1 }}", "wants a string"),
         ("{{ ToLower .nosuch }}", "got nil"),
-        ("{{ ToLower }}", "wants 1 arguments, got 0"),
+        ("{{ ToLower }}", "wrong number of args for ToLower: want 1 got 0"),
         ("{{ index .items 5 }}", "out of range"),
-        ("{{ .lvl.x }}", "has no field"),
+        ("{{ .lvl.x }}", "can't evaluate field x in type string"),
         ("{{ lt 1 \"a\" }}", "incompatible types"),
         ("{{ regexReplaceAll \"(\" .lvl \"\" }}", "not a regular expression"),
         ("{{ range 99999999 }}x{{ end }}", "goes over"),
         ("{{ repeat 99999999 \"xxxxxxxxxx\" }}", "too much"),
-        ("{{ div 1 0 }}", "not a number"),
+        ("{{ div 1 0 }}", "divide by zero"),
     ] {
         let error = fill(source).expect_err(source);
         assert!(error.contains(part), "{source}: {error}");
