@@ -141,7 +141,7 @@ fn query(count: u64) -> Result<(), Error> {
     let given = watched::entries(LINES);
     for (_, (labels, metadata, line)) in (0..count).zip(given.iter().cycle()) {
         let metadata = metadata.iter().map(|(name, value)| (*name, value.as_str()));
-        black_box(query.show(&Arc::clone(labels), line, metadata));
+        black_box(query.show(&Arc::clone(labels), (BEGIN, line), metadata));
     }
     Ok(())
 }

@@ -256,7 +256,8 @@ impl Engine {
         let Some((_, sources)) = by_stream.get(&(Arc::as_ptr(labels) as usize)) else { return };
         for source in sources {
             let Some(source) = all.get_mut(*source) else { continue };
-            let Some((series, value)) = source.extractor.extract(labels, line, metadata.clone()) else {
+            let Some((series, value)) = source.extractor.extract(labels, (time, line), metadata.clone())
+            else {
                 continue;
             };
             source.entries = true;

@@ -142,7 +142,7 @@ pub(super) fn see_plain(
     let metadata: Vec<_> = values(metadata, entry).collect();
     let metadata = metadata.iter().map(|(name, value)| (*name, value.as_ref()));
     let level = levelled(labels, metadata.clone(), &line);
-    if let Some(shown) = chosen.query.show(labels, &line, metadata.chain(level)) {
+    if let Some(shown) = chosen.query.show(labels, (time, &line), metadata.chain(level)) {
         show(Line { time, text: shown.line.into_owned(), labels: shown.labels });
     }
 }
@@ -159,7 +159,9 @@ pub(super) fn see_item(
     }
     let metadata = item.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let level = levelled(&item.labels, metadata.clone(), &item.line);
-    if let Some(shown) = chosen.query.show(&item.labels, &item.line, metadata.chain(level)) {
+    if let Some(shown) =
+        chosen.query.show(&item.labels, (item.timestamp_ns, &item.line), metadata.chain(level))
+    {
         show(Line { time: item.timestamp_ns, text: shown.line.into_owned(), labels: shown.labels });
     }
 }

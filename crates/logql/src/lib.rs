@@ -30,7 +30,7 @@
 //! let result = evaluate(&query, &mut |range| {
 //!     let extractor = Extractor::new(range, None);
 //!     assert!(extractor.matches(&stream));
-//!     let samples = lines.iter().filter_map(|line| extractor.extract(&stream, line, std::iter::empty()));
+//!     let samples = lines.iter().filter_map(|line| extractor.extract(&stream, (0, line), std::iter::empty()));
 //!     let points: Vec<_> = samples.map(|(_, value)| (0, value)).collect();
 //!     let value = logql::aggregate::aggregate(range, &points, 0);
 //!     Ok(vec![Sample { labels: Default::default(), value }])

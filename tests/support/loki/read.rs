@@ -111,7 +111,7 @@ fn lines<'e>(
             let given = given(entry);
             let metadata = given.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             if extractor.matches(&given.labels)
-                && extractor.extract(&given.labels, &given.line, metadata).is_some()
+                && extractor.extract(&given.labels, (given.time, &given.line), metadata).is_some()
             {
                 found.push(*entry);
             }

@@ -225,7 +225,7 @@ fn depth_is_bounded() {
             let (mut row, labels) = (0, crate::label_set::LabelSet::default());
             expr.ranges(&mut |range, outer| {
                 let extractor = crate::pipeline::Extractor::new(range, outer);
-                row += usize::from(extractor.extract(&labels, "x", std::iter::empty()).is_some());
+                row += usize::from(extractor.extract(&labels, (0, "x"), std::iter::empty()).is_some());
             });
             assert!(crate::vectors::evaluate(&expr, &mut |_| Ok(Vec::new())).is_ok());
             assert_eq!(

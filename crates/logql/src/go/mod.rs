@@ -15,5 +15,6 @@ pub mod logfmt;
 
 pub mod re2;
 
-pub mod template;
 pub mod time;
+
+pub mod template;

@@ -86,12 +86,12 @@ impl Extractor {
         self.query.may_show(line)
     }
 
-    /// The labels and the value that an entry of a matching stream gives; `None` if the entry does not pass. If a stage failed,
+    /// The labels and the value that an entry of a matching stream, of a time (nanoseconds since 1970), gives; `None` if the entry does not pass. If a stage failed,
     /// the labels say so.
     pub fn extract<'m>(
         &self,
         stream: &LabelSet,
-        line: &str,
+        (time, line): (i64, &str),
         metadata: impl Iterator<Item = (&'m str, &'m str)>,
     ) -> Option<(LabelSet, f64)> {
         // Most entries end here.
@@ -105,7 +105,7 @@ impl Extractor {
         // A field that another query names must not tell series apart here.
         let seen =
             |(name, _): &(&str, &str)| !is_field(name) || self.fields.iter().any(|field| field == name);
-        let mut row = Row::new(stream, &self.hints, metadata.filter(seen));
+        let mut row = Row::new(stream, time, &self.hints, metadata.filter(seen));
         let stages = self.query.stages.get(self.leading..)?;
         let line = stages.iter().try_fold(Cow::Borrowed(line), |line, stage| stage.run(line, &mut row))?;
         let mut value = if self.bytes { line.len() as f64 } else { 1.0 };

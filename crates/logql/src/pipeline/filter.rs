@@ -113,7 +113,7 @@ mod tests {
         ] {
             let text = format!("{{a=~`.+`}} | {stages}");
             let Ok(Query::Logs(query)) = Query::parse(&text) else { panic!("{text}") };
-            let shown = query.show(&LabelSet::default(), line, std::iter::empty());
+            let shown = query.show(&LabelSet::default(), (0, line), std::iter::empty());
             let labels = shown.map(|shown| shown.labels.parsed);
             let details = labels.as_ref().map(|labels| labels.get("__error_details__").unwrap_or_default());
             assert_eq!(details, Some(why), "{stages}: {line}");

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::row::{DETAILS, ERROR, PRESERVE, Row};
-use crate::go::template::{Template, Value};
+use crate::go::template::{Template, Value, time_value};
 use crate::stage::{Format, Named};
 
 const TEMPLATE_ERROR: &str = "TemplateFormatErr";
@@ -15,12 +15,17 @@ fn data(row: &Row<'_>) -> Value {
     Value::Map(Arc::new(labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()))
 }
 
+/// The functions that are the entry's own.
+fn given(line: &str, row: &Row<'_>) -> [(&'static str, Value); 2] {
+    [("__line__", line.into()), ("__timestamp__", time_value(row.time()))]
+}
+
 pub(super) fn line_format<'l>(template: &Template, line: Cow<'l, str>, row: &mut Row<'_>) -> Cow<'l, str> {
     // Loki takes such a label itself, and an error is none.
     if let Some(key) = template.single_key() {
         return Cow::Owned(row.get(key).unwrap_or_default().to_owned());
     }
-    match template.fill(&data(row), &[("__line__", (&*line).into())]) {
+    match template.fill(&data(row), &given(&line, row)) {
         Ok(line) => Cow::Owned(line),
         Err(why) => {
             row.fail(TEMPLATE_ERROR, why.as_go(template.source(), "line"));
@@ -42,7 +47,7 @@ pub(super) fn label_format(formats: &[(String, Format)], line: &str, row: &mut R
             }
             Format::Template(template) => {
                 let seen = seen.get_or_insert_with(|| data(row));
-                match template.fill(seen, &[("__line__", line.into())]) {
+                match template.fill(seen, &given(line, row)) {
                     Ok(value) => row.set(name, value),
                     Err(why) => row.fail(TEMPLATE_ERROR, why.as_go(template.source(), "label")),
                 }

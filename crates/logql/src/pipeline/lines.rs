@@ -60,19 +60,19 @@ impl LogQuery {
         filters.all(|filter| filter.matches(line))
     }
 
-    /// The line and the labels that an entry of a matching stream gives; `None` if the entry does not pass. If a stage failed,
+    /// The line and the labels that an entry of a matching stream, of a time (nanoseconds since 1970), gives; `None` if the entry does not pass. If a stage failed,
     /// the labels say so.
     pub fn show<'l, 'm>(
         &self,
         stream: &LabelSet,
-        line: &'l str,
+        (time, line): (i64, &'l str),
         metadata: impl Iterator<Item = (&'m str, &'m str)>,
     ) -> Option<Shown<'l>> {
         if !self.may_show(line) {
             return None;
         }
         let hints = Hints::default();
-        let mut row = Row::new(stream, &hints, metadata);
+        let mut row = Row::new(stream, time, &hints, metadata);
         let stages = self.stages.get(self.leading()..)?;
         let line = stages.iter().try_fold(Cow::Borrowed(line), |line, stage| stage.run(line, &mut row))?;
         Some(Shown { line, labels: row.categories() })
@@ -99,7 +99,7 @@ mod tests {
         stream.insert("unit", long.as_bytes());
         let shown = |stages: &str, line: &str| {
             let query = query(&format!("{{unit=~`.+`}} {stages}"));
-            let shown = query.show(&stream, line, [("meta", long.as_str())].into_iter())?;
+            let shown = query.show(&stream, (0, line), [("meta", long.as_str())].into_iter())?;
             Some((shown.line.into_owned(), shown.labels))
         };
         let (json, plain) = (format!(r#"{{"k":"{long}"}}"#), format!("k={long}"));
@@ -186,7 +186,7 @@ mod tests {
                 ],
             ),
         ] {
-            let got = query(text).show(&stream, line, metadata.iter().copied());
+            let got = query(text).show(&stream, (0, line), metadata.iter().copied());
             let line = got.as_ref().map(|shown| shown.line.as_ref());
             assert_eq!(line, shown, "{text}");
             let Some(got) = got else { continue };

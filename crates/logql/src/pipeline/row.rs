@@ -57,6 +57,8 @@ struct Added {
 /// The labels of an entry.
 pub(super) struct Row<'a> {
     stream: &'a LabelSet,
+    /// When the entry was written (nanoseconds since 1970).
+    time: i64,
     hints: &'a Hints,
     added: Vec<Added>,
     deleted: Vec<String>,
@@ -66,14 +68,21 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// When the entry was written (nanoseconds since 1970).
+    pub(super) fn time(&self) -> i64 {
+        self.time
+    }
+
     /// Those that an entry comes with.
     pub(super) fn new<'m>(
         stream: &'a LabelSet,
+        time: i64,
         hints: &'a Hints,
         metadata: impl Iterator<Item = (&'m str, &'m str)>,
     ) -> Row<'a> {
         let mut row = Row {
             stream,
+            time,
             hints,
             added: Vec::new(),
             deleted: Vec::new(),

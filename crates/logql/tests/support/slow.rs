@@ -59,7 +59,9 @@ impl<'e> Slow<'e> {
             let mut taken = Vec::new();
             for entry in entries.iter().filter(|entry| extractor.matches(&entry.labels)) {
                 let metadata = entry.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                if let Some((labels, value)) = extractor.extract(&entry.labels, &entry.line, metadata) {
+                if let Some((labels, value)) =
+                    extractor.extract(&entry.labels, (entry.time, &entry.line), metadata)
+                {
                     let labels = sets.get(&labels).cloned().unwrap_or_else(|| Arc::new(labels));
                     sets.insert(labels.clone());
                     taken.push((entry.time, labels, value));

@@ -151,6 +151,10 @@ const TABLE: &[(&str, &[&str])] = &[
     (r#"sum(bytes_over_time({app="c"}[1m]))"#, &["{} 51"]),
     (r#"count_over_time({app="c"} | keep app [1m])"#, &[r#"{app="c"} 2"#]),
     (r#"count_over_time({app="c"} | drop pid, host [1m])"#, &[r#"{app="c"} 2"#]),
+    (
+        r#"sum by (t) (count_over_time({app="c"} | label_format t=`{{ __timestamp__ | date "15:04:05" }}` [1m]))"#,
+        &[r#"{t="00:01:00"} 2"#],
+    ),
     // A name that was taken away names no series, even if it is set again.
     (r#"sum by (host) (count_over_time({app="c"} | drop host | label_format host="y" [1m]))"#, &["{} 2"]),
     (

@@ -42,7 +42,7 @@ pub(super) fn function(name: &str) -> Option<Function> {
             let len = match value {
                 Value::Text(text) => text.len(),
                 Value::List(items) => items.len(),
-                Value::Map(entries) => entries.len(),
+                Value::Map(entries) | Value::Object(entries) => entries.len(),
                 other => return Err(format!("len of type {}", other.kind())),
             };
             Ok(Value::Int(len as i64))
@@ -90,7 +90,8 @@ fn equal(a: &Value, b: &Value) -> Result<bool, String> {
     match (a, b) {
         (Value::Nil, Value::Nil) => Ok(true),
         (Value::Nil, _) | (_, Value::Nil) => Ok(false),
-        (Value::List(_) | Value::Map(_), _) | (_, Value::List(_) | Value::Map(_)) => {
+        (Value::List(_) | Value::Map(_) | Value::Object(_), _)
+        | (_, Value::List(_) | Value::Map(_) | Value::Object(_)) => {
             Err("lists and maps cannot be compared".into())
         }
         (a, b) if a.kind() != b.kind() => {
@@ -114,7 +115,9 @@ fn ordered(args: &[Value], holds: fn(Ordering) -> bool) -> Result<Value, String>
 fn index(args: &[Value]) -> Result<Value, String> {
     let (first, path) = args.split_first().ok_or("wants a list or a map")?;
     path.iter().try_fold(first.clone(), |value, key| match &value {
-        Value::Map(entries) => Ok(entries.get(text(key)?).cloned().unwrap_or(Value::Nil)),
+        Value::Map(entries) | Value::Object(entries) => {
+            Ok(entries.get(text(key)?).cloned().unwrap_or(Value::Nil))
+        }
         Value::List(items) => {
             let number = int(key)?;
             let item = usize::try_from(number).ok().and_then(|number| items.get(number));

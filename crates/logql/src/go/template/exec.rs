@@ -111,7 +111,9 @@ impl State {
             Value::List(items) => {
                 items.iter().enumerate().map(|(n, item)| (Value::Int(n as i64), item.clone())).collect()
             }
-            Value::Map(entries) => entries.iter().map(|(k, v)| (k.as_str().into(), v.clone())).collect(),
+            Value::Map(entries) | Value::Object(entries) => {
+                entries.iter().map(|(k, v)| (k.as_str().into(), v.clone())).collect()
+            }
             Value::Int(count) => {
                 let count = (*count).clamp(0, STEPS_MAX as i64 + 1);
                 (0..count).map(|n| (Value::Int(n), Value::Int(n))).collect()
@@ -220,7 +222,19 @@ impl State {
         if given.is_none_or(|given| given > VALUE_MAX) || self.work > WORK_MAX {
             return Err(fail("its arguments are too large or too deep"));
         }
-        function(arguments).map_err(|why| fail(&why))
+        match (function(arguments).map_err(|why| fail(&why))?, arguments) {
+            // A key that `index` does not find.
+            (Value::Nil, [Value::Map(_), ..]) if name == "index" => Ok(self.missing()),
+            (value, _) => Ok(value),
+        }
+    }
+
+    /// The value of a missing key.
+    fn missing(&self) -> Value {
+        match self.missing {
+            Missing::Nothing => Value::Nil,
+            Missing::Empty => "".into(),
+        }
     }
 
     /// The value of a function that is given as a variable.
@@ -229,13 +243,11 @@ impl State {
     }
 
     fn word(&mut self, word: &Word, dot: &Value, command: &Command) -> Result<Value, TemplateError> {
-        let missing = match self.missing {
-            Missing::Nothing => Value::Nil,
-            Missing::Empty => "".into(),
-        };
+        let missing = self.missing();
         let field = |of: &str, value: Value, fields: &[String]| {
             fields.iter().try_fold(value, |value, name| match value {
                 Value::Map(entries) => Ok(entries.get(name).unwrap_or(&missing).clone()),
+                Value::Object(entries) => Ok(entries.get(name).cloned().unwrap_or(Value::Nil)),
                 other => {
                     let what = format!("can't evaluate field {name} in type {}", other.kind());
                     // Go says the place of the second field.

@@ -1,17 +1,15 @@
 //! The functions of templates in LogQL (`line_format`, `label_format`): those of grafana/loki, `pkg/logql/log/fmt.go`,
-//! and those of the sprig library that Loki admits. Functions that read a clock or make times are left out: a query gives
-//! the same result for the same entries.
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+//! and those of the sprig library that Loki admits. `now` is left out: a query gives the same result for the same entries.
 
 use super::builtin::{exactly, int, text};
-use super::{Function, Value, numbers, promtail};
+use super::{Function, Value, base64, numbers, promtail, times};
+use crate::go::json::Json;
+use crate::go::quote::Quoted;
 use crate::go::re2::Re2;
 use crate::go::units;
 
 /// Functions that are the same in Promtail.
-const SHARED: [&str; 28] = [
+const SHARED: [&str; 29] = [
     "ToLower",
     "ToUpper",
     "Replace",
@@ -40,6 +38,7 @@ const SHARED: [&str; 28] = [
     "trimSuffix",
     "trimPrefix",
     "default",
+    "b64enc",
 ];
 /// Functions of numbers that Loki does not admit.
 const NOT_HERE: [&str; 2] = ["int64", "atoi"];
@@ -55,7 +54,14 @@ pub(crate) fn function(name: &str) -> Option<Function> {
     if let Some(function) = numbers::function(name).filter(|_| !NOT_HERE.contains(&name)) {
         return Some(function);
     }
+    if let Some(function) = times::function(name) {
+        return Some(function);
+    }
     Some(match name {
+        "fromJson" => |args| {
+            let [subject] = exactly(args)?;
+            Ok(Json::parse(text(subject)?).map_or(Value::Nil, Value::from))
+        },
         "__line__" => |_| Err("`__line__` has no value here".into()),
         "count" => |args| {
             let [regex, subject] = exactly(args)?;
@@ -80,19 +86,15 @@ pub(crate) fn function(name: &str) -> Option<Function> {
         },
         "alignLeft" => |args| align(args, false),
         "alignRight" => |args| align(args, true),
-        "b64enc" => |args| {
-            let [subject] = exactly(args)?;
-            Ok(STANDARD.encode(text(subject)?).into())
-        },
         "b64dec" => |args| {
             let [subject] = exactly(args)?;
             let mut subject = text(subject)?.to_owned();
             if subject.len() % 4 > 1 {
                 subject.push_str(if subject.len() % 4 == 2 { "==" } else { "=" });
             }
-            Ok(match STANDARD.decode(subject) {
+            Ok(match base64::decode(&subject) {
                 Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                Err(error) => error.to_string(),
+                Err(at) => format!("illegal base64 data at input byte {at}"),
             }
             .into())
         },
@@ -141,10 +143,14 @@ fn url_decode(subject: &str) -> Result<String, String> {
         out.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let (digits, after) = rest.split_at_checked(2).ok_or("an escape breaks off")?;
-                rest = after;
-                let digits = std::str::from_utf8(digits).map_err(|_| "an escape is not a number")?;
-                u8::from_str_radix(digits, 16).map_err(|_| "an escape is not a number")?
+                let digits = rest.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+                let number = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+                let Some(Ok(byte)) = number.map(|number| u8::from_str_radix(number, 16)) else {
+                    let shown = String::from_utf8_lossy(rest.get(..2).unwrap_or(rest));
+                    return Err(format!("invalid URL escape {}", Quoted(&format!("%{shown}"))));
+                };
+                rest = rest.get(2..).unwrap_or_default();
+                byte
             }
             byte => *byte,
         });

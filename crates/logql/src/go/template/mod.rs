@@ -5,6 +5,7 @@
 //! the wrong type ends the template with an error. Templates of other templates (`define`, `template`, `block`) are
 //! not supported, and say so. Whatever a template does, it ends: its output, its steps and its depth are bounded.
 
+mod base64;
 mod builtin;
 mod decimal;
 mod exec;
@@ -12,6 +13,7 @@ mod lexer;
 mod numbers;
 mod parser;
 mod printf;
+mod times;
 mod tokens;
 mod tree;
 mod uses;
@@ -23,6 +25,7 @@ pub mod promtail;
 
 use std::ops::Range;
 
+pub(crate) use times::value as time_value;
 pub use uses::Use;
 pub use value::Value;
 

@@ -77,7 +77,9 @@ fn one(verb: char, spec: &Spec, value: &Value) -> String {
     let digits = spec.precision;
     let text = match (verb, value) {
         ('v' | 's', Value::Text(text)) => cut(text),
-        ('s', value @ (Value::List(_) | Value::Map(_) | Value::Nil)) => cut(&value.to_string()),
+        ('s', value @ (Value::List(_) | Value::Map(_) | Value::Object(_) | Value::Time(_) | Value::Nil)) => {
+            cut(&value.to_string())
+        }
         ('v', Value::Int(number)) => return signed(spec, *number < 0, number.unsigned_abs().to_string()),
         ('v', Value::Float(number)) => return padded(spec, *number, float::shortest(number.abs())),
         ('v', value) => value.to_string(),

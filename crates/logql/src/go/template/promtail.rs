@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sha2::Digest;
 
 use super::builtin::{exactly, int, text};
@@ -65,6 +67,7 @@ pub(super) const NAMES: &[&str] = &[
     "regexMatch",
     "regexFind",
     "sha256sum",
+    "b64enc",
 ];
 
 /// The function of this name.
@@ -76,8 +79,8 @@ pub fn function(name: &str) -> Option<Function> {
 /// Functions that make another text of a text.
 fn of_texts(name: &str) -> Option<Function> {
     Some(match name {
-        "ToLower" | "lower" => |args| map(args, str::to_lowercase),
-        "ToUpper" | "upper" => |args| map(args, str::to_uppercase),
+        "ToLower" | "lower" => |args| map(args, to_lower),
+        "ToUpper" | "upper" => |args| map(args, to_upper),
         "TrimSpace" | "trim" => |args| map(args, |text| text.trim().to_owned()),
         "nospace" => |args| map(args, |text| text.split_whitespace().collect()),
         "title" => |args| map(args, title),
@@ -105,6 +108,7 @@ fn of_texts(name: &str) -> Option<Function> {
         "Hash" => |args| pair(args, |salt, input| hex(&sha3::Sha3_256::digest(format!("{salt}{input}")))),
         "Sha2Hash" => |args| pair(args, |salt, input| hex(&sha2::Sha256::digest(format!("{salt}{input}")))),
         "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
+        "b64enc" => |args| map(args, |input| STANDARD.encode(input)),
         "quote" => |args| Ok(each(args, |value| Quoted(&value.to_string()).to_string()).into()),
         "squote" => |args| Ok(each(args, |value| format!("'{value}'")).into()),
         "cat" => |args| Ok(each(args, |value| value.to_string()).into()),
@@ -145,15 +149,14 @@ fn of_parts(name: &str) -> Option<Function> {
             let (count, subject) = (int(count)?, text(subject)?);
             match count.checked_mul(subject.len() as i64) {
                 Some(len) if count >= 0 && len <= TEXT_MAX => Ok(subject.repeat(count as usize).into()),
+                _ if count < 0 => Err("strings: negative Repeat count".into()),
                 _ => Err(format!("{count} times is too much")),
             }
         },
         "substr" => |args| {
             let [start, end, subject] = exactly(args)?;
             let (start, end, subject) = (int(start)?, int(end)?, text(subject)?);
-            let whole = subject.len() as i64;
-            let end = if end < 0 || end > whole { whole } else { end };
-            Ok(part(subject, start.max(0), end).into())
+            Ok(substring(start, end, subject)?.into())
         },
         "trunc" => |args| {
             let [count, subject] = exactly(args)?;
@@ -302,6 +305,57 @@ fn item(args: &[Value], pick: fn(&[Value]) -> Option<&Value>) -> Result<Value, S
     }
 }
 
+/// Some bytes, counted as sprig counts them: a start below zero is the beginning, an end below zero or behind the text is its
+/// end, but not with such a start.
+fn substring(start: i64, end: i64, subject: &str) -> Result<&str, String> {
+    const OUT: &str = "runtime error: slice bounds out of range";
+    let whole = subject.len() as i64;
+    match (start, end) {
+        (..0, ..0) => Err(format!("{OUT} [:{end}]")),
+        (..0, _) if end > whole => Err(format!("{OUT} [:{end}] with length {whole}")),
+        (..0, _) => Ok(part(subject, 0, end)),
+        _ => {
+            let end = if end < 0 || end > whole { whole } else { end };
+            if start > end { Err(format!("{OUT} [{start}:{end}]")) } else { Ok(part(subject, start, end)) }
+        }
+    }
+}
+
+fn to_upper(text: &str) -> String {
+    // Most text is, and it is much faster.
+    match text.is_ascii() {
+        true => text.to_ascii_uppercase(),
+        false => text.chars().map(upper).collect(),
+    }
+}
+
+fn to_lower(text: &str) -> String {
+    match text.is_ascii() {
+        true => text.to_ascii_lowercase(),
+        false => text.chars().map(lower).collect(),
+    }
+}
+
+/// A character in upper case, if that is one character, as Go has it.
+fn upper(c: char) -> char {
+    let mut all = c.to_uppercase();
+    match (all.next(), all.next()) {
+        (Some(one), None) => one,
+        // Greek letters with iota below have one that titles begin with.
+        _ => match u32::from(c) {
+            0x1f80..=0x1f87 | 0x1f90..=0x1f97 | 0x1fa0..=0x1fa7 => char::from_u32(u32::from(c) + 8),
+            0x1fb3 | 0x1fc3 | 0x1ff3 => char::from_u32(u32::from(c) + 9),
+            _ => None,
+        }
+        .unwrap_or(c),
+    }
+}
+
+/// A character in lower case, whatever stands around it, as Go has it.
+fn lower(c: char) -> char {
+    c.to_lowercase().next().unwrap_or(c)
+}
+
 /// The bytes from `start` to `end`, without half characters.
 fn part(text: &str, start: i64, end: i64) -> &str {
     let place = |n: i64| {
@@ -315,12 +369,11 @@ fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut begins = true;
     for c in text.chars() {
-        if begins {
-            out.extend(c.to_uppercase())
-        } else {
-            out.push(c)
-        }
-        begins = !(c == '_' || c == '\'' || c.is_alphanumeric());
+        out.push(if begins { upper(c) } else { c });
+        begins = match c.is_ascii() {
+            true => !(c == '_' || c.is_ascii_alphanumeric()),
+            false => c.is_whitespace(),
+        };
     }
     out
 }

@@ -74,7 +74,14 @@ fn templates_say_what_gos_say() {
         ("{{ html \"<a href='x'>\" }}{{ urlquery \"a b&c\" }}", "&lt;a href=&#39;x&#39;&gt;a+b%26c"),
         ("{{ 'a' }}{{ 0x1F }}{{ -1 }}{{ 1.5 }}{{ true }}", "9731-11.5true"),
         ("{{ `raw\\n` }}{{ \"t\\tab\\u00e9\" }}", "raw\\nt\tabé"),
-        // Promtail's own.
+    ] {
+        assert_eq!(fill(source).as_deref(), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn functions_say_what_promtails_say() {
+    for (source, expected) in [
         ("{{ Replace .step \" \" \"_\" -1 }}", "fetch_data"),
         ("{{ Replace .step \"t\" \"T\" 1 }}", "feTch data"),
         ("{{ TrimSuffix \"ror\" .lvl }}{{ TrimPrefix \"in\" .lvl }}", "rorin"),
@@ -89,6 +96,15 @@ fn templates_say_what_gos_say() {
         ("{{ default \"d\" .e }}{{ default \"d\" .lvl }}", "derror"),
         ("{{ splitList \" \" .step | join \"+\" }}", "fetch+data"),
         ("{{ if contains \"tch\" .step }}y{{ end }}{{ hasPrefix \"f\" .step }}", "ytrue"),
+        (
+            "{{ upper \"straße ᾳ ŉ\" }} {{ lower \"ΟΔΟΣ İ\" }} {{ title \"don't x-y ß é–z\" }}",
+            "STRAßE ᾼ ŉ οδοσ i Don'T X-Y ß É–z",
+        ),
+        (
+            "{{ substr -1 2 \"abc\" }} {{ substr 1 -1 \"abc\" }} {{ substr 1 9 \"abc\" }} {{ substr 1 2 \"abc\" }}",
+            "ab bc bc b",
+        ),
+        ("{{ b64enc \"x y\" }} {{ addf 0.1 0.2 }}", "eCB5 0.3"),
         ("{{ add 1 2 3 }}{{ sub 5 2 }}{{ div 7 2 }}{{ mod 7 2 }}{{ int .n }}", "633112"),
         (
             "{{ quote \"\\x1b[1m\\u200b\" }} {{ printf \"%q\" \"\\x00\\u202e\" }}",
@@ -135,6 +151,16 @@ fn what_goes_wrong_is_said() {
         ("{{ regexReplaceAll \"(\" .lvl \"\" }}", "not a regular expression"),
         ("{{ range 99999999 }}x{{ end }}", "goes over"),
         ("{{ repeat 99999999 \"xxxxxxxxxx\" }}", "too much"),
+        (
+            "{{ substr 10 20 \"42\" }}",
+            "error calling substr: runtime error: slice bounds out of range [10:2]",
+        ),
+        (
+            "{{ substr -1 30 \"42\" }}",
+            "error calling substr: runtime error: slice bounds out of range [:30] with length 2",
+        ),
+        ("{{ substr -2 -1 \"42\" }}", "error calling substr: runtime error: slice bounds out of range [:-1]"),
+        ("{{ repeat -1 \"x\" }}", "error calling repeat: strings: negative Repeat count"),
         ("{{ div 1 0 }}", "divide by zero"),
     ] {
         let error = fill(source).expect_err(source);

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::ZonedDateTime;
+
 use crate::go::float;
+use crate::go::json::Json;
+use crate::go::time::Layout;
 
 /// Most that one function is given, or that functions make of it (bytes): some longest outputs.
 pub(super) const VALUE_MAX: usize = 4 << 20;
@@ -26,6 +30,10 @@ pub enum Value {
     List(Arc<[Value]>),
     /// A map, sorted by its keys.
     Map(Arc<BTreeMap<String, Value>>),
+    /// An object of JSON: as a map, but a missing key is nothing in any template.
+    Object(Arc<BTreeMap<String, Value>>),
+    /// A time in a zone.
+    Time(Arc<ZonedDateTime>),
 }
 
 impl From<&str> for Value {
@@ -37,6 +45,30 @@ impl From<&str> for Value {
 impl From<String> for Value {
     fn from(text: String) -> Value {
         Value::Text(text.into())
+    }
+}
+
+impl From<Json<'_>> for Value {
+    fn from(json: Json<'_>) -> Value {
+        match json {
+            Json::Null => Value::Nil,
+            Json::Bool(flag) => Value::Bool(flag),
+            Json::Number(number) => Value::Float(number),
+            Json::Text(text) => Value::from(&*text),
+            Json::List(items) => Value::list(items.iter().cloned().map(Value::from)),
+            Json::Map(entries) => {
+                let entry = |(name, value): (&std::borrow::Cow<'_, str>, &Json<'_>)| {
+                    (name.clone().into_owned(), Value::from(value.clone()))
+                };
+                Value::Object(Arc::new(entries.iter().map(entry).collect()))
+            }
+        }
+    }
+}
+
+impl From<ZonedDateTime> for Value {
+    fn from(time: ZonedDateTime) -> Value {
+        Value::Time(Arc::new(time))
     }
 }
 
@@ -61,7 +93,8 @@ impl Value {
             Value::Float(number) => *number != 0.0,
             Value::Text(text) => !text.is_empty(),
             Value::List(items) => !items.is_empty(),
-            Value::Map(entries) => !entries.is_empty(),
+            Value::Map(entries) | Value::Object(entries) => !entries.is_empty(),
+            Value::Time(_) => true,
         }
     }
 
@@ -74,13 +107,13 @@ impl Value {
             (sum <= most).then_some(())
         };
         match self {
-            Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
+            Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) => {}
             Value::Text(text) => add(text.len())?,
             Value::List(items) => {
                 let depth = depth.checked_sub(1)?;
                 items.iter().try_for_each(|item| add(item.weight(depth, most)?))?;
             }
-            Value::Map(entries) => {
+            Value::Map(entries) | Value::Object(entries) => {
                 let depth = depth.checked_sub(1)?;
                 entries.iter().try_for_each(|(name, value)| add(name.len() + value.weight(depth, most)?))?;
             }
@@ -96,8 +129,10 @@ impl Value {
             Value::Int(_) => "int",
             Value::Float(_) => "float64",
             Value::Text(_) => "string",
-            Value::List(_) => "list",
-            Value::Map(_) => "map",
+            Value::List(_) => "[]interface {}",
+            Value::Map(_) => "map[string]string",
+            Value::Object(_) => "map[string]interface {}",
+            Value::Time(_) => "time.Time",
         }
     }
 }
@@ -115,18 +150,33 @@ impl fmt::Display for Value {
                 f.write_str("[")?;
                 for (index, item) in items.iter().enumerate() {
                     let space = if index > 0 { " " } else { "" };
-                    write!(f, "{space}{item}")?;
+                    write!(f, "{space}{}", Inside(item))?;
                 }
                 f.write_str("]")
             }
-            Value::Map(entries) => {
+            Value::Map(entries) | Value::Object(entries) => {
                 f.write_str("map[")?;
                 for (index, (key, value)) in entries.iter().enumerate() {
                     let space = if index > 0 { " " } else { "" };
-                    write!(f, "{space}{key}:{value}")?;
+                    write!(f, "{space}{key}:{}", Inside(value))?;
                 }
                 f.write_str("]")
             }
+            Value::Time(time) => {
+                f.write_str(&Layout::new("2006-01-02 15:04:05.999999999 -0700 MST").write(time))
+            }
+        }
+    }
+}
+
+/// A value in a list or a map, where nothing is `<nil>`.
+struct Inside<'v>(&'v Value);
+
+impl fmt::Display for Inside<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Nil => f.write_str("<nil>"),
+            value => value.fmt(f),
         }
     }
 }

@@ -11,6 +11,7 @@
 mod layout;
 mod parts;
 mod read;
+mod write;
 
 mod doubt;
 mod meant;

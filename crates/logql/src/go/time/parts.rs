@@ -1,8 +1,8 @@
 //! The parts of a time, and the time that they make in a zone.
 
 use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, ToSpan, ZonedDateTime};
 
 /// Clock changes that are searched for a zone's name, before and after a time (count): some 30 years of summer times.
 const CHANGES_MAX: usize = 64;
@@ -34,26 +34,7 @@ pub(super) struct Parts {
 impl Parts {
     /// The time (nanoseconds since 1970), or `None` if it does not exist; see [`Layout::parse`](super::Layout::parse).
     pub(super) fn resolve(self, zone: &TimeZone, near: i64) -> Option<i64> {
-        let hour = match self.pm {
-            Some(true) if self.hour < 12 => self.hour + 12,
-            Some(false) if self.hour == 12 => 0,
-            _ => self.hour,
-        };
-        let nanos = i32::try_from(self.nanos).ok()?;
-        let time = Time::new(small(hour)?, small(self.minute)?, small(self.second)?, nanos).ok()?;
-        let at = |date: Date| {
-            let as_utc = TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok()?;
-            let offset = match (self.utc, self.offset, self.zone.as_deref()) {
-                (true, ..) => 0,
-                (_, Some(offset), _) => offset,
-                // A name that the zone does not know is UTC, unless it holds an offset (`GMT+3`).
-                (_, _, Some(name)) => offset_by_name(zone, name, as_utc)
-                    .or_else(|| Some(signed_hours(name.strip_prefix("GMT")?)?.0 * HOUR))
-                    .unwrap_or(0),
-                _ => offset_at(zone, before(as_utc, offset_at(zone, as_utc))?),
-            };
-            i64::try_from(as_utc.as_nanosecond() - i128::from(offset) * SECOND).ok()
-        };
+        let at = |date: Date| i64::try_from(self.at(date, zone)?.0.as_nanosecond()).ok();
         if let Some(year) = self.year {
             return at(self.date(i16::try_from(year).ok()?)?);
         }
@@ -61,6 +42,41 @@ impl Parts {
         let dates = self.dates_near(day);
         // If two are equally near, the earlier one: an entry reports the past.
         dates.into_iter().filter_map(at).min_by_key(|time| time.abs_diff(near))
+    }
+
+    /// The time, where nothing is near: what is missing is the beginning of the year 0. It is in the zone that the text has, or
+    /// in this one.
+    pub(super) fn resolve_from_0(self, zone: &TimeZone) -> Option<ZonedDateTime> {
+        let date = self.date(i16::try_from(self.year.unwrap_or(0)).ok()?)?;
+        let (time, offset) = self.at(date, zone)?;
+        let shown = match (self.utc, offset_at(zone, time) == offset) {
+            (true, _) => TimeZone::UTC,
+            (_, true) => zone.clone(),
+            _ => TimeZone::fixed(Offset::from_seconds(i32::try_from(offset).ok()?).ok()?),
+        };
+        Some(time.to_zoned_datetime(shown))
+    }
+
+    /// The time on a date, and the offset that it is written with (seconds).
+    fn at(&self, date: Date, zone: &TimeZone) -> Option<(Timestamp, i64)> {
+        let hour = match self.pm {
+            Some(true) if self.hour < 12 => self.hour + 12,
+            Some(false) if self.hour == 12 => 0,
+            _ => self.hour,
+        };
+        let nanos = i32::try_from(self.nanos).ok()?;
+        let time = Time::new(small(hour)?, small(self.minute)?, small(self.second)?, nanos).ok()?;
+        let as_utc = TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok()?;
+        let offset = match (self.utc, self.offset, self.zone.as_deref()) {
+            (true, ..) => 0,
+            (_, Some(offset), _) => offset,
+            // A name that the zone does not know is UTC, unless it holds an offset (`GMT+3`).
+            (_, _, Some(name)) => offset_by_name(zone, name, as_utc)
+                .or_else(|| Some(signed_hours(name.strip_prefix("GMT")?)?.0 * HOUR))
+                .unwrap_or(0),
+            _ => offset_at(zone, before(as_utc, offset_at(zone, as_utc))?),
+        };
+        Some((before(as_utc, offset)?, offset))
     }
 
     /// The possible dates of a time without a year, near `day`.

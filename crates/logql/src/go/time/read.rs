@@ -1,5 +1,6 @@
 //! Times, read by the elements of a layout.
 
+use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 
 use super::layout::{Element, Layout, MONTHS, Part, WEEKDAYS, ZoneForm};
@@ -21,22 +22,38 @@ impl Layout {
     /// # Errors
     /// The text does not fit the layout, or the time does not exist (a thirteenth month).
     pub fn parse(&self, text: &str, zone: &TimeZone, near: i64) -> Result<i64, LayoutError> {
+        let parts = self.parts_of(text)?;
+        parts.resolve(zone, near).ok_or_else(|| fail(text, "a time that exists".into(), text))
+    }
+
+    /// Reads a time as Go does: a time without a zone is in `zone`, and what the layout lacks is the beginning of the year 0.
+    ///
+    /// # Errors
+    /// As [`Layout::parse`].
+    pub(crate) fn read(&self, text: &str, zone: &TimeZone) -> Result<ZonedDateTime, LayoutError> {
+        let parts = self.parts_of(text)?;
+        parts.resolve_from_0(zone).ok_or_else(|| fail(text, "a time that exists".into(), text))
+    }
+
+    fn parts_of(&self, text: &str) -> Result<Parts, LayoutError> {
         let mut parts = Parts::default();
         let mut rest = text;
-        let fail =
-            |wanted: String, rest: &str| LayoutError { text: text.to_owned(), wanted, rest: rest.to_owned() };
         for (index, Part { element, written }) in self.parts.iter().enumerate() {
-            rest = read(element, rest, &mut parts).ok_or_else(|| fail(format!("`{written}`"), rest))?;
+            rest = read(element, rest, &mut parts).ok_or_else(|| fail(text, format!("`{written}`"), rest))?;
             // Go takes a fraction behind the seconds even if the layout has none.
             if matches!(element, Element::Second(_)) && !self.has_fraction_next(index + 1) {
                 rest = fraction(rest, &mut parts).unwrap_or(rest);
             }
         }
         if !rest.is_empty() {
-            return Err(fail("the end".into(), rest));
+            return Err(fail(text, "the end".into(), rest));
         }
-        parts.resolve(zone, near).ok_or_else(|| fail("a time that exists".into(), text))
+        Ok(parts)
     }
+}
+
+fn fail(text: &str, wanted: String, rest: &str) -> LayoutError {
+    LayoutError { text: text.to_owned(), wanted, rest: rest.to_owned() }
 }
 
 /// Reads one element into `parts`, and returns the text behind it.

@@ -1,0 +1,182 @@
+//! Functions of times in LogQL (grafana/loki, `pkg/logql/log/fmt.go`; sprig, `date.go`), as a Loki in UTC has them. None reads
+//! the clock: the same entry always gives the same result.
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+
+use super::builtin::{exactly, text};
+use super::{Function, Value};
+use crate::go::quote::Quoted;
+use crate::go::time::Layout;
+
+/// Nanoseconds of a second.
+const SECOND: i128 = 1_000_000_000;
+
+/// The function of this name.
+pub(super) fn function(name: &str) -> Option<Function> {
+    Some(match name {
+        "__timestamp__" => |_| Err("`__timestamp__` has no value here".into()),
+        "date" => |args| {
+            let [layout, time] = exactly(args)?;
+            let time = match time {
+                Value::Time(time) => time.timestamp().to_zoned_datetime(TimeZone::UTC),
+                Value::Int(seconds) => of_nanoseconds(i128::from(*seconds) * SECOND)?,
+                // Loki takes the time now.
+                other => return Err(format!("wants a time, got {}", other.kind())),
+            };
+            Ok(Layout::new(text(layout)?).write(&time).into())
+        },
+        "toDate" => |args| {
+            let [layout, subject] = exactly(args)?;
+            read(text(layout)?, &TimeZone::UTC, text(subject)?)
+        },
+        "toDateInZone" => |args| {
+            let [layout, zone, subject] = exactly(args)?;
+            let zone = TimeZone::get(text(zone)?).unwrap_or(TimeZone::UTC);
+            read(text(layout)?, &zone, text(subject)?)
+        },
+        "unixEpoch" => |args| since_1970(args, SECOND),
+        "unixEpochMillis" => |args| since_1970(args, 1_000_000),
+        "unixEpochNanos" => |args| since_1970(args, 1),
+        "unixToTime" => |args| {
+            let [subject] = exactly(args)?;
+            Ok(unix_to_time(text(subject)?)?.into())
+        },
+        _ => return None,
+    })
+}
+
+/// A time of an entry (nanoseconds since 1970), in UTC.
+pub(crate) fn value(nanoseconds: i64) -> Value {
+    of_nanoseconds(nanoseconds.into()).map_or(Value::Nil, Value::from)
+}
+
+fn of_nanoseconds(nanoseconds: i128) -> Result<ZonedDateTime, String> {
+    let time = Timestamp::from_nanosecond(nanoseconds).map_err(|_| "the time is out of range")?;
+    Ok(time.to_zoned_datetime(TimeZone::UTC))
+}
+
+/// Reads a time; a text that is none is the beginning of the year 1.
+fn read(layout: &str, zone: &TimeZone, subject: &str) -> Result<Value, String> {
+    const YEAR_1: i128 = -62_135_596_800 * SECOND;
+    match Layout::new(layout).read(subject, zone) {
+        Ok(time) => Ok(time.into()),
+        Err(_) => of_nanoseconds(YEAR_1).map(Value::from),
+    }
+}
+
+/// So many `units` (nanoseconds), as text. As in Go, 64 bits of the number count.
+fn since_1970(args: &[Value], unit: i128) -> Result<Value, String> {
+    let [value] = exactly(args)?;
+    match value {
+        Value::Time(time) => {
+            Ok((time.timestamp().as_nanosecond().div_euclid(unit) as i64).to_string().into())
+        }
+        other => Err(format!("wants a time, got {}", other.kind())),
+    }
+}
+
+/// A time of so many days, seconds, milliseconds, microseconds or nanoseconds since 1970: the number of its digits tells.
+fn unix_to_time(subject: &str) -> Result<ZonedDateTime, String> {
+    let number: i64 = subject.parse().map_err(|error: std::num::ParseIntError| {
+        let why = match error.kind() {
+            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("unable to parse time '{subject}': strconv.ParseInt: parsing {}: {why}", Quoted(subject))
+    })?;
+    of_nanoseconds(match subject.len() {
+        5 => i128::from(number) * 86_400 * SECOND,
+        10 => i128::from(number) * SECOND,
+        13 => number.wrapping_mul(1_000_000).into(),
+        16 => number.wrapping_mul(1_000).into(),
+        19 => number.into(),
+        _ => return Err(format!("unable to parse time '{subject}': %!w(<nil>)")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Template, logql};
+    use super::*;
+
+    #[test]
+    fn times_are_gos() {
+        for (call, expected) in [
+            ("__timestamp__", "2022-06-27 18:05:24.12 +0000 UTC"),
+            ("__timestamp__ | date \"2006-01-02\"", "2022-06-27"),
+            ("__timestamp__ | unixEpoch", "1656353124"),
+            (
+                "sub (unixEpoch (toDate \"2006-01-02\" \"2021-11-02\")) (unixEpoch (toDate \"2006-01-02\" \"2021-11-01\"))",
+                "86400",
+            ),
+            (
+                "\"2023-03-10T01:32:40.340485723Z\" | toDateInZone \"2006-01-02T15:04:05.999999999Z\" \"UTC\" | unixEpochMillis",
+                "1678411960340",
+            ),
+            (
+                "\"2023-03-10T01:32:40.340485723Z\" | toDateInZone \"2006-01-02T15:04:05.999999999Z\" \"UTC\" | unixEpochNanos",
+                "1678411960340485723",
+            ),
+            (
+                "toDateInZone \"2006-01-02 15:04\" \"Europe/Berlin\" \"2024-07-01 12:00\"",
+                "2024-07-01 12:00:00 +0200 CEST",
+            ),
+            (
+                "toDateInZone \"2006-01-02 15:04\" \"Europe/Berlin\" \"2024-07-01 12:00\" | date \"15:04 MST\"",
+                "10:00 UTC",
+            ),
+            (
+                "toDateInZone \"2006-01-02 15:04\" \"No/Where\" \"2024-07-01 12:00\"",
+                "2024-07-01 12:00:00 +0000 UTC",
+            ),
+            (
+                "toDate \"2006-01-02T15:04:05Z07:00\" \"2024-07-01T12:00:00+05:30\"",
+                "2024-07-01 12:00:00 +0530 +0530",
+            ),
+            ("toDate \"15:04\" \"12:30\"", "0000-01-01 12:30:00 +0000 UTC"),
+            ("toDate \"2006-01-02\" \"never\"", "0001-01-01 00:00:00 +0000 UTC"),
+            ("toDate \"2006-01-02\" \"never\" | unixEpoch", "-62135596800"),
+            ("toDate \"2006-01-02\" \"never\" | unixEpochNanos", "-6795364578871345152"),
+            ("unixToTime \"19503\"", "2023-05-26 00:00:00 +0000 UTC"),
+            ("unixToTime \"1679577215\"", "2023-03-23 13:13:35 +0000 UTC"),
+            ("unixToTime \"1257894000000\"", "2009-11-10 23:00:00 +0000 UTC"),
+            ("unixToTime \"1673798889902000\"", "2023-01-15 16:08:09.902 +0000 UTC"),
+            ("unixToTime \"1000000000000000000\" | unixEpochNanos", "1000000000000000000"),
+            (
+                "unixToTime \"abc\"",
+                "!error calling unixToTime: unable to parse time 'abc': strconv.ParseInt: parsing \"abc\": invalid syntax",
+            ),
+            ("unixToTime \"464\"", "!error calling unixToTime: unable to parse time '464': %!w(<nil>)"),
+            (
+                "date \"Mon Jan _2 3:04:05PM 2006 .000 ,999 002 -07 Z07:00:00\" 86461",
+                "Fri Jan  2 12:01:01AM 1970 .000  002 +00 Z",
+            ),
+            ("date \"Monday, January 06 pm Z0700\" 0", "Thursday, January 70 am Z"),
+            ("date \"2006\" \"1\"", "!error calling date: wants a time, got string"),
+            ("unixEpoch 1", "!error calling unixEpoch: wants a time, got int"),
+            (
+                "if __timestamp__ }}{{ printf \"%s %v\" (fromJson \"[1]\") __timestamp__ }}{{ end",
+                "[1] 2022-06-27 18:05:24.12 +0000 UTC",
+            ),
+            // Objects.
+            ("(fromJson \"{\\\"a\\\": {\\\"b\\\": [1e6, null, \\\"x\\\"]}}\").a", "map[b:[1e+06 <nil> x]]"),
+            ("(fromJson \"{\\\"a\\\": \\\"x\\\"}\").b", "<no value>"),
+            ("index (fromJson \"{\\\"a\\\": \\\"x\\\"}\") \"b\"", "<no value>"),
+            (
+                "range $k, $v := fromJson \"{\\\"a\\\": 1, \\\"b\\\": true}\" }}{{ $k }}={{ $v }};{{ end",
+                "a=1;b=true;",
+            ),
+            ("fromJson \"{\" ", "<no value>"),
+            ("len (fromJson \"{\\\"a\\\": 1}\")", "1"),
+            ("index . \"nosuch\"", ""),
+            ("now", "!there is no function `now`; did you mean `not`?"),
+        ] {
+            let filled = Template::with_empty(&format!("{{{{ {call} }}}}"), logql::function);
+            let data = Value::Map(std::sync::Arc::default());
+            let time = [("__timestamp__", value(1_656_353_124_120_000_000))];
+            let filled = filled.and_then(|template| template.fill(&data, &time));
+            assert_eq!(filled.unwrap_or_else(|error| format!("!{error}")), expected, "{call}");
+        }
+    }
+}
