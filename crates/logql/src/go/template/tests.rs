@@ -16,7 +16,7 @@ fn data() -> Value {
     Value::Map(Arc::new(map))
 }
 
-fn fill(source: &str) -> Result<String, String> {
+pub(super) fn fill(source: &str) -> Result<String, String> {
     let template = Template::new(source, promtail::function).map_err(|e| e.to_string())?;
     template.fill(&data(), &[]).map_err(|e| e.to_string())
 }
@@ -207,6 +207,7 @@ fn values_are_bounded() {
         (5, "regexReplaceAllLiteral \"\" $x (print $x $x)", Err("more than")),
         (5, "join $x (splitList \"\" (repeat 10000 \"aaaaa\"))", Err("more than")),
         (5, &wide, Err("more than")),
+        (5, "printf \"%9999s\" (splitList \"\" (repeat 10000 \"aaa\"))", Err("more than")),
         (99_999, "lower (repeat 1000 \"aaaaaaaaaa\")", Err("too large")),
     ] {
         match (fill(&grow(times, step)), expected) {

@@ -157,7 +157,7 @@ mod tests {
             ("unixEpoch 1", "!error calling unixEpoch: wants a time, got int"),
             (
                 "if __timestamp__ }}{{ printf \"%s %v\" (fromJson \"[1]\") __timestamp__ }}{{ end",
-                "[1] 2022-06-27 18:05:24.12 +0000 UTC",
+                "[%!s(float64=1)] 2022-06-27 18:05:24.12 +0000 UTC",
             ),
             // Objects.
             ("(fromJson \"{\\\"a\\\": {\\\"b\\\": [1e6, null, \\\"x\\\"]}}\").a", "map[b:[1e+06 <nil> x]]"),
