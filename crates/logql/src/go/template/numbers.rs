@@ -165,6 +165,36 @@ fn float(value: &Value) -> f64 {
 mod tests {
     use super::super::{Template, logql};
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_values_have_a_result(bits in any::<[u64; 3]>(), text in "\\PC{0,9}|[-+0-9_.xobeE]{0,9}") {
+            let mut values: Vec<_> = bits.iter().map(|bits| Value::Float(f64::from_bits(*bits))).collect();
+            values.extend([Value::Int(bits[0] as i64), Value::from(&*text)]);
+            for function in NAMES.iter().filter_map(|name| function(name)) {
+                for count in 0..=values.len() {
+                    let _ = function(&values[values.len() - count..]);
+                }
+            }
+        }
+
+        /// As the numbers themselves, where these are exact.
+        #[test]
+        fn decimals_of_whole_numbers_are_exact(a in -1_000_000_000_i32..1_000_000_000, b in -100_000_i32..100_000) {
+            let value = |name: &str| {
+                let args = [Value::Int(a.into()), Value::Int(b.into())];
+                function(name).unwrap()(&args).map(|value| float(&value))
+            };
+            let (a, b) = (f64::from(a), f64::from(b));
+            prop_assert_eq!(value("addf"), Ok(a + b));
+            prop_assert_eq!(value("subf"), Ok(a - b));
+            prop_assert_eq!(value("mulf"), Ok(a * b));
+            if b != 0.0 {
+                prop_assert!((value("divf").unwrap() - a / b).abs() <= 1e-15 + (a / b).abs() * 1e-15);
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_sprigs() {

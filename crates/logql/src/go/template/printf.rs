@@ -334,6 +334,19 @@ fn pad(spec: &Spec, sign: &str, text: String, number: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::tests::fill;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_format_ends(format in "\\PC{0,20}|[%*.0-9\\[\\]+# vdsqxTUoc-]{0,20}", number in any::<i64>(), text in "\\PC{0,5}") {
+            let values = [Value::Int(number), Value::from(&*text), Value::Float(f64::from_bits(number as u64)), Value::Nil];
+            let list = Value::list(values.iter().cloned());
+            for values in [&values[..], &[list], &[]] {
+                let _ = printf(&format, values);
+            }
+        }
+    }
 
     #[test]
     fn formats_are_gos() {

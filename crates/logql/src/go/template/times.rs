@@ -99,6 +99,28 @@ fn unix_to_time(subject: &str) -> Result<ZonedDateTime, String> {
 mod tests {
     use super::super::{Template, logql};
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_layout_and_time_have_a_result(layout in "\\PC{0,20}|[0-9JanMoPpmSTZ:,.+ _-]{0,20}", text in "\\PC{0,20}", time in any::<i64>()) {
+            let time = value(time);
+            for args in [[layout.as_str().into(), time.clone()], [layout.as_str().into(), text.as_str().into()]] {
+                for name in ["date", "toDate"] {
+                    let _ = function(name).map(|function| function(&args));
+                }
+            }
+        }
+
+        /// What was written is read back.
+        #[test]
+        fn a_time_comes_back(time in any::<i64>()) {
+            let layout: Value = "2006-01-02T15:04:05.999999999Z07:00".into();
+            let call = |name: &str, args: &[Value]| function(name).unwrap()(args).unwrap();
+            let written = call("date", &[layout.clone(), value(time)]);
+            prop_assert_eq!(call("toDate", &[layout, written]), value(time));
+        }
+    }
 
     #[test]
     fn times_are_gos() {
