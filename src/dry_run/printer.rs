@@ -9,6 +9,7 @@ use super::opened::{Pushed, missing, opened};
 use super::summary::{Alert, Summary};
 use super::{DryRunError, Options, Output};
 use crate::alerts::history::Fired;
+use crate::alerts::watch::clock;
 use crate::loki::batch::Batches;
 use crate::loki::proto::Entry as PushedEntry;
 use crate::os::text::{Line, write_json};
@@ -96,10 +97,10 @@ impl Printer {
 
     /// Seals the batches and shows their entries in the order of the journal.
     pub(super) fn show(&mut self, batches: &mut Batches, out: &mut impl Write) -> Result<(), DryRunError> {
-        let mut record = Vec::new();
+        let (mut record, now_ns) = (Vec::new(), clock());
         for pushed in opened(batches)? {
             if let Some(summary) = &mut self.summary {
-                summary.add(&pushed);
+                summary.add(&pushed, now_ns);
                 self.entries += 1;
                 continue;
             }

@@ -82,6 +82,10 @@ impl LabelSet {
         // Places in the text are 32 bits wide.
         let room = (TEXT_MAX - self.text.len().min(TEXT_MAX)).saturating_sub(name.len());
         let value = cut(Cow::Borrowed(value), room);
+        if self.text.is_empty() {
+            // A set of one label, as most series have, takes no more than that.
+            self.text.reserve_exact(name.len() + value.len());
+        }
         let start = self.start(at);
         self.text.insert_str(start, &value);
         self.text.insert_str(start, name);
@@ -393,6 +397,7 @@ mod tests {
         let long = "x\u{fffd}".repeat(LABEL_VALUE_MAX);
         let mut set = LabelSet::default();
         set.insert_whole("b", &long);
+        assert_eq!(set.allocated().0, "b".len() + long.len(), "no more than one label takes");
         set.insert_whole("a", "1");
         set.insert_whole("a", "");
         assert_eq!((set.get("b"), set.len(), set.cut()), (Some(long.as_str()), 1, 0));

@@ -13,7 +13,6 @@ use super::opened::Pushed;
 use super::printer::timestamp;
 use crate::alerts::Watcher;
 use crate::alerts::run::{Outcome, RunningRule};
-use crate::alerts::watch::clock;
 use crate::journal::Journal;
 use crate::os::text::Line;
 use crate::pipeline::{Counts, Pipeline};
@@ -61,7 +60,8 @@ pub(super) struct OfBackfill {
 }
 
 impl Summary {
-    pub(super) fn add(&mut self, Pushed { stream, entry }: &Pushed) {
+    /// Counts an entry. It is this time now (nanoseconds since 1970).
+    pub(super) fn add(&mut self, Pushed { stream, entry }: &Pushed, now_ns: i64) {
         let metadata = entry.structured_metadata.iter().map(|pair| pair.name.len() + pair.value.len());
         let bytes = entry.line.len() + metadata.sum::<usize>();
         let time = timestamp(entry);
@@ -83,7 +83,7 @@ impl Summary {
             self.sums.iter_mut().for_each(|sum| sum.times.widen());
             self.width.double();
         }
-        self.limits.add(&entry.line, time_ns, clock(), bytes as u64);
+        self.limits.add(&entry.line, time_ns, now_ns, bytes as u64);
     }
 
     /// Makes the report.
