@@ -15,7 +15,10 @@ pub(crate) fn scatter(root: &Path, entries: u64, files: u64, by_turns: bool) -> 
         root.join(format!("v{VERSION}-{entries}-in-{files}{}", if by_turns { "-by-turns" } else { "" }));
     let folder = home.join("journal");
     let mut host = Host::new(entries);
-    if !home.exists() {
+    if home.exists() {
+        // What it holds is counted again.
+        (0..entries).for_each(|_| _ = host.next_entry());
+    } else {
         let draft = root.join(format!("draft-{}", std::process::id()));
         fs::create_dir_all(draft.join("journal"))?;
         let exports = (0..files).map(|n| draft.join(format!("{n}.export"))).collect::<Vec<_>>();
