@@ -163,6 +163,11 @@ impl Engine {
         self.windows.iter().all(Window::joins)
     }
 
+    /// Whether its windows have left nothing out, for want of room or because an entry failed.
+    pub fn is_whole(&self) -> bool {
+        self.windows.iter().all(Window::is_whole)
+    }
+
     /// Takes over what another engine, which watches the same, has kept of the entries behind those that this one has looked at.
     /// `false`: one of them has left something out, and what they have together is not what one alone would have.
     pub fn join(&mut self, later: Engine) -> bool {

@@ -207,10 +207,14 @@ impl Window {
         pieces::join(&self.range)
     }
 
+    /// Whether it has left nothing out.
+    pub(super) fn is_whole(&self) -> bool {
+        self.failed.is_empty() && self.refused == 0
+    }
+
     /// Takes over what a window of the same aggregation has kept of later entries. `false`: one of them has left something out.
     pub(super) fn join(&mut self, later: Window) -> bool {
-        let is_whole = |window: &Window| window.failed.is_empty() && window.refused == 0;
-        if !is_whole(self) || !is_whole(&later) {
+        if !self.is_whole() || !later.is_whole() {
             return false;
         }
         for (labels, series) in later.series {

@@ -110,6 +110,7 @@ fn read<'r>(
             };
             let read = |slice, run: &mut Run<'_>| {
                 let mut values = Values::new(expr, (first, step), late, run);
+                values.be_part(slices.len());
                 let progress = journal.read(slice, &narrowed, &mut values, run)?;
                 values.failed.map_or(Ok((values.engine, progress)), Err)
             };
@@ -173,6 +174,8 @@ struct Values<'r> {
     points: usize,
     /// What the labels of the matrix take (bytes).
     held: usize,
+    /// It sees a part of the entries.
+    part: bool,
     matrix: IndexMap<Arc<LabelSet>, Vec<(i64, f64)>, foldhash::quality::RandomState>,
     /// Those of the last evaluation, in its order.
     vector: Vector,
@@ -200,6 +203,7 @@ impl<'r> Values<'r> {
             series_max: run.limits.series,
             points: 0,
             held: 0,
+            part: false,
             matrix: IndexMap::default(),
             vector: Vec::new(),
             failed: None,
@@ -207,6 +211,13 @@ impl<'r> Values<'r> {
         };
         values.advance(first.saturating_sub(1));
         values
+    }
+
+    /// From now on it is one of so many parts, which have the memory of one together. One that has to leave something out cannot be
+    /// joined, and ends at once.
+    fn be_part(&mut self, parts: usize) {
+        self.engine.limit_memory(MEMORY_MAX / parts.max(1));
+        self.part = true;
     }
 
     /// Makes the evaluations up to a time (nanoseconds since 1970), one after another: there may be thousands, and each may
@@ -312,7 +323,7 @@ impl Sink for Values<'_> {
 
 impl Asking for Values<'_> {
     fn is_done(&self) -> bool {
-        self.failed.is_some() || self.came_late
+        self.failed.is_some() || self.came_late || (self.part && !self.engine.is_whole())
     }
 
     fn chosen(&self) -> u64 {

@@ -97,7 +97,7 @@ impl Writes {
 
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// `None` where nobody can wake whoever would wait.
+    /// `None` with [`Waker::none`]: nobody waits, so nothing is watched.
     inotify: Option<OwnedFd>,
     /// The system's number of each watch: a folder made anew under an old name gets another number.
     folders: HashMap<PathBuf, i32>,

@@ -38,7 +38,7 @@ use logql::{LogQuery, ParseError, Query};
 
 /// Lines that are shown unless `-n` says otherwise (count).
 const LINES: usize = 1000;
-/// Threads that read for a question (count): each has a pipeline and windows of its own, some 4 MB.
+/// Threads that read for a question (count): each has a pipeline and a reader of its own, some 4 MB.
 const THREADS_MAX: usize = 8;
 
 /// Values of a series over time, about (count), unless `--step` says otherwise.

@@ -169,6 +169,7 @@ fn values<'r>(query: &str, series_max: usize, stop: &'r AtomicBool) -> Values<'r
         series_max: 500,
         points: 0,
         held: 0,
+        part: false,
         matrix: IndexMap::default(),
         vector: Vec::new(),
         failed: None,
@@ -192,6 +193,29 @@ fn the_values_of_all_series_are_limited() {
     values.deadline = Some(Instant::now());
     values.advance(200 * RANGE);
     assert!(matches!(values.failed, Some(QueryError::Memory)));
+}
+
+#[test]
+fn parts_have_the_memory_of_one_together() {
+    let stop = AtomicBool::new(false);
+    let mut labels = LabelSet::default();
+    labels.insert("a", b"b");
+    let labels = Arc::new(labels);
+    // Mebibytes of series until it is done.
+    let taken = |parts: usize| {
+        let query = r#"sum by (l) (count_over_time({a="b"} | label_format l=`{{__line__}}` [1h]))"#;
+        let mut values = values(query, 1000, &stop);
+        values.be_part(parts);
+        let mut number = 0;
+        while number < 40 && !values.is_done() {
+            number += 1;
+            let line = format!("{number}{}", "x".repeat(1 << 20));
+            values.observe(number * TENTH, &labels, &line, std::iter::empty());
+        }
+        assert!(values.engine.bytes() <= MEMORY_MAX / parts);
+        number
+    };
+    assert_eq!([taken(4), taken(1)], [4, 16]);
 }
 
 #[test]

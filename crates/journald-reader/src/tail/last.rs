@@ -116,9 +116,10 @@ impl Tail {
         time.filter(|_| left == 0)
     }
 
-    /// As [`Tail::time_of_nth_last`], for whoever can look further back: where files did not take turns, it is told from their arrays
-    /// how many entries stand behind a time. Where some of them are damaged or stand in two files, or a clock was set back, fewer
-    /// than `count` may have been written since; one more in each file may have been at any rate.
+    /// As [`Tail::time_of_nth_last`], with fewer reads, and not exact. Where files did not take turns, their arrays tell how many
+    /// entries were written after a time, and these are not read. The time may be too late if some of them are damaged, stand in
+    /// two files, or a clock was set back; then a caller that has found too few asks for more. It may be too early by one entry
+    /// for each file.
     pub fn time_of_about_last(&mut self, count: u64, until: Option<u64>) -> Option<u64> {
         let mut candidates = self.candidates(until);
         let (time, left) = match are_fewer(count, &mut candidates) {

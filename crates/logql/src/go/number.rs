@@ -7,7 +7,7 @@ pub fn number(text: &str) -> Option<f64> {
     read_number(text).ok()
 }
 
-/// As [`number`], or why the text is none, in Go's words.
+/// As [`number`]. For a text that is not a valid number, says why, in Go's words.
 pub(crate) fn number_or_why(text: &str) -> Result<f64, String> {
     read_number(text).map_err(|why| format!("strconv.ParseFloat: parsing {}: {why}", Quoted(text)))
 }

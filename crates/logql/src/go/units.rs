@@ -97,7 +97,7 @@ pub fn go_duration(text: &str) -> Option<i64> {
     signed_go(text).ok()
 }
 
-/// As [`go_duration`], or why the text is none, in Go's words.
+/// As [`go_duration`]. For a text that is not a valid duration, says why, in Go's words.
 pub(crate) fn go_duration_or_why(text: &str) -> Result<i64, String> {
     signed_go(text).map_err(|error| match error {
         UnitError::NoUnit(_) => format!("time: missing unit in duration {}", quoted(text)),
@@ -353,7 +353,7 @@ pub fn bytes(text: &str) -> Option<u64> {
     bytes_or_why(text).ok()
 }
 
-/// As [`bytes`], or why the text is no size, in the words there.
+/// As [`bytes`]. For a text that is not a valid size, says why, in the words of go-humanize.
 pub(crate) fn bytes_or_why(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text, |c| c.is_ascii_digit() || c == '.' || c == ',');
     let number = number_or_why(&number.replace(',', ""))?;

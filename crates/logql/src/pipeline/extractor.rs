@@ -86,8 +86,8 @@ impl Extractor {
         self.query.may_show(line)
     }
 
-    /// The labels and the value that an entry of a matching stream, of a time (nanoseconds since 1970), gives; `None` if the entry does not pass. If a stage failed,
-    /// the labels say so.
+    /// The labels and the value that an entry of a matching stream gives; `None` if the entry does not pass. If a stage failed, the
+    /// labels say so. `time`: when the entry was written (nanoseconds since 1970).
     pub fn extract<'m>(
         &self,
         stream: &LabelSet,

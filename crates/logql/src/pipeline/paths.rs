@@ -23,7 +23,7 @@ pub(super) fn each<'t>(
 struct Walk<'t, 'p, 'v> {
     text: &'t str,
     at: usize,
-    /// Braces and brackets that are open (count); fewer than none in a text that is no JSON.
+    /// How many braces and brackets are open (count). It is negative when the text closes more than it has opened.
     level: i64,
     /// The key that was met last on each level.
     trail: Vec<Cow<'t, str>>,

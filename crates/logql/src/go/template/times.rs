@@ -56,7 +56,7 @@ fn of_nanoseconds(nanoseconds: i128) -> Result<ZonedDateTime, String> {
     Ok(time.to_zoned_datetime(TimeZone::UTC))
 }
 
-/// Reads a time; a text that is none is the beginning of the year 1.
+/// Reads a time. A text that is not a valid time gives the beginning of the year 1, as in Go.
 fn read(layout: &str, zone: &TimeZone, subject: &str) -> Result<Value, String> {
     const YEAR_1: i128 = -62_135_596_800 * SECOND;
     match Layout::new(layout).read(subject, zone) {
