@@ -69,6 +69,11 @@ impl Process {
         Ok((state != "Z").then_some(self.usage))
     }
 
+    /// What it was started as.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

@@ -16,7 +16,7 @@ const STALL: Duration = Duration::from_secs(30);
 /// Time without a request after which what has arrived is counted, and the program looked at.
 const QUIET: Duration = Duration::from_millis(100);
 /// Longest time for the program to end after it was asked to.
-const SHUTDOWN: Duration = Duration::from_secs(30);
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(30);
 
 /// Runs the program until every entry has arrived at each of so many destinations, ends it, and makes sure that all came once
 /// and whole. `more` is added to its configuration. Returned are what it cost, what it sent, and the time from its start to its
@@ -55,20 +55,7 @@ pub(crate) fn ship_to(
     let started = Instant::now();
     let mut process = Process::start(Command::new(binary).arg("--config").arg(&config).stdin(Stdio::null()))?;
     let mut profiler = profile(&process)?;
-    let mut last = started;
-    loop {
-        let arrived = sink.wait(QUIET);
-        if process.sample()?.is_none() {
-            return Err(format!("{} ended by itself, after {:?}", binary.display(), sink.counts()).into());
-        }
-        if arrived {
-            last = Instant::now();
-        } else if sink.counts().entries >= expected {
-            break;
-        } else if last.elapsed() > STALL {
-            return Err(format!("nothing arrived for {STALL:?}, after {:?}", sink.counts()).into());
-        }
-    }
+    let last = arrived(sink, &mut process, expected)?;
     process.terminate()?;
     let (mut usage, status) = process.finish(SHUTDOWN)?;
     usage.wall = last - started;
@@ -87,6 +74,24 @@ pub(crate) fn ship_to(
     }
     let first = sink.first().map_or(Duration::MAX, |first| first - started);
     Ok((usage, sent, first))
+}
+
+/// Waits until so many entries have arrived, and says when the last request came.
+pub(crate) fn arrived(sink: &Sink, process: &mut Process, expected: u64) -> Result<Instant, Error> {
+    let mut last = Instant::now();
+    loop {
+        let arrived = sink.wait(QUIET);
+        if process.sample()?.is_none() {
+            return Err(format!("{} ended by itself, after {:?}", process.name(), sink.counts()).into());
+        }
+        if arrived {
+            last = Instant::now();
+        } else if sink.counts().entries >= expected {
+            return Ok(last);
+        } else if last.elapsed() > STALL {
+            return Err(format!("nothing arrived for {STALL:?}, after {:?}", sink.counts()).into());
+        }
+    }
 }
 
 /// Has perf look on until the program ends, if `JOURNAL_SHIP_BENCH_PROFILE` names a file for what it sees.

@@ -17,6 +17,8 @@ use prost::bytes::Bytes;
 const HEAD_MAX: u64 = 64 * 1024;
 /// Largest body taken, in bytes; far past any batch, and short of what would hurt.
 const BODY_MAX: usize = 64 * 1024 * 1024;
+/// Of a second.
+const NANOSECONDS: i64 = 1_000_000_000;
 
 /// A sink that listens on a port of its own on the loopback interface, until the program ends.
 #[derive(Debug)]
@@ -49,10 +51,19 @@ struct Arrived {
     counts: Counts,
     /// When the first push came.
     first: Option<Instant>,
-    /// Bodies that are counted as requests, but not decoded yet, and when they came.
-    bodies: Vec<(SystemTime, Vec<u8>)>,
+    /// Bodies that are counted as requests, but not decoded yet, in which form they are, and when they came.
+    bodies: Vec<(SystemTime, Form, Vec<u8>)>,
     /// Bodies that were decoded, if they are kept.
     kept: Option<Vec<Vec<u8>>>,
+}
+
+/// In which form a push is: Loki takes both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Protobuf, compressed as one block of snappy.
+    Protobuf,
+    /// JSON, not compressed.
+    Json,
 }
 
 /// The push request of Loki, without all that is not counted here.
@@ -115,6 +126,12 @@ impl Sink {
         format!("http://{}", self.address)
     }
 
+    /// The port that it listens on.
+    #[allow(dead_code)] // not every bench asks
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// From now on, keeps all bodies, as they came.
     #[allow(dead_code)] // not every bench asks
     pub(crate) fn keep(&self) {
@@ -150,8 +167,8 @@ impl Sink {
     /// Decodes what is new, and shows each entry and when it came.
     fn look(&self, mut each: impl FnMut(SystemTime, &Entry)) -> Counts {
         let mut arrived = self.shared.lock();
-        for (came, body) in std::mem::take(&mut arrived.bodies) {
-            match decode(&body) {
+        for (came, form, body) in std::mem::take(&mut arrived.bodies) {
+            match decode(form, &body) {
                 Ok(push) => {
                     for entry in push.streams.iter().flat_map(|stream| &stream.entries) {
                         each(came, entry);
@@ -180,26 +197,56 @@ impl Shared {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, body: Vec<u8>) {
+    fn take(&self, form: Form, body: Vec<u8>) {
         let mut arrived = self.lock();
         arrived.counts.requests += 1;
         arrived.counts.body_bytes += body.len() as u64;
         arrived.first.get_or_insert_with(Instant::now);
-        arrived.bodies.push((SystemTime::now(), body));
+        arrived.bodies.push((SystemTime::now(), form, body));
         drop(arrived);
         self.changed.notify_all();
     }
 }
 
-fn decode(body: &[u8]) -> Result<PushRequest, super::Error> {
+fn decode(form: Form, body: &[u8]) -> Result<PushRequest, super::Error> {
+    if form == Form::Json {
+        return decode_json(body);
+    }
     let plain = snap::raw::Decoder::new().decompress_vec(body)?;
     Ok(PushRequest::decode(Bytes::from(plain))?)
+}
+
+/// What `{"streams": [{"stream": {…}, "values": [["TIME", "LINE"], …]}, …]}` says; times are in nanoseconds.
+fn decode_json(body: &[u8]) -> Result<PushRequest, super::Error> {
+    #[derive(serde::Deserialize)]
+    struct Push {
+        streams: Vec<Values>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Values {
+        values: Vec<Vec<serde_json::Value>>,
+    }
+    let entry = |value: Vec<serde_json::Value>| {
+        let text = |at: usize| value.get(at).and_then(serde_json::Value::as_str);
+        let nanoseconds: i64 = text(0)?.parse().ok()?;
+        let timestamp = Timestamp {
+            seconds: nanoseconds.div_euclid(NANOSECONDS),
+            nanos: i32::try_from(nanoseconds.rem_euclid(NANOSECONDS)).ok()?,
+        };
+        Some(Entry { timestamp: Some(timestamp), line: Bytes::copy_from_slice(text(1)?.as_bytes()) })
+    };
+    let push: Push = serde_json::from_slice(body)?;
+    let streams = push.streams.into_iter().map(|Values { values }| {
+        let entries: Option<Vec<_>> = values.into_iter().map(entry).collect();
+        Ok(Stream { entries: entries.ok_or("a value is not [\"TIME\", \"LINE\"]")? })
+    });
+    Ok(PushRequest { streams: streams.collect::<Result<_, super::Error>>()? })
 }
 
 /// Answers the requests of one connection until its client closes it.
 fn serve(connection: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(256 * 1024, &connection);
-    while let Some((push, length)) = read_head(&mut reader)? {
+    while let Some(Head { push, length, form }) = read_head(&mut reader)? {
         let Some(length) = length.filter(|length| *length <= BODY_MAX) else {
             return (&connection).write_all(b"HTTP/1.1 411 Length Required\r\nConnection: close\r\n\r\n");
         };
@@ -207,7 +254,7 @@ fn serve(connection: TcpStream, shared: &Shared) -> io::Result<()> {
         reader.read_exact(&mut body)?;
         if push {
             (&connection).write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
-            shared.take(body);
+            shared.take(form, body);
         } else {
             (&connection).write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
             shared.lock().counts.bad_requests += 1;
@@ -216,26 +263,40 @@ fn serve(connection: TcpStream, shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the next request is a push, and the length of its body; none when the client has closed.
-fn read_head(reader: &mut impl BufRead) -> io::Result<Option<(bool, Option<usize>)>> {
-    let mut head = reader.take(HEAD_MAX);
+/// What the head of a request says.
+struct Head {
+    /// It is a push.
+    push: bool,
+    /// The length of its body; none if it is not said.
+    length: Option<usize>,
+    form: Form,
+}
+
+/// The head of the next request; none when the client has closed.
+fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
+    let mut reader = reader.take(HEAD_MAX);
     let mut line = String::new();
-    if head.read_line(&mut line)? == 0 {
+    if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let push = line.starts_with("POST /loki/api/v1/push ");
     // A request without a body needs no length (RFC 9112, section 6.3).
-    let mut length = (!line.starts_with("POST ")).then_some(0);
+    let length = (!line.starts_with("POST ")).then_some(0);
+    let mut head = Head { push, length, form: Form::Protobuf };
     loop {
         line.clear();
-        if head.read_line(&mut line)? == 0 {
+        if reader.read_line(&mut line)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         match line.trim_end().split_once(':') {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.trim().parse().ok();
+                head.length = value.trim().parse().ok();
             }
-            None if line.trim_end().is_empty() => return Ok(Some((push, length))),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-type") => {
+                let json = value.trim().starts_with("application/json");
+                head.form = if json { Form::Json } else { Form::Protobuf };
+            }
+            None if line.trim_end().is_empty() => return Ok(Some(head)),
             _ => {}
         }
     }
