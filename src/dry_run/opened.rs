@@ -1,16 +1,57 @@
 //! Opened batches: their entries as they are in the bytes that would be pushed, decoded by prost, in the order of the journal.
+//!
+//! Decoding copies nothing: texts stay where they were unpacked.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::str::{Utf8Error, from_utf8};
 
+use bytes::Bytes;
+use jiff::Timestamp;
 use prost::Message;
 
 use super::DryRunError;
 use crate::loki::batch::Batches;
-use crate::loki::proto::{Entry, PushRequest};
+use crate::loki::proto;
 use crate::os::text::write_json;
 use crate::shape::labels::parse_pushed;
+
+/// `PushRequest` of `proto/push.proto`, with its texts as bytes, which prost does not copy.
+#[derive(Clone, PartialEq, Message)]
+struct Request {
+    #[prost(message, repeated, tag = "1")]
+    streams: Vec<RequestStream>,
+}
+
+/// `Stream` of `proto/push.proto`.
+#[derive(Clone, PartialEq, Message)]
+struct RequestStream {
+    #[prost(string, tag = "1")]
+    labels: String,
+    #[prost(message, repeated, tag = "2")]
+    entries: Vec<Entry>,
+}
+
+/// `Entry` of `proto/push.proto`.
+#[derive(Clone, PartialEq, Message)]
+struct Entry {
+    #[prost(message, optional, tag = "1")]
+    timestamp: Option<proto::Timestamp>,
+    #[prost(bytes = "bytes", tag = "2")]
+    line: Bytes,
+    #[prost(message, repeated, tag = "3")]
+    metadata: Vec<Pair>,
+}
+
+/// `LabelPair` of `proto/push.proto`.
+#[derive(Clone, PartialEq, Message)]
+struct Pair {
+    #[prost(bytes = "bytes", tag = "1")]
+    name: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    value: Bytes,
+}
 
 /// A stream of a request. What is made of its labels is made once for all its entries.
 pub(super) struct Stream {
@@ -53,7 +94,31 @@ impl Stream {
 /// An entry of a batch, as it would be pushed.
 pub(super) struct Pushed {
     pub(super) stream: Rc<Stream>,
-    pub(super) entry: Entry,
+    entry: Entry,
+}
+
+impl Pushed {
+    /// When it was written, or what a stage has made of that.
+    pub(super) fn timestamp(&self) -> Timestamp {
+        let time = self.entry.timestamp.unwrap_or_default();
+        Timestamp::new(time.seconds, time.nanos).unwrap_or_default()
+    }
+
+    /// Its line. An error is a bug: Loki would refuse it.
+    pub(super) fn line(&self) -> Result<&str, DryRunError> {
+        from_utf8(&self.entry.line).map_err(no_text)
+    }
+
+    /// Bytes of its structured metadata, names and values.
+    pub(super) fn metadata_bytes(&self) -> usize {
+        self.entry.metadata.iter().map(|pair| pair.name.len() + pair.value.len()).sum()
+    }
+
+    /// Its structured metadata, sorted by name. An error is a bug, as for its line.
+    pub(super) fn metadata(&self) -> impl Iterator<Item = Result<(&str, &str), DryRunError>> {
+        let text = |bytes| from_utf8(bytes).map_err(no_text);
+        self.entry.metadata.iter().map(move |pair| Ok((text(&pair.name)?, text(&pair.value)?)))
+    }
 }
 
 /// Seals the batches and takes their entries out of the bytes, in the order of the journal.
@@ -67,7 +132,7 @@ pub(super) fn opened(batches: &mut Batches) -> Result<Vec<Pushed>, DryRunError> 
         let body = snap::raw::Decoder::new()
             .decompress_vec(&sealed.body)
             .map_err(|e| DryRunError::Body(e.to_string()))?;
-        let request = PushRequest::decode(body.as_slice()).map_err(|e| DryRunError::Body(e.to_string()))?;
+        let request = Request::decode(Bytes::from(body)).map_err(|e| DryRunError::Body(e.to_string()))?;
         let tenant = sealed.tenant.as_deref().map(str::to_owned);
         let streams = request.streams.into_iter();
         let streams: Vec<_> = streams
@@ -79,7 +144,8 @@ pub(super) fn opened(batches: &mut Batches) -> Result<Vec<Pushed>, DryRunError> 
     for (tenant, stream) in order {
         let streams = requests.get_mut(&tenant).ok_or_else(missing)?;
         let (stream, entries) = streams.get_mut(stream).ok_or_else(missing)?;
-        let entry = entries.next().ok_or_else(missing)?;
+        let mut entry = entries.next().ok_or_else(missing)?;
+        entry.metadata.sort_by(|a, b| a.name.cmp(&b.name));
         pushed.push(Pushed { stream: stream.clone(), entry });
     }
     Ok(pushed)
@@ -88,4 +154,9 @@ pub(super) fn opened(batches: &mut Batches) -> Result<Vec<Pushed>, DryRunError> 
 /// An entry is not in the bytes.
 pub(super) fn missing() -> DryRunError {
     DryRunError::Body("an entry is missing".into())
+}
+
+/// Bytes of an entry are no text.
+fn no_text(error: Utf8Error) -> DryRunError {
+    DryRunError::Body(error.to_string())
 }

@@ -11,8 +11,7 @@ use super::{DryRunError, Options, Output};
 use crate::alerts::history::Fired;
 use crate::alerts::watch::clock;
 use crate::loki::batch::Batches;
-use crate::loki::proto::Entry as PushedEntry;
-use crate::os::text::{Line, write_json};
+use crate::os::text::{Line, write_json, write_json_text};
 use crate::shape::explain::{Explained, Fate};
 use crate::shape::shown::{self, Clock, Look, Person};
 
@@ -60,6 +59,8 @@ pub(super) struct Printer {
     zone: TimeZone,
     /// Says times of JSON.
     clock: Clock,
+    /// Room for such a time.
+    time_text: String,
     /// Who reads records, where that is a person.
     person: Option<Person>,
     /// The last records.
@@ -87,6 +88,7 @@ impl Printer {
             tenant,
             zone,
             clock: Clock::precise(),
+            time_text: String::new(),
             person,
             reverse,
             held: lines.map(|lines| Held { lines, entries: 0, records: VecDeque::new() }),
@@ -100,7 +102,7 @@ impl Printer {
         let (mut record, now_ns) = (Vec::new(), clock());
         for pushed in opened(batches)? {
             if let Some(summary) = &mut self.summary {
-                summary.add(&pushed, now_ns);
+                summary.add(&pushed, now_ns)?;
                 self.entries += 1;
                 continue;
             }
@@ -133,7 +135,7 @@ impl Printer {
         Ok(())
     }
 
-    fn write(&mut self, pushed: &Pushed, record: &mut Vec<u8>) -> io::Result<()> {
+    fn write(&mut self, pushed: &Pushed, record: &mut Vec<u8>) -> Result<(), DryRunError> {
         match self.output {
             Output::Json => self.write_json(pushed, record),
             Output::Short(_) | Output::Explain(_) => self.write_short(pushed, record),
@@ -225,23 +227,39 @@ impl Printer {
         }
     }
 
-    fn write_short(&mut self, Pushed { stream, entry }: &Pushed, out: &mut Vec<u8>) -> io::Result<()> {
-        let Some(person) = &mut self.person else {
-            let time = shown::stable_time(timestamp(entry), &self.zone);
-            return shown::stable(out, &time, &stream.labels, &entry.line);
-        };
-        person.show(out, timestamp(entry), &stream.labels, |name| stream.label(name), &entry.line)
+    fn write_short(&mut self, pushed: &Pushed, out: &mut Vec<u8>) -> Result<(), DryRunError> {
+        let (stream, line) = (&pushed.stream, pushed.line()?);
+        match &mut self.person {
+            Some(person) => {
+                person.show(out, pushed.timestamp(), &stream.labels, |name| stream.label(name), line)?;
+            }
+            None => {
+                let time = shown::stable_time(pushed.timestamp(), &self.zone);
+                shown::stable(out, &time, &stream.labels, line)?;
+            }
+        }
+        Ok(())
     }
 
     /// One line of `-o json`. The order of the fields is part of the form.
-    fn write_json(&mut self, Pushed { stream, entry }: &Pushed, out: &mut Vec<u8>) -> io::Result<()> {
-        let pairs = entry.structured_metadata.iter().map(|pair| (&pair.name, &pair.value));
-        let mut time = String::new();
-        self.clock.say(timestamp(entry), &mut time);
-        write!(out, "{{\"timestamp\":\"{time}\",\"labels\":{},\"metadata\":", stream.json())?;
-        write_json(&mut *out, &pairs.collect::<BTreeMap<_, _>>())?;
-        out.extend_from_slice(b",\"line\":");
-        write_json(&mut *out, &entry.line)?;
+    fn write_json(&mut self, pushed: &Pushed, out: &mut Vec<u8>) -> Result<(), DryRunError> {
+        let stream = &pushed.stream;
+        out.extend_from_slice(b"{\"timestamp\":\"");
+        self.time_text.clear();
+        self.clock.say(pushed.timestamp(), &mut self.time_text);
+        out.extend_from_slice(self.time_text.as_bytes());
+        out.extend_from_slice(b"\",\"labels\":");
+        out.extend_from_slice(stream.json().as_bytes());
+        out.extend_from_slice(b",\"metadata\":{");
+        for (at, pair) in pushed.metadata().enumerate() {
+            let (name, value) = pair?;
+            out.extend_from_slice(if at > 0 { b"," } else { b"" });
+            write_json_text(out, name)?;
+            out.push(b':');
+            write_json_text(out, value)?;
+        }
+        out.extend_from_slice(b"},\"line\":");
+        write_json_text(out, pushed.line()?)?;
         out.extend_from_slice(b",\"tenant\":");
         write_json(&mut *out, &stream.tenant.as_deref().or(self.tenant.as_deref()))?;
         out.extend_from_slice(b"}\n");
@@ -252,9 +270,4 @@ impl Printer {
 /// Writes what happened to an entry, each step in a line below it.
 fn write_steps(steps: &[String], out: &mut Vec<u8>) -> io::Result<()> {
     steps.iter().try_for_each(|step| writeln!(out, "    {}", Line(step)))
-}
-
-pub(super) fn timestamp(entry: &PushedEntry) -> jiff::Timestamp {
-    let time = entry.timestamp.unwrap_or_default();
-    jiff::Timestamp::new(time.seconds, time.nanos).unwrap_or_default()
 }

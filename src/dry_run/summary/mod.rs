@@ -9,8 +9,8 @@ mod times;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::DryRunError;
 use super::opened::Pushed;
-use super::printer::timestamp;
 use crate::alerts::Watcher;
 use crate::alerts::run::{Outcome, RunningRule};
 use crate::journal::Journal;
@@ -60,11 +60,10 @@ pub(super) struct OfBackfill {
 }
 
 impl Summary {
-    /// Counts an entry. It is this time now (nanoseconds since 1970).
-    pub(super) fn add(&mut self, Pushed { stream, entry }: &Pushed, now_ns: i64) {
-        let metadata = entry.structured_metadata.iter().map(|pair| pair.name.len() + pair.value.len());
-        let bytes = entry.line.len() + metadata.sum::<usize>();
-        let time = timestamp(entry);
+    /// Counts an entry. It is this time now (nanoseconds since 1970). An error is a bug: the entry does not decode.
+    pub(super) fn add(&mut self, pushed: &Pushed, now_ns: i64) -> Result<(), DryRunError> {
+        let (stream, line, time) = (&pushed.stream, pushed.line()?, pushed.timestamp());
+        let bytes = line.len() + pushed.metadata_bytes();
         self.first = Some(self.first.map_or(time, |first| first.min(time)));
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
         let number = *stream.number.get_or_init(|| {
@@ -74,7 +73,7 @@ impl Summary {
                 self.sums.len() - 1
             })
         });
-        let Some(sum) = self.sums.get_mut(number) else { return };
+        let Some(sum) = self.sums.get_mut(number) else { return Ok(()) };
         sum.entries += 1;
         sum.bytes += bytes as u64;
         let time_ns = nanoseconds(time);
@@ -83,7 +82,8 @@ impl Summary {
             self.sums.iter_mut().for_each(|sum| sum.times.widen());
             self.width.double();
         }
-        self.limits.add(&entry.line, time_ns, now_ns, bytes as u64);
+        self.limits.add(line, time_ns, now_ns, bytes as u64);
+        Ok(())
     }
 
     /// Makes the report.
