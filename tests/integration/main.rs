@@ -15,6 +15,8 @@ mod cli;
 mod config;
 mod config_shown;
 mod convert;
+mod convert_inputs;
+mod convert_readings;
 mod damaged;
 mod dashboard;
 mod delivery;
