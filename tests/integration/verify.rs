@@ -273,6 +273,10 @@ fn it_waits_when_loki_asks_for_it_and_gives_up_when_it_fails() {
         (Answer::Status(404, "404 page not found".into()), &["404", "query_url"]),
         (Answer::Status(400, "the query would not do".into()), &["400", "would not do"]),
         (Answer::Status(200, "<html>log in</html>".into()), &["query_url"]),
+        (
+            Answer::Status(200, r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#.into()),
+            &["not an answer of Loki", "resultType", "matrix"],
+        ),
     ] {
         shop.loki.answer_next_read(1, answer);
         shop.verify(&[]).expect(2, parts);
@@ -283,6 +287,30 @@ fn it_waits_when_loki_asks_for_it_and_gives_up_when_it_fails() {
     shop.loki.wait_for(|state| state.pending_read_answers() == 4, PATIENCE).unwrap();
     shop.loki.refuse_connections(true);
     shop.verify(&[]).expect(2, &["cannot be asked"]);
+}
+
+/// A question that is under way is no reason to go on.
+#[test]
+fn the_time_is_over_while_loki_thinks() {
+    let shop = or_skip!(Shop::usual(|_, _, _| false));
+    shop.loki.answer_next_read(1, Answer::Stall(PATIENCE));
+    let begin = std::time::Instant::now();
+    shop.verify(&["--timeout", "1s"]).expect(2, &["--timeout"]);
+    assert!(begin.elapsed() < PATIENCE / 2, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn where_the_journal_has_nothing_there_is_nothing_to_compare() {
+    let shop = or_skip!(Shop::usual(|_, _, _| false));
+    let said = shop.verify(&["--since", "-2y", "--until", "-1y"]);
+    said.expect(0, &["0 entries in 0 streams", "nothing to compare", "journal.paths"]);
+    assert!(!said.out.contains("all there"), "{}", said.out);
+}
+
+#[test]
+fn a_loki_without_any_of_it_may_be_the_wrong_one() {
+    let shop = or_skip!(Shop::usual(|_, _, _| true));
+    shop.verify(&[]).expect(1, &["900 entries are missing", "Loki has none of them: is `tenant` right"]);
 }
 
 /// The agent would wait for a person; here one waits.

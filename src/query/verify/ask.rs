@@ -80,8 +80,24 @@ struct Answer<T> {
 
 #[derive(Deserialize)]
 struct Data<T> {
+    #[serde(rename = "resultType")]
+    kind: String,
     #[serde(rename = "result", bound(deserialize = "Option<Vec<T>>: Deserialize<'de>"))]
     result: Option<Vec<T>>,
+}
+
+/// What a result consists of.
+trait Element: DeserializeOwned {
+    /// The `resultType` of such a result.
+    const KIND: &str;
+}
+
+impl Element for OfMatrix {
+    const KIND: &str = "matrix";
+}
+
+impl Element for OfStream {
+    const KIND: &str = "streams";
 }
 
 #[derive(Deserialize)]
@@ -207,14 +223,14 @@ impl<'a> Asking<'a> {
     }
 
     /// Asks until there is an answer that decides.
-    fn ask<T: DeserializeOwned>(
+    fn ask<T: Element>(
         &mut self,
         tenant: Option<&Arc<str>>,
         parameters: &[(&str, &str)],
     ) -> Result<Told<Vec<T>>, VerifyError> {
         let (mut failures, mut slower) = (0, 0);
         loop {
-            let reply = match self.request(tenant, parameters) {
+            let reply = match self.request(tenant, parameters)? {
                 Ok(Told::Answer(reply)) => reply,
                 Ok(Told::TooMuch) => return Ok(Told::TooMuch),
                 Err(words) => {
@@ -231,14 +247,16 @@ impl<'a> Asking<'a> {
             match reply.status {
                 200..=299 => {
                     self.pauses.reset();
-                    let answer: Answer<T> = serde_json::from_str(&reply.text).map_err(|error| {
-                        let words = if reply.html {
-                            reply.words()
-                        } else {
-                            format!("not an answer of Loki: {error}")
-                        };
+                    let wrong = |what: String| {
+                        let words =
+                            if reply.html { reply.words() } else { format!("not an answer of Loki: {what}") };
                         self.broken(format!("{words} (is query_url right?)"))
-                    })?;
+                    };
+                    let answer: Answer<T> =
+                        serde_json::from_str(&reply.text).map_err(|error| wrong(error.to_string()))?;
+                    if answer.data.kind != T::KIND {
+                        return Err(wrong(format!("its resultType is not `{}`", T::KIND)));
+                    }
                     return Ok(Told::Answer(answer.data.result.unwrap_or_default()));
                 }
                 400 if is_too_much(&reply.text) => return Ok(Told::TooMuch),
@@ -257,23 +275,38 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Sends one request.
+    /// Sends one request. Why there is no answer is told in words.
+    ///
+    /// # Errors
+    /// The time is over while Loki thinks.
     fn request(
         &mut self,
         tenant: Option<&Arc<str>>,
         parameters: &[(&str, &str)],
-    ) -> Result<Told<Reply>, String> {
+    ) -> Result<Result<Told<Reply>, String>, VerifyError> {
         self.requests += 1;
-        let request = self.client.get(QUERY_RANGE, parameters).map_err(|error| error.to_string())?;
+        let request = match self.client.get(QUERY_RANGE, parameters) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
         let mut request = request.header(ENCODING.0, ENCODING.1).header(CACHE_CONTROL, "no-cache");
         if let Some(tenant) = tenant.map(|tenant| &**tenant).or(self.destination.tenant.as_deref()) {
             request = request.header(TENANT, tenant);
         }
-        match self.runtime.block_on(self.client.exchange_within(request, ANSWER_MAX)) {
+        let answered: Result<_, VerifyError> = self.runtime.block_on(async {
+            let mut exchange = std::pin::pin!(self.client.exchange_within(request, ANSWER_MAX));
+            loop {
+                tokio::select! {
+                    answered = &mut exchange => return Ok(answered),
+                    () = tokio::time::sleep(LOOK_EVERY) => self.go_on()?,
+                }
+            }
+        });
+        Ok(match answered? {
             Ok(reply) => Ok(Told::Answer(reply)),
             Err(no) if no.too_long => Ok(Told::TooMuch),
             Err(no) => Err(no.words),
-        }
+        })
     }
 
     /// Waits, but not beyond the deadline, and not after Ctrl-C.

@@ -150,6 +150,10 @@ impl Report {
             local(self.span.until, zone)
         );
         let mut lines = vec![match (missing, twice) {
+            (0, 0) if self.entries == 0 => format!(
+                "{compared}: there was nothing to compare, and Loki was not asked; if this host writes a journal, see journal.paths and \
+                 journal.match, and whether journald has deleted so much already"
+            ),
             (0, 0) => format!("{compared}: all there"),
             (0, _) => format!("{compared}: nothing is missing"),
             // The alert rule VerifyFoundMissingEntries looks for this sentence.
@@ -160,6 +164,9 @@ impl Report {
                 "a metric query counts {twice} too many: entries that were sent twice, after a lost answer or a crash; log \
                  queries show them once, and nothing can be mended"
             ));
+        }
+        if missing == self.entries && missing > 0 {
+            lines.push("Loki has none of them: is `tenant` right, and do the labels there come from this configuration?".to_owned());
         }
         for (reason, entries) in self.known() {
             lines.push(format!(
