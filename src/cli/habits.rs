@@ -32,7 +32,7 @@ pub(super) struct HabitArgs {
     #[arg(short = 'k', long)]
     dmesg: bool,
 
-    /// Only this boot: an id, or an offset, 0 for the last one, -1 for the one before
+    /// Only this boot: an id, or an offset, 0 for the last one, -1 for the one before; "all": all boots
     #[arg(short, long, value_name = "ID|OFFSET", num_args = 0..=1, default_missing_value = "0", allow_negative_numbers = true)]
     boot: Option<String>,
 
@@ -121,6 +121,9 @@ pub(super) fn wanted(
     let wrong = |error: String| usage(&error);
     let failed = |error: QueryError| fail(&error);
     let mut conditions: Vec<AnyOf> = vec![scope.matches.clone(), habits::fields(words).map_err(wrong)?];
+    if args.unit.iter().any(String::is_empty) {
+        return Err(usage("--unit: the name of a unit is missing"));
+    }
     if !args.unit.is_empty() {
         let units = unit_names(&args.unit, scope).map_err(failed)?;
         if units.is_empty() {
@@ -139,7 +142,7 @@ pub(super) fn wanted(
         conditions.push(habits::field("_TRANSPORT", &["kernel".to_owned()]));
     }
     let boot = boot.or(args.dmesg.then_some("0"));
-    if let Some(boot) = boot {
+    if let Some(boot) = boot.filter(|boot| *boot != boots::ALL) {
         let known = boots::boots(scope).map_err(failed)?;
         let id = boots::boot(&known, boot).map_err(|error| usage(&format!("--boot: {error}")))?;
         conditions.push(habits::field("_BOOT_ID", &[id.to_string()]));

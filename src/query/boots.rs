@@ -37,13 +37,27 @@ pub fn boots(scope: &Scope) -> Result<Vec<Boot>, QueryError> {
     Ok(boots.into_values().collect())
 }
 
-/// Whether a word can name a boot: an id, an offset, or both joined.
+/// The word that stands for all boots.
+pub const ALL: &str = "all";
+
+/// Whether a word can name a boot: an id, an offset, both joined, or [`ALL`].
 pub fn is_name(text: &str) -> bool {
-    let offset = match text.get(..32).filter(|id| id.parse::<Id128>().is_ok()) {
-        Some(_) => text.get(32..).unwrap_or_default(),
-        None => text,
-    };
-    offset.is_empty() || offset.parse::<i64>().is_ok()
+    let offset = id(text).map_or(text, |(_, offset)| offset);
+    text == ALL || offset.is_empty() || offset.parse::<i64>().is_ok()
+}
+
+/// The id that a word begins with, in either of its forms (RFC 9562, section 4, has the one with hyphens), and what stands behind it.
+fn id(text: &str) -> Option<(Id128, &str)> {
+    const PLAIN: usize = 32;
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    if let Some((id, behind)) = text.split_at_checked(PLAIN)
+        && let Ok(id) = id.parse()
+    {
+        return Some((id, behind));
+    }
+    let (id, behind) = text.split_at_checked(PLAIN + HYPHENS.len())?;
+    let fits = id.char_indices().all(|(at, c)| (c == '-') == HYPHENS.contains(&at));
+    Some((id.replace('-', "").parse().ok().filter(|_| fits)?, behind))
 }
 
 /// A boot as journalctl's `-b` names it: an id, an offset from the last one (0, -1) or a number from the first one (1, 2), or
@@ -52,10 +66,7 @@ pub fn is_name(text: &str) -> bool {
 /// # Errors
 /// What names no boot that is there.
 pub fn boot(boots: &[Boot], text: &str) -> Result<Id128, String> {
-    let (id, offset) = match text.get(..32).and_then(|id| id.parse::<Id128>().ok()) {
-        Some(id) => (Some(id), text.get(32..).unwrap_or_default()),
-        None => (None, text),
-    };
+    let (id, offset) = id(text).map_or((None, text), |(id, offset)| (Some(id), offset));
     let offset: i64 = match offset {
         "" => 0,
         offset => offset.parse().map_err(|_| {
@@ -127,6 +138,8 @@ mod tests {
             (&format!("{second}+1"), Some(id(3))),
             (&format!("{second}-2"), None),
             (&id(9).to_string(), None),
+            ("02020202-0202-0202-0202-020202020202", Some(id(2))),
+            ("02020202-0202-0202-0202-020202020202-1", Some(id(1))),
             ("-9223372036854775808", None),
             ("9223372036854775807", None),
             (&format!("{second}+9223372036854775807"), None),
@@ -136,5 +149,13 @@ mod tests {
             assert_eq!(is_name(text), text != "x", "{text}");
         }
         assert!(boot(&[], "").is_err());
+        assert!(is_name(ALL));
+        for text in [
+            "02020202-02020202-0202-0202-020202020202",
+            "0202020-20202-0202-0202-020202020202",
+            "\u{e9}".repeat(20).as_str(),
+        ] {
+            assert!(!is_name(text), "{text}");
+        }
     }
 }

@@ -44,8 +44,12 @@ fn one(fields: &[(&str, &str)]) -> Match {
 }
 
 /// The full name of a unit, as journalctl completes it (systemd, `unit_name_mangle`): `.service` is added where no ending of a
-/// unit's name is there, and what a name cannot hold is escaped. A pattern gets no ending: `s*` also means timers and scopes.
+/// unit's name is there, and what a name cannot hold is escaped. A pattern gets no ending: `s*` also means timers and scopes. A path
+/// is the unit of its device or mount.
 pub fn unit_name(name: &str, is_pattern: bool) -> String {
+    if let Some(unit) = (!is_pattern).then(|| unit_of_path(name)).flatten() {
+        return unit;
+    }
     let plain =
         |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c) || (is_pattern && "*?[]!".contains(c));
     let escaped = name.chars().fold(String::new(), |mut text, c| {
@@ -66,6 +70,29 @@ pub fn unit_name(name: &str, is_pattern: bool) -> String {
         true => escaped,
         false => escaped + ".service",
     }
+}
+
+/// The unit of an absolute path: a device below `/dev` or `/sys`, a mount elsewhere (systemd, `unit_name_from_path`). `None`: this is
+/// none, or it goes up.
+fn unit_of_path(path: &str) -> Option<String> {
+    let steps: Vec<&str> =
+        path.strip_prefix('/')?.split('/').filter(|step| !step.is_empty() && *step != ".").collect();
+    if steps.contains(&"..") {
+        return None;
+    }
+    let escape = |(at, byte): (usize, u8)| match byte {
+        b'/' => "-".to_owned(),
+        b'.' if at > 0 => ".".to_owned(),
+        b':' | b'_' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    };
+    let ending = if matches!(steps.as_slice(), ["dev" | "sys", _, ..]) { ".device" } else { ".mount" };
+    let name: String = match steps.is_empty() {
+        true => "-".to_owned(),
+        false => steps.join("/").bytes().enumerate().map(escape).collect(),
+    };
+    Some(name + ending)
 }
 
 /// Whether a name stands for several (systemd, `string_is_glob`).
@@ -91,7 +118,7 @@ pub fn unit(name: &str) -> AnyOf {
     any
 }
 
-/// One severity and all worse ones, or `FROM..TO`.
+/// One severity and all worse ones, or `FROM..TO`. All of them together ask for nothing: an entry without a severity is there, too.
 ///
 /// # Errors
 /// What is not a severity.
@@ -107,6 +134,9 @@ pub fn priority(text: &str) -> Result<AnyOf, String> {
         Some((from, to)) => (number(from)?, number(to)?),
         None => (0, number(text)?),
     };
+    if (from.min(to), from.max(to)) == (0, 7) {
+        return Ok(Vec::new());
+    }
     let values = (from.min(to)..=from.max(to)).map(|number| number.to_string()).collect();
     Ok(vec![Match::from([("PRIORITY".to_owned(), values)])])
 }
@@ -187,7 +217,14 @@ mod tests {
             ("a.b", "a.b.service"),
             ("dev-sda.device", "dev-sda.device"),
             (".service", ".service.service"),
-            ("/home", "-home.service"),
+            ("/home", "home.mount"),
+            ("/", "-.mount"),
+            ("//var/./lib/a-b/", "var-lib-a\\x2db.mount"),
+            ("/.snap é", "\\x2esnap\\x20\\xc3\\xa9.mount"),
+            ("/dev/disk/by-label", "dev-disk-by\\x2dlabel.device"),
+            ("/dev", "dev.mount"),
+            ("/a/../b", "-a-..-b.service"),
+            ("home/x", "home-x.service"),
             ("a b", "a\\x20b.service"),
             ("foo@bar", "foo@bar.service"),
         ] {
@@ -204,9 +241,12 @@ mod tests {
             Ok::<_, String>(one.get("PRIORITY").cloned().unwrap_or_default().join(""))
         };
         for (text, expected) in
-            [("err", "0123"), ("3", "0123"), ("warning..err", "34"), ("0..0", "0"), ("DEBUG", "01234567")]
+            [("err", "0123"), ("3", "0123"), ("warning..err", "34"), ("0..0", "0"), ("INFO", "0123456")]
         {
             assert_eq!(values(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["debug", "7", "0..7", "DEBUG..emerg"] {
+            assert_eq!(priority(text), Ok(Vec::new()), "{text}");
         }
         for text in ["", "8", "loud", "1..x", "-1", "256"] {
             assert!(values(text).is_err(), "{text}");

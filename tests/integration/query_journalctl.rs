@@ -113,10 +113,12 @@ fn machine(folder: &Path) -> Result<PathBuf, Unavailable> {
         let entry = ExportEntry::new(time).boot(boot(boot_number), 1_000_000 + into * 20_000_000);
         let unit = ["web.service", "web-2.service", "db.service", "a.mount", "jobs.slice"][(n % 5) as usize];
         let words = ["Failed password for root", "failed to start", "Listening on [::]:80", "ok"];
-        let entry = entry
-            .message(format!("{} {n}", words[(n / 3 % 4) as usize]))
-            .field("PRIORITY", (n * 7 % 9 % 8).to_string())
-            .field("_HOSTNAME", "testhost");
+        let entry =
+            entry.message(format!("{} {n}", words[(n / 3 % 4) as usize])).field("_HOSTNAME", "testhost");
+        let entry = match n % 12 {
+            11 => entry,
+            _ => entry.field("PRIORITY", (n * 7 % 9 % 8).to_string()),
+        };
         match n % 12 {
             0 => entry.field("_TRANSPORT", "kernel").field("SYSLOG_IDENTIFIER", "kernel"),
             1 => entry.field("_PID", "1").field("_SYSTEMD_UNIT", "init.scope").field("UNIT", unit),
@@ -163,6 +165,9 @@ const OPTIONS: &[(&[&str], usize)] = &[
     (&["-u", "*mount", "-r"], 50),
     (&["-u", "?b.service", "-u", "nothing"], 90),
     (&["-u", "a.mount"], 50),
+    (&["-u", "/a"], 50),
+    (&["-u", "//./a/"], 50),
+    (&["-u", "/dev/a"], 0),
     (&["-u", "jobs.slice"], 100),
     (&["-u", "odd name"], 50),
     (&["-u", "user@1000"], 50),
@@ -172,8 +177,11 @@ const OPTIONS: &[(&[&str], usize)] = &[
     (&["-p", "warning..err"], 100),
     (&["-p", "err..warning"], 100),
     (&["-p", "emerg..emerg"], 50),
-    (&["-p", "debug"], 800),
-    (&["-p", "err", "-p", "debug"], 800),
+    // All of them: entries without a priority, too.
+    (&["-p", "debug"], 900),
+    (&["-p", "debug..emerg"], 900),
+    (&["-p", "info"], 500),
+    (&["-p", "err", "-p", "debug"], 900),
     (&["-p", "debug", "-p", "err"], 200),
     (&["-p", "debug..info", "-p", "err"], 200),
     (&["-n", "all"], 900),
@@ -190,6 +198,8 @@ const OPTIONS: &[(&[&str], usize)] = &[
     (&["-t", "nobody"], 0),
     (&["-k"], 10),
     (&["-k", "-b", "-1"], 10),
+    (&["-b", "all"], 900),
+    (&["-b", "all", "-u", "web"], 90),
     (&["-b", "0"], 150),
     (&["-b", "-1"], 300),
     (&["-b", "1"], 300),

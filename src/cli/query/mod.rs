@@ -41,6 +41,8 @@ const LINES: usize = 1000;
 /// Threads that read for a question (count): each has a pipeline and a reader of its own, some 4 MB.
 const THREADS_MAX: usize = 8;
 
+/// The status of a command that SIGINT ended, as a shell has it (128 and the signal's number).
+const INTERRUPTED: u8 = 130;
 /// Values of a series over time, about (count), unless `--step` says otherwise.
 const STEPS: i64 = 30;
 /// Steps that people think in (seconds).
@@ -161,8 +163,14 @@ fn answer(question: &Question, (journal, scope): (&Journal<'_>, &Scope), args: &
     if let Err(error) = printer.show(&answer, question.time, &mut out).and_then(|()| out.flush()) {
         return quiet_pipe(Err(error));
     }
-    if stop.load(Relaxed) && !args.habits.quiet {
-        say("stopped: this is what was found until then");
+    if stop.load(Relaxed) {
+        if !matches!(answer, Answer::Lines(_)) {
+            say("stopped: these values are of a part of the entries, and no answer");
+            return ExitCode::from(INTERRUPTED);
+        }
+        if !args.habits.quiet {
+            say("stopped: this is what was found until then");
+        }
     }
     // Who asks for no line gets what was asked for, as with journalctl.
     let none_wanted = matches!(answer, Answer::Lines(_)) && question.limit == 0;
