@@ -80,7 +80,7 @@ impl Watching {
         pulses: &mut Pulses,
     ) -> Result<Option<(Watching, Tail)>, AgentError> {
         served.set_rules(None);
-        served.set_groups(None);
+        served.set_groups(Vec::new());
         if config.alerts.rules() == 0 {
             return Ok(None);
         }
@@ -155,7 +155,7 @@ impl Watching {
         }
         self.metrics.publish(rules, self.watcher.ahead());
         self.served.set_rules(Some(status(rules.rules())));
-        self.served.set_groups(Some(groups(rules.rules())));
+        self.served.set_groups(groups(rules.rules()));
         self.tell_over();
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::engine::{Engine, Evaluation};
 use super::failure::RuleError;
@@ -12,8 +12,10 @@ use super::memory::{self, MEMORY_MAX};
 use super::origin::Origin;
 use super::over::{self, Over};
 use super::saved::{Saved, SavedRule};
+use super::shown;
 use super::state::{Active, Notice, Outside, State, States};
 use crate::observe::metrics::Histogram;
+use crate::observe::rules::Written;
 use logql::label_set::LabelSet;
 use logql::vectors::Vector;
 
@@ -47,8 +49,10 @@ pub struct RunningRule {
     pub expr: String,
     /// How often it is evaluated (nanoseconds).
     pub interval: i64,
-    /// The most series of a metric (count); 0: any number.
-    limit: usize,
+    /// The most series of a metric, or alerts (count); 0: any number.
+    pub(super) limit: usize,
+    /// What its file says, to be shown.
+    pub(super) written: Arc<Written>,
     /// What its series become.
     pub outcome: Outcome,
     /// Evaluations that were made (count).
@@ -65,6 +69,8 @@ pub struct RunningRule {
     pub refused: u64,
     /// The part of these that were alerts and recorded series (count).
     refused_results: u64,
+    /// When it was evaluated last (nanoseconds since 1970), and how long that took.
+    pub(super) evaluated: Option<(i64, Duration)>,
     /// How long evaluations took (seconds), by [`DURATIONS`].
     pub durations: Histogram,
     /// What its alerts or recorded series take (bytes).
@@ -93,6 +99,8 @@ impl RunningRule {
         outcome: Outcome,
     ) -> RunningRule {
         RunningRule {
+            written: Arc::new(shown::written(name, expr, &outcome)),
+            evaluated: None,
             group: group.to_owned(),
             name: name.to_owned(),
             expr: expr.to_owned(),
@@ -151,7 +159,9 @@ impl RunningRule {
             self.last_error = Some(error.to_string());
         }
         self.error = error;
-        self.durations.observe(&DURATIONS, (took + begun.elapsed()).as_secs_f64());
+        let took = took + begun.elapsed();
+        self.evaluated = Some((time, took));
+        self.durations.observe(&DURATIONS, took.as_secs_f64());
     }
 
     /// Its alerts; a metric has none.

@@ -4,7 +4,11 @@ use serde_json::{Value, json};
 
 use super::run::{Outcome, RunningRule};
 use super::state::State;
-use logql::label_set::LabelSet;
+use crate::observe::rules::{
+    ALERTING, Alerting, Evaluated, FIRING, NAMESPACE, PENDING, RECORDING, RuleGroup, ShownAlert, ShownRule,
+    Written, WrittenAlert,
+};
+use logql::go::template::Template;
 
 /// A time as JSON has it (nanoseconds since 1970).
 fn time(nanoseconds: i64) -> String {
@@ -61,60 +65,77 @@ pub(crate) fn status(rules: &[RunningRule]) -> Value {
     rules.collect()
 }
 
-/// The rules by groups with their alerts, in Prometheus' shape (prometheus, `web/api/v1/api.go`, `RuleDiscovery`).
-pub(crate) fn groups(rules: &[RunningRule]) -> Value {
-    let labels = |set: &LabelSet| set.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-    let rule = |rule: &RunningRule| {
-        let mut shown = json!({
-            "name": rule.name,
-            "query": rule.expr,
-            "health": if rule.error.is_some() { "err" } else { "ok" },
-            "lastError": rule.error.as_ref().map(ToString::to_string).unwrap_or_default(),
-            "type": "recording",
-        });
-        let Some(object) = shown.as_object_mut().filter(|_| matches!(rule.outcome, Outcome::Alerts(_)))
-        else {
-            return shown;
-        };
-        let is = |state: State| rule.count(state) > 0;
-        let state = if is(State::Firing) {
-            "firing"
-        } else if is(State::Pending) {
-            "pending"
-        } else {
-            "inactive"
-        };
-        let alerts = rule.alerts().filter(|alert| matches!(alert.state, State::Firing | State::Pending));
-        let alerts = alerts.map(|alert| {
-            json!({
-                "labels": Value::Object(labels(&alert.labels)),
-                "annotations": alert.annotations.as_ref(),
-                "state": if alert.state == State::Firing { "firing" } else { "pending" },
-                "activeAt": time(alert.active_at),
-                "value": alert.value.to_string(),
-            })
-        });
-        let alerts: Vec<_> = alerts.collect();
-        object.insert("type".into(), "alerting".into());
-        object.insert("state".into(), state.into());
-        object.insert("alerts".into(), alerts.into());
-        object.insert("labels".into(), json!({}));
-        object.insert("annotations".into(), json!({}));
-        shown
+/// What a rule file says of a rule, to be shown.
+pub(super) fn written(name: &str, expr: &str, outcome: &Outcome) -> Written {
+    let seconds = |nanoseconds: i64| nanoseconds as f64 / 1e9;
+    let texts = |templates: &[(String, Template)]| {
+        templates.iter().map(|(name, text)| (name.clone(), text.source().to_owned())).collect()
     };
-    let mut groups: Vec<Value> = Vec::new();
-    for one in rules {
-        let known = groups.iter_mut().find(|group| group.get("name").is_some_and(|name| *name == *one.group));
-        let shown = rule(one);
-        match known.and_then(|group| group.get_mut("rules")?.as_array_mut()) {
-            Some(rules) => rules.push(shown),
-            None => groups.push(json!({
-                "name": one.group,
-                "file": "",
-                "interval": one.interval as f64 / 1e9,
-                "rules": [shown],
-            })),
+    let (kind, labels, alert) = match outcome {
+        Outcome::Alerts(states) => {
+            let alert = states.alert();
+            let (duration, keep_firing_for) = (seconds(alert.hold), seconds(alert.keep_firing));
+            let own = WrittenAlert { duration, keep_firing_for, annotations: texts(&alert.annotations) };
+            (ALERTING, texts(&alert.labels), Some(own))
+        }
+        Outcome::Metric(_, labels, _) => (RECORDING, labels.iter().cloned().collect(), None),
+    };
+    Written { kind, name: name.to_owned(), query: expr.to_owned(), labels, alert }
+}
+
+/// The rules by groups with their alerts.
+pub(crate) fn groups(rules: &[RunningRule]) -> Vec<RuleGroup> {
+    let mut groups: Vec<RuleGroup> = Vec::new();
+    for rule in rules {
+        let shown = shown(rule);
+        match groups.iter_mut().find(|group| group.name == rule.group) {
+            Some(known) => {
+                known.evaluation_time += shown.evaluation_time;
+                known.last_evaluation = known.last_evaluation.max(shown.last_evaluation);
+                known.rules.push(shown);
+            }
+            None => groups.push(RuleGroup {
+                name: rule.group.clone(),
+                file: NAMESPACE,
+                interval: rule.interval as f64 / 1e9,
+                limit: rule.limit,
+                evaluation_time: shown.evaluation_time,
+                last_evaluation: shown.last_evaluation,
+                rules: vec![shown],
+            }),
         }
     }
-    groups.into()
+    groups
+}
+
+fn shown(rule: &RunningRule) -> ShownRule {
+    let has = |state: State| rule.count(state) > 0;
+    let state = match (has(State::Firing), has(State::Pending)) {
+        (true, _) => FIRING,
+        (_, true) => PENDING,
+        _ => "inactive",
+    };
+    let alerts = rule.alerts().filter(|alert| alert.state != State::Inactive).map(|alert| ShownAlert {
+        labels: alert.labels.clone(),
+        annotations: alert.annotations.clone(),
+        state: if alert.state == State::Firing { FIRING } else { PENDING },
+        active_at: Evaluated(Some(alert.active_at)),
+        keep_firing_since: alert.kept_since.map(|since| Evaluated(Some(since))),
+        value: alert.value,
+    });
+    let is_alert = matches!(rule.outcome, Outcome::Alerts(_));
+    let alerting = is_alert.then(|| Alerting { state, alerts: alerts.collect() });
+    let (evaluated, took) = rule.evaluated.unzip();
+    ShownRule {
+        written: rule.written.clone(),
+        health: match (&rule.error, evaluated) {
+            (Some(_), _) => "err",
+            (None, Some(_)) => "ok",
+            (None, None) => "unknown",
+        },
+        last_error: rule.error.as_ref().map(ToString::to_string).unwrap_or_default(),
+        evaluation_time: took.unwrap_or_default().as_secs_f64(),
+        last_evaluation: Evaluated(evaluated),
+        alerting,
+    }
 }

@@ -152,6 +152,11 @@ impl States {
         self.active.values()
     }
 
+    /// What its file says of it.
+    pub(super) fn alert(&self) -> &Alert {
+        &self.alert
+    }
+
     /// How long a series must be there before it fires (nanoseconds).
     pub(super) fn hold(&self) -> i64 {
         self.alert.hold

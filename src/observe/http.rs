@@ -26,6 +26,7 @@ use serde_json::Value;
 use crate::observe::health::Readiness;
 use crate::observe::metrics::Registry;
 use crate::observe::page::{self, HEADERS};
+use crate::observe::rules::RuleGroup;
 use crate::observe::status::{Configuration, Destination, Parts, Read, Status};
 use crate::os::text::{Line, clip, write_json_pretty};
 
@@ -52,7 +53,7 @@ pub struct Served {
     /// The state of the rules, if there are any.
     rules: Mutex<Option<Value>>,
     /// The same with labels and values, for those who may ask the journal.
-    alerts: Mutex<Option<Value>>,
+    alerts: Mutex<Arc<[RuleGroup]>>,
     /// How destinations are.
     destinations: Mutex<Option<Tell>>,
     /// Since when the configuration is in force.
@@ -151,14 +152,13 @@ impl Served {
     }
 
     /// From now on, the API of queries shows these groups of rules, in Prometheus' shape.
-    pub fn set_groups(&self, groups: Option<Value>) {
-        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = groups;
+    pub fn set_groups(&self, groups: Vec<RuleGroup>) {
+        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = groups.into();
     }
 
     /// The groups of rules with their alerts. Not for everybody: labels of alerts are from log lines.
-    pub fn groups(&self) -> Value {
-        let groups = self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        groups.unwrap_or_else(|| Value::Array(Vec::new()))
+    pub fn groups(&self) -> Arc<[RuleGroup]> {
+        self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on, the status tells this of destinations.

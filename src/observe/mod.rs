@@ -5,6 +5,7 @@ pub mod http;
 pub mod metrics;
 pub(crate) mod page;
 pub mod process;
+pub mod rules;
 pub(crate) mod section;
 pub mod status;
 

@@ -361,7 +361,7 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<Owne
     if let Some(reply) = api::ready(&request.path) {
         return (reply, None);
     }
-    if let Some(reply) = api::rules::answer(&request.path, &shared.served.groups()) {
+    if let Some(reply) = api::rules::answer(&request, &shared.served.groups()) {
         return (reply, None);
     }
     // Who waits holds a connection, and there are not many of these.

@@ -13,6 +13,11 @@ pub(crate) fn shortest(number: f64) -> String {
     }
 }
 
+/// The shortest text with an exponent that reads back as the same number, as `strconv.FormatFloat(number, 'e', -1, 64)` writes it.
+pub fn exponential(number: f64) -> String {
+    if number.is_finite() { with_exponent(&format!("{number:e}")) } else { shortest(number) }
+}
+
 /// A number with so many significant digits (at least one), without zeros at the end, as `%.4g` writes it in C.
 pub(crate) fn significant(number: f64, digits: usize) -> String {
     if number == 0.0 || !number.is_finite() {
@@ -64,5 +69,7 @@ mod tests {
         ] {
             assert_eq!((shortest(number).as_str(), significant(number, 4).as_str()), (short, four));
         }
+        let exponents = [0.0, 1.0, -12.5, 1e100, 2.5e-7, f64::NEG_INFINITY, f64::NAN].map(exponential);
+        assert_eq!(exponents, ["0e+00", "1e+00", "-1.25e+01", "1e+100", "2.5e-07", "-Inf", "NaN"]);
     }
 }

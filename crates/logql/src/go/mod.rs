@@ -3,7 +3,8 @@
 //!
 //! A module imports only modules that stand before it here.
 
-pub(crate) mod float;
+pub mod float;
+
 pub(crate) mod quote;
 
 mod number;
