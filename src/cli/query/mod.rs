@@ -40,7 +40,8 @@ use logql::{LogQuery, ParseError, Query};
 const LINES: usize = 1000;
 /// Threads that read for a question (count): each has a pipeline and a reader of its own, some 4 MB.
 const THREADS_MAX: usize = 8;
-
+/// What is written at once (bytes): half of what a pipe of Linux holds, so that its reader is woken up seldom.
+const OUTPUT: usize = 32 << 10;
 /// The status of a command that SIGINT ended, as a shell has it (128 and the signal's number).
 const INTERRUPTED: u8 = 130;
 /// Values of a series over time, about (count), unless `--step` says otherwise.
@@ -144,7 +145,7 @@ fn answer(question: &Question, (journal, scope): (&Journal<'_>, &Scope), args: &
         Ok(answer) => answer,
         Err(error) => return fail(&error),
     };
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::with_capacity(OUTPUT, io::stdout().lock());
     let found = match &mut answer {
         Answer::Lines(lines) => {
             if !args.reverse {
@@ -188,7 +189,7 @@ fn follow(question: &Question, journal: &Journal<'_>, run: &mut Run<'_>, printer
     let (Query::Logs(query), Time::Span { start, end, .. }) = (&question.query, question.time) else {
         return usage("--follow goes with log queries");
     };
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::with_capacity(OUTPUT, io::stdout().lock());
     let shown = live::tail(query, (start, end), question.limit, journal, run, &mut |lines| {
         lines.iter().try_for_each(|line| printer.line(line, &mut out))?;
         out.flush()

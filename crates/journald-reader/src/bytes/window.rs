@@ -13,11 +13,13 @@ use crate::format::fault::Fault;
 const AHEAD_MAX: usize = 64 << 10;
 /// The forward window after the file has grown (bytes); it doubles with each read that follows the last.
 const AHEAD_MIN: usize = 8 << 10;
-/// The forward window while entries are looked up, one here and one there (bytes): an entry and what was written for it alone, half of
-/// it before the entry's beginning.
-const SPARSE: usize = 2 << 10;
+/// The forward window while entries are looked up, one here and one there (bytes): most entries, and what was written for them alone.
+/// Half of it lies before the entry's beginning.
+const SPARSE: usize = 1536;
 /// The window for objects further back (bytes): one page, since neighbours are seldom wanted.
 const BEHIND: usize = 4 << 10;
+/// The same while entries are looked up (bytes): one field, as long as most are.
+const BEHIND_SPARSE: usize = 1 << 10;
 /// Bytes that are read at once when entries are read backward: some fifty entries.
 const BACKWARD: usize = 32 << 10;
 
@@ -31,8 +33,9 @@ pub(crate) struct Windows {
     ahead_max: usize,
     /// How often the forward window was moved in this turn.
     turn_reads: u32,
-    /// The next entries lie far apart: a move takes [`SPARSE`] and does not enlarge the window.
-    sparse: bool,
+    /// While entries are looked up: how far behind the next one others are wanted that lie near (bytes). A move takes [`SPARSE`] and
+    /// so much more, and does not enlarge the window.
+    sparse: Option<usize>,
     behind: Window,
 }
 
@@ -43,7 +46,7 @@ impl Windows {
             ahead_size: AHEAD_MIN,
             ahead_max: AHEAD_MAX,
             turn_reads: 0,
-            sparse: false,
+            sparse: None,
             behind: Window::default(),
         }
     }
@@ -76,8 +79,9 @@ impl Windows {
         }
     }
 
-    /// Says whether the next entries lie far apart, because they are looked up instead of read one after the other.
-    pub(crate) fn set_sparse(&mut self, sparse: bool) {
+    /// Says whether the next entries are looked up instead of read one after the other, and how far behind the next one others are
+    /// wanted that lie near (bytes).
+    pub(crate) fn set_sparse(&mut self, sparse: Option<usize>) {
         self.sparse = sparse;
     }
 
@@ -94,17 +98,20 @@ impl Windows {
         }
         // New DATA objects stand just before their ENTRY: the window goes on where it ended, or, after a
         // jump, reaches back by half its size.
-        let size = if self.sparse { SPARSE } else { self.ahead_size };
+        let (size, near) = match self.sparse {
+            Some(near) => (SPARSE, near.min(self.ahead_max.saturating_sub(SPARSE))),
+            None => (self.ahead_size, 0),
+        };
         let end = self.ahead.end();
         let follows = end > 0 && end <= offset && offset - end < (size / 2) as u64;
         let start = if follows { end } else { offset.saturating_sub((size / 2) as u64) };
         let need = (offset - start) as usize + len;
-        self.ahead.load(handle, start, need.max(size))?;
+        self.ahead.load(handle, start, need.max(size) + near)?;
         self.turn_reads = self.turn_reads.saturating_add(1);
         if self.turn_reads > 1 {
             self.ahead_max = AHEAD_MAX;
         }
-        if !self.sparse {
+        if self.sparse.is_none() {
             self.ahead_size = (self.ahead_size * 2).min(self.ahead_max);
         }
         match self.ahead.get(offset, len) {
@@ -142,7 +149,8 @@ impl Windows {
     /// Shows bytes in the window for what lies further back.
     pub(crate) fn show_behind(&mut self, handle: &Handle, offset: u64, len: usize) -> Result<&[u8], Fault> {
         if self.behind.get(offset, len).is_none() {
-            self.behind.load(handle, offset, len.max(BEHIND))?;
+            let size = if self.sparse.is_some() { BEHIND_SPARSE } else { BEHIND };
+            self.behind.load(handle, offset, len.max(size))?;
         }
         self.behind.get(offset, len).ok_or(Fault::Damaged { what: "an object behind the file's end", offset })
     }

@@ -16,6 +16,7 @@ use crate::entries::arrays::Arrays;
 use crate::entries::chain::Chain;
 use crate::entries::visited::Visited;
 use crate::format::fault::Fault;
+use crate::format::object::ENTRY_SIZE_MIN;
 use filter::{Filter, Wanted};
 use walk::Walk;
 
@@ -96,7 +97,7 @@ impl Selection {
         if !self.planned {
             let plan = self.wanted.as_deref().map(|wanted| Walk::plan(bytes, wanted, arrays.number_next()));
             self.walk = plan.transpose()?.flatten().map(Box::new);
-            bytes.windows_mut().set_sparse(self.walk.is_some());
+            bytes.windows_mut().set_sparse(self.walk.as_ref().map(|_| 0));
             self.planned = true;
         }
         Ok(())
@@ -127,7 +128,7 @@ impl Selection {
         self.run = (passed.map_or(0, |cursor| cursor.realtime), together);
         self.boot = passed.map_or(Id128::default(), |cursor| cursor.boot_id);
         (self.planned, self.walk, self.jumped) = (false, None, false);
-        bytes.windows_mut().set_sparse(false);
+        bytes.windows_mut().set_sparse(None);
     }
 
     /// The entry visited last is passed over.
@@ -258,6 +259,11 @@ impl Selection {
             // What the values say of their entries is damaged; the entries may not be.
             Err(Fault::Damaged { .. }) => walk.chain().number_at(bytes, walk.reached()),
             next => {
+                if let Ok(Some(offset)) = next
+                    && bytes.windows().ahead(offset, ENTRY_SIZE_MIN).is_none()
+                {
+                    bytes.windows_mut().set_sparse(Some(walk.near(offset)));
+                }
                 self.walk = Some(walk);
                 return next;
             }
@@ -283,7 +289,7 @@ impl Selection {
         let before = number.checked_sub(1).and_then(|before| walk.chain().cursor_at(bytes, before).ok());
         arrays.go_to(bytes, visited, walk.chain(), number, before.map(|before| before.seqnum))?;
         self.unwanted += walk.passed_over(number);
-        bytes.windows_mut().set_sparse(false);
+        bytes.windows_mut().set_sparse(None);
         Ok(())
     }
 
@@ -304,7 +310,7 @@ impl Selection {
         let left = number.and_then(|number| self.leave(&walk, number, bytes, arrays, visited));
         match left {
             Err(Fault::Io(_)) => self.walk = Some(walk),
-            _ => bytes.windows_mut().set_sparse(false),
+            _ => bytes.windows_mut().set_sparse(None),
         }
         left.map(|()| true)
     }

@@ -262,6 +262,37 @@ fn a_rare_value_costs_reads_for_its_entries_only() {
     assert!(after.0 - before.0 < 100, "{} reads", after.0 - before.0);
 }
 
+#[test]
+fn entries_that_are_looked_up_near_each_other_share_a_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.journal");
+    // One in ten, now near each other, now far apart; half of them have a second value of the field.
+    let entry = |n: u64| {
+        let unit = match n % 20 {
+            0 => "a.service",
+            10 => "b.service",
+            _ => "c.service",
+        };
+        let long = if n % 1000 < 500 { 10 } else { 4000 };
+        ExportEntry::new(BASE + n * 1000)
+            .message(format!("message {n} {}", "x".repeat(long)))
+            .field("_SYSTEMD_UNIT", unit)
+    };
+    or_skip!(build_journal(&path, &(0..4000).map(entry).collect::<Vec<_>>(), Format::default()));
+    let both = "_SYSTEMD_UNIT=a.service _SYSTEMD_UNIT=b.service";
+    for (text, most) in [("_SYSTEMD_UNIT=a.service", 0.8), (both, 0.7)] {
+        let before = reads();
+        let found = cursors(&drain(&mut open(&path, text, Start::Oldest)));
+        let reads = reads().0 - before.0;
+        assert_eq!(found, theirs(&[&path], text), "{text}");
+        assert!(
+            (reads as f64) < found.len() as f64 * most,
+            "{reads} reads of {} entries: {text}",
+            found.len()
+        );
+    }
+}
+
 /// Files in turn, each with a hundred entries of a value, and one with none of them.
 #[test]
 fn where_the_last_entries_begin_is_found_without_reading_them() {
