@@ -101,6 +101,12 @@ impl Engine {
         self.memory_max = bytes;
     }
 
+    /// Sets the most series that a range aggregation may have, also for expressions that are watched already.
+    pub fn limit_series(&mut self, most: usize) {
+        self.series_max = most;
+        self.windows.iter_mut().for_each(|window| window.limit_series(most));
+    }
+
     /// Sets the most that the labels of one series may take (bytes), for expressions that are watched from now on.
     pub fn limit_labels(&mut self, bytes: usize) {
         self.labels_max = bytes;

@@ -104,6 +104,11 @@ impl Window {
         }
     }
 
+    /// Sets the most series at a time.
+    pub(super) fn limit_series(&mut self, most: usize) {
+        self.series_max = most.max(1);
+    }
+
     /// How far before an evaluation an entry may lie and still count for it (nanoseconds).
     pub(super) fn reach(&self) -> i64 {
         self.range.range.saturating_add(self.range.offset.max(0))

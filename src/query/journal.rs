@@ -40,6 +40,11 @@ pub(super) trait Asking: Sink {
         u64::MAX
     }
 
+    /// The last microsecond before the span begins that is read beside this one, where that is not the one behind it.
+    fn border(&self) -> Option<u64> {
+        None
+    }
+
     /// How many entries of chosen streams it has seen (count).
     fn chosen(&self) -> u64;
 }
@@ -142,7 +147,8 @@ impl<'c> Journal<'c> {
         let mut tail = Tail::open(&self.narrowed(matches), keys, start, Waker::none())?;
         let progress = Progress { span, ..Progress::default() };
         let (stop, before): (&AtomicBool, u64) = (run.stop, run.bytes_read);
-        let mut reading = Reading { pipeline, sink, span, end: u64::MAX, run, before, progress };
+        let border = sink.border().unwrap_or(span.1);
+        let mut reading = Reading { pipeline, sink, span, border, end: u64::MAX, run, before, progress };
         follow(&mut tail, &mut reading, stop, &Pulse::default())?;
         reading.count(&tail)?;
         let Reading { mut pipeline, sink, mut progress, .. } = reading;
@@ -233,6 +239,8 @@ struct Reading<'r, 'q, S> {
     pipeline: Pipeline,
     sink: &'r mut S,
     span: (u64, u64),
+    /// The next span begins behind it (microseconds since 1970).
+    border: u64,
     /// The end that the sink named last.
     end: u64,
     run: &'r mut Run<'q>,
@@ -265,7 +273,7 @@ impl<S: Asking> Follower for Reading<'_, '_, S> {
             }
         }
         let (from, to) = self.span;
-        self.progress.edges.see(self.span, entry.cursor());
+        self.progress.edges.see((from, self.border), entry.cursor());
         if (from..=to).contains(&realtime) {
             self.pipeline.show(entry, self.sink);
         }

@@ -1,5 +1,7 @@
-//! Metric queries: the engine of alert rules, over the entries of a span, each read once. Where one value is asked for, and parts of
-//! the entries come together to exactly the same, a long span is read in slices side by side.
+//! Metric queries: the engine of alert rules, over the entries of a span, each read once. Where several threads come to exactly the
+//! same, `parts` reads a long span with them.
+
+mod parts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -7,10 +9,11 @@ use std::time::Instant;
 
 use indexmap::IndexMap;
 
+use self::parts::{Asked, Shared};
 use super::answer::{Answer, Series};
 use super::journal::{Asking, Journal};
 use super::verdicts::Verdicts;
-use super::{MEMORY_MAX, POINTS_MAX, Progress, QueryError, Run, Time, narrow, slices};
+use super::{MEMORY_MAX, POINTS_MAX, Progress, QueryError, Run, Time, narrow};
 use crate::alerts::engine::{Engine, Evaluation};
 use crate::alerts::watch::levelled;
 use crate::pipeline::{Shaper, Sink, values};
@@ -56,9 +59,10 @@ pub(super) fn ask(
     if let (Expr::Number(value), Time::At(time)) = (expr, time) {
         return Ok((Answer::Scalar(time, *value), Progress::default()));
     }
+    let times = Times { first, last, step };
     let mut late = if journal.has_stages() { LATE_AT_MOST } else { LATE };
     let (mut values, progress) = loop {
-        let (values, progress) = read(expr, (first, last, step), late, journal, run)?;
+        let (values, progress) = read(expr, times, late, journal, run)?;
         if !values.came_late {
             break (values, progress);
         }
@@ -79,78 +83,61 @@ pub(super) fn ask(
             }
             Answer::Vector(time, values.vector)
         }
-        Time::Span { .. } => Answer::Matrix(
-            values.matrix.into_iter().map(|(labels, points)| Series { labels, points }).collect(),
-        ),
+        Time::Span { .. } => {
+            let series = values.matrix.into_iter().map(|(labels, points)| Series { labels, points });
+            let mut series: Vec<_> = series.collect();
+            // As Loki has them (github.com/prometheus/prometheus, `model/labels`, `Compare`), and it takes no memory.
+            series.sort_by(|one, other| one.labels.iter().cmp(other.labels.iter()));
+            Answer::Matrix(series)
+        }
     };
     Ok((answer, progress))
 }
 
-/// Reads the entries of evaluations from `first` to `last`, each `step` after the one before it (nanoseconds since 1970).
+/// Reads the entries of evaluations.
 fn read<'r>(
     expr: &Expr,
-    (first, last, step): (i64, i64, i64),
+    times: Times,
     late: i64,
     journal: &Journal<'_>,
     run: &mut Run<'r>,
 ) -> Result<(Values<'r>, Progress), QueryError> {
-    let mut values = Values::new(expr, (first, step), late, run);
+    let mut values = Values::new(expr, times, late, run);
     let (reach, ahead) = (values.engine.reach(), values.ahead);
-    let micros = |nanoseconds: i64| u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0);
-    let progress = match reach {
+    if reach == 0 {
         // It looks at no entry.
-        0 => Progress::default(),
-        _ => {
-            let narrowed = narrow::of_expr(expr, &journal.shape());
-            let span = (micros(first.saturating_sub(reach)), micros(last.saturating_add(ahead)));
-            let joins = first == last && values.engine.joins() && !journal.has_stages();
-            let slices = match joins {
-                true => slices::cut(journal, span, &narrowed, run.limits.threads)?,
-                false => Vec::new(),
-            };
-            let read = |slice, run: &mut Run<'_>| {
-                let mut values = Values::new(expr, (first, step), late, run);
-                values.be_part(slices.len());
-                let progress = journal.read(slice, &narrowed, &mut values, run)?;
-                values.failed.map_or(Ok((values.engine, progress)), Err)
-            };
-            match joined(&slices, run, read)? {
-                Some((engine, progress)) => {
-                    values.engine = engine;
-                    progress
-                }
-                None => journal.read(span, &narrowed, &mut values, run)?,
-            }
-        }
+        return Ok((values, Progress::default()));
+    }
+    let narrowed = narrow::of_expr(expr, &journal.shape());
+    let span = (micros(times.first.saturating_sub(reach)), micros(times.last.saturating_add(ahead)));
+    let asked = Asked { expr, times, late, journal, narrowed: &narrowed, span };
+    let progress = match parts::read(&asked, &mut values, run)? {
+        Some(progress) => progress,
+        None => journal.read(span, &narrowed, &mut values, run)?,
     };
     Ok((values, progress))
 }
 
-/// Reads slices of a span side by side, and joins what they have; `None` where the span has to be read in one piece.
-fn joined(
-    slices: &[(u64, u64)],
-    run: &mut Run<'_>,
-    read: impl Fn((u64, u64), &mut Run<'_>) -> Result<(Engine, Progress), QueryError> + Sync,
-) -> Result<Option<(Engine, Progress)>, QueryError> {
-    if slices.is_empty() {
-        return Ok(None);
-    }
-    let threads = run.limits.threads;
-    // All of them are needed.
-    let Some((parts, progress)) = slices::read(slices, threads, usize::MAX, run, read, |_| 0)? else {
-        return Ok(None);
-    };
-    // From the oldest to the newest, as if one had read them.
-    let mut parts = parts.into_iter().rev();
-    let Some(mut engine) = parts.next() else { return Ok(None) };
-    let whole = parts.all(|later| engine.join(later));
-    Ok(whole.then_some((engine, progress)))
+/// Whole microseconds of a time (nanoseconds since 1970).
+fn micros(nanoseconds: i64) -> u64 {
+    u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0)
 }
 
 /// Whether a query gives its series an order.
 fn is_ordered(expr: &Expr) -> bool {
     use VectorOp::{Bottomk, Sort, SortDesc, Topk};
     matches!(expr, Expr::Aggregate(aggregation) if matches!(aggregation.op, Sort | SortDesc | Topk | Bottomk))
+}
+
+/// Values by series.
+type Matrix = IndexMap<Arc<LabelSet>, Vec<(i64, f64)>, foldhash::quality::RandomState>;
+
+/// The times of evaluations (nanoseconds since 1970): from the first to the last, each `step` after the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Times {
+    first: i64,
+    last: i64,
+    step: i64,
 }
 
 /// The values found so far.
@@ -174,9 +161,13 @@ struct Values<'r> {
     points: usize,
     /// What the labels of the matrix take (bytes).
     held: usize,
-    /// It sees a part of the entries.
-    part: bool,
-    matrix: IndexMap<Arc<LabelSet>, Vec<(i64, f64)>, foldhash::quality::RandomState>,
+    /// It makes or sees a part of what is asked for; what the parts share.
+    part: Option<&'r Shared>,
+    /// The last microsecond before the next part is read.
+    border: Option<u64>,
+    /// The last evaluation that is wanted (nanoseconds since 1970).
+    last: i64,
+    matrix: Matrix,
     /// Those of the last evaluation, in its order.
     vector: Vector,
     failed: Option<QueryError>,
@@ -184,13 +175,12 @@ struct Values<'r> {
 }
 
 impl<'r> Values<'r> {
-    /// No entry was read yet. The first evaluation is at `first`, each other one `step` after the one before it (nanoseconds since
-    /// 1970).
-    fn new(expr: &Expr, (first, step): (i64, i64), late: i64, run: &Run<'r>) -> Values<'r> {
+    /// No entry was read yet.
+    fn new(expr: &Expr, times: Times, late: i64, run: &Run<'r>) -> Values<'r> {
         let mut engine = Engine::new(INNER_SERIES_MAX);
         engine.limit_memory(MEMORY_MAX);
         engine.limit_labels(MEMORY_MAX);
-        engine.watch(expr.clone(), step);
+        engine.watch(expr.clone(), times.step);
         let mut values = Values {
             verdicts: Verdicts::new(engine.filters_lines()),
             ahead: engine.ahead(),
@@ -203,21 +193,28 @@ impl<'r> Values<'r> {
             series_max: run.limits.series,
             points: 0,
             held: 0,
-            part: false,
+            part: None,
+            border: None,
+            last: times.last,
             matrix: IndexMap::default(),
             vector: Vec::new(),
             failed: None,
             chosen: 0,
         };
-        values.advance(first.saturating_sub(1));
+        values.advance(times.first.saturating_sub(1));
         values
     }
 
-    /// From now on it is one of so many parts, which have the memory of one together. One that has to leave something out cannot be
+    /// From now on it is one of several parts, which have the memory of one together. One that has to leave something out cannot be
     /// joined, and ends at once.
-    fn be_part(&mut self, parts: usize) {
-        self.engine.limit_memory(MEMORY_MAX / parts.max(1));
-        self.part = true;
+    fn be_part(&mut self, shared: &'r Shared) {
+        self.engine.limit_memory(MEMORY_MAX / shared.parts);
+        self.part = Some(shared);
+    }
+
+    /// Whether evaluations wait for entries that come much too late.
+    fn waits(&self) -> bool {
+        self.late >= LATE_AT_MOST
     }
 
     /// Makes the evaluations up to a time (nanoseconds since 1970), one after another: there may be thousands, and each may
@@ -227,13 +224,18 @@ impl<'r> Values<'r> {
             // It learns when the first one is.
             self.engine.advance(to, |_| {});
         }
+        let to = to.min(self.last);
         while let Some(time) = self.engine.next().filter(|time| *time <= to)
             && self.goes_on()
         {
             let Values { engine, matrix, vector, failed, .. } = self;
             let known = matrix.len();
             engine.advance(time, |evaluation| *failed = take(evaluation, matrix, vector).err());
-            self.held += matrix.keys().skip(known).map(|labels| labels.memory()).sum::<usize>();
+            let held = matrix.keys().skip(known).map(|labels| labels.memory()).sum::<usize>();
+            self.held += held;
+            if let Some(shared) = self.part {
+                shared.count(self.vector.len(), held);
+            }
             if self.failed.is_none() && self.held > MEMORY_MAX {
                 self.failed = Some(QueryError::Memory);
             }
@@ -262,7 +264,7 @@ impl<'r> Values<'r> {
         if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             self.failed.get_or_insert(QueryError::Deadline);
         }
-        self.failed.is_none() && !self.stop.load(Relaxed)
+        self.failed.is_none() && !self.stop.load(Relaxed) && !self.part.is_some_and(Shared::is_given_up)
     }
 
     fn observe<'m>(
@@ -272,18 +274,14 @@ impl<'r> Values<'r> {
         line: &'m str,
         metadata: impl Iterator<Item = (&'m str, &'m str)> + Clone,
     ) {
-        self.came_late |= time.saturating_sub(self.ahead) <= self.made && self.late < LATE_AT_MOST;
+        self.came_late |= time.saturating_sub(self.ahead) <= self.made && !self.waits();
         self.advance(time.saturating_sub(self.late).saturating_sub(self.ahead));
         let level = levelled(labels, metadata.clone(), line);
         self.engine.observe(time, labels, line, metadata.chain(level));
     }
 }
 
-fn take(
-    evaluation: Evaluation,
-    matrix: &mut IndexMap<Arc<LabelSet>, Vec<(i64, f64)>, foldhash::quality::RandomState>,
-    vector: &mut Vector,
-) -> Result<(), QueryError> {
+fn take(evaluation: Evaluation, matrix: &mut Matrix, vector: &mut Vector) -> Result<(), QueryError> {
     let found = evaluation.result?;
     if evaluation.crowded.is_some() {
         return Err(QueryError::Memory);
@@ -323,7 +321,16 @@ impl Sink for Values<'_> {
 
 impl Asking for Values<'_> {
     fn is_done(&self) -> bool {
-        self.failed.is_some() || self.came_late || (self.part && !self.engine.is_whole())
+        if let Some(shared) = self.part
+            && !self.engine.is_whole()
+        {
+            shared.give_up();
+        }
+        self.failed.is_some() || self.came_late || self.part.is_some_and(Shared::is_given_up)
+    }
+
+    fn border(&self) -> Option<u64> {
+        self.border
     }
 
     fn chosen(&self) -> u64 {

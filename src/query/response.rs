@@ -100,8 +100,6 @@ impl Serialize for Data<'_> {
                 data.serialize_entry("result", &(time / 1_000_000, number(*value)))?;
             }
             Answer::Matrix(series) => {
-                let mut series: Vec<&Series> = series.iter().collect();
-                series.sort_by_cached_key(|series| series.labels.to_string());
                 data.serialize_entry("result", &Each(|| series.iter().map(|series| Many::new(series))))?;
             }
         }

@@ -81,24 +81,24 @@ fn cut_between((from, to): (u64, u64), (first, last): (u64, u64), threads: Threa
     slices
 }
 
-/// What was read near the ends of a span: two spans, the one behind the other, have read the same where they meet. If not, a
+/// What was read near the beginning of a span, and where the next one begins: two spans have read the same where they meet. If not, a
 /// clock was set back there, and an entry may be in neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Edges {
     /// An entry from more than [`BEHIND`] before the beginning was read: [`Start::Span`](journald_reader::Start::Span) has no such entry
     /// unless a clock was set back by more.
     early: bool,
-    /// A sum of the entries of the first hour, and of those of the hour behind the end.
+    /// A sum of the entries of the first hour, and of those of the first hour of the next span.
     first: u64,
     behind: u64,
 }
 
 impl Edges {
-    /// Takes an entry into account.
+    /// Takes an entry into account; the next span begins directly behind `to`.
     #[inline]
     pub(super) fn see(&mut self, (from, to): (u64, u64), entry: &Cursor) {
         let number = (entry.seqnum.wrapping_mul(GOLDEN) ^ entry.realtime).wrapping_mul(GOLDEN);
-        if entry.realtime > to {
+        if entry.realtime > to && entry.realtime - to <= BEHIND {
             self.behind = self.behind.wrapping_add(number);
         }
         match entry.realtime.checked_sub(from) {

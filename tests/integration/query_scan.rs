@@ -241,6 +241,24 @@ fn counts(asked: &Asked, paths: &[PathBuf], config: &Config, all: &[Row], want: 
         *by_unit.entry(labels.get("unit").cloned().unwrap_or_default()).or_default() += 1;
     }
     prop_assert_eq!(found, by_unit, "{}", text);
+    steps(asked, paths, config, (first.0, last.0))
+}
+
+/// Values one after another: threads, each of which makes some of them, come to the same bit by bit. The steps are shorter than the
+/// ranges, and longer.
+fn steps(asked: &Asked, paths: &[PathBuf], config: &Config, (from, to): (u64, u64)) -> TestCaseResult {
+    let (range, selector) = ((to - from) / 20_000 + 1, asked.text());
+    for (count, whole) in [(40, true), (7, false)] {
+        let text = match whole {
+            true => format!("sum by (unit) (count_over_time({selector} [{range}ms]))"),
+            false => format!("max by (unit) (rate({selector} [{range}ms] offset 1ms)) * 3"),
+        };
+        let query = Query::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let (start, end) = (from as i64 * 1000, to as i64 * 1000);
+        let time = Time::Span { start, end, step: (end - start) / count + 1 };
+        let question = Question { query, time, limit: 1, direction: Direction::Forward };
+        prop_assert!(matches!(run(&question, paths, config), Ok(Answer::Matrix(_)) | Err(_)), "{}", text);
+    }
     Ok(())
 }
 

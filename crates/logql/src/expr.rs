@@ -72,6 +72,42 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// Whether each series of the result has exactly the same value in whatever order the series of its ranges come. Sums of
+    /// fractions do not, nor is it told which of two equal values `topk` leaves out.
+    pub fn is_unordered(&self) -> bool {
+        match self {
+            Expr::Number(_) | Expr::Vector(_) | Expr::Range(_) => true,
+            Expr::Aggregate(VectorAggregation { op, inner, .. }) => match (op, &**inner) {
+                (VectorOp::Count, inner) => inner.is_unordered(),
+                // The range has one series for each group already.
+                (VectorOp::Sum, Expr::Range(range)) if range.op.adds_up() => true,
+                (VectorOp::Max | VectorOp::Min, Expr::Range(range)) if range.query.unwrap.is_none() => true,
+                (VectorOp::Sum | VectorOp::Max | VectorOp::Min, inner) => inner.is_whole(),
+                _ => false,
+            },
+            Expr::Binary(binary) => binary.left.is_unordered() && binary.right.is_unordered(),
+            // Two series may become one.
+            Expr::LabelReplace(_) => false,
+        }
+    }
+
+    /// Whether its values are counts, which come to the same in whatever order they are added.
+    fn is_whole(&self) -> bool {
+        match self {
+            Expr::Range(range) => {
+                matches!(range.op, RangeOp::CountOverTime | RangeOp::BytesOverTime)
+                    && range.query.unwrap.is_none()
+            }
+            Expr::Aggregate(VectorAggregation { op, inner, .. }) => {
+                (*op == VectorOp::Count && inner.is_unordered())
+                    || (matches!(op, VectorOp::Sum | VectorOp::Max | VectorOp::Min) && inner.is_whole())
+            }
+            Expr::Number(_) | Expr::Vector(_) | Expr::Binary(_) | Expr::LabelReplace(_) => false,
+        }
+    }
+}
+
 /// A log query: matchers and a pipeline, with or without `unwrap`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogQuery {

@@ -169,7 +169,9 @@ fn values<'r>(query: &str, series_max: usize, stop: &'r AtomicBool) -> Values<'r
         series_max: 500,
         points: 0,
         held: 0,
-        part: false,
+        part: None,
+        border: None,
+        last: i64::MAX,
         matrix: IndexMap::default(),
         vector: Vec::new(),
         failed: None,
@@ -204,8 +206,9 @@ fn parts_have_the_memory_of_one_together() {
     // Mebibytes of series until it is done.
     let taken = |parts: usize| {
         let query = r#"sum by (l) (count_over_time({a="b"} | label_format l=`{{__line__}}` [1h]))"#;
+        let shared = Shared::of(parts);
         let mut values = values(query, 1000, &stop);
-        values.be_part(parts);
+        values.be_part(&shared);
         let mut number = 0;
         while number < 40 && !values.is_done() {
             number += 1;
