@@ -174,6 +174,16 @@ impl Engine {
         self.windows.iter().all(Window::is_whole)
     }
 
+    /// Whether the next evaluation will lack series that had no room, whatever comes until then. It is at most at `last` (nanoseconds
+    /// since 1970), if it is wanted.
+    pub fn will_be_crowded(&self, last: i64) -> bool {
+        let is_crowded = |window: &Window| window.crowded().is_some();
+        let Some(next) = self.windows.iter().any(is_crowded).then(|| self.next()).flatten() else {
+            return false;
+        };
+        next <= last && self.windows.iter().any(|window| window.will_be_crowded(next))
+    }
+
     /// Takes over what another engine, which watches the same, has kept of the entries behind those that this one has looked at.
     /// `false`: one of them has left something out, and what they have together is not what one alone would have.
     pub fn join(&mut self, later: Engine) -> bool {

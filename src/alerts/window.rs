@@ -151,6 +151,13 @@ impl Window {
         self.crowded.map(|(_, crowded)| crowded)
     }
 
+    /// Whether the evaluation at a time (nanoseconds since 1970), which is the next one, will be of a window in which a series had no
+    /// room.
+    pub(super) fn will_be_crowded(&self, time: i64) -> bool {
+        let after = || self.bucket(time.saturating_sub(self.range.offset).saturating_sub(self.range.range));
+        self.crowded.is_some_and(|(number, _)| number > after())
+    }
+
     /// Who made a series.
     pub(super) fn origin(&self, labels: &LabelSet) -> Option<Origin> {
         self.series.get(labels).map(|series| series.origin)

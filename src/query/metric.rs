@@ -278,6 +278,10 @@ impl<'r> Values<'r> {
         self.advance(time.saturating_sub(self.late).saturating_sub(self.ahead));
         let level = levelled(labels, metadata.clone(), line);
         self.engine.observe(time, labels, line, metadata.chain(level));
+        // What would fail in the end fails now: it takes no longer, and no more memory, than it has to. A part has less than all.
+        if self.part.is_none() && self.failed.is_none() && self.engine.will_be_crowded(self.last) {
+            self.failed = Some(QueryError::Memory);
+        }
     }
 }
 

@@ -216,9 +216,46 @@ fn parts_have_the_memory_of_one_together() {
             values.observe(number * TENTH, &labels, &line, std::iter::empty());
         }
         assert!(values.engine.bytes() <= MEMORY_MAX / parts);
+        assert!(values.failed.is_none() && shared.is_given_up(), "one thread may have room for all");
         number
     };
     assert_eq!([taken(4), taken(1)], [4, 16]);
+}
+
+#[test]
+fn what_fails_in_the_end_fails_at_once() {
+    let stop = AtomicBool::new(false);
+    let query = r#"sum by (l) (count_over_time({a="b"} | label_format l=`{{__line__}}` [1ms]))"#;
+    let mut labels = LabelSet::default();
+    labels.insert("a", b"b");
+    let labels = Arc::new(labels);
+    // Three series, where there is room for two, at times of which the last one is given.
+    for (every, time, last, fails) in [
+        (1, RANGE, 10 * RANGE, true),
+        (1, 3, RANGE, true),
+        // No evaluation comes any more.
+        (1, 3, RANGE - 1, false),
+        // The next evaluation does not look back so far, or it does.
+        (10, 9 * RANGE, 10 * RANGE, false),
+        (10, 9 * RANGE + 3, 10 * RANGE, true),
+    ] {
+        let mut values = values(query, 2, &stop);
+        values.engine = Engine::new(2);
+        values.engine.watch(Expr::parse(query).unwrap(), every * RANGE);
+        values.advance(-1);
+        values.advance(0);
+        values.last = last;
+        for number in (0..3).rev() {
+            assert!(values.failed.is_none());
+            values.observe(time - number, &labels, &number.to_string(), std::iter::empty());
+        }
+        let failed = matches!(values.failed, Some(QueryError::Memory));
+        assert_eq!((failed, values.is_done()), (fails, fails), "every {every}, {time}, {last}");
+        // It would have failed, or not, at the evaluation.
+        values.failed = None;
+        values.advance(last);
+        assert_eq!(matches!(values.failed, Some(QueryError::Memory)), fails, "every {every}, {time}, {last}");
+    }
 }
 
 #[test]
