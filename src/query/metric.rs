@@ -30,6 +30,8 @@ const INNER_SERIES_MAX: usize = 100_000;
 
 /// Values of all series of an answer (count): each takes some forty bytes when it is written.
 const TOTAL_MAX: usize = 400_000;
+/// What the windows of all parts of a query may take (bytes): their threads take more besides than one.
+const PARTS_MEMORY: usize = MEMORY_MAX / 2;
 /// So long behind an evaluation an entry may be read that belongs to it (nanoseconds): files are merged by more than time.
 const LATE: i64 = 2_000_000_000;
 /// As [`LATE`], where stages may set the time, or a clock was set back.
@@ -208,7 +210,7 @@ impl<'r> Values<'r> {
     /// From now on it is one of several parts, which have the memory of one together. One that has to leave something out cannot be
     /// joined, and ends at once.
     fn be_part(&mut self, shared: &'r Shared) {
-        self.engine.limit_memory(MEMORY_MAX / shared.parts);
+        self.engine.limit_memory(PARTS_MEMORY / shared.parts);
         self.part = Some(shared);
     }
 

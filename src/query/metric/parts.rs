@@ -5,6 +5,7 @@
 //! counts, lengths and extremes is made of them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use super::{INNER_SERIES_MAX, Matrix, TOTAL_MAX, Times, Values, micros};
 use crate::alerts::engine::Engine;
@@ -124,14 +125,15 @@ fn joined(
     };
     // All of them are needed.
     let read = slices::read(&slices, threads, usize::MAX, run, read, |_: &Engine| 0)?;
-    let Some((parts, progress)) = read else { return Ok(None) };
+    let Some((parts, progress)) = read else { return alone(asked, values, run) };
     // From the oldest to the newest, as if one had read them.
     let mut parts = parts.into_iter().rev();
-    let Some(mut engine) = parts.next() else { return Ok(None) };
+    let Some(mut engine) = parts.next() else { return alone(asked, values, run) };
     engine.limit_memory(MEMORY_MAX);
     let whole = parts.all(|later| engine.join(later));
     if !whole || shared.is_given_up() {
-        return Ok(None);
+        drop((engine, parts));
+        return alone(asked, values, run);
     }
     values.engine = engine;
     Ok(Some(progress))
@@ -172,17 +174,36 @@ fn beside(
     };
     let spans: Vec<_> = parts.iter().map(|part| part.span).collect();
     let read = slices::read(&spans, threads, usize::MAX, run, read, |_: &Matrix| 0)?;
-    let Some((matrices, progress)) = read.filter(|_| !shared.is_given_up()) else { return Ok(None) };
+    let Some((matrices, progress)) = read.filter(|_| !shared.is_given_up()) else {
+        return alone(asked, values, run);
+    };
     let mut all = Matrix::default();
     for (labels, points) in matrices.into_iter().rev().flatten() {
         all.entry(labels).or_default().extend(points);
     }
     if all.len() > values.series_max {
-        return Ok(None);
+        drop(all);
+        return alone(asked, values, run);
     }
     values.engine.skip(asked.times.last);
     values.matrix = all;
     Ok(Some(progress))
+}
+
+/// Reads the span in one piece where parts were given up. It has a thread of its own, because that takes over memory which the
+/// threads of the parts have left behind, and the thread of the caller does not.
+fn alone(
+    asked: &Asked<'_>,
+    values: &mut Values<'_>,
+    run: &mut Run<'_>,
+) -> Result<Option<Progress>, QueryError> {
+    let values = Mutex::new(values);
+    let read = |span, run: &mut Run<'_>| {
+        let mut values = values.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(((), asked.journal.read(span, asked.narrowed, &mut **values, run)?))
+    };
+    let read = slices::read(&[asked.span], Threads::ONE, usize::MAX, run, read, |()| 0)?;
+    Ok(read.map(|(_, progress)| progress))
 }
 
 /// The evaluations of slices, the newest first: each part makes those of its time, and reads what they look back to.
@@ -254,8 +275,9 @@ mod tests {
         }
     }
 
-    /// Series, or `None` where one thread has to read the demonstration's journal alone.
-    fn read_beside(query: &str, bounds: (usize, usize)) -> Option<Matrix> {
+    /// How many series there are, or why there are none; `None` where one thread has to read the demonstration's journal. `bounds`: of
+    /// series and threads.
+    fn read_beside(query: &str, bounds: (usize, usize)) -> Option<Result<usize, QueryError>> {
         const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/journal");
         const MINUTE: i64 = 60_000_000_000;
         let config = Config::parse("loki: []", "test", &|_| None).unwrap_or_else(|error| panic!("{error}"));
@@ -271,14 +293,16 @@ mod tests {
         let mut values = Values::new(&expr, times, late, &run);
         let span = (micros(times.first - values.engine.reach()), micros(times.last));
         let asked = Asked { expr: &expr, times, late, journal: &journal, narrowed: &[], span };
-        read(&asked, &mut values, &mut run).unwrap().map(|_| values.matrix)
+        let read = read(&asked, &mut values, &mut run).unwrap();
+        values.advance(times.last);
+        read.map(|_| values.failed.map_or(Ok(values.matrix.len()), Err))
     }
 
     #[test]
     fn several_threads_read_where_they_come_to_the_same() {
         const ENTRIES: &str = r#"count_over_time({job=~".+"}[5m])"#;
         let read = |query: &str| read_beside(query, (500, 2)).is_some();
-        assert!(read_beside(ENTRIES, (500, 2)).is_some_and(|matrix| matrix.len() > 3));
+        assert!(matches!(read_beside(ENTRIES, (500, 2)), Some(Ok(4..))));
         for query in [
             format!("sum by (unit) ({ENTRIES})"),
             format!("max(sum by (unit) ({ENTRIES})) - 1 > 0"),
@@ -296,7 +320,8 @@ mod tests {
         ] {
             assert!(!read(&query), "{query}");
         }
-        // One thread alone, or more series than there may be: one tells of it.
-        assert!(read_beside(ENTRIES, (500, 1)).is_none() && read_beside(ENTRIES, (2, 2)).is_none());
+        assert!(read_beside(ENTRIES, (500, 1)).is_none());
+        // There are more series than there may be: one thread tells of it.
+        assert!(matches!(read_beside(ENTRIES, (2, 2)), Some(Err(QueryError::Series(2)))));
     }
 }

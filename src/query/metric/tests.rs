@@ -215,11 +215,11 @@ fn parts_have_the_memory_of_one_together() {
             let line = format!("{number}{}", "x".repeat(1 << 20));
             values.observe(number * TENTH, &labels, &line, std::iter::empty());
         }
-        assert!(values.engine.bytes() <= MEMORY_MAX / parts);
+        assert!(values.engine.bytes() <= PARTS_MEMORY / parts);
         assert!(values.failed.is_none() && shared.is_given_up(), "one thread may have room for all");
         number
     };
-    assert_eq!([taken(4), taken(1)], [4, 16]);
+    assert_eq!([taken(4), taken(1)], [2, 8]);
 }
 
 #[test]
