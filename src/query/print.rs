@@ -77,7 +77,7 @@ impl Printer {
         match (answer, self.form) {
             (Answer::Lines(lines), _) => lines.iter().try_for_each(|line| self.line(line, out)),
             (answer, Form::Json) => {
-                write_json(&mut *out, &response::success(Data { answer, categorize: false, stats: None }))?;
+                write_json(&mut *out, &response::success(Data { answer, flags: &[], stats: None }))?;
                 writeln!(out)
             }
             (Answer::Scalar(time, value), _) => {

@@ -1,17 +1,22 @@
 //! Answers in the shape of Loki's HTTP API (grafana/loki, `docs/sources/reference/loki-http-api.md`,
 //! `pkg/util/marshal`).
+//!
+//! The order of keys is Loki's, too: Grafana's data source decodes an answer as it comes (grafana/grafana,
+//! `pkg/promlib/converter/prom.go`), and has to know its kind and its encoding before the lines.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::answer::{Answer, Line, Series};
 use logql::label_set::LabelSet;
 
 const NANOSECONDS: i64 = 1_000_000_000;
+/// The flag that asks for labels beside lines (grafana/loki, `pkg/util/httpreq/encoding_flags.go`).
+pub const CATEGORIZE: &str = "categorize-labels";
 
 /// `{"status": "success", "data": …}`
 #[derive(Debug, Serialize)]
@@ -30,8 +35,9 @@ pub fn success<T: Serialize>(data: T) -> Success<T> {
 pub struct Data<'a> {
     /// The answer.
     pub answer: &'a Answer,
-    /// Labels of an entry that are not its stream's stand beside its line.
-    pub categorize: bool,
+    /// How lines are encoded: with [`CATEGORIZE`], labels of an entry that are not its stream's stand beside its line. A flag that
+    /// nobody knows is repeated, as all of them are.
+    pub flags: &'a [String],
     /// What it took, if that is told.
     pub stats: Option<Stats>,
 }
@@ -72,6 +78,11 @@ impl Serialize for Stats {
     }
 }
 
+/// Whether labels stand beside lines.
+pub(super) fn categorizes(flags: &[String]) -> bool {
+    flags.iter().any(|flag| flag == CATEGORIZE)
+}
+
 impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut data = to.serialize_map(None)?;
@@ -84,10 +95,10 @@ impl Serialize for Data<'_> {
         data.serialize_entry("resultType", kind)?;
         match self.answer {
             Answer::Lines(lines) => {
-                data.serialize_entry("result", &Streams { lines, categorize: self.categorize })?;
-                if self.categorize {
-                    data.serialize_entry("encodingFlags", &["categorize-labels"])?;
+                if !self.flags.is_empty() {
+                    data.serialize_entry("encodingFlags", self.flags)?;
                 }
+                data.serialize_entry("result", &Streams { lines, categorize: categorizes(self.flags) })?;
             }
             Answer::Vector(time, vector) => {
                 data.serialize_entry(
@@ -125,7 +136,13 @@ where
 }
 
 /// A label set as an object.
-struct Labels<'a>(&'a LabelSet);
+pub(super) struct Labels<'a>(pub(super) &'a LabelSet);
+
+impl Labels<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl Serialize for Labels<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -201,30 +218,36 @@ impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut list = to.serialize_seq(Some(self.0.len()))?;
         for line in self.0 {
-            match self.1 {
-                true => list.serialize_element(&value(line, true))?,
-                false => list.serialize_element(&(line.time.to_string(), &line.text))?,
-            }
+            list.serialize_element(&Row(line, self.1))?;
         }
         list.end()
     }
 }
 
-/// A line: its time, its text, and labels that are not of its stream.
-pub fn value(line: &Line, categorize: bool) -> Value {
-    let mut value = vec![json!(line.time.to_string()), json!(line.text)];
-    if categorize {
-        let mut beside = Map::new();
-        for (name, category) in
-            [("structuredMetadata", &line.labels.metadata), ("parsed", &line.labels.parsed)]
-        {
-            if !category.is_empty() {
-                beside.insert(name.into(), labels(category));
+/// A line: its time, its text, and labels that are not of its stream, if they are wanted there.
+pub(super) struct Row<'a>(pub(super) &'a Line, pub(super) bool);
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let (line, time) = (self.0, self.0.time.to_string());
+        match self.1 {
+            false => (time, &line.text).serialize(to),
+            true => {
+                let beside =
+                    Beside { metadata: Labels(&line.labels.metadata), parsed: Labels(&line.labels.parsed) };
+                (time, &line.text, beside).serialize(to)
             }
         }
-        value.push(Value::Object(beside));
     }
-    Value::Array(value)
+}
+
+/// Labels of a line that are not of its stream.
+#[derive(Serialize)]
+struct Beside<'a> {
+    #[serde(rename = "structuredMetadata", skip_serializing_if = "Labels::is_empty")]
+    metadata: Labels<'a>,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    parsed: Labels<'a>,
 }
 
 /// A label set as an object.
@@ -232,8 +255,8 @@ pub fn labels(set: &LabelSet) -> Value {
     set.iter()
         .collect::<BTreeMap<_, _>>()
         .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect::<Map<_, _>>()
+        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .collect::<serde_json::Map<_, _>>()
         .into()
 }
 

@@ -52,8 +52,10 @@ const SOCKET_ASIDE: &str = "new";
 pub(super) const NICE: i32 = 10;
 /// Live tails at a time (count), as Loki's `max_concurrent_tail_requests`.
 const TAILS_MAX: usize = 10;
-/// The header that asks for labels beside lines, and its word (grafana/loki, `pkg/util/httpreq`).
-const ENCODING: (&str, &str) = ("x-loki-response-encoding-flags", "categorize-labels");
+/// The header that says how lines are to be encoded, by flags between commas (grafana/loki, `pkg/util/httpreq/encoding_flags.go`).
+const ENCODING: &str = "x-loki-response-encoding-flags";
+/// Flags that are looked at (count): Loki knows one, and each is repeated in the answer.
+const FLAGS_MAX: usize = 16;
 /// A parameter that asks for the same; Loki does not have it.
 const ENCODING_PARAMETER: &str = "encodingFlags";
 
@@ -319,18 +321,22 @@ async fn asked(request: Request<Incoming>) -> Result<api::Request, Reply> {
 
 /// What an address, headers and a form ask for.
 fn of_head(uri: &Uri, headers: &HeaderMap, form: &[u8]) -> Result<api::Request, Reply> {
-    let categorize = headers.get_all(ENCODING.0).iter().any(|value| {
-        value.to_str().is_ok_and(|value| value.split(',').any(|flag| flag.trim() == ENCODING.1))
-    });
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let params = Params::read(uri.query().unwrap_or_default(), form);
     let params = params.map_err(|error| Reply::text(400, error))?;
     // A browser's web socket has no headers of its own.
-    let categorize = categorize || params.get(ENCODING_PARAMETER) == ENCODING.1;
+    let named = headers.get_all(ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let named = named.chain(params.all(ENCODING_PARAMETER)).flat_map(|flags| flags.split(',')).map(str::trim);
+    let mut flags: Vec<String> = Vec::new();
+    for flag in named.filter(|flag| !flag.is_empty()).take(FLAGS_MAX) {
+        if flags.iter().all(|known| known != flag) {
+            flags.push(flag.to_owned());
+        }
+    }
     Ok(api::Request {
         path: uri.path().to_owned(),
         params,
-        categorize,
+        flags,
         now: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
     })
 }

@@ -9,7 +9,9 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -18,9 +20,10 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 use super::answer::Line;
 use super::api::tail::Tail;
 use super::live;
-use super::response;
+use super::response::{self, Row};
 use super::source::Source;
 use super::{Limits, Run};
+use logql::label_set::LabelSet;
 
 /// The path of live tail.
 pub(super) const PATH: &str = "/loki/api/v1/tail";
@@ -119,17 +122,18 @@ async fn serve(
 fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, frames: &mpsc::Sender<String>) {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), super::serve::NICE);
     let mut run = Run { stop, deadline: None, limits, bytes_read: 0, progress: &mut |_| {} };
-    let mut missed: Vec<Value> = Vec::new();
+    let mut missed: Vec<Missed> = Vec::new();
     let span = (tail.start, tail.now);
     let ended = live::tail(&tail.query, span, tail.limit, &source.journal(), &mut run, &mut |lines| {
         for lines in lines.chunks(LINES_MAX) {
-            match frames.try_send(frame(lines, &missed, tail.categorize)) {
+            match frames.try_send(frame(lines, &missed, &tail.flags)) {
                 Ok(()) => missed.clear(),
                 Err(mpsc::error::TrySendError::Closed(_)) => stop.store(true, Relaxed),
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     let room = MISSED_MAX.saturating_sub(missed.len());
-                    missed.extend(lines.iter().take(room).map(|line| {
-                        json!({"labels": response::labels(&stream(line, tail.categorize)), "timestamp": line.time.to_string()})
+                    missed.extend(lines.iter().take(room).map(|line| Missed {
+                        timestamp: line.time.to_string(),
+                        labels: response::labels(&labels(line, response::categorizes(&tail.flags))),
                     }));
                 }
             }
@@ -142,25 +146,82 @@ fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, frames: 
     }
 }
 
-fn stream(line: &Line, categorize: bool) -> logql::label_set::LabelSet {
+/// A line that a reader has missed.
+#[derive(Serialize)]
+struct Missed {
+    timestamp: String,
+    labels: Value,
+}
+
+/// A frame of lines, and of those that were missed before them (grafana/loki, `pkg/util/marshal/query.go`, `EncodeTailResult`).
+#[derive(Serialize)]
+struct Frame<'a> {
+    streams: Streams<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    dropped_entries: &'a [Missed],
+    #[serde(rename = "encodingFlags", skip_serializing_if = "<[_]>::is_empty")]
+    flags: &'a [String],
+}
+
+/// Lines, each a stream of its own, and whether labels that are not of a stream stand beside them.
+struct Streams<'a>(&'a [Line], bool);
+
+impl Serialize for Streams<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|line| Stream(line, self.1)))
+    }
+}
+
+/// A line and its stream.
+struct Stream<'a>(&'a Line, bool);
+
+impl Serialize for Stream<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("stream", &response::labels(&labels(self.0, self.1)))?;
+        map.serialize_entry("values", &[Row(self.0, self.1)])?;
+        map.end()
+    }
+}
+
+fn labels(line: &Line, categorize: bool) -> LabelSet {
     if categorize { line.labels.stream.clone() } else { line.labels.all() }
 }
 
-/// A frame of lines, and of those that were missed before them.
-fn frame(lines: &[Line], missed: &[Value], categorize: bool) -> String {
-    let one = |line: &Line| {
-        json!({
-            "stream": response::labels(&stream(line, categorize)),
-            "values": [response::value(line, categorize)],
-        })
-    };
-    let mut frame = Map::new();
-    frame.insert("streams".into(), lines.iter().map(one).collect());
-    if !missed.is_empty() {
-        frame.insert("dropped_entries".into(), missed.into());
+/// The text of a frame.
+fn frame(lines: &[Line], missed: &[Missed], flags: &[String]) -> String {
+    let streams = Streams(lines, response::categorizes(flags));
+    serde_json::to_string(&Frame { streams, dropped_entries: missed, flags }).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logql::pipeline::Categories;
+
+    /// The flags come last in a frame, other than in an answer.
+    #[test]
+    fn the_keys_of_a_frame_stand_as_in_loki() {
+        let set = |name: &str| {
+            let mut set = LabelSet::default();
+            set.insert(name, b"x");
+            set
+        };
+        let labels = Categories { stream: set("a"), metadata: set("m"), parsed: set("p") };
+        let lines = [Line { time: 1, text: "t".to_owned(), labels }];
+        let missed = [Missed { timestamp: "2".to_owned(), labels: Value::Null }];
+        let told = |missed: &[Missed], flags: &[&str]| {
+            frame(&lines, missed, &flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            told(&missed, &["categorize-labels"]),
+            r#"{"streams":[{"stream":{"a":"x"},"values":[["1","t",{"structuredMetadata":{"m":"x"},"parsed":{"p":"x"}}]]}],"#
+                .to_owned()
+                + r#""dropped_entries":[{"timestamp":"2","labels":null}],"encodingFlags":["categorize-labels"]}"#
+        );
+        assert_eq!(
+            told(&[], &[]),
+            r#"{"streams":[{"stream":{"a":"x","m":"x","p":"x"},"values":[["1","t"]]}]}"#
+        );
     }
-    if categorize {
-        frame.insert("encodingFlags".into(), json!(["categorize-labels"]));
-    }
-    Value::Object(frame).to_string()
 }

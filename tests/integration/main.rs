@@ -53,6 +53,7 @@ mod query_hangup;
 mod query_hostile;
 mod query_journalctl;
 mod query_limits;
+mod query_order;
 mod query_paging;
 mod query_requests;
 mod query_scan;

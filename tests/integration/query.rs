@@ -29,7 +29,7 @@ labels:
     service_name: [_SYSTEMD_USER_UNIT, _SYSTEMD_UNIT, SYSLOG_IDENTIFIER, _TRANSPORT]
 ";
 
-fn data(name: &str) -> Vec<u8> {
+pub(crate) fn data(name: &str) -> Vec<u8> {
     gunzip(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/oracle").join(name))
 }
 
@@ -68,7 +68,8 @@ impl Asked {
         };
         let answer = ask(question, &self.journal(), &mut run);
         let (answer, _) = answer.map_err(|error| error.to_string())?;
-        let data = response::Data { answer: &answer, categorize, stats: None };
+        let flags = if categorize { vec![response::CATEGORIZE.to_owned()] } else { Vec::new() };
+        let data = response::Data { answer: &answer, flags: &flags, stats: None };
         Ok(serde_json::to_value(data).unwrap())
     }
 
@@ -77,7 +78,7 @@ impl Asked {
         let mut all = vec![("query".to_owned(), query.to_owned())];
         all.extend(params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let path = format!("/loki/api/v1/{path}");
-        self.call(&Request { path, params: Params(all), categorize: false, now: 1_795_248_000 * SECOND })
+        self.call(&Request { path, params: Params(all), flags: Vec::new(), now: 1_795_248_000 * SECOND })
     }
 
     pub(crate) fn call(&self, request: &Request) -> Reply {
@@ -306,8 +307,9 @@ fn the_read_api_answers_as_loki_does() {
                 one => params.0.push((name.clone(), one.as_str().unwrap().to_owned())),
             }
         }
-        let categorize = call["headers"].to_string().contains("categorize-labels");
-        let request = Request { path: path.to_owned(), params, categorize, now: 1_795_248_000 * SECOND };
+        let flags = call["headers"]["X-Loki-Response-Encoding-Flags"].as_str();
+        let flags = flags.map(str::to_owned).into_iter().collect();
+        let request = Request { path: path.to_owned(), params, flags, now: 1_795_248_000 * SECOND };
         let reply = asked.call(&request);
         let status = call["status"].as_u64().unwrap();
         let mut body: Value = serde_json::from_str(&reply.body).unwrap_or_else(|_| json!(reply.body));

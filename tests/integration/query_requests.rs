@@ -24,7 +24,7 @@ impl Asked {
     /// The status and the body of a reply, as JSON or as a text.
     fn reply(&self, path: &str, parameters: &str) -> (u16, Value) {
         let params = Params::read(parameters, b"").unwrap();
-        let request = Request { path: format!("/loki/api/v1/{path}"), params, categorize: false, now: NOW };
+        let request = Request { path: format!("/loki/api/v1/{path}"), params, flags: Vec::new(), now: NOW };
         let reply = self.call(&request);
         let body = serde_json::from_str(&reply.body).unwrap_or_else(|_| json!(reply.body));
         (reply.status, body)
@@ -133,7 +133,7 @@ fn a_mistake_in_a_query_to_format_is_told_in_json() {
     let request = Request {
         path: "/loki/api/v1/format_query".to_owned(),
         params: Params::read("query={a%3D\"b\"", b"").unwrap(),
-        categorize: false,
+        flags: Vec::new(),
         now: NOW,
     };
     let reply = asked.call(&request);
@@ -186,7 +186,7 @@ fn a_form_goes_before_the_address() {
     let asked = or_skip!(Asked::new());
     let params = Params::read(&format!("limit=7&{SPAN}"), format!("{SSHD}&limit=2").as_bytes()).unwrap();
     let path = "/loki/api/v1/query_range".to_owned();
-    let reply = asked.call(&Request { path, params, categorize: false, now: NOW });
+    let reply = asked.call(&Request { path, params, flags: Vec::new(), now: NOW });
     let body: Value = serde_json::from_str(&reply.body).unwrap();
     let streams = body["data"]["result"].as_array().unwrap().clone();
     let lines: usize = streams.iter().map(|stream| stream["values"].as_array().unwrap().len()).sum();

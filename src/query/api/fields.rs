@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
 
 use super::params::{self, Refused};
-use super::{Request, chosen, optional, parse_logs};
+use super::{Reply, Request, chosen, optional, parse_logs};
 use crate::query::answer::{Answer, Line};
 use crate::query::journal::Journal;
 use crate::query::{Decimal, Direction, Question, Run, Time, ask};
@@ -32,14 +34,27 @@ const ALWAYS: [&str; 4] = ["cluster", "namespace", "instance", "pod"];
 const AGAIN: &str = "_extracted";
 
 /// `detected_labels`
-pub(super) fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+pub(super) fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
     let bounds = params::ordered(&request.params, request.now)?;
     let streams = chosen(&optional(request)?, bounds, journal, run)?;
     let tells = |(name, values): &(&str, BTreeSet<&str>)| ALWAYS.contains(name) || !are_ids(values);
-    let one = |(name, values): (&str, BTreeSet<&str>)| json!({"label": name, "cardinality": values.len()});
+    let one = |(label, values): (_, BTreeSet<&str>)| Label { label, cardinality: values.len() };
     let labels: Vec<_> = streams.labels().into_iter().filter(tells).map(one).collect();
-    // What is empty is left out there.
-    Ok(if labels.is_empty() { json!({}) } else { json!({"detectedLabels": labels}) })
+    Reply::json(&Labels { labels })
+}
+
+/// Labels (grafana/loki, `pkg/logproto/logproto.proto`, `DetectedLabelsResponse`). What is empty is left out there.
+#[derive(Serialize)]
+struct Labels<'l> {
+    #[serde(rename = "detectedLabels", skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<Label<'l>>,
+}
+
+/// A label, and how many values it has.
+#[derive(Serialize)]
+struct Label<'l> {
+    label: &'l str,
+    cardinality: usize,
 }
 
 /// Whether all values are numbers or UUIDs, which nobody wants to choose from; 0 and 1 alone are answers (`shouldRejectLabel`).
@@ -76,26 +91,34 @@ struct Field {
 }
 
 /// `detected_fields`
-pub(super) fn fields(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+pub(super) fn fields(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
     let Found { fields: found, limit } = find(request, journal, run)?;
     let mut fields: Vec<_> = found.iter().collect();
     // Those that tell most apart, or are in most lines, are of most use.
     fields.sort_by(|a, b| (b.1.values.len(), a.0).cmp(&(a.1.values.len(), b.0)));
     fields.truncate(limit);
-    let one = |(name, field): &(&String, &Field)| {
-        let mut value =
-            json!({"label": name, "type": field.kind, "cardinality": field.values.len(), "parsers": null});
-        if let Some(object) = value.as_object_mut()
-            && !field.parsers.is_empty()
-        {
-            object.insert("parsers".into(), json!(field.parsers));
-            if !field.path.is_empty() {
-                object.insert("jsonPath".into(), json!(field.path));
-            }
-        }
-        value
-    };
-    Ok(listed("fields", fields.iter().map(one).collect(), limit))
+    let detected = fields.iter().map(|(label, field)| Detected::new(label, field));
+    listed("fields", detected.collect(), limit)
+}
+
+/// A field, as Loki tells of it (`pkg/logproto/logproto.proto`, `DetectedField`).
+#[derive(Serialize)]
+struct Detected<'f> {
+    label: &'f str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    cardinality: usize,
+    parsers: Option<&'f BTreeSet<&'static str>>,
+    #[serde(rename = "jsonPath", skip_serializing_if = "<[_]>::is_empty")]
+    path: &'f [String],
+}
+
+impl Detected<'_> {
+    fn new<'f>(label: &'f str, field: &'f Field) -> Detected<'f> {
+        let parsers = Some(&field.parsers).filter(|parsers| !parsers.is_empty());
+        let path = if parsers.is_some() { field.path.as_slice() } else { &[] };
+        Detected { label, kind: field.kind, cardinality: field.values.len(), parsers, path }
+    }
 }
 
 /// `detected_field/NAME/values`
@@ -104,16 +127,34 @@ pub(super) fn values(
     request: &Request,
     journal: &Journal<'_>,
     run: &mut Run<'_>,
-) -> Result<Value, Refused> {
+) -> Result<Reply, Refused> {
     let Found { fields: found, limit } = find(request, journal, run)?;
     let values = found.get(name).into_iter().flat_map(|field| &field.values);
     let values: BTreeSet<String> = values.map(|(value, parsed)| written(value, *parsed)).collect();
-    Ok(listed("values", values.into_iter().take(limit).map(Value::String).collect(), limit))
+    listed("values", values.into_iter().take(limit).collect(), limit)
 }
 
 /// A list with its limit, which are left out where there is none.
-fn listed(name: &str, list: Vec<Value>, limit: usize) -> Value {
-    if list.is_empty() { json!({}) } else { json!({name: list, "limit": limit}) }
+fn listed<T: Serialize>(name: &'static str, list: Vec<T>, limit: usize) -> Result<Reply, Refused> {
+    Reply::json(&Listed { name, list, limit })
+}
+
+/// A list, under its name, and its limit.
+struct Listed<T> {
+    name: &'static str,
+    list: Vec<T>,
+    limit: usize,
+}
+
+impl<T: Serialize> Serialize for Listed<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        if !self.list.is_empty() {
+            map.serialize_entry(self.name, &self.list)?;
+            map.serialize_entry("limit", &self.limit)?;
+        }
+        map.end()
+    }
 }
 
 /// A value as one can compare with it: a size that a parser has found is rounded (`parseDetectedFieldValues`).

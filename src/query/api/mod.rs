@@ -14,7 +14,7 @@ use std::io;
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::Answer;
 use super::journal::Journal;
@@ -46,9 +46,8 @@ pub struct Request {
     pub path: String,
     /// Its parameters, of the address and of a form in its body.
     pub params: Params,
-    /// Whether labels that are not of an entry's stream are wanted beside its line
-    /// (`X-Loki-Response-Encoding-Flags: categorize-labels`).
-    pub categorize: bool,
+    /// How lines are to be encoded (`X-Loki-Response-Encoding-Flags`), such as with labels beside them ([`response::CATEGORIZE`]).
+    pub flags: Vec<String>,
     /// The time now (nanoseconds since 1970).
     pub now: i64,
 }
@@ -118,11 +117,6 @@ impl From<QueryError> for Refused {
     }
 }
 
-/// `{"status": "success", "data": …}`
-fn success_of(data: Value) -> Value {
-    json!({"status": "success", "data": data})
-}
-
 /// A query as Loki's API takes it.
 fn parse(text: &str) -> Result<Query, Refused> {
     Query::parse(text).map_err(|error| Refused::new(in_lokis_words(text, &error)))
@@ -177,9 +171,9 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
     }
     let path = params::unescape(request.path.as_bytes(), false).map_err(Refused::new)?;
     let Some(name) = path.strip_prefix("/loki/api/v1/") else { return Ok(None) };
-    let value = match name {
-        "query" => return instant(request, journal, run).map(Some),
-        "query_range" => return range(request, journal, run).map(Some),
+    let reply = match name {
+        "query" => instant(request, journal, run)?,
+        "query_range" => range(request, journal, run)?,
         "labels" | "label" => labels(request, journal, run)?,
         "series" => series(request, journal, run)?,
         "index/stats" => volume::stats(request, journal, run)?,
@@ -197,11 +191,11 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
             let Bounds { start, end } = params::bounds(&request.params, request.now)?;
             params::step(&request.params, start, end)?;
             parse_logs(request.params.get("query"))?;
-            success_of(json!([]))
+            Reply::json(&response::success([(); 0]))?
         }
-        "format_query" => return formatted(request.params.get("query")).map(Some),
-        "status/buildinfo" => buildinfo(),
-        "drilldown-limits" => drilldown::limits(&run.limits),
+        "format_query" => formatted(request.params.get("query"))?,
+        "status/buildinfo" => bare(&buildinfo())?,
+        "drilldown-limits" => bare(&drilldown::limits(&run.limits))?,
         name => {
             let between = |prefix: &str| {
                 let name = name.strip_prefix(prefix)?.strip_suffix("/values")?;
@@ -216,9 +210,12 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
             }
         }
     };
-    let is_bare = matches!(name, "status/buildinfo" | "drilldown-limits");
-    let content_type = if is_bare { JSON_BARE } else { JSON };
-    Ok(Some(Reply { content_type, ..Reply::json(&value)? }))
+    Ok(Some(reply))
+}
+
+/// A reply without the name of its character set, as some are in Loki.
+fn bare(value: &impl Serialize) -> Result<Reply, Refused> {
+    Ok(Reply { content_type: JSON_BARE, ..Reply::json(value)? })
 }
 
 fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
@@ -227,7 +224,7 @@ fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resul
     let begun = Begun::now(run);
     let (answer, read) = ask(&Question { query, time: Time::At(time), limit, direction }, journal, run)?;
     let stats = Some(begun.end(run, &read, answer.len()));
-    Reply::json(&response::success(Data { answer: &answer, categorize: request.categorize, stats }))
+    Reply::json(&response::success(Data { answer: &answer, flags: &request.flags, stats }))
 }
 
 fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
@@ -264,7 +261,7 @@ fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<
         lines.truncate(limit);
     }
     let stats = Some(begun.end(run, &read, answer.len()));
-    Reply::json(&response::success(Data { answer: &answer, categorize: request.categorize, stats }))
+    Reply::json(&response::success(Data { answer: &answer, flags: &request.flags, stats }))
 }
 
 /// When the work on a question began.
@@ -309,24 +306,27 @@ fn optional(request: &Request) -> Result<Vec<LogQuery>, Refused> {
 }
 
 /// A list, which Loki leaves out where it is empty.
-fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Value {
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Result<Reply, Refused> {
     let names: Vec<_> = names.collect();
-    if names.is_empty() { json!({"status": "success"}) } else { success_of(json!(names)) }
+    match names.is_empty() {
+        true => Reply::json(&json!({"status": "success"})),
+        false => Reply::json(&response::success(names)),
+    }
 }
 
-fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
     let bounds = params::in_reach(params::bounds(&request.params, request.now)?)?;
     let streams = chosen(&optional(request)?, bounds, journal, run)?;
-    Ok(listed(streams.names().into_iter()))
+    listed(streams.names().into_iter())
 }
 
-fn values(name: &str, request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+fn values(name: &str, request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
     let bounds = params::in_reach(params::bounds(&request.params, request.now)?)?;
     let streams = chosen(&optional(request)?, bounds, journal, run)?;
-    Ok(listed(streams.values(name).into_iter()))
+    listed(streams.values(name).into_iter())
 }
 
-fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
     let bounds = params::bounds(&request.params, request.now)?;
     let given: BTreeSet<&str> = request.params.all("match[]").chain(request.params.all("match")).collect();
     let lone = given.len() == 1 && given.iter().all(|text| is_any(text));
@@ -335,23 +335,51 @@ fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result
     let streams = chosen(&selectors, params::in_reach(bounds)?, journal, run)?;
     let mut all: Vec<_> = streams.iter().map(|(labels, _)| labels).collect();
     all.sort_by_cached_key(|labels| labels.to_string());
-    Ok(success_of(all.into_iter().map(response::labels).collect()))
+    Reply::json(&response::success(all.into_iter().map(response::labels).collect::<Vec<_>>()))
 }
 
 /// `format_query`. A mistake is told in JSON (grafana/loki, `pkg/loki/format_query_handler.go`).
 fn formatted(text: &str) -> Result<Reply, Refused> {
-    let (status, value) = match parse(text) {
-        Ok(query) => (200, success_of(Value::String(query.pretty()))),
-        Err(Refused { status, text }) => {
-            (status, json!({"status": "invalid-query", "error": cut(text.into(), ERROR_MAX)}))
+    match parse(text) {
+        Ok(query) => {
+            Ok(Reply { content_type: JSON_LOWER, ..Reply::json(&response::success(query.pretty()))? })
         }
-    };
-    Ok(Reply { status, content_type: JSON_LOWER, ..Reply::json(&value)? })
+        Err(Refused { status, text }) => {
+            let mistake =
+                Mistake { status: "invalid-query", error: cut(text.into(), ERROR_MAX).into_owned() };
+            Ok(Reply { status, content_type: JSON_LOWER, ..Reply::json(&mistake)? })
+        }
+    }
 }
 
-fn buildinfo() -> Value {
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
-    })
+/// What is wrong with a query that should be formatted.
+#[derive(Serialize)]
+struct Mistake {
+    status: &'static str,
+    error: String,
+}
+
+/// What program this is, and which version of it.
+#[derive(Serialize)]
+struct BuildInfo {
+    version: &'static str,
+    revision: &'static str,
+    branch: &'static str,
+    #[serde(rename = "buildUser")]
+    build_user: &'static str,
+    #[serde(rename = "buildDate")]
+    build_date: &'static str,
+    #[serde(rename = "goVersion")]
+    go_version: &'static str,
+}
+
+fn buildinfo() -> BuildInfo {
+    BuildInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: "",
+        branch: "",
+        build_user: "",
+        build_date: "",
+        go_version: "",
+    }
 }

@@ -18,8 +18,8 @@ pub struct Tail {
     pub now: i64,
     /// Lines from before (count).
     pub limit: usize,
-    /// Labels that are not of an entry's stream stand beside its line.
-    pub categorize: bool,
+    /// How lines are to be encoded, as in a [`Request`].
+    pub flags: Vec<String>,
 }
 
 impl Tail {
@@ -43,5 +43,5 @@ fn read(request: &Request, most: usize) -> Result<Tail, Refused> {
         return Err(Refused::new(format!("delay_for can't be greater than {DELAY_MAX}")));
     }
     params::entries(limit, most)?;
-    Ok(Tail { query, start, now: request.now, limit, categorize: request.categorize })
+    Ok(Tail { query, start, now: request.now, limit, flags: request.flags.clone() })
 }

@@ -5,12 +5,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::params::{self, Bounds, Params, Range, Refused};
-use super::{Begun, Request, chosen, matchers, response, success_of};
+use super::{Begun, Reply, Request, chosen, matchers, response};
 use crate::query::Run;
 use crate::query::journal::Journal;
+use crate::query::response::Stats;
 use crate::query::streams::Streams;
 use logql::LogQuery;
 use logql::label_set::LabelSet;
@@ -19,7 +21,7 @@ use logql::label_set::LabelSet;
 const MILLISECOND: i64 = 1_000_000;
 
 /// `index/stats`. A stream here is what one chunk would be of there.
-pub(super) fn stats(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+pub(super) fn stats(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
     let Range { start, end, .. } = params::range(&request.params, request.now)?;
     let query = matchers(request.params.get("query"))?;
     let streams = chosen(&[query], Bounds { start, end }, journal, run)?;
@@ -27,11 +29,29 @@ pub(super) fn stats(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>)
     for (_, size) in streams.iter() {
         (entries, bytes, count) = (entries + size.entries, bytes + size.bytes, count + 1);
     }
-    Ok(json!({"streams": count, "chunks": count, "bytes": bytes, "entries": entries}))
+    Reply::json(&Sizes { streams: count, chunks: count, bytes, entries })
+}
+
+/// How much there is (grafana/loki, `pkg/logproto/indexgateway.proto`, `IndexStatsResponse`).
+#[derive(Serialize)]
+struct Sizes {
+    streams: u64,
+    chunks: u64,
+    bytes: u64,
+    entries: u64,
+}
+
+/// Volumes, in the shape of the answer to a metric query.
+#[derive(Serialize)]
+struct Volumes {
+    #[serde(rename = "resultType")]
+    kind: &'static str,
+    result: Vec<Value>,
+    stats: Stats,
 }
 
 /// `index/volume`
-pub(super) fn volume(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Value, Refused> {
+pub(super) fn volume(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
     let params = with_limit(&request.params);
     let limit = params::instant(&params, request.now)?.limit;
     let by_label = by_label(&params)?;
@@ -44,7 +64,7 @@ pub(super) fn volume_range(
     request: &Request,
     journal: &Journal<'_>,
     run: &mut Run<'_>,
-) -> Result<Value, Refused> {
+) -> Result<Reply, Refused> {
     let params = with_limit(&request.params);
     params::limit(&params)?;
     let Range { start, end, limit, step, .. } = params::range(&params, request.now)?;
@@ -112,7 +132,7 @@ impl Wanted {
         Bounds { start, end }: Bounds,
         journal: &Journal<'_>,
         run: &mut Run<'_>,
-    ) -> Result<Value, Refused> {
+    ) -> Result<Reply, Refused> {
         let begun = Begun::now(run);
         let (streams, read) = Streams::find_by(step, &self.selectors, (start, end), journal, run)?;
         let mut known: IndexMap<String, Value, foldhash::quality::RandomState> = IndexMap::default();
@@ -154,7 +174,7 @@ impl Wanted {
         let result: Vec<_> = series.into_iter().map(one).collect();
         let kind = if single { "vector" } else { "matrix" };
         let stats = begun.end(run, &read, result.len());
-        Ok(success_of(json!({"resultType": kind, "result": result, "stats": stats})))
+        Reply::json(&response::success(Volumes { kind, result, stats }))
     }
 
     /// The series that a stream counts for, with the names by which they are sorted.
