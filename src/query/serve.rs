@@ -50,8 +50,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 const SOCKET_ASIDE: &str = "new";
 /// How much lower the priority of a query is than that of shipping (nice(2)).
 pub(super) const NICE: i32 = 10;
-/// Live tails at a time (count), as Loki's `max_concurrent_tail_requests`.
-const TAILS_MAX: usize = 10;
 /// The header that says how lines are to be encoded, by flags between commas (grafana/loki, `pkg/util/httpreq/encoding_flags.go`).
 const ENCODING: &str = "x-loki-response-encoding-flags";
 /// Flags that are looked at (count): Loki knows one, and each is repeated in the answer.
@@ -138,7 +136,7 @@ impl Server {
             timeout: section.timeout,
             limits: section.limits,
             places,
-            tails: Arc::new(Semaphore::new(TAILS_MAX)),
+            tails: Arc::new(Semaphore::new(socket::TAILS_MAX)),
             open,
         });
         let mut tasks = JoinSet::new();
@@ -298,10 +296,8 @@ async fn tail(
     key: &HeaderValue,
     shared: &Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Reply> {
-    let tail = Tail::read(&of_head(request.uri(), request.headers(), &[])?, shared.limits.entries)?;
-    let place = shared.tails.clone().try_acquire_owned();
-    let place = place.map_err(|_| Reply::text(429, "max concurrent tail requests limit exceeded\n"))?;
-    let held = (place, shared.open.clone());
+    let tail = Tail::read(&of_head(request.uri(), request.headers(), &[])?)?;
+    let held = (shared.tails.clone().try_acquire_owned().ok(), shared.open.clone());
     Ok(socket::begin(request, key, (tail, shared.limits), shared.source.clone(), held)
         .map(|()| Full::default()))
 }

@@ -1,8 +1,10 @@
 //! Live tail over a web socket (RFC 6455), as Loki's `/loki/api/v1/tail` (grafana/loki, `pkg/querier/tail`): each frame has the
-//! lines that have come, each a stream of its own. A reader that is too slow is told of the lines that it missed.
+//! lines that have come, each a stream of its own. A reader that is too slow is told of the lines that it missed. Why a tail
+//! ends stands in its close frame.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::body::Incoming;
@@ -12,27 +14,42 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 
 use super::answer::Line;
 use super::api::tail::Tail;
 use super::live;
 use super::response::{self, Row};
 use super::source::Source;
-use super::{Limits, Run};
-use logql::label_set::LabelSet;
+use super::{Limits, QueryError, Run};
+use logql::Query;
+use logql::label_set::{LabelSet, cut};
 
 /// The path of live tail.
 pub(super) const PATH: &str = "/loki/api/v1/tail";
+/// Live tails at a time (count), as Loki's `max_concurrent_tail_requests`.
+pub(super) const TAILS_MAX: usize = 10;
 /// Frames that may wait for a slow reader (count).
 const FRAMES_MAX: usize = 16;
 /// Most lines of a frame (count).
 const LINES_MAX: usize = 500;
 /// Lines that were missed and are named in a frame (count), as in Loki (`maxDroppedEntriesPerTailResponse`); more are only missed.
 const MISSED_MAX: usize = 1000;
+/// How long a client is waited for when its tail has ended: a connection that is closed before it has read all that was sent takes the
+/// close frame with it.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+/// Longest reason of a close frame (bytes): a control frame has 125, of which its code takes two (RFC 6455, 5.5).
+const REASON_MAX: usize = 123;
+/// What stands before the words of limits in a close frame of Loki: there they are errors of gRPC (github.com/gogo/status, `Error`).
+const REMOTE: &str = "rpc error: code = Code(400) desc = ";
+/// What Loki says of a metric query (`pkg/logql/engine.go`, `LogSelector`).
+const NO_LINES: &str = "only log selector is supported";
 /// The header with a client's key, and the one with its answer.
 const KEY: &str = "sec-websocket-key";
 const ACCEPT: &str = "sec-websocket-accept";
@@ -43,22 +60,40 @@ pub(super) fn key(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(KEY).filter(|_| is).cloned()
 }
 
-/// Turns a connection into a web socket, and begins to tail. The place is held as long as that goes on. It ends when the server
-/// of `open` does, with no close frame: Grafana connects again then, to the new configuration, and gives up at a close frame
-/// (grafana/grafana, `loki/live_streams.ts`: code 1006 alone is tried again).
+/// What a tail holds as long as it goes on: its place, if there was one, and the word that the server goes on.
+pub(super) type Held = (Option<OwnedSemaphorePermit>, watch::Receiver<()>);
+
+/// Turns a connection into a web socket, and begins to tail. It ends when the server does, with no close frame: Grafana connects
+/// again then, to the new configuration, and gives up at a close frame (grafana/grafana, `loki/live_streams.ts`: code 1006 alone is
+/// tried again). Without a place, it ends at once: Loki counts tails after the handshake.
 pub(super) fn begin(
     mut request: Request<Incoming>,
     key: &HeaderValue,
     (tail, limits): (Tail, Limits),
     source: Source,
-    (place, mut open): (OwnedSemaphorePermit, watch::Receiver<()>),
+    (place, mut open): Held,
 ) -> Response<()> {
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        let (sender, told) = mpsc::channel(FRAMES_MAX);
+        let stop = Arc::new(AtomicBool::new(false));
+        let _gone = Gone(stop.clone());
+        let refused = match (&place, &tail.query) {
+            (None, _) => Some(too_many()),
+            (_, Query::Metric(_)) => Some(NO_LINES.to_owned()),
+            _ => start(tail, limits, source, stop, sender),
+        };
+        let going_on = async {
+            let why = match refused {
+                Some(why) => Some(why),
+                None => pass(&mut socket, told).await,
+            };
+            close(&mut socket, why).await;
+        };
         tokio::select! {
-            () = serve(socket, tail, limits, source) => {}
+            () = going_on => {}
             _ = open.changed() => {}
         }
         drop(place);
@@ -74,6 +109,12 @@ pub(super) fn begin(
     response
 }
 
+/// What Loki says of one tail too many (`pkg/querier/tail/querier.go`, `checkTailRequestLimit`).
+fn too_many() -> String {
+    let words = "max concurrent tail requests limit exceeded, count > limit";
+    format!("{REMOTE}{words} ({} > {TAILS_MAX})", TAILS_MAX + 1)
+}
+
 /// Ends a tail when it goes.
 struct Gone(Arc<AtomicBool>);
 
@@ -83,50 +124,82 @@ impl Drop for Gone {
     }
 }
 
-async fn serve(
-    socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
+/// What the thread of a tail tells.
+#[derive(Debug)]
+enum Told {
+    /// A frame.
+    Frame(String),
+    /// Why it cannot go on.
+    Failed(String),
+}
+
+/// Starts the thread of a tail, or says why it cannot be.
+fn start(
     tail: Tail,
     limits: Limits,
     source: Source,
-) {
-    let (mut writer, mut reader) = socket.split();
-    let stop = Arc::new(AtomicBool::new(false));
-    let _gone = Gone(stop.clone());
-    let (sender, mut frames) = mpsc::channel::<String>(FRAMES_MAX);
-    let thread = std::thread::Builder::new()
-        .name("tail".to_owned())
-        .spawn(move || run(&tail, limits, &source, &stop, &sender));
-    if let Err(error) = thread {
-        log::warn!("a live tail cannot start: no thread can be started: {error}");
-        return;
-    }
+    stop: Arc<AtomicBool>,
+    sender: mpsc::Sender<Told>,
+) -> Option<String> {
+    let run = move || run(&tail, limits, &source, &stop, &sender);
+    let error = std::thread::Builder::new().name("tail".to_owned()).spawn(run).err()?;
+    log::warn!("a live tail cannot start: no thread can be started: {error}");
+    Some(format!("no thread can be started: {error}"))
+}
+
+/// Passes frames on until there are no more, or the client has gone. What it gives is the reason for the close frame.
+async fn pass<S>(socket: &mut WebSocketStream<S>, mut told: mpsc::Receiver<Told>) -> Option<String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     loop {
         tokio::select! {
-            frame = frames.recv() => {
-                let Some(frame) = frame else { break };
-                if writer.send(Message::text(frame)).await.is_err() {
-                    break;
-                }
-            }
-            // Pings are answered by the library while this reads.
-            heard = reader.next() => match heard {
+            // Pings of its own are answered by the library while this reads.
+            heard = socket.next() => match heard {
                 Some(Ok(message)) if !message.is_close() => {}
-                _ => break,
+                _ => return None,
+            },
+            one = told.recv() => match one? {
+                Told::Frame(text) => socket.send(Message::text(text)).await.ok()?,
+                Told::Failed(why) => return Some(why),
             },
         }
     }
-    let _ = writer.close().await;
+}
+
+/// Closes a web socket, with a reason if there is one.
+async fn close<S>(socket: &mut WebSocketStream<S>, why: Option<String>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let frame = why.map(|why| CloseFrame { code: CloseCode::Error, reason: reason(&why).into() });
+    let closing = async {
+        // Whoever has gone needs none.
+        let _ = socket.close(frame).await;
+        while let Some(Ok(_)) = socket.next().await {}
+    };
+    let _ = timeout(CLOSE_MAX, closing).await;
+}
+
+/// A reason that fits into a close frame. Loki would send none that does not, and no close frame at all.
+fn reason(why: &str) -> String {
+    let why = match why.strip_prefix(REMOTE) {
+        Some(bare) if why.len() > REASON_MAX => bare,
+        _ => why,
+    };
+    cut(why.into(), REASON_MAX).into_owned()
 }
 
 /// Reads on until `stop` is set.
-fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, frames: &mpsc::Sender<String>) {
+fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, told: &mpsc::Sender<Told>) {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), super::serve::NICE);
+    let Query::Logs(query) = &tail.query else { return };
     let mut run = Run { stop, deadline: None, limits, bytes_read: 0, progress: &mut |_| {} };
     let mut missed: Vec<Missed> = Vec::new();
     let span = (tail.start, tail.now);
-    let ended = live::tail(&tail.query, span, tail.limit, &source.journal(), &mut run, &mut |lines| {
+    let ended = live::tail(query, span, tail.limit, &source.journal(), &mut run, &mut |lines| {
         for lines in lines.chunks(LINES_MAX) {
-            match frames.try_send(frame(lines, &missed, &tail.flags)) {
+            match told.try_send(Told::Frame(frame(lines, &missed, &tail.flags))) {
                 Ok(()) => missed.clear(),
                 Err(mpsc::error::TrySendError::Closed(_)) => stop.store(true, Relaxed),
                 Err(mpsc::error::TrySendError::Full(_)) => {
@@ -143,6 +216,9 @@ fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, frames: 
     if let Err(error) = ended {
         // A client has asked for too much, or the journal cannot be read, which shipping says, too.
         log::debug!("a live tail has ended: {error}");
+        let remote = if matches!(error, QueryError::Span(..)) { REMOTE } else { "" };
+        // If nobody listens any more, it has gone.
+        let _ = told.blocking_send(Told::Failed(format!("{remote}{error}")));
     }
 }
 
@@ -198,6 +274,28 @@ fn frame(lines: &[Line], missed: &[Missed], flags: &[String]) -> String {
 mod tests {
     use super::*;
     use logql::pipeline::Categories;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_nothing_of_a_close_is_left() {
+        let (near, _far) = tokio::io::duplex(1);
+        let mut socket = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+        let begun = Instant::now();
+        close(&mut socket, Some("x".to_owned())).await;
+        assert_eq!(begun.elapsed(), CLOSE_MAX);
+    }
+
+    #[test]
+    fn reasons_fit_into_a_close_frame() {
+        let of = |length: usize| "x".repeat(length);
+        assert_eq!(reason("short"), "short");
+        assert_eq!(reason(&of(123)), of(123));
+        assert_eq!(reason(&of(124)).len(), 123);
+        let long = of(123 - REMOTE.len());
+        assert_eq!(reason(&format!("{REMOTE}{long}")), format!("{REMOTE}{long}"));
+        assert_eq!(reason(&format!("{REMOTE}{long}x")), format!("{long}x"));
+        assert!(reason(&"\u{e9}".repeat(100)).len() <= 123);
+    }
 
     /// The flags come last in a frame, other than in an answer.
     #[test]

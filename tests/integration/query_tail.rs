@@ -46,12 +46,25 @@ async fn tail(
     tokio_tungstenite::client_async(request, stream).await.map(|(socket, _)| socket)
 }
 
+/// The next message that is no ping: these come every second.
+async fn heard(socket: &mut WebSocketStream<UnixStream>) -> Option<Result<Message, Error>> {
+    let next = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Ping(_))) => {}
+                other => return other,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, next).await.expect("a message comes")
+}
+
 /// The streams of frames, until there are so many.
 async fn streams(socket: &mut WebSocketStream<UnixStream>, count: usize) -> Vec<Value> {
     let mut streams = Vec::new();
     while streams.len() < count {
-        let message = tokio::time::timeout(PATIENCE, socket.next()).await;
-        let Ok(Some(Ok(Message::Text(text)))) = message else { panic!("{message:?} after {streams:?}") };
+        let message = heard(socket).await;
+        let Some(Ok(Message::Text(text))) = message else { panic!("{message:?} after {streams:?}") };
         let frame: Value = serde_json::from_str(&text).unwrap();
         streams.extend(frame["streams"].as_array().unwrap().iter().cloned());
     }
@@ -114,8 +127,8 @@ async fn lines_come_once_with_those_from_before_first() {
     // What cannot be tailed is refused before anything changes.
     for (parameters, status, words) in [
         ("query=%7B", 400, "parse error"),
-        ("query=rate(%7Bapp%3D%22a%22%7D%5B1m%5D)", 400, "can only tail log queries"),
         ("query=%7Bapp%3D%22a%22%7D&delay_for=99", 400, "delay_for can't be greater than 5"),
+        ("query=%7Bapp%3D%22a%22%7D&limit=0", 400, "limit must be a positive value"),
     ] {
         match tail(&socket, parameters, false).await {
             Err(Error::Http(response)) => {
@@ -142,8 +155,8 @@ async fn a_slow_reader_is_told_of_what_it_missed() {
     }
     let (mut shown, mut missed) = (0, 0);
     while missed == 0 {
-        let message = tokio::time::timeout(PATIENCE, slow.next()).await;
-        let Ok(Some(Ok(Message::Text(text)))) = message else {
+        let message = heard(&mut slow).await;
+        let Some(Ok(Message::Text(text))) = message else {
             panic!("{shown} shown, {missed} missed: {message:?}")
         };
         let frame: Value = serde_json::from_str(&text).unwrap();
@@ -184,7 +197,7 @@ async fn a_new_configuration_ends_the_tails_of_the_old_one() {
         assert_eq!(first[0]["stream"]["round"], if round < 2 { Value::Null } else { "before".into() });
         agent.reconfigure(&from, &to);
         agent.signal(Signal::HUP);
-        let end = tokio::time::timeout(PATIENCE, old.next()).await.expect("the tail ends");
+        let end = heard(&mut old).await;
         assert!(!matches!(end, Some(Ok(_))), "{end:?}");
         // Where it was, somebody answers again.
         wait_until("the new one answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
@@ -252,8 +265,8 @@ async fn tails_are_as_they_were_recorded() {
         let before = expected.len().saturating_sub(4);
         let mut got = if before > 0 { streams(&mut socket, before).await } else { Vec::new() };
         socket.send(Message::Ping("are you there".into())).await.unwrap();
-        let pong = tokio::time::timeout(PATIENCE, socket.next()).await;
-        assert!(matches!(pong, Ok(Some(Ok(Message::Pong(_))))), "{name}: {pong:?}");
+        let pong = heard(&mut socket).await;
+        assert!(matches!(pong, Some(Ok(Message::Pong(_)))), "{name}: {pong:?}");
         write();
         got.extend(streams(&mut socket, 4).await);
         // On purpose: without a pipeline, Loki leaves structured metadata out of live lines, and here it is always there.
@@ -337,9 +350,51 @@ async fn lines_that_come_late_are_shown() {
     assert_eq!(texts(streams(&mut lines, 2).await), ["before", "just before"]);
     // That it is live shows in an answer.
     lines.send(Message::Ping("are you there".into())).await.unwrap();
-    let pong = tokio::time::timeout(PATIENCE, lines.next()).await;
-    assert!(matches!(pong, Ok(Some(Ok(Message::Pong(_))))), "{pong:?}");
+    let pong = heard(&mut lines).await;
+    assert!(matches!(pong, Some(Ok(Message::Pong(_)))), "{pong:?}");
     or_skip!(write(&[(90, "late"), (40, "a little late"), (0, "in time")]));
     assert_eq!(texts(streams(&mut lines, 3).await), ["late", "a little late", "in time"]);
+    agent.stop();
+}
+
+/// Loki takes the handshake before it looks at more than the text of the query, and says in a close frame what is wrong then
+/// (grafana/loki, `pkg/querier/tail`, `http.go` and `querier.go`; tests/data/oracle/tail.json, "metric query").
+#[tokio::test]
+async fn what_is_found_out_late_is_said_in_a_close_frame() {
+    let journald = or_skip!(Journald::start());
+    journald.send_native(&[("MESSAGE", b"before"), ("SYSLOG_IDENTIFIER", b"a")]);
+    journald.sync();
+    let (mut agent, socket) = answering(&journald.dir());
+    agent.reconfigure("query: {socket:", "query: {limits: {span: 1d, entries: 200}, socket:");
+    agent.signal(Signal::HUP);
+    wait_until("the configuration is taken", || agent.log().contains("the new configuration is taken"));
+    let closed = async |parameters: &str| {
+        let mut socket = tail(&socket, parameters, false).await.unwrap();
+        match heard(&mut socket).await {
+            Some(Ok(Message::Close(Some(frame)))) => (u16::from(frame.code), frame.reason.to_string()),
+            other => panic!("{parameters}: {other:?}"),
+        }
+    };
+    let lines = "query=%7Bapp%3D%22a%22%7D";
+    assert_eq!(
+        closed("query=rate(%7Bapp%3D%22a%22%7D%5B1m%5D)").await,
+        (1011, "only log selector is supported".to_owned())
+    );
+    let (code, reason) = closed(&format!("{lines}&start=1795240800")).await;
+    assert_eq!(code, 1011);
+    let words = "rpc error: code = Code(400) desc = the query time range exceeds the limit (query length: ";
+    let bare = words.trim_start_matches("rpc error: code = Code(400) desc = ");
+    assert!(reason.starts_with(words) || reason.starts_with(bare), "{reason}");
+    assert!(reason.len() <= 123, "{reason}");
+    // As many lines as one likes: Loki does not look at this limit here.
+    let mut open = vec![tail(&socket, &format!("{lines}&limit=5001"), false).await.unwrap()];
+    assert_eq!(streams(&mut open[0], 1).await.len(), 1);
+    while open.len() < 10 {
+        open.push(tail(&socket, lines, false).await.unwrap());
+    }
+    let words = "rpc error: code = Code(400) desc = max concurrent tail requests limit exceeded, count > limit (11 > 10)";
+    assert_eq!(closed(lines).await, (1011, words.to_owned()));
+    // Which gives no place away, and takes none.
+    assert_eq!(closed(lines).await, (1011, words.to_owned()));
     agent.stop();
 }
