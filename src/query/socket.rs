@@ -1,13 +1,13 @@
 //! Live tail over a web socket (RFC 6455), as Loki's `/loki/api/v1/tail` (grafana/loki, `pkg/querier/tail`): each frame has the
-//! lines that have come, each a stream of its own. A reader that is too slow is told of the lines that it missed. Why a tail
-//! ends stands in its close frame.
+//! lines that have come, each a stream of its own. A reader that is too slow is told of the lines that it missed. One that has gone
+//! without a word shows by its silence: it is asked every second whether it is there. Why a tail ends stands in its close frame.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -16,7 +16,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -41,6 +41,10 @@ const FRAMES_MAX: usize = 16;
 const LINES_MAX: usize = 500;
 /// Lines that were missed and are named in a frame (count), as in Loki (`maxDroppedEntriesPerTailResponse`); more are only missed.
 const MISSED_MAX: usize = 1000;
+/// How often a client is asked whether it is there, as in Loki (`pkg/querier/tail/http.go`, `wsPingPeriod`).
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Pings in a row that a client may leave without any answer (count): half a minute, as long as it may take nothing of an answer.
+const UNANSWERED_MAX: u32 = 30;
 /// How long a client is waited for when its tail has ended: a connection that is closed before it has read all that was sent takes the
 /// close frame with it.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -152,17 +156,30 @@ async fn pass<S>(socket: &mut WebSocketStream<S>, mut told: mpsc::Receiver<Told>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut unanswered = 0;
     loop {
         tokio::select! {
+            // What the client has said counts before its silence.
+            biased;
             // Pings of its own are answered by the library while this reads.
             heard = socket.next() => match heard {
-                Some(Ok(message)) if !message.is_close() => {}
+                Some(Ok(message)) if !message.is_close() => unanswered = 0,
                 _ => return None,
             },
             one = told.recv() => match one? {
                 Told::Frame(text) => socket.send(Message::text(text)).await.ok()?,
                 Told::Failed(why) => return Some(why),
             },
+            _ = pings.tick() => {
+                if unanswered >= UNANSWERED_MAX {
+                    log::debug!("a live tail ends: its client has not answered {unanswered} pings");
+                    return None;
+                }
+                unanswered += 1;
+                socket.send(Message::Ping(Bytes::new())).await.ok()?;
+            }
         }
     }
 }
@@ -274,7 +291,40 @@ fn frame(lines: &[Line], missed: &[Missed], flags: &[String]) -> String {
 mod tests {
     use super::*;
     use logql::pipeline::Categories;
-    use tokio::time::Instant;
+    use tokio::io::DuplexStream;
+
+    /// A web socket whose client has answered so many pings and then says nothing more, and when it ended.
+    async fn ended_after(answers: u32) -> Duration {
+        let (near, far) = tokio::io::duplex(64);
+        let mut socket = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+        let mut client: WebSocketStream<DuplexStream> =
+            WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        let answering = async {
+            for _ in 0..answers {
+                // To read is to answer.
+                let ping = client.next().await;
+                assert!(matches!(ping, Some(Ok(Message::Ping(_)))), "{ping:?}");
+                client.flush().await.unwrap();
+            }
+            std::future::pending::<()>().await
+        };
+        let (_sender, told) = mpsc::channel(1);
+        let begun = Instant::now();
+        tokio::select! {
+            why = pass(&mut socket, told) => assert_eq!(why, None),
+            () = answering => {}
+        }
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_no_ping_has_gone() {
+        for answers in [0, 1, 3600] {
+            let ended = timeout(Duration::from_secs(7200), ended_after(answers)).await;
+            let silent = ended.map(|ended| ended.saturating_sub(PING_EVERY * answers));
+            assert_eq!(silent, Ok(PING_EVERY * (UNANSWERED_MAX + 1)), "after {answers} answers");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn who_reads_nothing_of_a_close_is_left() {

@@ -389,6 +389,9 @@ async fn what_is_found_out_late_is_said_in_a_close_frame() {
     // As many lines as one likes: Loki does not look at this limit here.
     let mut open = vec![tail(&socket, &format!("{lines}&limit=5001"), false).await.unwrap()];
     assert_eq!(streams(&mut open[0], 1).await.len(), 1);
+    // Who is there is asked about it.
+    let ping = tokio::time::timeout(PATIENCE, open[0].next()).await;
+    assert!(matches!(ping, Ok(Some(Ok(Message::Ping(_))))), "{ping:?}");
     while open.len() < 10 {
         open.push(tail(&socket, lines, false).await.unwrap());
     }
