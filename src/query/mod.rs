@@ -34,6 +34,7 @@ mod logs;
 mod metric;
 pub mod narrow;
 mod page;
+mod places;
 pub mod print;
 mod reader;
 pub mod response;

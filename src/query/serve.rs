@@ -27,6 +27,7 @@ use super::api::{self, Params, Reply};
 use super::connections::{Connections, Known};
 use super::gate::{CHALLENGE, Gate};
 use super::page;
+use super::places::Places;
 use super::reader::Reader;
 use super::section::Queries;
 use super::socket;
@@ -42,8 +43,6 @@ const HEAD_MAX: Duration = Duration::from_secs(10);
 const CONNECTION_MAX: Duration = Duration::from_secs(3900);
 /// Longest form in the body of a request (bytes): Loki takes queries of less than 128 KiB, which may be escaped.
 const FORM_MAX: usize = 1 << 20;
-/// How long a query waits for a place: a page asks several at once, and most take less than a second.
-const WAIT_MAX: Duration = Duration::from_secs(1);
 /// The pause after a connection could not be accepted, for example because no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The extension of the socket's name until it listens. In the same folder, so that it can be renamed.
@@ -109,7 +108,7 @@ struct Shared {
     timeout: Duration,
     limits: Limits,
     /// A query holds one of these.
-    places: Arc<Semaphore>,
+    places: Places,
     /// A live tail holds one of these.
     tails: Arc<Semaphore>,
     /// Its sender goes with the server.
@@ -128,7 +127,7 @@ impl Server {
         served: Arc<Served>,
         nodename: &str,
     ) -> Result<Server, ServeError> {
-        let places = Arc::new(Semaphore::new(section.concurrent));
+        let places = Places::new(section.concurrent, section.timeout);
         let (held, open) = watch::channel(());
         let shared = Arc::new(Shared {
             source,
@@ -366,10 +365,10 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<Owne
     if let Some(reply) = api::rules::answer(&request, &shared.served.groups()) {
         return (reply, None);
     }
-    // Who waits holds a connection, and there are not many of these.
-    let place = tokio::time::timeout(WAIT_MAX, shared.places.clone().acquire_owned()).await;
-    let Ok(Ok(place)) = place else {
-        return (Reply::text(429, "too many outstanding requests"), None);
+    // Until its turn comes; hyper drops this when the client has gone.
+    let place = match shared.places.take().await {
+        Ok(place) => place,
+        Err(reply) => return (reply, None),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let gone = Gone(stop.clone());

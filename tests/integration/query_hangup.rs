@@ -15,7 +15,7 @@ use crate::support::or_skip;
 const STILL: Duration = Duration::from_millis(100);
 
 /// The thread of a query, as a folder of proc(5).
-fn thread_of_a_query(agent: u32) -> Option<String> {
+pub(crate) fn thread_of_a_query(agent: u32) -> Option<String> {
     let tasks = fs::read_dir(format!("/proc/{agent}/task")).ok()?.flatten();
     let mut folders = tasks.map(|task| task.path().display().to_string());
     folders.find(|folder| fs::read_to_string(format!("{folder}/comm")).is_ok_and(|name| name == "query\n"))

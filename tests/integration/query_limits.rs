@@ -1,8 +1,21 @@
 //! The bounds of queries that the configuration names: each refuses what is over it, in Loki's words, and lets through what is not.
 
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
 use crate::query_api::{Asked, escaped};
+use crate::query_hangup::thread_of_a_query;
+use crate::query_hostile::{RANGE, begin, long_metric};
+use crate::support::agent::PATIENCE;
+use crate::support::journald::wait_until;
 use crate::support::or_skip;
 
+const LABELS: &str = "/loki/api/v1/labels";
+/// Longer than a moment, and than what a query once waited (one second).
+const WAITED: Duration = Duration::from_millis(1500);
+/// Queries that may wait for a place (count), as docs/query.md says.
+const WAITING_MAX: usize = 32;
 /// The two hours of the recorded journal.
 const SPAN: &str = "start=1795240800&end=1795248000";
 const ALL: &str = r#"{job=~".+"}"#;
@@ -93,4 +106,37 @@ fn what_is_not_over_a_bound_is_answered() {
     assert_eq!(status, 200, "{text}");
     let (status, text) = ask(&asked, "query_range", ALL, "start=0&end=1795248000&limit=5000");
     assert_eq!(status, 200, "{text}");
+}
+
+/// A dashboard asks for many panels at once: each is answered when its turn comes.
+#[test]
+fn queries_wait_for_a_place_and_leave_with_their_clients() {
+    let asked = or_skip!(Asked::start("concurrent: 1"));
+    let statuses = |stream: &mut UnixStream| {
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        String::from_utf8_lossy(&head[9..]).into_owned()
+    };
+    let busy = begin(&asked, RANGE, &long_metric());
+    wait_until("the query runs", || thread_of_a_query(asked.agent.pid()).is_some());
+    let mut waiting: Vec<UnixStream> = (0..WAITING_MAX).map(|_| begin(&asked, LABELS, "")).collect();
+    // One more than may wait.
+    let mut refused = None;
+    wait_until("somebody is refused", || {
+        let reply = asked.get(LABELS);
+        let is = reply.status == 429;
+        refused = Some(reply);
+        is
+    });
+    assert_eq!(refused.unwrap().body, "too many outstanding requests");
+    assert_eq!(asked.get("/ready").status, 200, "it needs no place");
+    // Whose clients have gone wait no longer.
+    drop(waiting.split_off(1));
+    let mut late = begin(&asked, LABELS, "");
+    late.set_read_timeout(Some(WAITED)).unwrap();
+    let nothing = (&late).read(&mut [0; 1]).map_err(|error| error.kind());
+    assert_eq!(nothing.err(), Some(std::io::ErrorKind::WouldBlock), "it waits");
+    late.set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(busy);
+    assert_eq!((statuses(&mut waiting[0]), statuses(&mut late)), ("200".to_owned(), "200".to_owned()));
 }
