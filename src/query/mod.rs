@@ -22,11 +22,13 @@
 
 pub mod answer;
 pub mod api;
+mod asked;
 pub mod boots;
 mod certificates;
 mod connections;
 mod gate;
 pub mod habits;
+mod handshake;
 pub mod journal;
 mod limits;
 pub mod live;

@@ -11,21 +11,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, Uri};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::api::tail::Tail;
-use super::api::{self, Params, Reply};
+use super::api::tail::{self, Tail};
+use super::api::{self, Reply};
+use super::asked;
 use super::connections::{Connections, Known};
 use super::gate::{CHALLENGE, Gate};
+use super::handshake;
 use super::page;
 use super::places::Places;
 use super::reader::Reader;
@@ -41,21 +43,12 @@ use crate::observe::page::HEADERS;
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// The longest time that a connection may wait for its next request.
 const CONNECTION_MAX: Duration = Duration::from_secs(3900);
-/// Longest form in the body of a request (bytes): Loki takes queries of less than 128 KiB, which may be escaped.
-const FORM_MAX: usize = 1 << 20;
 /// The pause after a connection could not be accepted, for example because no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The extension of the socket's name until it listens. In the same folder, so that it can be renamed.
 const SOCKET_ASIDE: &str = "new";
 /// How much lower the priority of a query is than that of shipping (nice(2)).
 pub(super) const NICE: i32 = 10;
-/// The header that says how lines are to be encoded, by flags between commas (grafana/loki, `pkg/util/httpreq/encoding_flags.go`).
-const ENCODING: &str = "x-loki-response-encoding-flags";
-/// Flags that are looked at (count): Loki knows one, and each is repeated in the answer.
-const FLAGS_MAX: usize = 16;
-/// A parameter that asks for the same; Loki does not have it.
-const ENCODING_PARAMETER: &str = "encodingFlags";
-
 /// Why the API cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -252,7 +245,6 @@ async fn respond(
     known: &Known,
 ) -> Response<Full<Bytes>> {
     let head = request.method() == Method::HEAD;
-    let key = socket::key(request.headers()).filter(|_| request.uri().path() == socket::PATH);
     let refused = gate.refuses(&request);
     let closes = refused.is_some();
     if !closes {
@@ -262,24 +254,28 @@ async fn respond(
     if let Some(file) = page::file(request.uri().path()).filter(|_| !closes && is_get) {
         return file.response();
     }
-    let (reply, place) = match (refused, key) {
-        (Some(reply), _) => (reply, None),
-        (None, Some(key)) => match tail(request, &key, shared).await {
+    let (reply, place) = match refused {
+        Some(reply) => (reply, None),
+        None if head => (of_head(request.uri().path()), None),
+        None if request.uri().path() == tail::PATH => match begin_tail(request, shared).await {
             Ok(response) => return response,
             Err(reply) => (reply, None),
         },
-        (None, None) => match asked(request).await {
-            Ok(asked) => run(asked, shared).await,
-            Err(reply) => (reply, None),
-        },
+        None => {
+            let (head, body) = request.into_parts();
+            match asked::read(&head, body).await {
+                Ok(asked) => run(asked, shared).await,
+                Err(reply) => (reply, None),
+            }
+        }
     };
     let body =
         if head { Bytes::new() } else { Bytes::from_owner(Sending { text: reply.body, _place: place }) };
     let mut response = Response::new(Full::new(body));
-    *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     response.headers_mut().extend(HEADERS);
-    if response.status() == hyper::StatusCode::UNAUTHORIZED {
+    if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
     }
     if closes {
@@ -289,51 +285,38 @@ async fn respond(
     response
 }
 
-/// Begins a live tail.
-async fn tail(
+/// The reply to HEAD, which no path of Loki's knows (grafana/loki, `pkg/loki/modules.go`, `Methods`; gorilla/mux).
+fn of_head(path: &str) -> Reply {
+    let is_known = api::has(path) || api::rules::has(path);
+    Reply::text(if is_known { 405 } else { 404 }, "")
+}
+
+/// Begins a live tail. What it is asked for comes first, and its handshake then, as in Loki (`pkg/querier/tail/http.go`).
+async fn begin_tail(
     request: Request<Incoming>,
-    key: &HeaderValue,
     shared: &Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Reply> {
-    let tail = Tail::read(&of_head(request.uri(), request.headers(), &[])?)?;
-    let held = (shared.tails.clone().try_acquire_owned().ok(), shared.open.clone());
-    Ok(socket::begin(request, key, (tail, shared.limits), shared.source.clone(), held)
-        .map(|()| Full::default()))
-}
-
-/// What a request asks for.
-async fn asked(request: Request<Incoming>) -> Result<api::Request, Reply> {
     let (head, body) = request.into_parts();
-    let is_form = head.method == Method::POST;
-    let form = match is_form {
-        true => Limited::new(body, FORM_MAX).collect().await.map(|body| body.to_bytes()).map_err(|_| {
-            Reply::text(413, format!("the form is longer than {FORM_MAX} bytes, or did not come whole\n"))
-        })?,
-        false => Bytes::new(),
+    let tail = Tail::read(&asked::read(&head, body).await?)?;
+    let (status, headers) = match handshake::check(&head.method, &head.headers) {
+        Ok(headers) => (StatusCode::SWITCHING_PROTOCOLS, headers),
+        Err(refused) => refused,
     };
-    of_head(&head.uri, &head.headers, &form)
-}
-
-/// What an address, headers and a form ask for.
-fn of_head(uri: &Uri, headers: &HeaderMap, form: &[u8]) -> Result<api::Request, Reply> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let params = Params::read(uri.query().unwrap_or_default(), form);
-    let params = params.map_err(|error| Reply::text(400, error))?;
-    // A browser's web socket has no headers of its own.
-    let named = headers.get_all(ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let named = named.chain(params.all(ENCODING_PARAMETER)).flat_map(|flags| flags.split(',')).map(str::trim);
-    let mut flags: Vec<String> = Vec::new();
-    for flag in named.filter(|flag| !flag.is_empty()).take(FLAGS_MAX) {
-        if flags.iter().all(|known| known != flag) {
-            flags.push(flag.to_owned());
-        }
+    let mut response = Response::new(Full::default());
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        let held = (shared.tails.clone().try_acquire_owned().ok(), shared.open.clone());
+        let request = Request::from_parts(head, ());
+        socket::begin(request, (tail, shared.limits), shared.source.clone(), held);
+    } else {
+        // As Go writes it (net/http, `Error`).
+        let words = status.canonical_reason().unwrap_or_default();
+        *response.body_mut() = format!("{words}\n").into();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(api::TEXT));
+        response.headers_mut().extend(HEADERS);
     }
-    Ok(api::Request {
-        path: uri.path().to_owned(),
-        params,
-        flags,
-        now: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
-    })
+    *response.status_mut() = status;
+    response.headers_mut().extend(headers);
+    Ok(response)
 }
 
 /// Sets a flag when it goes: the client has hung up, or the answer is there.

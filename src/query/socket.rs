@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
-use hyper::{Request, Response};
+use hyper::Request;
+use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -18,7 +17,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 
@@ -31,8 +29,6 @@ use super::{Limits, QueryError, Run};
 use logql::Query;
 use logql::label_set::{LabelSet, cut};
 
-/// The path of live tail.
-pub(super) const PATH: &str = "/loki/api/v1/tail";
 /// Live tails at a time (count), as Loki's `max_concurrent_tail_requests`.
 pub(super) const TAILS_MAX: usize = 10;
 /// Frames that may wait for a slow reader (count).
@@ -54,30 +50,19 @@ const REASON_MAX: usize = 123;
 const REMOTE: &str = "rpc error: code = Code(400) desc = ";
 /// What Loki says of a metric query (`pkg/logql/engine.go`, `LogSelector`).
 const NO_LINES: &str = "only log selector is supported";
-/// The header with a client's key, and the one with its answer.
-const KEY: &str = "sec-websocket-key";
-const ACCEPT: &str = "sec-websocket-accept";
-
-/// The key of a request that asks for a web socket.
-pub(super) fn key(headers: &HeaderMap) -> Option<HeaderValue> {
-    let is = headers.get(UPGRADE)?.to_str().ok()?.eq_ignore_ascii_case("websocket");
-    headers.get(KEY).filter(|_| is).cloned()
-}
-
 /// What a tail holds as long as it goes on: its place, if there was one, and the word that the server goes on.
 pub(super) type Held = (Option<OwnedSemaphorePermit>, watch::Receiver<()>);
 
-/// Turns a connection into a web socket, and begins to tail. It ends when the server does, with no close frame: Grafana connects
+/// Begins to tail on the web socket that the connection of a request becomes when the handshake is answered. It ends when the server does, with no close frame: Grafana connects
 /// again then, to the new configuration, and gives up at a close frame (grafana/grafana, `loki/live_streams.ts`: code 1006 alone is
 /// tried again). Without a place, it ends at once: Loki counts tails after the handshake.
 pub(super) fn begin(
-    mut request: Request<Incoming>,
-    key: &HeaderValue,
+    request: Request<()>,
     (tail, limits): (Tail, Limits),
     source: Source,
     (place, mut open): Held,
-) -> Response<()> {
-    let upgraded = hyper::upgrade::on(&mut request);
+) {
+    let upgraded = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
         let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
@@ -102,15 +87,6 @@ pub(super) fn begin(
         }
         drop(place);
     });
-    let mut response = Response::new(());
-    *response.status_mut() = hyper::StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
-        headers.insert(ACCEPT, accept);
-    }
-    response
 }
 
 /// What Loki says of one tail too many (`pkg/querier/tail/querier.go`, `checkTailRequestLimit`).

@@ -48,6 +48,7 @@ mod proto;
 mod query;
 mod query_access;
 mod query_api;
+mod query_clients;
 mod query_command;
 mod query_hangup;
 mod query_hostile;

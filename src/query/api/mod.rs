@@ -5,6 +5,7 @@
 mod drilldown;
 mod fields;
 mod params;
+mod path;
 pub mod rules;
 pub mod tail;
 mod volume;
@@ -27,6 +28,7 @@ use logql::{LogQuery, ParseError, Query};
 
 pub use self::params::Params;
 use self::params::{Bounds, Range, Refused};
+use self::path::Path;
 
 /// Loki's own words for a path that it does not have.
 const NOT_FOUND: &str = "404 page not found\n";
@@ -35,7 +37,8 @@ const JSON: &str = "application/json; charset=UTF-8";
 const JSON_LOWER: &str = "application/json; charset=utf-8";
 const JSON_BARE: &str = "application/json";
 const YAML: &str = "application/yaml";
-const TEXT: &str = "text/plain; charset=utf-8";
+/// The type of what Loki says in words.
+pub const TEXT: &str = "text/plain; charset=utf-8";
 /// Longest text of an error (bytes): it may quote a part of the query, which may be long.
 const ERROR_MAX: usize = 2 << 10;
 
@@ -165,50 +168,37 @@ pub fn answer(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Re
     reply
 }
 
+/// Whether a path is one of the API. Those of rules have a room of their own.
+pub fn has(path: &str) -> bool {
+    path == tail::PATH || ready(path).is_some() || matches!(Path::read(path), Ok(Some(_)))
+}
+
 fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Option<Reply>, Refused> {
     if let Some(reply) = ready(&request.path) {
         return Ok(Some(reply));
     }
-    let path = params::unescape(request.path.as_bytes(), false).map_err(Refused::new)?;
-    let Some(name) = path.strip_prefix("/loki/api/v1/") else { return Ok(None) };
-    let reply = match name {
-        "query" => instant(request, journal, run)?,
-        "query_range" => range(request, journal, run)?,
-        "labels" | "label" => labels(request, journal, run)?,
-        "series" => series(request, journal, run)?,
-        "index/stats" => volume::stats(request, journal, run)?,
-        "index/volume" => volume::volume(request, journal, run)?,
-        "index/volume_range" => volume::volume_range(request, journal, run)?,
-        "detected_labels" => fields::labels(request, journal, run)?,
-        "detected_fields" => fields::fields(request, journal, run)?,
-        "tail" => {
-            parse(request.params.get("query"))?;
-            return Err(Refused::new(
-                "Bad Request\nwebsocket: the client is not using the websocket protocol\n",
-            ));
-        }
-        "patterns" => {
+    let Some(path) = Path::read(&request.path)? else { return Ok(None) };
+    let reply = match path {
+        Path::Query => instant(request, journal, run)?,
+        Path::QueryRange => range(request, journal, run)?,
+        Path::Labels => labels(request, journal, run)?,
+        Path::Values(name) => values(&name, request, journal, run)?,
+        Path::Series => series(request, journal, run)?,
+        Path::Stats => volume::stats(request, journal, run)?,
+        Path::Volume => volume::volume(request, journal, run)?,
+        Path::VolumeRange => volume::volume_range(request, journal, run)?,
+        Path::DetectedLabels => fields::labels(request, journal, run)?,
+        Path::DetectedFields => fields::fields(request, journal, run)?,
+        Path::FieldValues(name) => fields::values(&name, request, journal, run)?,
+        Path::Patterns => {
             let Bounds { start, end } = params::bounds(&request.params, request.now)?;
             params::step(&request.params, start, end)?;
             parse_logs(request.params.get("query"))?;
             Reply::json(&response::success([(); 0]))?
         }
-        "format_query" => formatted(request.params.get("query"))?,
-        "status/buildinfo" => bare(&buildinfo())?,
-        "drilldown-limits" => bare(&drilldown::limits(&run.limits))?,
-        name => {
-            let between = |prefix: &str| {
-                let name = name.strip_prefix(prefix)?.strip_suffix("/values")?;
-                (!name.is_empty() && !name.contains('/')).then_some(name)
-            };
-            if let Some(name) = between("label/") {
-                values(name, request, journal, run)?
-            } else if let Some(name) = between("detected_field/") {
-                fields::values(name, request, journal, run)?
-            } else {
-                return Ok(None);
-            }
-        }
+        Path::Format => formatted(request.params.get("query"))?,
+        Path::BuildInfo => bare(&buildinfo())?,
+        Path::DrilldownLimits => bare(&drilldown::limits(&run.limits))?,
     };
     Ok(Some(reply))
 }

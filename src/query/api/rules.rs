@@ -11,16 +11,25 @@ use super::{JSON_BARE, Reply, Request, YAML};
 use crate::observe::rules::{ALERTING, NAMESPACE, RECORDING, RuleGroup, ShownAlert, Written};
 use logql::go::units;
 
+const YAML_RULES: &str = "/loki/api/v1/rules";
+const RULES: &str = "/prometheus/api/v1/rules";
+const ALERTS: &str = "/prometheus/api/v1/alerts";
+
+/// Whether this path is one of rules or alerts.
+pub fn has(path: &str) -> bool {
+    [YAML_RULES, RULES, ALERTS].contains(&path)
+}
+
 /// Answers a request for rules or alerts; `groups` are those of the agent. `None`: the path is another one.
 pub fn answer(request: &Request, groups: &[RuleGroup]) -> Option<Reply> {
     match request.path.as_str() {
-        "/loki/api/v1/rules" if groups.is_empty() => Some(Reply::text(404, "no rule groups found\n")),
-        "/loki/api/v1/rules" => Some(Reply { status: 200, content_type: YAML, body: yaml(groups) }),
-        "/prometheus/api/v1/rules" => Some(match chosen(request, groups) {
+        YAML_RULES if groups.is_empty() => Some(Reply::text(404, "no rule groups found\n")),
+        YAML_RULES => Some(Reply { status: 200, content_type: YAML, body: yaml(groups) }),
+        RULES => Some(match chosen(request, groups) {
             Ok(groups) => success(&Groups { groups }),
             Err(kind) => refused(&format!("not supported value {}", json!(kind))),
         }),
-        "/prometheus/api/v1/alerts" => {
+        ALERTS => {
             let alerting =
                 groups.iter().flat_map(|group| &group.rules).filter_map(|rule| rule.alerting.as_ref());
             Some(success(&Alerts { alerts: alerting.flat_map(|alerting| &alerting.alerts).collect() }))

@@ -4,6 +4,8 @@ use super::params::{self, Refused};
 use super::{Reply, Request, parse};
 use logql::Query;
 
+/// The path of live tail.
+pub const PATH: &str = "/loki/api/v1/tail";
 /// Longest delay that may be asked for (seconds), as in Loki (`pkg/loghttp/tail.go`).
 const DELAY_MAX: u32 = 5;
 
