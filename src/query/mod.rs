@@ -48,6 +48,7 @@ pub mod source;
 pub mod streams;
 mod verdicts;
 pub mod verify;
+mod worded;
 
 use std::io;
 use std::sync::atomic::AtomicBool;

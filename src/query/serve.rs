@@ -34,6 +34,7 @@ use super::reader::Reader;
 use super::section::Queries;
 use super::socket;
 use super::source::Source;
+use super::worded::Worded;
 use super::{Limits, Run};
 use crate::client::AccessError;
 use crate::observe::http::Served;
@@ -233,7 +234,7 @@ where
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Worded::new(stream)), service)
         .with_upgrades();
     let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
 }

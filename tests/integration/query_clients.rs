@@ -1,4 +1,4 @@
-//! What clients of Loki send beside queries, and what they read beside answers: methods, forms and
+//! What clients of Loki send beside queries, and what they read beside answers: methods, forms, long addresses and
 //! the handshake of a live tail. What Loki says was read in its source and in that of what it is built with (gorilla/mux,
 //! gorilla/websocket, Go's net/http).
 
@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use crate::query_api::{Asked, Reply, exchange};
 use crate::support::or_skip;
 
+const LABELS: &str = "/loki/api/v1/labels";
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 /// A query that has an answer without a journal.
 const TWO: &str = "query=vector(1)%2Bvector(1)";
@@ -64,6 +65,26 @@ fn heads_are_refused_where_something_is_asked() {
         let reply = exchange(asked.unix(), "HEAD", &format!("{path}?{TWO}"), "", b"");
         assert_eq!((reply.status, reply.body.as_str()), (status, ""), "{path}: {reply:?}");
     }
+}
+
+#[test]
+fn what_is_too_long_is_told_in_words() {
+    let asked = or_skip!(Asked::start(""));
+    let get = |length: usize| {
+        let before = format!("{LABELS}?start=1795240800&end=1795240801&x=");
+        exchange(asked.unix(), "GET", &format!("{before}{}", "x".repeat(length - before.len())), "", b"")
+    };
+    assert_eq!(get(65_534).status, 200);
+    let refused = get(65_535);
+    assert_eq!(
+        (refused.status, refused.body.as_str()),
+        (414, "the address is longer than 65534 bytes: send the parameters by POST, in a form\n")
+    );
+    assert!(refused.head.contains("content-type: text/plain; charset=utf-8\r\n"), "{}", refused.head);
+    let header = format!("X: {}\r\n", "x".repeat(1 << 20));
+    let refused = exchange(asked.unix(), "GET", LABELS, &header, b"");
+    assert_eq!(refused.status, 431, "{refused:?}");
+    assert!(refused.body.starts_with("the headers of the request are too long"), "{refused:?}");
 }
 
 /// A web socket's handshake, but for what is left out or added.
