@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::query::Asked;
+use crate::query_api::escaped;
 use crate::support::or_skip;
 use journal_ship::query::api::{Params, Request};
 
@@ -377,5 +378,52 @@ fn a_path_may_have_escapes() {
     assert_eq!(asked.reply("label/un%69t/values", SPAN), asked.reply("label/unit/values", SPAN));
     for path in ["label/a%2Fb/values", "label/a/b/values", "detected_field//values"] {
         assert_eq!(asked.reply(path, SPAN).0, 404, "{path}");
+    }
+}
+
+/// Loki says no place of these (grafana/loki, `pkg/logql/syntax/parser.go` and `ast.go`, `NewParseError` with 0, 0).
+#[test]
+fn mistakes_without_a_place_have_lokis_words() {
+    let asked = or_skip!(Asked::new());
+    let lone = "parse error : queries require at least one regexp or equality matcher that does not have an empty-compatible \
+                value. For instance, app=~\".*\" does not meet this requirement, but app=~\".+\" will";
+    let rate = r#"rate({a="b"}[1m])"#;
+    for (query, words) in [
+        (r#"{a=~".*"}"#.to_owned(), lone),
+        (r#"sum(rate({a!="b"}[1m]))"#.to_owned(), lone),
+        (format!("topk({rate})"), "parse error : parameter required for operation topk"),
+        (format!("bottomk(0,{rate})"), "parse error : invalid parameter (must be greater than 0) bottomk(0"),
+        (format!("topk(1.5,{rate})"), "parse error : invalid parameter topk(1.5,"),
+        (format!("sum(1,{rate})"), "parse error : unsupported parameter for operation sum(1,"),
+        (format!("sort({rate}) by (a)"), "parse error : sort and sort_desc doesn't allow grouping by "),
+        (
+            r#"quantile_over_time({a="b"} | unwrap x [1m])"#.to_owned(),
+            "parse error : parameter required for operation quantile_over_time",
+        ),
+        (
+            r#"count_over_time({a="b"}[1m]) by (a)"#.to_owned(),
+            "parse error : grouping not allowed for count_over_time aggregation",
+        ),
+        (
+            r#"count_over_time({a="b"} | unwrap x [1m])"#.to_owned(),
+            "parse error : invalid aggregation count_over_time with unwrap",
+        ),
+        (
+            r#"sum_over_time({a="b"}[1m])"#.to_owned(),
+            "parse error : invalid aggregation sum_over_time without unwrap",
+        ),
+        (
+            r#"count_over_time(1,{a="b"}[1m])"#.to_owned(),
+            "parse error : parameter 1 not supported for operation count_over_time",
+        ),
+    ] {
+        let query = format!("query={}", escaped(&query));
+        assert_eq!(asked.reply("query", &query), (400, json!(words)), "{query}");
+    }
+    let long = |length: usize| format!("query=vector(1)%23{}", "x".repeat(length - "vector(1)#".len()));
+    assert_eq!(asked.reply("query", &long(131_071)).0, 200);
+    for length in [131_072, 200_000] {
+        let words = format!("parse error : input size too long ({length} > 131072)");
+        assert_eq!(asked.reply("query", &long(length)), (400, json!(words)));
     }
 }

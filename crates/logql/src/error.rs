@@ -12,15 +12,22 @@ pub struct ParseError {
     pub span: Range<usize>,
     /// What may stand there instead, as a phrase; empty when the message says it.
     pub expected: String,
+    /// What Loki says of it, if it names no place (grafana/loki, `pkg/logqlmodel/error.go`, `NewParseError` with 0, 0).
+    pub placeless: Option<String>,
 }
 
 impl ParseError {
     pub(crate) fn new(message: impl Into<String>, span: Range<usize>) -> ParseError {
-        ParseError { message: message.into(), span, expected: String::new() }
+        ParseError { message: message.into(), span, expected: String::new(), placeless: None }
     }
 
     pub(crate) fn expected(mut self, expected: impl Into<String>) -> ParseError {
         self.expected = expected.into();
+        self
+    }
+
+    pub(crate) fn placeless(mut self, words: impl Into<String>) -> ParseError {
+        self.placeless = Some(words.into());
         self
     }
 }

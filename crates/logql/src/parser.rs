@@ -114,10 +114,15 @@ impl FromStr for Expr {
     }
 }
 
+/// What Loki says of a selector that would choose a stream without any label (`pkg/logql/syntax/parser.go`).
+const UNBOUNDED: &str = "queries require at least one regexp or equality matcher that does not have an empty-compatible value. \
+                         For instance, app=~\".*\" does not meet this requirement, but app=~\".+\" will";
+
 fn begin(text: &str, rules: Rules) -> Result<Parser<'_>, ParseError> {
     if text.len() >= TEXT_MAX {
         let message = format!("this is too long: Loki takes less than {} KiB", TEXT_MAX >> 10);
-        return Err(ParseError::new(message, 0..text.len()));
+        let words = format!("input size too long ({} > {TEXT_MAX})", text.len());
+        return Err(ParseError::new(message, 0..text.len()).placeless(words));
     }
     let mut parser = Parser { source: text, lexer: Lexer::new(text), token: Token::End, span: 0..0, rules };
     parser.advance()?;
@@ -275,7 +280,8 @@ impl Parser<'_> {
             let expected =
                 "at least one matcher that does, as `app=~\".+\"`, but not `app=~\".*\"` or `app!=\"x\"`";
             return Err(ParseError::new("no matcher here asks for a label that is not empty", start..end)
-                .expected(expected));
+                .expected(expected)
+                .placeless(UNBOUNDED));
         }
         Ok(selector.matchers)
     }

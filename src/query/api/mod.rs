@@ -141,8 +141,11 @@ fn matchers(text: &str) -> Result<LogQuery, Refused> {
     }
 }
 
-/// A mistake as Loki tells it: with line and column, both from 1.
+/// A mistake as Loki tells it: with line and column, both from 1, if it names a place.
 fn in_lokis_words(text: &str, error: &ParseError) -> String {
+    if let Some(words) = &error.placeless {
+        return format!("parse error : {words}");
+    }
     if text.trim().is_empty() {
         return "parse error : syntax error: unexpected $end".to_owned();
     }

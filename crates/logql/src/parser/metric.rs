@@ -150,6 +150,7 @@ impl Parser<'_> {
         let (_, name) = self.advance()?;
         self.expect("(")?;
         let place = self.span.clone();
+        let number = self.source.get(place.clone()).unwrap_or_default();
         let parameter = match self.token {
             Token::Number(_) => {
                 let value = self.literal()?;
@@ -162,15 +163,18 @@ impl Parser<'_> {
         self.expect(")")?;
         let at = self.span.clone();
         let grouping = self.grouping()?;
-        let refuse = |message: String, span: Range<usize>| Err(ParseError::new(message, span));
         let written = op.name();
         match (op, parameter) {
             (RangeOp::QuantileOverTime, None) => {
                 return Err(ParseError::new(format!("`{written}` lacks its first argument"), place)
-                    .expected("a quantile from 0 to 1 and a comma"));
+                    .expected("a quantile from 0 to 1 and a comma")
+                    .placeless(format!("parameter required for operation {written}")));
             }
             (RangeOp::QuantileOverTime, _) | (_, None) => {}
-            _ => return refuse(format!("`{written}` takes no number"), place),
+            _ => {
+                let words = format!("parameter {number} not supported for operation {written}");
+                return Err(ParseError::new(format!("`{written}` takes no number"), place).placeless(words));
+            }
         }
         use RangeOp::{
             AbsentOverTime, AvgOverTime, BytesOverTime, BytesRate, CountOverTime, FirstOverTime,
@@ -189,7 +193,8 @@ impl Parser<'_> {
         );
         if grouping.is_some() && !groups {
             return Err(ParseError::new(format!("`{written}` takes no grouping"), at)
-                .expected(format!("`sum by (…) ({written}(…))`")));
+                .expected(format!("`sum by (…) ({written}(…))`"))
+                .placeless(format!("grouping not allowed for {written} aggregation")));
         }
         let of_lines = matches!(op, CountOverTime | BytesOverTime | BytesRate);
         if query.unwrap.is_some() && of_lines {
@@ -197,14 +202,16 @@ impl Parser<'_> {
                 format!("`{written}` counts lines, but the query has an `unwrap`"),
                 name,
             )
-            .expected("`sum_over_time` or another function of values"));
+            .expected("`sum_over_time` or another function of values")
+            .placeless(format!("invalid aggregation {written} with unwrap")));
         }
         if query.unwrap.is_none() && !of_lines && !matches!(op, Rate | AbsentOverTime) {
             return Err(ParseError::new(
                 format!("`{written}` needs values, but the query has no `unwrap`"),
                 name,
             )
-            .expected("`| unwrap label` before the range, or `count_over_time`"));
+            .expected("`| unwrap label` before the range, or `count_over_time`")
+            .placeless(format!("invalid aggregation {written} without unwrap")));
         }
         Ok(Expr::Range(RangeAggregation { op, parameter, query, range, offset, grouping }))
     }
@@ -272,6 +279,7 @@ impl Parser<'_> {
         self.expect("(")?;
         let place = self.span.clone();
         let chooses = matches!(op, VectorOp::Topk | VectorOp::Bottomk);
+        let text = self.source.get(place.clone()).unwrap_or_default();
         let number = matches!(self.token, Token::Number(_)) && {
             let mut ahead = self.lexer.clone();
             ahead.next_token()?.0 == Token::Symbol(",")
@@ -282,18 +290,24 @@ impl Parser<'_> {
             let value = self.literal()?;
             self.expect(",")?;
             if !chooses {
-                return Err(ParseError::new(format!("`{written}` takes no number"), place));
+                return Err(ParseError::new(format!("`{written}` takes no number"), place)
+                    .placeless(format!("unsupported parameter for operation {written}({text},")));
             }
             let whole = value.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&value);
             if !whole {
-                return Err(
-                    ParseError::new("not a number of series", place).expected("a whole number from 1")
-                );
+                let words = match text.parse::<i64>() {
+                    Ok(_) => format!("invalid parameter (must be greater than 0) {written}({text}"),
+                    Err(_) => format!("invalid parameter {written}({text},"),
+                };
+                return Err(ParseError::new("not a number of series", place)
+                    .expected("a whole number from 1")
+                    .placeless(words));
             }
             parameter = Some(value as usize);
         } else if chooses {
             return Err(ParseError::new(format!("`{written}` lacks its first argument"), place)
-                .expected("a number of series and a comma"));
+                .expected("a number of series and a comma")
+                .placeless(format!("parameter required for operation {written}")));
         }
         let inner = Box::new(self.binary(0, depth + LEVEL)?);
         self.expect(")")?;
@@ -310,6 +324,10 @@ impl Parser<'_> {
         }
         self.height(1 + inner.height(), QUERIES)?;
         let grouping = grouping.unwrap_or_default();
+        if matches!(op, VectorOp::Sort | VectorOp::SortDesc) && !grouping.labels.is_empty() {
+            return Err(ParseError::new(format!("`{written}` takes no grouping"), name)
+                .placeless("sort and sort_desc doesn't allow grouping by "));
+        }
         Ok(Expr::Aggregate(VectorAggregation { op, parameter, grouping, inner }))
     }
 
