@@ -30,6 +30,7 @@ mod gate;
 pub mod habits;
 mod handshake;
 pub mod journal;
+mod legacy;
 mod limits;
 pub mod live;
 mod logs;

@@ -182,7 +182,17 @@ impl Serialize for Points<'_> {
     }
 }
 
-/// Lines by the labels that they have, the streams sorted by their labels.
+/// Lines by the labels that they have, the streams sorted by the text of their labels.
+pub(super) fn by_stream(lines: &[Line]) -> BTreeMap<String, (LabelSet, Vec<&Line>)> {
+    let mut streams: BTreeMap<String, (LabelSet, Vec<&Line>)> = BTreeMap::new();
+    for line in lines {
+        let stream = line.labels.all();
+        streams.entry(stream.to_string()).or_insert_with(|| (stream, Vec::new())).1.push(line);
+    }
+    streams
+}
+
+/// Lines by their streams.
 struct Streams<'a> {
     lines: &'a [Line],
     categorize: bool,
@@ -190,11 +200,7 @@ struct Streams<'a> {
 
 impl Serialize for Streams<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut streams: BTreeMap<String, (LabelSet, Vec<&Line>)> = BTreeMap::new();
-        for line in self.lines {
-            let stream = line.labels.all();
-            streams.entry(stream.to_string()).or_insert_with(|| (stream, Vec::new())).1.push(line);
-        }
+        let streams = by_stream(self.lines);
         let mut list = to.serialize_seq(Some(streams.len()))?;
         for (stream, lines) in streams.values() {
             list.serialize_element(&Stream {

@@ -258,7 +258,7 @@ async fn respond(
     let (reply, place) = match refused {
         Some(reply) => (reply, None),
         None if head => (of_head(request.uri().path()), None),
-        None if request.uri().path() == tail::PATH => match begin_tail(request, shared).await {
+        None if tail::is_path(request.uri().path()) => match begin_tail(request, shared).await {
             Ok(response) => return response,
             Err(reply) => (reply, None),
         },

@@ -12,7 +12,6 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -22,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 
 use super::answer::Line;
 use super::api::tail::Tail;
+use super::legacy;
 use super::live;
 use super::response::{self, Row};
 use super::source::Source;
@@ -192,14 +192,14 @@ fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, told: &m
     let span = (tail.start, tail.now);
     let ended = live::tail(query, span, tail.limit, &source.journal(), &mut run, &mut |lines| {
         for lines in lines.chunks(LINES_MAX) {
-            match told.try_send(Told::Frame(frame(lines, &missed, &tail.flags))) {
+            match told.try_send(Told::Frame(frame(lines, &missed, tail))) {
                 Ok(()) => missed.clear(),
                 Err(mpsc::error::TrySendError::Closed(_)) => stop.store(true, Relaxed),
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     let room = MISSED_MAX.saturating_sub(missed.len());
                     missed.extend(lines.iter().take(room).map(|line| Missed {
-                        timestamp: line.time.to_string(),
-                        labels: response::labels(&labels(line, response::categorizes(&tail.flags))),
+                        time: line.time,
+                        labels: labels(line, response::categorizes(&tail.flags)),
                     }));
                 }
             }
@@ -215,11 +215,19 @@ fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, told: &m
     }
 }
 
-/// A line that a reader has missed.
-#[derive(Serialize)]
+/// A line that a reader has missed: when (nanoseconds since 1970), and of which stream.
 struct Missed {
-    timestamp: String,
-    labels: Value,
+    time: i64,
+    labels: LabelSet,
+}
+
+impl Serialize for Missed {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("timestamp", &self.time.to_string())?;
+        map.serialize_entry("labels", &response::labels(&self.labels))?;
+        map.end()
+    }
 }
 
 /// A frame of lines, and of those that were missed before them (grafana/loki, `pkg/util/marshal/query.go`, `EncodeTailResult`).
@@ -258,9 +266,16 @@ fn labels(line: &Line, categorize: bool) -> LabelSet {
 }
 
 /// The text of a frame.
-fn frame(lines: &[Line], missed: &[Missed], flags: &[String]) -> String {
-    let streams = Streams(lines, response::categorizes(flags));
-    serde_json::to_string(&Frame { streams, dropped_entries: missed, flags }).unwrap_or_default()
+fn frame(lines: &[Line], missed: &[Missed], tail: &Tail) -> String {
+    let written = if tail.is_old {
+        let missed = missed.iter().map(|missed| (missed.time, missed.labels.to_string()));
+        serde_json::to_string(&legacy::Frame::new(lines, missed))
+    } else {
+        let streams = Streams(lines, response::categorizes(&tail.flags));
+        serde_json::to_string(&Frame { streams, dropped_entries: missed, flags: &tail.flags })
+    };
+    // What these are made of has no text that could not be written.
+    written.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -333,19 +348,27 @@ mod tests {
         };
         let labels = Categories { stream: set("a"), metadata: set("m"), parsed: set("p") };
         let lines = [Line { time: 1, text: "t".to_owned(), labels }];
-        let missed = [Missed { timestamp: "2".to_owned(), labels: Value::Null }];
-        let told = |missed: &[Missed], flags: &[&str]| {
-            frame(&lines, missed, &flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>())
+        let missed = [Missed { time: 2, labels: set("a") }];
+        let told = |missed: &[Missed], flags: &[&str], is_old| {
+            let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            let query = Query::parse("{a=\"x\"}").unwrap();
+            frame(&lines, missed, &Tail { query, start: 0, now: 0, limit: 0, flags, is_old })
         };
         assert_eq!(
-            told(&missed, &["categorize-labels"]),
+            told(&missed, &["categorize-labels"], false),
             r#"{"streams":[{"stream":{"a":"x"},"values":[["1","t",{"structuredMetadata":{"m":"x"},"parsed":{"p":"x"}}]]}],"#
                 .to_owned()
-                + r#""dropped_entries":[{"timestamp":"2","labels":null}],"encodingFlags":["categorize-labels"]}"#
+                + r#""dropped_entries":[{"timestamp":"2","labels":{"a":"x"}}],"encodingFlags":["categorize-labels"]}"#
         );
         assert_eq!(
-            told(&[], &[]),
+            told(&[], &[], false),
             r#"{"streams":[{"stream":{"a":"x","m":"x","p":"x"},"values":[["1","t"]]}]}"#
+        );
+        assert_eq!(
+            told(&missed, &[], true),
+            r#"{"streams":[{"labels":"{a=\"x\", m=\"x\", p=\"x\"}","entries":[{"ts":"1970-01-01T00:00:00.000000001Z","line":"t"}]}],"#
+                .to_owned()
+                + r#""dropped_entries":[{"Timestamp":"1970-01-01T00:00:00.000000002Z","Labels":"{a=\"x\"}"}]}"#
         );
     }
 }

@@ -427,3 +427,59 @@ fn mistakes_without_a_place_have_lokis_words() {
         assert_eq!(asked.reply("query", &long(length)), (400, json!(words)));
     }
 }
+
+/// Paths of before version 1, which are deprecated and still served (grafana/loki, `docs/sources/reference/loki-http-api.md`,
+/// `pkg/util/marshal/legacy`).
+#[test]
+fn paths_of_before_have_their_shapes() {
+    let asked = or_skip!(Asked::new());
+    let old = |path: &str, parameters: &str| {
+        let params = Params::read(parameters, b"").unwrap();
+        let flags = vec!["categorize-labels".to_owned()];
+        let reply = asked.call(&Request { path: format!("/api/prom/{path}"), params, flags, now: NOW });
+        let body = serde_json::from_str(&reply.body).unwrap_or_else(|_| json!(reply.body));
+        (reply.status, body)
+    };
+    let lines = format!("{SSHD}&{SPAN}&limit=3&direction=forward");
+    let (status, body) = old("query", &lines);
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(
+        body["streams"][0],
+        json!({
+            "labels": "{detected_level=\"info\", host=\"h1\", identifier=\"sshd\", job=\"systemd-journal\", level=\"info\", pid=\"10\", \
+                       service_name=\"sshd.service\", unit=\"sshd.service\"}",
+            "entries": [{
+                "ts": "2026-11-21T06:00:05.035149Z",
+                "line": "Connection closed by 198.51.100.7 port 42778 [preauth]",
+            }],
+        })
+    );
+    assert_eq!(body["streams"].as_array().map(Vec::len), Some(3), "{body}");
+    assert!(body["stats"]["summary"].is_object() && body.as_object().unwrap().len() == 2, "{body}");
+    let texts = |body: &Value| {
+        let streams = body["streams"].as_array().unwrap().iter();
+        streams.map(|stream| stream["entries"][0]["line"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (status, body) =
+        old("query", &format!("{lines}&regexp={}", escaped("session (opened|closed) \"?for")));
+    assert_eq!(status, 200, "{body}");
+    assert!(texts(&body).len() > 1 && texts(&body).iter().all(|text| text.contains("session ")), "{body}");
+    let refused = "rpc error: code = Code(400) desc = legacy endpoints only support streams result type";
+    assert_eq!(old("query", &format!("{COUNT}&{SPAN}")), (400, json!(refused)));
+    assert_eq!(
+        old("query", &format!("{COUNT}&{SPAN}&regexp=x")),
+        (400, json!("only log selector is supported"))
+    );
+    for (path, version1) in [("label", "labels"), ("label/level/values", "label/level/values")] {
+        let (status, body) = asked.reply(version1, SPAN);
+        assert_eq!(old(path, SPAN), (status, json!({"values": body["data"]})));
+        assert!(body["data"][0].is_string(), "{body}");
+    }
+    assert_eq!(old("label/nosuch/values", SPAN), (200, json!({})));
+    let matching = SSHD.replace("query", "match");
+    assert_eq!(
+        old("series", &format!("{matching}&{SPAN}")),
+        asked.reply("series", &format!("{matching}&{SPAN}"))
+    );
+    assert_eq!(old("query_range", &lines).0, 404);
+}

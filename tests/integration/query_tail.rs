@@ -38,8 +38,17 @@ async fn tail(
     parameters: &str,
     categorize: bool,
 ) -> Result<WebSocketStream<UnixStream>, Error> {
+    tail_at("/loki/api/v1/tail", socket, parameters, categorize).await
+}
+
+async fn tail_at(
+    path: &str,
+    socket: &Path,
+    parameters: &str,
+    categorize: bool,
+) -> Result<WebSocketStream<UnixStream>, Error> {
     let stream = UnixStream::connect(socket).await.unwrap();
-    let mut request = format!("ws://host/loki/api/v1/tail?{parameters}").into_client_request()?;
+    let mut request = format!("ws://host{path}?{parameters}").into_client_request()?;
     if categorize {
         request.headers_mut().insert("x-loki-response-encoding-flags", "categorize-labels".parse().unwrap());
     }
@@ -124,6 +133,13 @@ async fn lines_come_once_with_those_from_before_first() {
         without_times(&streams(&mut filtered, 1).await),
         [json!([{"app": "a", "job": "systemd-journal"}, [["two x=1", beside]]])]
     );
+    let mut old = tail_at("/api/prom/tail", &socket, &format!("{query}&limit=1"), true).await.unwrap();
+    let first = streams(&mut old, 1).await;
+    assert_eq!(
+        first[0]["labels"], "{app=\"b\", detected_level=\"error\", job=\"systemd-journal\"}",
+        "{first:?}"
+    );
+    assert_eq!(first[0]["entries"][0]["line"], "level=error three", "{first:?}");
     // What cannot be tailed is refused before anything changes.
     for (parameters, status, words) in [
         ("query=%7B", 400, "parse error"),

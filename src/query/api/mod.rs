@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::answer::Answer;
 use super::journal::Journal;
+use super::legacy;
 use super::response::{self, Data, Stats};
 use super::streams::{Streams, is_any};
 use super::{Direction, Progress, QueryError, Question, Run, Time, ask};
@@ -173,7 +174,7 @@ pub fn answer(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Re
 
 /// Whether a path is one of the API. Those of rules have a room of their own.
 pub fn has(path: &str) -> bool {
-    path == tail::PATH || ready(path).is_some() || matches!(Path::read(path), Ok(Some(_)))
+    tail::is_path(path) || ready(path).is_some() || matches!(Path::read(path), Ok(Some(_)))
 }
 
 fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Option<Reply>, Refused> {
@@ -183,9 +184,12 @@ fn endpoint(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resu
     let Some(path) = Path::read(&request.path)? else { return Ok(None) };
     let reply = match path {
         Path::Query => instant(request, journal, run)?,
-        Path::QueryRange => range(request, journal, run)?,
-        Path::Labels => labels(request, journal, run)?,
-        Path::Values(name) => values(&name, request, journal, run)?,
+        Path::QueryRange => range(request, Shape::V1, journal, run)?,
+        Path::OldQuery => range(request, Shape::Old, journal, run)?,
+        Path::Labels => list(None, request, Shape::V1, journal, run)?,
+        Path::OldLabels => list(None, request, Shape::Old, journal, run)?,
+        Path::Values(name) => list(Some(&name), request, Shape::V1, journal, run)?,
+        Path::OldValues(name) => list(Some(&name), request, Shape::Old, journal, run)?,
         Path::Series => series(request, journal, run)?,
         Path::Stats => volume::stats(request, journal, run)?,
         Path::Volume => volume::volume(request, journal, run)?,
@@ -220,9 +224,44 @@ fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resul
     Reply::json(&response::success(Data { answer: &answer, flags: &request.flags, stats }))
 }
 
-fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
+/// The shape of an answer: that of version 1, or the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    V1,
+    Old,
+}
+
+/// The query of a path of before, which may have a filter beside it (grafana/loki, `pkg/loghttp/params.go`, `parseRegexQuery`), and
+/// gives lines alone (`pkg/loghttp/query.go`, `ParseRangeQuery`).
+fn old_query(params: &Params) -> Result<Query, Refused> {
+    let (text, regexp) = (params.get("query"), params.get("regexp"));
+    let query = match regexp {
+        "" => parse(text)?,
+        // A text of JSON is one of LogQL. It stands on a line of its own: the query may end with a comment.
+        regexp => {
+            let selector = parse_logs(text).map(|_| text)?;
+            parse(&format!("{selector}\n|~ {}", serde_json::Value::from(regexp)))?
+        }
+    };
+    match query {
+        Query::Logs(_) => Ok(query),
+        Query::Metric(_) => Err(Refused::new(
+            "rpc error: code = Code(400) desc = legacy endpoints only support streams result type",
+        )),
+    }
+}
+
+fn range(
+    request: &Request,
+    shape: Shape,
+    journal: &Journal<'_>,
+    run: &mut Run<'_>,
+) -> Result<Reply, Refused> {
     let Range { start, end, limit, direction, step, interval } = params::range(&request.params, request.now)?;
-    let query = parse(request.params.get("query"))?;
+    let query = match shape {
+        Shape::V1 => parse(request.params.get("query"))?,
+        Shape::Old => old_query(&request.params)?,
+    };
     if let Query::Logs(_) = query {
         params::entries(limit, run.limits.entries)?;
     }
@@ -253,8 +292,14 @@ fn range(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<
         });
         lines.truncate(limit);
     }
-    let stats = Some(begun.end(run, &read, answer.len()));
-    Reply::json(&response::success(Data { answer: &answer, flags: &request.flags, stats }))
+    let stats = begun.end(run, &read, answer.len());
+    match (&answer, shape) {
+        (Answer::Lines(lines), Shape::Old) => Reply::json(&legacy::Lines::new(lines, stats)),
+        _ => {
+            let data = Data { answer: &answer, flags: &request.flags, stats: Some(stats) };
+            Reply::json(&response::success(data))
+        }
+    }
 }
 
 /// When the work on a question began.
@@ -298,25 +343,25 @@ fn optional(request: &Request) -> Result<Vec<LogQuery>, Refused> {
     }
 }
 
-/// A list, which Loki leaves out where it is empty.
-fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Result<Reply, Refused> {
-    let names: Vec<_> = names.collect();
-    match names.is_empty() {
-        true => Reply::json(&json!({"status": "success"})),
-        false => Reply::json(&response::success(names)),
+/// `labels`, or `label/NAME/values`. A list that is empty Loki leaves out.
+fn list(
+    name: Option<&str>,
+    request: &Request,
+    shape: Shape,
+    journal: &Journal<'_>,
+    run: &mut Run<'_>,
+) -> Result<Reply, Refused> {
+    let bounds = params::in_reach(params::bounds(&request.params, request.now)?)?;
+    let streams = chosen(&optional(request)?, bounds, journal, run)?;
+    let values: Vec<_> = match name {
+        Some(name) => streams.values(name).into_iter().collect(),
+        None => streams.names().into_iter().collect(),
+    };
+    match shape {
+        Shape::Old => Reply::json(&legacy::Values { values }),
+        Shape::V1 if values.is_empty() => Reply::json(&json!({"status": "success"})),
+        Shape::V1 => Reply::json(&response::success(values)),
     }
-}
-
-fn labels(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
-    let bounds = params::in_reach(params::bounds(&request.params, request.now)?)?;
-    let streams = chosen(&optional(request)?, bounds, journal, run)?;
-    listed(streams.names().into_iter())
-}
-
-fn values(name: &str, request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {
-    let bounds = params::in_reach(params::bounds(&request.params, request.now)?)?;
-    let streams = chosen(&optional(request)?, bounds, journal, run)?;
-    listed(streams.values(name).into_iter())
 }
 
 fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result<Reply, Refused> {

@@ -35,10 +35,18 @@ pub(super) enum Path {
     BuildInfo,
     /// How much may be asked.
     DrilldownLimits,
+    /// Lines in the shape that they had before version 1, or values over time.
+    OldQuery,
+    /// The names of labels, in that shape.
+    OldLabels,
+    /// The values of a label, in that shape.
+    OldValues(String),
 }
 
-/// What stands before all of them.
+/// What stands before all of version 1.
 const PREFIX: &str = "/loki/api/v1/";
+/// What stood before all of them before.
+const OLD_PREFIX: &str = "/api/prom/";
 
 impl Path {
     /// Reads a path as it was sent; `None`: it is none of these.
@@ -47,6 +55,14 @@ impl Path {
     /// It has an escape that is none.
     pub(super) fn read(path: &str) -> Result<Option<Path>, Refused> {
         let path = params::unescape(path.as_bytes(), false).map_err(Refused::new)?;
+        if let Some(name) = path.strip_prefix(OLD_PREFIX) {
+            return Ok(match name {
+                "query" => Some(Path::OldQuery),
+                "label" => Some(Path::OldLabels),
+                "series" => Some(Path::Series),
+                name => between(name, "label/").map(Path::OldValues),
+            });
+        }
         let Some(name) = path.strip_prefix(PREFIX) else { return Ok(None) };
         Ok(Some(match name {
             "query" => Path::Query,
@@ -95,6 +111,11 @@ mod tests {
             assert_eq!(read(path), None, "{path}");
         }
         assert_eq!(Path::read("/api/v1/query").unwrap(), None);
+        let old = |path: &str| Path::read(&format!("{OLD_PREFIX}{path}")).unwrap();
+        assert_eq!(old("label/a/values"), Some(Path::OldValues("a".to_owned())));
+        for path in ["query_range", "labels", "label//values", "tail", "rules"] {
+            assert_eq!(old(path), None, "{path}");
+        }
         assert!(Path::read("/loki/api/v1/label/%zz/values").is_err());
     }
 }

@@ -4,8 +4,9 @@ use super::params::{self, Refused};
 use super::{Reply, Request, parse};
 use logql::Query;
 
-/// The path of live tail.
-pub const PATH: &str = "/loki/api/v1/tail";
+/// The path of a live tail, and the one that it had before version 1.
+const PATH: &str = "/loki/api/v1/tail";
+const OLD_PATH: &str = "/api/prom/tail";
 /// Longest delay that may be asked for (seconds), as in Loki (`pkg/loghttp/tail.go`).
 const DELAY_MAX: u32 = 5;
 
@@ -22,6 +23,13 @@ pub struct Tail {
     pub limit: usize,
     /// How lines are to be encoded, as in a [`Request`].
     pub flags: Vec<String>,
+    /// Frames have the shape of before version 1.
+    pub is_old: bool,
+}
+
+/// Whether a path is that of a live tail.
+pub fn is_path(path: &str) -> bool {
+    [PATH, OLD_PATH].contains(&path)
 }
 
 impl Tail {
@@ -42,5 +50,6 @@ fn read(request: &Request) -> Result<Tail, Refused> {
     if delay > DELAY_MAX {
         return Err(Refused::new(format!("delay_for can't be greater than {DELAY_MAX}")));
     }
-    Ok(Tail { query, start, now: request.now, limit, flags: request.flags.clone() })
+    let (flags, is_old) = (request.flags.clone(), request.path == OLD_PATH);
+    Ok(Tail { query, start, now: request.now, limit, flags, is_old })
 }
