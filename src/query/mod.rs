@@ -25,6 +25,7 @@ pub mod api;
 mod asked;
 pub mod boots;
 mod certificates;
+mod closing;
 mod connections;
 mod gate;
 pub mod habits;

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 use super::api::tail::{self, Tail};
 use super::api::{self, Reply};
 use super::asked;
+use super::closing::Client;
 use super::connections::{Connections, Known};
 use super::gate::{CHALLENGE, Gate};
 use super::handshake;
@@ -50,6 +52,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 const SOCKET_ASIDE: &str = "new";
 /// How much lower the priority of a query is than that of shipping (nice(2)).
 pub(super) const NICE: i32 = 10;
+
 /// Why the API cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -194,7 +197,7 @@ fn socket(path: &Path) -> io::Result<UnixListener> {
 /// Answers requests until it is aborted.
 async fn serve<S, A>(gate: Gate, shared: Arc<Shared>, accept: A)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
     A: AsyncFn() -> io::Result<S>,
 {
     let mut connections = Connections::default();
@@ -208,13 +211,20 @@ where
             }
         };
         connections.make_room().await;
+        let client = match Client::of(&stream) {
+            Ok(client) => client,
+            Err(error) => {
+                log::debug!("a connection to the API of queries failed: {error}");
+                continue;
+            }
+        };
         let (gate, shared) = (gate.clone(), shared.clone());
         connections.add(|known| async move {
-            let stream = Reader::new(stream);
+            let (stream, caller) = (Reader::new(stream), Caller { known, client });
             match gate.certificates() {
-                None => talk(stream, gate, shared, known).await,
+                None => talk(stream, gate, shared, caller).await,
                 Some(certificates) => match certificates.accept(stream).await {
-                    Ok(stream) => talk(stream, gate, shared, known).await,
+                    Ok(stream) => talk(stream, gate, shared, caller).await,
                     Err(error) => log::debug!("a connection to query.listen has no TLS that counts: {error}"),
                 },
             }
@@ -222,14 +232,21 @@ where
     }
 }
 
+/// Who asks on a connection.
+#[derive(Clone)]
+struct Caller {
+    known: Known,
+    client: Client,
+}
+
 /// Answers the requests of a connection.
-async fn talk<S>(stream: S, gate: Gate, shared: Arc<Shared>, known: Known)
+async fn talk<S>(stream: S, gate: Gate, shared: Arc<Shared>, caller: Caller)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request| {
-        let (gate, shared, known) = (gate.clone(), shared.clone(), known.clone());
-        async move { Ok::<_, Infallible>(respond(request, &gate, &shared, &known).await) }
+        let (gate, shared, caller) = (gate.clone(), shared.clone(), caller.clone());
+        async move { Ok::<_, Infallible>(respond(request, &gate, &shared, &caller).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -243,13 +260,13 @@ async fn respond(
     request: Request<Incoming>,
     gate: &Gate,
     shared: &Arc<Shared>,
-    known: &Known,
+    caller: &Caller,
 ) -> Response<Full<Bytes>> {
     let head = request.method() == Method::HEAD;
     let refused = gate.refuses(&request);
     let closes = refused.is_some();
     if !closes {
-        known.set();
+        caller.known.set();
     }
     let is_get = head || request.method() == Method::GET;
     if let Some(file) = page::file(request.uri().path()).filter(|_| !closes && is_get) {
@@ -265,7 +282,12 @@ async fn respond(
         None => {
             let (head, body) = request.into_parts();
             match asked::read(&head, body).await {
-                Ok(asked) => run(asked, shared).await,
+                Ok(asked) => tokio::select! {
+                    // What needs no time is answered in any case.
+                    biased;
+                    answered = run(asked, shared) => answered,
+                    () = caller.client.gone() => (Reply::text(GONE, ""), None),
+                },
                 Err(reply) => (reply, None),
             }
         }
@@ -320,6 +342,9 @@ async fn begin_tail(
     Ok(response)
 }
 
+/// The status of an answer that nobody gets, as nginx has it.
+const GONE: u16 = 499;
+
 /// Sets a flag when it goes: the client has hung up, or the answer is there.
 struct Gone(Arc<AtomicBool>);
 
@@ -349,7 +374,7 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<Owne
     if let Some(reply) = api::rules::answer(&request, &shared.served.groups()) {
         return (reply, None);
     }
-    // Until its turn comes; hyper drops this when the client has gone.
+    // Until its turn comes. All of this is dropped when the client has gone.
     let place = match shared.places.take().await {
         Ok(place) => place,
         Err(reply) => return (reply, None),
