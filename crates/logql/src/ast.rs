@@ -1,10 +1,10 @@
 //! Selectors and their label matchers. `Display` writes them in the form that Loki's formatter gives.
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 use crate::filter::LineFilter;
 use crate::go::quote::Quoted;
-use crate::go::re2::{Re2, Re2Error};
+use crate::go::re2::{Re2, Re2Error, simple};
 use crate::label_set::LabelSet;
 
 /// Chooses entries: by label matchers, all of which must match, then by line filters, all of which must pass.
@@ -57,8 +57,8 @@ impl fmt::Display for Selector {
 pub(crate) fn write_matchers(f: &mut fmt::Formatter<'_>, matchers: &[Matcher]) -> fmt::Result {
     f.write_str("{")?;
     for (index, matcher) in matchers.iter().enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        write!(f, "{comma}{matcher}")?;
+        f.write_str(if index == 0 { "" } else { ", " })?;
+        matcher.fmt(f)?;
     }
     f.write_str("}")
 }
@@ -143,6 +143,17 @@ impl Matcher {
         self.value.split('|').map(literal).collect()
     }
 
+    /// As Loki writes it in a filter of labels, if it is an expression of which Loki makes no tests of texts (grafana/loki,
+    /// `pkg/logql/log/label_filter.go`, `LineFilterLabelFilter`).
+    pub(crate) fn backquoted(&self) -> Option<String> {
+        let stays = self.op == MatchOp::Regex && !simple::is_simple(&self.value);
+        let value = || match self.value.contains('`') {
+            true => Quoted(&self.value).to_string(),
+            false => format!("`{}`", self.value),
+        };
+        stays.then(|| format!("{}{}{}", self.name, self.op.symbol(), value()))
+    }
+
     /// Whether a value of the label fulfils the condition.
     pub fn matches(&self, value: &str) -> bool {
         let is = match &self.regex {
@@ -159,9 +170,19 @@ impl PartialEq for Matcher {
     }
 }
 
+/// With `{:#}`, names that are not plain are quoted, as Prometheus does (`model/labels/matcher.go`), though LogQL does not read them
+/// back.
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.name, self.op.symbol(), Quoted(&self.value))
+        let plain = |c: char| c == '_' || c.is_ascii_alphabetic();
+        let is_plain =
+            self.name.starts_with(plain) && self.name.chars().all(|c| plain(c) || c.is_ascii_digit());
+        if f.alternate() && !is_plain {
+            write!(f, "{}", Quoted(&self.name))?;
+        } else {
+            f.write_str(&self.name)?;
+        }
+        write!(f, "{}{}", self.op.symbol(), Quoted(&self.value))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Metric queries: aggregations over ranges of lines, aggregations over series, and arithmetic.
-//! `Display` is the form that Loki's formatter gives, and reads back as the same (grafana/loki,
-//! `pkg/logql/syntax/ast.go`).
+//! `Display` reads back as the same. With `{:#}` it is the form that Loki gives (grafana/loki, `pkg/logql/syntax/ast.go`).
 
 mod display;
 mod pretty;

@@ -14,8 +14,8 @@ pub enum Query {
 }
 
 impl Query {
-    /// The query as Loki's formatter writes it: as `Display` does, but in several lines where it is long. It reads back as the
-    /// same query.
+    /// The query as Loki's formatter writes it: as `{:#}` does, but in several lines where it is long. Sizes are rounded, and
+    /// numbers of `vector`; else it reads back as the same query.
     pub fn pretty(&self) -> String {
         match self {
             Query::Logs(query) => query.pretty(),
@@ -24,7 +24,7 @@ impl Query {
     }
 }
 
-/// The form that Loki's formatter gives on one line; it reads back as the same.
+/// It reads back as the same; with `{:#}` it is the form that Loki gives on one line.
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,16 +1,17 @@
 //! The stages of a pipeline, between the selector and the range of a query (grafana/loki, `pkg/logql/syntax/ast.go` and
 //! `pkg/logql/log`).
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 use crate::ast::Matcher;
 use crate::filter::LineFilter;
 use crate::go::quote::Quoted;
 use crate::go::re2::Re2;
 use crate::go::template::Template;
+use crate::go::units;
 use crate::ip::IpRange;
 use crate::pattern::Captures;
-use crate::written::{Duration, Number};
+use crate::written::{Duration, Humanized, Number};
 
 /// One stage of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,6 +135,11 @@ impl Comparison {
         Comparison::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, symbol)| symbol)
     }
 
+    /// As Loki writes it in `String`.
+    fn of_loki(self) -> &'static str {
+        if self == Comparison::Equal { "==" } else { self.symbol() }
+    }
+
     /// Whether it holds between two values. With NaN only `!=` holds.
     pub(crate) fn holds<T: PartialOrd>(self, left: &T, right: &T) -> bool {
         match self {
@@ -147,19 +153,26 @@ impl Comparison {
     }
 }
 
+/// With `{:#}`, as Loki's `String` does (grafana/loki, `pkg/logql/syntax/ast.go`).
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Stage::Line(filter) => write!(f, "{filter}"),
-            Stage::Filter(filter) => write!(f, "| {filter}"),
+            Stage::Filter(filter) => {
+                f.write_str("| ")?;
+                filter.fmt(f)
+            }
             Stage::Json(fields) => {
                 f.write_str("| json")?;
                 listed(f, fields, |f, (name, path)| write!(f, "{name}={}", Quoted(&path.source)))
             }
             Stage::Logfmt { strict, keep_empty, fields } => {
                 f.write_str("| logfmt")?;
-                f.write_str(if *keep_empty { " --keep-empty" } else { "" })?;
-                f.write_str(if *strict { " --strict" } else { "" })?;
+                let mut flags = [(*keep_empty, " --keep-empty"), (*strict, " --strict")];
+                if f.alternate() {
+                    flags.reverse();
+                }
+                flags.iter().filter(|(is, _)| *is).try_for_each(|(_, flag)| f.write_str(flag))?;
                 listed(f, fields, |f, (name, key)| write!(f, "{name}={}", Quoted(key)))
             }
             Stage::Regexp(regex) => write!(f, "| regexp {}", Quoted(regex.source())),
@@ -178,7 +191,7 @@ impl fmt::Display for Stage {
                 f.write_str(if matches!(self, Stage::Drop(_)) { "| drop" } else { "| keep" })?;
                 listed(f, labels, |f, label| match label {
                     Named::Label(name) => f.write_str(name),
-                    Named::Matching(matcher) => write!(f, "{matcher}"),
+                    Named::Matching(matcher) => matcher.fmt(f),
                 })
             }
         }
@@ -210,24 +223,40 @@ impl LabelFilter {
     }
 }
 
+/// `( a=1 , b=2 )`
+fn joined(f: &mut fmt::Formatter<'_>, [left, right]: &[LabelFilter; 2], word: &str) -> fmt::Result {
+    f.write_str("( ")?;
+    left.fmt(f)?;
+    write!(f, " {word} ")?;
+    right.fmt(f)?;
+    f.write_str(" )")
+}
+
+/// With `{:#}`, as Loki's `String` does (grafana/loki, `pkg/logql/log/label_filter.go`).
 impl fmt::Display for LabelFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LabelFilter::Text(matcher) => write!(f, "{matcher}"),
+            LabelFilter::Text(matcher) => match matcher.backquoted().filter(|_| f.alternate()) {
+                Some(text) => f.write_str(&text),
+                None => matcher.fmt(f),
+            },
+            LabelFilter::Number(name, op, value) if f.alternate() => {
+                write!(f, "{name}{}{value}", op.of_loki())
+            }
+            LabelFilter::Duration(name, op, value) if f.alternate() => {
+                write!(f, "{name}{}{}", op.of_loki(), units::format_go_duration(*value))
+            }
+            LabelFilter::Bytes(name, op, value) if f.alternate() => {
+                write!(f, "{name}{}{}", op.of_loki(), Humanized(*value))
+            }
             LabelFilter::Number(name, op, value) => write!(f, "{name}{}{}", op.symbol(), Number(*value)),
             LabelFilter::Duration(name, op, value) => write!(f, "{name}{}{}", op.symbol(), Duration(*value)),
             LabelFilter::Bytes(name, op, value) => write!(f, "{name}{}{value}B", op.symbol()),
             LabelFilter::Ip(name, is, text, _) => {
                 write!(f, "{name}{}ip({})", if *is { "=" } else { "!=" }, Quoted(text))
             }
-            LabelFilter::And(both) => {
-                let [left, right] = &**both;
-                write!(f, "( {left} , {right} )")
-            }
-            LabelFilter::Or(both) => {
-                let [left, right] = &**both;
-                write!(f, "( {left} or {right} )")
-            }
+            LabelFilter::And(both) => joined(f, both, ","),
+            LabelFilter::Or(both) => joined(f, both, "or"),
         }
     }
 }

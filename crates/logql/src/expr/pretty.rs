@@ -1,8 +1,8 @@
 //! Long queries in several lines, as Loki's formatter breaks them (grafana/loki, `pkg/logql/syntax/prettier.go`): what is longer
 //! than a line has each of its parts on lines of its own, further in.
 //!
-//! Loki loses brackets around operations, operands of a line filter behind `or`, and empty lists of labels when it breaks a query, so that
-//! it can mean something else. Here they stay.
+//! Loki loses brackets around operations, operands of a line filter behind `or`, empty lists of labels, and offsets that look
+//! ahead when it breaks a query, so that it can mean something else. Here they stay.
 
 use std::fmt::Display;
 
@@ -62,7 +62,7 @@ impl Pretty {
     }
 
     fn expr(&self, expr: &Expr, level: usize) -> String {
-        let text = expr.to_string();
+        let text = format!("{expr:#}");
         if !self.is_long(&text) {
             return line(level, text);
         }
@@ -102,6 +102,8 @@ impl Pretty {
         };
         if matching.on || !matching.labels.is_empty() || !group.is_empty() {
             let on = if matching.on { "on" } else { "ignoring" };
+            // Loki has a place for the group, used or not.
+            let group = if group.is_empty() && !matching.labels.is_empty() { " " } else { group };
             symbol += &format!(" {on} ({}){group}", matching.labels.join(", "));
         }
         if !matching.include.is_empty() {
@@ -117,7 +119,9 @@ impl Pretty {
     /// A side of an operation; in brackets if it does not bind as strongly as that.
     fn side(&self, expr: &Expr, strength: u8, level: usize) -> String {
         match expr {
-            Expr::Binary(operation) if operation.op.binds() < strength && self.is_long(&expr.to_string()) => {
+            Expr::Binary(operation)
+                if operation.op.binds() < strength && self.is_long(&format!("{expr:#}")) =>
+            {
                 format!("{}\n{}\n{}", line(level, "("), self.expr(expr, level + 1), line(level, ")"))
             }
             _ => self.expr(expr, level),
@@ -126,7 +130,8 @@ impl Pretty {
 
     fn range(&self, range: &RangeAggregation, level: usize) -> String {
         let RangeAggregation { op, parameter, query, grouping: by, .. } = range;
-        let mut arguments: Vec<_> = parameter.iter().map(|number| line(level + 1, Number(*number))).collect();
+        let mut arguments: Vec<_> =
+            parameter.iter().map(|number| line(level + 1, format_args!("{:#}", Number(*number)))).collect();
         let plain = LogQuery { unwrap: None, ..query.clone() };
         let mut inner = self.pipeline(&plain, level + 1);
         if let Some(Unwrap { label, conversion, filters }) = &query.unwrap {
@@ -138,31 +143,31 @@ impl Pretty {
             };
             inner += &format!("\n{}", line(level + 2, format_args!("| unwrap {value}")));
             for filter in filters {
-                inner += &format!("\n{}", line(level + 2, format_args!("| {filter}")));
+                inner += &format!("\n{}", line(level + 2, format_args!("| {filter:#}")));
             }
         }
-        inner += &format!(" [{}]", Duration(range.range));
+        inner += &format!(" [{:#}]", Duration(range.range));
         if range.offset != 0 {
-            inner += &format!(" offset {}", Duration(range.offset));
+            inner += &format!(" offset {:#}", Duration(range.offset));
         }
         arguments.push(inner);
         call(level, op.name(), &arguments, &by.as_ref().map(grouping).unwrap_or_default())
     }
 
     fn pipeline(&self, query: &LogQuery, level: usize) -> String {
-        let text = query.to_string();
+        let text = format!("{query:#}");
         if !self.is_long(&text) || query.stages.is_empty() {
             return line(level, text);
         }
         let matchers = LogQuery { matchers: query.matchers.clone(), stages: Vec::new(), unwrap: None };
-        let mut all = line(level, matchers);
+        let mut all = line(level, format_args!("{matchers:#}"));
         let mut stages = query.stages.as_slice();
         while let Some(first) = stages.first() {
             let (filters, others) =
                 stages.split_at(stages.iter().take_while(|stage| is_filter(stage)).count());
             let (own, rest) = self.fitting(filters);
-            let own = own.iter().map(Stage::to_string).collect::<Vec<_>>().join(" ");
-            let rest = rest.iter().map(Stage::to_string);
+            let own = own.iter().map(written).collect::<Vec<_>>().join(" ");
+            let rest = rest.iter().map(written);
             for text in Some(own).into_iter().filter(|own| !own.is_empty()).chain(rest) {
                 all += &format!("\n{}", line(level + 1, text));
             }
@@ -172,7 +177,7 @@ impl Pretty {
             {
                 // Loki has it at the margin.
                 let level = if matches!(stage, Stage::Decolorize) { 0 } else { level + 1 };
-                all += &format!("\n{}", line(level, stage));
+                all += &format!("\n{}", line(level, written(stage)));
                 stages = others;
             }
         }
@@ -183,11 +188,16 @@ impl Pretty {
     fn fitting<'s>(&self, filters: &'s [Stage]) -> (&'s [Stage], &'s [Stage]) {
         let mut length = 0;
         let fits = filters.iter().enumerate().take_while(|(number, filter)| {
-            length += filter.to_string().len() + usize::from(*number > 0);
+            length += written(filter).len() + usize::from(*number > 0);
             *number == 0 || length <= self.width
         });
         filters.split_at(fits.count())
     }
+}
+
+/// A stage as Loki's `String` gives it.
+fn written(stage: &Stage) -> String {
+    format!("{stage:#}")
 }
 
 fn is_filter(stage: &Stage) -> bool {

@@ -76,6 +76,75 @@ fn canonical_form() {
     }
 }
 
+/// What Loki's `String` gives (grafana/loki, `pkg/logql/syntax/ast.go`, `pkg/logql/log/label_filter.go`), of log queries with
+/// `{a="b"}` left out.
+#[test]
+fn lokis_form() {
+    for (text, expected) in [
+        ("| logfmt --keep-empty --strict x", r#"| logfmt --strict --keep-empty x="x""#),
+        ("| logfmt --strict --keep-empty", "| logfmt --strict --keep-empty"),
+        ("| x >= 10GB", "| x>=10GB"),
+        ("| x = 5KB", "| x==5.0kB"),
+        ("| x != 1234567B", "| x!=1.2MB"),
+        ("| x = 5", "| x==5"),
+        ("| x == 1e6", "| x==1000000"),
+        ("| x > 1e21", "| x>1000000000000000000000"),
+        ("| x = 5m", "| x==5m0s"),
+        ("| x > 1h30m", "| x>1h30m0s"),
+        ("| x > 1d", "| x>24h0m0s"),
+        ("| x > 1us", "| x>1µs"),
+        ("| x=~`a+`", "| x=~`a+`"),
+        (r#"| x=~"\\d`""#, r#"| x=~"\\d`""#),
+        (r#"| x=~"foo|bar""#, r#"| x=~"foo|bar""#),
+        (r#"| x!~"a+""#, r#"| x!~"a+""#),
+        ("| drop x, y=~`a+`", r#"| drop x,y=~"a+""#),
+        (r#"| x = 5 , y =~ "a+" or z = ip("::1")"#, r#"| ( x==5 , ( y=~`a+` or z=ip("::1") ) )"#),
+        (r#"| é="x""#, r#"| "é"="x""#),
+        (r#"|= "x" or ip("::1") != "y" or "z""#, r#"|= "x" or ip("::1") != "y" != "z""#),
+    ] {
+        let query = crate::Query::parse(&format!("{{a=\"b\"}} {text}"))
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(format!("{query:#}"), format!("{{a=\"b\"}} {expected}"), "{text}");
+    }
+    for (text, expected) in [
+        (r#"rate({a="b"}[7d] offset 20m)"#, r#"rate({a="b"}[1w] offset 20m0s)"#),
+        (r#"rate({a="b"}[8d] offset -90s)"#, r#"rate({a="b"}[8d] offset -1m30s)"#),
+        ("vector(1)", "vector(1.000000)"),
+        ("vector(0.1234567)", "vector(0.123457)"),
+        ("1000000", "1e+06"),
+        ("1e21", "1e+21"),
+        ("1e-7", "1e-07"),
+        ("-0", "-0"),
+        ("0 / 0", "NaN"),
+        ("1 + 2 * 3", "7"),
+        (
+            r#"quantile_over_time(0.990, {a="b"} | unwrap x | x > 5s [1m]) by ()"#,
+            r#"quantile_over_time(0.99,{a="b"} | unwrap x | x>5s[1m]) by ()"#,
+        ),
+        ("vector(1) and on () vector(2)", "(vector(1.000000) and on ()  vector(2.000000))"),
+        (
+            "vector(1) > bool ignoring (a, b) vector(2)",
+            "(vector(1.000000) > bool ignoring (a,b)  vector(2.000000))",
+        ),
+        (
+            "vector(1) * on (a) group_left (b, c) vector(2)",
+            "(vector(1.000000) * on (a) group_left (b,c) vector(2.000000))",
+        ),
+        (
+            "vector(1) * on (a) group_right () vector(2)",
+            "(vector(1.000000) * on (a) group_right vector(2.000000))",
+        ),
+        ("vector(1) * ignoring () vector(2)", "(vector(1.000000) * vector(2.000000))"),
+        (
+            r#"topk(3, sum by () (label_replace(vector(2), "a", "b", "c", "d")))"#,
+            r#"topk(3,sum(label_replace(vector(2.000000),"a","b","c","d")))"#,
+        ),
+    ] {
+        let expr = Expr::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(format!("{expr:#}"), expected, "{text}");
+    }
+}
+
 /// Each mistake with the text it is at.
 #[test]
 fn refused() {

@@ -7,8 +7,7 @@ pub(crate) fn shortest(number: f64) -> String {
         n if n.is_nan() => "NaN".into(),
         f64::INFINITY => "+Inf".into(),
         f64::NEG_INFINITY => "-Inf".into(),
-        0.0 => "0".into(),
-        n if (1e-4..1e6).contains(&n.abs()) => n.to_string(),
+        n if n == 0.0 || (1e-4..1e6).contains(&n.abs()) => n.to_string(),
         n => with_exponent(&format!("{n:e}")),
     }
 }
@@ -57,6 +56,7 @@ mod tests {
     fn numbers_are_written_as_go_writes_them() {
         for (number, short, four) in [
             (0.0, "0", "0"),
+            (-0.0, "-0", "-0"),
             (-1.5, "-1.5", "-1.5"),
             (1234.5, "1234.5", "1234"),
             (999_999.0, "999999", "1e+06"),

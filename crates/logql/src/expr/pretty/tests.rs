@@ -11,10 +11,18 @@ fn at(width: usize, text: &str) -> String {
         Query::Logs(query) => writer.pipeline(query, 0),
         Query::Metric(expr) => writer.expr(expr, 0),
     };
-    let again = Query::parse(&pretty).unwrap_or_else(|error| panic!("{pretty}: {error}"));
-    // A number may be NaN, which equals nothing.
-    assert_eq!(format!("{again:?}"), format!("{query:?}"), "{pretty}");
+    // Loki writes numbers that LogQL cannot read.
+    if !["NaN", "Inf"].iter().any(|word| pretty.contains(word)) {
+        let again = Query::parse(&pretty).unwrap_or_else(|error| panic!("{pretty}: {error}"));
+        assert_eq!(without_sizes(&again), without_sizes(&query), "{pretty}");
+    }
     pretty
+}
+
+/// A query as text, without the sizes, which Loki rounds.
+fn without_sizes(query: &Query) -> String {
+    let sizes = regex::Regex::new("[0-9]+B").unwrap();
+    sizes.replace_all(&query.to_string(), "B").into_owned()
 }
 
 /// Queries, and what Loki makes of them where its lines have 20 characters.
@@ -141,11 +149,11 @@ fn what_gives_a_query_its_meaning_stays() {
     for (text, expected) in [
         (
             r#"(vector(1) + vector(2)) * vector(3)"#,
-            "  (\n      vector(1)\n    +\n      vector(2)\n  )\n*\n  vector(3)",
+            "  (\n      vector(1.000000)\n    +\n      vector(2.000000)\n  )\n*\n  vector(3.000000)",
         ),
         (
             r#"vector(1) - (vector(2) - vector(3))"#,
-            "  vector(1)\n-\n  (\n      vector(2)\n    -\n      vector(3)\n  )",
+            "  vector(1.000000)\n-\n  (\n      vector(2.000000)\n    -\n      vector(3.000000)\n  )",
         ),
         (r#"{a="b"} |= "one" or "two" or "three""#, "{a=\"b\"}\n  |= \"one\" or \"two\" or \"three\""),
         (

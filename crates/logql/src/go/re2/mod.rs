@@ -5,6 +5,7 @@
 //! written again in the crate's (`translate.rs`).
 
 mod class;
+pub(crate) mod simple;
 mod translate;
 
 use std::fmt;
