@@ -1,5 +1,6 @@
 //! From the tokens of LogQL to selectors and queries (grafana/loki, `pkg/logql/syntax/syntax.y`).
 
+mod extract;
 mod metric;
 mod pipeline;
 

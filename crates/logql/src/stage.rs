@@ -29,7 +29,7 @@ pub enum Stage {
         /// `--keep-empty`: keys without a value count.
         keep_empty: bool,
         /// The names and keys of the values to extract; empty: all values.
-        fields: Vec<(String, String)>,
+        fields: Vec<(String, LogfmtKey)>,
     },
     /// `` | regexp `(?P<name>re)` ``
     Regexp(Re2),
@@ -83,6 +83,15 @@ pub enum JsonStep {
     Key(String),
     /// Of a list.
     Index(usize),
+}
+
+/// A key of logfmt (`pkg/logql/log/logfmt`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogfmtKey {
+    /// As it is written.
+    pub source: String,
+    /// The key.
+    pub key: String,
 }
 
 /// A filter of labels.
@@ -173,7 +182,7 @@ impl fmt::Display for Stage {
                     flags.reverse();
                 }
                 flags.iter().filter(|(is, _)| *is).try_for_each(|(_, flag)| f.write_str(flag))?;
-                listed(f, fields, |f, (name, key)| write!(f, "{name}={}", Quoted(key)))
+                listed(f, fields, |f, (name, key)| write!(f, "{name}={}", Quoted(&key.source)))
             }
             Stage::Regexp(regex) => write!(f, "| regexp {}", Quoted(regex.source())),
             Stage::Pattern(pattern) => write!(f, "| pattern {}", Quoted(pattern.source())),

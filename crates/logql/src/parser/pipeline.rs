@@ -11,7 +11,7 @@ use crate::go::units;
 use crate::ip::IpRange;
 use crate::lexer::Token;
 use crate::pattern::Captures;
-use crate::stage::{Comparison, Format, JsonPath, JsonStep, LabelFilter, Named, Stage};
+use crate::stage::{Comparison, Format, JsonPath, LabelFilter, LogfmtKey, Named, Stage};
 
 const STAGES: &str = "a parser (`json`, `logfmt`, `regexp`, `pattern`, `unpack`), `line_format`, `label_format`, \
                       `decolorize`, `drop`, `keep`, `unwrap` or a label filter";
@@ -92,11 +92,7 @@ impl Parser<'_> {
         };
         self.advance()?;
         Ok(match stage {
-            "json" => {
-                Stage::Json(self.extractions(|path, span| {
-                    JsonPath::parse(path).map_err(|why| ParseError::new(why, span))
-                })?)
-            }
+            "json" => Stage::Json(self.extractions(JsonPath::parse)?),
             "logfmt" => self.logfmt()?,
             "regexp" => {
                 let (text, span) = self.text()?;
@@ -124,22 +120,18 @@ impl Parser<'_> {
             }
             self.advance()?;
         }
-        let fields = self.extractions(|key, span| {
-            let plain = !key.is_empty() && !key.contains(|c: char| c <= ' ' || c == '=' || c == '"');
-            let bad = || ParseError::new("not the key of a logfmt pair", span);
-            if plain { Ok(key.to_owned()) } else { Err(bad()) }
-        })?;
+        let fields = self.extractions(LogfmtKey::parse)?;
         Ok(Stage::Logfmt { strict, keep_empty, fields })
     }
 
     /// `a, b="c"`, or nothing.
-    fn extractions<T>(&mut self, read: impl Fn(&str, Range<usize>) -> Parsed<T>) -> Parsed<Vec<(String, T)>> {
+    fn extractions<T>(&mut self, read: impl Fn(&str) -> Result<T, String>) -> Parsed<Vec<(String, T)>> {
         let mut extractions = Vec::new();
         while matches!(self.token, Token::Identifier(_)) {
             let (name, place) = self.name("a name")?;
             let source = if self.eat("=")? { Some(self.text()?) } else { None };
             let (source, span) = source.unwrap_or_else(|| (name.clone(), place));
-            extractions.push((name, read(&source, span)?));
+            extractions.push((name, read(&source).map_err(|why| ParseError::new(why, span))?));
             if !self.eat(",")? {
                 break;
             }
@@ -336,47 +328,5 @@ impl Parser<'_> {
         let name = name.clone();
         let (_, span) = self.advance()?;
         Ok((name, span))
-    }
-}
-
-impl JsonPath {
-    /// Reads `a.b[0]["c d"]`.
-    ///
-    /// # Errors
-    /// The reason why the text is not a valid path.
-    fn parse(source: &str) -> Result<JsonPath, String> {
-        let bad = || {
-            format!(
-                "`{source}` is not a valid path such as `request.headers[\"User-Agent\"]` or `servers[0]`"
-            )
-        };
-        let mut steps = Vec::new();
-        let mut rest = source;
-        while !rest.is_empty() {
-            if let Some(inside) = rest.strip_prefix("[\"") {
-                let (key, after) = inside.split_once("\"]").ok_or_else(bad)?;
-                steps.push(JsonStep::Key(key.to_owned()));
-                rest = after;
-            } else if let Some(inside) = rest.strip_prefix('[') {
-                let (index, after) = inside.split_once(']').ok_or_else(bad)?;
-                steps.push(JsonStep::Index(index.parse().map_err(|_| bad())?));
-                rest = after;
-            } else {
-                let inside = match (rest.strip_prefix('.'), steps.is_empty()) {
-                    (Some(inside), false) => inside,
-                    (None, true) => rest,
-                    _ => return Err(bad()),
-                };
-                let end = inside.find(['.', '[']).unwrap_or(inside.len());
-                let (key, after) = inside.split_at(end);
-                let plain = key.chars().all(|c| c == '_' || c == '-' || c.is_alphanumeric());
-                if key.is_empty() || !plain {
-                    return Err(bad());
-                }
-                steps.push(JsonStep::Key(key.to_owned()));
-                rest = after;
-            }
-        }
-        if steps.is_empty() { Err(bad()) } else { Ok(JsonPath { source: source.to_owned(), steps }) }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::json::{self, Json, Step};
 use super::row::Row;
 use crate::go::logfmt::Pairs;
-use crate::stage::JsonPath;
+use crate::stage::{JsonPath, LogfmtKey};
 
 const JSON_ERROR: &str = "JSONParserErr";
 const LOGFMT_ERROR: &str = "LogfmtParserErr";
@@ -75,7 +75,7 @@ pub(super) fn logfmt_all(line: &str, strict: bool, keep_empty: bool, row: &mut R
     }
 }
 
-pub(super) fn logfmt_fields(fields: &[(String, String)], line: &str, strict: bool, row: &mut Row<'_>) {
+pub(super) fn logfmt_fields(fields: &[(String, LogfmtKey)], line: &str, strict: bool, row: &mut Row<'_>) {
     for (name, _) in fields {
         if row.free_name(name) == name.as_str() {
             row.set(name, String::new());
@@ -90,7 +90,7 @@ pub(super) fn logfmt_fields(fields: &[(String, String)], line: &str, strict: boo
         };
         sanitized.clear();
         json::push_sanitized(&mut sanitized, key);
-        let wanted = fields.iter().find(|(_, key)| *key == sanitized);
+        let wanted = fields.iter().find(|(_, key)| key.key == sanitized);
         let wanted = wanted.or_else(|| fields.iter().find(|(name, _)| *name == sanitized));
         let Some((name, _)) = wanted else { continue };
         let name = row.free_name(name).into_owned();
