@@ -39,6 +39,11 @@ pub enum Answer {
     Matrix(Vec<Series>),
 }
 
+/// Sorts series by their labels, name after name, as Loki does.
+pub(super) fn by_labels(vector: &mut Vector) {
+    vector.sort_by(|one, other| one.labels.iter().cmp(other.labels.iter()));
+}
+
 impl Answer {
     /// Its lines, or its values (count).
     pub fn len(&self) -> usize {

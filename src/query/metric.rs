@@ -10,7 +10,7 @@ use std::time::Instant;
 use indexmap::IndexMap;
 
 use self::parts::{Asked, Shared};
-use super::answer::{Answer, Series};
+use super::answer::{Answer, Series, by_labels};
 use super::journal::{Asking, Journal};
 use super::verdicts::Verdicts;
 use super::{MEMORY_MAX, POINTS_MAX, Progress, QueryError, Run, Time, narrow};
@@ -81,7 +81,7 @@ pub(super) fn ask(
     let answer = match time {
         Time::At(time) => {
             if !is_ordered(expr) {
-                values.vector.sort_by_cached_key(|sample| sample.labels.to_string());
+                by_labels(&mut values.vector);
             }
             Answer::Vector(time, values.vector)
         }
@@ -125,10 +125,10 @@ fn micros(nanoseconds: i64) -> u64 {
     u64::try_from(nanoseconds.div_euclid(1000)).unwrap_or(0)
 }
 
-/// Whether a query gives its series an order.
+/// Whether a query gives its series an order. To a person, what `topk` chooses is shown with the greatest first.
 fn is_ordered(expr: &Expr) -> bool {
-    use VectorOp::{Bottomk, Sort, SortDesc, Topk};
-    matches!(expr, Expr::Aggregate(aggregation) if matches!(aggregation.op, Sort | SortDesc | Topk | Bottomk))
+    let chooses = |op| matches!(op, VectorOp::Topk | VectorOp::Bottomk);
+    expr.sorts() || matches!(expr, Expr::Aggregate(aggregation) if chooses(aggregation.op))
 }
 
 /// Values by series.

@@ -146,6 +146,23 @@ fn a_mistake_in_a_query_to_format_is_told_in_json() {
 }
 
 #[test]
+fn only_sort_gives_series_an_order() {
+    let asked = or_skip!(Asked::new());
+    for (function, sorted) in [("topk(3,", false), ("sort(", true), ("1+sort(", true)] {
+        let by_unit = "sum%20by%20(unit)(count_over_time({job=\"systemd-journal\"}[30m]))";
+        let query = format!("query={}{by_unit})&time=1795246200", function.replace('+', "%2B"));
+        let (status, body) = asked.reply("query", &query);
+        assert_eq!(status, 200, "{body}");
+        let rows = body["data"]["result"].as_array().unwrap();
+        assert!(rows.len() >= 3, "{body}");
+        let value = |row: &Value| row["value"][1].as_str().unwrap().parse::<u64>().unwrap();
+        let labels = |row: &Value| row["metric"]["unit"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(rows.is_sorted_by_key(value), sorted, "{function} {body}");
+        assert_eq!(rows.is_sorted_by_key(labels), !sorted, "{function} {body}");
+    }
+}
+
+#[test]
 fn long_queries_are_formatted_in_several_lines() {
     let asked = or_skip!(Asked::new());
     let long = "x".repeat(90);

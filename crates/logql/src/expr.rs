@@ -36,6 +36,19 @@ impl Expr {
         }
     }
 
+    /// Whether `sort` or `sort_desc` stands anywhere in it: then its series have that order, and Loki does not sort them by their
+    /// labels (grafana/loki, `pkg/logql/evaluator.go`, `Sortable`).
+    pub fn sorts(&self) -> bool {
+        match self {
+            Expr::Number(_) | Expr::Vector(_) | Expr::Range(_) => false,
+            Expr::Aggregate(VectorAggregation { op, inner, .. }) => {
+                matches!(op, VectorOp::Sort | VectorOp::SortDesc) || inner.sorts()
+            }
+            Expr::Binary(binary) => binary.left.sorts() || binary.right.sorts(),
+            Expr::LabelReplace(replace) => replace.inner.sorts(),
+        }
+    }
+
     /// Makes the query look at entries from so much earlier (nanoseconds).
     pub fn shift(&mut self, by: i64) {
         match self {

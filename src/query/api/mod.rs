@@ -17,7 +17,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::json;
 
-use super::answer::Answer;
+use super::answer::{Answer, by_labels};
 use super::journal::Journal;
 use super::legacy;
 use super::response::{self, Data, Stats};
@@ -219,7 +219,14 @@ fn instant(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Resul
     let params::Instant { limit, time, direction } = params::instant(&request.params, request.now)?;
     let query = parse(request.params.get("query"))?;
     let begun = Begun::now(run);
-    let (answer, read) = ask(&Question { query, time: Time::At(time), limit, direction }, journal, run)?;
+    let question = Question { query, time: Time::At(time), limit, direction };
+    let (mut answer, read) = ask(&question, journal, run)?;
+    // In Loki only `sort` gives series an order (`pkg/logql/engine.go`).
+    if let (Query::Metric(expr), Answer::Vector(_, vector)) = (&question.query, &mut answer)
+        && !expr.sorts()
+    {
+        by_labels(vector);
+    }
     let stats = Some(begun.end(run, &read, answer.len()));
     Reply::json(&response::success(Data { answer: &answer, flags: &request.flags, stats }))
 }

@@ -133,14 +133,22 @@ fn series_are_sorted_unless_the_query_does() {
         other => panic!("{other:?}"),
     };
     let plain = labels(BY_UNIT);
-    assert!(plain.is_sorted_by_key(|(labels, _)| labels.clone()), "{plain:?}");
-    let sorted = labels(&format!("sort_desc({BY_UNIT})"));
-    assert!(sorted.is_sorted_by(|(_, a), (_, b)| a >= b), "{sorted:?}");
+    assert!(plain.is_sorted_by_key(|(labels, _)| labels.trim_end_matches('}').to_owned()), "{plain:?}");
+    for sorts in ["sort_desc(BY)", "sort_desc(BY) + 1", "1 + sort_desc(BY)", "sort_desc(BY) * on (unit) BY"] {
+        let sorted = labels(&sorts.replace("BY", BY_UNIT));
+        assert!(sorted.is_sorted_by(|(_, a), (_, b)| a >= b), "{sorts}: {sorted:?}");
+    }
     for (query, ordered) in [
         ("sort(vector(1))", true),
         ("sort_desc(vector(1))", true),
         ("topk(1, vector(1))", true),
         ("bottomk(1, vector(1))", true),
+        ("sort(vector(1)) + 1", true),
+        ("1 - sort_desc(vector(1))", true),
+        (r#"label_replace(sort(vector(1)), "a", "b", "c", "d")"#, true),
+        ("sum(sort(vector(1)))", true),
+        ("vector(1) and sort(vector(2))", true),
+        ("topk(1, vector(1)) + 1", false),
         ("sum(vector(1))", false),
         ("vector(1)", false),
     ] {
