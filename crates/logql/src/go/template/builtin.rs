@@ -1,9 +1,10 @@
 //! The functions that every template has (Go's `text/template/funcs.go`).
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::printf::printf;
-use super::{Function, Value};
+use super::{Function, Value, stray};
 
 /// Their names, for a hint when one is misspelled.
 pub(super) const NAMES: &[&str] = &[
@@ -40,7 +41,7 @@ pub(super) fn function(name: &str) -> Option<Function> {
         "len" => |args| {
             let [value] = exactly(args)?;
             let len = match value {
-                Value::Text(text) => text.len(),
+                Value::Text(text) => stray::bytes(text).len(),
                 Value::List(items) => items.len(),
                 Value::Map(entries) | Value::Object(entries) => entries.len(),
                 other => return Err(format!("len of type {}", other.kind())),
@@ -125,7 +126,8 @@ fn index(args: &[Value]) -> Result<Value, String> {
         }
         Value::Text(text) => {
             let number = int(key)?;
-            let byte = usize::try_from(number).ok().and_then(|number| text.as_bytes().get(number));
+            let bytes = stray::bytes(text);
+            let byte = usize::try_from(number).ok().and_then(|number| bytes.get(number));
             byte.map(|byte| Value::Int((*byte).into())).ok_or_else(|| format!("index out of range: {number}"))
         }
         other => Err(format!("a {} cannot be indexed", other.kind())),
@@ -134,25 +136,33 @@ fn index(args: &[Value]) -> Result<Value, String> {
 
 fn slice(args: &[Value]) -> Result<Value, String> {
     let (value, bounds) = args.split_first().ok_or("wants a list or a string")?;
-    let len = match value {
-        Value::Text(text) => text.len(),
-        Value::List(items) => items.len(),
-        other => return Err(format!("a {} cannot be sliced", other.kind())),
-    };
+    match value {
+        // This may cut a character.
+        Value::Text(text) => {
+            let bytes = stray::bytes(text);
+            let range = range(bounds, bytes.len())?;
+            Ok(stray::text(bytes.get(range).unwrap_or_default()).into())
+        }
+        Value::List(items) => {
+            let range = range(bounds, items.len())?;
+            Ok(Value::list(items.get(range).unwrap_or_default().iter().cloned()))
+        }
+        other => Err(format!("a {} cannot be sliced", other.kind())),
+    }
+}
+
+/// What `slice` takes of so many items, or what Go says of its bounds.
+fn range(bounds: &[Value], len: usize) -> Result<Range<usize>, String> {
     let bound = |number: usize, default: usize| match bounds.get(number) {
-        Some(bound) => usize::try_from(int(bound)?).map_err(|_| "a bound is negative".to_owned()),
+        Some(bound) => {
+            let bound = int(bound)?;
+            let valid = usize::try_from(bound).ok().filter(|bound| *bound <= len);
+            valid.ok_or_else(|| format!("index out of range: {bound}"))
+        }
         None => Ok(default),
     };
-    let range = bound(0, 0)?..bound(1, len)?;
-    let out = || format!("{range:?} is out of range: there are {len}");
-    match value {
-        // In Go this may cut a character; here it must not.
-        Value::Text(text) => text.get(range.clone()).map(Value::from).ok_or_else(out),
-        Value::List(items) => {
-            items.get(range.clone()).map(|items| Value::list(items.iter().cloned())).ok_or_else(out)
-        }
-        _ => Err(out()),
-    }
+    let (start, end) = (bound(0, 0)?, bound(1, len)?);
+    if start > end { Err(format!("invalid slice index: {start} > {end}")) } else { Ok(start..end) }
 }
 
 /// Go's `Sprint`: a space between two operands where neither is text; `Sprintln`: always.
@@ -214,7 +224,7 @@ fn js(c: char) -> Option<String> {
 
 fn urlquery(text: &str) -> String {
     let mut out = String::new();
-    for byte in text.bytes() {
+    for byte in stray::bytes(text).iter().copied() {
         match byte {
             b' ' => out.push('+'),
             b'-' | b'_' | b'.' | b'~' => out.push(byte.into()),

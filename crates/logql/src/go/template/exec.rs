@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::builtin::WRONG_NUMBER;
 use super::tree::{Callee, Command, Node, Pipeline, Word};
 use super::value::{VALUE_MAX, Value};
-use super::{Function, Missing, TemplateError};
+use super::{Function, Missing, TemplateError, stray};
 
 /// Longest output (bytes): a log line is cut at a quarter of it.
 const OUTPUT_MAX: usize = 1 << 20;
@@ -26,7 +26,7 @@ pub(super) fn run(
     state.variables.push(("$".to_owned(), data.clone()));
     state.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     state.nodes(nodes, data)?;
-    Ok(state.out)
+    Ok(stray::shown(state.out))
 }
 
 fn no_argument(name: &str) -> String {

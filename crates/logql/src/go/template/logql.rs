@@ -2,7 +2,7 @@
 //! and those of the sprig library that Loki admits. `now` is left out: a query gives the same result for the same entries.
 
 use super::builtin::{exactly, int, text};
-use super::{Function, Value, base64, numbers, promtail, times};
+use super::{Function, Value, base64, numbers, promtail, stray, times};
 use crate::go::json::Json;
 use crate::go::quote::Quoted;
 use crate::go::re2::Re2;
@@ -93,7 +93,7 @@ pub(crate) fn function(name: &str) -> Option<Function> {
                 subject.push_str(if subject.len() % 4 == 2 { "==" } else { "=" });
             }
             Ok(match base64::decode(&subject) {
-                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                Ok(bytes) => stray::text(&bytes),
                 Err(at) => format!("illegal base64 data at input byte {at}"),
             }
             .into())
@@ -123,7 +123,7 @@ fn align(args: &[Value], right: bool) -> Result<Value, String> {
 /// As Go's `url.QueryEscape`.
 fn url_encode(subject: &str) -> String {
     let mut out = String::with_capacity(subject.len());
-    for byte in subject.bytes() {
+    for byte in stray::bytes(subject).iter().copied() {
         match byte {
             b' ' => out.push('+'),
             b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
@@ -155,7 +155,7 @@ fn url_decode(subject: &str) -> Result<String, String> {
             byte => *byte,
         });
     }
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    Ok(stray::text(&out))
 }
 
 #[cfg(test)]

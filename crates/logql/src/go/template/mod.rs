@@ -13,6 +13,7 @@ mod lexer;
 mod numbers;
 mod parser;
 mod printf;
+mod stray;
 mod times;
 mod tokens;
 mod tree;

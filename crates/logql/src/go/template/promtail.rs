@@ -9,7 +9,7 @@ use sha2::Digest;
 
 use super::builtin::{exactly, int, text};
 use super::value::{VALUE_MAX, Value};
-use super::{Function, numbers};
+use super::{Function, numbers, stray};
 use crate::go::quote::Quoted;
 use crate::go::re2::{self, Re2};
 
@@ -108,7 +108,7 @@ fn of_texts(name: &str) -> Option<Function> {
         "Hash" => |args| pair(args, |salt, input| hex(&sha3::Sha3_256::digest(format!("{salt}{input}")))),
         "Sha2Hash" => |args| pair(args, |salt, input| hex(&sha2::Sha256::digest(format!("{salt}{input}")))),
         "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
-        "b64enc" => |args| map(args, |input| STANDARD.encode(input)),
+        "b64enc" => |args| map(args, |input| STANDARD.encode(stray::bytes(input))),
         "quote" => |args| Ok(each(args, |value| Quoted(&value.to_string()).to_string()).into()),
         "squote" => |args| Ok(each(args, |value| format!("'{value}'")).into()),
         "cat" => |args| Ok(each(args, |value| value.to_string()).into()),
@@ -161,13 +161,13 @@ fn of_parts(name: &str) -> Option<Function> {
         "trunc" => |args| {
             let [count, subject] = exactly(args)?;
             let (count, subject) = (int(count)?, text(subject)?);
-            let whole = subject.len() as i64;
-            let cut = match count {
-                count if count < 0 && whole + count > 0 => part(subject, whole + count, whole),
+            let whole = stray::bytes(subject).len() as i64;
+            Ok(match count {
+                count if count < 0 && whole.saturating_add(count) > 0 => part(subject, whole + count, whole),
                 count if count >= 0 && whole > count => part(subject, 0, count),
-                _ => subject,
-            };
-            Ok(cut.into())
+                _ => subject.to_owned(),
+            }
+            .into())
         },
         _ => return None,
     })
@@ -307,9 +307,9 @@ fn item(args: &[Value], pick: fn(&[Value]) -> Option<&Value>) -> Result<Value, S
 
 /// Some bytes, counted as sprig counts them: a start below zero is the beginning, an end below zero or behind the text is its
 /// end, but not with such a start.
-fn substring(start: i64, end: i64, subject: &str) -> Result<&str, String> {
+fn substring(start: i64, end: i64, subject: &str) -> Result<String, String> {
     const OUT: &str = "runtime error: slice bounds out of range";
-    let whole = subject.len() as i64;
+    let whole = stray::bytes(subject).len() as i64;
     match (start, end) {
         (..0, ..0) => Err(format!("{OUT} [:{end}]")),
         (..0, _) if end > whole => Err(format!("{OUT} [:{end}] with length {whole}")),
@@ -356,13 +356,11 @@ fn lower(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
 
-/// The bytes from `start` to `end`, without half characters.
-fn part(text: &str, start: i64, end: i64) -> &str {
-    let place = |n: i64| {
-        let n = usize::try_from(n).unwrap_or(0).min(text.len());
-        (0..=n).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0)
-    };
-    text.get(place(start)..place(end)).unwrap_or_default()
+/// Bytes of a text, also in the middle of characters.
+fn part(text: &str, start: i64, end: i64) -> String {
+    let bytes = stray::bytes(text);
+    let place = |n: i64| usize::try_from(n).unwrap_or(0).min(bytes.len());
+    stray::text(bytes.get(place(start)..place(end)).unwrap_or_default())
 }
 
 fn title(text: &str) -> String {

@@ -116,6 +116,50 @@ fn functions_say_what_promtails_say() {
     }
 }
 
+/// Functions count bytes, and half a character shows as U+FFFD, once for each byte.
+#[test]
+fn characters_can_be_cut() {
+    for (source, expected) in [
+        (r#"{{ trunc 1 "é" }}"#, "\u{fffd}"),
+        (r#"{{ trunc 2 "é" }}"#, "é"),
+        (r#"{{ trunc 3 "a☕" }}|{{ trunc -1 "é" }}"#, "a\u{fffd}\u{fffd}|\u{fffd}"),
+        (r#"{{ trunc -9 "é" }}"#, "é"),
+        (
+            r#"{{ substr 1 3 "aé" }}{{ substr 0 1 "é" }}{{ substr 1 -1 "é" }}{{ substr -1 1 "é" }}"#,
+            "éé\u{fffd}",
+        ),
+        (r#"{{ slice "é" 0 1 }}|{{ slice "aé" 1 }}|{{ slice "é" 2 }}"#, "\u{fffd}|é|"),
+        // Halves meet again.
+        (r#"{{ $x := "☕" }}{{ slice $x 0 1 }}{{ slice $x 1 }}"#, "☕"),
+        (r#"{{ trunc 1 "é" | len }} {{ printf "%s%s" (trunc 1 "é") (trunc -1 "é") | len }}"#, "1 2"),
+        (r#"{{ trunc 1 "é" | b64enc }} {{ trunc -2 "☕" | b64enc }}"#, "ww== mJU="),
+        (r#"{{ index (trunc 1 "é") 0 }} {{ trunc 1 "é" | urlquery }}"#, "195 %C3"),
+        (r#"{{ trunc 2 (trunc 3 "☕é") }}|{{ slice (trunc 2 "☕") 1 }}"#, "\u{fffd}\u{fffd}|\u{fffd}"),
+        (r#"{{ if trunc 1 "é" }}y{{ end }}"#, "y"),
+    ] {
+        let template = Template::new(source, promtail::function).unwrap();
+        assert_eq!(template.fill(&data(), &[]).as_deref(), Ok(expected), "{source}");
+    }
+    for (source, expected) in [
+        (r#"{{ b64dec "w6k=" }}{{ b64dec "/2E=" }}{{ b64dec "/2E=" | len }}"#, "é\u{fffd}a2"),
+        (r#"{{ urldecode "%e2%98" }}{{ trunc 1 "é" | urlencode }}"#, "\u{fffd}\u{fffd}%C3"),
+        (r#"{{ trunc 1 "é" | alignLeft 3 }}|"#, "\u{fffd}  |"),
+    ] {
+        let template = Template::new(source, super::logql::function).unwrap();
+        assert_eq!(template.fill(&data(), &[]).as_deref(), Ok(expected), "{source}");
+    }
+    for (bounds, error) in [
+        ("0 9", "index out of range: 9"),
+        ("-1", "index out of range: -1"),
+        ("2 1", "invalid slice index: 2 > 1"),
+    ] {
+        let template =
+            Template::new(&format!("{{{{ slice \"é\" {bounds} }}}}"), super::logql::function).unwrap();
+        let said = template.fill(&data(), &[]).unwrap_err().to_string();
+        assert!(said.contains(error), "{bounds}: {said}");
+    }
+}
+
 #[test]
 fn what_goes_wrong_is_said() {
     for (source, part) in [
