@@ -146,6 +146,18 @@ fn a_mistake_in_a_query_to_format_is_told_in_json() {
 }
 
 #[test]
+fn a_mistake_in_a_stage_names_it_where_it_is_run() {
+    let asked = or_skip!(Asked::new());
+    let query = "{a=\"b\"}|json x=\"pod.a-b\"";
+    let said =
+        "parse error : stage '| json x=\"pod.a-b\"' : cannot parse expression [pod.a-b]: unexpected char -";
+    let encoded = format!("query={}", query.replace('=', "%3D"));
+    assert_eq!(asked.reply("query_range", &encoded), (400, json!(said)));
+    let formatted = json!({"status": "success", "data": "{a=\"b\"} | json x=\"pod.a-b\""});
+    assert_eq!(asked.reply("format_query", &encoded), (200, formatted));
+}
+
+#[test]
 fn only_sort_gives_series_an_order() {
     let asked = or_skip!(Asked::new());
     for (function, sorted) in [("topk(3,", false), ("sort(", true), ("1+sort(", true)] {

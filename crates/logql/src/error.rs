@@ -14,11 +14,13 @@ pub struct ParseError {
     pub expected: String,
     /// What Loki says of it, if it names no place (grafana/loki, `pkg/logqlmodel/error.go`, `NewParseError` with 0, 0).
     pub placeless: Option<String>,
+    /// The stage that it is in, as Loki writes it, if Loki finds the mistake when it runs the stage, and not when it reads the text.
+    pub stage: Option<String>,
 }
 
 impl ParseError {
     pub(crate) fn new(message: impl Into<String>, span: Range<usize>) -> ParseError {
-        ParseError { message: message.into(), span, expected: String::new(), placeless: None }
+        ParseError { message: message.into(), span, expected: String::new(), placeless: None, stage: None }
     }
 
     pub(crate) fn expected(mut self, expected: impl Into<String>) -> ParseError {

@@ -89,6 +89,11 @@ impl LineFilter {
         Ok(LineFilter { op, operands: vec![operand], tests: vec![test] })
     }
 
+    /// A filter of which only the text counts.
+    pub(crate) fn unread(op: FilterOp, operand: Operand) -> LineFilter {
+        LineFilter { op, operands: vec![operand], tests: Vec::new() }
+    }
+
     /// `|~`: lines pass in which a regular expression is found.
     ///
     /// # Errors

@@ -23,6 +23,12 @@ impl IpRange {
         (range.first.is_ipv4() == range.last.is_ipv4() && range.first <= range.last).then_some(range)
     }
 
+    /// A range of which nothing counts.
+    pub(crate) fn unread() -> IpRange {
+        let none = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+        IpRange { first: none, last: none }
+    }
+
     fn network(address: IpAddr, bits: &str) -> Option<IpRange> {
         let plain = bits.bytes().all(|b| b.is_ascii_digit()) && (bits == "0" || !bits.starts_with('0'));
         let bits: u32 = bits.parse().ok().filter(|_| plain)?;

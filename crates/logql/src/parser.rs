@@ -1,6 +1,7 @@
 //! From the tokens of LogQL to selectors and queries (grafana/loki, `pkg/logql/syntax/syntax.y`).
 
 mod extract;
+mod lines;
 mod metric;
 mod pipeline;
 
@@ -10,7 +11,6 @@ use std::str::FromStr;
 use crate::ast::{MatchOp, Matcher, Selector};
 use crate::error::ParseError;
 use crate::expr::{Expr, LogQuery};
-use crate::filter::{BadOperand, FilterOp, LineFilter, Operand};
 use crate::go::re2::Re2Error;
 use crate::lexer::{Lexer, Token};
 use crate::query::Query;
@@ -39,6 +39,8 @@ enum Rules {
     Loki,
     /// No matcher is needed, and a label may have any name.
     Any,
+    /// As Loki reads queries that it does not run: what only running them shows is not looked at.
+    Form,
 }
 
 impl Selector {
@@ -85,7 +87,20 @@ impl Query {
     /// # Errors
     /// The first mistake.
     pub fn parse(text: &str) -> Result<Query, ParseError> {
-        let mut parser = begin(text, Rules::Loki)?;
+        Query::read(text, Rules::Loki)
+    }
+
+    /// Reads a query to write it again, as Loki does: what it finds when it runs a query may be wrong, such as regular expressions of
+    /// line filters, templates, paths and addresses. Such a query is for [`Query::pretty`] alone.
+    ///
+    /// # Errors
+    /// The first mistake that is left.
+    pub fn parse_form(text: &str) -> Result<Query, ParseError> {
+        Query::read(text, Rules::Form)
+    }
+
+    fn read(text: &str, rules: Rules) -> Result<Query, ParseError> {
+        let mut parser = begin(text, rules)?;
         // Both may stand in brackets.
         let mut ahead = parser.lexer.clone();
         let mut token = parser.token.clone();
@@ -186,6 +201,14 @@ impl Parser<'_> {
         self.height(if depth > DEPTH_MAX { depth } else { 0 }, what)
     }
 
+    /// What Loki finds when it runs a query. If it is only written again, `unread` takes the place of what is wrong.
+    fn when_run<T>(&self, read: Parsed<T>, unread: impl FnOnce() -> T) -> Parsed<T> {
+        match (read, self.rules) {
+            (Err(_), Rules::Form) => Ok(unread()),
+            (read, _) => read,
+        }
+    }
+
     /// The error for a token at hand that is not the `expected` one.
     fn unexpected(&self, expected: impl Into<String>) -> ParseError {
         let found = match self.token {
@@ -277,7 +300,7 @@ impl Parser<'_> {
         let end = self.span.end;
         self.expect_one_of("}", "`,` or `}`")?;
         let selector = Selector { matchers, filters: Vec::new() };
-        if self.rules == Rules::Loki && !selector.is_bounded() {
+        if self.rules != Rules::Any && !selector.is_bounded() {
             let expected =
                 "at least one matcher that does, as `app=~\".+\"`, but not `app=~\".*\"` or `app!=\"x\"`";
             return Err(ParseError::new("no matcher here asks for a label that is not empty", start..end)
@@ -360,79 +383,6 @@ impl Parser<'_> {
             _ => string,
         };
         ParseError::new(format!("not a regular expression: {}", error.message), span)
-    }
-
-    /// The line filters of a selector, and no stage behind them.
-    fn filters(&mut self) -> Parsed<Vec<LineFilter>> {
-        let filters = self.line_filters()?;
-        if self.at("|") { Err(self.no_stage()?) } else { Ok(filters) }
-    }
-
-    /// Reads the line filters that follow.
-    fn line_filters(&mut self) -> Parsed<Vec<LineFilter>> {
-        let mut filters = Vec::new();
-        loop {
-            let op = match self.token {
-                Token::Symbol(symbol) => FilterOp::of(symbol),
-                _ => None,
-            };
-            let Some(op) = op else {
-                return Ok(filters);
-            };
-            self.advance()?;
-            let mut filter = self.filter(op)?;
-            while self.token == Token::Keyword("or") {
-                self.advance()?;
-                let other = self.filter(op)?;
-                if op.is_negative() {
-                    // Not this or that: not this, and not that.
-                    filters.push(std::mem::replace(&mut filter, other));
-                } else {
-                    filter.or(other);
-                }
-            }
-            filters.push(filter);
-        }
-    }
-
-    /// A filter with one operand.
-    fn filter(&mut self, op: FilterOp) -> Parsed<LineFilter> {
-        let start = self.span.start;
-        let call = self.token == Token::Function("ip");
-        if call {
-            self.advance()?;
-            self.expect("(")?;
-        }
-        let (text, mut span) = self.text()?;
-        let operand = if call { Operand::Ip(text.clone()) } else { Operand::Text(text.clone()) };
-        if call {
-            if op != FilterOp::Contains && op != FilterOp::ContainsNot {
-                span = start..self.span.end;
-            }
-            self.expect(")")?;
-        }
-        LineFilter::new(op, operand).map_err(|bad| match bad {
-            BadOperand::Regex(error) => self.bad_regex(error, &text, span),
-            BadOperand::Other(message) => ParseError::new(message, span),
-        })
-    }
-
-    /// The error for a `|` in a selector: a stage is only for queries, or there is no such stage.
-    fn no_stage(&mut self) -> Parsed<ParseError> {
-        let start = self.span.start;
-        self.advance()?;
-        let span = start..self.span.end;
-        let what = match &self.token {
-            Token::Keyword(
-                word @ ("json" | "logfmt" | "regexp" | "pattern" | "unpack" | "line_format" | "label_format"
-                | "decolorize" | "drop" | "keep" | "unwrap"),
-            ) => format!("`| {word}`"),
-            Token::Identifier(_) | Token::Symbol("(") => {
-                format!("`| {}`, a filter of extracted labels,", self.shown())
-            }
-            _ => return Ok(self.unexpected("`|=` or `|~` and a string")),
-        };
-        Ok(self.unsupported(what, span))
     }
 }
 

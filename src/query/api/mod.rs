@@ -142,13 +142,16 @@ fn matchers(text: &str) -> Result<LogQuery, Refused> {
     }
 }
 
-/// A mistake as Loki tells it: with line and column, both from 1, if it names a place.
+/// A mistake as Loki tells it: with line and column, both from 1, if it names a place; with the stage, where it is found by running that.
 fn in_lokis_words(text: &str, error: &ParseError) -> String {
     if let Some(words) = &error.placeless {
         return format!("parse error : {words}");
     }
     if text.trim().is_empty() {
         return "parse error : syntax error: unexpected $end".to_owned();
+    }
+    if let Some(stage) = &error.stage {
+        return format!("parse error : stage '{stage}' : {error}");
     }
     let before = text.get(..error.span.start).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -385,7 +388,8 @@ fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result
 
 /// `format_query`. A mistake is told in JSON (grafana/loki, `pkg/loki/format_query_handler.go`).
 fn formatted(text: &str) -> Result<Reply, Refused> {
-    match parse(text) {
+    let query = Query::parse_form(text).map_err(|error| Refused::new(in_lokis_words(text, &error)));
+    match query {
         Ok(query) => {
             Ok(Reply { content_type: JSON_LOWER, ..Reply::json(&response::success(query.pretty()))? })
         }

@@ -145,6 +145,54 @@ fn lokis_form() {
     }
 }
 
+/// What Loki takes until it runs it. Each is refused where it would be run.
+#[test]
+fn written_again() {
+    for (text, expected) in [
+        (r#"|~ ip("127.0.0.1") or "foo""#, ""),
+        (r#"!~ ip("127.0.0.1") or "foo""#, r#"!~ ip("127.0.0.1") !~ "foo""#),
+        (r#"|~ "*""#, ""),
+        (r#"|> "<a><b>""#, ""),
+        (r#"|= ip("x")"#, ""),
+        (r#"| source = ip("")"#, r#"| source=ip("")"#),
+        (r#"| json x="pod.a-b",y="""#, ""),
+        (r#"| logfmt --strict é="9x""#, ""),
+        (r#"| line_format "{{.x""#, ""),
+        (r#"| label_format a=b,a="{{",__error__=c"#, ""),
+    ] {
+        let text = format!("{{a=\"b\"}} {text}");
+        let expected = if expected.is_empty() { text.clone() } else { format!("{{a=\"b\"}} {expected}") };
+        assert!(crate::Query::parse(&text).is_err(), "{text}");
+        assert_eq!(crate::Query::parse_form(&text).map(|query| query.pretty()), Ok(expected), "{text}");
+    }
+    let range = r#"rate({a="b"}[0s])"#;
+    assert_eq!(crate::Query::parse_form(range).map(|query| query.pretty()).as_deref(), Ok(range));
+    for text in [
+        "{a=~\"(\"}",
+        "{a=~\".*\"}",
+        "{a=\"b\"} | x=~\"(\"",
+        "{a=\"b\"} | regexp \"(\"",
+        "{a=\"b\"} | pattern \"x\"",
+    ] {
+        assert!(crate::Query::parse_form(text).is_err(), "{text}");
+    }
+}
+
+/// Loki names the stage of a mistake that it finds by running it.
+#[test]
+fn stages_of_mistakes() {
+    for (text, stage) in [
+        (r#"| json x="pod.a-b" , y | foo"#, Some(r#"| json x="pod.a-b",y="y""#)),
+        (r#"| logfmt --keep-empty x="a.b""#, Some(r#"| logfmt --keep-empty x="a.b""#)),
+        (r#"| line_format `{{`"#, Some(r#"| line_format "{{""#)),
+        (r#"| json x="y","#, None),
+        (r#"| pattern "x""#, None),
+    ] {
+        let error = crate::Query::parse(&format!("{{a=\"b\"}} {text}")).unwrap_err();
+        assert_eq!(error.stage.as_deref(), stage, "{text}: {error}");
+    }
+}
+
 /// Each mistake with the text it is at.
 #[test]
 fn refused() {

@@ -120,6 +120,11 @@ impl JsonPath {
         let read = steps(&mut words);
         words.end(source, read).map(|steps| JsonPath { source: source.to_owned(), steps })
     }
+
+    /// A path of which only the text counts.
+    pub(super) fn unread(source: &str) -> JsonPath {
+        JsonPath { source: source.to_owned(), steps: Vec::new() }
+    }
 }
 
 fn steps(words: &mut Words<'_>) -> Result<Vec<JsonStep>, String> {
@@ -159,6 +164,11 @@ impl LogfmtKey {
         let mut words = Words::new(source, false);
         let read = key(&mut words);
         words.end(source, read).map(|key| LogfmtKey { source: source.to_owned(), key })
+    }
+
+    /// A key of which only the text counts.
+    pub(super) fn unread(source: &str) -> LogfmtKey {
+        LogfmtKey { source: source.to_owned(), key: String::new() }
     }
 }
 

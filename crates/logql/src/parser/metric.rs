@@ -260,7 +260,7 @@ impl Parser<'_> {
             return Ok((None, 0));
         };
         if range <= 0 {
-            return Err(ParseError::new("the range is empty", self.span.clone()));
+            self.when_run(Err(ParseError::new("the range is empty", self.span.clone())), || ())?;
         }
         self.advance()?;
         if !self.eat_word("offset")? {

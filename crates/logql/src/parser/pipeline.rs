@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::{ParseError, Parsed, Parser};
+use super::{ParseError, Parsed, Parser, Rules};
 use crate::ast::{MatchOp, Matcher};
 use crate::expr::{Conversion, LogQuery, Unwrap};
 use crate::go::re2::Re2;
 use crate::go::template::{Template, logql};
 use crate::go::units;
 use crate::ip::IpRange;
-use crate::lexer::Token;
+use crate::lexer::{Lexer, Token};
 use crate::pattern::Captures;
 use crate::stage::{Comparison, Format, JsonPath, LabelFilter, LogfmtKey, Named, Stage};
 
@@ -26,7 +26,7 @@ const OR: u8 = 1;
 /// `and`
 const AND: u8 = 2;
 
-impl Parser<'_> {
+impl<'s> Parser<'s> {
     /// Reads the stages that follow, and adds them to a query. `unwrap` is the last stage.
     pub(super) fn pipeline(&mut self, query: &mut LogQuery) -> Parsed {
         loop {
@@ -54,11 +54,22 @@ impl Parser<'_> {
                 }
                 None if filter => query.stages.push(Stage::Filter(self.label_filter(LOOSEST, 0)?)),
                 None => {
-                    let stage = self.stage()?;
-                    query.stages.push(stage);
+                    let start = (self.lexer.clone(), self.token.clone(), self.span.clone());
+                    let stage = self.stage();
+                    query.stages.push(stage.map_err(|error| self.of_stage(error, start))?);
                 }
             }
         }
+    }
+
+    /// An error in a stage that begins there. If the stage can be read without being run, Loki names it in the error (grafana/loki,
+    /// `pkg/logqlmodel/error.go`, `NewStageError`).
+    fn of_stage(&mut self, error: ParseError, start: (Lexer<'s>, Token, Range<usize>)) -> ParseError {
+        (self.lexer, self.token, self.span) = start;
+        let rules = std::mem::replace(&mut self.rules, Rules::Form);
+        let stage = self.stage().ok().map(|stage| format!("{stage:#}"));
+        self.rules = rules;
+        ParseError { stage, ..error }
     }
 
     /// What follows `| unwrap`.
@@ -92,7 +103,7 @@ impl Parser<'_> {
         };
         self.advance()?;
         Ok(match stage {
-            "json" => Stage::Json(self.extractions(JsonPath::parse)?),
+            "json" => Stage::Json(self.extractions(JsonPath::parse, JsonPath::unread)?),
             "logfmt" => self.logfmt()?,
             "regexp" => {
                 let (text, span) = self.text()?;
@@ -120,18 +131,23 @@ impl Parser<'_> {
             }
             self.advance()?;
         }
-        let fields = self.extractions(LogfmtKey::parse)?;
+        let fields = self.extractions(LogfmtKey::parse, LogfmtKey::unread)?;
         Ok(Stage::Logfmt { strict, keep_empty, fields })
     }
 
     /// `a, b="c"`, or nothing.
-    fn extractions<T>(&mut self, read: impl Fn(&str) -> Result<T, String>) -> Parsed<Vec<(String, T)>> {
+    fn extractions<T>(
+        &mut self,
+        read: impl Fn(&str) -> Result<T, String>,
+        unread: impl Fn(&str) -> T,
+    ) -> Parsed<Vec<(String, T)>> {
         let mut extractions = Vec::new();
         while matches!(self.token, Token::Identifier(_)) {
             let (name, place) = self.name("a name")?;
             let source = if self.eat("=")? { Some(self.text()?) } else { None };
             let (source, span) = source.unwrap_or_else(|| (name.clone(), place));
-            extractions.push((name, read(&source).map_err(|why| ParseError::new(why, span))?));
+            let what = read(&source).map_err(|why| ParseError::new(why, span));
+            extractions.push((name, self.when_run(what, || unread(&source))?));
             if !self.eat(",")? {
                 break;
             }
@@ -162,11 +178,12 @@ impl Parser<'_> {
         let (text, span) = self.text()?;
         let inside = span.start + 1..span.end - 1;
         let plain = self.source.get(inside.clone()) == Some(text.as_str());
-        Template::with_empty(&text, logql::function).map_err(|error| {
+        let read = Template::with_empty(&text, logql::function).map_err(|error| {
             let at = error.at;
             let at = if plain { inside.start + at.start..inside.start + at.end } else { span };
             ParseError::new(error.message, at)
-        })
+        });
+        self.when_run(read, || Template::unread(&text))
     }
 
     fn label_format(&mut self) -> Parsed<Stage> {
@@ -178,7 +195,7 @@ impl Parser<'_> {
                     "__error__" => "`__error__` cannot be set".to_owned(),
                     _ => format!("`{name}` is set twice in one `label_format`"),
                 };
-                return Err(ParseError::new(why, span));
+                self.when_run(Err(ParseError::new(why, span)), || ())?;
             }
             self.expect("=")?;
             let format = match &self.token {
@@ -269,7 +286,8 @@ impl Parser<'_> {
                     let range = IpRange::parse(&text).ok_or_else(|| {
                         ParseError::new("not a valid address, network or range of addresses", span)
                             .expected("one such as `192.168.0.0/16`")
-                    })?;
+                    });
+                    let range = self.when_run(range, IpRange::unread)?;
                     return Ok(LabelFilter::Ip(name, op == MatchOp::Equal, text, range));
                 }
                 _ => {}

@@ -6,6 +6,7 @@ use super::builtin::WRONG_NUMBER;
 use super::tree::{Callee, Command, Node, Pipeline, Word};
 use super::value::{VALUE_MAX, Value};
 use super::{Function, Missing, TemplateError, stray};
+use crate::go::quote::Quoted;
 
 /// Longest output (bytes): a log line is cut at a quarter of it.
 const OUTPUT_MAX: usize = 1 << 20;
@@ -27,6 +28,12 @@ pub(super) fn run(
     state.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     state.nodes(nodes, data)?;
     Ok(stray::shown(state.out))
+}
+
+/// The place in `$x.a.b` or `.a.b` that Go tells (bytes): that of the second name.
+fn second(variable: &str, fields: &[String]) -> usize {
+    let first = fields.first().filter(|_| variable.is_empty() && fields.len() > 1);
+    variable.len() + first.map_or(0, |first| first.len() + 1)
 }
 
 fn no_argument(name: &str) -> String {
@@ -175,7 +182,12 @@ impl State {
         dot: &Value,
     ) -> Result<Value, TemplateError> {
         let Some((first, words)) = command.words.split_first() else { return Ok(Value::Nil) };
-        let Word::Function(callee, name) = first else { return self.word(first, dot, command) };
+        let Word::Function(callee, name) = first else {
+            return match words.is_empty() && last.is_none() {
+                true => self.word(first, dot, command),
+                false => Err(self.no_function(first, dot, command)),
+            };
+        };
         match callee {
             Callee::And | Callee::Or => {
                 let stops_at = matches!(callee, Callee::Or);
@@ -202,6 +214,34 @@ impl State {
                 self.call(*function, name, &arguments, &command.at)
             }
         }
+    }
+
+    /// What Go says of arguments of what is no function (`text/template/exec.go`, `evalField`, `notAFunction`).
+    fn no_function(&mut self, word: &Word, dot: &Value, command: &Command) -> TemplateError {
+        let (shown, fields) = match word {
+            Word::Fields(fields) => (String::new(), fields.as_slice()),
+            Word::Variable(name, fields) => (name.clone(), fields.as_slice()),
+            Word::Constant(Value::Text(text)) => (Quoted(text).to_string(), [].as_slice()),
+            Word::Constant(value) => (value.to_string(), [].as_slice()),
+            Word::Dot => (".".to_owned(), [].as_slice()),
+            _ => return TemplateError::new(command.at.clone(), "can't give argument to non-function"),
+        };
+        let Some((last, above)) = fields.split_last() else {
+            let what = format!("can't give argument to non-function {shown}");
+            return TemplateError::of(&command.at, &shown, 0, what);
+        };
+        let above = match word {
+            Word::Variable(name, _) => Word::Variable(name.clone(), above.to_vec()),
+            _ if above.is_empty() => Word::Dot,
+            _ => Word::Fields(above.to_vec()),
+        };
+        if let Ok(Value::Map(_) | Value::Object(_)) = self.word(&above, dot, command) {
+            let what = format!("{last} is not a method but has arguments");
+            let words = fields.iter().fold(shown.clone(), |words, field| words + "." + field);
+            return TemplateError::of(&command.at, &words, second(&shown, fields), what);
+        }
+        let what = || TemplateError::new(command.at.clone(), "can't give argument to non-function");
+        self.word(word, dot, command).err().unwrap_or_else(what)
     }
 
     /// Calls a function, unless it is given too much.
@@ -250,11 +290,8 @@ impl State {
                 Value::Object(entries) => Ok(entries.get(name).cloned().unwrap_or(Value::Nil)),
                 other => {
                     let what = format!("can't evaluate field {name} in type {}", other.kind());
-                    // Go says the place of the second field.
-                    let first = fields.first().filter(|_| of.is_empty() && fields.len() > 1);
-                    let offset = of.len() + first.map_or(0, |first| first.len() + 1);
                     let words = fields.iter().fold(of.to_owned(), |words, field| words + "." + field);
-                    Err(TemplateError::of(&command.at, &words, offset, what))
+                    Err(TemplateError::of(&command.at, &words, second(of, fields), what))
                 }
             })
         };

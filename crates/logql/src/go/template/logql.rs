@@ -186,4 +186,35 @@ mod tests {
         }
         assert!(Template::with_empty("{{ now }}", function).is_err());
     }
+
+    /// In Go's words (`text/template/exec.go`).
+    #[test]
+    fn only_functions_have_arguments() {
+        for (source, expected) in [
+            (
+                r#"{{.a Replace "a"}}"#,
+                "line:1:2: executing \"line\" at <.a>: a is not a method but has arguments",
+            ),
+            (
+                r#"{{ "x" | .a }}"#,
+                "line:1:9: executing \"line\" at <.a>: a is not a method but has arguments",
+            ),
+            ("{{.a.b 1}}", "line:1:4: executing \"line\" at <.a.b>: can't evaluate field b in type string"),
+            ("{{$.a 1}}", "line:1:3: executing \"line\" at <$.a>: a is not a method but has arguments"),
+            ("{{$ 1}}", "line:1:2: executing \"line\" at <$>: can't give argument to non-function $"),
+            (
+                r#"{{"x" 1}}"#,
+                "line:1:2: executing \"line\" at <\"x\">: can't give argument to non-function \"x\"",
+            ),
+            ("{{. 1}}", "line:1:2: executing \"line\" at <.>: can't give argument to non-function ."),
+        ] {
+            let data = Value::Map(std::sync::Arc::new([("a".to_owned(), Value::from("x y"))].into()));
+            let template = Template::with_empty(source, function).unwrap();
+            let error = template.fill(&data, &[]).unwrap_err();
+            assert_eq!(error.as_go(source, "line"), format!("template: {expected}"), "{source}");
+        }
+        for source in ["{{ .a | 1 }}", r#"{{ .a | "x" }}"#, "{{ .a | . }}"] {
+            assert!(Template::with_empty(source, function).is_err(), "{source}");
+        }
+    }
 }

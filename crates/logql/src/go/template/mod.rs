@@ -106,16 +106,22 @@ impl Template {
     /// # Errors
     /// The text is not a valid template, or calls an unknown function.
     pub fn new(source: &str, functions: Functions) -> Result<Template, TemplateError> {
-        let nodes = parser::parse(source, functions, &[])?;
+        let nodes = parser::parse(source, functions, &[], false)?;
         Ok(Template { source: source.to_owned(), nodes, missing: Missing::Nothing })
     }
 
-    /// Reads a template in which missing keys are empty texts, as in Loki and Prometheus.
+    /// A template of which only the text counts.
+    pub(crate) fn unread(source: &str) -> Template {
+        Template { source: source.to_owned(), nodes: Vec::new(), missing: Missing::Empty }
+    }
+
+    /// Reads a template of LogQL: missing keys are empty texts, and arguments of what is no function fail when it is filled in.
     ///
     /// # Errors
     /// As [`Template::new`].
     pub(crate) fn with_empty(source: &str, functions: Functions) -> Result<Template, TemplateError> {
-        Ok(Template { missing: Missing::Empty, ..Template::new(source, functions)? })
+        let nodes = parser::parse(source, functions, &[], true)?;
+        Ok(Template { source: source.to_owned(), nodes, missing: Missing::Empty })
     }
 
     /// Reads a template in which missing keys are empty texts, with variables (and their `$`) that [`Template::fill`] will be
@@ -128,7 +134,7 @@ impl Template {
         functions: Functions,
         variables: &[&str],
     ) -> Result<Template, TemplateError> {
-        let nodes = parser::parse(source, functions, variables)?;
+        let nodes = parser::parse(source, functions, variables, false)?;
         Ok(Template { source: source.to_owned(), nodes, missing: Missing::Empty })
     }
 

@@ -13,8 +13,14 @@ const SOURCE_MAX: usize = 64 << 10;
 /// Deepest nesting of actions and parentheses (count): the tree is walked by recursion.
 const DEPTH_MAX: usize = 64;
 
-/// `given` are the variables that there are from the beginning, besides `$`.
-pub(super) fn parse(source: &str, functions: Functions, given: &[&str]) -> Result<Vec<Node>, TemplateError> {
+/// `given` are the variables that there are from the beginning, besides `$`. `late`: arguments of what is no function are found out when
+/// the template is filled in, as in Go.
+pub(super) fn parse(
+    source: &str,
+    functions: Functions,
+    given: &[&str],
+    late: bool,
+) -> Result<Vec<Node>, TemplateError> {
     if source.len() > SOURCE_MAX {
         return Err(TemplateError::new(
             0..source.len(),
@@ -24,6 +30,7 @@ pub(super) fn parse(source: &str, functions: Functions, given: &[&str]) -> Resul
     let mut parser = Parser {
         pieces: pieces(source)?.into_iter(),
         functions,
+        late,
         depth: 0,
         ranges: 0,
         variables: ["$"].iter().chain(given).map(|name| (*name).to_owned()).collect(),
@@ -40,6 +47,7 @@ pub(super) fn parse(source: &str, functions: Functions, given: &[&str]) -> Resul
 struct Parser {
     pieces: std::vec::IntoIter<Piece>,
     functions: Functions,
+    late: bool,
     depth: usize,
     ranges: usize,
     variables: Vec<String>,
@@ -186,7 +194,12 @@ impl Parser {
                 }
                 break;
             }
-            if !commands.is_empty() && !matches!(command.words.first(), Some(Word::Function(..))) {
+            let may_follow = match command.words.first() {
+                Some(Word::Function(..)) => true,
+                Some(Word::Fields(_) | Word::Variable(..) | Word::Nested(..)) => self.late,
+                _ => false,
+            };
+            if !commands.is_empty() && !may_follow {
                 return Err(TemplateError::new(command.at, "only a function can stand behind `|`"));
             }
             commands.push(command);
@@ -302,6 +315,7 @@ impl Parser {
         }
         if let [first, _, ..] = command.words.as_slice()
             && !matches!(first, Word::Function(..))
+            && !self.late
         {
             return Err(TemplateError::new(command.at, "only a function can have arguments"));
         }
