@@ -158,6 +158,26 @@ fn a_mistake_in_a_stage_names_it_where_it_is_run() {
 }
 
 #[test]
+fn bytes_that_are_no_text_are_refused() {
+    let asked = or_skip!(Asked::new());
+    for (path, query, column) in [
+        ("query_range", "{a%3D~\"x%ff\"}", 5),
+        ("query", "rate({a%3D\"b\"}%0A|%3D `%e2%98`[1m])", 4),
+        ("series", "{a%3D\"%ff\"}", 4),
+        ("format_query", "%ff", 1),
+    ] {
+        let name = if path == "series" { "match[]" } else { "query" };
+        let (status, body) = asked.reply(path, &format!("{name}={query}"));
+        let line = if query.contains("%0A") { 2 } else { 1 };
+        let said = format!("parse error at line {line}, col {column}: invalid UTF-8 encoding");
+        assert_eq!(status, 400, "{query}");
+        assert_eq!(body.as_str().or(body["error"].as_str()), Some(said.as_str()), "{query}");
+    }
+    // A character that stands for such bytes is one like any other.
+    assert_eq!(asked.reply("query_range", "query={a%3D\"%ef%bf%bd\"}").0, 200);
+}
+
+#[test]
 fn only_sort_gives_series_an_order() {
     let asked = or_skip!(Asked::new());
     for (function, sorted) in [("topk(3,", false), ("sort(", true), ("1+sort(", true)] {

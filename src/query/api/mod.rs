@@ -123,7 +123,25 @@ impl From<QueryError> for Refused {
 
 /// A query as Loki's API takes it.
 fn parse(text: &str) -> Result<Query, Refused> {
-    Query::parse(text).map_err(|error| Refused::new(in_lokis_words(text, &error)))
+    read(text, Query::parse)
+}
+
+/// Reads a query, unless it has bytes that are no UTF-8. Loki tells the place of the word in which they are (Go,
+/// `text/scanner`).
+fn read(text: &str, read: impl Fn(&str) -> Result<Query, ParseError>) -> Result<Query, Refused> {
+    if let Some(at) = text.find(params::NO_UTF8) {
+        let string = text.get(..at).unwrap_or_default().rfind(['"', '`']).unwrap_or(at);
+        return Err(Refused::new(format!("parse error at {}: invalid UTF-8 encoding", place(text, string))));
+    }
+    read(text).map_err(|error| Refused::new(in_lokis_words(text, &error)))
+}
+
+/// A place in a text, in lines and columns from 1.
+fn place(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, col {column}")
 }
 
 /// A selector, with stages or not.
@@ -142,7 +160,7 @@ fn matchers(text: &str) -> Result<LogQuery, Refused> {
     }
 }
 
-/// A mistake as Loki tells it: with line and column, both from 1, if it names a place; with the stage, where it is found by running that.
+/// A mistake as Loki tells it: with its place if it names one, or with the stage, where it is found by running that.
 fn in_lokis_words(text: &str, error: &ParseError) -> String {
     if let Some(words) = &error.placeless {
         return format!("parse error : {words}");
@@ -153,10 +171,7 @@ fn in_lokis_words(text: &str, error: &ParseError) -> String {
     if let Some(stage) = &error.stage {
         return format!("parse error : stage '{stage}' : {error}");
     }
-    let before = text.get(..error.span.start).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("parse error at line {line}, col {column}: syntax error: {error}")
+    format!("parse error at {}: syntax error: {error}", place(text, error.span.start))
 }
 
 /// Whether the API is there: it is, and no journal is asked for that. `None`: the path is another one.
@@ -388,8 +403,7 @@ fn series(request: &Request, journal: &Journal<'_>, run: &mut Run<'_>) -> Result
 
 /// `format_query`. A mistake is told in JSON (grafana/loki, `pkg/loki/format_query_handler.go`).
 fn formatted(text: &str) -> Result<Reply, Refused> {
-    let query = Query::parse_form(text).map_err(|error| Refused::new(in_lokis_words(text, &error)));
-    match query {
+    match read(text, Query::parse_form) {
         Ok(query) => {
             Ok(Reply { content_type: JSON_LOWER, ..Reply::json(&response::success(query.pretty()))? })
         }

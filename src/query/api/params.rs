@@ -19,6 +19,9 @@ const SECOND: i64 = 1_000_000_000;
 /// Go's `time.RFC3339Nano`.
 const RFC_3339: &str = "2006-01-02T15:04:05.999999999Z07:00";
 
+/// Stands in a parameter for a byte that is no UTF-8. It is no character (Unicode, 23.7): nobody asks for it.
+pub(super) const NO_UTF8: char = '\u{ffff}';
+
 /// A request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
@@ -67,7 +70,7 @@ impl Params {
     }
 }
 
-/// What a part of an address stands for; in its query, `plus`, a plus sign is a space (Go, `url.QueryUnescape`,
+/// What a part of an address stands for, with [`NO_UTF8`] for bytes that are no text; in its query, `plus`, a plus sign is a space (Go, `url.QueryUnescape`,
 /// `url.PathUnescape`).
 ///
 /// # Errors
@@ -88,7 +91,12 @@ pub(super) fn unescape(text: &[u8], plus: bool) -> Result<String, String> {
             byte => *byte,
         });
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| NO_UTF8));
+    }
+    Ok(text)
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u8> {
@@ -332,6 +340,7 @@ mod tests {
             read("a=1+2%2B3&&b&=c&d=e=f%c3%A9", b"a=x%20y"),
             Ok(["a=x y", "a=1 2+3", "b=", "=c", "d=e=f\u{e9}"].map(str::to_owned).to_vec())
         );
+        assert_eq!(read("a=%ffx%e2%98", b""), Ok(vec!["a=\u{ffff}x\u{ffff}\u{ffff}".to_owned()]));
         for (query, words) in [
             ("query=vector(1)%zz", "invalid URL escape \"%zz\""),
             ("a%+1=b", "invalid URL escape \"%+1\""),
