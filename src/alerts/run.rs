@@ -43,6 +43,8 @@ pub struct Rules {
 pub struct RunningRule {
     /// The name of its group.
     pub group: String,
+    /// The number of its group, from 0: groups of two files may have one name.
+    pub(super) group_number: usize,
     /// Its own name.
     pub name: String,
     /// Its expression.
@@ -102,6 +104,7 @@ impl RunningRule {
             written: Arc::new(shown::written(name, expr, &outcome)),
             evaluated: None,
             group: group.to_owned(),
+            group_number: 0,
             name: name.to_owned(),
             expr: expr.to_owned(),
             interval,
@@ -191,7 +194,8 @@ impl Rules {
         let mut engine = Engine::new(series_max);
         let outside = Arc::new(outside);
         let mut rules = Vec::new();
-        for Group { name: group, interval: own, limit, query_offset, rules: of_group } in groups {
+        for (group_number, group) in groups.into_iter().enumerate() {
+            let Group { name: group, interval: own, limit, query_offset, rules: of_group } = group;
             let interval = own.unwrap_or(interval);
             for Rule { expr, kind } in of_group {
                 let (mut shifted, text) = (expr.clone(), expr.to_string());
@@ -207,6 +211,7 @@ impl Rules {
                 };
                 let mut rule = RunningRule::new(group, &name, &text, interval, *limit, outcome);
                 rule.link = Link::new(&outside, expr);
+                rule.group_number = group_number;
                 rules.push(rule);
             }
         }

@@ -83,29 +83,23 @@ pub(super) fn written(name: &str, expr: &str, outcome: &Outcome) -> Written {
     Written { kind, name: name.to_owned(), query: expr.to_owned(), labels, alert }
 }
 
-/// The rules by groups with their alerts.
+/// The rules by groups with their alerts. The rules of a group stand together.
 pub(crate) fn groups(rules: &[RunningRule]) -> Vec<RuleGroup> {
-    let mut groups: Vec<RuleGroup> = Vec::new();
-    for rule in rules {
-        let shown = shown(rule);
-        match groups.iter_mut().find(|group| group.name == rule.group) {
-            Some(known) => {
-                known.evaluation_time += shown.evaluation_time;
-                known.last_evaluation = known.last_evaluation.max(shown.last_evaluation);
-                known.rules.push(shown);
-            }
-            None => groups.push(RuleGroup {
-                name: rule.group.clone(),
-                file: NAMESPACE,
-                interval: rule.interval as f64 / 1e9,
-                limit: rule.limit,
-                evaluation_time: shown.evaluation_time,
-                last_evaluation: shown.last_evaluation,
-                rules: vec![shown],
-            }),
-        }
-    }
-    groups
+    let of_one = rules.chunk_by(|one, other| one.group_number == other.group_number);
+    let group = |rules: &[RunningRule]| {
+        let first = rules.first()?;
+        let shown: Vec<_> = rules.iter().map(shown).collect();
+        Some(RuleGroup {
+            name: first.group.clone(),
+            file: NAMESPACE,
+            interval: first.interval as f64 / 1e9,
+            limit: first.limit,
+            evaluation_time: shown.iter().map(|rule| rule.evaluation_time).sum(),
+            last_evaluation: shown.iter().map(|rule| rule.last_evaluation).max().unwrap_or_default(),
+            rules: shown,
+        })
+    };
+    of_one.filter_map(group).collect()
 }
 
 fn shown(rule: &RunningRule) -> ShownRule {

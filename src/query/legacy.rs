@@ -111,7 +111,6 @@ mod tests {
     use logql::label_set::LabelSet;
     use logql::pipeline::Categories;
 
-    /// The times and the first line are of Loki's own test (`pkg/util/marshal/legacy/marshal_test.go`).
     #[test]
     fn lines_have_the_old_shape() {
         let line = |time: i64, text: &str| {
@@ -120,10 +119,10 @@ mod tests {
             let labels = Categories { stream, ..Categories::default() };
             Line { time, text: text.to_owned(), labels }
         };
-        let lines = [line(1_568_399_542_380_001_319, "super line"), line(1_568_399_543_500_000_000, "<b>")];
+        let lines = [line(1_795_240_801_020_304_056, "started"), line(1_795_240_802_500_000_000, "<b>")];
         let entries = [
-            r#"{"ts":"2019-09-13T18:32:22.380001319Z","line":"super line"}"#,
-            r#"{"ts":"2019-09-13T18:32:23.5Z","line":"<b>"}"#,
+            r#"{"ts":"2026-11-21T06:00:01.020304056Z","line":"started"}"#,
+            r#"{"ts":"2026-11-21T06:00:02.5Z","line":"<b>"}"#,
         ];
         let stream = |entries: &[&str]| {
             format!(r#"{{"labels":"{{test=\"te\\\"st\"}}","entries":[{}]}}"#, entries.join(","))
@@ -138,10 +137,10 @@ mod tests {
                 stream(&entries[1..])
             )
         );
-        let missed = [(1_568_399_542_380_001_319, "{}".to_owned())].into_iter();
+        let missed = [(1_795_240_801_020_304_056, "{}".to_owned())].into_iter();
         assert_eq!(
             written(&|| serde_json::to_string(&Frame::new(&[], missed.clone()))),
-            r#"{"streams":[],"dropped_entries":[{"Timestamp":"2019-09-13T18:32:22.380001319Z","Labels":"{}"}]}"#
+            r#"{"streams":[],"dropped_entries":[{"Timestamp":"2026-11-21T06:00:01.020304056Z","Labels":"{}"}]}"#
         );
         assert_eq!(written(&|| serde_json::to_string(&Values { values: Vec::new() })), "{}");
     }

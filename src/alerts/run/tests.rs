@@ -64,3 +64,20 @@ fn what_failed_is_remembered_and_the_built_in_alert_knows_the_host() {
     let why = rule.last_error.as_deref().unwrap_or_default();
     assert!(rule.error.is_none() && why.contains("3 alerts or series"), "{rule:?}");
 }
+
+/// Two files may each have a group of one name.
+#[test]
+fn groups_of_one_name_stay_apart() {
+    const MINUTE: i64 = 60_000_000_000;
+    let read = |interval: &str| {
+        let rule = "{alert: A, expr: 'count_over_time({j=\"j\"}[1m]) > 0'}";
+        let text = format!("groups: [{{name: g, interval: {interval}, rules: [{rule}, {rule}]}}]");
+        file::parse(&text, "f", None).unwrap_or_else(|error| panic!("{error}")).0
+    };
+    let groups = [read("1m"), read("5m")].concat();
+    let rules = Rules::new(&groups, Outside::default(), MINUTE, 100);
+    let shown = shown::groups(rules.rules());
+    let shown: Vec<_> =
+        shown.iter().map(|group| (group.name.as_str(), group.interval, group.rules.len())).collect();
+    assert_eq!(shown, [("g", 60.0, 2), ("g", 300.0, 2)]);
+}
