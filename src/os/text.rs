@@ -133,26 +133,17 @@ pub fn write_json(out: impl io::Write, value: &impl Serialize) -> io::Result<()>
     value.serialize(&mut Serializer::with_formatter(out, Safe(CompactFormatter))).map_err(io::Error::from)
 }
 
-/// Writes a text as JSON, exactly as [`write_json`] does. Printable ASCII, as most lines are, costs less than half here: only quotes
-/// and backslashes are escaped in it (RFC 8259, section 7).
+/// Writes a text as JSON, exactly as [`write_json`] does. Texts in which nothing has to be escaped, which most lines are, cost less
+/// than half here.
 ///
 /// # Errors
 /// When writing fails.
 pub fn write_json_text(out: &mut impl io::Write, text: &str) -> io::Result<()> {
-    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if text.bytes().any(|byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\')) {
         return write_json(out, &text);
     }
     out.write_all(b"\"")?;
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))
-        && let Some((plain, from)) = rest.split_at_checked(at)
-        && let Some((escaped, behind)) = from.split_first()
-    {
-        out.write_all(plain)?;
-        out.write_all(&[b'\\', *escaped])?;
-        rest = behind;
-    }
-    out.write_all(rest)?;
+    out.write_all(text.as_bytes())?;
     out.write_all(b"\"")
 }
 
