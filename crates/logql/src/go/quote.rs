@@ -70,30 +70,35 @@ fn unescape(escape: &str, bytes: &mut Vec<u8>) -> Option<usize> {
     Some(1)
 }
 
-/// Displays a text between double quotes, as Go's `strconv.Quote`.
-pub(crate) struct Quoted<'t>(pub &'t str);
+/// Displays a text, or bytes, between double quotes, as Go's `strconv.Quote`.
+pub(crate) struct Quoted<T>(pub T);
 
-impl fmt::Display for Quoted<'_> {
+impl<T: AsRef<[u8]>> fmt::Display for Quoted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("\"")?;
-        for c in self.0.chars() {
-            match c {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str(r"\\")?,
-                '\x07' => f.write_str(r"\a")?,
-                '\x08' => f.write_str(r"\b")?,
-                '\x0C' => f.write_str(r"\f")?,
-                '\n' => f.write_str(r"\n")?,
-                '\r' => f.write_str(r"\r")?,
-                '\t' => f.write_str(r"\t")?,
-                '\x0B' => f.write_str(r"\v")?,
-                c if c.is_ascii_control() => write!(f, r"\x{:02x}", u32::from(c))?,
-                c if printable(c) => write!(f, "{c}")?,
-                c if u32::from(c) <= 0xFFFF => write!(f, r"\u{:04x}", u32::from(c))?,
-                c => write!(f, r"\U{:08x}", u32::from(c))?,
-            }
+        for chunk in self.0.as_ref().utf8_chunks() {
+            chunk.valid().chars().try_for_each(|c| write_char(f, c))?;
+            chunk.invalid().iter().try_for_each(|byte| write!(f, r"\x{byte:02x}"))?;
         }
         f.write_str("\"")
+    }
+}
+
+fn write_char(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+    match c {
+        '"' => f.write_str("\\\""),
+        '\\' => f.write_str(r"\\"),
+        '\x07' => f.write_str(r"\a"),
+        '\x08' => f.write_str(r"\b"),
+        '\x0C' => f.write_str(r"\f"),
+        '\n' => f.write_str(r"\n"),
+        '\r' => f.write_str(r"\r"),
+        '\t' => f.write_str(r"\t"),
+        '\x0B' => f.write_str(r"\v"),
+        c if c.is_ascii_control() => write!(f, r"\x{:02x}", u32::from(c)),
+        c if printable(c) => write!(f, "{c}"),
+        c if u32::from(c) <= 0xFFFF => write!(f, r"\u{:04x}", u32::from(c)),
+        c => write!(f, r"\U{:08x}", u32::from(c)),
     }
 }
 
@@ -156,6 +161,7 @@ mod tests {
         ] {
             assert_eq!(Quoted(text).to_string(), expected);
         }
+        assert_eq!(Quoted(b"a\xc3\xe2\x82b").to_string(), r#""a\xc3\xe2\x82b""#);
     }
 
     proptest! {

@@ -24,9 +24,11 @@ pub(super) fn run(
     missing: Missing,
 ) -> Result<String, TemplateError> {
     let mut state = State { out: String::new(), variables: Vec::new(), steps: 0, work: 0, missing };
+    let own = |value: &Value| stray::own_value(value).unwrap_or_else(|| value.clone());
+    let data = own(data);
     state.variables.push(("$".to_owned(), data.clone()));
-    state.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-    state.nodes(nodes, data)?;
+    state.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), own(value))));
+    state.nodes(nodes, &data)?;
     Ok(stray::shown(state.out))
 }
 
@@ -71,7 +73,7 @@ impl State {
             let known = self.variables.len();
             let end = match node {
                 Node::Text(text) => {
-                    self.out.push_str(text);
+                    self.out.push_str(&stray::own(text));
                     End::Through
                 }
                 Node::Show(pipeline) => {
@@ -221,7 +223,7 @@ impl State {
         let (shown, fields) = match word {
             Word::Fields(fields) => (String::new(), fields.as_slice()),
             Word::Variable(name, fields) => (name.clone(), fields.as_slice()),
-            Word::Constant(Value::Text(text)) => (Quoted(text).to_string(), [].as_slice()),
+            Word::Constant(Value::Text(text)) => (Quoted(stray::bytes(text)).to_string(), [].as_slice()),
             Word::Constant(value) => (value.to_string(), [].as_slice()),
             Word::Dot => (".".to_owned(), [].as_slice()),
             _ => return TemplateError::new(command.at.clone(), "can't give argument to non-function"),
@@ -254,7 +256,10 @@ impl State {
     ) -> Result<Value, TemplateError> {
         let fail = |why: &str| match why.strip_prefix(WRONG_NUMBER) {
             Some(rest) => TemplateError::of(at, name, 0, format!("{WRONG_NUMBER} for {name}{rest}")),
-            None => TemplateError::new(at.clone(), format!("error calling {name}: {why}")),
+            None => {
+                let why = stray::shown(why.to_owned());
+                TemplateError::new(at.clone(), format!("error calling {name}: {why}"))
+            }
         };
         let weight = |value: &Value| value.weight(VALUE_DEPTH_MAX, VALUE_MAX);
         let given = arguments.iter().try_fold(0, |sum: usize, value| sum.checked_add(weight(value)?));

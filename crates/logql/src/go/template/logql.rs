@@ -60,7 +60,8 @@ pub(crate) fn function(name: &str) -> Option<Function> {
     Some(match name {
         "fromJson" => |args| {
             let [subject] = exactly(args)?;
-            Ok(Json::parse(text(subject)?).map_or(Value::Nil, Value::from))
+            let subject = stray::shown(text(subject)?.to_owned());
+            Ok(Json::parse(&subject).map_or(Value::Nil, Value::from))
         },
         "__line__" => |_| Err("`__line__` has no value here".into()),
         "count" => |args| {
@@ -137,7 +138,8 @@ fn url_encode(subject: &str) -> String {
 /// As Go's `url.QueryUnescape`.
 fn url_decode(subject: &str) -> Result<String, String> {
     let mut out = Vec::with_capacity(subject.len());
-    let mut rest = subject.as_bytes();
+    let subject = stray::bytes(subject);
+    let mut rest = &*subject;
     while let Some((byte, after)) = rest.split_first() {
         rest = after;
         out.push(match byte {
@@ -147,7 +149,7 @@ fn url_decode(subject: &str) -> Result<String, String> {
                 let number = digits.and_then(|digits| std::str::from_utf8(digits).ok());
                 let Some(Ok(byte)) = number.map(|number| u8::from_str_radix(number, 16)) else {
                     let shown = String::from_utf8_lossy(rest.get(..2).unwrap_or(rest));
-                    return Err(format!("invalid URL escape {}", Quoted(&format!("%{shown}"))));
+                    return Err(format!("invalid URL escape {}", Quoted(format!("%{shown}"))));
                 };
                 rest = rest.get(2..).unwrap_or_default();
                 byte

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::lexer::{Piece, Placed, Token, pieces};
 use super::tokens::Tokens;
 use super::tree::{Callee, Command, Node, Pipeline, Word};
-use super::{Functions, TemplateError, Value, builtin, numbers, promtail};
+use super::{Functions, TemplateError, Value, builtin, numbers, promtail, stray};
 use crate::nearest::nearest;
 
 /// Longest template (bytes).
@@ -294,7 +294,7 @@ impl Parser {
                     }
                     Word::Variable(name, words.fields())
                 }
-                Token::Text(text) => Word::Constant(text.into()),
+                Token::Text(text) => Word::Constant((&*stray::own(&text)).into()),
                 Token::Int(number) => Word::Constant(Value::Int(number)),
                 Token::Float(number) => Word::Constant(Value::Float(number)),
                 Token::Word(word) => match word.as_str() {

@@ -1,5 +1,6 @@
 //! `printf` as Go has it (`fmt`): the verbs that log lines and annotations use.
 
+use super::stray;
 use super::value::{VALUE_MAX, Value};
 use crate::go::float;
 use crate::go::quote::Quoted;
@@ -212,12 +213,13 @@ fn syntax(value: &Value) -> String {
     let listed = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
     match value {
         Value::Nil => "interface {}(nil)".into(),
-        Value::Text(text) => Quoted(text).to_string(),
+        Value::Text(text) => Quoted(stray::bytes(text)).to_string(),
         Value::List(items) => {
             format!("{}{{{}}}", value.kind(), listed(&mut items.iter().map(syntax)))
         }
         Value::Map(entries) | Value::Object(entries) => {
-            let mut entries = entries.iter().map(|(key, value)| format!("{}:{}", Quoted(key), syntax(value)));
+            let mut entries =
+                entries.iter().map(|(key, value)| format!("{}:{}", Quoted(stray::bytes(key)), syntax(value)));
             format!("{}{{{}}}", value.kind(), listed(&mut entries))
         }
         value => value.to_string(),
@@ -232,7 +234,7 @@ fn of_text(verb: char, spec: &Spec, text: &str) -> String {
         let mark = if spec.sharp && !text.is_empty() { mark } else { "" };
         let mark_each = if spec.space { mark } else { "" };
         let digits: Vec<_> =
-            text.bytes().take(most).map(|byte| format!("{mark_each}{}", digit(byte))).collect();
+            stray::bytes(text).iter().take(most).map(|byte| format!("{mark_each}{}", digit(*byte))).collect();
         format!("{}{}", if spec.space { "" } else { mark }, digits.join(between))
     };
     let shown = match verb {
@@ -242,7 +244,7 @@ fn of_text(verb: char, spec: &Spec, text: &str) -> String {
             let plain = |c: char| c == '\t' || !(c < ' ' || c == '`' || c == '\u{7f}' || c == '\u{feff}');
             match spec.sharp && cut.chars().all(plain) {
                 true => format!("`{cut}`"),
-                false => Quoted(&cut).to_string(),
+                false => Quoted(stray::bytes(&cut)).to_string(),
             }
         }
         'x' => hex(|byte| format!("{byte:02x}"), "0x"),

@@ -109,7 +109,7 @@ fn of_texts(name: &str) -> Option<Function> {
         "Sha2Hash" => |args| pair(args, |salt, input| hex(&sha2::Sha256::digest(format!("{salt}{input}")))),
         "sha256sum" => |args| map(args, |input| hex(&sha2::Sha256::digest(input))),
         "b64enc" => |args| map(args, |input| STANDARD.encode(stray::bytes(input))),
-        "quote" => |args| Ok(each(args, |value| Quoted(&value.to_string()).to_string()).into()),
+        "quote" => |args| Ok(each(args, |value| Quoted(stray::bytes(&value.to_string())).to_string()).into()),
         "squote" => |args| Ok(each(args, |value| format!("'{value}'")).into()),
         "cat" => |args| Ok(each(args, |value| value.to_string()).into()),
         "indent" => |args| indent(args, ""),

@@ -8,6 +8,7 @@ use super::{Template, Value, promtail};
 fn data() -> Value {
     let mut map: BTreeMap<String, Value> = [("lvl", "error"), ("step", "fetch data"), ("n", "12"), ("e", "")]
         .into_iter()
+        .chain([("private", "\u{10ffc3}")])
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();
     map.insert("items".into(), Value::List(Arc::from([Value::from("a"), Value::from("b")])));
@@ -143,6 +144,13 @@ fn characters_can_be_cut() {
     for (source, expected) in [
         (r#"{{ b64dec "w6k=" }}{{ b64dec "/2E=" }}{{ b64dec "/2E=" | len }}"#, "é\u{fffd}a2"),
         (r#"{{ urldecode "%e2%98" }}{{ trunc 1 "é" | urlencode }}"#, "\u{fffd}\u{fffd}%C3"),
+        (r#"{{ urldecode .private }}{{ urldecode "%f4%8f%bf%83" }}"#, "\u{10ffc3}\u{10ffc3}"),
+        (r#"{{ printf "%q %x %#v" (trunc 1 "é") (trunc 1 "é") (trunc 1 "é") }}"#, r#""\xc3" c3 "\xc3""#),
+        (
+            "{{ trunc 1 \"é\" }}\u{10ff80}{{ \"\u{10ffff}\" | len }}{{ .private }}",
+            "\u{fffd}\u{10ff80}4\u{10ffc3}",
+        ),
+        (r#"{{ (fromJson "{\"a\": \"\\udbff\\udfc3\"}").a }}"#, "\u{10ffc3}"),
         (r#"{{ trunc 1 "é" | alignLeft 3 }}|"#, "\u{fffd}  |"),
     ] {
         let template = Template::new(source, super::logql::function).unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::ZonedDateTime;
 
+use super::stray;
 use crate::go::float;
 use crate::go::json::Json;
 use crate::go::time::Layout;
@@ -54,11 +55,11 @@ impl From<Json<'_>> for Value {
             Json::Null => Value::Nil,
             Json::Bool(flag) => Value::Bool(flag),
             Json::Number(number) => Value::Float(number),
-            Json::Text(text) => Value::from(&*text),
+            Json::Text(text) => Value::from(&*stray::own(&text)),
             Json::List(items) => Value::list(items.iter().cloned().map(Value::from)),
             Json::Map(entries) => {
                 let entry = |(name, value): (&std::borrow::Cow<'_, str>, &Json<'_>)| {
-                    (name.clone().into_owned(), Value::from(value.clone()))
+                    (stray::own(name).into_owned(), Value::from(value.clone()))
                 };
                 Value::Object(Arc::new(entries.iter().map(entry).collect()))
             }
