@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::params;
 use super::{JSON_BARE, Reply, Request, YAML};
 use crate::observe::rules::{ALERTING, NAMESPACE, RECORDING, RuleGroup, ShownAlert, Written};
 use logql::go::units;
@@ -17,14 +18,49 @@ const ALERTS: &str = "/prometheus/api/v1/alerts";
 
 /// Whether this path is one of rules or alerts.
 pub fn has(path: &str) -> bool {
-    [YAML_RULES, RULES, ALERTS].contains(&path)
+    [RULES, ALERTS].contains(&path) || Place::read(path).is_some()
+}
+
+/// Whose rules are asked for as YAML.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// Those of all namespaces.
+    All,
+    /// Those of one.
+    Namespace(String),
+    /// Those of a group of a namespace.
+    Group(String, String),
+}
+
+impl Place {
+    /// Reads a path; `None`: it is another one.
+    fn read(path: &str) -> Option<Place> {
+        let rest = path.strip_prefix(YAML_RULES)?;
+        if rest.is_empty() {
+            return Some(Place::All);
+        }
+        let names = rest.strip_prefix('/')?.split('/');
+        let names: Option<Vec<String>> = names.map(name).collect();
+        match <[String; 1]>::try_from(names?) {
+            Ok([namespace]) => Some(Place::Namespace(namespace)),
+            Err(names) => {
+                <[String; 2]>::try_from(names).ok().map(|[namespace, group]| Place::Group(namespace, group))
+            }
+        }
+    }
+}
+
+/// A name in a path, without its escapes.
+fn name(part: &str) -> Option<String> {
+    params::unescape(part.as_bytes(), false).ok().filter(|name| !name.is_empty())
 }
 
 /// Answers a request for rules or alerts; `groups` are those of the agent. `None`: the path is another one.
 pub fn answer(request: &Request, groups: &[RuleGroup]) -> Option<Reply> {
+    if let Some(place) = Place::read(&request.path) {
+        return Some(written(&place, groups));
+    }
     match request.path.as_str() {
-        YAML_RULES if groups.is_empty() => Some(Reply::text(404, "no rule groups found\n")),
-        YAML_RULES => Some(Reply { status: 200, content_type: YAML, body: yaml(groups) }),
         RULES => Some(match chosen(request, groups) {
             Ok(groups) => success(&Groups { groups }),
             Err(kind) => refused(&format!("not supported value {}", json!(kind))),
@@ -97,34 +133,56 @@ fn chosen(request: &Request, groups: &[RuleGroup]) -> Result<Vec<RuleGroup>, Str
     Ok(groups.filter(|group| !group.rules.is_empty()).collect())
 }
 
-/// Groups and their rules, as YAML: texts as JSON has them, and what is empty left out.
-fn yaml(groups: &[RuleGroup]) -> String {
+/// Rules as they are written, or 404 in Loki's words.
+fn written(place: &Place, groups: &[RuleGroup]) -> Reply {
+    let body = match place {
+        Place::Group(namespace, wanted) => {
+            let group = groups.iter().find(|group| namespace == NAMESPACE && group.name == *wanted);
+            let Some(group) = group else { return Reply::text(404, "group does not exist\n") };
+            let mut text = String::new();
+            put_group(&mut text, group, ["", ""]);
+            text
+        }
+        Place::Namespace(namespace) if namespace != NAMESPACE => String::new(),
+        Place::All | Place::Namespace(_) => {
+            let mut text = String::new();
+            groups.iter().for_each(|group| put_group(&mut text, group, ["  - ", "    "]));
+            text
+        }
+    };
+    match (body.is_empty(), place) {
+        (true, _) => Reply::text(404, "no rule groups found\n"),
+        (false, Place::Group(..)) => Reply { status: 200, content_type: YAML, body },
+        (false, _) => Reply { status: 200, content_type: YAML, body: format!("{NAMESPACE}:\n{body}") },
+    }
+}
+
+/// Writes a group and its rules as YAML: texts as JSON has them, and what is empty left out. `indents`: what stands before its first
+/// line, and before the others.
+fn put_group(text: &mut String, group: &RuleGroup, [first, other]: [&str; 2]) {
     let duration =
         |seconds: f64| units::format_duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-    let mut text = format!("{NAMESPACE}:\n");
-    for group in groups {
-        let _ = write!(text, "  - name: {}\n    interval: {}\n", json!(group.name), duration(group.interval));
-        if group.limit > 0 {
-            let _ = writeln!(text, "    limit: {}", group.limit);
+    let _ = writeln!(text, "{first}name: {}", json!(group.name));
+    let _ = writeln!(text, "{other}interval: {}", duration(group.interval));
+    if group.limit > 0 {
+        let _ = writeln!(text, "{other}limit: {}", group.limit);
+    }
+    let _ = writeln!(text, "{other}rules:");
+    for rule in group.rules.iter().map(|rule| &rule.written) {
+        let kind = if rule.alert.is_some() { "alert" } else { "record" };
+        let _ = writeln!(text, "{other}  - {kind}: {}", json!(rule.name));
+        let _ = writeln!(text, "{other}    expr: {}", json!(rule.query));
+        let alert = rule.alert.iter();
+        let times = alert.flat_map(|a| [("for", a.duration), ("keep_firing_for", a.keep_firing_for)]);
+        for (key, seconds) in times.filter(|(_, seconds)| *seconds > 0.0) {
+            let _ = writeln!(text, "{other}    {key}: {}", duration(seconds));
         }
-        text.push_str("    rules:\n");
-        for rule in group.rules.iter().map(|rule| &rule.written) {
-            let kind = if rule.alert.is_some() { "alert" } else { "record" };
-            let _ =
-                write!(text, "      - {kind}: {}\n        expr: {}\n", json!(rule.name), json!(rule.query));
-            let alert = rule.alert.iter();
-            let times = alert.flat_map(|a| [("for", a.duration), ("keep_firing_for", a.keep_firing_for)]);
-            for (key, seconds) in times.filter(|(_, seconds)| *seconds > 0.0) {
-                let _ = writeln!(text, "        {key}: {}", duration(seconds));
-            }
-            let annotations = rule.alert.iter().map(|alert| ("annotations", &alert.annotations));
-            let texts = std::iter::once(("labels", &rule.labels)).chain(annotations);
-            for (key, texts) in texts.filter(|(_, texts)| !texts.is_empty()) {
-                let _ = writeln!(text, "        {key}: {}", json!(texts));
-            }
+        let annotations = rule.alert.iter().map(|alert| ("annotations", &alert.annotations));
+        let texts = std::iter::once(("labels", &rule.labels)).chain(annotations);
+        for (key, texts) in texts.filter(|(_, texts)| !texts.is_empty()) {
+            let _ = writeln!(text, "{other}    {key}: {}", json!(texts));
         }
     }
-    text
 }
 
 #[cfg(test)]
@@ -218,7 +276,37 @@ groups:
             {"name": "second", "interval": "1m", "rules": second},
         ]});
         assert_eq!(read, expected);
-        assert_eq!(asked("/loki/api/v1/rules", &[], &[]), Reply::text(404, "no rule groups found\n"));
+        let all = groups(false);
+        let read = |path: &str| {
+            let reply = asked(&format!("/loki/api/v1/rules/{path}"), &[], &all);
+            assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+            serde_saphyr::from_str::<Value>(&reply.body)
+                .unwrap_or_else(|error| panic!("{error}: {}", reply.body))
+        };
+        assert_eq!(read("journal-ship"), expected);
+        assert_eq!(read("journal-ship/a%3A%20b"), expected["journal-ship"][0]);
+        assert_eq!(read("journal%2Dship/second"), expected["journal-ship"][1]);
+        for (path, groups, said) in [
+            ("", &[][..], "no rule groups found\n"),
+            ("/journal-ship", &[], "no rule groups found\n"),
+            ("/other", &all, "no rule groups found\n"),
+            ("/journal-ship/third", &all, "group does not exist\n"),
+            ("/other/second", &all, "group does not exist\n"),
+        ] {
+            assert_eq!(
+                asked(&format!("/loki/api/v1/rules{path}"), &[], groups),
+                Reply::text(404, said),
+                "{path}"
+            );
+        }
+        for path in [
+            "/loki/api/v1/rules/",
+            "/loki/api/v1/rules/a/b/c",
+            "/loki/api/v1/rules//b",
+            "/loki/api/v1/ruless",
+        ] {
+            assert!(!has(path), "{path}");
+        }
     }
 
     #[test]
