@@ -343,6 +343,38 @@ fn new_lines_are_shown_as_they_come_until_ctrl_c() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// Ctrl-C ends a metric query with what it has, and nobody takes that for an answer.
+#[test]
+fn a_stopped_metric_query_is_no_answer() {
+    let one = |n| format!(r#"quantile_over_time(0.{n}, {{job=~".+"}} | unwrap pid [5d]) by (job)"#);
+    let long = (10..60).map(one).collect::<Vec<_>>().join(" + ");
+    let span = ["--since", "2026-11-08 00:00", "--until", "2026-11-08 03:00", "--step", "1s", "--path", DEMO];
+    for quiet in [&[][..], &["-q"]] {
+        let args = [&["query", &long][..], &span, quiet].concat();
+        let mut child = program(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        wait_until("it has evaluated for a while", || busy(pid) >= Duration::from_millis(200));
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        wait_until("it ends", || child.try_wait().unwrap().is_some());
+        let out = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(130), "{quiet:?}: {said}");
+        assert!(said.contains("stopped: these values are of a part of the entries, and no answer"), "{said}");
+    }
+}
+
+/// The processor time of the first thread of a process that catches Ctrl-C; none before it does.
+fn busy(pid: u32) -> Duration {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    // SIGINT is the second signal (proc(5), `SigCgt`).
+    let catches = read("status")
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 0b10 != 0));
+    let spent = read("schedstat").split(' ').next().and_then(|spent| spent.parse().ok()).unwrap_or_default();
+    if catches { Duration::from_nanos(spent) } else { Duration::ZERO }
+}
+
 /// No destination is needed where the configuration says how the journal can be asked.
 #[test]
 fn an_agent_without_a_loki_answers_queries() {
