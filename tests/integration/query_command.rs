@@ -133,6 +133,13 @@ fn what_cannot_be_answered_is_said() {
             &["/demo/journal (1 file) from 2026-11-07 "],
         ),
         (
+            &["query", r#"count_over_time({unit="ssh.service"}[1h])"#],
+            1,
+            &[
+                "0 entries were read, 0 of them of streams that the query chooses; the last entry there is of 2026-11-08 ",
+            ],
+        ),
+        (
             &["labels", "nope"],
             1,
             &["(1 file) up to ", ": 533 entries were read, none of them with the label nope\n"],
@@ -239,6 +246,24 @@ fn what_cannot_be_read_is_told_once() {
         assert_eq!((out.is_empty(), status), (false, Some(0)), "{args:?}: {error}");
         assert_eq!(error.matches("/nowhere: no such file or folder").count(), 1, "{args:?}: {error}");
     }
+}
+
+/// Values that lie further apart than they look back leave entries out, which nobody sees.
+#[test]
+fn a_step_longer_than_a_range_is_told() {
+    const HOURS: &str =
+        r#"sum(count_over_time({unit="ssh.service"}[1h])) / sum(count_over_time({unit=~".+"}[1d]))"#;
+    let since = ["--since", "2026-11-06", "--until", "2026-11-08 03:00"];
+    let said = |args: &[&str]| called(&[&["query", HOURS], &since[..], args].concat()).1;
+    let told = "journal-ship: there is a value every 2h, of the 1h before it: entries between do not count. \
+                --step 1h or a range of [2h] takes them in\n";
+    assert_eq!(said(&["--step", "2h"]), told);
+    assert!(said(&[]).contains("--step 1h or a range"), "the step that is chosen is two hours");
+    for none in [&["--step", "1h"][..], &["--step", "2h", "-q"]] {
+        assert_eq!(said(none), "", "{none:?}");
+    }
+    // One value looks at nothing between.
+    assert_eq!(called(&["query", HOURS, "--until", "2026-11-08 03:00"]).1, "");
 }
 
 /// As journalctl has it: no line was wanted, so none is missing.

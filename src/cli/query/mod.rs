@@ -1,6 +1,7 @@
 //! `query`, `labels` and `series`: the journal is asked, and its answer shown.
 
 mod args;
+mod gaps;
 mod nothing;
 mod wanted;
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 
 use self::args::Output;
 pub(super) use self::args::{QueryArgs, SpanArgs};
+use self::gaps::gaps;
 use self::nothing::{nothing, nothing_at_all};
 use self::wanted::{grep, split};
 use super::answer::{fail, invalid, quiet_pipe, say, usage};
@@ -172,6 +174,9 @@ fn answer(question: &Question, (journal, scope): (&Journal<'_>, &Scope), args: &
         if !args.habits.quiet {
             say("stopped: this is what was found until then");
         }
+    }
+    if let Some(gaps) = gaps(question).filter(|_| !args.habits.quiet) {
+        say(&gaps);
     }
     // Who asks for no line gets what was asked for, as with journalctl.
     let none_wanted = matches!(answer, Answer::Lines(_)) && question.limit == 0;

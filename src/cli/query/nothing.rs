@@ -16,31 +16,39 @@ const PLACES_MAX: usize = 3;
 /// what else helps. Where there is no journal at all, that is said instead.
 pub(super) fn nothing(scope: &Scope, read: &Progress, of_them: &str) -> ExitCode {
     let entries = entries(read.entries);
-    said(scope, &format!(" {}: {entries} read{of_them}", span(read)))
+    said(scope, |last| {
+        let ended = last.filter(|last| *last < read.span.0).and_then(time);
+        let ended = ended.map_or(String::new(), |last| format!("; the last entry there is of {last}"));
+        format!(" {}: {entries} read{of_them}{ended}", span(read))
+    })
 }
 
 /// As [`nothing`], of what has no span.
 pub(super) fn nothing_at_all(scope: &Scope) -> ExitCode {
-    said(scope, ": there is no entry")
+    said(scope, |_| ": there is no entry".to_owned())
 }
 
-fn said(scope: &Scope, rest: &str) -> ExitCode {
+/// Says where nothing was found, and the rest, which may depend on when the last entry there was written.
+fn said(scope: &Scope, rest: impl FnOnce(Option<u64>) -> String) -> ExitCode {
     match files(scope) {
-        Ok(files) => say(&format!("nothing found in {}{rest}", place(scope, files))),
+        Ok((files, last)) => {
+            let rest = rest(last);
+            say(&format!("nothing found in {}{rest}", place(scope, files)));
+        }
         Err(error) => return fail(&error),
     }
     ExitCode::FAILURE
 }
 
-/// How many files there are to read.
-fn files(scope: &Scope) -> Result<usize, QueryError> {
+/// How many files there are to read, and when their last entry was written (realtime, microseconds).
+fn files(scope: &Scope) -> Result<(usize, Option<u64>), QueryError> {
     let scope = Scope { matches: Vec::new(), ..scope.clone() };
     // The end is enough to see that they are there.
-    let tail = Tail::open(&scope, Keys::default(), Start::Realtime(u64::MAX), Waker::none())?;
+    let mut tail = Tail::open(&scope, Keys::default(), Start::Realtime(u64::MAX), Waker::none())?;
     let files = tail.files();
     match files.growing + files.finished {
         0 => Err(OpenError::nothing(&scope, Vec::new()).into()),
-        files => Ok(files),
+        files => Ok((files, tail.time_of_last(1, None))),
     }
 }
 
@@ -62,18 +70,18 @@ fn entries(count: u64) -> String {
 
 /// The time that was searched.
 fn span(read: &Progress) -> String {
-    let time = |micros: u64| {
-        let micros = i64::try_from(micros).unwrap_or(i64::MAX);
-        Timestamp::from_microsecond(micros).map(|time| {
-            time.to_zoned_datetime(when::local_zone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
-        })
-    };
     let (from, to) = read.span;
     match (from, time(from), time(to)) {
-        (0, _, Ok(to)) => format!("up to {to}"),
-        (_, Ok(from), Ok(to)) => format!("from {from} to {to}"),
+        (0, _, Some(to)) => format!("up to {to}"),
+        (_, Some(from), Some(to)) => format!("from {from} to {to}"),
         _ => "at any time".to_owned(),
     }
+}
+
+/// A time (realtime, microseconds) for a person. `None` where no calendar has it.
+fn time(micros: u64) -> Option<String> {
+    let time = Timestamp::from_microsecond(i64::try_from(micros).ok()?).ok()?;
+    Some(time.to_zoned_datetime(when::local_zone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string())
 }
 
 #[cfg(test)]
