@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use crate::filter::LineFilter;
 use crate::go::quote::Quoted;
-use crate::go::re2::{Re2, Re2Error, simple};
+use crate::go::re2::{Re2, Re2Error, Room, simple};
 use crate::label_set::LabelSet;
 
 /// Chooses entries: by label matchers, all of which must match, then by line filters, all of which must pass.
@@ -108,11 +108,25 @@ impl Matcher {
     /// # Errors
     /// A regular expression that is not valid.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Matcher, Re2Error> {
+        Matcher::of(name, op, value, Re2::whole)
+    }
+
+    /// As [`Matcher::new`], one of many.
+    pub(crate) fn new_in(name: &str, op: MatchOp, value: &str, room: &mut Room) -> Result<Matcher, Re2Error> {
+        Matcher::of(name, op, value, |source| Re2::whole_in(source, room))
+    }
+
+    fn of(
+        name: &str,
+        op: MatchOp,
+        value: &str,
+        compile: impl FnOnce(&str) -> Result<Re2, Re2Error>,
+    ) -> Result<Matcher, Re2Error> {
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
             // Plain text is compared.
             MatchOp::Regex | MatchOp::NotRegex => {
-                Some(Re2::whole(value)?).filter(|regex| regex.literal() != Some(value))
+                Some(compile(value)?).filter(|regex| regex.literal() != Some(value))
             }
         };
         Ok(Matcher { name: name.to_owned(), op, value: value.to_owned(), regex })
@@ -139,8 +153,7 @@ impl Matcher {
         if self.op != MatchOp::Regex || self.value.contains(r"\Q") {
             return None;
         }
-        let literal = |part| Re2::whole(part).ok()?.literal().map(str::to_owned);
-        self.value.split('|').map(literal).collect()
+        self.value.split('|').map(|part| Re2::literal_of(part, true)).collect()
     }
 
     /// As Loki writes it in a filter of labels, if it is an expression of which Loki makes no tests of texts (grafana/loki,

@@ -5,7 +5,7 @@ use std::fmt;
 use memchr::memmem::Finder;
 
 use crate::go::quote::Quoted;
-use crate::go::re2::{Re2, Re2Error};
+use crate::go::re2::{Re2, Re2Error, Room};
 use crate::ip::IpRange;
 use crate::pattern::Pattern;
 
@@ -84,8 +84,8 @@ pub(crate) enum BadOperand {
 }
 
 impl LineFilter {
-    pub(crate) fn new(op: FilterOp, operand: Operand) -> Result<LineFilter, BadOperand> {
-        let test = Test::new(op, &operand)?;
+    pub(crate) fn new(op: FilterOp, operand: Operand, room: &mut Room) -> Result<LineFilter, BadOperand> {
+        let test = Test::new(op, &operand, room)?;
         Ok(LineFilter { op, operands: vec![operand], tests: vec![test] })
     }
 
@@ -99,7 +99,8 @@ impl LineFilter {
     /// # Errors
     /// An expression that is not valid.
     pub fn regex(pattern: &str) -> Result<LineFilter, Re2Error> {
-        LineFilter::new(FilterOp::Regex, Operand::Text(pattern.to_owned())).map_err(|bad| match bad {
+        let operand = Operand::Text(pattern.to_owned());
+        LineFilter::new(FilterOp::Regex, operand, &mut Room::one()).map_err(|bad| match bad {
             BadOperand::Regex(error) => error,
             BadOperand::Other(message) => Re2Error { message, at: None },
         })
@@ -154,7 +155,7 @@ enum Test {
 }
 
 impl Test {
-    fn new(op: FilterOp, operand: &Operand) -> Result<Test, BadOperand> {
+    fn new(op: FilterOp, operand: &Operand, room: &mut Room) -> Result<Test, BadOperand> {
         match (op, operand) {
             (FilterOp::Contains | FilterOp::ContainsNot, Operand::Text(text)) => Ok(Test::contains(text)),
             (FilterOp::Contains | FilterOp::ContainsNot, Operand::Ip(text)) => {
@@ -163,7 +164,7 @@ impl Test {
             }
             (_, Operand::Ip(_)) => Err(BadOperand::Other("`ip` goes with `|=` and `!=` only".to_owned())),
             (FilterOp::Regex | FilterOp::RegexNot, Operand::Text(text)) => {
-                Test::regex(text).map_err(BadOperand::Regex)
+                Test::regex(text, room).map_err(BadOperand::Regex)
             }
             (FilterOp::Pattern | FilterOp::PatternNot, Operand::Text(text)) => {
                 Pattern::parse(text).map(Test::Pattern).map_err(BadOperand::Other)
@@ -176,15 +177,13 @@ impl Test {
     }
 
     /// An expression that is plain text is looked for as text; `.*` at its ends changes nothing.
-    fn regex(source: &str) -> Result<Test, Re2Error> {
-        let regex = Re2::new(source)?;
+    fn regex(source: &str, room: &mut Room) -> Result<Test, Re2Error> {
         let core = source.strip_prefix(".*").unwrap_or(source);
         let core = core.strip_suffix(".*").filter(|core| !core.ends_with('\\')).unwrap_or(core);
-        let literal = match Re2::new(core) {
-            Ok(core) => core.literal().map(Test::contains),
-            Err(_) => None,
-        };
-        Ok(literal.unwrap_or(Test::Regex(regex)))
+        match Re2::literal_of(core, false) {
+            Some(literal) => Ok(Test::contains(&literal)),
+            None => Re2::new_in(source, room).map(Test::Regex),
+        }
     }
 
     fn is_trivial(&self) -> bool {
@@ -208,7 +207,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn filter(op: &str, text: &str) -> LineFilter {
-        LineFilter::new(FilterOp::of(op).unwrap(), Operand::Text(text.to_owned())).ok().unwrap()
+        LineFilter::new(FilterOp::of(op).unwrap(), Operand::Text(text.to_owned()), &mut Room::one())
+            .ok()
+            .unwrap()
     }
 
     #[test]
@@ -225,7 +226,7 @@ mod tests {
             (".*|foo", false),
             ("foo|bar", false),
         ] {
-            let test = Test::regex(source).ok().unwrap();
+            let test = Test::regex(source, &mut Room::one()).ok().unwrap();
             assert_eq!(!matches!(test, Test::Regex(_)), plain, "{source}");
         }
     }

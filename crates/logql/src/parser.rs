@@ -11,7 +11,7 @@ use std::str::FromStr;
 use crate::ast::{MatchOp, Matcher, Selector};
 use crate::error::ParseError;
 use crate::expr::{Expr, LogQuery};
-use crate::go::re2::Re2Error;
+use crate::go::re2::{Re2Error, Room};
 use crate::lexer::{Lexer, Token};
 use crate::query::Query;
 
@@ -26,6 +26,10 @@ const HEIGHT_MAX: usize = 64;
 const LEVEL: usize = 2;
 /// How deep brackets and operands may be nested (count).
 const DEPTH_MAX: usize = LEVEL * (HEIGHT_MAX + 1);
+
+/// What the regular expressions of one query may take when they are compiled, and as much again while they search (bytes). A query
+/// that people write has ten, which take a twelfth.
+const EXPRESSIONS_MAX: usize = 16 << 20;
 
 /// What a selector may hold, for messages.
 const SUPPORTED: &str = "only label matchers and line filters, as `{unit=\"sshd.service\"} |= \"text\"`";
@@ -140,7 +144,14 @@ fn begin(text: &str, rules: Rules) -> Result<Parser<'_>, ParseError> {
         let words = format!("input size too long ({} > {TEXT_MAX})", text.len());
         return Err(ParseError::new(message, 0..text.len()).placeless(words));
     }
-    let mut parser = Parser { source: text, lexer: Lexer::new(text), token: Token::End, span: 0..0, rules };
+    let mut parser = Parser {
+        source: text,
+        lexer: Lexer::new(text),
+        token: Token::End,
+        span: 0..0,
+        rules,
+        room: Room::new(EXPRESSIONS_MAX),
+    };
     parser.advance()?;
     Ok(parser)
 }
@@ -152,6 +163,7 @@ struct Parser<'s> {
     token: Token,
     span: Range<usize>,
     rules: Rules,
+    room: Room,
 }
 
 type Parsed<T = ()> = Result<T, ParseError>;
@@ -267,18 +279,14 @@ impl Parser<'_> {
             brackets += 1;
         }
         let mut query = LogQuery { matchers: self.stream_selector()?, stages: Vec::new(), unwrap: None };
-        loop {
-            let start = self.span.start;
-            self.pipeline(&mut query)?;
-            if query.unwrap.is_some() {
-                let message = "`unwrap` makes values of lines, which only a metric query has";
-                let expected = "a range and a function around it, as `sum_over_time({…} | unwrap x [5m])`";
-                return Err(ParseError::new(message, start..self.span.start).expected(expected));
-            }
-            if brackets == 0 {
-                break;
-            }
-            brackets -= 1;
+        let start = self.span.start;
+        self.pipeline(&mut query)?;
+        if query.unwrap.is_some() {
+            let message = "`unwrap` makes values of lines, which only a metric query has";
+            let expected = "a range and a function around it, as `sum_over_time({…} | unwrap x [5m])`";
+            return Err(ParseError::new(message, start..self.span.start).expected(expected));
+        }
+        for _ in 0..brackets {
             self.expect(")")?;
         }
         match self.token {
@@ -288,6 +296,7 @@ impl Parser<'_> {
                 Err(ParseError::new(message, self.span.clone())
                     .expected("a function around it, as `count_over_time({…}[5m])`"))
             }
+            _ if brackets > 0 => Err(self.unexpected("the end: stages stand within the brackets")),
             _ => Err(self.unexpected("`|`, a line filter or the end")),
         }
     }
@@ -355,7 +364,8 @@ impl Parser<'_> {
         };
         self.advance()?;
         let (value, span) = self.text()?;
-        Matcher::new(&name, op, &value).map_err(|error| self.bad_regex(error, &value, span))
+        Matcher::new_in(&name, op, &value, &mut self.room)
+            .map_err(|error| self.bad_regex(error, &value, span))
     }
 
     /// A string, and its place.

@@ -90,8 +90,11 @@ pub fn evaluate(
 impl Grouping {
     /// The labels that stay of a series.
     pub fn group(&self, labels: &LabelSet) -> LabelSet {
+        if !self.without {
+            return labels.only(&self.labels);
+        }
         let mut group = labels.clone();
-        group.retain(|name, _| self.labels.iter().any(|label| label == name) != self.without);
+        group.retain(|name, _| self.labels.iter().all(|label| label != name));
         group
     }
 }
@@ -218,8 +221,11 @@ fn with_number(operation: &BinaryOperation, series: Vector, sides: impl Fn(f64) 
 impl Matching {
     /// What series of both sides must agree in.
     fn signature(&self, labels: &LabelSet) -> LabelSet {
+        if self.on {
+            return labels.only(&self.labels);
+        }
         let mut signature = labels.clone();
-        signature.retain(|name, _| self.labels.iter().any(|label| label == name) == self.on);
+        signature.retain(|name, _| self.labels.iter().all(|label| label != name));
         signature
     }
 

@@ -54,7 +54,7 @@ impl Parser<'_> {
             }
             self.expect(")")?;
         }
-        let read = LineFilter::new(op, operand.clone()).map_err(|bad| match bad {
+        let read = LineFilter::new(op, operand.clone(), &mut self.room).map_err(|bad| match bad {
             BadOperand::Regex(error) => self.bad_regex(error, &text, span),
             BadOperand::Other(message) => ParseError::new(message, span),
         });

@@ -110,7 +110,7 @@ impl Parser<'_> {
                 let start = self.span.start;
                 let mut end = self.span.end;
                 // The log query ends where it is no longer valid.
-                if self.log_query_or_range(depth).is_ok() {
+                if self.log_query_or_range().is_ok() {
                     end = self.source.get(..self.span.start).map_or(end, |text| text.trim_end().len());
                 }
                 let message = "a log query: it has lines, not values to compare";
@@ -216,19 +216,27 @@ impl Parser<'_> {
         Ok(Expr::Range(RangeAggregation { op, parameter, query, range, offset, grouping }))
     }
 
-    /// A log query with its range, before or behind its pipeline.
+    /// A log query with its range, before or behind its pipeline. Around the query may be brackets, around both any number of them
+    /// (grafana/loki, `pkg/logql/syntax/syntax.y`, `logRangeExpr`).
     fn log_range(&mut self, depth: usize) -> Parsed<Ranged> {
         self.depth(depth, "brackets")?;
-        if self.eat("(")? {
-            let (mut query, mut range, mut offset) = self.log_query_or_range(depth + 1)?;
-            self.expect(")")?;
-            if range.is_none() {
-                (range, offset) = self.range()?;
-                self.pipeline(&mut query)?;
-            }
+        if !self.eat("(")? {
+            let (query, range, offset) = self.log_query_or_range()?;
             return self.ranged(query, range, offset);
         }
-        let (query, range, offset) = self.log_query_or_range(depth)?;
+        if self.at("(") {
+            let ranged = self.log_range(depth + 1)?;
+            self.expect(")")?;
+            return Ok(ranged);
+        }
+        let (mut query, mut range, mut offset) = self.log_query_or_range()?;
+        self.expect(")")?;
+        if range.is_none() {
+            (range, offset) = self.range()?;
+            if range.is_some() && query.stages.is_empty() && query.unwrap.is_none() {
+                self.only_unwrap(&mut query)?;
+            }
+        }
         self.ranged(query, range, offset)
     }
 
@@ -239,11 +247,7 @@ impl Parser<'_> {
         }
     }
 
-    fn log_query_or_range(&mut self, depth: usize) -> Parsed<(LogQuery, Option<i64>, i64)> {
-        if self.at("(") {
-            let Ranged { query, range, offset } = self.log_range(depth)?;
-            return Ok((query, Some(range), offset));
-        }
+    fn log_query_or_range(&mut self) -> Parsed<(LogQuery, Option<i64>, i64)> {
         let matchers = self.stream_selector()?;
         let mut query = LogQuery { matchers, stages: Vec::new(), unwrap: None };
         let (mut range, mut offset) = self.range()?;
@@ -287,23 +291,23 @@ impl Parser<'_> {
         let written = op.name();
         let mut parameter = None;
         if number {
-            let value = self.literal()?;
+            self.advance()?;
             self.expect(",")?;
             if !chooses {
                 return Err(ParseError::new(format!("`{written}` takes no number"), place)
                     .placeless(format!("unsupported parameter for operation {written}({text},")));
             }
-            let whole = value.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&value);
-            if !whole {
-                let words = match text.parse::<i64>() {
-                    Ok(_) => format!("invalid parameter (must be greater than 0) {written}({text}"),
-                    Err(_) => format!("invalid parameter {written}({text},"),
-                };
-                return Err(ParseError::new("not a number of series", place)
-                    .expected("a whole number from 1")
-                    .placeless(words));
-            }
-            parameter = Some(value as usize);
+            // As Go's `strconv.Atoi`: neither 1e2 nor 0x10.
+            let count = match text.parse::<i64>() {
+                Ok(count) if count > 0 => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
+                Ok(_) => Err(format!("invalid parameter (must be greater than 0) {written}({text}")),
+                Err(_) => Err(format!("invalid parameter {written}({text},")),
+            };
+            parameter = Some(count.map_err(|words| {
+                ParseError::new("not a number of series", place)
+                    .expected("a whole number from 1, in digits alone")
+                    .placeless(words)
+            })?);
         } else if chooses {
             return Err(ParseError::new(format!("`{written}` lacks its first argument"), place)
                 .expected("a number of series and a comma")
@@ -345,7 +349,7 @@ impl Parser<'_> {
         let [to, replacement, from, regex] = arguments.as_slice() else {
             return Err(self.unexpected("four strings"));
         };
-        let compiled = Re2::whole(&regex.0);
+        let compiled = Re2::whole_in(&regex.0, &mut self.room);
         let compiled = compiled.map_err(|error| self.bad_regex(error, &regex.0, regex.1.clone()))?;
         Ok(Expr::LabelReplace(Box::new(LabelReplace {
             inner,

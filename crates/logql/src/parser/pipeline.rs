@@ -19,6 +19,10 @@ const OPERATORS: &str = "`=`, `!=`, `=~`, `!~`, `>`, `>=`, `<` or `<=`";
 /// What is nested here, for messages.
 const FILTERS: &str = "label filters";
 
+/// Stages of a query that read or change an entry (count). One of them takes up to ten milliseconds for the longest line; whether the time of
+/// a query is over is looked at between entries.
+const STAGES_MAX: usize = 256;
+
 /// How tightly words join label filters: a comma, or no word at all.
 const LOOSEST: u8 = 0;
 /// `or`
@@ -30,8 +34,10 @@ impl<'s> Parser<'s> {
     /// Reads the stages that follow, and adds them to a query. `unwrap` is the last stage.
     pub(super) fn pipeline(&mut self, query: &mut LogQuery) -> Parsed {
         loop {
-            let filters = self.line_filters()?;
-            query.stages.extend(filters.into_iter().map(Stage::Line));
+            if query.unwrap.is_none() {
+                let filters = self.line_filters()?;
+                query.stages.extend(filters.into_iter().map(Stage::Line));
+            }
             if !self.at("|") {
                 return Ok(());
             }
@@ -54,12 +60,33 @@ impl<'s> Parser<'s> {
                 }
                 None if filter => query.stages.push(Stage::Filter(self.label_filter(LOOSEST, 0)?)),
                 None => {
+                    let working = query
+                        .stages
+                        .iter()
+                        .filter(|stage| !matches!(stage, Stage::Line(_) | Stage::Filter(_)));
+                    if working.count() >= STAGES_MAX {
+                        let message = format!("more than {STAGES_MAX} stages besides filters");
+                        return Err(ParseError::new(message, start..self.span.end));
+                    }
                     let start = (self.lexer.clone(), self.token.clone(), self.span.clone());
                     let stage = self.stage();
                     query.stages.push(stage.map_err(|error| self.of_stage(error, start))?);
                 }
             }
         }
+    }
+
+    /// Reads the `unwrap` that may follow. No stage may.
+    pub(super) fn only_unwrap(&mut self, query: &mut LogQuery) -> Parsed {
+        let start = (self.lexer.clone(), self.token.clone(), self.span.clone());
+        self.pipeline(query)?;
+        if !query.stages.is_empty() {
+            (self.lexer, self.token, self.span) = start;
+            return Err(
+                self.unexpected("`)`: stages stand within the brackets of a query, or behind its range")
+            );
+        }
+        Ok(())
     }
 
     /// An error in a stage that begins there. If the stage can be read without being run, Loki names it in the error (grafana/loki,
@@ -159,8 +186,9 @@ impl<'s> Parser<'s> {
     }
 
     /// Compiles a regular expression whose named groups become labels.
-    fn captures(&self, text: &str, span: Range<usize>) -> Parsed<Re2> {
-        let regex = Re2::new(text).map_err(|error| self.bad_regex(error, text, span.clone()))?;
+    fn captures(&mut self, text: &str, span: Range<usize>) -> Parsed<Re2> {
+        let regex =
+            Re2::new_in(text, &mut self.room).map_err(|error| self.bad_regex(error, text, span.clone()))?;
         let mut names: Vec<&str> = regex.capture_names().flatten().collect();
         if names.is_empty() {
             let expected = "at least one group with a name, as `(?P<name>[a-z]+)`";
@@ -335,7 +363,7 @@ impl<'s> Parser<'s> {
     fn match_value(&mut self, name: &str, op: MatchOp) -> Parsed<Matcher> {
         self.advance()?;
         let (value, span) = self.text()?;
-        Matcher::new(name, op, &value).map_err(|error| self.bad_regex(error, &value, span))
+        Matcher::new_in(name, op, &value, &mut self.room).map_err(|error| self.bad_regex(error, &value, span))
     }
 
     /// A name, and its place.

@@ -248,6 +248,23 @@ fn queries_are_not_supported() {
     }
 }
 
+/// One query may hold thousands of expressions, of which each is small enough.
+#[test]
+fn expressions_are_bounded_together() {
+    let many =
+        |count: usize, pattern: &str| format!("{{a=\"b\"}}{}", format!(" |~ `{pattern}`").repeat(count));
+    let large = r"(\pL{1,15}){1,15}";
+    assert!(Selector::parse(&many(1, large)).is_ok());
+    let mixed =
+        format!(r#"{{a="b"}} |~ `{large}` | x=~"{}" | regexp `(?P<n>{large})`"#, large.replace('\\', r"\\"));
+    for text in [many(2, large), many(1000, large), many(200, "a.b"), mixed] {
+        let error = crate::Query::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("with those before it, it takes more than 16 MiB"), "{error}");
+    }
+    // Plain texts are no expressions.
+    assert!(Selector::parse(&many(100, "a.b")).is_ok() && Selector::parse(&many(1000, ".*a.*")).is_ok());
+}
+
 #[test]
 fn length_is_bounded() {
     let long = |length: usize| {

@@ -53,7 +53,7 @@ pub(super) fn each<'t>(
         };
         let (key, after) = text_end(inside).ok_or(NO_JSON)?;
         let key = unescape(key).ok_or(NO_ESCAPE)?;
-        let after = after.trim_start_matches(SPACE).strip_prefix(':').ok_or(NO_OBJECT)?;
+        let after = after.trim_start_matches(SPACE).strip_prefix(':').ok_or(NO_JSON)?;
         let (value, after) = value(after)?;
         if !visit(key, value)? {
             return Ok(false);
@@ -62,8 +62,11 @@ pub(super) fn each<'t>(
         if rest.starts_with('}') {
             return Ok(true);
         }
-        rest = rest.strip_prefix(',').ok_or(if rest.is_empty() { NO_LIST } else { NO_OBJECT })?;
-        rest = rest.trim_start_matches(SPACE);
+        let comma = rest.strip_prefix(',').ok_or(if rest.is_empty() { NO_LIST } else { NO_OBJECT })?;
+        rest = comma.trim_start_matches(SPACE);
+        if rest.is_empty() {
+            return Err(NO_LIST);
+        }
     }
 }
 
@@ -248,7 +251,10 @@ mod tests {
             // As far as it is one.
             (r#"{"a": 1, "b": 2"#, "a=1 b=2", Some(NO_LIST)),
             (r#"{"a": 1, "b"#, "a=1", Some(NO_JSON)),
-            (r#"{"a": 1, "b" 2}"#, "a=1", Some(NO_OBJECT)),
+            (r#"{"a": 1, "b" 2}"#, "a=1", Some(NO_JSON)),
+            (r#"{"a": 1, b: 2}"#, "a=1", Some(NO_OBJECT)),
+            (r#"{"a": 1, "#, "a=1", Some(NO_LIST)),
+            ("{ ", "", Some(NO_JSON)),
             (r#"{"a": "x"#, "", Some(NO_TEXT)),
             (r#"{"a": nope}"#, "", Some(NO_VALUE)),
             (r#"{"a": {"b": 1}"#, "a_b=1", Some(NO_LIST)),

@@ -87,14 +87,16 @@ fn named(value: &str) -> Option<&'static str> {
 fn of_line(line: &str) -> &'static str {
     let trimmed = line.trim();
     let named = match () {
-        () if trimmed.starts_with('{') && trimmed.ends_with('}') => of_json(line, 0),
+        () if trimmed.starts_with('{') && trimmed.ends_with('}') => of_json(line, 0).flatten(),
         () if line.contains('=') => of_logfmt(line),
         () => None,
     };
     named.unwrap_or_else(|| of_words(line))
 }
 
-fn of_json(text: &str, depth: usize) -> Option<&'static str> {
+/// The level that the first key of an object says which holds levels, or `None` in the place of a word that is no level. Keys of nested
+/// objects count where they stand.
+fn of_json(text: &str, depth: usize) -> Option<Option<&'static str>> {
     if depth >= DEPTH_MAX {
         return None;
     }
@@ -103,12 +105,12 @@ fn of_json(text: &str, depth: usize) -> Option<&'static str> {
     let _ = json::each(text, &mut |name, value| {
         match value {
             Json::Text(text) if FIELDS.contains(&name.as_ref()) => found = Some(named(text)),
-            Json::Object(object) => found = of_json(object, depth + 1).map(Some),
+            Json::Object(object) => found = of_json(object, depth + 1),
             _ => {}
         }
         Ok(found.is_none())
     });
-    found.flatten()
+    found
 }
 
 fn of_logfmt(line: &str) -> Option<&'static str> {
@@ -157,6 +159,9 @@ mod tests {
             ("", "", r#"{"msg": "info", "level": "CRITICAL"}"#, "critical"),
             ("", "", r#"{"log": {"lvl": "err"}, "level": "info"}"#, "error"),
             ("", "", r#"{"a": {"b": {"level": "trc"}}}"#, "unknown"),
+            ("", "", r#"{"a": {"level": "bogus"}, "level": "inf"}"#, "unknown"),
+            ("", "", r#"{"a": {"level": ""}, "level": "wrn"}"#, "unknown"),
+            ("", "", r#"{"a": {"b": ""}, "level": "wrn"}"#, "warn"),
             ("", "", r#"{"level": 3, "msg": "a warning"}"#, "warn"),
             ("", "", r#"{"level": "odd", "x": "debug"}"#, "debug"),
             ("", "", "msg=hello level=warn", "warn"),

@@ -1,6 +1,7 @@
 //! Pipelines at work: what the stages of a query make of the line and the labels of an entry (grafana/loki,
 //! `pkg/logql/log`).
 
+mod added;
 mod json;
 mod level;
 mod paths;

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::added::{Added, Label};
 use super::lines::Categories;
 use crate::expr::Grouping;
 use crate::label_set::{LABEL_VALUE_MAX, LabelSet, cut};
@@ -15,9 +16,9 @@ pub const DETAILS: &str = "__error_details__";
 pub const PRESERVE: &str = "__preserve_error__";
 /// Stands behind the name of an extracted label if the stream or the metadata have a label of that name.
 pub(super) const DUPLICATE: &str = "_extracted";
-/// Most that the labels which stages add to one entry take together (bytes). A path or a group can take the whole line each, and
-/// a template can double what another made: what is over this is cut.
-const ADDED_MAX: usize = 16 << 20;
+/// Most that the labels which stages add to one entry take together (bytes): sixteen times the longest line. A path or a group can take the
+/// whole line each, and a template can double what another made: what is over this is cut.
+const ADDED_MAX: usize = 4 << 20;
 
 /// The labels that a query needs of an entry: parsers extract no others, and stop when they have them all. This
 /// also decides about errors: a mistake behind the last wanted value is not found.
@@ -47,22 +48,14 @@ impl Hints {
     }
 }
 
-struct Added {
-    name: String,
-    value: String,
-    /// By a stage; else it is structured metadata.
-    parsed: bool,
-}
-
 /// The labels of an entry.
 pub(super) struct Row<'a> {
     stream: &'a LabelSet,
     /// When the entry was written (nanoseconds since 1970).
     time: i64,
     hints: &'a Hints,
-    added: Vec<Added>,
+    added: Added,
     deleted: Vec<String>,
-    extracted: Vec<String>,
     error: &'static str,
     details: String,
 }
@@ -84,9 +77,8 @@ impl<'a> Row<'a> {
             stream,
             time,
             hints,
-            added: Vec::new(),
+            added: Added::default(),
             deleted: Vec::new(),
-            extracted: Vec::new(),
             error: "",
             details: String::new(),
         };
@@ -106,18 +98,16 @@ impl<'a> Row<'a> {
             let others = self.added.iter().filter(|added| added.name != name);
             let taken: usize = others.map(|added| added.value.len()).sum();
             value = cut(value.into(), ADDED_MAX.saturating_sub(taken)).into_owned();
+            // A text that was cut, or that a template has made, has room behind it.
+            value.shrink_to_fit();
         }
-        match self.added.iter_mut().find(|added| added.name == name) {
-            Some(added) if added.parsed && !parsed => {}
-            Some(added) => (added.value, added.parsed) = (value, parsed),
-            None => self.added.push(Added { name: name.to_owned(), value, parsed }),
-        }
+        self.added.insert(name, value, parsed);
     }
 
     /// The value of a label that is there, even if it is empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        if let Some(added) = self.added.iter().find(|added| added.name == name) {
-            return Some(&added.value);
+        if let Some(label) = self.added.get(name) {
+            return Some(&label.value);
         }
         if self.deleted.iter().any(|deleted| deleted == name) {
             return None;
@@ -133,25 +123,19 @@ impl<'a> Row<'a> {
     /// Sets a label.
     pub(super) fn set(&mut self, name: &str, value: String) {
         self.insert(name, value, true);
-        if !self.was_extracted(name) {
-            self.extracted.push(name.to_owned());
-        }
     }
 
     /// Takes a label away.
     pub(super) fn delete(&mut self, name: &str) {
-        self.added.retain(|added| added.name != name);
+        self.added.remove(name);
         self.deleted.push(name.to_owned());
-    }
-
-    fn was_extracted(&self, name: &str) -> bool {
-        self.extracted.iter().any(|known| known == name)
     }
 
     /// Whether parsers have nothing to do any more.
     pub(super) fn is_complete(&self) -> bool {
         let required = &self.hints.required;
-        self.hints.nothing || (!required.is_empty() && required.iter().all(|name| self.was_extracted(name)))
+        self.hints.nothing
+            || (!required.is_empty() && required.iter().all(|name| self.added.was_extracted(name)))
     }
 
     /// Whether all that is required was extracted.
@@ -166,7 +150,7 @@ impl<'a> Row<'a> {
 
     /// The name that an extracted value gets.
     pub(super) fn free_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
-        let metadata = || self.added.iter().any(|added| added.name == name && !added.parsed);
+        let metadata = || self.added.get(name).is_some_and(|label| !label.parsed);
         match self.stream.get(name).is_some() || metadata() {
             true => Cow::Owned(format!("{name}{DUPLICATE}")),
             false => Cow::Borrowed(name),
@@ -176,11 +160,15 @@ impl<'a> Row<'a> {
     /// Whether a value of this name is wanted and not known yet: the first one counts.
     pub(super) fn wants(&self, name: &str) -> bool {
         let required = &self.hints.required;
-        (required.is_empty() || required.iter().any(|wanted| wanted == name)) && !self.was_extracted(name)
+        (required.is_empty() || required.iter().any(|wanted| wanted == name))
+            && !self.added.was_extracted(name)
     }
 
-    /// Sets a value that a parser has found, if it is wanted.
+    /// Sets a value that a parser has found, if it is wanted. Whoever writes a line says nothing of how the query went.
     pub(super) fn extract(&mut self, name: &str, value: impl FnOnce() -> String) {
+        if [ERROR, DETAILS, PRESERVE].contains(&name) {
+            return;
+        }
         let name = self.free_name(name);
         if self.wants(&name) {
             self.set(&name, value());
@@ -231,15 +219,15 @@ impl<'a> Row<'a> {
     /// All labels by where they come from, failures among what stages have set.
     pub(super) fn categories(&self) -> Categories {
         let mut labels = Categories { stream: self.stream.clone(), ..Categories::default() };
-        for name in self.deleted.iter().chain(self.added.iter().map(|added| &added.name)) {
+        for name in self.deleted.iter().chain(self.added.iter().map(|label| &label.name)) {
             labels.stream.remove(name);
         }
         for (category, which) in [(&mut labels.metadata, false), (&mut labels.parsed, true)] {
-            let own = self.added.iter().filter(|added| added.parsed == which);
-            let bytes = own.clone().map(|added| added.name.len() + added.value.len());
+            let own = self.added.iter().filter(|label| label.parsed == which);
+            let bytes = own.clone().map(|label| label.name.len() + label.value.len());
             category.reserve(own.clone().count(), bytes.sum());
         }
-        for Added { name, value, parsed } in &self.added {
+        for Label { name, value, parsed, .. } in self.added.sorted() {
             let category = if *parsed { &mut labels.parsed } else { &mut labels.metadata };
             category.insert_whole(name, value);
         }
@@ -267,7 +255,7 @@ impl<'a> Row<'a> {
         for name in &self.deleted {
             labels.remove(name);
         }
-        for Added { name, value, .. } in &self.added {
+        for Label { name, value, .. } in self.added.sorted() {
             labels.insert_whole(name, value);
         }
         labels.insert_whole(ERROR, self.error);

@@ -5,6 +5,7 @@
 //! written again in the crate's (`translate.rs`).
 
 mod class;
+mod room;
 pub(crate) mod simple;
 mod translate;
 
@@ -12,6 +13,8 @@ use std::fmt;
 use std::ops::{Deref, Range};
 
 use regex::Captures;
+
+pub(crate) use self::room::Room;
 
 /// Largest compiled expression (bytes). Some hundred Unicode classes or some ten thousand words fit; what a
 /// mistake such as `(\pL{100}){10}` would take does not.
@@ -52,7 +55,12 @@ impl Re2 {
     /// # Errors
     /// The expression is not valid in RE2 syntax, or too large when compiled.
     pub fn new(source: &str) -> Result<Re2, Re2Error> {
-        Re2::compile(source, false)
+        Re2::compile(source, false, &mut Room::one())
+    }
+
+    /// As [`Re2::new`], one of many.
+    pub(crate) fn new_in(source: &str, room: &mut Room) -> Result<Re2, Re2Error> {
+        Re2::compile(source, false, room)
     }
 
     /// Compiles an expression that must match a text whole, `.` matching line breaks too, as Prometheus's
@@ -61,22 +69,19 @@ impl Re2 {
     /// # Errors
     /// As [`Re2::new`].
     pub fn whole(source: &str) -> Result<Re2, Re2Error> {
-        Re2::compile(source, true)
+        Re2::compile(source, true, &mut Room::one())
     }
 
-    fn compile(source: &str, whole: bool) -> Result<Re2, Re2Error> {
+    /// As [`Re2::whole`], one of many.
+    pub(crate) fn whole_in(source: &str, room: &mut Room) -> Result<Re2, Re2Error> {
+        Re2::compile(source, true, room)
+    }
+
+    fn compile(source: &str, whole: bool, room: &mut Room) -> Result<Re2, Re2Error> {
         let translate::Translation { text, names, literal } = translate::translate(source, whole)?;
         let text = if whole { format!("^(?s:{text})$") } else { text };
-        let built =
-            regex::RegexBuilder::new(&text).size_limit(COMPILED_MAX).nest_limit(CRATE_NESTING_MAX).build();
-        match built {
-            Ok(regex) => Ok(Re2 { source: source.to_owned(), regex, names, literal }),
-            Err(regex::Error::CompiledTooBig(_)) => Err(Re2Error {
-                message: format!("too large: compiled it takes more than {} MiB", COMPILED_MAX >> 20),
-                at: None,
-            }),
-            Err(error) => Err(Re2Error { message: error.to_string(), at: None }),
-        }
+        let regex = room.build(&text)?;
+        Ok(Re2 { source: source.to_owned(), regex, names, literal })
     }
 
     /// As it was written.
@@ -88,6 +93,11 @@ impl Re2 {
     /// comparison with it if the expression matches whole, has the same result.
     pub(crate) fn literal(&self) -> Option<&str> {
         self.literal.as_deref()
+    }
+
+    /// The text that an expression stands for which matches whole, or anywhere, without compiling it.
+    pub(crate) fn literal_of(source: &str, whole: bool) -> Option<String> {
+        translate::translate(source, whole).ok()?.literal
     }
 
     /// The name of each group from 0 (the whole match), as Go's `SubexpNames`. A name may stand twice.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::builtin::WRONG_NUMBER;
 use super::tree::{Callee, Command, Node, Pipeline, Word};
 use super::value::{VALUE_MAX, Value};
-use super::{Function, Missing, TemplateError, stray};
+use super::{Function, Missing, TemplateError, stray, times};
 use crate::go::quote::Quoted;
 
 /// Longest output (bytes): a log line is cut at a quarter of it.
@@ -187,7 +187,7 @@ impl State {
         let Word::Function(callee, name) = first else {
             return match words.is_empty() && last.is_none() {
                 true => self.word(first, dot, command),
-                false => Err(self.no_function(first, dot, command)),
+                false => self.method(first, words, last, dot, command),
             };
         };
         match callee {
@@ -218,24 +218,45 @@ impl State {
         }
     }
 
+    /// Calls a method of a time with arguments: `$time.Format "15:04"`. Nothing else has methods.
+    fn method(
+        &mut self,
+        first: &Word,
+        words: &[Word],
+        last: Option<Value>,
+        dot: &Value,
+        command: &Command,
+    ) -> Result<Value, TemplateError> {
+        let Some((above, name)) = first.last_name() else {
+            return Err(self.no_function(first, dot, command));
+        };
+        let (Ok(time @ Value::Time(_)), Some(method)) =
+            (self.word(&above, dot, command), times::method(name))
+        else {
+            return Err(self.no_function(first, dot, command));
+        };
+        let mut arguments = vec![time];
+        for word in words {
+            arguments.push(self.word(word, dot, command)?);
+        }
+        arguments.extend(last);
+        self.call(method, name, &arguments, &command.at)
+    }
+
     /// What Go says of arguments of what is no function (`text/template/exec.go`, `evalField`, `notAFunction`).
     fn no_function(&mut self, word: &Word, dot: &Value, command: &Command) -> TemplateError {
         let (shown, fields) = match word {
             Word::Fields(fields) => (String::new(), fields.as_slice()),
+            Word::Nested(_, fields) if !fields.is_empty() => (String::new(), fields.as_slice()),
             Word::Variable(name, fields) => (name.clone(), fields.as_slice()),
             Word::Constant(Value::Text(text)) => (Quoted(stray::bytes(text)).to_string(), [].as_slice()),
             Word::Constant(value) => (value.to_string(), [].as_slice()),
             Word::Dot => (".".to_owned(), [].as_slice()),
             _ => return TemplateError::new(command.at.clone(), "can't give argument to non-function"),
         };
-        let Some((last, above)) = fields.split_last() else {
+        let Some((above, last)) = word.last_name() else {
             let what = format!("can't give argument to non-function {shown}");
             return TemplateError::of(&command.at, &shown, 0, what);
-        };
-        let above = match word {
-            Word::Variable(name, _) => Word::Variable(name.clone(), above.to_vec()),
-            _ if above.is_empty() => Word::Dot,
-            _ => Word::Fields(above.to_vec()),
         };
         if let Ok(Value::Map(_) | Value::Object(_)) = self.word(&above, dot, command) {
             let what = format!("{last} is not a method but has arguments");
@@ -288,30 +309,19 @@ impl State {
     }
 
     fn word(&mut self, word: &Word, dot: &Value, command: &Command) -> Result<Value, TemplateError> {
-        let missing = self.missing();
-        let field = |of: &str, value: Value, fields: &[String]| {
-            fields.iter().try_fold(value, |value, name| match value {
-                Value::Map(entries) => Ok(entries.get(name).unwrap_or(&missing).clone()),
-                Value::Object(entries) => Ok(entries.get(name).cloned().unwrap_or(Value::Nil)),
-                other => {
-                    let what = format!("can't evaluate field {name} in type {}", other.kind());
-                    let words = fields.iter().fold(of.to_owned(), |words, field| words + "." + field);
-                    Err(TemplateError::of(&command.at, &words, second(of, fields), what))
-                }
-            })
-        };
         match word {
             Word::Dot => Ok(dot.clone()),
             Word::Nil => Ok(Value::Nil),
             Word::Constant(value) => Ok(value.clone()),
-            Word::Fields(fields) => field("", dot.clone(), fields),
+            Word::Fields(fields) => self.fields("", dot.clone(), fields, command),
             Word::Variable(name, fields) => {
                 let found = self.variables.iter().rev().find(|(known, _)| known == name);
-                field(name, found.map_or(Value::Nil, |(_, value)| value.clone()), fields)
+                let value = found.map_or(Value::Nil, |(_, value)| value.clone());
+                self.fields(name, value, fields, command)
             }
             Word::Nested(pipeline, fields) => {
                 let value = self.pipeline(pipeline, dot)?;
-                field("", value, fields)
+                self.fields("", value, fields, command)
             }
             // A function without arguments.
             Word::Function(Callee::Call(_), name) if self.given(name).is_some() => {
@@ -320,5 +330,25 @@ impl State {
             Word::Function(Callee::Call(function), name) => self.call(*function, name, &[], &command.at),
             Word::Function(_, name) => Err(TemplateError::of(&command.at, name, 0, no_argument(name))),
         }
+    }
+
+    /// The fields of a value, each of the one before. `of` is the name of the variable, if it is one.
+    fn fields(
+        &mut self,
+        of: &str,
+        value: Value,
+        fields: &[String],
+        command: &Command,
+    ) -> Result<Value, TemplateError> {
+        fields.iter().try_fold(value, |value, name| match (value, times::method(name)) {
+            (Value::Map(entries), _) => Ok(entries.get(name).cloned().unwrap_or_else(|| self.missing())),
+            (Value::Object(entries), _) => Ok(entries.get(name).cloned().unwrap_or(Value::Nil)),
+            (time @ Value::Time(_), Some(method)) => self.call(method, name, &[time], &command.at),
+            (other, _) => {
+                let what = format!("can't evaluate field {name} in type {}", other.kind());
+                let words = fields.iter().fold(of.to_owned(), |words, field| words + "." + field);
+                Err(TemplateError::of(&command.at, &words, second(of, fields), what))
+            }
+        })
     }
 }

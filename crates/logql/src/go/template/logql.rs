@@ -5,7 +5,6 @@ use super::builtin::{exactly, int, text};
 use super::{Function, Value, base64, numbers, promtail, stray, times};
 use crate::go::json::Json;
 use crate::go::quote::Quoted;
-use crate::go::re2::Re2;
 use crate::go::units;
 
 /// Functions that are the same in Promtail.
@@ -66,7 +65,7 @@ pub(crate) fn function(name: &str) -> Option<Function> {
         "__line__" => |_| Err("`__line__` has no value here".into()),
         "count" => |args| {
             let [regex, subject] = exactly(args)?;
-            let regex = Re2::new(text(regex)?).map_err(|error| error.message)?;
+            let regex = promtail::compile(text(regex)?)?;
             Ok(Value::Int(regex.find_iter(text(subject)?).count() as i64))
         },
         "urlencode" => |args| {

@@ -33,6 +33,7 @@ pub(super) fn parse(
         late,
         depth: 0,
         ranges: 0,
+        given: 1 + given.len(),
         variables: ["$"].iter().chain(given).map(|name| (*name).to_owned()).collect(),
     };
     let (nodes, end) = parser.list()?;
@@ -50,6 +51,8 @@ struct Parser {
     late: bool,
     depth: usize,
     ranges: usize,
+    /// So many of the variables are there from the beginning (count).
+    given: usize,
     variables: Vec<String>,
 }
 
@@ -302,7 +305,15 @@ impl Parser {
                     "false" => Word::Constant(false.into()),
                     "nil" if first => return Err(TemplateError::new(place, "`nil` cannot stand alone")),
                     "nil" => Word::Nil,
-                    _ => Word::Function(self.callee(&word, &place)?, word),
+                    _ => {
+                        let at = place.start..words.end();
+                        let function = Word::Function(self.callee(&word, &place)?, word);
+                        match words.fields() {
+                            fields if fields.is_empty() => function,
+                            // `now.Year` is `(now).Year`.
+                            fields => Word::Nested(Box::new(Pipeline::of(function, at)), fields),
+                        }
+                    }
                 },
                 Token::Space => continue,
             };
@@ -315,11 +326,25 @@ impl Parser {
         }
         if let [first, _, ..] = command.words.as_slice()
             && !matches!(first, Word::Function(..))
-            && !self.late
+            && !self.may_be_method(first)
         {
             return Err(TemplateError::new(command.at, "only a function can have arguments"));
         }
         Ok(command)
+    }
+
+    /// Whether only filling the template in shows that a word cannot have arguments. Where that is too late, what is made by a function
+    /// may be a time, which has methods; what is given has none.
+    fn may_be_method(&self, word: &Word) -> bool {
+        match word {
+            _ if self.late => true,
+            Word::Nested(_, fields) => !fields.is_empty(),
+            Word::Variable(name, fields) => {
+                let known = self.variables.iter().rposition(|known| known == name);
+                !fields.is_empty() && known.is_some_and(|at| at >= self.given)
+            }
+            _ => false,
+        }
     }
 
     fn callee(&self, name: &str, place: &Range<usize>) -> Result<Callee, TemplateError> {

@@ -5,9 +5,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::builtin::{exactly, text};
-use super::{Function, Value, promtail};
+use super::{Function, Value, promtail, times};
 use crate::go::float;
-use crate::go::re2::Re2;
 use crate::go::units;
 
 /// What functions know besides their arguments.
@@ -40,7 +39,7 @@ pub fn function(name: &str) -> Option<Function> {
         "match" => return promtail::function("regexMatch"),
         "reReplaceAll" => |args| {
             let [regex, with, subject] = exactly(args)?;
-            let regex = Re2::new(text(regex)?).map_err(|error| error.message)?;
+            let regex = promtail::compile(text(regex)?)?;
             promtail::replace_all(&regex, text(subject)?, text(with)?)
         },
         "stripPort" => |args| {
@@ -62,7 +61,7 @@ pub fn function(name: &str) -> Option<Function> {
             |args| Ok(format!("{}%", float::significant(number(args)? * 100.0, 4)).into())
         }
         "humanizeDuration" => |args| Ok(duration(number(args)?).into()),
-        "humanizeTimestamp" => |args| Ok(timestamp(number(args)?)?.into()),
+        "humanizeTimestamp" => |args| Ok(time(number(args)?)?.to_string().into()),
         "parseDuration" => |args| {
             let [value] = exactly(args)?;
             let nanoseconds = units::prometheus_duration(text(value)?).ok_or("not a duration")?;
@@ -79,8 +78,8 @@ pub fn function(name: &str) -> Option<Function> {
             |_| Err("this works on results of `query`, which has no meaning here".into())
         }
         "now" => |_| Ok(Value::Float(WITHIN.with_borrow(|within| within.now))),
-        // Values of their own in Go, with methods; here they are the text that they show.
-        "toTime" => |args| Ok(timestamp(number(args)?)?.into()),
+        "toTime" => |args| time(number(args)?),
+        // A value of its own in Go, with methods; here it is the text that it shows.
         "toDuration" => |args| Ok(units::format_go_duration((number(args)? * 1e9) as i64).into()),
         "externalURL" => |_| Ok(WITHIN.with_borrow(|within| Value::Text(within.url.clone()))),
         "pathPrefix" => |_| {
@@ -190,19 +189,12 @@ fn duration(value: f64) -> String {
     format!("{}{prefix}s", float::significant(value, 4))
 }
 
-/// As Go's `Time.String` of a time in UTC.
-fn timestamp(seconds: f64) -> Result<String, String> {
+/// A time (seconds since 1970) in UTC, or the text of what is no time.
+fn time(seconds: f64) -> Result<Value, String> {
     if !seconds.is_finite() {
-        return Ok(float::significant(seconds, 4));
+        return Ok(float::significant(seconds, 4).into());
     }
-    let time =
-        jiff::Timestamp::from_nanosecond((seconds * 1e9) as i128).map_err(|_| "this time is out of range")?;
-    let fraction = time.subsec_nanosecond();
-    let mut shown = time.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    if fraction != 0 {
-        shown.push_str(format!(".{fraction:09}").trim_end_matches('0'));
-    }
-    Ok(shown + " +0000 UTC")
+    times::of_nanoseconds((seconds * 1e9) as i128).map(Value::from)
 }
 
 #[cfg(test)]
@@ -247,6 +239,8 @@ mod tests {
             ),
             ("{{ externalURL }} {{ pathPrefix }} {{ now }}", "http://g/a/ /a 1.5e+09"),
             ("{{ toTime 1435065584 }}", "2015-06-23 13:19:44 +0000 UTC"),
+            ("{{ (toTime 1435065584).Format \"15:04\" }}", "13:19"),
+            ("{{ $t := toTime 1435065584 }}{{ $t.Format \"15:04\" }}", "13:19"),
             (
                 "{{ toDuration 5400.5 }} {{ toDuration -61 }} {{ toDuration 0.0125 }} {{ toDuration 0.0000015 }} {{ toDuration 0 }}",
                 "1h30m0.5s -1m1s 12.5ms 1.5µs 0s",

@@ -11,7 +11,7 @@ use super::builtin::{exactly, int, text};
 use super::value::{VALUE_MAX, Value};
 use super::{Function, numbers, stray};
 use crate::go::quote::Quoted;
-use crate::go::re2::{self, Re2};
+use crate::go::re2::{self, Re2, Room};
 
 /// Longest text that a function makes (bytes).
 const TEXT_MAX: i64 = 1 << 20;
@@ -396,21 +396,23 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Compiles an expression, or takes one compiled before: most templates have theirs written in them.
-fn compile(source: &str) -> Result<Re2, String> {
+pub(super) fn compile(source: &str) -> Result<Re2, String> {
     use std::cell::RefCell;
     use std::collections::HashMap;
-    /// Expressions that are kept compiled (count).
-    const KEPT_MAX: usize = 64;
-    thread_local!(static KEPT: RefCell<HashMap<String, Re2>> = RefCell::default());
-    KEPT.with_borrow_mut(|kept| {
+    /// What the expressions take that are kept compiled (bytes), in each thread.
+    const KEPT_MAX: usize = 4 << 20;
+    thread_local!(static KEPT: RefCell<(HashMap<String, Re2>, Room)> =
+        RefCell::new((HashMap::new(), Room::new(KEPT_MAX))));
+    KEPT.with_borrow_mut(|(kept, room)| {
         if let Some(regex) = kept.get(source) {
             return Ok(regex.clone());
         }
-        let regex =
-            Re2::new(source).map_err(|error| format!("not a regular expression: {}", error.message))?;
-        if kept.len() >= KEPT_MAX {
+        let regex = Re2::new_in(source, room).or_else(|_| {
             kept.clear();
-        }
+            *room = Room::new(KEPT_MAX);
+            Re2::new_in(source, room)
+        });
+        let regex = regex.map_err(|error| format!("not a regular expression: {}", error.message))?;
         kept.insert(source.to_owned(), regex.clone());
         Ok(regex)
     })

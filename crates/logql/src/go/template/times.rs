@@ -4,13 +4,15 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
-use super::builtin::{exactly, text};
+use super::builtin::{WRONG_NUMBER, exactly, text};
 use super::{Function, Value};
 use crate::go::quote::Quoted;
 use crate::go::time::Layout;
 
 /// Nanoseconds of a second.
 const SECOND: i128 = 1_000_000_000;
+/// The beginning of the year 1, which is Go's time that is none (seconds since 1970).
+const YEAR_1: i64 = -62_135_596_800;
 
 /// The function of this name.
 pub(super) fn function(name: &str) -> Option<Function> {
@@ -46,22 +48,73 @@ pub(super) fn function(name: &str) -> Option<Function> {
     })
 }
 
+/// The method of a time of this name (Go's `time`): a function whose first argument is the time. Months and days of the week are
+/// their names here, and numbers in Go that are shown so.
+pub(super) fn method(name: &str) -> Option<Function> {
+    Some(match name {
+        "Year" => |args| number(args, |time| time.year()),
+        "YearDay" => |args| number(args, |time| time.day_of_year()),
+        "Day" => |args| number(args, |time| time.day()),
+        "Hour" => |args| number(args, |time| time.hour()),
+        "Minute" => |args| number(args, |time| time.minute()),
+        "Second" => |args| number(args, |time| time.second()),
+        "Nanosecond" => |args| number(args, |time| time.subsec_nanosecond()),
+        "Unix" => |args| number(args, |time| units_since_1970(time, SECOND)),
+        "UnixMilli" => |args| number(args, |time| units_since_1970(time, 1_000_000)),
+        "UnixMicro" => |args| number(args, |time| units_since_1970(time, 1_000)),
+        "UnixNano" => |args| number(args, |time| units_since_1970(time, 1)),
+        "Month" => |args| written(args, "January"),
+        "Weekday" => |args| written(args, "Monday"),
+        "String" => |args| written(args, WHOLE),
+        "UTC" => |args| Ok(alone(args)?.timestamp().to_zoned_datetime(TimeZone::UTC).into()),
+        "IsZero" => |args| Ok((units_since_1970(alone(args)?, SECOND) == YEAR_1).into()),
+        "Format" => |args| {
+            let [Value::Time(time), layout] = args else { return Err(of_method(1, args)) };
+            Ok(Layout::new(text(layout)?).write(time).into())
+        },
+        _ => return None,
+    })
+}
+
+/// The time whose method was called without arguments.
+fn alone(args: &[Value]) -> Result<&ZonedDateTime, String> {
+    match args {
+        [Value::Time(time)] => Ok(time),
+        _ => Err(of_method(0, args)),
+    }
+}
+
+fn number<N: Into<i64>>(args: &[Value], of: fn(&ZonedDateTime) -> N) -> Result<Value, String> {
+    Ok(Value::Int(of(alone(args)?).into()))
+}
+
+/// A method was called with another number of arguments than it wants.
+fn of_method(wants: usize, args: &[Value]) -> String {
+    format!("{WRONG_NUMBER}: want {wants} got {}", args.len().saturating_sub(1))
+}
+
+fn written(args: &[Value], layout: &str) -> Result<Value, String> {
+    Ok(Layout::new(layout).write(alone(args)?).into())
+}
+
+/// As Go writes a time.
+pub(super) const WHOLE: &str = "2006-01-02 15:04:05.999999999 -0700 MST";
+
 /// A time of an entry (nanoseconds since 1970), in UTC.
 pub(crate) fn value(nanoseconds: i64) -> Value {
     of_nanoseconds(nanoseconds.into()).map_or(Value::Nil, Value::from)
 }
 
-fn of_nanoseconds(nanoseconds: i128) -> Result<ZonedDateTime, String> {
+pub(super) fn of_nanoseconds(nanoseconds: i128) -> Result<ZonedDateTime, String> {
     let time = Timestamp::from_nanosecond(nanoseconds).map_err(|_| "the time is out of range")?;
     Ok(time.to_zoned_datetime(TimeZone::UTC))
 }
 
 /// Reads a time. A text that is not a valid time gives the beginning of the year 1, as in Go.
 fn read(layout: &str, zone: &TimeZone, subject: &str) -> Result<Value, String> {
-    const YEAR_1: i128 = -62_135_596_800 * SECOND;
     match Layout::new(layout).read(subject, zone) {
         Ok(time) => Ok(time.into()),
-        Err(_) => of_nanoseconds(YEAR_1).map(Value::from),
+        Err(_) => of_nanoseconds(i128::from(YEAR_1) * SECOND).map(Value::from),
     }
 }
 
@@ -69,11 +122,13 @@ fn read(layout: &str, zone: &TimeZone, subject: &str) -> Result<Value, String> {
 fn since_1970(args: &[Value], unit: i128) -> Result<Value, String> {
     let [value] = exactly(args)?;
     match value {
-        Value::Time(time) => {
-            Ok((time.timestamp().as_nanosecond().div_euclid(unit) as i64).to_string().into())
-        }
+        Value::Time(time) => Ok(units_since_1970(time, unit).to_string().into()),
         other => Err(format!("wants a time, got {}", other.kind())),
     }
+}
+
+fn units_since_1970(time: &ZonedDateTime, unit: i128) -> i64 {
+    time.timestamp().as_nanosecond().div_euclid(unit) as i64
 }
 
 /// A time of so many days, seconds, milliseconds, microseconds or nanoseconds since 1970: the number of its digits tells.
@@ -192,6 +247,23 @@ mod tests {
             ("fromJson \"{\" ", "<no value>"),
             ("len (fromJson \"{\\\"a\\\": 1}\")", "1"),
             ("index . \"nosuch\"", ""),
+            // Methods of times.
+            ("__timestamp__.Year", "2022"),
+            ("(__timestamp__).Format \"15:04\"", "18:05"),
+            ("__timestamp__.Format \"Jan _2\"", "Jun 27"),
+            ("\"2006\" | __timestamp__.Format", "2022"),
+            (
+                "$t := unixToTime \"1700000000\" }}{{ $t.Month }} {{ $t.Day }} {{ $t.YearDay }} {{ $t.Weekday }} {{ $t.Format \"3PM\"",
+                "November 14 318 Tuesday 10PM",
+            ),
+            ("(unixToTime \"1673798889902000\").UnixMilli", "1673798889902"),
+            ("(toDateInZone \"2006-01-02 15\" \"Europe/Berlin\" \"2024-07-01 12\").UTC.Hour", "10"),
+            ("(toDate \"2006\" \"never\").IsZero", "true"),
+            ("eq __timestamp__.Second 24", "true"),
+            ("__timestamp__.Format", "!wrong number of args for Format: want 1 got 0"),
+            ("__timestamp__.Year 1", "!wrong number of args for Year: want 0 got 1"),
+            ("__timestamp__.Era", "!can't evaluate field Era in type time.Time"),
+            ("(lower \"a\").Format \"x\"", "!can't evaluate field Format in type string"),
             ("now", "!there is no function `now`; did you mean `not`?"),
         ] {
             let filled = Template::with_empty(&format!("{{{{ {call} }}}}"), logql::function);

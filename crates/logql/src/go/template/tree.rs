@@ -26,6 +26,14 @@ pub(super) struct Pipeline {
     pub(super) at: Range<usize>,
 }
 
+impl Pipeline {
+    /// One word.
+    pub(super) fn of(word: Word, at: Range<usize>) -> Pipeline {
+        let commands = vec![Command { words: vec![word], at: at.clone() }];
+        Pipeline { variables: Vec::new(), declares: false, commands, at }
+    }
+}
+
 /// Words: a function and its arguments, or one value.
 #[derive(Debug, Clone)]
 pub(super) struct Command {
@@ -43,6 +51,23 @@ pub(super) enum Word {
     Fields(Vec<String>),
     Variable(String, Vec<String>),
     Nested(Box<Pipeline>, Vec<String>),
+}
+
+impl Word {
+    /// What is asked for its last name, and that name: of `.a.b`, `.a` and `b`. `None` for a word without names.
+    pub(super) fn last_name(&self) -> Option<(Word, &str)> {
+        let (Word::Fields(fields) | Word::Variable(_, fields) | Word::Nested(_, fields)) = self else {
+            return None;
+        };
+        let (last, above) = fields.split_last()?;
+        let above = match self {
+            Word::Variable(name, _) => Word::Variable(name.clone(), above.to_vec()),
+            Word::Nested(pipeline, _) => Word::Nested(pipeline.clone(), above.to_vec()),
+            _ if above.is_empty() => Word::Dot,
+            _ => Word::Fields(above.to_vec()),
+        };
+        Some((above, last))
+    }
 }
 
 /// What a function's name stands for.

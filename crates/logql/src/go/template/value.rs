@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::ZonedDateTime;
 
-use super::stray;
+use super::{stray, times};
 use crate::go::float;
 use crate::go::json::Json;
 use crate::go::time::Layout;
@@ -163,9 +163,7 @@ impl fmt::Display for Value {
                 }
                 f.write_str("]")
             }
-            Value::Time(time) => {
-                f.write_str(&Layout::new("2006-01-02 15:04:05.999999999 -0700 MST").write(time))
-            }
+            Value::Time(time) => f.write_str(&Layout::new(times::WHOLE).write(time)),
         }
     }
 }
