@@ -178,7 +178,7 @@ pub(crate) fn read(checker: &Checker<'_>, value: &Value<'_>, sections: Sections<
         let rules = if alerting == 1 { "rule" } else { "rules" };
         checker.warn(
             Finding::at(files.key.clone(), format!("{alerting} alert {rules}, and nobody is told"))
-                .label("evaluated, and shown on /metrics only")
+                .label("evaluated, and shown to those who look: on /status and /metrics")
                 .help("write where Alertmanager is: `alertmanagers: [{url: http://alertmanager:9093}]`"),
         );
     }

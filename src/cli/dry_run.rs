@@ -20,6 +20,7 @@ use crate::os::log::{Reader, init};
 use crate::os::when::{Realtime, local_zone};
 use crate::query::{Progress, habits};
 use crate::shape::shown::Look;
+use logql::go::re2::Re2;
 
 /// Entries that are shown backward unless `-n` says otherwise (count).
 const LINES: u64 = 1000;
@@ -167,8 +168,8 @@ fn options(
         )));
     }
     scope.matches = wanted(&dry.habits, boot, &words, &scope)?;
-    let grep = dry.habits.grep.as_deref().map(|grep| regex::bytes::Regex::new(&pattern(grep)));
-    let grep = grep.transpose().map_err(|error| usage(&format!("--grep: {error}")))?;
+    let grep = dry.habits.grep.as_deref().map(|grep| Re2::new(&pattern(grep)));
+    let grep = grep.transpose().map_err(|error| usage(&format!("--grep: {}", error.message)))?;
     let last = dry.reverse || dry.habits.pager_end;
     // Forward, all entries are shown as they are read.
     let lines = dry.lines.or(last.then_some(LINES)).filter(|lines| dry.reverse || *lines < u64::MAX);

@@ -31,7 +31,8 @@ use crate::shape::shown::Look;
 use crate::shape::stages::Setup;
 use crate::yaml::Unmet;
 use journald_reader::{Entry, Key, Keys, OpenError, Scope, Tail};
-use regex::bytes::Regex;
+use logql::go::re2::Re2;
+use logql::label_set::lossy;
 
 pub use pending::{Pending, pending};
 use printer::Printer;
@@ -57,7 +58,7 @@ pub struct Options {
     /// It is this machine's journal, as the agent reads it.
     pub own: bool,
     /// Only entries whose message matches. Rules see no others either.
-    pub grep: Option<Regex>,
+    pub grep: Option<Re2>,
     /// From this time on (realtime, microseconds).
     pub since: Option<u64>,
     /// Up to this time (realtime, microseconds), inclusive.
@@ -171,7 +172,7 @@ struct Seen<'c, 'o, W> {
     config: &'c Config,
     options: &'c Options,
     /// What messages must match, and the key of their field.
-    grep: Option<(&'c Regex, Key)>,
+    grep: Option<(&'c Re2, Key)>,
     pipeline: Pipeline,
     watcher: Option<Watcher>,
     trial: Option<Trial>,
@@ -246,7 +247,7 @@ impl<'c, 'o, W: Write> Seen<'c, 'o, W> {
     fn show(&mut self, entry: &Entry<'_>) -> Result<(), DryRunError> {
         let realtime = entry.cursor().realtime;
         let message = |key| entry.value(key).unwrap_or_default();
-        if self.grep.is_some_and(|(grep, key)| !grep.is_match(message(key))) {
+        if self.grep.is_some_and(|(grep, key)| !grep.is_match(&lossy(message(key)))) {
             return Ok(());
         }
         if let Some(watcher) = &mut self.watcher

@@ -109,13 +109,17 @@ impl Hosts {
     }
 }
 
-/// The name or address in a `Host`, without its port.
-fn name_of(host: &str) -> &str {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+/// The name or address in a `Host`, without its port. It is empty where something else stands behind it than a port.
+pub(crate) fn name_of(host: &str) -> &str {
+    let (name, behind) = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or_default(),
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
-    name.trim_end_matches('.')
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    match behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port) {
+        true => name.trim_end_matches('.'),
+        false => "",
+    }
 }
 
 fn first_label(name: &str) -> &str {

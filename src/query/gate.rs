@@ -15,7 +15,7 @@ use super::api::Reply;
 use super::certificates::Certificates;
 use super::section::Queries;
 use crate::client::{AccessError, Auth, read_secret};
-use crate::observe::http::Hosts;
+use crate::observe::http::{Hosts, name_of};
 
 /// The keys that name the files with secrets.
 const TOKEN_FILE: &str = "query.token_file";
@@ -100,6 +100,10 @@ impl Gate {
     fn refuses_page<B>(&self, request: &Request<B>) -> Option<Reply> {
         let headers = request.headers();
         let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        // Of several, nobody knows which one counts (RFC 9112, 3.2).
+        if [HOST, ORIGIN].into_iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+            return Some(Reply::text(400, "Host and Origin may stand once in a request\n"));
+        }
         let named = request.uri().authority().map(|authority| authority.as_str()).or_else(|| text(HOST));
         if named.is_some_and(|host| !self.is_ours(host)) {
             let words = "this is not a name of this host: ask for its name or address, or add the name to query.hosts\n";
@@ -123,7 +127,7 @@ impl Gate {
     fn is_ours(&self, host: &str) -> bool {
         let proves = self.login.is_some() || self.certificates.is_some();
         let ours = if proves { self.hosts.may_have(host) } else { self.hosts.has(host) };
-        ours || (self.dotless && !host.contains(['.', '[']))
+        ours || (self.dotless && !name_of(host).is_empty() && !host.contains(['.', '[']))
     }
 
     /// Whether an `Origin` is the place that a request names. Behind a proxy that names another one, it may be a name of

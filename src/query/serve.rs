@@ -108,6 +108,8 @@ struct Shared {
     places: Places,
     /// A live tail holds one of these.
     tails: Arc<Semaphore>,
+    /// Whoever reads what a live tail is asked for: its query may take as long to read as others take to answer.
+    reading: tokio::sync::Mutex<()>,
     /// Its sender goes with the server.
     open: watch::Receiver<()>,
 }
@@ -133,6 +135,7 @@ impl Server {
             limits: section.limits,
             places,
             tails: Arc::new(Semaphore::new(socket::TAILS_MAX)),
+            reading: tokio::sync::Mutex::new(()),
             open,
         });
         let mut tasks = JoinSet::new();
@@ -275,6 +278,9 @@ async fn respond(
     let (reply, place) = match refused {
         Some(reply) => (reply, None),
         None if head => (of_head(request.uri().path()), None),
+        None if !is_get && api::rules::has(request.uri().path()) => {
+            (Reply::text(405, "rules come from the agent's files, and cannot be changed here\n"), None)
+        }
         None if tail::is_path(request.uri().path()) => match begin_tail(request, shared).await {
             Ok(response) => return response,
             Err(reply) => (reply, None),
@@ -320,7 +326,10 @@ async fn begin_tail(
     shared: &Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Reply> {
     let (head, body) = request.into_parts();
-    let tail = Tail::read(&asked::read(&head, body).await?)?;
+    let asked = asked::read(&head, body).await?;
+    let turn = shared.reading.lock().await;
+    let tail = aside(move || Tail::read(&asked)).await??;
+    drop(turn);
     let (status, headers) = match handshake::check(&head.method, &head.headers) {
         Ok(headers) => (StatusCode::SWITCHING_PROTOCOLS, headers),
         Err(refused) => refused,
@@ -381,11 +390,8 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<Owne
     };
     let stop = Arc::new(AtomicBool::new(false));
     let gone = Gone(stop.clone());
-    let (sender, receiver) = oneshot::channel();
     let shared = shared.clone();
-    let thread = std::thread::Builder::new().name("query".to_owned()).spawn(move || {
-        // Of this thread alone, as Linux has it. A higher priority than wanted is no reason not to answer.
-        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+    let answered = aside(move || {
         let mut run = Run {
             stop: &stop,
             deadline: Instant::now().checked_add(shared.timeout),
@@ -393,12 +399,26 @@ async fn run(request: api::Request, shared: &Arc<Shared>) -> (Reply, Option<Owne
             bytes_read: 0,
             progress: &mut |_| {},
         };
-        let _ = sender.send((api::answer(&request, &shared.source.journal(), &mut run), Some(place)));
+        (api::answer(&request, &shared.source.journal(), &mut run), Some(place))
     });
-    let reply = match thread {
-        Ok(_) => receiver.await.ok(),
-        Err(error) => Some((Reply::text(503, format!("no thread can be started: {error}\n")), None)),
-    };
+    let answered = answered.await;
     drop(gone);
-    reply.unwrap_or_else(|| (Reply::text(500, "the query failed; this is a bug\n"), None))
+    answered.unwrap_or_else(|reply| (reply, None))
+}
+
+/// Does something on a thread of its own, of a lower priority.
+///
+/// # Errors
+/// The reply where it cannot be done.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Reply> {
+    let (sender, receiver) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("query".to_owned()).spawn(move || {
+        // Of this thread alone, as Linux has it. A higher priority than wanted is no reason not to answer.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+        let _ = sender.send(work());
+    });
+    match thread {
+        Ok(_) => receiver.await.map_err(|_| Reply::text(500, "the query failed; this is a bug\n")),
+        Err(error) => Err(Reply::text(503, format!("no thread can be started: {error}\n"))),
+    }
 }

@@ -101,6 +101,37 @@ fn the_last_lines_come_last_and_reversed_first() {
     assert_eq!(of_boot.len() + of_last.len(), 533);
 }
 
+/// In the words of Loki's API, from which end lines are counted.
+#[test]
+fn the_first_lines_come_when_they_are_asked_for() {
+    let times = |args: &[&str]| -> Vec<String> {
+        let (out, error, status) =
+            called(&[&["query", r#"{unit="ssh.service"}"#, "-o", "csv"], args].concat());
+        assert_eq!((error.as_str(), status), ("", Some(0)), "{args:?}");
+        out.lines().skip(1).filter_map(|line| Some(line.split_once(',')?.0.to_owned())).collect()
+    };
+    let all = times(&["-n", "all"]);
+    assert!(all.len() > 100 && all.is_sorted());
+    assert_eq!(times(&["-n", "3", "--direction", "forward"]), all[..3]);
+    assert_eq!(times(&["-n", "3", "--direction", "backward"]), all[all.len() - 3..]);
+    let mut first = all[..3].to_vec();
+    first.reverse();
+    assert_eq!(times(&["-n", "3", "--direction", "forward", "-r"]), first);
+}
+
+/// `--grep` is RE2 wherever it stands.
+#[test]
+fn patterns_are_of_one_kind() {
+    for (pattern, found) in [(r"\Qinvalid user\E", true), ("[[a]b]zz", false), ("user a{2,1}", false)] {
+        let count = |command: &[&str]| {
+            let (out, error, status) = called(&[command, &["-g", pattern, "-o", "json"]].concat());
+            (out.lines().count(), if status == Some(2) { error.contains("--grep") } else { true })
+        };
+        let (asked, tried) = (count(&["query"]), count(&["--dry-run"]));
+        assert_eq!((asked.0, asked.0 > 0, asked.1), (tried.0, found, tried.1), "{pattern}");
+    }
+}
+
 /// What is called ends with a status, prints nothing, and says all of these parts.
 type Told<'a> = (&'a [&'a str], i32, &'a [&'a str]);
 
@@ -153,6 +184,7 @@ fn what_cannot_be_answered_is_said() {
         (&["labels", "--since", "tomorrow"], 2, &["--since is after now"]),
         (&["query", r#"{unit!~".+"} | unwrap x"#], 2, &["no matcher here asks for a label"]),
         (&["query", r#"{unit="x"} | unwrap x"#], 2, &["only a metric query has"]),
+        (&["query", r#"({unit="x"}) |= "y""#], 2, &["expected the end: stages stand within the brackets"]),
         (&["query", r#"{unit="x"}[5m]"#], 2, &["count_over_time({…}[5m])"]),
         (&["query", "unit"], 2, &["\"unit\" is neither LogQL", "nor a match, as _PID=1"]),
         (&["query", "{a=\"b\"}", "{c=\"d\"}"], 2, &["one query at a time"]),
@@ -171,6 +203,11 @@ fn what_is_wrong_on_the_command_line_is_said() {
         (&["query", "-g", "x", "sum(rate({a=\"b\"}[5m]))"], 2, &["--grep goes with log queries"]),
         (&["query", "-f", "sum(rate({a=\"b\"}[5m]))"], 2, &["--follow goes with log queries"]),
         (&["query", "-f", "-r"], 2, &["--reverse"]),
+        (&["query", "-f", "--direction", "forward"], 2, &["--direction forward asks for the first"]),
+        (&["query", "--direction", "sideways"], 2, &["possible values: forward, backward"]),
+        (&["query", "--list-boots", "-u", "ssh"], 2, &["--list-boots", "--unit"]),
+        (&["query", "--list-boots", "-o", "json"], 2, &["--list-boots", "--output"]),
+        (&["query", "{a=\"b\"}", "--list-boots"], 2, &["--list-boots"]),
         (&["query", "--since", "now", "--until", "yesterday"], 2, &["--since is after --until"]),
         (&["query", "1", "--step", "soon"], 2, &["\"soon\" is not a duration, as 30s, 5m or 1h"]),
         (

@@ -32,6 +32,10 @@ pub(in crate::cli) struct QueryArgs {
     #[arg(short = 'n', long, value_name = "N", overrides_with = "lines", num_args = 0..=1, default_missing_value = "10", allow_negative_numbers = true, value_parser = lines)]
     pub(super) lines: Option<u64>,
 
+    /// Which lines: the last ones of the time that is asked about, or the first ones
+    #[arg(long, value_name = "DIRECTION", default_value = "backward", overrides_with = "direction")]
+    pub(super) direction: From,
+
     /// Go on with new lines
     #[arg(short, long, conflicts_with_all = ["until", "reverse"])]
     pub(super) follow: bool,
@@ -55,7 +59,10 @@ pub(in crate::cli) struct QueryArgs {
     pub(super) habits: HabitArgs,
 
     /// Show the boots that the journal knows, and nothing else
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = [
+        "words", "since", "until", "step", "lines", "follow", "reverse", "output", "unit", "priority", "grep", "identifier",
+        "dmesg", "boot", "pager_end",
+    ])]
     pub(super) list_boots: bool,
 }
 
@@ -79,6 +86,15 @@ pub(in crate::cli) struct SpanArgs {
 
     #[command(flatten)]
     pub(super) place: Place,
+}
+
+/// From which end lines are counted, in the words of Loki's API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum From {
+    /// The first ones
+    Forward,
+    /// The last ones
+    Backward,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use self::args::Output;
+use self::args::{From, Output};
 pub(super) use self::args::{QueryArgs, SpanArgs};
 use self::gaps::gaps;
 use self::nothing::{nothing, nothing_at_all};
@@ -92,11 +92,19 @@ fn asked(cli: &Cli, args: &QueryArgs) -> Result<ExitCode, ExitCode> {
     if args.follow && matches!(query, Query::Metric(_)) {
         return Err(usage("--follow goes with log queries"));
     }
+    if args.follow && args.direction == From::Forward {
+        return Err(usage(
+            "--follow goes on behind the last lines, and --direction forward asks for the first",
+        ));
+    }
     let question = Question {
         query,
         time,
         limit: args.lines.map_or(LINES, |lines| usize::try_from(lines).unwrap_or(usize::MAX)),
-        direction: Direction::Backward,
+        direction: match args.direction {
+            From::Forward => Direction::Forward,
+            From::Backward => Direction::Backward,
+        },
     };
     let journal = Journal::new(scope.clone(), Sections::from(&config), config.loki.first());
     Ok(answer(&question, (&journal, &scope), args))
@@ -150,12 +158,14 @@ fn answer(question: &Question, (journal, scope): (&Journal<'_>, &Scope), args: &
     let mut out = BufWriter::with_capacity(OUTPUT, io::stdout().lock());
     let found = match &mut answer {
         Answer::Lines(lines) => {
-            if !args.reverse {
+            // The newest one last, unless it is wanted first.
+            if args.reverse != (question.direction == Direction::Backward) {
                 lines.reverse();
             }
             let wanted = args.lines.is_some() || args.habits.pager_end || args.habits.quiet;
             if !wanted && lines.len() == question.limit {
-                say(&format!("these are the last {LINES} lines; -n N shows more"));
+                let which = if args.direction == From::Forward { "first" } else { "last" };
+                say(&format!("these are the {which} {LINES} lines; -n N shows more"));
             }
             lines.len()
         }
