@@ -151,7 +151,12 @@ impl Engine {
 
     /// How far behind an evaluation an entry may lie and still count for it (nanoseconds).
     pub fn ahead(&self) -> i64 {
-        self.windows.iter().map(Window::ahead).max().unwrap_or(0)
+        self.nearest().saturating_neg().max(0)
+    }
+
+    /// How far before an evaluation the last entry lies that may count for it (nanoseconds): the smallest offset.
+    pub fn nearest(&self) -> i64 {
+        self.windows.iter().map(Window::offset).min().unwrap_or(0)
     }
 
     /// Whether every range aggregation of an expression has met a stream that it selects, and whether every one has met an

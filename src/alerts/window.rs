@@ -114,9 +114,9 @@ impl Window {
         self.range.range.saturating_add(self.range.offset.max(0))
     }
 
-    /// How far behind an evaluation an entry may lie and still count for it (nanoseconds): an offset may be negative.
-    pub(super) fn ahead(&self) -> i64 {
-        self.range.offset.saturating_neg().max(0)
+    /// How far before an evaluation the last entry lies that may count for it (nanoseconds): an offset may be negative.
+    pub(super) fn offset(&self) -> i64 {
+        self.range.offset
     }
 
     /// How many series there are.

@@ -105,13 +105,15 @@ fn read<'r>(
     run: &mut Run<'r>,
 ) -> Result<(Values<'r>, Progress), QueryError> {
     let mut values = Values::new(expr, times, late, run);
-    let (reach, ahead) = (values.engine.reach(), values.ahead);
+    let reach = values.engine.reach();
     if reach == 0 {
         // It looks at no entry.
         return Ok((values, Progress::default()));
     }
     let narrowed = narrow::of_expr(expr, &journal.shape());
-    let span = (micros(times.first.saturating_sub(reach)), micros(times.last.saturating_add(ahead)));
+    // What lies behind the last range counts for none.
+    let nearest = values.engine.nearest();
+    let span = (micros(times.first.saturating_sub(reach)), micros(times.last.saturating_sub(nearest)));
     let asked = Asked { expr, times, late, journal, narrowed: &narrowed, span };
     let progress = match parts::read(&asked, &mut values, run)? {
         Some(progress) => progress,

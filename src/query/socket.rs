@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 use super::answer::Line;
 use super::api::tail::Tail;
@@ -44,6 +44,8 @@ const UNANSWERED_MAX: u32 = 30;
 /// How long a client is waited for when its tail has ended: a connection that is closed before it has read all that was sent takes the
 /// close frame with it.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
+/// Longest message of a client (bytes): nothing of it is looked at, and it is kept until it has come whole.
+const HEARD_MAX: usize = 4 << 10;
 /// Longest reason of a close frame (bytes): a control frame has 125, of which its code takes two (RFC 6455, 5.5).
 const REASON_MAX: usize = 123;
 /// What stands before the words of limits in a close frame of Loki: there they are errors of gRPC (github.com/gogo/status, `Error`).
@@ -65,7 +67,7 @@ pub(super) fn begin(
     let upgraded = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        let mut socket = served(TokioIo::new(upgraded)).await;
         let (sender, told) = mpsc::channel(FRAMES_MAX);
         let stop = Arc::new(AtomicBool::new(false));
         let _gone = Gone(stop.clone());
@@ -87,6 +89,13 @@ pub(super) fn begin(
         }
         drop(place);
     });
+}
+
+/// The server's side of a web socket.
+async fn served<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocketStream<S> {
+    let most = Some(HEARD_MAX);
+    let config = WebSocketConfig::default().max_message_size(most).max_frame_size(most);
+    WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
 }
 
 /// What Loki says of one tail too many (`pkg/querier/tail/querier.go`, `checkTailRequestLimit`).
@@ -287,7 +296,7 @@ mod tests {
     /// A web socket whose client has answered so many pings and then says nothing more, and when it ended.
     async fn ended_after(answers: u32) -> Duration {
         let (near, far) = tokio::io::duplex(64);
-        let mut socket = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+        let mut socket = served(near).await;
         let mut client: WebSocketStream<DuplexStream> =
             WebSocketStream::from_raw_socket(far, Role::Client, None).await;
         let answering = async {
@@ -317,10 +326,25 @@ mod tests {
         }
     }
 
+    /// A tail ends that is told more than anybody has to say, and goes on otherwise.
+    #[tokio::test(start_paused = true)]
+    async fn what_clients_say_is_short() {
+        for (length, ends) in [(HEARD_MAX, false), (HEARD_MAX + 1, true)] {
+            let (near, far) = tokio::io::duplex(2 * HEARD_MAX);
+            let mut socket = served(near).await;
+            let mut client: WebSocketStream<DuplexStream> =
+                WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+            client.send(Message::binary(vec![0; length])).await.unwrap();
+            let (_sender, told) = mpsc::channel(1);
+            let ended = timeout(PING_EVERY / 2, pass(&mut socket, told)).await;
+            assert_eq!(ended.is_ok(), ends, "{length} bytes");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_reads_nothing_of_a_close_is_left() {
         let (near, _far) = tokio::io::duplex(1);
-        let mut socket = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+        let mut socket = served(near).await;
         let begun = Instant::now();
         close(&mut socket, Some("x".to_owned())).await;
         assert_eq!(begun.elapsed(), CLOSE_MAX);
