@@ -13,7 +13,7 @@ use crate::config::DEFAULT_CONFIG_FILE;
 
 /// Ships the systemd journal to Grafana Loki.
 #[derive(Debug, Parser)]
-#[command(name = "journal-ship", version, args_conflicts_with_subcommands = false)]
+#[command(name = "journal-ship", version, args_conflicts_with_subcommands = false, args_override_self = true)]
 pub(super) struct Cli {
     /// Configuration file
     #[arg(long, value_name = "FILE", global = true)]

@@ -3,6 +3,7 @@
 mod answer;
 mod args;
 mod check;
+mod completions;
 mod convert;
 mod dry_run;
 mod habits;
@@ -89,11 +90,7 @@ fn call(cli: &Cli, command: &Command) -> ExitCode {
         }
         Command::Retention { json } => retention(cli, *json),
         Command::Rules { what: Rules::Test { files } } => test_rules(files),
-        Command::Completions { shell } => {
-            let mut out = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut out);
-            quiet_pipe(io::stdout().lock().write_all(&out))
-        }
+        Command::Completions { shell } => print(&completions::of(*shell)),
         Command::Man { page } => print(&man::page(*page)),
     }
 }
@@ -144,6 +141,17 @@ fn environment_of_unit(name: &str) -> Option<String> {
 fn time(name: &str, text: &str) -> Result<u64, String> {
     let (now, zone) = (Timestamp::now(), when::local_zone());
     let parse = |text: &str| when::parse(text, now, &zone);
+    // A number alone is a time as Loki's API takes it, in seconds or nanoseconds, if it has the digits of one.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        let micros = match text.len() {
+            10 => parse(&format!("@{text}")).ok(),
+            19 => text.parse::<u64>().ok().map(|nanoseconds| nanoseconds / 1000),
+            _ => None,
+        };
+        let mistake =
+            || format!("{name}: {text} has no unit: write {text}s for so long ago, or @{text} for a time");
+        return micros.ok_or_else(mistake);
+    }
     parse(text).or_else(|error| {
         // A duration alone is one ago: 30d.
         let ago = text.starts_with(|c: char| c.is_ascii_digit()).then(|| parse(&format!("-{text}")));

@@ -313,12 +313,18 @@ fn tls(checker: &Checker<'_>, value: &Value<'_>, schema: &str, url: &str) -> Opt
 /// Reads the path of a file. The file itself is read only when it is needed. If it is missing, a warning says so, because
 /// the agent will wait for it.
 fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
-    existing_file(checker, value, "nothing can be sent until it does")
+    let help = "create it, or correct the path; it is read when it is needed, not at the start";
+    existing_file(checker, value, "nothing can be sent until it does", help)
 }
 
 /// Reads the path of a secret file of whatever section. If the file is missing, a warning says what cannot be done
-/// `without` it.
-pub(crate) fn existing_file(checker: &Checker<'_>, value: &Value<'_>, without: &str) -> Option<PathBuf> {
+/// `without` it, and what to do.
+pub(crate) fn existing_file(
+    checker: &Checker<'_>,
+    value: &Value<'_>,
+    without: &str,
+    help: &str,
+) -> Option<PathBuf> {
     let path = checker.path(value)?;
     // When a build checks a configuration, its machine has no secrets.
     let told = checker.is_at_home() && !path.starts_with(CREDENTIALS);
@@ -326,7 +332,7 @@ pub(crate) fn existing_file(checker: &Checker<'_>, value: &Value<'_>, without: &
         checker.warn(
             Finding::at(value.place(), format!("the file of `{}` does not exist", value.path))
                 .label(without)
-                .help("create it, or correct the path; it is read when it is needed, not at the start"),
+                .help(help),
         );
     }
     Some(path)

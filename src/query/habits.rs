@@ -2,6 +2,7 @@
 //! `src/shared/logs-show.c`).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use journald_reader::Match;
 
@@ -158,7 +159,9 @@ pub fn fields(words: &[String]) -> Result<AnyOf, String> {
             continue;
         }
         let (name, value) = word.split_once('=').filter(|(name, _)| is_field(name)).ok_or_else(|| {
-            format!("{word:?} is neither LogQL, as '{{unit=\"ssh.service\"}}', nor a match, as _PID=1")
+            let place = Path::new(word).exists();
+            let place = if place { "; --path stands in front of each folder or file" } else { "" };
+            format!("{word:?} is neither LogQL, as '{{unit=\"ssh.service\"}}', nor a match, as _PID=1{place}")
         })?;
         if let Some(last) = any.last_mut() {
             last.entry(name.to_owned()).or_default().push(value.to_owned());

@@ -172,7 +172,7 @@ fn login(checker: &Checker<'_>, section: &Section<'_>) -> Option<Auth> {
 
 /// Reads the path of a file, and warns if it is missing.
 fn file(checker: &Checker<'_>, value: &Value<'_>) -> Option<PathBuf> {
-    existing_file(checker, value, "no query can be answered at `listen` until it does")
+    existing_file(checker, value, "the agent does not start without it", "create it, or correct the path")
 }
 
 fn certificates(checker: &Checker<'_>, value: &Value<'_>) -> Option<Certificates> {

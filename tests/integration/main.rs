@@ -12,6 +12,7 @@ mod answers;
 mod backtest;
 mod bench_support;
 mod cli;
+mod completions;
 mod config;
 mod config_shown;
 mod convert;

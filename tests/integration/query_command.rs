@@ -119,6 +119,27 @@ fn the_first_lines_come_when_they_are_asked_for() {
     assert_eq!(times(&["-n", "3", "--direction", "forward", "-r"]), first);
 }
 
+/// Of an option that comes again, as behind an alias of the shell, the last one counts; alternatives add up.
+#[test]
+fn the_last_of_an_option_counts() {
+    let lines = |args: &[&str]| called(&[&["query"], args].concat());
+    assert_eq!(
+        lines(&["-n2", "-o", "json", "-n", "1", "-o", "raw", "-q", "-q"]),
+        lines(&["-n", "1", "-o", "raw"])
+    );
+    let both = lines(&["-n", "all", "-u", "ssh", "-u", "cron"]).0.lines().count();
+    let each = ["ssh", "cron"].map(|unit| lines(&["-n", "all", "-u", unit]).0.lines().count());
+    assert_eq!(both, each[0] + each[1]);
+    for spelling in ["@1794095647", "1794095647", "1794095647000000000"] {
+        let (out, _, status) = lines(&["-S", spelling, "-o", "raw", "-n", "all"]);
+        assert_eq!(
+            (out.lines().count(), status),
+            (lines(&["-S", "2026-11-07 23:54:07"]).0.lines().count(), Some(0)),
+            "{spelling}"
+        );
+    }
+}
+
 /// `--grep` is RE2 wherever it stands.
 #[test]
 fn patterns_are_of_one_kind() {
@@ -203,10 +224,17 @@ fn what_is_wrong_on_the_command_line_is_said() {
         (&["query", "-g", "x", "sum(rate({a=\"b\"}[5m]))"], 2, &["--grep goes with log queries"]),
         (&["query", "-f", "sum(rate({a=\"b\"}[5m]))"], 2, &["--follow goes with log queries"]),
         (&["query", "-f", "-r"], 2, &["--reverse"]),
+        (
+            &["query", "-S", "3600"],
+            2,
+            &["--since: 3600 has no unit: write 3600s for so long ago, or @3600 for a time"],
+        ),
+        (&["query", DEMO], 2, &["nor a match, as _PID=1; --path stands in front of each folder or file"]),
+        (&["series", "level"], 2, &["a selector is expected"]),
         (&["query", "-f", "--direction", "forward"], 2, &["--direction forward asks for the first"]),
         (&["query", "--direction", "sideways"], 2, &["possible values: forward, backward"]),
         (&["query", "--list-boots", "-u", "ssh"], 2, &["--list-boots", "--unit"]),
-        (&["query", "--list-boots", "-o", "json"], 2, &["--list-boots", "--output"]),
+        (&["query", "--list-boots", "-S", "today"], 2, &["--list-boots", "--since"]),
         (&["query", "{a=\"b\"}", "--list-boots"], 2, &["--list-boots"]),
         (&["query", "--since", "now", "--until", "yesterday"], 2, &["--since is after --until"]),
         (&["query", "1", "--step", "soon"], 2, &["\"soon\" is not a duration, as 30s, 5m or 1h"]),

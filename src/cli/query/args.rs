@@ -59,10 +59,7 @@ pub(in crate::cli) struct QueryArgs {
     pub(super) habits: HabitArgs,
 
     /// Show the boots that the journal knows, and nothing else
-    #[arg(long, conflicts_with_all = [
-        "words", "since", "until", "step", "lines", "follow", "reverse", "output", "unit", "priority", "grep", "identifier",
-        "dmesg", "boot", "pager_end",
-    ])]
+    #[arg(long, conflicts_with_all = ["words", "since", "until", "unit", "priority", "grep", "identifier", "dmesg", "boot"])]
     pub(super) list_boots: bool,
 }
 

@@ -53,6 +53,8 @@ const STEPS_OF: [i64; 18] =
     [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 /// Nanoseconds: entries of the last microsecond of a span count.
 const MICROSECOND: i64 = 1000;
+/// What `series` wants.
+const SELECTOR: &str = "a selector is expected, as '{unit=\"ssh.service\"}', and nothing behind it";
 /// All entries.
 const EVERYTHING: &str = r#"{job=~".+"}"#;
 
@@ -243,10 +245,13 @@ pub(super) fn labels(cli: &Cli, name: Option<&str>, span: &SpanArgs) -> ExitCode
 pub(super) fn series(cli: &Cli, selector: &str, span: &SpanArgs) -> ExitCode {
     let selectors = match is_any(selector) {
         true => Vec::new(),
+        false if !selector.trim_start().starts_with(['{', '(']) => {
+            return usage(SELECTOR);
+        }
         false => match parse(selector) {
             Ok(Query::Logs(query)) if query.stages.is_empty() => vec![query],
             Ok(_) => {
-                return usage("a selector is expected, as '{unit=\"ssh.service\"}', and nothing behind it");
+                return usage(SELECTOR);
             }
             Err(status) => return status,
         },

@@ -239,7 +239,7 @@ impl<'a> Asking<'a> {
                         return Err(self.broken(words));
                     }
                     let pause = self.pauses.next();
-                    self.sleep(pause)?;
+                    self.sleep(pause).map_err(|error| self.instead(error, words))?;
                     continue;
                 }
             };
@@ -271,8 +271,13 @@ impl<'a> Asking<'a> {
                 Some(asked) => asked.max(self.pauses.shortest()),
                 None => self.pauses.next(),
             };
-            self.sleep(pause)?;
+            self.sleep(pause).map_err(|error| self.instead(error, reply.words()))?;
         }
+    }
+
+    /// What went wrong last, where the time was over before it was tried again.
+    fn instead(&self, error: VerifyError, words: String) -> VerifyError {
+        if matches!(error, VerifyError::Deadline) { self.broken(words) } else { error }
     }
 
     /// Sends one request. Why there is no answer is told in words.
