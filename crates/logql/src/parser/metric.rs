@@ -304,14 +304,10 @@ impl Parser<'_> {
                 Err(_) => Err(format!("invalid parameter {written}({text},")),
             };
             parameter = Some(count.map_err(|words| {
-                ParseError::new("not a number of series", place)
+                ParseError::new("not a number of series", place.clone())
                     .expected("a whole number from 1, in digits alone")
                     .placeless(words)
             })?);
-        } else if chooses {
-            return Err(ParseError::new(format!("`{written}` lacks its first argument"), place)
-                .expected("a number of series and a comma")
-                .placeless(format!("parameter required for operation {written}")));
         }
         let inner = Box::new(self.binary(0, depth + LEVEL)?);
         self.expect(")")?;
@@ -321,6 +317,11 @@ impl Parser<'_> {
                 return Err(ParseError::new(format!("a second grouping of `{written}`"), at));
             }
             grouping = Some(behind);
+        }
+        if chooses && parameter.is_none() {
+            return Err(ParseError::new(format!("`{written}` lacks its first argument"), place)
+                .expected("a number of series and a comma")
+                .placeless(format!("parameter required for operation {written}")));
         }
         if matches!(*inner, Expr::Number(_)) {
             let message = format!("`{written}` works on series, and this is a number");

@@ -344,8 +344,15 @@ impl<'s> Parser<'s> {
             self.advance()?;
         }
         let value = match &self.token {
-            Token::Number(text) => units::number(text)
-                .ok_or_else(|| ParseError::new("this number is out of range", self.span.clone()))?,
+            Token::Number(text) => units::number(text).ok_or_else(|| {
+                // Go's scanner takes 0x1A and 0b1 for numbers, and its reader of fractions does not.
+                let decimal = !text.get(1..).is_some_and(|rest| {
+                    rest.starts_with(|c: char| c.is_ascii_alphabetic() && c != 'e' && c != 'E')
+                });
+                let message =
+                    if decimal { "this number is out of range" } else { "numbers are decimal here" };
+                ParseError::new(message, self.span.clone())
+            })?,
             _ => return Err(self.unexpected("a number")),
         };
         self.advance()?;

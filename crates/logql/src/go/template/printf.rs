@@ -244,7 +244,7 @@ fn of_text(verb: char, spec: &Spec, text: &str) -> String {
             let plain = |c: char| c == '\t' || !(c < ' ' || c == '`' || c == '\u{7f}' || c == '\u{feff}');
             match spec.sharp && cut.chars().all(plain) {
                 true => format!("`{cut}`"),
-                false => Quoted(stray::bytes(&cut)).to_string(),
+                false => quoted(spec, Quoted(stray::bytes(&cut))),
             }
         }
         'x' => hex(|byte| format!("{byte:02x}"), "0x"),
@@ -252,6 +252,20 @@ fn of_text(verb: char, spec: &Spec, text: &str) -> String {
         verb => return bad(verb, &text.into()),
     };
     pad(spec, "", shown, false)
+}
+
+/// A text in quotes; with `+`, other characters than ASCII are escapes (Go's `strconv.QuoteToASCII`).
+fn quoted(spec: &Spec, text: Quoted<impl AsRef<[u8]>>) -> String {
+    let text = text.to_string();
+    if !spec.plus || text.is_ascii() {
+        return text;
+    }
+    let escaped = |c: char| match u32::from(c) {
+        0..=0x7f => c.to_string(),
+        number @ 0..=0xffff => format!(r"\u{number:04x}"),
+        number => format!(r"\U{number:08x}"),
+    };
+    text.chars().map(escaped).collect()
 }
 
 fn of_int(verb: char, spec: &Spec, number: i64) -> String {
@@ -272,7 +286,7 @@ fn of_int(verb: char, spec: &Spec, number: i64) -> String {
                 (_, '\'') => r"'\''".to_owned(),
                 (_, '"') => "'\"'".to_owned(),
                 (_, c) => {
-                    let quoted = Quoted(c.encode_utf8(&mut [0; 4])).to_string();
+                    let quoted = quoted(spec, Quoted(c.encode_utf8(&mut [0; 4])));
                     format!("'{}'", quoted.get(1..quoted.len() - 1).unwrap_or_default())
                 }
             };
@@ -363,6 +377,7 @@ mod tests {
             (r#""%*d|" -4 5"#, "5   |"),
             (r#""%T %T %T %T" 1 "x" 1.5 .nosuch"#, "int string float64 <nil>"),
             (r#""%q %q %q" 65 39 10"#, r"'A' '\'' '\n'"),
+            (r#""%+q %+q %+q" "é\n😀" 233 "plain""#, r#""\u00e9\n\U0001f600" '\u00e9' "plain""#),
             (r#""%q %q" 1.5 .items"#, r#"%!q(float64=1.5) ["a" "b"]"#),
             (r#""%#v %#v %#v %#v" "a\"b" 5 true .items"#, r#""a\"b" 5 true []interface {}{"a", "b"}"#),
             (r#""%#x %#X %#o %O %#b" 255 255 8 8 5"#, "0xff 0XFF 010 0o10 0b101"),
