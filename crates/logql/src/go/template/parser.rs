@@ -260,25 +260,7 @@ impl Parser {
                     words.next -= 1;
                     break;
                 }
-                Token::Sign("(") => {
-                    self.depth += 1;
-                    if self.depth > DEPTH_MAX {
-                        return Err(TemplateError::new(
-                            place,
-                            format!("parentheses are nested more than {DEPTH_MAX} deep"),
-                        ));
-                    }
-                    let inner = self.pipeline(words, false)?;
-                    self.depth -= 1;
-                    words.spaces();
-                    if !words.sign(")") {
-                        return Err(TemplateError::new(place, "a `(` without its `)`"));
-                    }
-                    if inner.commands.is_empty() {
-                        return Err(TemplateError::new(place, "parentheses without a value"));
-                    }
-                    Word::Nested(Box::new(inner), words.fields())
-                }
+                Token::Sign("(") => self.nested(words, place)?,
                 Token::Sign(sign) => {
                     return Err(TemplateError::new(place, format!("`{sign}` does not belong here")));
                 }
@@ -331,6 +313,27 @@ impl Parser {
             return Err(TemplateError::new(command.at, "only a function can have arguments"));
         }
         Ok(command)
+    }
+
+    /// What stands in parentheses, behind the first one, and the names behind them.
+    fn nested(&mut self, words: &mut Tokens, place: Range<usize>) -> Result<Word, TemplateError> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(TemplateError::new(
+                place,
+                format!("parentheses are nested more than {DEPTH_MAX} deep"),
+            ));
+        }
+        let inner = self.pipeline(words, false)?;
+        self.depth -= 1;
+        words.spaces();
+        if !words.sign(")") {
+            return Err(TemplateError::new(place, "a `(` without its `)`"));
+        }
+        if inner.commands.is_empty() {
+            return Err(TemplateError::new(place, "parentheses without a value"));
+        }
+        Ok(Word::Nested(Box::new(inner), words.fields()))
     }
 
     /// Whether only filling the template in shows that a word cannot have arguments. Where that is too late, what is made by a function
