@@ -108,7 +108,7 @@ struct Shared {
     places: Places,
     /// A live tail holds one of these.
     tails: Arc<Semaphore>,
-    /// Whoever reads what a live tail is asked for: its query may take as long to read as others take to answer.
+    /// Held while the query of a live tail is read: one at a time, because reading it takes time and memory.
     reading: tokio::sync::Mutex<()>,
     /// Its sender goes with the server.
     open: watch::Receiver<()>,

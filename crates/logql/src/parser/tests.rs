@@ -248,7 +248,7 @@ fn queries_are_not_supported() {
     }
 }
 
-/// One query may hold thousands of expressions, of which each is small enough.
+/// A query may hold thousands of expressions. Each is small enough, and all together are not.
 #[test]
 fn expressions_are_bounded_together() {
     let many =

@@ -1,4 +1,4 @@
-//! What stages add to the labels of an entry. A line of JSON has a few keys, or tens of thousands if somebody wants a query to be slow.
+//! What stages add to the labels of an entry. A line of JSON has a few keys. Whoever wants a query to be slow writes tens of thousands.
 
 use std::collections::HashMap;
 
@@ -59,7 +59,7 @@ impl Added {
         self.find(name).is_some_and(|label| label.extracted)
     }
 
-    /// Adds a label, or replaces its value. Structured metadata takes the place of none that a stage has set.
+    /// Adds a label, or replaces its value. Structured metadata does not replace what a stage has set.
     pub(super) fn insert(&mut self, name: &str, value: String, parsed: bool) {
         let Some(label) = self.place(name).and_then(|at| self.labels.get_mut(at)) else {
             self.push(name, value, parsed);

@@ -94,8 +94,8 @@ fn of_line(line: &str) -> &'static str {
     named.unwrap_or_else(|| of_words(line))
 }
 
-/// The level that the first key of an object says which holds levels, or `None` in the place of a word that is no level. Keys of nested
-/// objects count where they stand.
+/// What the first of [`FIELDS`] in an object says: a level, or `None` within where its text is not the name of one. Keys of nested objects
+/// count where they stand.
 fn of_json(text: &str, depth: usize) -> Option<Option<&'static str>> {
     if depth >= DEPTH_MAX {
         return None;

@@ -164,7 +164,7 @@ impl<'a> Row<'a> {
             && !self.added.was_extracted(name)
     }
 
-    /// Sets a value that a parser has found, if it is wanted. Whoever writes a line says nothing of how the query went.
+    /// Sets a value that a parser has found, if it is wanted. A line cannot set the labels that say how the query went.
     pub(super) fn extract(&mut self, name: &str, value: impl FnOnce() -> String) {
         if [ERROR, DETAILS, PRESERVE].contains(&name) {
             return;

@@ -189,7 +189,7 @@ fn duration(value: f64) -> String {
     format!("{}{prefix}s", float::significant(value, 4))
 }
 
-/// A time (seconds since 1970) in UTC, or the text of what is no time.
+/// A time (seconds since 1970) in UTC. Infinite numbers and NaN stay numbers, as text.
 fn time(seconds: f64) -> Result<Value, String> {
     if !seconds.is_finite() {
         return Ok(float::significant(seconds, 4).into());

@@ -11,7 +11,7 @@ use crate::go::time::Layout;
 
 /// Nanoseconds of a second.
 const SECOND: i128 = 1_000_000_000;
-/// The beginning of the year 1, which is Go's time that is none (seconds since 1970).
+/// The beginning of the year 1, which Go calls the zero time (seconds since 1970).
 const YEAR_1: i64 = -62_135_596_800;
 
 /// The function of this name.
