@@ -422,6 +422,11 @@ mod tests {
             ("evil.example.org:9194", false),
             ("127.0.0.1.evil.example", false),
             ("localhost.evil.example", false),
+            ("127.0.0.1:x@evil.example", false),
+            ("127.0.0.1:80:80", false),
+            ("[::1].evil.example", false),
+            ("[::1]:", true),
+            ("[::1", false),
             ("a.metrics.example.org", false),
         ] {
             assert_eq!(hosts.may_have(host), right, "{host:?}");

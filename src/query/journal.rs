@@ -190,18 +190,19 @@ pub(super) enum Pause {
 }
 
 impl Open {
-    /// Shows entries to a sink as they come, until `stop` is set. `pause` is called when there are none for now, and when many have
-    /// come.
+    /// Shows entries to a sink as they come, until `stop` is set. `pause` is called when there are none for now, when many have
+    /// come, and when the sink is `full`.
     ///
     /// # Errors
     /// When nothing can be read, or `pause` fails.
     pub(super) fn follow<S: Sink>(
         mut self,
         sink: S,
+        full: fn(&S) -> bool,
         stop: &AtomicBool,
         pause: impl FnMut(&mut S, Pause) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
-        let mut following = Following { pipeline: self.pipeline, sink, pause, entries: 0 };
+        let mut following = Following { pipeline: self.pipeline, sink, full, pause, entries: 0 };
         follow(&mut self.tail, &mut following, stop, &Pulse::default())
     }
 }
@@ -210,6 +211,7 @@ impl Open {
 struct Following<S, P> {
     pipeline: Pipeline,
     sink: S,
+    full: fn(&S) -> bool,
     pause: P,
     entries: u64,
 }
@@ -220,7 +222,7 @@ impl<S: Sink, P: FnMut(&mut S, Pause) -> Result<(), QueryError>> Follower for Fo
     fn entry(&mut self, entry: &Entry<'_>) -> Result<Step, QueryError> {
         self.pipeline.show(entry, &mut self.sink);
         self.entries += 1;
-        if self.entries.is_multiple_of(LOOKED_AT) {
+        if self.entries.is_multiple_of(LOOKED_AT) || (self.full)(&self.sink) {
             (self.pause)(&mut self.sink, Pause::Many)?;
         }
         Ok(Step::Next)

@@ -275,7 +275,7 @@ impl<'q> Lines<'q> {
 }
 
 /// What a line takes in memory (bytes).
-fn memory(line: &Line) -> usize {
+pub(super) fn memory(line: &Line) -> usize {
     let labels = [&line.labels.stream, &line.labels.metadata, &line.labels.parsed];
     size_of::<(u64, Line)>() + line.text.capacity() + labels.map(LabelSet::memory).iter().sum::<usize>()
 }

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -23,6 +23,7 @@ use super::answer::Line;
 use super::api::tail::Tail;
 use super::legacy;
 use super::live;
+use super::logs::memory;
 use super::response::{self, Row};
 use super::source::Source;
 use super::{Limits, QueryError, Run};
@@ -35,6 +36,15 @@ pub(super) const TAILS_MAX: usize = 10;
 const FRAMES_MAX: usize = 16;
 /// Most lines of a frame (count).
 const LINES_MAX: usize = 500;
+/// Most memory that the lines of a frame take (bytes); one line is a frame in any case.
+const FRAME_MAX: usize = 256 << 10;
+/// Most bytes of frames that may wait for a reader; one frame may in any case. With [`super::live`], ten tails of the longest lines whose
+/// readers do not read take some tens of MB.
+const WAITING_MAX: usize = 2 << 20;
+/// How long a reader who has kept up may take to make room, before lines are missed: what comes at once is more than a socket takes at once.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// What is known of lines that were missed takes at most so much memory (bytes).
+const MISSED_BYTES: usize = 256 << 10;
 /// Lines that were missed and are named in a frame (count), as in Loki (`maxDroppedEntriesPerTailResponse`); more are only missed.
 const MISSED_MAX: usize = 1000;
 /// How often a client is asked whether it is there, as in Loki (`pkg/querier/tail/http.go`, `wsPingPeriod`).
@@ -116,8 +126,8 @@ impl Drop for Gone {
 /// What the thread of a tail tells.
 #[derive(Debug)]
 enum Told {
-    /// A frame.
-    Frame(String),
+    /// A frame, and the room that it takes until it is sent.
+    Frame(String, OwnedSemaphorePermit),
     /// Why it cannot go on.
     Failed(String),
 }
@@ -154,7 +164,7 @@ where
                 _ => return None,
             },
             one = told.recv() => match one? {
-                Told::Frame(text) => socket.send(Message::text(text)).await.ok()?,
+                Told::Frame(text, _room) => socket.send(Message::text(text)).await.ok()?,
                 Told::Failed(why) => return Some(why),
             },
             _ = pings.tick() => {
@@ -197,22 +207,18 @@ fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, told: &m
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), super::serve::NICE);
     let Query::Logs(query) = &tail.query else { return };
     let mut run = Run { stop, deadline: None, limits, bytes_read: 0, progress: &mut |_| {} };
-    let mut missed: Vec<Missed> = Vec::new();
+    let mut passing = Passing::new(told, stop);
     let span = (tail.start, tail.now);
     let ended = live::tail(query, span, tail.limit, &source.journal(), &mut run, &mut |lines| {
-        for lines in lines.chunks(LINES_MAX) {
-            match told.try_send(Told::Frame(frame(lines, &missed, tail))) {
-                Ok(()) => missed.clear(),
-                Err(mpsc::error::TrySendError::Closed(_)) => stop.store(true, Relaxed),
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    let room = MISSED_MAX.saturating_sub(missed.len());
-                    missed.extend(lines.iter().take(room).map(|line| Missed {
-                        time: line.time,
-                        labels: labels(line, response::categorizes(&tail.flags)),
-                    }));
-                }
+        for lines in frames(&lines) {
+            let text = frame(lines, &passing.missed, tail);
+            match passing.send(text) {
+                Sent::Passed => passing.forget(),
+                Sent::Gone => stop.store(true, Relaxed),
+                Sent::Full => lines.iter().for_each(|line| passing.miss(line, &tail.flags)),
             }
         }
+        passing.begun = true;
         Ok(())
     });
     if let Err(error) = ended {
@@ -221,6 +227,95 @@ fn run(tail: &Tail, limits: Limits, source: &Source, stop: &AtomicBool, told: &m
         let remote = if matches!(error, QueryError::Span(..)) { REMOTE } else { "" };
         // If nobody listens any more, it has gone.
         let _ = told.blocking_send(Told::Failed(format!("{remote}{error}")));
+    }
+}
+
+/// Lines in pieces that make a frame each.
+fn frames(mut lines: &[Line]) -> impl Iterator<Item = &[Line]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |line: &&Line| {
+            bytes += memory(line);
+            bytes <= FRAME_MAX
+        };
+        let count = lines.iter().take(LINES_MAX).take_while(fits).count().max(1);
+        let (frame, rest) = lines.split_at_checked(count)?;
+        lines = rest;
+        Some(frame)
+    })
+}
+
+/// What became of a frame.
+#[derive(Debug, PartialEq, Eq)]
+enum Sent {
+    Passed,
+    /// The reader is too slow.
+    Full,
+    /// Nobody reads.
+    Gone,
+}
+
+/// Passes frames to the task that sends them, and knows what a slow reader has missed.
+struct Passing<'t> {
+    told: &'t mpsc::Sender<Told>,
+    stop: &'t AtomicBool,
+    /// A byte that waits for the reader takes one of these.
+    room: Arc<Semaphore>,
+    /// The lines that were there have been sent: only what comes can be missed.
+    begun: bool,
+    /// The last frame was passed.
+    keeps_up: bool,
+    missed: Vec<Missed>,
+    /// What they take in memory (bytes).
+    bytes: usize,
+}
+
+impl<'t> Passing<'t> {
+    fn new(told: &'t mpsc::Sender<Told>, stop: &'t AtomicBool) -> Passing<'t> {
+        let room = Arc::new(Semaphore::new(WAITING_MAX));
+        Passing { told, stop, room, begun: false, keeps_up: true, missed: Vec::new(), bytes: 0 }
+    }
+
+    /// Passes a frame. A reader who has kept up is waited for.
+    fn send(&mut self, mut text: String) -> Sent {
+        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        let bytes = u32::try_from(text.len().min(WAITING_MAX)).unwrap_or(u32::MAX);
+        let since = std::time::Instant::now();
+        loop {
+            if let Ok(room) = self.room.clone().try_acquire_many_owned(bytes) {
+                match self.told.try_send(Told::Frame(text, room)) {
+                    Ok(()) => {
+                        self.keeps_up = true;
+                        return Sent::Passed;
+                    }
+                    Err(mpsc::error::TrySendError::Full(Told::Frame(unsent, _))) => text = unsent,
+                    Err(_) => return Sent::Gone,
+                }
+            }
+            let waits = !self.begun || (self.keeps_up && since.elapsed() < PATIENCE);
+            if self.told.is_closed() || self.stop.load(Relaxed) {
+                return Sent::Gone;
+            }
+            if !waits {
+                self.keeps_up = false;
+                return Sent::Full;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn miss(&mut self, line: &Line, flags: &[String]) {
+        if self.missed.len() < MISSED_MAX && self.bytes < MISSED_BYTES {
+            let labels = labels(line, response::categorizes(flags));
+            self.bytes += labels.memory();
+            self.missed.push(Missed { time: line.time, labels });
+        }
+    }
+
+    /// The reader knows what it has missed.
+    fn forget(&mut self) {
+        self.missed.clear();
+        self.bytes = 0;
     }
 }
 
@@ -348,6 +443,45 @@ mod tests {
         let begun = Instant::now();
         close(&mut socket, Some("x".to_owned())).await;
         assert_eq!(begun.elapsed(), CLOSE_MAX);
+    }
+
+    #[test]
+    fn frames_are_bounded_by_lines_and_by_bytes() {
+        let line = |length: usize| Line { time: 0, text: "x".repeat(length), labels: Categories::default() };
+        for (lines, counts) in [
+            (vec![], vec![]),
+            (vec![line(1); LINES_MAX + 1], vec![LINES_MAX, 1]),
+            (vec![line(FRAME_MAX / 3); 5], vec![2, 2, 1]),
+            (vec![line(1), line(2 * FRAME_MAX), line(2 * FRAME_MAX), line(1)], vec![1, 1, 1, 1]),
+        ] {
+            assert_eq!(frames(&lines).map(<[Line]>::len).collect::<Vec<_>>(), counts);
+        }
+    }
+
+    /// What waits for a reader is bounded in bytes. Whoever has kept up is waited for, and who has not is not.
+    #[test]
+    fn what_waits_for_a_reader_is_bounded() {
+        let (told, mut reader) = mpsc::channel(FRAMES_MAX);
+        let stop = AtomicBool::new(false);
+        let mut passing = Passing::new(&told, &stop);
+        let large = || "x".repeat(WAITING_MAX + 1);
+        assert_eq!(passing.send(large()), Sent::Passed, "one frame may be larger");
+        // Of what was there, nothing is missed.
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| reader.blocking_recv().is_some());
+            assert_eq!(passing.send(large()), Sent::Passed);
+            assert!(reading.join().unwrap());
+        });
+        passing.begun = true;
+        let begun = std::time::Instant::now();
+        assert_eq!(passing.send("x".to_owned()), Sent::Full);
+        assert!(begun.elapsed() >= PATIENCE);
+        assert!(!passing.keeps_up);
+        assert!(reader.blocking_recv().is_some());
+        assert_eq!(passing.send("x".to_owned()), Sent::Passed);
+        assert!(passing.keeps_up);
+        drop(reader);
+        assert_eq!(passing.send("x".to_owned()), Sent::Gone);
     }
 
     #[test]

@@ -67,6 +67,18 @@ fn heads_are_refused_where_something_is_asked() {
     }
 }
 
+/// A client that writes rules must not believe that it has.
+#[test]
+fn rules_cannot_be_written() {
+    let asked = or_skip!(Asked::start(""));
+    let rule = b"name: new\nrules: [{alert: X, expr: vector(1)}]\n";
+    for path in ["/loki/api/v1/rules", "/loki/api/v1/rules/journal-ship", "/loki/api/v1/rules/a/b"] {
+        let reply = posted(&asked, path, "Content-Type: application/yaml\r\n", rule);
+        assert_eq!(reply.status, 405, "{path}: {reply:?}");
+        assert_eq!(reply.body, "rules come from the agent's files, and cannot be changed here\n");
+    }
+}
+
 #[test]
 fn what_is_too_long_is_told_in_words() {
     let asked = or_skip!(Asked::start(""));
