@@ -44,7 +44,7 @@ fn a_journal_that_may_not_be_read_names_path_group_and_remedy() {
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let config = home.path().join("config.yaml");
     let yaml = format!(
-        "journal: {{paths: [{:?}]}}\nloki: [{{url: 'http://127.0.0.1:9'}}]\nstate_directory: {:?}\n",
+        "journal: {{paths: [{:?}]}}\nloki: [{{url: 'http://127.0.0.1:9'}}]\nstate_directory: {:?}\nhttp: {{listen: null}}\n",
         journald.dir(),
         home.path().join("state")
     );
