@@ -20,7 +20,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::api::tail::{self, Tail};
@@ -109,7 +109,7 @@ struct Shared {
     /// A live tail holds one of these.
     tails: Arc<Semaphore>,
     /// Held while the query of a live tail is read: one at a time, because reading it takes time and memory.
-    reading: tokio::sync::Mutex<()>,
+    reading: Arc<Mutex<()>>,
     /// Its sender goes with the server.
     open: watch::Receiver<()>,
 }
@@ -135,7 +135,7 @@ impl Server {
             limits: section.limits,
             places,
             tails: Arc::new(Semaphore::new(socket::TAILS_MAX)),
-            reading: tokio::sync::Mutex::new(()),
+            reading: Arc::default(),
             open,
         });
         let mut tasks = JoinSet::new();
@@ -327,9 +327,14 @@ async fn begin_tail(
 ) -> Result<Response<Full<Bytes>>, Reply> {
     let (head, body) = request.into_parts();
     let asked = asked::read(&head, body).await?;
-    let turn = shared.reading.lock().await;
-    let tail = aside(move || Tail::read(&asked)).await??;
-    drop(turn);
+    let turn = shared.reading.clone().lock_owned().await;
+    let read = move || {
+        let tail = Tail::read(&asked);
+        // It goes with the work, and not with a client who does not wait for it.
+        drop(turn);
+        tail
+    };
+    let tail = aside(read).await??;
     let (status, headers) = match handshake::check(&head.method, &head.headers) {
         Ok(headers) => (StatusCode::SWITCHING_PROTOCOLS, headers),
         Err(refused) => refused,

@@ -458,7 +458,7 @@ mod tests {
         }
     }
 
-    /// What waits for a reader is bounded in bytes. Whoever has kept up is waited for, and who has not is not.
+    /// What waits for a reader is bounded in bytes. A reader who has kept up gets time to make room, and a slow one gets none.
     #[test]
     fn what_waits_for_a_reader_is_bounded() {
         let (told, mut reader) = mpsc::channel(FRAMES_MAX);

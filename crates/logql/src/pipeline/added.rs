@@ -1,4 +1,4 @@
-//! What stages add to the labels of an entry. A line of JSON has a few keys. Whoever wants a query to be slow writes tens of thousands.
+//! What stages add to the labels of an entry. A line of JSON has a few keys. An attacker writes lines with tens of thousands.
 
 use std::collections::HashMap;
 

@@ -4,8 +4,8 @@ use super::{COMPILED_MAX, CRATE_NESTING_MAX, Re2Error};
 
 /// Sizes that are tried for a compiled expression, the smallest first (bytes): it counts as the first that it fits in.
 const SIZES: [usize; 3] = [128 << 10, 1 << 20, COMPILED_MAX];
-/// The most and the least memory that searching may take for one expression in one direction (bytes). The first is the crate's own;
-/// expressions of people stay below the second.
+/// The most and the least memory that searching may take for one expression in one direction (bytes). The most is what the crate allows
+/// by itself. What people write stays below the least.
 const CACHE: (usize, usize) = (2 << 20, 64 << 10);
 /// The share of what is left for searching that one expression gets.
 const CACHE_SHARE: usize = 8;
